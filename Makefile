@@ -1,0 +1,38 @@
+# make demo   installs into .venv and runs `pima demo` (figures in demo-output/)
+# make test   installs into .venv, lints and runs every test
+# A second call installs nothing unless pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The shared test data, where a checkout has them beside it.
+ifeq ($(origin PIMA_DATA),undefined)
+ifneq ($(wildcard ../shared/data/.),)
+export PIMA_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: demo test lint clean
+
+demo: $(STAMP)
+	$(BIN)/pima demo
+
+# Small arrays: one thread a process is faster than two processes fighting for the same cores.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo-output
