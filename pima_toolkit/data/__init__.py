@@ -1,0 +1,23 @@
+"""What comes in: xarray datasets become plain arrays, checked once and here (MODEL.md §8).
+
+`measure` reads one modality, `Scaling` brings it to [0, 1], `encoder_input` makes what an encoder sees,
+`split` keeps specimens apart for testing.
+"""
+
+from .check import Measured, check_dataset, closest, measure, specimen_labels
+from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
+from .split import split
+
+__all__ = [
+    "Measured",
+    "Scaling",
+    "check_dataset",
+    "closest",
+    "common_grid",
+    "encoder_input",
+    "measure",
+    "needs_presence",
+    "residual_scale",
+    "specimen_labels",
+    "split",
+]
