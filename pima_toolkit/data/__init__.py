@@ -4,7 +4,8 @@
 `split` keeps specimens apart for testing.
 """
 
-from .check import Measured, check_dataset, closest, measure, specimen_labels
+from .check import check_dataset, closest, measure, specimen_labels
+from .measured import Measured
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .split import split
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from .check import Measured
 from .grids import union_grid
+from .measured import Measured
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def encoder_input(
     r"""What an encoder sees.
 
     Values are brought to [0, 1] by `scaling`; specimens and points that were not observed are 0. Curves with gaps or
-    grids of their own get a second channel, 1 where the curve was observed, else 0. On another grid than its own a curve
-    is interpolated, gaps included, never extrapolated: outside its range of t the channel is 0.
+    grids of their own get a second channel, 1 where the curve was observed, else 0. On another grid than its own a
+    curve is interpolated, gaps included, never extrapolated: outside its range of t the channel is 0.
 
     Args:
         measured: The modality.
