@@ -9,7 +9,7 @@ VARIABLE = "PIMA_DATA"
 
 
 def _wants_data(report: pytest.TestReport | pytest.CollectReport) -> bool:
-    return report.skipped and ("data" in report.keywords or VARIABLE in str(report.longrepr))
+    return report.skipped and ("data" in getattr(report, "keywords", ()) or VARIABLE in str(report.longrepr))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,8 +1,8 @@
 """Imports go one way, nothing a file holds is executed, files stay short: read from the source.
 
-The rooms, first to last: errors -> data, experts -> model -> fitting -> answers -> api -> datasets -> testing -> cli.
-Data and experts do not know each other. Inside a room the files named in ``ORDER`` import to the left only, and no files
-import in a circle. Plugins and widgets stand outside and use public names. Whatever fails is told with file and line.
+The rooms, first to last: errors -> data, experts -> model -> fitting -> answers -> api -> datasets -> testing -> demo
+-> cli. Data and experts do not know each other. Inside a room the files named in ``ORDER`` import to the left only, and
+no files import in a circle. Plugins and widgets stand outside and use public names. What fails is told with its line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RANK = {
     "datasets": 6,
     "testing": 7,
 }
-RANK["cli"] = 8
+RANK |= {"demo": 8, "cli": 9}
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
     "data": ["measured", "check", "normalise", "split"],

@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..errors import require
 
@@ -46,9 +48,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def signed(figure: Figure, *sources: xr.Dataset) -> Figure:
-    """Write "synthetic" into a figure drawn from a dataset that says so of itself."""
-    if any(source.attrs.get("synthetic") not in (None, False, 0, "", "false", "False") for source in sources):
-        figure.text(0.995, 0.005, "synthetic data", ha="right", va="bottom", fontsize=8, style="italic", color="0.35")
+    """Write "synthetic data" into a figure drawn from a dataset that says so of itself, by a flag or in its title."""
+    for source in sources:
+        flag = source.attrs.get("synthetic", False)
+        if flag not in (False, 0, "", "false", "False") or "synthetic" in str(source.attrs.get("title", "")).lower():
+            figure.text(
+                0.995, 0.005, "synthetic data", ha="right", va="bottom", fontsize=8, style="italic", color="0.35"
+            )
+            break
     return figure
 
 
@@ -62,3 +69,25 @@ def axis_label(variable: xr.DataArray | None, name: str) -> str:
         if unit not in ("", "1")
         else str(variable.attrs.get("long_name", name))
     )
+
+
+def independent_of(data: xr.Dataset, curves: xr.DataArray) -> NDArray[np.float64]:
+    """t of every specimen, (specimen, point), whether the grid is shared or each has its own."""
+    name = curves.attrs.get("independent", curves.dims[1])
+    t = data[name].values.astype(np.float64) if name in data.coords or name in data else np.arange(curves.shape[1])
+    return np.broadcast_to(t, curves.shape)
+
+
+def field_of_view(images: xr.DataArray, colour: bool, table: bool) -> str:
+    """The size of one picture, in its own unit where the coordinates have one, else in pixels."""
+    leading = 2 if table else 1
+    dims = images.dims[leading : images.ndim - colour]
+    sizes, units = [], []
+    for dim in reversed(dims):
+        points = images[dim].values if dim in images.coords else np.arange(images.sizes[dim])
+        unit = images[dim].attrs.get("units") if dim in images.coords else None
+        # n pixels span n steps, one more than lie between the first and the last centre
+        span = abs(float(points[-1] - points[0])) * len(points) / max(len(points) - 1, 1) if unit else len(points)
+        sizes.append(f"{span:.3g}")
+        units.append(str(unit or "pixels"))
+    return f"each {sizes[0]} {units[0]} × {sizes[1]} {units[1]}"

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, require
-from .canvas import GREY, axis_label, colour_of, marker_of, new_figure, signed
+from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, marker_of, new_figure, signed
 from .metrics import cluster_accuracy, confusion, match_clusters
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
         raise DataError(f"{modality!r} has dims {curves.dims}; a curve has (specimen, t): use plot_images for pictures")
     curves = curves.transpose("specimen", ...)
     expert = _variable(clusters, modality).transpose("cluster", ...)
-    t = _independent(data, curves)
+    t = independent_of(data, curves)
     axis_t = clusters[expert.dims[1]] if expert.dims[1] in clusters.coords else None
     grid = np.arange(expert.shape[1]) if axis_t is None else axis_t.values
     if assigned is None and "cluster" in data and data["cluster"].dims == ("specimen",):
@@ -120,6 +120,50 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
     figure.supxlabel(axis_label(axis_t, "t" if axis_t is None else str(expert.dims[1])))
     figure.supylabel(axis_label(curves, modality))
     return signed(figure, data, clusters)
+
+
+def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximum: int = 8) -> Figure:
+    """Curves predicted from other modalities, with their band, beside what was measured; one panel a specimen.
+
+    Args:
+        truth: Measured curves, ``modality`` (specimen, t).
+        answer: As ``fit.infer`` of the same specimens: ``modality``, and its ``_low`` and ``_high``, (specimen, t).
+        modality: Name of the curve.
+        maximum: Number of specimens shown, the first ones.
+
+    Raises:
+        DataError: If the modality is unknown, or the two hold different numbers of specimens.
+    """
+    measured = _variable(truth, modality).transpose("specimen", ...)
+    predicted = _variable(answer, modality).transpose("specimen", ...)
+    if measured.sizes["specimen"] != predicted.sizes["specimen"]:
+        raise DataError(
+            f"{measured.sizes['specimen']} measured and {predicted.sizes['specimen']} predicted curves: "
+            "infer the specimens that were measured"
+        )
+    number = min(maximum, measured.sizes["specimen"])
+    columns = min(number, 4)
+    rows = -(-number // columns)
+    figure = new_figure(max(2.8 * columns, 4.0), max(2.4 * rows, 3.2))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    t, grid = independent_of(truth, measured), independent_of(answer, predicted)
+    low, high = (_variable(answer, f"{modality}_{edge}").transpose("specimen", ...).values for edge in ("low", "high"))
+    for index, axis in enumerate(axes):
+        axis.set_visible(index < number)
+        if index >= number:
+            continue
+        axis.fill_between(
+            grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"
+        )
+        axis.plot(grid[index], predicted.values[index], color=colour_of(0), linewidth=2, label="predicted")
+        axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="measured")
+        if "label" in truth.coords:
+            axis.set_title(str(truth["label"].values[index]), fontsize=10)
+    axes[0].legend(fontsize=8, frameon=False)
+    name = str(measured.attrs.get("independent", measured.dims[1]))
+    figure.supxlabel(axis_label(truth[name] if name in truth.coords else None, name))
+    figure.supylabel(axis_label(measured, modality))
+    return signed(figure, truth, answer)
 
 
 def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure:
@@ -166,7 +210,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
             axis.set_ylabel(f"{images.dims[0]} {index // columns}", fontsize=8)
         if table and index >= columns * (rows - 1) and images.dims[1] in dataset.coords:
             axis.set_xlabel(f"{float(dataset[images.dims[1]][index % columns]):.3g}", fontsize=8)
-    figure.supxlabel(_field_of_view(images, colour, table), fontsize=9)
+    figure.supxlabel(field_of_view(images, colour, table), fontsize=9)
     figure.suptitle(str(images.attrs.get("long_name", modality)))
     return signed(figure, dataset)
 
@@ -250,13 +294,6 @@ def _variable(dataset: xr.Dataset, name: str) -> xr.DataArray:
     return dataset[name]
 
 
-def _independent(data: xr.Dataset, curves: xr.DataArray) -> NDArray[np.float64]:
-    """t of every specimen, (specimen, point), whether the grid is shared or each has its own."""
-    name = curves.attrs.get("independent", curves.dims[1])
-    t = data[name].values.astype(np.float64) if name in data.coords or name in data else np.arange(curves.shape[1])
-    return np.broadcast_to(t, curves.shape)
-
-
 def _specimen_values(answer: xr.Dataset, colour: str | None) -> tuple[NDArray, str]:
     """What to colour by: numbers with a fraction for a colour bar, anything else as groups."""
     variable = _variable(answer, colour or "cluster")
@@ -298,18 +335,3 @@ def _band(axis: Axes, t: NDArray, clusters: xr.Dataset, modality: str, cluster: 
         axis.fill_between(t, *edges, alpha=0.22, linewidth=0, label=names[1], color=colour)
     curve = clusters[modality].transpose("cluster", ...).values[cluster]
     axis.plot(t, curve, linewidth=2, label=names[0], color=colour)
-
-
-def _field_of_view(images: xr.DataArray, colour: bool, table: bool) -> str:
-    """The size of one picture, in its own unit where the coordinates have one, else in pixels."""
-    leading = 2 if table else 1
-    dims = images.dims[leading : images.ndim - colour]
-    sizes, units = [], []
-    for dim in reversed(dims):
-        points = images[dim].values if dim in images.coords else np.arange(images.sizes[dim])
-        unit = images[dim].attrs.get("units") if dim in images.coords else None
-        # n pixels span n steps, one more than lie between the first and the last centre
-        span = abs(float(points[-1] - points[0])) * len(points) / max(len(points) - 1, 1) if unit else len(points)
-        sizes.append(f"{span:.3g}")
-        units.append(str(unit or "pixels"))
-    return f"each {sizes[0]} {units[0]} × {sizes[1]} {units[1]}"

@@ -61,6 +61,15 @@ def example(clusters=3, latent=2, specimens=90, synthetic=True):
     return answer, clusters_set
 
 
+def predicted(specimens=90):
+    answer, clusters = example(specimens=specimens)
+    return (
+        clusters[["stress", "stress_low", "stress_high"]]
+        .sel(cluster=answer["cluster"].values)
+        .rename(cluster="specimen")
+    )
+
+
 def history():
     epoch = np.arange(1, 9)
     return xr.Dataset(
@@ -103,6 +112,8 @@ FIGURES = {
     "curves_ten": lambda: plots.plot_curves(*example(clusters=10, specimens=2500), "stress"),
     "curves_data": lambda: plots.plot_curves(example()[0].drop_vars("cluster"), example()[1], "stress"),
     "curves_ragged": lambda: plots.plot_curves(ragged(), example()[1], "stress", assigned=[0, 0, 2]),
+    "prediction": lambda: plots.plot_prediction(example()[0], predicted(), "stress"),
+    "prediction_one": lambda: plots.plot_prediction(example(specimens=1)[0], predicted(1), "stress"),
     "images": lambda: plots.plot_images(example()[0], "image", maximum=13),
     "images_colour": lambda: plots.plot_images(
         xr.Dataset({"image": (("specimen", "channel", "y", "x"), np.random.default_rng(0).uniform(size=(3, 3, 8, 8)))}),
@@ -138,6 +149,8 @@ def test_units_are_on_the_axes():
 
 def test_synthetic_data_say_so():
     assert "synthetic data" in words(plots.plot_images(example(synthetic=True)[0], "image"))
+    titled = example(synthetic=False)[0].assign_attrs(title="Synthetic lattices")
+    assert "synthetic data" in words(plots.plot_images(titled, "image"))
     assert "synthetic data" not in words(plots.plot_images(example(synthetic=False)[0], "image"))
 
 
@@ -176,6 +189,7 @@ def test_nothing_touches_pyplot():
     [
         (lambda: plots.plot_curves(*example(), "strss"), "no 'strss'"),
         (lambda: plots.plot_curves(*example(), "image"), "use plot_images"),
+        (lambda: plots.plot_prediction(example()[0], predicted(5), "stress"), "90 measured and 5 predicted"),
         (lambda: plots.plot_images(example()[0], "stress"), "use plot_curves"),
         (lambda: plots.plot_latent(*example(), colour="colour"), "no 'colour'"),
         (lambda: plots.plot_latent(*example(), colour="image"), "expected"),
