@@ -188,7 +188,7 @@ def _neural(
                 "or not at all: fill the gaps, or set the whole specimen to NaN"
             )
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit float32 becomes inf, reported below
-        values = np.asarray(raw, dtype=np.float32)
+        values = np.require(raw, np.float32, ["C", "W"])  # torch takes no other
     if not present.all():
         values = np.where(present.reshape(-1, *[1] * len(dims)), values, np.float32(0))
     _check_finite(data, name, values.reshape(len(values), -1), "float32 numbers")
@@ -270,7 +270,7 @@ def _physics(
         if t.ndim == 1 and like.t.ndim == 1 and same_grid(t, like.t):
             t = like.t
         elif t.ndim == 1:
-            t = np.broadcast_to(t, values.shape)
+            t = np.tile(t, (len(values), 1))
     coords = _coords_along(variable, dims)
     if t.ndim == 1 and coordinate.name not in coords:  # equal rows of a 2-D coordinate
         coords[coordinate.name] = xr.DataArray(t, dims=dims, name=coordinate.name, attrs=coordinate.attrs)

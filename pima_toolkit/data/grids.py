@@ -111,7 +111,7 @@ class Independent:
             )
         _check_increasing(t[present], lengths[present], what, labels[present])
         if not present.any():
-            return np.broadcast_to(np.arange(t.shape[1], dtype=np.float64), t.shape), inside
+            return np.tile(np.arange(t.shape[1], dtype=np.float64), (len(t), 1)), inside
         first = int(np.flatnonzero(present)[0])
         t = np.where(inside, t, np.take_along_axis(t, np.maximum(lengths - 1, 0)[:, None], axis=1))
         t[~present] = t[first]

@@ -83,14 +83,14 @@ class Stored:
         return Path(got)
 
     def _read(self, path: Path) -> dict[str, np.ndarray]:
+        if not zipfile.is_zipfile(path):
+            raise FileFormatError(
+                f"{path} is no npz, expected one of the arrays {', '.join(self.arrays)}: fetch it again"
+            )
         try:
             with np.load(path, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise FileFormatError(f"{path} is a single array, expected an npz of {', '.join(self.arrays)}")
                 arrays = {name: archive[name] for name in self.arrays if name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            if isinstance(error, FileFormatError):
-                raise
             raise FileFormatError(f"{path} cannot be read as an npz ({error}): fetch it again") from error
         for name, shape in self.arrays.items():
             if name not in arrays:

@@ -90,7 +90,8 @@ def spinodoid(path: str | os.PathLike[str] | None = None) -> xr.Dataset:
             "source": STORED.source,
             "licence": "MIT (Mechanics, Materials, Computing group, TU Delft, 2024)",
             "citation": "Thakolkaran, Espinal, Dhulipala, Kumar, Portela 2025, Experiment-informed finite-strain "
-            "inverse design of spinodal metamaterials, Extreme Mechanics Letters 74, 102274, doi 10.1016/j.eml.2024.102274",
+            "inverse design of spinodal metamaterials, Extreme Mechanics Letters 74, 102274, "
+            "doi 10.1016/j.eml.2024.102274",
             "notes": "Curves: loading branch only, interpolated to 100 strains, (0, 0) prepended. Pictures: drawn from "
             "the design angles, shell of 20 % volume (assumed), one random realisation per morphology, load axis "
             "vertical. "
