@@ -156,7 +156,7 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
             grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"
         )
         axis.plot(grid[index], predicted.values[index], color=colour_of(0), linewidth=2, label="predicted")
-        axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="measured")
+        axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="data")
         if "label" in truth.coords:
             axis.set_title(str(truth["label"].values[index]), fontsize=10)
     axes[0].legend(fontsize=8, frameon=False)

@@ -1,0 +1,62 @@
+"""The README is true: its programs run as printed, and the commands and datasets it names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import pima_toolkit as pima
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(block):
+    """Run one block of the README as a program of its own; its names come back."""
+    names = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the point of this test: our own README, as printed
+    return names
+
+
+@pytest.mark.slow
+def test_first_screen_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run(BLOCKS[0])
+    answer, test, fit = names["answer"], names["test"], names["fit"]
+
+    assert isinstance(answer, xr.Dataset)
+    assert answer.stress.dims == ("specimen", "strain")
+    assert answer.stress.attrs["units"] == "MPa"
+    assert bool((answer.stress_low <= answer.stress_high).all())
+    assert answer.responsibilities.dims == ("specimen", "cluster")
+    assert answer.sizes["specimen"] == test.sizes["specimen"]
+    assert float(abs(answer.responsibilities.sum("cluster") - 1).max()) < 1e-6
+    assert fit.experts.sizes["cluster"] == 2
+    assert {"value", "std_error"} <= set(fit.experts)
+    assert fit.generate(cluster=0, n=16).sizes["specimen"] == 16
+    again = pima.load(tmp_path / "lattice.pima")
+    xr.testing.assert_allclose(again.infer(test[["image"]]), answer)
+
+
+def test_formula_in_one_line():
+    run(BLOCKS[1])
+
+
+def test_plugin_authors_file():
+    names = run(BLOCKS[2])
+    (expert,) = names["pima_experts"]()
+    assert expert.name == "hollomon"
+    assert [(p.name, p.unit) for p in expert.parameters] == [("K", "MPa"), ("n", "1")]
+    pima.Physics(expert)
+
+
+def test_datasets_named_exist():
+    named = set(re.findall(r"pima\.datasets\.(\w+)\(\)", README))
+    assert named == set(pima.datasets.__all__)
+
+
+def test_there_is_a_makefile_for_the_commands_named():
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
+    for command in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
+        assert f"\n{command}:" in makefile
