@@ -1,0 +1,67 @@
+"""Experts: the physics of a modality (eqs. 13, 14, 17).
+
+In this order each file may import those before it: parameters, formula, program, codegen, solution, least_squares, statistics,
+uncertainty, starting, regression, expert, symbolic, scatter, hooks, plugins. Names load on first use, so that a plugin can import
+``hookimpl`` without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .expert import Expert
+    from .hooks import hookimpl
+    from .least_squares import solve
+    from .parameters import Box, Parameter, resolve_unit
+    from .plugins import expert_from_dict, experts, get_expert, load_plugin, register
+    from .solution import Solution
+    from .statistics import CurveStatistics
+    from .symbolic import SympyExpert
+
+_HOME = {
+    "Box": "parameters",
+    "CurveStatistics": "statistics",
+    "Expert": "expert",
+    "Parameter": "parameters",
+    "Solution": "solution",
+    "SympyExpert": "symbolic",
+    "expert_from_dict": "plugins",
+    "experts": "plugins",
+    "get_expert": "plugins",
+    "hookimpl": "hooks",
+    "load_plugin": "plugins",
+    "register": "plugins",
+    "resolve_unit": "parameters",
+    "solve": "least_squares",
+}
+
+__all__ = [
+    "Box",
+    "CurveStatistics",
+    "Expert",
+    "Parameter",
+    "Solution",
+    "SympyExpert",
+    "expert_from_dict",
+    "experts",
+    "get_expert",
+    "hookimpl",
+    "load_plugin",
+    "register",
+    "resolve_unit",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

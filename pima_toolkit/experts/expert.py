@@ -1,0 +1,239 @@
+"""The contract of a physics expert E(t; theta) and everything that follows from it.
+
+An author gives parameters, a torch form and a compiled form; batching, bounds, starting points, the fit, its uncertainty and
+its tables are written here once. :class:`~pima_toolkit.experts.symbolic.SympyExpert` gives both forms from one formula.
+"""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..errors import ExpertError, ShapeError
+from .least_squares import evaluate
+from .parameters import Box, Parameter
+from .regression import fit
+from .solution import Solution
+from .starting import project, spread
+
+Array = NDArray[np.float64]
+
+
+class Expert(ABC):
+    """A physics model of one modality: stateless, immutable, compared by content.
+
+    Attributes:
+        name: How people ask for it, unique among the installed experts.
+        t: Name of the independent variable, the coordinate of the data it is matched with.
+        parameters: The fitted parameters theta, P of them.
+        linear: Numbers of parameters the expert is linear in, all together: they need no search.
+    """
+
+    name: str
+    t: str = "t"
+    parameters: tuple[Parameter, ...]
+    linear: tuple[int, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Parameter, ...]:
+        """What people see, Q of them; the fitted parameters unless the expert says otherwise."""
+        return self.parameters
+
+    @abstractmethod
+    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
+        """Evaluate in torch, differentiably.
+
+        Args:
+            t: Independent variable, shape (T,) or (..., T), in its own unit.
+            theta: Parameters, shape (..., P).
+
+        Returns:
+            Values, shape (..., T), in the unit of the data.
+        """
+
+    @abstractmethod
+    def curve(self) -> Callable[..., None]:
+        """The compiled form: a numba function of signature :data:`~pima_toolkit.experts.codegen.CURVE`."""
+
+    def value_and_jacobian(self, t: ArrayLike, theta: ArrayLike) -> tuple[Array, Array]:
+        """Values and derivatives by the parameters, compiled, float64.
+
+        Args:
+            t: Shared grid, shape (T,), or one grid per specimen, shape (N, T).
+            theta: Parameters, shape (..., P).
+
+        Returns:
+            Values (..., T) and Jacobians (..., T, P); with one grid per specimen (..., N, T) and (..., N, T, P).
+
+        Raises:
+            ShapeError: If the shapes do not fit.
+        """
+        t = np.ascontiguousarray(t, dtype=np.float64)
+        theta = np.asarray(theta, dtype=np.float64)
+        P = len(self.parameters)
+        if t.ndim not in (1, 2) or theta.ndim < 1 or theta.shape[-1] != P:
+            raise ShapeError(
+                f"expert {self.name!r} needs t (T,) or (N, T) and parameters (..., {P}), got {t.shape} and {theta.shape}"
+            )
+        grids = t.reshape(-1, t.shape[-1])
+        value, jacobian = evaluate(self, grids, np.ascontiguousarray(theta.reshape(-1, P)))
+        return value.reshape(*theta.shape[:-1], *t.shape), jacobian.reshape(*theta.shape[:-1], *t.shape, P)
+
+    def box(self, t: ArrayLike) -> Box:
+        """Bounds of the fitted parameters on a grid.
+
+        Args:
+            t: Grid or grids, any shape; only experts whose bounds depend on the data use it.
+        """
+        return Box.of(self.parameters)
+
+    def guess(self, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
+        """Where to start, from the data, by :meth:`guess_rows`.
+
+        Args:
+            t: Shared grid, shape (T,), or one per row, shape (N, T).
+            y: One curve, shape (T,), or rows, shape (N, T); NaN where not measured.
+            weights: Weights of the squares, like y.
+
+        Returns:
+            Parameters inside the box, shape (P,) or (N, P).
+        """
+        t, rows, w = prepare(t, y, weights)
+        found = self.box(t).clip(self.guess_rows(t, rows, w))
+        return found[0] if np.ndim(y) == 1 else found
+
+    def guess_rows(self, t: Array, y: Array, weights: Array) -> Array:
+        """The method an author may replace: variable projection over the nonlinear parameters unless it is.
+
+        Args:
+            t: Shared grid, shape (T,), or one per row, shape (N, T).
+            y: Rows without NaN, shape (N, T).
+            weights: Weights of the squares, shape (N, T); 0 where nothing was measured.
+
+        Returns:
+            Parameters, shape (N, P); those outside the box are clipped.
+        """
+        return project(self, t, y, weights)
+
+    def starts(self, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
+        """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
+        guess = np.atleast_2d(self.guess(t, y, weights))
+        return spread(guess, self.box(t), count, np.asarray(t, dtype=np.float64))
+
+    def show(self, theta: ArrayLike) -> Array:
+        """What people see, shape (..., Q), of fitted parameters (..., P)."""
+        return np.array(theta, dtype=np.float64)
+
+    def show_jacobian(self, theta: ArrayLike) -> Array:
+        """The derivative of :meth:`show`, shape (..., Q, P)."""
+        shape = np.shape(theta)
+        return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
+
+    def fit(
+        self,
+        t: ArrayLike,
+        y: ArrayLike,
+        weights: ArrayLike | None = None,
+        start: ArrayLike | Mapping[str, float] | None = None,
+        fixed: Mapping[str, float] | None = None,
+        *,
+        y_unit: str | None = None,
+        t_unit: str | None = None,
+    ) -> Solution:
+        """Fit the expert to curves, with honest errors.
+
+        Args:
+            t: Shared grid, shape (T,), or one per specimen, shape (N, T).
+            y: One curve (T,) or specimens (N, T); NaN where not measured. An ``xarray.DataArray`` brings its units.
+            weights: Weight per specimen (N,) or responsibilities (N, C): one fit per cluster. All ones by default; for a single curve
+                weights per point (T,).
+            start: Fitted parameters by name, or as (P,) or (C, P), instead of the expert's own starts.
+            fixed: Fitted parameters to hold, by name.
+            y_unit: Unit of the curves.
+            t_unit: Unit of the independent variable.
+
+        Returns:
+            The solution, one row per cluster, with standard errors: from the residuals for one curve, by the curve-clustered
+            sandwich for several.
+
+        Raises:
+            ExpertError: If there is nothing to fit, too little of it, or a start or name is unusable.
+            ShapeError: If the arrays do not fit together.
+        """
+        return fit(self, t, y, weights, start, fixed, y_unit=y_unit, t_unit=t_unit)
+
+    def to_dict(self) -> dict[str, object]:
+        """The expert as JSON-able values, read back by ``expert_from_dict``: its name, to be found among the installed ones."""
+        return {
+            "kind": "installed",
+            "name": self.name,
+            "t": self.t,
+            "parameters": [p.to_dict() for p in self.parameters],
+        }
+
+    def _content(self) -> tuple[object, ...]:
+        return type(self), self.name, self.t, self.parameters
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expert) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def __repr__(self) -> str:
+        return f"<expert {self.name!r}: {', '.join(p.name for p in self.parameters)} of {self.t}>"
+
+    def _equation(self) -> str:
+        return ""
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(p.name)}</td><td>{html.escape(p.unit.replace('{y}', 'y').replace('{t}', self.t))}</td>"
+            f"<td>{p.lower:g} … {p.upper:g}</td><td>{html.escape(p.description)}</td></tr>"
+            for p in self.parameters
+        )
+        heads = "".join(f"<th>{head}</th>" for head in ("parameter", "unit", "bounds", "meaning"))
+        return f"<b>{html.escape(self.name)}</b> {self._equation()}<table><tr>{heads}</tr>{rows}</table>"
+
+
+def prepare(t: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Curves as rows without NaN, and weights that are 0 where there was one.
+
+    Args:
+        t: Shape (T,) or (N, T).
+        y: Shape (T,) or (N, T).
+        weights: None, or broadcastable to y.
+
+    Returns:
+        t unchanged as float64, y (N, T), weights (N, T).
+
+    Raises:
+        ShapeError: If the shapes do not fit, or t is not finite.
+        ExpertError: If there are no points at all.
+    """
+    t = np.ascontiguousarray(t, dtype=np.float64)
+    rows = np.array(y, dtype=np.float64, ndmin=2)
+    if rows.ndim != 2 or t.shape not in {rows.shape[1:], rows.shape}:
+        raise ShapeError(
+            f"y has the shape {np.shape(y)} and t {t.shape}: expected y (T,) or (N, T), and t (T,) or as y"
+        )
+    if rows.size == 0:
+        raise ExpertError("there are no points to fit: y is empty")
+    if not np.isfinite(t).all():
+        raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
+    try:
+        w = (
+            np.ones(rows.shape)
+            if weights is None
+            else np.array(np.broadcast_to(np.asarray(weights, dtype=np.float64), rows.shape))
+        )
+    except ValueError:
+        raise ShapeError(f"weights have the shape {np.shape(weights)}, expected {rows.shape}") from None
+    missing = ~np.isfinite(rows)
+    rows[missing], w[missing] = 0.0, 0.0
+    return t, rows, w

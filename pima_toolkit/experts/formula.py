@@ -1,0 +1,360 @@
+"""Text to sympy without evaluating it: a whitelist over Python's syntax tree builds the sympy objects one by one.
+
+Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the text, the tree, the numbers and
+the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits. Constant parts are computed in
+floating point here, so sympy is never asked for the exact value of a tower of powers.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import math
+from dataclasses import dataclass
+
+import sympy
+from sympy import Expr, Piecewise, Symbol
+from sympy.logic.boolalg import Boolean
+
+from ..errors import FormulaError
+from .parameters import NAME
+
+MAX_CHARACTERS, MAX_NODES, MAX_SIZE, MAX_EXPONENT, MAX_PARAMETERS = 500, 200, 3000, 64, 16
+_LARGEST = 1e100
+
+#: name -> (sympy function, floating-point function of constants).
+FUNCTIONS = {
+    "exp": (sympy.exp, math.exp),
+    "log": (sympy.log, math.log),
+    "sqrt": (sympy.sqrt, math.sqrt),
+    "sin": (sympy.sin, math.sin),
+    "cos": (sympy.cos, math.cos),
+    "tan": (sympy.tan, math.tan),
+    "sinh": (sympy.sinh, math.sinh),
+    "cosh": (sympy.cosh, math.cosh),
+    "tanh": (sympy.tanh, math.tanh),
+    "asin": (sympy.asin, math.asin),
+    "acos": (sympy.acos, math.acos),
+    "atan": (sympy.atan, math.atan),
+    "erf": (sympy.erf, math.erf),
+    "erfc": (sympy.erfc, math.erfc),
+    "abs": (sympy.Abs, abs),
+}
+_MANY = {"min", "max"}
+_COMPARISONS = {
+    ast.Lt: sympy.StrictLessThan,
+    ast.LtE: sympy.LessThan,
+    ast.Gt: sympy.StrictGreaterThan,
+    ast.GtE: sympy.GreaterThan,
+}
+_RESERVED = {"pi", "where", *FUNCTIONS, *_MANY}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula that was read.
+
+    Args:
+        text: The text as given.
+        variable: Name of the independent variable.
+        expression: The sympy expression, over real symbols.
+        parameters: Names of the parameters, in the order of their first appearance in the text.
+    """
+
+    text: str
+    variable: str
+    expression: Expr
+    parameters: tuple[str, ...]
+
+    @property
+    def latex(self) -> str:
+        """The right-hand side as LaTeX."""
+        names = {s: sympy.latex(Symbol(s.name.replace("eps", "varepsilon", 1))) for s in self.expression.free_symbols}
+        return sympy.latex(self.expression, symbol_names=names)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A subexpression: its sympy form, its value when it has no names in it, and its size after rewriting."""
+
+    form: Expr | Boolean
+    constant: float | None
+    size: int
+
+
+def read_formula(text: str, variable: str) -> Formula:
+    """Read a formula.
+
+    Args:
+        text: Arithmetic (``+ - * / **``, ``^`` for ``**``), comparisons, ``and``/``or``, ``a if condition else b``,
+            ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``exp``, ``log``, ``sqrt``, ``sin`` and kin, ``erf``, ``pi``.
+        variable: Name of the independent variable; every other name is a parameter.
+
+    Returns:
+        The formula.
+
+    Raises:
+        FormulaError: If the text is not such a formula; ``position`` is the offending character.
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"a formula must be text such as 'K * strain**n', got {type(text).__name__}")
+    if not isinstance(variable, str) or not NAME.fullmatch(variable) or "__" in variable or variable in _RESERVED:
+        raise FormulaError(
+            f"the independent variable cannot be called {variable!r}: use a letter, then letters and digits, not a function's name"
+        )
+    return _Reader(text, variable).read()
+
+
+class _Reader(ast.NodeVisitor):
+    def __init__(self, text: str, variable: str) -> None:
+        self.text, self.variable = text, variable
+        self.symbols: dict[str, Symbol] = {}
+        self.first: dict[str, int] = {}
+
+    def read(self) -> Formula:
+        tree = self.tree()
+        try:
+            part = self.visit(tree)
+        except RecursionError:
+            raise FormulaError("the formula is nested too deeply: split it up or simplify it") from None
+        if not isinstance(part.form, Expr):
+            raise FormulaError("the formula is a condition, not a number: write 'a if condition else b'", 0)
+        expression = part.form
+        if expression.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
+            raise FormulaError(f"the formula is not a finite real number: it simplifies to {str(expression)[:80]}")
+        names = sorted((name for name in self.first if name != self.variable), key=self.first.__getitem__)
+        if self.variable not in self.first:
+            found = f"the names found are {', '.join(names)}" if names else "no names were found"
+            raise FormulaError(
+                f"the formula does not contain its independent variable {self.variable!r} ({found}): pass t='...' with the variable's"
+                f" name, or add '+ 0*{self.variable}' for a constant"
+            )
+        if not names:
+            raise FormulaError(
+                f"the formula has no parameters to fit: every name in it is the variable {self.variable!r}; write for example"
+                f" 'slope * {self.variable}'"
+            )
+        if len(names) > MAX_PARAMETERS:
+            raise FormulaError(f"the formula has {len(names)} parameters, at most {MAX_PARAMETERS} are possible")
+        return Formula(self.text, self.variable, expression, tuple(names))
+
+    def tree(self) -> ast.expr:
+        text = self.text
+        if not text.strip():
+            raise FormulaError("the formula is empty: write for example 'K * strain**n'", 0)
+        if len(text) > MAX_CHARACTERS:
+            raise FormulaError(f"the formula has {len(text)} characters, at most {MAX_CHARACTERS} are possible")
+        for position, character in enumerate(text):
+            if not character.isascii() or not (character.isprintable() or character in "\n\t "):
+                hint = f"spell {character!r} out" if character.isprintable() else "remove it"
+                raise FormulaError(
+                    f"character {character!r} at position {position} cannot be read: {hint} (plain letters only)",
+                    position,
+                )
+        # Spaces for line ends and tabs keep every character where the person typed it; parentheses allow any layout.
+        source = "".join(" " if c.isspace() else c for c in text).replace("^", "**")
+        try:
+            tree = ast.parse(f"({source}\n)", mode="eval")
+        except SyntaxError as error:
+            position = self.original(max((error.offset or 1) - 2, 0))
+            raise FormulaError(self.explain(error, position), position) from None
+        except (ValueError, RecursionError, MemoryError):
+            raise FormulaError("the formula is nested too deeply: split it up or simplify it") from None
+        if sum(1 for _ in ast.walk(tree)) > MAX_NODES * 2:
+            raise FormulaError(
+                f"the formula has too many parts, at most {MAX_NODES} names, numbers and signs are possible"
+            )
+        return tree.body
+
+    def explain(self, error: SyntaxError, position: int) -> str:
+        words = "".join(c if c.isalnum() or c == "_" else " " for c in self.text).split()
+        for word in words:
+            if keyword.iskeyword(word) and word not in {"if", "else", "and", "or", "not"}:
+                return f"the name {word!r} is reserved: call it {word + '_'!r}"
+        return f"the formula cannot be read at position {position}: {error.msg}"
+
+    def original(self, column: int) -> int:
+        """Position in the text as typed; each ``^`` was written as two characters."""
+        seen = 0
+        for position, character in enumerate(self.text):
+            seen += 2 if character == "^" else 1
+            if seen > column:
+                return position
+        return max(len(self.text) - 1, 0)
+
+    def fail(self, node: ast.AST, message: str) -> FormulaError:
+        position = self.original(max(getattr(node, "col_offset", 1) - 1, 0))
+        return FormulaError(f"{message} (position {position})", position)
+
+    def visit(self, node: ast.expr) -> _Part:
+        method = getattr(self, f"visit_{type(node).__name__}", None)
+        if method is None:
+            kind = {"Attribute": "a dot between names", "Subscript": "an index in [ ]", "Lambda": "lambda"}
+            raise self.fail(node, f"{kind.get(type(node).__name__, type(node).__name__)} is not allowed in a formula")
+        part = method(node)
+        if part.size > MAX_SIZE:
+            raise self.fail(node, "the formula grows too large here: nest fewer min, max, abs and conditions")
+        return part
+
+    def number(self, node: ast.expr) -> _Part:
+        part = self.visit(node)
+        if not isinstance(part.form, Expr):
+            raise self.fail(node, "a condition stands where a number is needed")
+        return part
+
+    def condition(self, node: ast.expr) -> _Part:
+        part = self.visit(node)
+        if isinstance(part.form, Expr):
+            raise self.fail(node, "a number stands where a condition such as strain < eps_y is needed")
+        return part
+
+    def constant(self, node: ast.AST, value: float, exact: Expr | None = None) -> _Part:
+        """A constant part; the exact form is kept where it is a small one, for readable LaTeX."""
+        if isinstance(value, complex) or not math.isfinite(value) or abs(value) > _LARGEST:
+            raise self.fail(node, "a number here is out of range or not real")
+        if exact is None:
+            exact = sympy.Integer(int(value)) if value == int(value) and abs(value) < 1e15 else sympy.Float(value)
+        return _Part(exact, float(value), 1)
+
+    def visit_Constant(self, node: ast.Constant) -> _Part:
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            raise self.fail(node, f"only numbers, names and functions are allowed, got {str(node.value)[:20]!r}")
+        if isinstance(node.value, int) and abs(node.value) > _LARGEST:
+            raise self.fail(node, "a number here is out of range or not real")
+        return self.constant(node, node.value)
+
+    def visit_Name(self, node: ast.Name) -> _Part:
+        name = node.id
+        if name == "pi":
+            return _Part(sympy.pi, math.pi, 1)
+        if name in _RESERVED:
+            raise self.fail(node, f"{name!r} is a function: write {name}(...)")
+        if not NAME.fullmatch(name) or "__" in name:
+            raise self.fail(
+                node, f"the name {name[:40]!r} is not allowed: a letter, then letters, digits or single underscores"
+            )
+        self.first.setdefault(name, node.col_offset)
+        self.first[name] = min(self.first[name], node.col_offset)
+        return _Part(self.symbols.setdefault(name, Symbol(name, real=True)), None, 1)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> _Part:
+        if isinstance(node.op, ast.Not):
+            part = self.condition(node.operand)
+            return _Part(sympy.Not(part.form), None, part.size + 1)
+        if not isinstance(node.op, ast.USub | ast.UAdd):
+            raise self.fail(node, "the sign ~ is not allowed")
+        part = self.number(node.operand)
+        if isinstance(node.op, ast.UAdd):
+            return part
+        return _Part(-part.form, None if part.constant is None else -part.constant, part.size + 1)
+
+    def visit_BinOp(self, node: ast.BinOp) -> _Part:
+        kind = type(node.op)
+        if kind not in (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow):
+            raise self.fail(node, f"the operation {kind.__name__} is not allowed: use + - * / **")
+        left, right = self.number(node.left), self.number(node.right)
+        a, b = left.constant, right.constant
+        if kind is ast.Pow and b is not None and abs(b) > MAX_EXPONENT:
+            raise self.fail(node.right, f"the exponent {b:g} is too large, at most {MAX_EXPONENT} is possible")
+        if kind is ast.Div and b == 0:
+            raise self.fail(node.right, "division by zero")
+        if a is not None and b is not None:
+            try:
+                value = {
+                    ast.Add: lambda: a + b,
+                    ast.Sub: lambda: a - b,
+                    ast.Mult: lambda: a * b,
+                    ast.Div: lambda: a / b,
+                }.get(kind, lambda: a**b)()
+            except (OverflowError, ZeroDivisionError):
+                raise self.fail(node, "a number here is out of range or not real") from None
+            return self.constant(node, value, self.exact(kind, left, right))
+        size = left.size + right.size + 1
+        if kind is ast.Add:
+            return _Part(left.form + right.form, None, size)
+        if kind is ast.Sub:
+            return _Part(left.form - right.form, None, size)
+        if kind is ast.Mult:
+            return _Part(left.form * right.form, None, size)
+        if kind is ast.Div:
+            if right.form.is_zero:
+                raise self.fail(node.right, "division by zero")
+            return _Part(left.form / right.form, None, size)
+        return _Part(left.form**right.form, None, size)
+
+    @staticmethod
+    def exact(kind: type, left: _Part, right: _Part) -> Expr | None:
+        """The exact form of small fractions and multiples of pi (2*pi, 1/3); None where a float is as good."""
+        if kind is ast.Pow or max(abs(left.constant), abs(right.constant)) > 1e6:
+            return None
+        if kind is ast.Div and right.form.is_Integer and (left.form.is_Integer or left.form is sympy.pi):
+            return left.form / right.form
+        if kind is ast.Mult and sympy.pi in (left.form, right.form) and (left.form.is_Integer or right.form.is_Integer):
+            return left.form * right.form
+        return None
+
+    def visit_Compare(self, node: ast.Compare) -> _Part:
+        parts = [self.number(n) for n in (node.left, *node.comparators)]
+        relations = []
+        for op, a, b in zip(node.ops, parts, parts[1:], strict=False):
+            if type(op) not in _COMPARISONS:
+                raise self.fail(node, "only the comparisons < <= > >= are allowed")
+            relations.append(_COMPARISONS[type(op)](a.form, b.form, evaluate=False))
+        size = 1 + 2 * sum(part.size for part in parts)
+        return _Part(relations[0] if len(relations) == 1 else sympy.And(*relations, evaluate=False), None, size)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> _Part:
+        parts = [self.condition(n) for n in node.values]
+        join = sympy.And if isinstance(node.op, ast.And) else sympy.Or
+        return _Part(join(*(p.form for p in parts), evaluate=False), None, 1 + sum(p.size for p in parts))
+
+    def piecewise(self, test: ast.expr, body: ast.expr, other: ast.expr) -> _Part:
+        parts = self.condition(test), self.number(body), self.number(other)
+        form = Piecewise((parts[1].form, parts[0].form), (parts[2].form, True), evaluate=False)
+        return _Part(form, None, 1 + 2 * parts[0].size + parts[1].size + parts[2].size)
+
+    def visit_IfExp(self, node: ast.IfExp) -> _Part:
+        return self.piecewise(node.test, node.body, node.orelse)
+
+    def visit_Call(self, node: ast.Call) -> _Part:
+        if not isinstance(node.func, ast.Name):
+            raise self.fail(node, "only plain functions can be called")
+        name = node.func.id
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            raise self.fail(node, f"{name}(...) takes plain arguments only")
+        if name == "where" and len(node.args) == 3:
+            return self.piecewise(*node.args)
+        if name in _MANY and 2 <= len(node.args) <= 4:
+            return self.extreme(name, node)
+        if name not in FUNCTIONS:
+            if name in _RESERVED:
+                raise self.fail(
+                    node, f"{name}() was given {len(node.args)} arguments: where takes 3, min and max take 2 to 4"
+                )
+            known = ", ".join(sorted({*FUNCTIONS, *_MANY, "where"}))
+            raise self.fail(node, f"unknown function {name[:40]!r}; known: {known} (a product needs a *)")
+        if len(node.args) != 1:
+            raise self.fail(node, f"{name}() takes one argument, got {len(node.args)}")
+        part = self.number(node.args[0])
+        symbolic, numeric = FUNCTIONS[name]
+        if part.constant is not None:
+            try:
+                return self.constant(node, numeric(part.constant))
+            except (ValueError, OverflowError):
+                raise self.fail(node, f"{name}({part.constant:g}) is not a real number") from None
+        size = part.size * (3 if name == "abs" else 1) + 2
+        return _Part(sympy.sqrt(part.form) if name == "sqrt" else symbolic(part.form), None, size)
+
+    def extreme(self, name: str, node: ast.Call) -> _Part:
+        """min and max, kept as such for LaTeX; two arguments at a time, since rewriting repeats them."""
+        part = self.number(node.args[0])
+        for argument in node.args[1:]:
+            other = self.number(argument)
+            if part.constant is not None and other.constant is not None:
+                part = self.constant(node, (min if name == "min" else max)(part.constant, other.constant))
+                continue
+            form = (sympy.Min if name == "min" else sympy.Max)(part.form, other.form, evaluate=False)
+            part = _Part(form, None, 2 * (part.size + other.size) + 3)
+            if part.size > MAX_SIZE:
+                raise self.fail(node, "the formula grows too large here: nest fewer min, max, abs and conditions")
+        return part

@@ -1,0 +1,172 @@
+"""What a fit of an expert returns: parameters, how sure they are, and what to do when something is wrong."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .parameters import Parameter, resolve_unit
+
+#: Status of a row -> what to do about it.
+ADVICE = {
+    1: "converged: the cost no longer falls",
+    2: "converged: the parameters no longer move",
+    3: "converged: the gradient is zero, or every parameter is at a bound",
+    0: "not converged within the iterations: give a start closer to the data, or raise max_iterations",
+    -1: "the expert is not finite at any start: check the formula at the first and last t, and the bounds",
+    -2: "no data: all weights of this row are zero, so its parameters are those it started from",
+    -3: "fewer points than free parameters: the fit is one of many; fix a parameter or measure more points",
+    -4: "no downhill step was found: the expert's derivatives are not finite near here; check the formula and the bounds",
+}
+
+
+class Showable(Protocol):
+    """What a solution needs of its expert to be shown."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    shown: tuple[Parameter, ...]
+
+    def show(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What people see."""
+
+    def show_jacobian(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Its derivative."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A fit of C rows (clusters or specimens) with P fitted and Q shown parameters.
+
+    Args:
+        expert: The physics.
+        parameters: Best parameters, shape (C, P), in the expert's units.
+        cost: Weighted sum of squares, shape (C,), in units of y squared times weight.
+        status: Codes of :data:`ADVICE`, shape (C,); positive means converged.
+        iterations: Of the best start, shape (C,).
+        agreement: Share of the starts that ended at the best cost, shape (C,): low means local minima, or a parameter the data do
+            not determine.
+        at_bound: Whether a parameter sits on a bound, shape (C, P).
+        fixed: Whether a parameter was held, shape (P,).
+        covariance: Of the parameters, shape (C, P, P), or None where none was computed; rows of held parameters are 0. Between
+            curves that differ it is the curve-clustered sandwich (EXPERTS.md §3).
+        naive_covariance: The same as if every point were independent, or None.
+        y_unit: Unit of the curves.
+        t_unit: Unit of the independent variable.
+    """
+
+    expert: Showable
+    parameters: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    status: NDArray[np.int64]
+    iterations: NDArray[np.int64]
+    agreement: NDArray[np.float64]
+    at_bound: NDArray[np.bool_]
+    fixed: NDArray[np.bool_]
+    covariance: NDArray[np.float64] | None = None
+    naive_covariance: NDArray[np.float64] | None = None
+    y_unit: str = "1"
+    t_unit: str = "1"
+
+    @property
+    def advice(self) -> list[str]:
+        """One sentence per row: converged, or what to do."""
+        return [ADVICE[int(s)] for s in self.status]
+
+    @property
+    def std_errors(self) -> NDArray[np.float64] | None:
+        """Standard errors of the fitted parameters, shape (C, P); NaN for a parameter at a bound, 0 for a held one."""
+        if self.covariance is None:
+            return None
+        std = np.sqrt(np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0))
+        return np.where(self.at_bound, np.nan, std)
+
+    @property
+    def shown(self) -> NDArray[np.float64]:
+        """What people see, shape (C, Q)."""
+        return self.expert.show(self.parameters)
+
+    @property
+    def shown_std_errors(self) -> NDArray[np.float64] | None:
+        """Standard errors of what people see, shape (C, Q), by the delta method; NaN where only parameters at a bound matter."""
+        if self.covariance is None:
+            return None
+        jacobian = self.expert.show_jacobian(self.parameters)
+        variance = np.einsum("cqp,cpr,cqr->cq", jacobian, self.covariance, jacobian)
+        # A shown parameter whose own fitted one is at a bound has no error of its own, though its other factors may have.
+        stuck = np.any(self.at_bound[:, None, :] & (jacobian != 0), axis=2)
+        return np.where(stuck & ~(variance > 0), np.nan, np.sqrt(np.maximum(variance, 0.0)))
+
+    @property
+    def units(self) -> list[str]:
+        """Units of what people see, with those of the data put in."""
+        return [resolve_unit(p.unit, self.y_unit, self.t_unit) for p in self.expert.shown]
+
+    def _rows(self) -> list[list[str]]:
+        """Per row the texts ``value ± error``."""
+        values, errors = self.shown, self.shown_std_errors
+        table = []
+        for c in range(values.shape[0]):
+            row = []
+            for q in range(values.shape[1]):
+                error = None if errors is None else errors[c, q]
+                row.append(_with_error(values[c, q], error))
+            table.append(row)
+        return table
+
+    def __str__(self) -> str:
+        names = [p.name for p in self.expert.shown]
+        lines = [f"{self.expert.name}, {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
+        rows = self._rows()
+        for c, row in enumerate(rows[:20]):
+            head = f"  [{c}]" if len(rows) > 1 else " "
+            texts = [
+                f"{name} = {text}" + ("" if unit == "1" else f" {unit}")
+                for name, text, unit in zip(names, row, self.units, strict=True)
+            ]
+            lines.append(f"{head} {', '.join(texts)}")
+            lines += [f"      {note}" for note in self._notes(c)]
+        if len(rows) > 20:
+            lines.append(f"  ... and {len(rows) - 20} more")
+        return "\n".join(lines)
+
+    def _notes(self, c: int) -> list[str]:
+        notes = [] if self.status[c] > 0 else [ADVICE[int(self.status[c])]]
+        bound = [p.name for p, at in zip(self.expert.parameters, self.at_bound[c], strict=True) if at]
+        if bound:
+            notes.append(f"at a bound: {', '.join(bound)}")
+        if self.status[c] > 0 and self.agreement[c] < 0.5:
+            notes.append(
+                f"only {self.agreement[c]:.0%} of the starts agree: a parameter may not be determined by these data"
+            )
+        return notes
+
+    def _repr_html_(self) -> str:
+        heads = [
+            html.escape(p.name if unit == "1" else f"{p.name} [{unit}]")
+            for p, unit in zip(self.expert.shown, self.units, strict=True)
+        ]
+        body = []
+        for c, row in enumerate(self._rows()[:100]):
+            notes = html.escape("; ".join(self._notes(c)))
+            cells = "".join(f"<td>{html.escape(text)}</td>" for text in row)
+            body.append(f"<tr><th>{c}</th>{cells}<td>{notes}</td></tr>")
+        header = "".join(f"<th>{head}</th>" for head in heads)
+        return (
+            f"<table><caption>{html.escape(self.expert.name)}</caption><thead><tr><th></th>{header}<th></th></tr></thead>"
+            f"<tbody>{''.join(body)}</tbody></table>"
+        )
+
+
+def _with_error(value: float, error: float | None) -> str:
+    """``1234.5 ± 2.3``: two digits of the error, the value to the same place."""
+    if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
+        return f"{value:.6g}" + (" ± ?" if error is not None and np.isnan(error) else "")
+    digits = 1 - int(np.floor(np.log10(error)))
+    if abs(value) >= 1e6 or 0 < abs(value) < 1e-4 or digits > 12:
+        return f"{value:.6g} ± {error:.2g}"
+    return f"{value:.{max(digits, 0)}f} ± {error:.{max(digits, 0)}f}"

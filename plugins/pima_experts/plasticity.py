@@ -1,0 +1,124 @@
+r"""Elastoplastic stress-strain curves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pima_toolkit import Parameter, SympyExpert
+from pima_toolkit.errors import ExpertError
+from pima_toolkit.experts import Box
+
+#: Trial yield strains of a guess.
+_SCAN = 64
+
+
+class LinearHardening(SympyExpert):
+    r"""Linear elasticity up to a yield stress, then linear hardening.
+
+    .. math:: \sigma = E\,[\min(\varepsilon, \varepsilon_y) + h \max(\varepsilon - \varepsilon_y, 0)]
+
+    Fitted as (E, eps_y, h), the yield strain boxed inside the measured range: fitted as (E, yield stress, H) two fits of five start
+    where the yield point lies outside the data and its derivative is zero, and never come back. Shown as
+
+    ======== ======== ============== =======================================
+    name     unit     bounds         meaning
+    ======== ======== ============== =======================================
+    E        {y}/{t}  E >= 0         elastic modulus
+    sigma_y  {y}      E eps_y        yield stress
+    H        {y}/{t}  0 <= H <= E    hardening modulus, H = h E
+    ======== ======== ============== =======================================
+
+    Valid for: monotone loading, strain from zero upwards. Source: Jones 2009; Trask et al. 2022, §3.2.
+    """
+
+    name, t = "linear_hardening", "strain"
+    formula = "E * (min(strain, eps_y) + h * max(strain - eps_y, 0))"
+    parameters = (
+        Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),
+        Parameter("eps_y", unit="{t}", lower=0.0, description="yield strain"),
+        Parameter("h", unit="1", lower=0.0, upper=1.0, description="hardening modulus over elastic modulus"),
+    )
+    shown = (
+        Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),
+        Parameter("sigma_y", unit="{y}", lower=0.0, description="yield stress"),
+        Parameter("H", unit="{y}/{t}", lower=0.0, description="hardening modulus"),
+    )
+
+    def box(self, t: ArrayLike) -> Box:
+        """Bounds with the yield strain between the first positive strain and the last but one.
+
+        Raises:
+            ExpertError: If fewer than two strains are positive, so that no yield strain lies between them.
+        """
+        strain = np.unique(np.asarray(t, dtype=np.float64))
+        strain = strain[strain > 0]
+        if strain.size < 2:
+            raise ExpertError(
+                f"linear_hardening needs at least two positive values of {self.t}, got {strain.size}: give compression as positive strain"
+            )
+        highest = strain[-2] if strain.size > 2 else strain[-1]
+        return Box(np.array([0.0, strain[0], 0.0]), np.array([np.inf, highest, 1.0]))
+
+    def guess_rows(
+        self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The best of a scan over the yield strain; (E, H) by least squares under 0 <= H <= E at each."""
+        box = self.box(t)
+        knots = np.linspace(box.lower[1], box.upper[1], _SCAN)
+        size = 4096 if t.ndim == 1 else 256
+        found = np.empty((y.shape[0], 3))
+        for first in range(0, y.shape[0], size):
+            part = slice(first, first + size)
+            found[part] = _scan(t if t.ndim == 1 else t[part], y[part], weights[part], knots)
+        return found
+
+    def show(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """(E, sigma_y, H) of (E, eps_y, h), shape (..., 3)."""
+        E, eps_y, h = np.moveaxis(np.asarray(theta, dtype=np.float64), -1, 0)
+        return np.stack([E, E * eps_y, E * h], axis=-1)
+
+    def show_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """The derivative of :meth:`show`, shape (..., 3, 3)."""
+        E, eps_y, h = np.moveaxis(np.asarray(theta, dtype=np.float64), -1, 0)
+        one, zero = np.ones_like(E), np.zeros_like(E)
+        rows = [[one, zero, zero], [eps_y, E, zero], [h, zero, E]]
+        return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _scan(
+    t: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], knots: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The best (E, eps_y, h) of every row over the knots; t (T,) or (N, T), y and w (N, T), result (N, 3)."""
+    below = np.minimum(t[..., None, :], knots[:, None])
+    above = np.maximum(t[..., None, :] - knots[:, None], 0.0)
+
+    def moment(a: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the points, shape (N, knots); the basis is (knots, T), or (N, knots, T) with one grid per row."""
+        return a @ basis.T if basis.ndim == 2 else (basis @ a[..., None])[..., 0]
+
+    aa, ab, bb = moment(w, below**2), moment(w, below * above), moment(w, above**2)
+    ay, by = moment(w * y, below), moment(w * y, above)
+    determinant = aa * bb - ab**2
+    determinant = np.where(determinant > 1e-12 * aa * bb, determinant, np.inf)
+    line = (ay + by) / np.maximum(aa + 2 * ab + bb, 1e-300)
+    flat = ay / np.maximum(aa, 1e-300)
+    free = (bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant
+    inside = (free[0] > 0) & (free[1] >= 0) & (free[1] <= free[0])
+
+    def gain(E: NDArray[np.float64], H: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 2 * (E * ay + H * by) - (E**2 * aa + 2 * E * H * ab + H**2 * bb)
+
+    flat, line = np.maximum(flat, 0.0), np.maximum(line, 0.0)
+    options = [
+        (flat, np.zeros_like(flat)),
+        (line, line),
+        (np.where(inside, free[0], flat), np.where(inside, free[1], 0.0)),
+    ]
+    gains = np.stack([gain(*option) for option in options])
+    which = np.argmax(gains, axis=0)
+    k = np.argmax(np.max(gains, axis=0), axis=1)
+    n = np.arange(y.shape[0])
+    E = np.stack([option[0] for option in options])[which[n, k], n, k]
+    H = np.stack([option[1] for option in options])[which[n, k], n, k]
+    return np.stack([E, knots[k], np.where(E > 0, H / np.where(E > 0, E, 1.0), 0.0)], axis=-1)
