@@ -1,0 +1,52 @@
+"""Physics-informed multimodal autoencoders: populations, physics and cross-modal prediction from what you measured.
+
+Names in the order a datum meets them. Everything loads on first use: ``import pima_toolkit`` costs no torch, and a plugin that needs
+only ``hookimpl`` pays for nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+#: Public name -> module, relative to this package; a name of its own module is the module.
+_HOME = {
+    "datasets": "datasets",
+    "split": "data",
+    "Neural": "model.modality",
+    "Physics": "model.modality",
+    "Parameter": "experts",
+    "Expert": "experts",
+    "SympyExpert": "experts",
+    "Solution": "experts",
+    "experts": "experts",
+    "get_expert": "experts",
+    "register": "experts",
+    "load_plugin": "experts",
+    "hookimpl": "experts",
+    "PIMA": "api",
+    "Fit": "api",
+    "load": "api",
+    "metrics": "answers.metrics",
+    "plots": "answers.plots",
+    "errors": "errors",
+    "PimaError": "errors",
+    "PimaWarning": "errors",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pima_toolkit' has no attribute {name!r}")
+    home = _HOME[name]
+    module = importlib.import_module(f".{home}", __name__)
+    value = module if home.rpartition(".")[2] == name else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""What comes out: inference, saved results, measures and plots."""

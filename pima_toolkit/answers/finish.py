@@ -1,0 +1,159 @@
+"""From a dataset to a trained model: read, train, keep the best restart, teach the cross-modal encoders, tabulate."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from ..data import check_dataset, specimen_labels
+from ..errors import DataError, PimaWarning
+from ..fitting.crossmodal import CrossmodalTraining
+from ..fitting.em import MINIMUM_WEIGHT
+from ..fitting.health import duplicate_clusters, empty_clusters
+from ..fitting.progress import shown_progress
+from ..fitting.settings import ModelOptions, TrainingSettings
+from ..fitting.state import fingerprint
+from ..fitting.tensors import Tensors, learn_templates, presence_by_specimen, to_tensors
+from ..fitting.training import Callback, Job, JointTraining, encode
+from .inference import answer_tensors, specimen_coords
+from .tables import cluster_covariance, specimen_table
+from .trained import Reference, Trained
+
+
+def train(
+    options: ModelOptions,
+    settings: TrainingSettings,
+    data: xr.Dataset,
+    *,
+    checkpoint: Path | None,
+    callbacks: Sequence[Callback],
+    progress: bool,
+) -> Trained:
+    """See :meth:`pima_toolkit.PIMA.fit`."""
+    began = time.perf_counter()
+    check_dataset(data)
+    device = settings.torch_device()
+    templates = learn_templates(data, options.modalities)
+    tensors = to_tensors(data, options.modalities, templates, device)
+    _enough(options, data, tensors)
+    with shown_progress(progress, settings.restarts) as bar:
+
+        def callback(state: object) -> bool:
+            bar(state)
+            # Every callback hears of every epoch, also after one has asked to stop.
+            return any([call(state) is True for call in callbacks])
+
+        job = Job(options, settings, templates, tensors, device, checkpoint, _mark(options, settings, tensors), callback)
+        best = _joint(job)
+        encoders, interrupted = None, best.interrupted
+        if not (best.interrupted or best.halted) and len(options.modalities) > 1:
+            posterior = encode(best.state.network, tensors, torch.autocast(device.type, enabled=False))
+            crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma).run()
+            encoders, interrupted = crossmodal.encoders, crossmodal.interrupted
+    _warn_of_clusters(best, options)
+    covariance = {
+        name: cluster_covariance(decoder, tensors, name, best.gamma) for name, decoder in best.state.decoders.items()
+    }
+    training = specimen_table(options, templates, best.state.decoders, covariance, tensors, best.gamma)
+    trained = Trained(
+        options=options,
+        settings=settings,
+        templates=templates,
+        state=best.state,
+        encoders=encoders,
+        covariance=covariance,
+        references={},
+        training=training,
+        history=best.history.dataset(),
+        notes={
+            "seconds": time.perf_counter() - began,
+            "interrupted": interrupted or best.halted,
+            "restart": best.restart,
+            "device": str(device),
+            "bfloat16": settings.autocast(device),
+            "versions": {name: version(name) for name in ("pima-toolkit", "torch", "numpy")},
+            "specimens": len(tensors),
+            "title": str(data.attrs.get("title", "")),
+            "synthetic": bool(data.attrs.get("synthetic", False)),
+        },
+    )
+    trained = _with_references(trained, tensors)
+    return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))
+
+
+def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:
+    specimens = len(tensors)
+    if specimens < 2:
+        raise DataError("the dataset holds one specimen: populations need many, and at least two for anything at all")
+    if specimens < options.clusters:
+        raise DataError(
+            f"{specimens} specimens cannot fill {options.clusters} clusters: ask for fewer clusters, or measure more"
+        )
+    presence_by_specimen(tensors, specimen_labels(data))
+
+
+def _mark(options: ModelOptions, settings: TrainingSettings, tensors: Tensors) -> str:
+    """What a checkpoint belongs to: the data and every option that changes the result."""
+    arrays = {f"inputs.{name}": x.cpu().numpy() for name, x in tensors.inputs.items()}
+    for name, curves in tensors.curves.items():
+        arrays[f"t.{name}"] = curves.t
+        arrays[f"x.{name}"] = curves.x.cpu().numpy()
+    described = {name: repr(option) for name, option in options.modalities.items()}
+    model = {name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")}
+    training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
+    return fingerprint(arrays, [described, model, training])
+
+
+def _joint(job: Job) -> JointTraining:
+    """All restarts; the best by ELBO, which nobody's labels have touched."""
+    best: JointTraining | None = None
+    for restart in range(job.settings.restarts):
+        run = JointTraining(job, restart).run()
+        if best is None or run.elbo > best.elbo:
+            best = run
+        if run.interrupted or run.halted:
+            best.interrupted = run.interrupted
+            best.halted = run.halted
+            break
+    assert best is not None
+    return best
+
+
+def _warn_of_clusters(best: JointTraining, options: ModelOptions) -> None:
+    weight = best.gamma.sum(0)
+    empty, double = empty_clusters(best.gamma), duplicate_clusters(best.gamma)
+    if empty:
+        share = ", ".join(f"{c} ({float(weight[c]):.2g} specimens)" for c in empty)
+        warnings.warn(f"clusters are empty at the end of training: {share}; ask for fewer clusters", PimaWarning, stacklevel=4)
+    elif double:
+        warnings.warn(
+            f"clusters {double} hold the same specimens as another: ask for fewer clusters", PimaWarning, stacklevel=4
+        )
+    for name, decoder in best.state.decoders.items():
+        bound = decoder.box.at_bound(decoder.theta) & (weight.cpu().numpy() > MINIMUM_WEIGHT)[:, None]
+        for c, p in np.argwhere(bound):
+            parameter = decoder.expert.parameters[p].name
+            warnings.warn(
+                f"{name!r}, cluster {c}: the expert's parameter {parameter!r} sits at a bound, so its error is unknown",
+                PimaWarning,
+                stacklevel=4,
+            )
+
+
+def _with_references(trained: Trained, tensors: Tensors) -> Trained:
+    """How well the training specimens themselves are explained, each modality on its own."""
+    references = {name: Reference(np.zeros(1)) for name in trained.options.modalities}
+    if trained.encoders is not None or len(trained.options.modalities) == 1:
+        scores = answer_tensors(trained, tensors).scores
+        for name, score in scores.items():
+            values = score.cpu().numpy()
+            references[name] = Reference(np.sort(values[np.isfinite(values)]))
+    return replace(trained, references=references)

@@ -1,0 +1,316 @@
+r"""Answers for new specimens from any subset of their modalities (§2.4).
+
+.. math:: \log q(c \mid X_S) = \log\pi_c + \sum_{i\in S}\big[\log q(c \mid X_i) - \log\pi_c\big] + \mathrm{const}
+
+with :math:`q(c\mid X_i) \propto \pi_c\,p(X_i\mid c)` for a physics modality (eq. 19) and the trained encoder for a neural one. It is
+exact where modalities are independent given c. The latent posterior of a subset, per cluster, is the product of the encoders'
+Gaussians over the prior that all of them counted; with all modalities present it is q(Z given X).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ..data import check_dataset, closest
+from ..errors import DataError, OptionError, TrainingError
+from ..fitting.tensors import Tensors, to_tensors
+from ..fitting.training import encode
+from ..model.gaussian import DiagonalGaussian
+from ..model.mixture import log_responsibilities
+from .bands import mixture_moments, mixture_quantile
+from .trained import Trained
+
+#: A specimen less typical than this is flagged; of specimens like the training ones about one in a thousand is.
+OUT_OF_POPULATION = 1e-3
+_CHUNK = 1024
+_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Everything known about a batch of specimens, as tensors.
+
+    Args:
+        log_gamma: Log responsibilities, (specimen, cluster), float64.
+        latent: q(Z given c, X_S), (specimen, cluster, latent).
+        scores: How well each modality present is explained, by name; NaN where absent.
+    """
+
+    log_gamma: Tensor
+    latent: DiagonalGaussian
+    scores: dict[str, Tensor]
+
+
+def _float32(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, enabled=False)
+
+
+@torch.no_grad()
+def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
+    """Responsibilities, latent posterior and scores of every specimen.
+
+    Raises:
+        TrainingError: If a subset is asked of a fit whose cross-modal encoders were never trained.
+    """
+    options, state = trained.options, trained.state
+    device = state.mixture.mean.device
+    names = list(options.modalities)
+    present = torch.stack([tensors.present[name] for name in names], 1)
+    count, full = present.sum(1), present.all(1)
+    if trained.encoders is None and len(names) > 1 and (not bool(full.all()) or options.combine == "product"):
+        raise TrainingError(
+            "this fit was interrupted before its cross-modal encoders were trained, so it cannot answer from a subset "
+            "of the modalities: fit again with the same checkpoint folder to go on"
+        )
+    log_pi = state.mixture.log_weights
+    # A weight of almost nothing must not turn into evidence when it is divided by.
+    floored = log_pi.clamp_min(float(np.log(1e-3 / options.clusters)))
+    total = log_pi.expand(len(tensors), -1).clone()
+    prior = state.mixture.components
+    precision = torch.zeros(len(tensors), options.clusters, options.latent_dim, dtype=torch.float64, device=device)
+    natural = torch.zeros_like(precision)
+    scores: dict[str, Tensor] = {}
+    for k, name in enumerate(names):
+        here = tensors.present[name]
+        if name in options.physics:
+            curves = tensors.curves[name]
+            log_prob = state.decoders[name].log_prob(curves)
+            points = (
+                torch.full_like(total[:, 0], curves.x.shape[1]) if curves.observed is None else curves.observed.sum(1)
+            )
+            score = (log_pi + log_prob).logsumexp(1) / points.clamp_min(1)
+        elif trained.encoders is None:
+            log_prob, score = torch.zeros_like(total), torch.zeros_like(total[:, 0])
+        if trained.encoders is not None:
+            log_gamma, embedding = _encode_one(trained, k, tensors.inputs[name])
+            if name in options.neural:
+                log_prob = log_gamma.double() - floored
+                score = _reconstruction(trained, name, tensors.inputs[name], log_gamma, embedding)
+            part = 1.0 / embedding.variance.double()
+            precision += torch.where(here[:, None, None], part, 0.0)
+            natural += torch.where(here[:, None, None], part * embedding.mean.double(), 0.0)
+        total = total + torch.where(here[:, None], log_prob, 0.0)
+        scores[name] = torch.where(here, score, torch.nan)
+    posterior = encode(state.network, tensors, _float32(device)).to(torch.float64)
+    log_gamma = torch.log_softmax(total, 1)
+    alone = trained.encoders is None
+    if options.combine == "posterior" or alone:
+        physics = sum(
+            (state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics),
+            start=torch.zeros_like(total),
+        )
+        log_prior = options.beta * state.mixture.expected_log_prob(posterior)
+        exact = log_responsibilities(state.mixture, log_prior, physics)
+        # With one modality the posterior's own rule is all there is; a lone curve has eq. 19, which needs no network.
+        rule = log_gamma if alone and options.physics else exact
+        log_gamma = torch.where(full[:, None], rule, log_gamma)
+    latent = _subset(precision, natural, count, prior)
+    everything = full[:, None, None]
+    latent = DiagonalGaussian(
+        torch.where(everything, posterior.mean[:, None], latent.mean),
+        torch.where(everything, posterior.variance[:, None], latent.variance),
+    )
+    if alone and options.neural:
+        name = names[0]
+        point = DiagonalGaussian(latent.mean[:, :1], latent.variance[:, :1])
+        score = _reconstruction(trained, name, tensors.inputs[name], torch.zeros_like(log_gamma[:, :1]), point)
+        scores[name] = torch.where(tensors.present[name], score, torch.nan)
+    return Answers(log_gamma, latent, scores)
+
+
+def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGaussian) -> DiagonalGaussian:
+    """Product of the encoders' Gaussians over the prior counted once too often for each after the first."""
+    extra = (count - 1).clamp_min(0).double()[:, None, None]
+    own = 1.0 / prior.variance
+    corrected = precision - extra * own
+    # An encoder vaguer than the prior would leave less than the prior knows: then the prior's width, the plain mean.
+    usable = corrected >= own
+    none = (count == 0)[:, None, None]
+    mean = torch.where(
+        usable,
+        (natural - extra * own * prior.mean) / torch.where(usable, corrected, 1.0),
+        natural / precision.clamp_min(1e-300),
+    )
+    variance = 1.0 / torch.where(usable, corrected, own.expand_as(corrected))
+    return DiagonalGaussian(torch.where(none, prior.mean, mean), torch.where(none, prior.variance, variance))
+
+
+def _encode_one(trained: Trained, k: int, x: Tensor) -> tuple[Tensor, DiagonalGaussian]:
+    encoder = trained.encoders[k].eval()
+    pieces = [encoder(x[i : i + 4096]) for i in range(0, len(x), 4096)]
+    return torch.cat([p[0] for p in pieces]), DiagonalGaussian(
+        torch.cat([p[1].mean for p in pieces]), torch.cat([p[1].variance for p in pieces])
+    )
+
+
+def _reconstruction(
+    trained: Trained, name: str, x: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian
+) -> Tensor:
+    """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
+    network = trained.state.network.eval()
+    best = log_gamma.argmax(1)
+    z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
+    errors = [
+        (network.decode(name, z[i : i + _CHUNK]) - x[i : i + _CHUNK]).square().flatten(1).mean(1)
+        for i in range(0, len(x), _CHUNK)
+    ]
+    return -torch.cat(errors).double().clamp_min(1e-12).log()
+
+
+def infer(
+    trained: Trained,
+    data: xr.Dataset,
+    *,
+    predict: Sequence[str] | None = None,
+    seed: int = 0,
+    coverage: float = 0.9,
+) -> xr.Dataset:
+    """See :meth:`pima_toolkit.Fit.infer`."""
+    check_dataset(data)
+    names = list(trained.options.modalities)
+    wanted = names if predict is None else [predict] if isinstance(predict, str) else list(predict)
+    for name in wanted:
+        if name not in names:
+            raise OptionError(f"predict names {name!r}, which is no modality of this fit: {closest(name, names)}")
+    if not 0.0 < coverage < 1.0:
+        raise OptionError(f"coverage={coverage}: expected a share between 0 and 1, such as 0.9")
+    if not any(name in data.data_vars for name in names):
+        raise DataError(f"the dataset holds none of this fit's modalities ({', '.join(names)}): it has {list(data.data_vars)}")
+    device = trained.state.mixture.mean.device
+    tensors = to_tensors(data, trained.options.modalities, trained.templates, device)
+    answers = answer_tensors(trained, tensors)
+    out = _table(trained, data, tensors, answers)
+    for name in wanted:
+        if name in trained.options.physics:
+            out = out.assign(predict_curves(trained, name, tensors, answers, coverage))
+        else:
+            out = out.assign(predict_neural(trained, name, answers, seed))
+    return out
+
+
+def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Answers) -> xr.Dataset:
+    names = list(trained.options.modalities)
+    gamma = answers.log_gamma.exp()
+    weight = gamma[..., None]
+    mean = (weight * answers.latent.mean).sum(1)
+    variance = (weight * (answers.latent.variance + answers.latent.mean.square())).sum(1) - mean.square()
+    typical = np.full((len(tensors), len(names)), np.nan)
+    for k, name in enumerate(names):
+        score = answers.scores[name].cpu().numpy()
+        typical[:, k] = np.where(np.isnan(score), np.nan, trained.references[name].typicality(score))
+    seen = np.isfinite(typical).sum(1)
+    worst = np.where(seen > 0, np.nanmin(np.where(np.isnan(typical), np.inf, typical), axis=1), np.nan)
+    # The least typical of several modalities is less typical than one alone.
+    typicality = np.minimum(worst * np.maximum(seen, 1), 1.0)
+    outside = np.stack([tensors.outside[name] for name in names], 1)
+    out = xr.Dataset(
+        {
+            "responsibilities": (
+                ("specimen", "cluster"),
+                gamma.cpu().numpy(),
+                {"long_name": "probability of the cluster", "units": "1"},
+            ),
+            "cluster": ("specimen", gamma.argmax(1).cpu().numpy(), {"long_name": "most probable cluster"}),
+            "posterior_mean": (("specimen", "latent"), mean.cpu().numpy(), {"units": "1"}),
+            "posterior_variance": (("specimen", "latent"), variance.cpu().numpy(), {"units": "1"}),
+            "typicality": (
+                "specimen",
+                typicality,
+                {"long_name": "share of training specimens explained no better", "units": "1"},
+            ),
+            "out_of_population": ("specimen", typicality < OUT_OF_POPULATION, {"long_name": "unlike every cluster"}),
+            "outside_range": (("specimen", "modality"), outside, {"long_name": "values beyond the training range"}),
+        },
+        coords={"modality": names},
+    )
+    return out.assign_coords(specimen_coords(trained, data))
+
+
+def specimen_coords(trained: Trained, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The coordinates that say which specimens these are, without those along a modality's own dims."""
+    own = {dim for template in trained.templates.values() for dim in template.measured.dims}
+    return {str(k): v for k, v in data.coords.items() if "specimen" in v.dims and not own & set(v.dims)}
+
+
+def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: str) -> xr.DataArray:
+    """Values of a modality as a labelled array with units; the leading dims are named, the others its own."""
+    template = trained.templates[name]
+    measured = template.measured
+    attrs = {"units": measured.unit, "long_name": measured.long_name}
+    if name in trained.options.physics:
+        label = {"units": measured.t_unit, "long_name": measured.t_name}
+        dim = measured.t_name if measured.t_name not in measured.coords else measured.dims[0]
+        t = xr.DataArray(template.t, dims=dim, attrs=label)
+        return xr.DataArray(values, dims=(*leading, dim), coords={measured.t_name: t}, attrs=attrs)
+    shape = values.shape[: len(leading)] + tuple(
+        n for n, d in zip(template.shape, _channel_first(measured.dims), strict=True) if d is not None
+    )
+    if measured.kind in ("vector", "scalar"):
+        shape = values.shape[: len(leading)] + measured.values.shape[1:]
+    return xr.DataArray(values.reshape(shape), dims=(*leading, *measured.dims), coords=measured.coords, attrs=attrs)
+
+
+def _channel_first(dims: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Dims of an encoder input: a channel axis is there whether or not the data name one."""
+    return dims if "channel" in dims else (None, *dims)
+
+
+@torch.no_grad()
+def predict_curves(
+    trained: Trained, name: str, tensors: Tensors, answers: Answers, coverage: float
+) -> dict[str, xr.DataArray]:
+    """Mean and pointwise band of a physics modality: denoised where it was observed, else the mixture of populations."""
+    decoder, template = trained.state.decoders[name], trained.templates[name]
+    gamma = answers.log_gamma.exp()
+    tails = (0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage))
+    value, jacobian = decoder.predict(template.t)
+    wide = decoder.marginal(template.t)[1]
+    pieces: list[list[Tensor]] = []
+    for index, piece in tensors.curves[name].chunks(_CHUNK):
+        said = decoder.condition(piece)
+        own_mean = value + torch.einsum("cntp,cnp->cnt", jacobian.expand(-1, len(piece), -1, -1), said.deviation)
+        covariance = said.covariance.expand(-1, len(piece), -1, -1)
+        own = torch.einsum("ctp,cnpq,ctq->cnt", jacobian[:, 0], covariance, jacobian[:, 0])
+        here = piece.present[None, :, None]
+        mean = torch.where(here, own_mean, value)
+        variance = torch.where(here, own + decoder.variance[:, None, None], wide)
+        weights = gamma[index]
+        centre, _ = mixture_moments(weights, mean, variance)
+        pieces.append([centre, *(mixture_quantile(weights, mean, variance, p) for p in tails)])
+    out = {}
+    for k, suffix in enumerate(("", "_low", "_high")):
+        values = torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale
+        out[name + suffix] = modality_array(trained, name, values, "specimen")
+    for suffix, tail in zip(("_low", "_high"), tails, strict=True):
+        out[name + suffix].attrs["long_name"] += f", {100 * tail:g} % quantile of a new measurement"
+    return out
+
+
+@torch.no_grad()
+def predict_neural(trained: Trained, name: str, answers: Answers, seed: int) -> dict[str, xr.DataArray]:
+    """Mean of a neural modality over samples of (c, Z).
+
+    All specimens share the random numbers, so the answer does not depend on their order or number; c is drawn by its
+    quantiles, which leaves less noise than chance would.
+    """
+    device = answers.log_gamma.device
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(_SAMPLES, trained.options.latent_dim, generator=generator, dtype=torch.float64).to(device)
+    cumulative = answers.log_gamma.exp().cumsum(1)
+    network = trained.state.network.eval()
+    total: Tensor | float = 0.0
+    for k in range(_SAMPLES):
+        share = torch.full_like(cumulative[:, :1], (k + 0.5) / _SAMPLES)
+        cluster = torch.searchsorted(cumulative, share).squeeze(1).clamp_max(trained.options.clusters - 1)
+        chosen = answers.latent[torch.arange(len(cluster), device=device), cluster]
+        z = chosen.sample(noise[k]).float()
+        decoded = torch.cat([network.decode(name, z[i : i + _CHUNK]) for i in range(0, len(z), _CHUNK)])
+        total = total + decoded / _SAMPLES
+    values = trained.templates[name].scaling.from_unit(total.cpu().numpy())
+    return {name: modality_array(trained, name, values, "specimen")}

@@ -1,0 +1,79 @@
+"""A fit in words: populations, physics with errors and units, and what to be careful about."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from .trained import Trained
+
+
+def with_error(value: float, error: float) -> str:
+    """``198.2 ± 3.1``: two digits of the error, the value to the same place.
+
+    Args:
+        value: The number.
+        error: Its standard error; not finite where unknown.
+    """
+    if not np.isfinite(error) or error <= 0:
+        return f"{value:.4g} ± ?"
+    digits = 1 - int(np.floor(np.log10(error)))
+    if abs(value) >= 1e6 or digits > 8:
+        return f"{value:.4g} ± {error:.2g}"
+    return f"{round(value, digits):.{max(digits, 0)}f} ± {round(error, digits):.{max(digits, 0)}f}"
+
+
+def text_report(trained: Trained, experts: xr.Dataset) -> str:
+    """See :meth:`pima_toolkit.Fit.report`."""
+    notes, options = trained.notes, trained.options
+    lines = ["PIMA fit"]
+    if notes["title"]:
+        lines[0] += f" of {notes['title']}"
+    if notes["synthetic"]:
+        lines.append("(synthetic data, generated, not measured)")
+    lines.append(
+        f"{notes['specimens']} specimens, {options.clusters} clusters, {options.latent_dim} latent dimensions, "
+        f"seed {trained.settings.seed}, {notes['seconds']:.0f} s on {notes['device']}"
+    )
+    epochs = trained.history.sizes["epoch"]
+    if epochs:
+        lines.append(f"ELBO {float(trained.history.elbo[-1]):.5g} nats per specimen after {epochs} epochs")
+    for name, option in options.modalities.items():
+        template = trained.templates[name]
+        kind = f"physics, expert {option.expert.name}" if name in options.physics else "neural"
+        lines.append(f"  {name} [{template.measured.unit}]: {template.measured.kind}, {kind}")
+    confidence = trained.training.responsibilities.max("cluster").values
+    for c in range(options.clusters):
+        weight = float(experts.effective_specimens[c])
+        lines += ["", f"cluster {c}: {weight:.1f} specimens ({100 * weight / notes['specimens']:.0f} %)"]
+        for p in range(experts.sizes["parameter"]):
+            column = experts.isel(cluster=c, parameter=p)
+            unit = "" if column.unit.item() == "1" else f" {column.unit.item()}"
+            text = f"  {column.parameter.item():<12} {with_error(float(column.value), float(column.std_error))}{unit}"
+            if float(column.scatter_std) > 0:
+                text += f"   (specimens differ by {float(column.scatter_std):.2g}{unit})"
+            if bool(column.at_bound):
+                text += "   at its bound"
+            lines.append(text)
+        for curve in experts.curve.values:
+            noise = float(experts.noise_std.sel(cluster=c, curve=curve))
+            lines.append(f"  noise of {curve}: {noise:.3g} {trained.templates[str(curve)].measured.unit}")
+    lines += ["", *_cautions(trained, experts, confidence)]
+    return "\n".join(lines)
+
+
+def _cautions(trained: Trained, experts: xr.Dataset, confidence: np.ndarray) -> list[str]:
+    out = []
+    unsure = int((confidence < 0.9).sum())
+    if unsure:
+        out.append(f"{unsure} training specimens belong to no cluster with 90 % probability.")
+    small = np.flatnonzero(experts.effective_specimens.values < 5)
+    if len(small):
+        out.append(f"Clusters {', '.join(map(str, small))} hold fewer than five specimens: do not trust their errors.")
+    if trained.notes["interrupted"]:
+        out.append("Training was stopped by hand before its end.")
+    if not out:
+        out.append("No warnings.")
+    if trained.options.physics:
+        out.append("Standard errors take the assignment of specimens to clusters as given.")
+    return out

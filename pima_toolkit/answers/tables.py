@@ -1,0 +1,166 @@
+r"""Parameters of the physics per cluster and per specimen, with standard errors and units.
+
+A cluster's parameters have the covariance of eq. 17's optimum: the inverse information of specimens that differ,
+:math:`[\sum_d \gamma_{cd} J^\top \Sigma_d^{-1} J]^{-1}` (on a shared grid :math:`(S_c + v (J^\top J)^{-1}) / W_c`), or, with
+``scatter="none"``, the curve-clustered sandwich. A specimen's own are the cluster's plus its deviation b, with covariance V. Both are
+conditional on the responsibilities, and carried to what people see by the delta method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ..experts import resolve_unit
+from ..fitting.em import MINIMUM_WEIGHT, scores
+from ..fitting.settings import ModelOptions
+from ..fitting.tensors import Template, Tensors
+from ..model.decoders import PhysicsDecoder
+
+_STATS = ("value", "std_error")
+
+
+def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gamma: Tensor) -> np.ndarray:
+    """Covariance of each cluster's unbounded parameters, (cluster, P, P); NaN where the data say nothing."""
+    curves = tensors.curves[name]
+    gamma = gamma.double() * curves.present[:, None]
+    clusters, size = decoder.theta.shape
+    bread = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
+    meat = torch.zeros_like(bread)
+    for index, piece in curves.chunks():
+        information, score = scores(decoder, piece)
+        part = gamma[index].T
+        bread += torch.einsum("cn,cnpq->cpq", part, information.expand(-1, len(piece), -1, -1))
+        meat += torch.einsum("cn,cnp,cnq->cpq", part.square(), score, score)
+    bread, meat = bread.cpu().numpy(), meat.cpu().numpy()
+    weight = gamma.sum(0).cpu().numpy()
+    scattered = bool(decoder.scatter.any())
+    out = np.full((clusters, size, size), np.nan)
+    for c in range(clusters):
+        moves = np.diagonal(bread[c]) > 0
+        if weight[c] < MINIMUM_WEIGHT or not moves.any():
+            continue
+        inner = np.ix_(moves, moves)
+        inverse = np.linalg.pinv(bread[c][inner], hermitian=True)
+        out[c][inner] = inverse if scattered else inverse @ meat[c][inner] @ inverse
+    return out
+
+
+def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Standard deviation of what people see, (..., Q), from a covariance in unbounded parameters (..., P, P)."""
+    slope = np.where(decoder.box.at_bound(theta), 0.0, decoder.box.slope(theta))
+    jacobian = decoder.expert.show_jacobian(theta) * slope[..., None, :]
+    # A parameter at its bound adds nothing, whatever its entry says.
+    finite = np.where(np.isfinite(covariance), covariance, 0.0)
+    variance = np.einsum("...qp,...pr,...qr->...q", jacobian, finite, jacobian)
+    nothing = ~np.isfinite(covariance).any((-1, -2))
+    stuck = ~(variance > 0)
+    return np.where(nothing[..., None] | stuck, np.nan, np.sqrt(np.maximum(variance, 0.0)))
+
+
+def parameter_coords(options: ModelOptions, templates: Mapping[str, Template]) -> dict[str, tuple[str, list[str]]]:
+    """Names, units and modality of every shown parameter; a name used twice is told apart by its modality."""
+    rows = [(name, p) for name, option in options.physics.items() for p in option.expert.shown]
+    names = [p.name for _, p in rows]
+    labels = [p.name if names.count(p.name) == 1 else f"{name}.{p.name}" for name, p in rows]
+    units = [resolve_unit(p.unit, templates[n].measured.unit, templates[n].measured.t_unit) for n, p in rows]
+    return {
+        "parameter": ("parameter", labels),
+        "unit": ("parameter", units),
+        "parameter_modality": ("parameter", [name for name, _ in rows]),
+        "description": ("parameter", [p.description for _, p in rows]),
+    }
+
+
+def expert_table(
+    options: ModelOptions,
+    templates: Mapping[str, Template],
+    decoders: Mapping[str, PhysicsDecoder],
+    covariance: Mapping[str, np.ndarray],
+    weight: np.ndarray,
+) -> xr.Dataset:
+    """See :attr:`pima_toolkit.Fit.experts`."""
+    value, error, spread, bound, noise = [], [], [], [], []
+    for name in options.physics:
+        decoder = decoders[name]
+        value.append(decoder.expert.show(decoder.theta))
+        error.append(shown_std(decoder, decoder.theta, covariance[name]))
+        scatter = shown_std(decoder, decoder.theta, decoder.scatter.cpu().numpy())
+        spread.append(np.nan_to_num(scatter))
+        # A shown parameter is at its bound where one of the fitted ones it is made of, and of no other shown one, is.
+        made_of = decoder.expert.show_jacobian(decoder.theta) != 0
+        own = made_of & (made_of.sum(-2, keepdims=True) == 1)
+        bound.append((own & decoder.box.at_bound(decoder.theta)[:, None, :]).any(-1))
+        noise.append(np.sqrt(decoder.variance.cpu().numpy()) * decoder.scale)
+    dims = ("cluster", "parameter")
+    along = {"coords": parameter_coords(options, templates)}
+    if not value:
+        shape = (len(weight), 0)
+        value = error = spread = bound = [np.zeros(shape)]
+        noise = [np.zeros(len(weight))] * 0
+    return xr.Dataset(
+        {
+            "value": (dims, np.concatenate(value, 1)),
+            "std_error": (dims, np.concatenate(error, 1), {"long_name": "standard error"}),
+            "scatter_std": (dims, np.concatenate(spread, 1), {"long_name": "standard deviation between specimens"}),
+            "at_bound": (dims, np.concatenate(bound, 1).astype(bool)),
+            "noise_std": (
+                ("cluster", "curve"),
+                np.stack(noise, 1) if noise else np.zeros((len(weight), 0)),
+                {"long_name": "standard deviation of the noise, in the curve's unit"},
+            ),
+            "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
+        },
+        coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **along["coords"]},
+    )
+
+
+@torch.no_grad()
+def specimen_table(
+    options: ModelOptions,
+    templates: Mapping[str, Template],
+    decoders: Mapping[str, PhysicsDecoder],
+    covariance: Mapping[str, np.ndarray],
+    tensors: Tensors,
+    gamma: Tensor,
+) -> xr.Dataset:
+    """See :attr:`pima_toolkit.Fit.specimens`; specimens without the curve have NaN."""
+    best = gamma.argmax(1)
+    value, error = [], []
+    for name in options.physics:
+        decoder = decoders[name]
+        curves = tensors.curves[name]
+        centre = decoder.box.to_unbounded(decoder.theta)
+        theta, std = [], []
+        for index, piece in curves.chunks():
+            said = decoder.condition(piece)
+            c = best[index]
+            rows = torch.arange(len(piece), device=c.device)
+            own = said.deviation[c, rows].cpu().numpy()
+            spread = said.covariance.expand(-1, len(piece), -1, -1)[c, rows].cpu().numpy()
+            c = c.cpu().numpy()
+            if not bool(decoder.scatter.any()):
+                # Without scatter a specimen's parameters are its cluster's, and as sure.
+                spread = covariance[name][c]
+            here = decoder.box.from_unbounded(centre[c] + own)
+            here = np.where(decoder.box.at_bound(decoder.theta)[c], decoder.theta[c], here)
+            std.append(shown_std(decoder, here, spread))
+            theta.append(decoder.expert.show(here))
+        absent = ~curves.present.cpu().numpy()[:, None]
+        value.append(np.where(absent, np.nan, np.concatenate(theta)))
+        error.append(np.where(absent, np.nan, np.concatenate(std)))
+    dims = ("specimen", "parameter")
+    nothing = np.zeros((len(gamma), 0))
+    return xr.Dataset(
+        {
+            "value": (dims, np.concatenate(value, 1) if value else nothing),
+            "std_error": (dims, np.concatenate(error, 1) if error else nothing, {"long_name": "standard error"}),
+            "responsibilities": (("specimen", "cluster"), gamma.cpu().numpy(), {"units": "1"}),
+            "cluster": ("specimen", best.cpu().numpy()),
+        },
+        coords=parameter_coords(options, templates),
+    )

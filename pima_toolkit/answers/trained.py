@@ -1,0 +1,72 @@
+"""What a finished training leaves behind: all that answers are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from ..fitting.settings import ModelOptions, TrainingSettings
+from ..fitting.state import State
+from ..fitting.tensors import Template
+
+#: Share of the training specimens that make the tail of a reference distribution.
+_TAIL = 0.1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How well the training specimens are explained, by one modality's score.
+
+    Args:
+        scores: Sorted, shape (specimen,); large is typical.
+    """
+
+    scores: np.ndarray
+
+    def typicality(self, score: np.ndarray) -> np.ndarray:
+        """Share of the training specimens explained no better, shape of ``score``.
+
+        Below the lowest tenth the rank goes on as an exponential tail, so that "worse than all hundred specimens" can be
+        told from "worse by far".
+        """
+        n = len(self.scores)
+        rank = np.searchsorted(self.scores, score, side="right") / n
+        edge = self.scores[int(_TAIL * n)]
+        excess = edge - self.scores[: max(1, int(_TAIL * n))]
+        width = max(float(excess.mean()), 1e-12)
+        tail = _TAIL * np.exp(-np.clip(edge - score, 0.0, None) / width)
+        return np.where(score < edge, tail, np.maximum(rank, _TAIL))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what it remembers of its training.
+
+    Args:
+        options: The model.
+        settings: How it was trained.
+        templates: How to read new data.
+        state: Networks, mixture, experts, noise.
+        encoders: Cross-modal encoders in the model's order; None where one modality is all there is, or where training
+            was interrupted before they were trained.
+        covariance: Of each cluster's unbounded parameters, (cluster, P, P), by physics modality.
+        references: Scores of the training specimens by modality.
+        training: Training specimens: responsibilities and parameters, see ``Fit.specimens``.
+        history: One row per epoch.
+        notes: Facts for the report: seconds, versions, warnings.
+    """
+
+    options: ModelOptions
+    settings: TrainingSettings
+    templates: Mapping[str, Template]
+    state: State
+    encoders: nn.ModuleList | None
+    covariance: Mapping[str, np.ndarray]
+    references: Mapping[str, Reference]
+    training: xr.Dataset
+    history: xr.Dataset
+    notes: Mapping[str, object]

@@ -1,0 +1,244 @@
+"""The model and the fit, as the user sees them: one-line methods over the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from .answers import generation, results
+from .answers.finish import train
+from .answers.inference import infer
+from .answers.report import text_report
+from .answers.tables import expert_table
+from .answers.trained import Trained
+from .fitting.settings import ModelOptions, TrainingSettings
+from .fitting.training import Callback
+from .model.modality import Modality
+
+
+class PIMA:
+    """A physics-informed multimodal autoencoder, not yet fitted.
+
+    Args:
+        modalities: What was measured: the name of a variable of the dataset, and :class:`Neural` or :class:`Physics`.
+        clusters: Number of populations, C.
+        latent_dim: Latent dimensions, L.
+        responsibilities: ``"exact"``: the ELBO's optimum in q(c given X); ``"latent"``: p(c given Z) integrated over
+            q(Z); ``"sampled"``: the paper's eq. (15) as printed.
+        consistency: Weight of KL(q(c given X) || p(c given Z)) in the networks' loss.
+        beta: Weight of the latent terms of the ELBO.
+        prior_expert: Multiply the posterior by N(0, I).
+        combine: ``"product"``: modalities are independent given c; ``"posterior"``: the fused posterior's own
+            responsibilities where all modalities are present.
+
+    Raises:
+        OptionError: If an option is not one of these.
+
+    Source: Trask, Martinez, Lee, Boyce 2022, arXiv:2202.03242.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        clusters: int,
+        latent_dim: int = 3,
+        *,
+        responsibilities: str = "exact",
+        consistency: float = 10.0,
+        beta: float = 1.0,
+        prior_expert: bool = False,
+        combine: str = "product",
+    ) -> None:
+        self.options = ModelOptions(
+            dict(modalities), clusters, latent_dim, responsibilities, consistency, beta, prior_expert, combine
+        )
+
+    def fit(
+        self,
+        data: xr.Dataset,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        crossmodal_epochs: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-2,
+        em: str = "epoch",
+        update: str = "wls",
+        restarts: int = 1,
+        patience: int | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        checkpoint: str | Path | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ) -> Fit:
+        """Fit to a dataset.
+
+        Args:
+            data: Variables with a ``specimen`` dim; NaN where a specimen lacks a modality.
+            seed: Same seed, same machine: same answer.
+            epochs: Passes over the data; by default enough for about 600 steps, between 8 and 100.
+            crossmodal_epochs: Passes for the encoders of single modalities; by default ``epochs``, at least 10.
+            batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
+            learning_rate: Highest rate of the one-cycle schedule.
+            weight_decay: Decoupled weight decay of the networks.
+            em: ``"epoch"``: a full E-pass before each Adam pass (Algorithm 1); ``"online"``: statistics from the
+                training pass.
+            update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
+            restarts: Independent runs, of which the one with the highest ELBO is kept.
+            patience: Stop when the ELBO has not risen for this many epochs; by default never.
+            device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+            precision: Of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are float32.
+            checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
+            callbacks: Called after every epoch with a ``Progress``; one that returns True stops the training.
+            progress: Draw a progress bar.
+
+        Returns:
+            The fit. Ctrl-C ends training and returns the fit so far.
+
+        Raises:
+            DataError: If the data cannot be used; the message says what to do.
+            OptionError: If a setting is not one of these.
+            TrainingError: If the checkpoint belongs to other data or options.
+        """
+        settings = TrainingSettings(
+            seed=seed,
+            epochs=epochs,
+            crossmodal_epochs=crossmodal_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            em=em,
+            update=update,
+            restarts=restarts,
+            patience=patience,
+            device=device,
+            precision=precision,
+        )
+        folder = None if checkpoint is None else Path(checkpoint)
+        return Fit(train(self.options, settings, data, checkpoint=folder, callbacks=callbacks, progress=progress))
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())
+        return f"PIMA({{{parts}}}, clusters={self.options.clusters}, latent_dim={self.options.latent_dim})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(str(option))}</td></tr>"
+            for name, option in self.options.modalities.items()
+        )
+        return f"<b>PIMA</b>, {self.options.clusters} clusters, {self.options.latent_dim} latent dimensions<table>{rows}</table>"
+
+
+class Fit:
+    """A fitted model. Everything it returns is xarray, with units."""
+
+    def __init__(self, trained: Trained) -> None:
+        self._trained = trained
+
+    def infer(
+        self,
+        data: xr.Dataset,
+        *,
+        predict: Sequence[str] | str | None = None,
+        seed: int = 0,
+        coverage: float = 0.9,
+    ) -> xr.Dataset:
+        """What the specimens are, and what was not measured of them.
+
+        Args:
+            data: Any subset of the modalities; variables this fit does not know are ignored.
+            predict: Modalities to predict; all by default, ``()`` for none.
+            seed: Of the samples behind neural predictions.
+            coverage: Share of new measurements that the bands hold.
+
+        Returns:
+            ``responsibilities`` (specimen, cluster), ``cluster``, ``posterior_mean`` and ``posterior_variance``
+            (specimen, latent), ``typicality``, ``out_of_population``, ``outside_range``, and each predicted modality;
+            a physics modality with ``_low`` and ``_high``.
+
+        Raises:
+            DataError, ShapeError: If the data do not fit the training.
+        """
+        return infer(self._trained, data, predict=predict, seed=seed, coverage=coverage)
+
+    def generate(self, cluster: int, n: int = 16, *, seed: int = 0) -> xr.Dataset:
+        """New specimens of one population: Z from p(Z given c), physics parameters from the specimens' scatter."""
+        return generation.generate(self._trained, cluster, n, seed)
+
+    def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7) -> xr.Dataset:
+        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
+        return generation.traverse(self._trained, cluster, std, steps)
+
+    @property
+    def clusters(self) -> xr.Dataset:
+        """The populations: weight, latent mean and variance, and each modality at the centre, curves with 90 % bands."""
+        return generation.clusters(self._trained)
+
+    @property
+    def experts(self) -> xr.Dataset:
+        """Physical parameters per cluster: value, std_error, scatter_std (between specimens), at_bound; with units."""
+        t = self._trained
+        weight = t.training.responsibilities.values.sum(0)
+        return expert_table(t.options, t.templates, t.state.decoders, t.covariance, weight)
+
+    @property
+    def specimens(self) -> xr.Dataset:
+        """Of every training specimen: responsibilities, and its own physical parameters with standard errors."""
+        return self._trained.training.copy()
+
+    @property
+    def history(self) -> xr.Dataset:
+        """Training, one row per epoch: elbo, terms, occupancy, consistency, learning_rate, seconds."""
+        return self._trained.history.copy()
+
+    @property
+    def elbo(self) -> float:
+        """Mean ELBO of a training specimen in the last epoch, nats; what restarts are chosen by."""
+        return float(self._trained.history.elbo[-1]) if self._trained.history.sizes["epoch"] else float("-inf")
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training was stopped by hand before its end."""
+        return bool(self._trained.notes["interrupted"])
+
+    @property
+    def model(self) -> PIMA:
+        """The model this is a fit of."""
+        options = self._trained.options
+        return PIMA(**{f.name: getattr(options, f.name) for f in fields(options)})
+
+    def report(self) -> str:
+        """Populations, physics with errors and units, and what to be careful about, as text."""
+        return text_report(self._trained, self.experts)
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one file; nothing in it is executed when it is read."""
+        return results.save(self._trained, Path(path))
+
+    def __repr__(self) -> str:
+        share = np.sort(self._trained.state.mixture.log_weights.exp().cpu().numpy())[::-1]
+        shares = ", ".join(f"{100 * s:.0f} %" for s in share)
+        return f"<Fit of {self.model!r}: {self._trained.notes['specimens']} specimens, clusters of {shares}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.report())}</pre>"
+
+
+def load(path: str | Path, *, model: PIMA | None = None) -> Fit:
+    """Read a fit written by :meth:`Fit.save`.
+
+    Args:
+        path: The file.
+        model: Needed only where the fit was made with torch modules of your own: a model with the same modules.
+
+    Raises:
+        FileFormatError: If the file is none of ours, damaged, or of a newer version.
+    """
+    return Fit(results.load(Path(path), None if model is None else model.options))

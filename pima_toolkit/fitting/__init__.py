@@ -1,0 +1,1 @@
+"""How the model is learned: tensors, closed-form EM, initialisation, training, cross-modal encoders."""

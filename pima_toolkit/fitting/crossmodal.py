@@ -1,0 +1,129 @@
+r"""Phase two: one encoder per modality learns what all modalities together knew (§2.4).
+
+.. math:: \mathcal L_i = \mathrm{KL}\big(q(c\mid X)\,\|\,\tilde q(c\mid X_i)\big)
+          + \sum_c q(c\mid X)\,\mathrm{KL}\big(q(Z\mid X)\,\|\,\tilde q(Z\mid X_i,c)\big)
+
+For a physics modality c needs no network, :math:`p(c \mid X_i) \propto \pi_c\,p(X_i \mid c)` (eq. 19): only the second term is
+learned. Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l inside
+the sum over dimensions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..model.encoders import ClusterEncoder
+from ..model.gaussian import DiagonalGaussian
+from ..model.mixture import GaussianMixture
+from ..model.modality import Neural
+from .state import load_optimiser, optimiser_arrays, resume, write_arrays
+from .training import Job, Progress
+
+
+def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
+    """Untrained encoders, one per modality in the model's order."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed(0, 10))
+        return nn.ModuleList(
+            ClusterEncoder(
+                job.templates[name].shape,
+                mixture.mean,
+                mixture.variance,
+                option.encoder if isinstance(option, Neural) else "conv",
+            )
+            for name, option in job.options.modalities.items()
+        ).to(job.device)
+
+
+class CrossmodalTraining:
+    """Train the encoders of single modalities on fixed targets.
+
+    Args:
+        job: What to train on.
+        mixture: The trained prior.
+        posterior: q(Z given X) of all specimens, all modalities together.
+        responsibilities: q(c given X), (specimen, cluster).
+    """
+
+    def __init__(
+        self, job: Job, mixture: GaussianMixture, posterior: DiagonalGaussian, responsibilities: Tensor
+    ) -> None:
+        self.job = job
+        self.posterior = posterior.detach()
+        self.gamma = responsibilities.detach().float()
+        self.encoders = cluster_encoders(job, mixture)
+        self.batches, _, self.epochs = job.settings.steps(len(job.tensors))
+        self.parameters = list(self.encoders.parameters())
+        self.optimiser = job.optimiser(self.parameters)
+        self.done = 0
+        self.interrupted = False
+
+    @property
+    def path(self) -> Path | None:
+        """Where the encoders are kept."""
+        return None if self.job.checkpoint is None else self.job.checkpoint / "crossmodal.safetensors"
+
+    def run(self) -> CrossmodalTraining:
+        """Train, or go on from the checkpoint; an interrupt keeps what there is."""
+        found = resume(self.path, self.job.mark) if self.path else None
+        if found is not None:
+            arrays, meta = found
+            self.encoders.load_state_dict(
+                {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
+            )
+            load_optimiser("networks", self.optimiser, self.parameters, arrays)
+            self.done = meta["done"]
+        occupancy = tuple(self.gamma.double().mean(0).tolist())
+        try:
+            while self.done < self.epochs:
+                loss = self._epoch()
+                self.done += 1
+                self._save()
+                progress = Progress("crossmodal", 0, self.done, self.epochs, -loss, occupancy)
+                if self.job.callback(progress) is True:
+                    self.interrupted = self.done < self.epochs
+                    break
+        except KeyboardInterrupt:
+            self.interrupted = True
+        self.encoders.eval()
+        return self
+
+    def _epoch(self) -> float:
+        job = self.job
+        seed = job.seed(0, 11, self.done)
+        generator = torch.Generator(job.device).manual_seed(seed)
+        self.encoders.train()
+        total = torch.zeros((), dtype=torch.float64, device=job.device)
+        for k, index in enumerate(job.batches(self.batches, seed)):
+            for group in self.optimiser.param_groups:
+                group["lr"] = job.rate((self.done + k / self.batches) / self.epochs)
+            inputs = job.augmented(index, generator)
+            losses = []
+            for name, encoder in zip(job.parts, self.encoders, strict=True):
+                with job.autocast():
+                    log_gamma, embedding = encoder(inputs[name])
+                present = job.tensors.present[name][index]
+                losses.append(torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0))
+            loss = sum(losses).mean()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            total += loss.detach().double() * len(index)
+        return float(total) / len(job.tensors)
+
+    def _loss(self, name: str, index: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
+        gamma = self.gamma[index]
+        loss = (gamma * self.posterior[index][:, None].kl(embedding)).sum(1)
+        if name in self.job.options.neural:
+            loss = loss + (gamma * (gamma.clamp_min(1e-12).log() - log_gamma)).sum(1)
+        return loss
+
+    def _save(self) -> None:
+        if self.path is None:
+            return
+        arrays = {f"encoders.{name}": tensor for name, tensor in self.encoders.state_dict().items()}
+        arrays |= optimiser_arrays("networks", self.optimiser, self.parameters)
+        write_arrays(self.path, arrays, {"fingerprint": self.job.mark, "done": self.done})

@@ -1,0 +1,181 @@
+r"""Closed-form M-steps from additive statistics (eq. 16, Algorithm 1).
+
+.. math:: W_c = \sum_d\gamma_{cd},\quad \mathrm{mean}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\,\mathrm{mean}_d,\quad
+          \mathrm{variance}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\big[\mathrm{variance}_d + (\mathrm{mean}_d-\mathrm{mean}_c)^2\big],
+          \quad \pi_c = W_c / N
+
+Everything is float64 and additive over batches and processes, and equals the full-batch result whatever the batch size.
+Source: Trask et al. 2022, eq. (16). Erratum: Algorithm 1 prints M <- W_old M + gamma mean / W_new; the bracket is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..experts import CurveStatistics, solve
+from ..model.decoders import Curves, PhysicsDecoder
+from ..model.gaussian import DiagonalGaussian
+from ..model.mixture import GaussianMixture
+
+#: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
+LATENT_VARIANCE_FLOOR = 1e-4
+NOISE_VARIANCE_FLOOR = 1e-8
+#: A cluster of less weight than this keeps its parameters: the data say nothing about it.
+MINIMUM_WEIGHT = 1e-6
+
+
+class MixtureStatistics:
+    """Sufficient statistics of the mixture prior: sums over specimens of gamma, gamma mean, gamma second moment."""
+
+    def __init__(self, clusters: int, latent_dim: int, device: torch.device | str = "cpu") -> None:
+        self.weight = torch.zeros(clusters, dtype=torch.float64, device=device)
+        self.first = torch.zeros(clusters, latent_dim, dtype=torch.float64, device=device)
+        self.second = torch.zeros_like(self.first)
+
+    def update(self, posterior: DiagonalGaussian, responsibilities: Tensor) -> MixtureStatistics:
+        """Add a batch: q(Z given X) of shape (specimen, latent), responsibilities (specimen, cluster)."""
+        gamma = responsibilities.double().T
+        mean, variance = posterior.mean.double(), posterior.variance.double()
+        self.weight += gamma.sum(1)
+        self.first += gamma @ mean
+        self.second += gamma @ (variance + mean.square())
+        return self
+
+    def merge(self, other: MixtureStatistics) -> MixtureStatistics:
+        """Add the statistics of another process or batch."""
+        self.weight += other.weight
+        self.first += other.first
+        self.second += other.second
+        return self
+
+    def finish(self, previous: GaussianMixture | None = None) -> GaussianMixture:
+        """The mixture of highest expected likelihood; a cluster without weight keeps ``previous``."""
+        weight = self.weight.clamp_min(MINIMUM_WEIGHT)
+        mean = self.first / weight[:, None]
+        variance = (self.second / weight[:, None] - mean.square()).clamp_min(LATENT_VARIANCE_FLOOR)
+        if previous is not None:
+            empty = (self.weight < MINIMUM_WEIGHT)[:, None]
+            mean = torch.where(empty, previous.mean, mean)
+            variance = torch.where(empty, previous.variance, variance)
+        return GaussianMixture((weight / weight.sum()).log(), mean, variance)
+
+
+def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:
+    """Eq. 17 exactly, as a T-point problem per cluster (shared grids)."""
+    statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
+    for index, piece in curves.chunks():
+        statistics.update(piece.x, gamma[index], piece.observed)
+    solution = solve(
+        decoder.expert,
+        curves.t,
+        (statistics.mean * decoder.scale).cpu().numpy(),
+        statistics.weight.cpu().numpy(),
+        decoder.theta[:, None, :],
+        decoder.box,
+    )
+    return solution.parameters
+
+
+def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:
+    r"""One step weighted by :math:`\Sigma^{-1}` in the unbounded parameters (masked points with scatter, own grids).
+
+    .. math:: \Delta\phi_c = \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
+    """
+    clusters, size = decoder.theta.shape
+    matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
+    vector = torch.zeros(clusters, size, dtype=torch.float64, device=gamma.device)
+    for index, piece in curves.chunks():
+        information, score = scores(decoder, piece)
+        matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
+        vector += torch.einsum("nc,cnp->cp", gamma[index], score)
+    # A parameter at its bound, or one the data do not see, has an empty row: it stays where it is.
+    diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
+    dead = diagonal <= 1e-12 * diagonal.amax(1, keepdim=True).clamp_min(1e-300)
+    matrix = matrix + torch.diag_embed(torch.where(dead, 1.0, 1e-12 * diagonal))
+    step = torch.linalg.solve(matrix, vector[..., None]).squeeze(-1).cpu().numpy()
+    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + np.clip(step, -2.0, 2.0))
+
+
+def scores(decoder: PhysicsDecoder, curves: Curves) -> tuple[Tensor, Tensor]:
+    r""":math:`J^\top\Sigma^{-1}J` (cluster, specimen or 1, P, P) and :math:`J^\top\Sigma^{-1}r` (cluster, specimen, P)."""
+    conditioned = decoder.condition(curves)
+    variance = decoder.variance[:, None, None]
+    identity = torch.eye(decoder.scatter.shape[-1], dtype=torch.float64, device=decoder.scatter.device)
+    shrink = identity + conditioned.normal @ decoder.scatter[:, None] / variance[..., None]
+    information = torch.linalg.solve(shrink, conditioned.normal) / variance[..., None]
+    full = shrink.expand(-1, len(curves), -1, -1)
+    score = torch.linalg.solve(full, conditioned.projected[..., None]).squeeze(-1) / variance
+    return 0.5 * (information + information.mT), score
+
+
+def expected_log_prob(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Tensor:
+    """Sum over specimens of gamma log p(X given c), shape (cluster,)."""
+    return (gamma * decoder.log_prob(curves)).sum(0)
+
+
+def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
+    """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old."""
+    exact = not curves.own_grids and (curves.observed is None or not bool(decoder.scatter.any()))
+    proposal = _reduced_solve(decoder, curves, gamma) if exact else _gauss_newton(decoder, curves, gamma)
+    weight = gamma.sum(0).cpu().numpy()
+    proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
+    before = expected_log_prob(decoder, curves, gamma)
+    start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
+    for halving in range(10):
+        trial = replace(decoder, theta=proposal)
+        fallen = (expected_log_prob(trial, curves, gamma) < before - 1e-12 * before.abs()).cpu().numpy()
+        if not fallen.any():
+            return trial
+        halved = decoder.box.from_unbounded(start + 0.5 ** (halving + 1) * (end - start))
+        proposal = np.where(fallen[:, None], halved, proposal)
+    return replace(decoder, theta=np.where(fallen[:, None], decoder.theta, proposal))
+
+
+def update_physics(
+    decoder: PhysicsDecoder, curves: Curves, responsibilities: Tensor, *, scatter: str, noise: str, theta: bool = True
+) -> PhysicsDecoder:
+    """M-step of one physics modality: theta_c, then S_c and the noise variance.
+
+    Args:
+        decoder: The old parameters.
+        curves: Curves of all specimens.
+        responsibilities: Shape (specimen, cluster).
+        scatter: ``"specimen"`` or ``"none"``.
+        noise: ``"pooled"``, ``"cluster"`` or ``"unit"``.
+        theta: Whether theta_c is solved for (``update="wls"``) or left to Adam.
+
+    Source: Trask et al. 2022, eq. (17), with specimens that differ.
+    """
+    gamma = responsibilities.double() * curves.present[:, None]
+    if theta:
+        decoder = update_theta(decoder, curves, gamma)
+    outer = torch.zeros_like(decoder.scatter)
+    squared = torch.zeros_like(decoder.variance)
+    points = torch.zeros_like(decoder.variance)
+    for index, piece in curves.chunks():
+        said = decoder.condition(piece)
+        part = gamma[index].T
+        covariance = said.covariance.expand(-1, len(piece), -1, -1)
+        outer += torch.einsum("cn,cnp,cnq->cpq", part, said.deviation, said.deviation)
+        outer += torch.einsum("cn,cnpq->cpq", part, covariance)
+        second = torch.einsum("cnp,cnq->cnpq", said.deviation, said.deviation) + said.covariance
+        misfit = said.squared - 2.0 * (said.projected * said.deviation).sum(-1) + (said.normal * second).sum((-1, -2))
+        squared += (part * misfit).sum(1)
+        observed = piece.x.new_tensor(piece.x.shape[1]) if piece.observed is None else piece.observed.double().sum(1)
+        points += (part * observed).sum(1)
+    weight = gamma.sum(0)
+    alive = weight >= MINIMUM_WEIGHT
+    if scatter == "specimen":
+        fresh = outer / weight.clamp_min(MINIMUM_WEIGHT)[:, None, None]
+        decoder = replace(decoder, scatter=torch.where(alive[:, None, None], fresh, decoder.scatter))
+    if noise == "unit":
+        return decoder
+    if noise == "pooled":
+        variance = (squared.sum() / points.sum()).expand_as(squared)
+    else:
+        variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
+    return replace(decoder, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR).clone())

@@ -1,0 +1,134 @@
+"""What a fit was asked for: two frozen dataclasses that validate themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import OptionError
+from ..model.modality import Modality, Neural, Physics
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise OptionError(message)
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    _check(whole, f"{name}={value!r}: expected a whole number of at least {least}")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model, see :class:`pima_toolkit.PIMA` for the meaning of each."""
+
+    modalities: Mapping[str, Modality]
+    clusters: int
+    latent_dim: int = 3
+    responsibilities: str = "exact"
+    consistency: float = 10.0
+    beta: float = 1.0
+    prior_expert: bool = False
+    combine: str = "product"
+
+    def __post_init__(self) -> None:
+        _check(bool(self.modalities), "modalities is empty: name at least one, such as {'image': pima.Neural()}")
+        for name, option in self.modalities.items():
+            _check(
+                isinstance(option, Neural | Physics),
+                f"modality {name!r} is {option!r}: expected pima.Neural() or pima.Physics(expert)",
+            )
+        _whole("clusters", self.clusters, 1)
+        _whole("latent_dim", self.latent_dim, 1)
+        for name, allowed in (
+            ("responsibilities", ("exact", "latent", "sampled")),
+            ("combine", ("product", "posterior")),
+        ):
+            value = getattr(self, name)
+            _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
+        _check(self.consistency >= 0, f"consistency={self.consistency}: expected a number of at least 0")
+        _check(self.beta > 0, f"beta={self.beta}: expected a positive number")
+
+    @property
+    def physics(self) -> dict[str, Physics]:
+        """The physics modalities."""
+        return {name: option for name, option in self.modalities.items() if isinstance(option, Physics)}
+
+    @property
+    def neural(self) -> dict[str, Neural]:
+        """The neural modalities."""
+        return {name: option for name, option in self.modalities.items() if isinstance(option, Neural)}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How it is trained, see :meth:`pima_toolkit.PIMA.fit` for the meaning of each."""
+
+    seed: int = 0
+    epochs: int | None = None
+    crossmodal_epochs: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 5e-3
+    weight_decay: float = 1e-2
+    em: str = "epoch"
+    update: str = "wls"
+    restarts: int = 1
+    patience: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _whole("seed", self.seed, 0)
+        for name in ("epochs", "crossmodal_epochs", "patience"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name), 1)
+        _whole("batch_size", self.batch_size, 2)
+        _whole("restarts", self.restarts, 1)
+        _check(self.learning_rate > 0, f"learning_rate={self.learning_rate}: expected a positive number")
+        _check(self.weight_decay >= 0, f"weight_decay={self.weight_decay}: expected a number of at least 0")
+        for name, allowed in (
+            ("em", ("epoch", "online")),
+            ("update", ("wls", "adam")),
+            ("precision", ("auto", "float32", "bfloat16")),
+        ):
+            value = getattr(self, name)
+            _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
+        self.torch_device()
+
+    def torch_device(self) -> torch.device:
+        """Where it runs: the first GPU, or the CPU, for ``"auto"``."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+        except RuntimeError:
+            raise OptionError(f'device={self.device!r} is unknown: use "auto", "cpu" or "cuda"') from None
+        _check(
+            device.type != "cuda" or torch.cuda.is_available(),
+            f'device={self.device!r}, but torch sees no GPU here: use "auto" or "cpu"',
+        )
+        return device
+
+    def autocast(self, device: torch.device) -> bool:
+        """Whether the networks train in bfloat16: where asked for, or where the machine has units for it."""
+        if self.precision == "auto":
+            if device.type == "cuda":
+                return torch.cuda.is_bf16_supported(including_emulation=False)
+            # torch has no public question for this; where the private one is gone, float32 is the safe answer.
+            return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+        return self.precision == "bfloat16"
+
+    def steps(self, specimens: int) -> tuple[int, int, int]:
+        """Batches an epoch, epochs, cross-modal epochs for this many specimens.
+
+        A batch holds at most ``batch_size`` specimens and at most an eighth of all (at least 16), so that small data
+        get enough steps; unless given, epochs make about 600 steps, between 8 and 100.
+        """
+        batch = min(self.batch_size, max(16, specimens // 8))
+        batches = max(1, math.ceil(specimens / batch))
+        epochs = self.epochs or min(100, max(8, math.ceil(600 / batches)))
+        return batches, epochs, self.crossmodal_epochs or self.epochs or max(10, epochs)

@@ -1,0 +1,179 @@
+"""What training changes, what it writes down, and how both reach a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from ..errors import FileFormatError, TrainingError, require
+from ..model.decoders import PhysicsDecoder
+from ..model.mixture import GaussianMixture
+from ..model.network import Network
+
+Arrays = dict[str, Tensor]
+
+
+@dataclass
+class State:
+    """Networks and everything with a closed form.
+
+    Args:
+        network: Encoders and neural decoders.
+        mixture: The prior over the latent space.
+        decoders: One physics decoder per physics modality.
+        noise: Noise variance of each neural modality, in units of its range squared.
+    """
+
+    network: Network
+    mixture: GaussianMixture
+    decoders: dict[str, PhysicsDecoder]
+    noise: dict[str, float]
+
+    def arrays(self) -> Arrays:
+        """All numbers, by name."""
+        out = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for name in ("log_weights", "mean", "variance"):
+            out[f"mixture.{name}"] = getattr(self.mixture, name)
+        for name, decoder in self.decoders.items():
+            out[f"decoder.{name}.theta"] = torch.as_tensor(decoder.theta)
+            out[f"decoder.{name}.scatter"] = decoder.scatter
+            out[f"decoder.{name}.variance"] = decoder.variance
+        for name, variance in self.noise.items():
+            out[f"noise.{name}"] = torch.tensor(variance, dtype=torch.float64)
+        return out
+
+    def load(self, arrays: Mapping[str, Tensor]) -> None:
+        """Take all numbers over from :meth:`arrays` of a state of the same shape."""
+        device = self.mixture.mean.device
+        self.network.load_state_dict(
+            {name.removeprefix("network."): tensor for name, tensor in arrays.items() if name.startswith("network.")}
+        )
+        self.mixture = GaussianMixture(
+            *(arrays[f"mixture.{name}"].to(device) for name in ("log_weights", "mean", "variance"))
+        )
+        self.decoders = {
+            name: replace(
+                decoder,
+                theta=arrays[f"decoder.{name}.theta"].cpu().numpy().copy(),
+                scatter=arrays[f"decoder.{name}.scatter"].to(device),
+                variance=arrays[f"decoder.{name}.variance"].to(device),
+            )
+            for name, decoder in self.decoders.items()
+        }
+        self.noise = {name: float(arrays[f"noise.{name}"]) for name in self.noise}
+
+
+@dataclass
+class History:
+    """One row per epoch."""
+
+    rows: list[dict] = field(default_factory=list)
+
+    def add(self, **row: object) -> None:
+        """Append an epoch: plain floats and lists only."""
+        self.rows.append(row)
+
+    def dataset(self) -> xr.Dataset:
+        """As xarray: elbo, terms (epoch, term), occupancy (epoch, cluster), consistency, learning_rate, seconds."""
+        rows = self.rows
+        epoch = np.arange(1, len(rows) + 1)
+        terms = list(rows[0]["terms"]) if rows else []
+        nats = {"units": "nat per specimen"}
+        clusters = len(rows[0]["occupancy"]) if rows else 0
+        occupancy = np.array([r["occupancy"] for r in rows], dtype=float).reshape(len(rows), clusters)
+        values = np.array([[r["terms"][t] for t in terms] for r in rows], dtype=float).reshape(len(rows), len(terms))
+        return xr.Dataset(
+            {
+                "elbo": ("epoch", [r["elbo"] for r in rows], {"long_name": "evidence lower bound", **nats}),
+                "terms": (("epoch", "term"), values, nats),
+                "consistency": ("epoch", [r["consistency"] for r in rows], nats),
+                "occupancy": (("epoch", "cluster"), occupancy, {"long_name": "share of specimens", "units": "1"}),
+                "reseeded": ("epoch", [r["reseeded"] for r in rows], {"long_name": "clusters re-seeded"}),
+                "learning_rate": ("epoch", [r["learning_rate"] for r in rows]),
+                "seconds": ("epoch", [r["seconds"] for r in rows], {"units": "s"}),
+            },
+            coords={"epoch": epoch, "term": np.array(terms, dtype=str), "cluster": np.arange(clusters)},
+        )
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray], description: object) -> str:
+    """A hash of data and options: a checkpoint belongs to exactly one."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def optimiser_arrays(prefix: str, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> Arrays:
+    """Adam's moments, by the position of the parameter."""
+    return {
+        f"optimiser.{prefix}.{k}.{name}": value
+        for k, parameter in enumerate(parameters)
+        for name, value in optimiser.state.get(parameter, {}).items()
+    }
+
+
+def load_optimiser(
+    prefix: str, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], arrays: Mapping[str, Tensor]
+) -> None:
+    """The inverse of :func:`optimiser_arrays`."""
+    for name, value in arrays.items():
+        if name.startswith(f"optimiser.{prefix}."):
+            _, _, k, moment = name.split(".")
+            parameter = parameters[int(k)]
+            optimiser.state[parameter][moment] = value.to(parameter.device)
+
+
+def write_arrays(path: Path, arrays: Arrays, meta: Mapping[str, object]) -> None:
+    """One safetensors file, written beside and renamed: it is whole or not there."""
+    save_file = require("safetensors.torch", "checkpoints").save_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}, temporary, {"pima": json.dumps(meta)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> tuple[Arrays, dict]:
+    """The inverse of :func:`write_arrays`.
+
+    Raises:
+        FileFormatError: If the file is none of ours.
+    """
+    safetensors = require("safetensors", "checkpoints")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["pima"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a mapping
+    except (KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise FileFormatError(f"{path} is not a file of pima_toolkit ({error}): expected one that it wrote") from None
+
+
+def resume(path: Path, mark: str) -> tuple[Arrays, dict] | None:
+    """The checkpoint at ``path``, or None where there is none.
+
+    Raises:
+        TrainingError: If it belongs to other data or options.
+    """
+    if not path.exists():
+        return None
+    arrays, meta = read_arrays(path)
+    if meta.get("fingerprint") != mark:
+        raise TrainingError(
+            f"the checkpoint {path} was made with other data or options: give the same ones to go on, "
+            "or another checkpoint folder to start anew"
+        )
+    return arrays, meta

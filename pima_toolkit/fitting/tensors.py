@@ -1,0 +1,169 @@
+"""A dataset as tensors on the device, and what a fit remembers of a modality to read new data the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ..data import (
+    Measured,
+    Scaling,
+    common_grid,
+    encoder_input,
+    measure,
+    needs_presence,
+    residual_scale,
+)
+from ..errors import DataError, OptionError
+from ..model.decoders import Curves
+from ..model.modality import Modality, Physics
+
+
+@dataclass(frozen=True)
+class Template:
+    """One modality as trained.
+
+    Args:
+        measured: The modality's names, units, coordinates and sizes; it holds no specimens.
+        scaling: To the encoder's [0, 1].
+        shape: Of one specimen's encoder input, channels first.
+        grid: The encoder's grid of a curve, in the unit of t.
+        presence: Whether the encoder has a presence channel.
+        scale: Largest absolute value, in the modality's unit: residuals of an expert are divided by it.
+    """
+
+    measured: Measured
+    scaling: Scaling
+    shape: tuple[int, ...]
+    grid: np.ndarray | None
+    presence: bool
+    scale: float
+
+    @property
+    def t(self) -> np.ndarray:
+        """The grid that predicted curves are given on."""
+        assert self.grid is not None
+        return self.grid
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """All modalities of N specimens on one device.
+
+    Args:
+        inputs: Encoder inputs by modality, float32, (specimen, channels, *spatial); also what neural decoders aim at.
+        present: Bool (specimen,) by modality.
+        curves: Measured curves of the physics modalities.
+        outside: Bool (specimen,) by modality, numpy: values outside the range seen in training.
+    """
+
+    inputs: dict[str, Tensor]
+    present: dict[str, Tensor]
+    curves: dict[str, Curves]
+    outside: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.present.values())))
+
+
+def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Values, t and observed inside the window of the fit."""
+    values, t, observed = measured.values, measured.t, measured.observed
+    assert t is not None
+    if option.window is None:
+        return values, t, observed
+    lower, upper = option.window
+    inside = (t >= lower) & (t <= upper)
+    if t.ndim == 1:
+        if inside.sum() < len(option.expert.parameters):
+            raise OptionError(
+                f"window={option.window} of {measured.name!r} keeps {int(inside.sum())} points of {t[0]:g} to {t[-1]:g} "
+                f"{measured.t_unit}: the expert {option.expert.name!r} needs at least {len(option.expert.parameters)}"
+            )
+        return values[:, inside], t[inside], None if observed is None else observed[:, inside]
+    seen = measured.mask() & inside
+    return np.where(seen, values, 0.0), t, seen
+
+
+def _curves(option: Physics, measured: Measured, scale: float, device: torch.device) -> Curves:
+    values, t, observed = _window(option, measured)
+    return Curves(
+        torch.as_tensor(values / scale, dtype=torch.float64, device=device),
+        np.ascontiguousarray(t, dtype=np.float64),
+        None if observed is None else torch.as_tensor(observed, device=device),
+        torch.as_tensor(measured.present, device=device),
+    )
+
+
+def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dict[str, Template]:
+    """Read every modality of a training set and keep what new data must fit.
+
+    Raises:
+        DataError, ShapeError: If the data cannot be used; see :func:`pima_toolkit.data.measure`.
+    """
+    templates = {}
+    for name, option in modalities.items():
+        physics = isinstance(option, Physics)
+        measured = measure(data, name, physics=physics)
+        scaling = Scaling.of(measured)
+        grid = common_grid(measured) if measured.kind == "curve" else None
+        presence = needs_presence(measured)
+        shape = encoder_input(measured.take(np.arange(1)), scaling, grid, presence).shape[1:]
+        empty = measured.take(np.arange(0))
+        if measured.ragged:
+            empty = replace(empty, t=grid, values=np.zeros((0, len(grid))))
+        templates[name] = Template(
+            measured=empty,
+            scaling=scaling,
+            shape=tuple(shape),
+            grid=grid,
+            presence=presence,
+            scale=residual_scale(measured) if physics else 1.0,
+        )
+        if not physics:
+            _check_flips(name, option.flips, measured)
+    return templates
+
+
+def _check_flips(name: str, flips: Sequence[str], measured: Measured) -> None:
+    unknown = [dim for dim in flips if dim not in measured.dims or dim == "channel"]
+    if unknown:
+        raise OptionError(f"flips={tuple(flips)} of {name!r} names {unknown[0]!r}: its dims are {measured.dims}")
+
+
+def to_tensors(
+    data: xr.Dataset, modalities: Mapping[str, Modality], templates: Mapping[str, Template], device: torch.device | str
+) -> Tensors:
+    """Put a dataset on the device, once; modalities it lacks are absent for every specimen."""
+    device = torch.device(device)
+    inputs, present, curves, outside = {}, {}, {}, {}
+    for name, option in modalities.items():
+        template = templates[name]
+        physics = isinstance(option, Physics)
+        measured = measure(data, name, physics=physics, like=template.measured)
+        inputs[name] = torch.as_tensor(
+            encoder_input(measured, template.scaling, template.grid, template.presence), device=device
+        )
+        present[name] = torch.as_tensor(measured.present, device=device)
+        outside[name] = template.scaling.outside(measured.values, measured.mask())
+        if physics:
+            curves[name] = _curves(option, measured, template.scale, device)
+    return Tensors(inputs, present, curves, outside)
+
+
+def presence_by_specimen(tensors: Tensors, labels: np.ndarray) -> None:
+    """Every training specimen needs at least one modality.
+
+    Raises:
+        DataError: Naming the specimens that have none.
+    """
+    none = ~torch.stack(list(tensors.present.values())).any(0).cpu().numpy()
+    if none.any():
+        named = ", ".join(str(label) for label in labels[none][:5])
+        more = f" and {none.sum() - 5} more" if none.sum() > 5 else ""
+        raise DataError(f"specimens {named}{more} have no modality at all: leave them out of the training set")

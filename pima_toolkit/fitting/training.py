@@ -1,0 +1,414 @@
+"""EM and Adam in turn (Algorithm 1): closed forms for clusters and experts, gradients for the networks.
+
+Every epoch draws from its own seed, made of (seed, restart, phase, epoch), so that a run that was killed resumes to the result
+of the uninterrupted one without any generator's state on disk.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..model.augment import augment
+from ..model.decoders import PhysicsDecoder
+from ..model.elbo import Elbo, neural_log_prob
+from ..model.gaussian import DiagonalGaussian
+from ..model.mixture import GaussianMixture, log_responsibilities
+from ..model.network import Network, build
+from .adam_experts import AdamExperts
+from .em import MixtureStatistics, update_physics
+from .health import reseed
+from .initialise import blank_decoder, latent_partition, physics_first
+from .settings import ModelOptions, TrainingSettings
+from .state import History, State, load_optimiser, optimiser_arrays, resume, write_arrays
+from .tensors import Template, Tensors
+
+#: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
+NEURAL_NOISE_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback gets after every epoch.
+
+    Args:
+        phase: ``"joint"`` or ``"crossmodal"``.
+        restart: Which restart, from 0.
+        epoch: How many epochs are done.
+        epochs: How many there will be at most.
+        elbo: Mean ELBO of a specimen in nats; in the cross-modal phase minus the mean loss.
+        occupancy: Share of the specimens in each cluster.
+    """
+
+    phase: str
+    restart: int
+    epoch: int
+    epochs: int
+    elbo: float
+    occupancy: tuple[float, ...]
+
+
+#: Returns True to stop training after this epoch and keep the fit so far.
+Callback = Callable[[Progress], object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one training run needs; nothing in it changes."""
+
+    options: ModelOptions
+    settings: TrainingSettings
+    templates: Mapping[str, Template]
+    tensors: Tensors
+    device: torch.device
+    checkpoint: Path | None
+    mark: str
+    callback: Callback
+
+    @property
+    def parts(self) -> list[str]:
+        """Modalities by name."""
+        return list(self.options.modalities)
+
+    def autocast(self) -> torch.autocast:
+        """The precision the networks train in."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.autocast(self.device))
+
+    def seed(self, *key: int) -> int:
+        """A seed for one purpose, independent of all others."""
+        return int(np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)[0])
+
+    def batches(self, count: int, seed: int) -> Iterator[Tensor]:
+        """Indices of a shuffled epoch, in batches that differ by at most one specimen."""
+        order = torch.randperm(len(self.tensors), generator=torch.Generator().manual_seed(seed))
+        yield from order.to(self.device).tensor_split(count)
+
+    def rate(self, share: float) -> float:
+        """One cycle: up from 1/25 over the first 30 %, then down to nothing, by cosines."""
+        peak = self.settings.learning_rate
+        if share < 0.3:
+            return peak * (0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * share / 0.3)))
+        return peak * 0.5 * (1.0 + math.cos(math.pi * (share - 0.3) / 0.7))
+
+    def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam with decoupled weight decay."""
+        settings = self.settings
+        return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+    def augmented(self, index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Encoder inputs of a batch, flipped and shifted where the modality allows it."""
+        inputs = {}
+        for name, x in self.tensors.inputs.items():
+            inputs[name] = x[index]
+            option = self.options.neural.get(name)
+            if option is not None and (option.flips or option.shift):
+                dims = [d for d in self.templates[name].measured.dims if d != "channel"]
+                axes = [2 + dims.index(d) for d in option.flips]
+                inputs[name] = augment(inputs[name], axes, option.shift, generator)
+        return inputs
+
+
+@torch.no_grad()
+def encode(network: Network, tensors: Tensors, autocast: torch.autocast, batch: int = 4096) -> DiagonalGaussian:
+    """q(Z given X) of all specimens in eval mode, (specimen, latent); does not depend on the batch size."""
+    training = network.training
+    network.eval()
+    pieces = []
+    for i in range(0, len(tensors), batch):
+        part = slice(i, i + batch)
+        with autocast:
+            pieces.append(
+                network.posterior(
+                    {name: x[part] for name, x in tensors.inputs.items()},
+                    {name: present[part] for name, present in tensors.present.items()},
+                )
+            )
+    network.train(training)
+    return DiagonalGaussian(torch.cat([p.mean for p in pieces]), torch.cat([p.variance for p in pieces]))
+
+
+def physics_log_prob(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> Tensor:
+    """Sum of log p(X_i given c) over the physics modalities each specimen has, (specimen, cluster), float64."""
+    device = next(iter(tensors.inputs.values())).device
+    total = torch.zeros(len(tensors), clusters, dtype=torch.float64, device=device)
+    for name, decoder in decoders.items():
+        total = total + decoder.log_prob(tensors.curves[name])
+    return total
+
+
+class JointTraining:
+    """Phase one: networks, clusters and experts together.
+
+    Args:
+        job: What to train on.
+        restart: Which restart this is.
+    """
+
+    def __init__(self, job: Job, restart: int) -> None:
+        self.job, self.restart = job, restart
+        options, tensors = job.options, job.tensors
+        self.batches, self.epochs, _ = job.settings.steps(len(tensors))
+        network = build(
+            job.seed(restart, 0),
+            options.modalities,
+            {name: template.shape for name, template in job.templates.items()},
+            options.latent_dim,
+            prior_expert=options.prior_expert,
+        ).to(job.device)
+        clusters, latent = options.clusters, options.latent_dim
+        standard = torch.zeros(clusters, latent, dtype=torch.float64, device=job.device)
+        mixture = GaussianMixture(standard[:, 0] - math.log(clusters), standard, torch.ones_like(standard))
+        self.state = State(
+            network,
+            mixture,
+            {
+                name: blank_decoder(option, job.templates[name], tensors.curves[name], clusters)
+                for name, option in options.physics.items()
+            },
+            dict.fromkeys(options.neural, 1.0),
+        )
+        self.history = History()
+        self.done = 0
+        self.stopped = False
+        self.parameters = list(network.parameters())
+        self.optimiser = job.optimiser(self.parameters)
+        self.log_physics = torch.zeros(len(tensors), clusters, dtype=torch.float64, device=job.device)
+        self.gamma: Tensor | None = None
+        self.experts: AdamExperts | None = None
+        self.halted = False
+        self.interrupted = False
+
+    @property
+    def path(self) -> Path | None:
+        """Where this restart is kept."""
+        folder = self.job.checkpoint
+        return None if folder is None else folder / f"restart-{self.restart}.safetensors"
+
+    @property
+    def elbo(self) -> float:
+        """Of the last epoch: what restarts are chosen by."""
+        return self.history.rows[-1]["elbo"] if self.history.rows else -math.inf
+
+    def run(self) -> JointTraining:
+        """Train, or go on from the checkpoint; an interrupt keeps the state of the last whole epoch's start."""
+        found = resume(self.path, self.job.mark) if self.path else None
+        if found is None:
+            self._initialise()
+        else:
+            arrays, meta = found
+            self.state.load(arrays)
+            self._make_experts()
+            for prefix, optimiser, parameters in self._optimisers():
+                load_optimiser(prefix, optimiser, parameters, arrays)
+            self.history.rows, self.done, self.stopped = meta["history"], meta["done"], meta["stopped"]
+            if self.done == 0 or self.job.settings.em == "online":
+                self.gamma = arrays["gamma"].to(self.job.device)
+        self.log_physics = physics_log_prob(self.state.decoders, self.job.tensors, self.job.options.clusters)
+        if found is None:
+            self._make_experts()
+            self._save()
+        try:
+            while self.done < self.epochs and not (self.stopped or self.halted):
+                self._epoch()
+                self._save()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        # A last E- and M-step, so that clusters and experts belong to the final networks.
+        self._em(encode(self.state.network, self.job.tensors, self.job.autocast()), seeds=False)
+        return self
+
+    def _make_experts(self) -> None:
+        if self.job.settings.update == "adam" and self.state.decoders:
+            self.experts = AdamExperts(self.state.decoders, self.job.settings.learning_rate)
+
+    def _optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer, list[nn.Parameter]]]:
+        yield "networks", self.optimiser, self.parameters
+        if self.experts is not None:
+            yield "experts", self.experts.optimiser, self.experts.parameters
+
+    # -- before the first epoch ------------------------------------------------------------------------------------
+
+    def _initialise(self) -> None:
+        job, options = self.job, self.job.options
+        seed = job.seed(self.restart, 1) % 2**31
+        if options.physics:
+            mixture, self.gamma = physics_first(job.tensors, options.modalities, job.templates, options.clusters, seed)
+            self.state.decoders = mixture.decoders
+            return
+        # No physics: reconstruct under a standard normal prior, then find clusters among the latent means.
+        warm = max(3, self.epochs // 8)
+        for epoch in range(warm):
+            self._adam(job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
+        posterior = encode(self.state.network, job.tensors, job.autocast())
+        gamma = latent_partition(posterior.mean.double().cpu().numpy(), options.clusters, seed)
+        self.gamma = torch.as_tensor(gamma, device=job.device)
+
+    # -- one epoch -------------------------------------------------------------------------------------------------
+
+    def _epoch(self) -> None:
+        began = time.perf_counter()
+        job = self.job
+        reseeded: list[int] = []
+        if job.settings.em == "epoch" or self.done == 0:
+            # Late seeds would not have the time to settle.
+            seeds = self.done <= self.epochs // 2
+            reseeded = self._em(encode(self.state.network, job.tensors, job.autocast()), seeds=seeds)
+        rate = job.rate(self.done / self.epochs)
+        record = self._adam(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
+        if job.settings.em == "online":
+            self._maximise_experts(self.gamma)
+        self.done += 1
+        occupancy = self.state.mixture.log_weights.exp().tolist()
+        self.history.add(
+            **record,
+            occupancy=occupancy,
+            reseeded=len(reseeded),
+            learning_rate=rate,
+            seconds=time.perf_counter() - began,
+        )
+        progress = Progress("joint", self.restart, self.done, self.epochs, record["elbo"], tuple(occupancy))
+        self.halted = job.callback(progress) is True
+        self.stopped = self._stands_still()
+
+    def _stands_still(self) -> bool:
+        patience = self.job.settings.patience
+        values = [row["elbo"] for row in self.history.rows]
+        return patience is not None and len(values) > patience and max(values[-patience:]) <= max(values[:-patience])
+
+    def _expect(self, posterior: DiagonalGaussian) -> tuple[Tensor, Tensor]:
+        """Responsibilities (specimen, cluster) and log evidence (specimen,) under the present parameters."""
+        options, mixture = self.job.options, self.state.mixture
+        physics = self.log_physics if options.responsibilities == "exact" else 0.0
+        log_prior = mixture.expected_log_prob(posterior)
+        if options.responsibilities == "exact":
+            log_prior = options.beta * log_prior
+        evidence = (mixture.log_weights + log_prior + physics).logsumexp(1)
+        return log_responsibilities(mixture, log_prior, physics).exp(), evidence
+
+    def _em(self, posterior: DiagonalGaussian, *, seeds: bool) -> list[int]:
+        """One E-step and one M-step over all specimens; returns the clusters seeded anew."""
+        reseeded: list[int] = []
+        if self.done > 0:
+            self.gamma, evidence = self._expect(posterior)
+            if seeds:
+                self.gamma, reseeded = reseed(self.gamma, evidence)
+        statistics = MixtureStatistics(self.job.options.clusters, self.job.options.latent_dim, self.job.device)
+        self.state.mixture = statistics.update(posterior, self.gamma).finish(self.state.mixture)
+        self._maximise_experts(self.gamma)
+        return reseeded
+
+    def _maximise_experts(self, gamma: Tensor) -> None:
+        job = self.job
+        for name, option in job.options.physics.items():
+            self.state.decoders[name] = update_physics(
+                self.state.decoders[name],
+                job.tensors.curves[name],
+                gamma,
+                scatter=option.scatter,
+                noise=option.noise,
+                theta=job.settings.update == "wls",
+            )
+        self.log_physics = physics_log_prob(self.state.decoders, job.tensors, job.options.clusters)
+
+    def _adam(self, seed: int, rate: float | None, *, consistency: float) -> dict:
+        """One pass of Adam over all specimens; ``rate`` None follows the schedule."""
+        job, state, options = self.job, self.state, self.job.options
+        generator = torch.Generator(job.device).manual_seed(seed)
+        state.network.train()
+        sums: dict[str, Tensor] = {}
+        online = job.settings.em == "online" and rate is None
+        statistics = MixtureStatistics(options.clusters, options.latent_dim, job.device)
+        experts = self.experts if rate is None else None
+        if experts is not None:
+            experts.begin(state.decoders)
+        for k, index in enumerate(job.batches(self.batches, seed)):
+            share = (self.done + k / self.batches) / self.epochs
+            for group in self.optimiser.param_groups:
+                group["lr"] = job.rate(share) if rate is None else rate
+            inputs = job.augmented(index, generator)
+            present = {name: flag[index] for name, flag in job.tensors.present.items()}
+            with job.autocast():
+                posterior = state.network.posterior(inputs, present)
+                noise = torch.randn(posterior.mean.shape, generator=generator, device=job.device)
+                z = posterior.sample(noise)
+                decoded = {name: state.network.decode(name, z) for name in options.neural}
+            neural = {
+                name: neural_log_prob(inputs[name], mean, state.noise[name], present[name])
+                for name, mean in decoded.items()
+            }
+            log_physics = self.log_physics[index] if experts is None else experts.log_prob(job.tensors.curves, index)
+            elbo, gap, log_gamma = self._objective(neural, log_physics, posterior, z)
+            loss = (consistency * gap - elbo.total).mean()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            if experts is not None:
+                experts.step(self.optimiser.param_groups[0]["lr"])
+            for name, term in {**elbo.terms(), "consistency": gap}.items():
+                sums[name] = sums.get(name, 0.0) + term.detach().double().sum()
+            if online:
+                gamma = log_gamma.detach().exp()
+                statistics.update(posterior.detach(), gamma)
+                self.gamma[index] = gamma
+        if experts is not None:
+            state.decoders = experts.decoders()
+        if online:
+            state.mixture = statistics.finish(state.mixture)
+        # The only wait for the device in an epoch.
+        means = {name: float(total) / len(job.tensors) for name, total in sums.items()}
+        self._learn_noise(means)
+        gap = means.pop("consistency")
+        return {"elbo": sum(means.values()), "terms": means, "consistency": gap}
+
+    def _objective(
+        self, neural: dict[str, Tensor], log_physics: Tensor, posterior: DiagonalGaussian, z: Tensor
+    ) -> tuple[Elbo, Tensor, Tensor]:
+        """The ELBO, the consistency gap KL(q(c|X) || p(c|Z)) and log responsibilities of a batch."""
+        options, mixture = self.job.options, self.state.mixture
+        log_prior = mixture.expected_log_prob(posterior)
+        latent = log_responsibilities(mixture, log_prior)
+        if options.responsibilities == "exact":
+            log_gamma = log_responsibilities(mixture, options.beta * log_prior, log_physics).detach()
+        elif options.responsibilities == "latent":
+            log_gamma = latent
+        else:
+            log_gamma = log_responsibilities(mixture, mixture.log_prob(z))
+        elbo = Elbo.of(neural, log_physics, posterior, mixture, log_gamma, beta=options.beta, log_prior=log_prior)
+        fixed = log_gamma.detach()
+        gap = (fixed.exp() * (fixed - latent).clamp_min(-700.0)).sum(-1)
+        return elbo, gap, log_gamma
+
+    def _learn_noise(self, means: Mapping[str, float]) -> None:
+        """``noise="learned"``: the variance is the epoch's mean squared error, read off the ELBO term itself."""
+        for name, option in self.job.options.neural.items():
+            if option.noise != "learned":
+                continue
+            present = self.job.tensors.present[name].double().mean().item()
+            points = math.prod(self.job.templates[name].shape)
+            variance = self.state.noise[name]
+            per_specimen = means[f"neural:{name}"] / present
+            squared = -2.0 * variance * (per_specimen + 0.5 * points * math.log(2.0 * math.pi * variance))
+            self.state.noise[name] = max(squared / points, NEURAL_NOISE_FLOOR)
+
+    def _save(self) -> None:
+        if self.path is None:
+            return
+        arrays = self.state.arrays()
+        for prefix, optimiser, parameters in self._optimisers():
+            arrays |= optimiser_arrays(prefix, optimiser, parameters)
+        if self.gamma is not None:
+            arrays["gamma"] = self.gamma
+        meta = {
+            "fingerprint": self.job.mark,
+            "history": self.history.rows,
+            "done": self.done,
+            "stopped": self.stopped,
+        }
+        write_arrays(self.path, arrays, meta)

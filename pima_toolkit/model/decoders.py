@@ -1,0 +1,226 @@
+r"""Decoders: a network from the latent space for a neural modality, a physics expert per cluster for a physics modality.
+
+Neural: :math:`p(X_i \mid Z) = \mathcal N(\mathrm{decoder}(Z), \mathrm{noise\ variance})`.
+
+Physics, one curve :math:`X` of a specimen in cluster c, with :math:`J_c = \partial E / \partial \phi` at :math:`\theta_c`:
+
+.. math:: p(X \mid c) = \mathcal N\big(E(t; \theta_c),\; \Sigma_c\big), \qquad
+          \Sigma_c = J_c S_c J_c^\top + v_c \mathbf I
+
+:math:`S_c` lets the specimens of one population differ, as real ones do; :math:`S_c = 0` is the paper's decoder. With
+:math:`M = I + S_c J^\top J / v` everything is a P x P problem per cluster (Woodbury), and never needs the inverse of S_c:
+
+.. math:: V = M^{-1} S_c,\quad b = V J^\top r / v,\quad
+          \log p = -\tfrac12\Big[\tfrac{\lVert r\rVert^2 - r^\top J b}{v} + T\log 2\pi v + \log\det M\Big]
+
+Source: Trask et al. 2022, eqs. (11), (12); eq. (12) prints the decoder's argument as X, it takes Z.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from ..experts import Box, Expert
+from .encoders import HIDDEN, conv_widths, halved
+from .gaussian import LOG_2PI
+
+_CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+def decoder(shape: Sequence[int], latent_dim: int, kind: str | nn.Module = "conv") -> nn.Module:
+    """Network from (specimen, latent) to (specimen, *shape), the mean of a neural modality in units of its range.
+
+    Args:
+        shape: Of one specimen, (channels, *spatial) or (features,).
+        latent_dim: L.
+        kind: ``"conv"``, ``"paper"`` (appendix A), or a module with these shapes.
+
+    Raises:
+        OptionError: If ``kind`` is none of these.
+    """
+    if isinstance(kind, nn.Module):
+        return copy.deepcopy(kind)
+    if kind not in ("conv", "paper"):
+        raise OptionError(f'decoder={kind!r} is unknown: use "conv", "paper" or a torch module')
+    if len(shape) == 1:
+        return nn.Sequential(nn.Linear(latent_dim, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, shape[0]))
+    channels, spatial = shape[0], shape[1:]
+    rank = len(spatial)
+    widths = [64, 32] if kind == "paper" else conv_widths(spatial)[::-1]
+    sizes = halved(spatial, len(widths))[::-1]
+    inner = 32
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, inner * math.prod(sizes[0])),
+        nn.Unflatten(1, (inner, *sizes[0])),
+    ]
+    convolution = _CONV_TRANSPOSE[rank]
+    for width, size in zip(widths, sizes[1:], strict=True):
+        # An even size needs one more row than 2m - 1; an odd one does not.
+        extra = tuple(1 - n % 2 for n in size)
+        layers += [convolution(inner, width, 3, 2, 1, output_padding=extra), nn.ReLU()]
+        inner = width
+    layers.append(convolution(inner, channels, 3, 1, 1))
+    return nn.Sequential(*layers)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Measured curves of one physics modality, divided by the residual scale.
+
+    Args:
+        x: Shape (specimen, point), float64, dimensionless; 0 where not observed.
+        t: Physical independent variable, numpy float64: (point,) shared, or (specimen, point) own grids.
+        observed: Shape (specimen, point), bool, or None where every point is.
+        present: Shape (specimen,), bool.
+    """
+
+    x: Tensor
+    t: np.ndarray
+    observed: Tensor | None
+    present: Tensor
+
+    @property
+    def own_grids(self) -> bool:
+        """Whether each specimen has its own t."""
+        return self.t.ndim == 2
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+    def __getitem__(self, index: slice) -> Curves:
+        return Curves(
+            self.x[index],
+            self.t[index] if self.own_grids else self.t,
+            None if self.observed is None else self.observed[index],
+            self.present[index],
+        )
+
+    def at(self, index: Tensor) -> Curves:
+        """The specimens of ``index``, on the device of the curves."""
+        return Curves(
+            self.x[index],
+            self.t[index.cpu().numpy()] if self.own_grids else self.t,
+            None if self.observed is None else self.observed[index],
+            self.present[index],
+        )
+
+    def chunks(self, size: int = 4096) -> list[tuple[slice, Curves]]:
+        """Consecutive pieces, so that memory stays bounded."""
+        return [(slice(i, i + size), self[i : i + size]) for i in range(0, len(self), size)]
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """What curves say under each cluster.
+
+    Args:
+        log_prob: log p(X given c), shape (specimen, cluster), nats; 0 for specimens without the modality.
+        deviation: b, each specimen's own unbounded parameters minus the cluster's, shape (cluster, specimen, P).
+        covariance: V of the deviation, shape (cluster, specimen or 1, P, P).
+        normal: J^T J, shape (cluster, specimen or 1, P, P).
+        projected: J^T r, shape (cluster, specimen, P).
+        squared: ||r||^2, shape (cluster, specimen).
+    """
+
+    log_prob: Tensor
+    deviation: Tensor
+    covariance: Tensor
+    normal: Tensor
+    projected: Tensor
+    squared: Tensor
+
+
+@dataclass(frozen=True)
+class PhysicsDecoder:
+    """p(X given c) of one physics modality.
+
+    Args:
+        expert: The physics model.
+        box: Bounds of its parameters.
+        scale: Residuals are divided by this, in the modality's unit.
+        theta: Fitted parameters, shape (cluster, P), physical units, numpy float64.
+        scatter: S_c in the unbounded parameters, shape (cluster, P, P), float64; zero for ``scatter="none"``.
+        variance: v_c, shape (cluster,), float64, in units of scale squared.
+    """
+
+    expert: Expert
+    box: Box
+    scale: float
+    theta: np.ndarray
+    scatter: Tensor
+    variance: Tensor
+
+    def predict(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Curves and their slopes in the unbounded parameters, both divided by ``scale``.
+
+        A parameter at its bound leaves the unbounded parameters: its slope is zero.
+
+        Returns:
+            E of shape (cluster, 1, point) and J of shape (cluster, 1, point, P); own grids put the specimen where
+            the 1 is.
+        """
+        value, jacobian = self.expert.value_and_jacobian(t, self.theta)
+        slope = np.where(self.box.at_bound(self.theta), 0.0, self.box.slope(self.theta))
+        if t.ndim == 1:
+            value, jacobian = value[:, None], jacobian[:, None]
+        jacobian = jacobian * slope[:, None, None, :]
+        device = self.scatter.device
+        return (
+            torch.as_tensor(value / self.scale, device=device),
+            torch.as_tensor(jacobian / self.scale, device=device),
+        )
+
+    def condition(self, curves: Curves) -> Conditioned:
+        """Likelihood of curves under each cluster and each specimen's own deviation, in closed form."""
+        points, squared, projected, normal = self._reduce(curves)
+        variance = self.variance[:, None]
+        identity = torch.eye(self.scatter.shape[-1], dtype=torch.float64, device=self.scatter.device)
+        scatter = self.scatter[:, None]
+        growth = identity + scatter @ normal / variance[..., None, None]
+        covariance = torch.linalg.solve(growth, scatter.expand_as(growth))
+        covariance = 0.5 * (covariance + covariance.mT)
+        deviation = (covariance @ projected[..., None]).squeeze(-1) / variance[..., None]
+        quadratic = (squared - (projected * deviation).sum(-1)) / variance
+        log_prob = -0.5 * (quadratic + points * (LOG_2PI + variance.log()) + torch.linalg.slogdet(growth)[1])
+        log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
+        return Conditioned(log_prob, deviation, covariance, normal, projected, squared)
+
+    def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Observed points (specimen,), ||r||^2, J^T r and J^T J: all that the likelihood needs of the residuals."""
+        value, jacobian = self.predict(curves.t)
+        x = curves.x
+        if curves.own_grids:
+            mask = torch.ones_like(x) if curves.observed is None else curves.observed.to(x.dtype)
+            residual = (x - value) * mask
+            return (
+                mask.sum(1),
+                residual.square().sum(-1),
+                torch.einsum("cntp,cnt->cnp", jacobian, residual),
+                torch.einsum("nt,cntp,cntq->cnpq", mask, jacobian, jacobian),
+            )
+        # On a shared grid the residuals are never formed: matrix products of x (0 where not observed) and of the mask.
+        # The difference of large sums is safe in float64 down to the floor of the noise variance.
+        value, jacobian = value.squeeze(1), jacobian.squeeze(1)
+        mask = torch.ones_like(x[:1]) if curves.observed is None else curves.observed.to(x.dtype)
+        squared = x.square().sum(1) - 2.0 * value @ x.T + value.square() @ mask.T
+        projected = x @ jacobian - mask @ (value[..., None] * jacobian)
+        normal = torch.einsum("nt,ctp,ctq->cnpq", mask, jacobian, jacobian)
+        return mask.sum(1).expand(len(curves)), squared.clamp_min(0.0), projected, normal
+
+    def log_prob(self, curves: Curves) -> Tensor:
+        """log p(X given c), shape (specimen, cluster), nats, float64; memory bounded."""
+        return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
+
+    def marginal(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Mean and pointwise variance of a new specimen's curve, (cluster, 1 or specimen, point), units of ``scale``."""
+        value, jacobian = self.predict(t)
+        spread = torch.einsum("cntp,cpq,cntq->cnt", jacobian, self.scatter, jacobian)
+        return value, spread + self.variance[:, None, None]

@@ -1,0 +1,92 @@
+"""What the user says about a modality: neural, or physics. Names become objects here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..errors import OptionError
+from ..experts import Expert, get_expert
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
+
+
+@dataclass(frozen=True)
+class Neural:
+    """A modality without known physics: a network encodes and decodes it.
+
+    Args:
+        encoder: ``"conv"``, ``"paper"`` (appendix A of Trask et al. 2022), or a torch module from
+            (specimen, channels, *spatial) to (specimen, features).
+        decoder: ``"conv"``, ``"paper"``, or a torch module from (specimen, latent) to the data's shape.
+        noise: ``"unit"``: noise variance 1 in units of the data's range, as in the paper; ``"learned"``: the mean
+            squared error of each epoch.
+        flips: Dims that may be mirrored, drawn anew for every specimen and step: ``("x",)`` for a photograph with a
+            left-right symmetry. Only where the mirrored picture is one you could have taken.
+        shift: Largest shift along every dim as a share of its size, drawn likewise; edges are repeated.
+
+    Raises:
+        OptionError: If an option is not one of these.
+    """
+
+    encoder: str | nn.Module = "conv"
+    decoder: str | nn.Module = "conv"
+    noise: str = "unit"
+    flips: tuple[str, ...] = ()
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("encoder", "decoder"):
+            if not isinstance(getattr(self, name), nn.Module):
+                _one_of(name, getattr(self, name), ("conv", "paper"))
+        _one_of("noise", self.noise, ("unit", "learned"))
+        if isinstance(self.flips, str):
+            object.__setattr__(self, "flips", (self.flips,))
+        if not 0.0 <= self.shift < 0.5:
+            raise OptionError(f"shift={self.shift} is not a share of the size: expected 0 <= shift < 0.5, such as 0.05")
+
+
+@dataclass(frozen=True)
+class Physics:
+    """A modality with known physics: an expert E(t; theta_c) with its own parameters in each cluster.
+
+    Args:
+        expert: A registered name (``"linear_hardening"``), an :class:`Expert`, or a class of one.
+        scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
+            decoder, where they differ by independent noise only.
+        noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
+            units of the largest absolute value.
+        window: Lower and upper t of the fit, in the data's unit; points outside are not used.
+
+    Raises:
+        OptionError: If an option is not one of these.
+        ExpertError: If the expert is unknown.
+    """
+
+    expert: Expert
+    scatter: str = "specimen"
+    noise: str = "pooled"
+    window: tuple[float, float] | None = None
+
+    def __init__(
+        self,
+        expert: str | Expert | type[Expert],
+        scatter: str = "specimen",
+        noise: str = "pooled",
+        window: tuple[float, float] | None = None,
+    ) -> None:
+        _one_of("scatter", scatter, ("specimen", "none"))
+        _one_of("noise", noise, ("pooled", "cluster", "unit"))
+        if window is not None and not (len(window) == 2 and window[0] < window[1]):
+            raise OptionError(f"window={window} is not a range: expected (lower, upper) with lower < upper, in units of t")
+        object.__setattr__(self, "expert", get_expert(expert))
+        object.__setattr__(self, "scatter", scatter)
+        object.__setattr__(self, "noise", noise)
+        object.__setattr__(self, "window", None if window is None else (float(window[0]), float(window[1])))
+
+
+Modality = Neural | Physics

@@ -1,0 +1,74 @@
+"""The networks of one model, wired: an encoder for every modality, a decoder for every neural one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .decoders import decoder
+from .encoders import Encoder
+from .fusion import fuse
+from .gaussian import DiagonalGaussian
+from .modality import Modality, Neural
+
+
+class Network(nn.Module):
+    """Encoders, fusion and neural decoders (eqs. 4-8, 12).
+
+    Args:
+        modalities: Options by name.
+        shapes: Shape of one specimen's encoder input by name.
+        latent_dim: L.
+        prior_expert: Multiply the posterior by N(0, I).
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        shapes: Mapping[str, Sequence[int]],
+        latent_dim: int,
+        *,
+        prior_expert: bool = False,
+    ) -> None:
+        super().__init__()
+        self.prior_expert = prior_expert
+        # Index, not name, is the key: a torch module name may hold no dot.
+        self.names = list(modalities)
+        self.encoders = nn.ModuleList(
+            Encoder(shapes[name], latent_dim, option.encoder if isinstance(option, Neural) else "conv")
+            for name, option in modalities.items()
+        )
+        self.decoders = nn.ModuleList(
+            decoder(shapes[name], latent_dim, option.decoder) if isinstance(option, Neural) else nn.Identity()
+            for name, option in modalities.items()
+        )
+
+    def embeddings(self, inputs: Mapping[str, Tensor]) -> dict[str, DiagonalGaussian]:
+        """q(Z given X_i) of every modality in ``inputs``, each of shape (specimen, latent)."""
+        return {
+            name: encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True) if name in inputs
+        }
+
+    def posterior(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> DiagonalGaussian:
+        """q(Z given X), shape (specimen, latent)."""
+        return fuse(self.embeddings(inputs), present, prior_expert=self.prior_expert)
+
+    def decode(self, name: str, z: Tensor) -> Tensor:
+        """Mean of a neural modality, shape (specimen, *shape), in units of its range."""
+        return self.decoders[self.names.index(name)](z)
+
+
+def build(
+    seed: int,
+    modalities: Mapping[str, Modality],
+    shapes: Mapping[str, Sequence[int]],
+    latent_dim: int,
+    *,
+    prior_expert: bool = False,
+) -> Network:
+    """A network with initial weights from ``seed``, the global random state untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(modalities, shapes, latent_dim, prior_expert=prior_expert)
