@@ -1,8 +1,8 @@
 """Programs as compiled curves: numba source in a cached file, and torch operations.
 
-The generated source holds numbered registers only, never a name the user chose, so no text can become code. A file is named by
-the hash of its content and of the versions that made it, written whole or not at all, compared before it is loaded, and
-imported by importlib. Numba's own cache beside it makes the second process start in milliseconds.
+The generated source holds numbered registers only, never a name the user chose, so no text can become code. A file is
+named by the hash of its content and of the versions that made it, written whole or not at all, compared before it is
+loaded, and imported by importlib. Numba's own cache beside it makes the second process start in milliseconds.
 """
 
 from __future__ import annotations
@@ -173,7 +173,8 @@ def _temporary_folder() -> Path:
         folder = tempfile.mkdtemp(prefix="pima_toolkit_")  # made with mode 0700
     except OSError as error:
         raise ExpertError(
-            f"no folder can be written for compiled experts ({error}): set the environment variable PIMA_CACHE_DIR to a folder of yours"
+            f"no folder can be written for compiled experts ({error}): set the environment variable PIMA_CACHE_DIR"
+            f" to a folder of yours"
         ) from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

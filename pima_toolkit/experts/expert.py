@@ -1,7 +1,8 @@
 """The contract of a physics expert E(t; theta) and everything that follows from it.
 
-An author gives parameters, a torch form and a compiled form; batching, bounds, starting points, the fit, its uncertainty and
-its tables are written here once. :class:`~pima_toolkit.experts.symbolic.SympyExpert` gives both forms from one formula.
+An author gives parameters, a torch form and a compiled form; batching, bounds, starting points, the fit, its
+uncertainty and its tables are written here once. :class:`~pima_toolkit.experts.symbolic.SympyExpert` gives both forms
+from one formula.
 """
 
 from __future__ import annotations
@@ -78,13 +79,14 @@ class Expert(ABC):
         P = len(self.parameters)
         if t.ndim not in (1, 2) or theta.ndim < 1 or theta.shape[-1] != P:
             raise ShapeError(
-                f"expert {self.name!r} needs t (T,) or (N, T) and parameters (..., {P}), got {t.shape} and {theta.shape}"
+                f"expert {self.name!r} needs t (T,) or (N, T) and parameters (..., {P}), got {t.shape} and"
+                f" {theta.shape}"
             )
         grids = t.reshape(-1, t.shape[-1])
         value, jacobian = evaluate(self, grids, np.ascontiguousarray(theta.reshape(-1, P)))
         return value.reshape(*theta.shape[:-1], *t.shape), jacobian.reshape(*theta.shape[:-1], *t.shape, P)
 
-    def box(self, t: ArrayLike) -> Box:
+    def box(self, t: ArrayLike) -> Box:  # noqa: ARG002 - for the experts that need it
         """Bounds of the fitted parameters on a grid.
 
         Args:
@@ -150,16 +152,16 @@ class Expert(ABC):
         Args:
             t: Shared grid, shape (T,), or one per specimen, shape (N, T).
             y: One curve (T,) or specimens (N, T); NaN where not measured. An ``xarray.DataArray`` brings its units.
-            weights: Weight per specimen (N,) or responsibilities (N, C): one fit per cluster. All ones by default; for a single curve
-                weights per point (T,).
+            weights: Weight per specimen (N,) or responsibilities (N, C): one fit per cluster. All ones by default; for
+                a single curve weights per point (T,).
             start: Fitted parameters by name, or as (P,) or (C, P), instead of the expert's own starts.
             fixed: Fitted parameters to hold, by name.
             y_unit: Unit of the curves.
             t_unit: Unit of the independent variable.
 
         Returns:
-            The solution, one row per cluster, with standard errors: from the residuals for one curve, by the curve-clustered
-            sandwich for several.
+            The solution, one row per cluster, with standard errors: from the residuals for one curve, by the
+            curve-clustered sandwich for several.
 
         Raises:
             ExpertError: If there is nothing to fit, too little of it, or a start or name is unusable.
@@ -168,7 +170,7 @@ class Expert(ABC):
         return fit(self, t, y, weights, start, fixed, y_unit=y_unit, t_unit=t_unit)
 
     def to_dict(self) -> dict[str, object]:
-        """The expert as JSON-able values, read back by ``expert_from_dict``: its name, to be found among the installed ones."""
+        """The expert as JSON-able values, read back by ``expert_from_dict``; it is found by its name."""
         return {
             "kind": "installed",
             "name": self.name,
@@ -192,13 +194,14 @@ class Expert(ABC):
         return ""
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(p.name)}</td><td>{html.escape(p.unit.replace('{y}', 'y').replace('{t}', self.t))}</td>"
-            f"<td>{p.lower:g} … {p.upper:g}</td><td>{html.escape(p.description)}</td></tr>"
-            for p in self.parameters
-        )
+        rows = ""
+        for p in self.parameters:
+            unit = p.unit.replace("{y}", "y").replace("{t}", self.t)
+            cells = p.name, unit, f"{p.lower:g} … {p.upper:g}", p.description
+            rows += f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
         heads = "".join(f"<th>{head}</th>" for head in ("parameter", "unit", "bounds", "meaning"))
-        return f"<b>{html.escape(self.name)}</b> {self._equation()}<table><tr>{heads}</tr>{rows}</table>"
+        title = f"<b>{html.escape(self.name)}</b> {self._equation()}"
+        return f"{title}<table><tr>{heads}</tr>{rows}</table>"
 
 
 def prepare(t: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:

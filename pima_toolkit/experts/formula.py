@@ -1,8 +1,8 @@
 """Text to sympy without evaluating it: a whitelist over Python's syntax tree builds the sympy objects one by one.
 
-Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the text, the tree, the numbers and
-the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits. Constant parts are computed in
-floating point here, so sympy is never asked for the exact value of a tower of powers.
+Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the text, the tree, the numbers
+and the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits. Constant parts are
+computed in floating point here, so sympy is never asked for the exact value of a tower of powers.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def read_formula(text: str, variable: str) -> Formula:
 
     Args:
         text: Arithmetic (``+ - * / **``, ``^`` for ``**``), comparisons, ``and``/``or``, ``a if condition else b``,
-            ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``exp``, ``log``, ``sqrt``, ``sin`` and kin, ``erf``, ``pi``.
+            ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``exp``, ``log``, ``sqrt``, ``sin`` and kin,
+            ``erf``, ``pi``.
         variable: Name of the independent variable; every other name is a parameter.
 
     Returns:
@@ -100,7 +101,8 @@ def read_formula(text: str, variable: str) -> Formula:
         raise FormulaError(f"a formula must be text such as 'K * strain**n', got {type(text).__name__}")
     if not isinstance(variable, str) or not NAME.fullmatch(variable) or "__" in variable or variable in _RESERVED:
         raise FormulaError(
-            f"the independent variable cannot be called {variable!r}: use a letter, then letters and digits, not a function's name"
+            f"the independent variable cannot be called {variable!r}: use a letter, then letters and digits, not a"
+            f" function's name"
         )
     return _Reader(text, variable).read()
 
@@ -126,12 +128,14 @@ class _Reader(ast.NodeVisitor):
         if self.variable not in self.first:
             found = f"the names found are {', '.join(names)}" if names else "no names were found"
             raise FormulaError(
-                f"the formula does not contain its independent variable {self.variable!r} ({found}): pass t='...' with the variable's"
+                f"the formula does not contain its independent variable {self.variable!r} ({found}): pass t='...'"
+                f" with the variable's"
                 f" name, or add '+ 0*{self.variable}' for a constant"
             )
         if not names:
             raise FormulaError(
-                f"the formula has no parameters to fit: every name in it is the variable {self.variable!r}; write for example"
+                f"the formula has no parameters to fit: every name in it is the variable {self.variable!r}; write"
+                f" for example"
                 f" 'slope * {self.variable}'"
             )
         if len(names) > MAX_PARAMETERS:

@@ -2,10 +2,11 @@ r"""Bounded nonlinear least squares for many curves at once (eq. 17).
 
 .. math:: \min_{\theta \in \mathrm{box}} \sum_n w_n \, (E(t_n; \theta) - y_n)^2
 
-Levenberg-Marquardt with Marquardt's scaling, projected on the box: a parameter at a bound whose gradient points outward is
-held for the step, the others move, and the trial point is clipped. The driver is compiled once per installation and never
-per expert, which comes in as a first-class function over a whole curve (:data:`~pima_toolkit.experts.codegen.CURVE`). Every
-row and every start is solved on its own, so an answer does not depend on the number of threads or on its neighbours.
+Levenberg-Marquardt with Marquardt's scaling, projected on the box: a parameter at a bound whose gradient points
+outward is held for the step, the others move, and the trial point is clipped. The driver is compiled once per
+installation and never per expert, which comes in as a first-class function over a whole curve
+(:data:`~pima_toolkit.experts.codegen.CURVE`). Every row and every start is solved on its own, so an answer does not
+depend on the number of threads or on its neighbours.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def solve(
     box: Box | None = None,
     *,
     fixed: Sequence[bool] | None = None,
+    constant: ArrayLike | None = None,
     max_iterations: int = 200,
     tolerance: float = 1e-12,
 ) -> Solution:
@@ -64,6 +66,8 @@ def solve(
         start: Starting points, shape (C, S, P), clipped to the box; the expert's own by default.
         box: Bounds; the expert's own on this grid by default.
         fixed: Which parameters keep their starting values, shape (P,); none by default.
+        constant: Part of each row's sum of squares that no parameters change (``CurveStatistics.constant``), shape
+            (C,): it says how small a difference in cost matters when starts are compared.
         max_iterations: Limit per start.
         tolerance: Relative change of the cost that ends a start.
 
@@ -108,7 +112,11 @@ def solve(
     cost, iterations, status = _run(
         _driver, expert.curve(), t.reshape(-1, T), y, w, start, box.lower, box.upper, free, max_iterations, tolerance
     )
-    return _choose(expert, start, cost, iterations, status, y, w, free, box)
+    known = np.zeros(C) if constant is None else np.maximum(np.asarray(constant, dtype=np.float64).reshape(-1), 0.0)
+    if known.shape != (C,):
+        raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
+    blur = 1e-3 * known + 1e-9 * np.sum(w * y * y, axis=1)
+    return _choose(expert, start, cost, iterations, status, blur, w, free, box)
 
 
 def _choose(
@@ -117,7 +125,7 @@ def _choose(
     cost: NDArray[np.float64],
     iterations: NDArray[np.int64],
     status: NDArray[np.int64],
-    y: NDArray[np.float64],
+    blur: NDArray[np.float64],
     w: NDArray[np.float64],
     free: NDArray[np.bool_],
     box: Box,
@@ -128,9 +136,8 @@ def _choose(
     finite = np.where(np.isfinite(cost), cost, np.inf)
     best = np.argmin(finite, axis=1)
     lowest = finite[rows, best]
-    # Within a thousandth in the cost, or a billionth of the data's square: the tiny dents a kink makes between two grid points
-    # are no different optimum.
-    agreement = np.mean(finite <= (lowest * (1 + 1e-3) + 1e-9 * np.sum(w * y * y, axis=1))[:, None], axis=1)
+    # Within a thousandth of the cost: the tiny dents a kink makes between two grid points are no different optimum.
+    agreement = np.mean(finite <= (lowest * (1 + 1e-3) + blur)[:, None], axis=1)
     code = status[rows, best]
     code = np.where((points < free.sum()) & (code >= 0), -3, code)
     empty = points == 0
@@ -160,7 +167,8 @@ def evaluate(
     return value, jacobian
 
 
-# --- compiled once per installation -------------------------------------------------------------------------------------------
+# --- compiled once per installation
+# -------------------------------------------------------------------------------------------
 
 _LOCK = threading.Lock()
 
@@ -308,7 +316,7 @@ def _normal_equations(f, J, y, w, A, gradient):  # noqa: ANN001, ANN202 - compil
 
 @njit(cache=True)
 def _damped_step(A, gradient, moves, damping, step, L):  # noqa: ANN001, ANN202 - compiled
-    """Solve (A + damping diag A) step = -gradient by Cholesky over the moving parameters; False where it is not definite."""
+    """Solve (A + damping diag A) step = -gradient by Cholesky over the moving parameters; False if not definite."""
     P = gradient.size
     for i in range(P):
         for j in range(i + 1):

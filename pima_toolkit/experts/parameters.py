@@ -118,23 +118,23 @@ def resolve_unit(unit: str, y_unit: str, t_unit: str) -> str:
     if "{" not in unit:
         return unit
     values = {"{y}": y_unit.strip() or "1", "{t}": t_unit.strip() or "1"}
-    tokens = [token for token in re.split(r"(\{y\}|\{t\}|\*\*|[*/])", unit) if token.strip()]
+    pieces = [piece.strip() for piece in re.split(r"(\{y\}|\{t\}|\*\*|[*/])", unit) if piece.strip()]
     above: list[str] = []
     below: list[str] = []
     side, raised = above, False
-    for token in (token.strip() for token in tokens):
-        if token == "**":
+    for piece in pieces:
+        if piece == "**":
             raised = True
-        elif token in "*/":
-            side = below if token == "/" else above
+        elif piece in {"*", "/"}:
+            side = below if piece == "/" else above
         elif raised:
-            if side[-1] != "1":
-                side[-1] = f"{side[-1]}**{token}"
+            if side and side[-1] != "1":
+                side[-1] = f"{side[-1]}**{piece}"
             raised = False
         else:
-            value = values.get(token, token)
-            compound = token in values and re.search(r"[*/ ]", value) is not None
-            side.append(f"({value})" if compound and (side is below or len(tokens) > 1) else value)
+            value = values.get(piece, piece)
+            compound = piece in values and re.search(r"[*/ ]", value) is not None
+            side.append(f"({value})" if compound and len(pieces) > 1 else value)
     for factor in [factor for factor in above if factor in below and factor != "1"]:
         above.remove(factor)
         below.remove(factor)
@@ -202,7 +202,7 @@ class Box:
         return np.clip(np.asarray(theta, dtype=np.float64), self.lower + width, self.upper - width)
 
     def at_bound(self, theta: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each parameter sits on a bound, shape (..., P): within 1e-6 of the width, or a hair where one side is open."""
+        """Whether each parameter sits on a bound, (..., P): within 1e-6 of the width, or a hair where one side is open."""
         theta = np.asarray(theta, dtype=np.float64)
         low, high = self._hairs
         both = np.isfinite(self.lower) & np.isfinite(self.upper)
@@ -233,7 +233,7 @@ class Box:
         )
 
     def slope(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """The derivative of each parameter by its unbounded coordinate, shape (..., P), in the parameters' units; not negative."""
+        """The derivative of each parameter by its unbounded coordinate, shape (..., P); not negative."""
         theta = np.asarray(theta, dtype=np.float64)
         has_low, has_high = np.isfinite(self.lower), np.isfinite(self.upper)
         above = np.maximum(theta - np.where(has_low, self.lower, 0.0), 0.0)

@@ -1,9 +1,10 @@
 """Find, check and isolate plugins; find experts by name.
 
-The built-in experts come through the same entry point and hook as a stranger's. A plugin that fails anywhere (import, version,
-hook, one of its experts) contributes nothing, is named in one warning, and leaves the others alone.
+The built-in experts come through the same entry point and hook as a stranger's. A plugin that fails anywhere (import,
+version, hook, one of its experts) contributes nothing, is named in one warning, and leaves the others alone.
 
-Environment: ``PIMA_BLOCK_PLUGINS=a,b`` leaves some out, ``PIMA_ONLY_PLUGINS=a`` all others, ``PIMA_STRICT_PLUGINS=1`` raises instead
+Environment: ``PIMA_BLOCK_PLUGINS=a,b`` leaves some out, ``PIMA_ONLY_PLUGINS=a`` all others, ``PIMA_STRICT_PLUGINS=1``
+    raises instead
 of warning.
 """
 
@@ -167,7 +168,8 @@ class Manager(pluggy.PluginManager):
         if expert.name in self._experts and self._experts[expert.name][1] != _SESSION:
             owner = self.source(expert.name)
             raise ExpertError(
-                f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution}): choose another name"
+                f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution}): choose"
+                f" another name"
             )
         record = self.records.setdefault(_SESSION, PluginRecord(_SESSION, "", _SESSION, ""))
         if expert.name not in record.experts:
@@ -354,7 +356,8 @@ def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        # Compiled from the text, not from the bytecode beside it, which a second edit within a second would leave stale.
+        # Compiled from the text, not from the bytecode beside it, which a second edit within a second would leave
+        # stale.
         spec.loader.exec_module(module)
         current.remove_plugin(name)
         current.add_plugin(module, record)
@@ -409,6 +412,7 @@ def expert_from_dict(values: dict[str, object]) -> Expert:
     )
     if not same:
         raise ExpertError(
-            f"the installed expert {expert.name!r} is not the one this was saved with (its formula or parameters changed): install that version"
+            f"the installed expert {expert.name!r} is not the one this was saved with (its formula or parameters"
+            f" changed): install that version"
         )
     return expert

@@ -1,11 +1,12 @@
 r"""A formula as a short straight program, and its derivatives.
 
 Every subexpression of a sympy formula becomes one numbered step (operation, operands), equal steps are shared, and the
-Jacobian follows step by step by forward differentiation: its length is at most steps x parameters, whatever the nesting, which
-symbolic differentiation of nested conditions cannot promise. The same program is printed as numba code, run on torch
-tensors, and searched for parameters the formula is linear in.
+Jacobian follows step by step by forward differentiation: its length is at most steps x parameters, whatever the
+nesting, which symbolic differentiation of nested conditions cannot promise. The same program is printed as numba code,
+run on torch tensors, and searched for parameters the formula is linear in.
 
-Conventions, the same in every form. ``min``, ``max`` and ``abs`` are conditions, so that derivatives at a tie are one-sided:
+Conventions, the same in every form. ``min``, ``max`` and ``abs`` are conditions, so that derivatives at a tie are
+one-sided:
 :math:`\min(a,b)` is a where :math:`a \le b`. Where :math:`u = 0`, the derivatives of :math:`u^n` by u and by n are 0
 (:math:`0 \log 0`, :math:`0^{n-1}`): their limit for n > 1, and a finite value at the first point of a curve for n < 1.
 """
@@ -54,8 +55,8 @@ class Program:
     """Straight-line program over one point t and parameters p.
 
     Args:
-        steps: Per step the operation and its operands: numbers of earlier steps; for ``"const"`` a float, for ``"p"`` the number of
-            the parameter, for ``"ipow"`` a step and a whole exponent.
+        steps: Per step the operation and its operands: numbers of earlier steps; for ``"const"`` a float, for ``"p"``
+            the number of the parameter, for ``"ipow"`` a step and a whole exponent.
         outputs: Steps whose values are the results.
     """
 
@@ -137,8 +138,8 @@ class _Builder:
 class _Lowering:
     """sympy -> steps.
 
-    ``safe`` is for automatic differentiation: inside a branch that is not taken, the argument of an operation with an infinite
-    slope becomes 1, since 0 * inf in the backward pass would be NaN.
+    ``safe`` is for automatic differentiation: inside a branch that is not taken, the argument of an operation with an
+    infinite slope becomes 1, since 0 * inf in the backward pass would be NaN.
     """
 
     def __init__(self, order: dict[str, int], variable: str, safe: bool) -> None:
@@ -314,35 +315,36 @@ def _rule(out: _Builder, op: str, operands: tuple, r: int, d: list[int | None]) 
 
 def _slope(out: _Builder, op: str, operands: tuple, r: int, u: int) -> int:
     """The derivative of a function r = op(u) of one operand."""
-    one = out.const(1)
-    square = out.ipow(r if op in {"tan", "tanh"} else u, 2)
-    if op == "ipow":
-        n = operands[1]
-        return out.scale(n, out.ipow(u, n - 1))
-    if op == "exp":
-        return r
-    if op == "log":
-        return out.ipow(u, -1)
-    if op == "log0":
-        return out.step("div0", one, u)
-    if op == "sqrt":
-        return out.step("div0", out.const(0.5), r)
-    if op in {"sin", "sinh", "cosh"}:
-        return out.op({"sin": "cos", "sinh": "cosh", "cosh": "sinh"}[op], u)
-    if op == "cos":
-        return out.scale(-1, out.op("sin", u))
-    if op == "tan":
-        return out.add(one, square)
-    if op == "tanh":
-        return out.add(one, out.scale(-1, square))
-    if op in {"asin", "acos"}:
-        root = out.op("sqrt", out.add(one, out.scale(-1, square)))
-        return out.step("div0", out.const(1 if op == "asin" else -1), root)
-    if op == "atan":
-        return out.ipow(out.add(one, square), -1)
-    if op in {"erf", "erfc"}:
-        return out.scale((2 if op == "erf" else -2) / math.sqrt(math.pi), out.op("exp", out.scale(-1, square)))
-    raise FormulaError(f"the operation {op} has no derivative")
+    one, minus = out.const(1), out.const(-1)
+
+    def squared(a: int) -> int:
+        return out.ipow(a, 2)
+
+    def root(a: int, sign: float) -> int:
+        return out.step("div0", out.const(sign), out.op("sqrt", out.add(one, out.mul(minus, squared(a)))))
+
+    def bell(sign: float) -> int:
+        return out.scale(sign * 2 / math.sqrt(math.pi), out.op("exp", out.mul(minus, squared(u))))
+
+    rules = {
+        "ipow": lambda: out.scale(operands[1], out.ipow(u, operands[1] - 1)),
+        "exp": lambda: r,
+        "log": lambda: out.ipow(u, -1),
+        "log0": lambda: out.step("div0", one, u),
+        "sqrt": lambda: out.step("div0", out.const(0.5), r),
+        "sin": lambda: out.op("cos", u),
+        "cos": lambda: out.mul(minus, out.op("sin", u)),
+        "tan": lambda: out.add(one, squared(r)),
+        "sinh": lambda: out.op("cosh", u),
+        "cosh": lambda: out.op("sinh", u),
+        "tanh": lambda: out.add(one, out.mul(minus, squared(r))),
+        "asin": lambda: root(u, 1),
+        "acos": lambda: root(u, -1),
+        "atan": lambda: out.ipow(out.add(one, squared(u)), -1),
+        "erf": lambda: bell(1),
+        "erfc": lambda: bell(-1),
+    }
+    return rules[op]()
 
 
 def _pruned(steps: Sequence[Step], outputs: tuple[int, ...]) -> Program:

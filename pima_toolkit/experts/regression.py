@@ -56,7 +56,7 @@ def fit(
     starts = _starts(expert, grid, mean, weight, start, box, C)
     for name, value in (fixed or {}).items():
         starts[..., _number(expert, name)] = float(value)
-    solution = solve(expert, grid, mean, weight, starts, box, fixed=held)
+    solution = solve(expert, grid, mean, weight, starts, box, fixed=held, constant=constant)
     return _with_errors(
         solution, t, np.where(observed, y, 0.0), observed, gamma, points, constant, single, y_unit, t_unit
     )
@@ -93,7 +93,8 @@ def _check_amount(expert: Projectable, observed: NDArray[np.bool_], gamma: Array
         count = int(observed[gamma[:, c] > 0].sum())
         if count < needed:
             raise ExpertError(
-                f"expert {expert.name!r} has {needed} free parameters but only {count} points were measured: measure more, or hold a"
+                f"expert {expert.name!r} has {needed} free parameters but only {count} points were measured:"
+                f" measure more, or hold a"
                 " parameter by fixed={name: value}"
             )
 
@@ -158,7 +159,8 @@ def _starts(
     if outside.any():
         c, _, i = np.argwhere(outside)[0]
         raise ExpertError(
-            f"the start {starts[c, 0, i]:g} of parameter {expert.parameters[i].name!r} is outside its bounds {box.lower[i]:g} to"
+            f"the start {starts[c, 0, i]:g} of parameter {expert.parameters[i].name!r} is outside its bounds"
+            f" {box.lower[i]:g} to"
             f" {box.upper[i]:g}: start inside, or leave start out"
         )
     return starts

@@ -20,7 +20,8 @@ ADVICE = {
     -1: "the expert is not finite at any start: check the formula at the first and last t, and the bounds",
     -2: "no data: all weights of this row are zero, so its parameters are those it started from",
     -3: "fewer points than free parameters: the fit is one of many; fix a parameter or measure more points",
-    -4: "no downhill step was found: the expert's derivatives are not finite near here; check the formula and the bounds",
+    -4: "no downhill step was found: the expert's derivatives are not finite near here; check the formula and the"
+    " bounds",
 }
 
 
@@ -48,12 +49,12 @@ class Solution:
         cost: Weighted sum of squares, shape (C,), in units of y squared times weight.
         status: Codes of :data:`ADVICE`, shape (C,); positive means converged.
         iterations: Of the best start, shape (C,).
-        agreement: Share of the starts that ended at the best cost, shape (C,): low means local minima, or a parameter the data do
-            not determine.
+        agreement: Share of the starts that ended at the best cost, shape (C,): low means local minima, or a parameter
+            the data do not determine.
         at_bound: Whether a parameter sits on a bound, shape (C, P).
         fixed: Whether a parameter was held, shape (P,).
-        covariance: Of the parameters, shape (C, P, P), or None where none was computed; rows of held parameters are 0. Between
-            curves that differ it is the curve-clustered sandwich (EXPERTS.md §3).
+        covariance: Of the parameters, shape (C, P, P), or None where none was computed; rows of held parameters are 0.
+            Between curves that differ it is the curve-clustered sandwich (EXPERTS.md §3).
         naive_covariance: The same as if every point were independent, or None.
         y_unit: Unit of the curves.
         t_unit: Unit of the independent variable.
@@ -92,12 +93,13 @@ class Solution:
 
     @property
     def shown_std_errors(self) -> NDArray[np.float64] | None:
-        """Standard errors of what people see, shape (C, Q), by the delta method; NaN where only parameters at a bound matter."""
+        """Standard errors of what people see, (C, Q), by the delta method; NaN where every cause is at a bound."""
         if self.covariance is None:
             return None
         jacobian = self.expert.show_jacobian(self.parameters)
         variance = np.einsum("cqp,cpr,cqr->cq", jacobian, self.covariance, jacobian)
-        # A shown parameter whose own fitted one is at a bound has no error of its own, though its other factors may have.
+        # A shown parameter whose own fitted one is at a bound has no error of its own, though its other factors may
+        # have.
         stuck = np.any(self.at_bound[:, None, :] & (jacobian != 0), axis=2)
         return np.where(stuck & ~(variance > 0), np.nan, np.sqrt(np.maximum(variance, 0.0)))
 

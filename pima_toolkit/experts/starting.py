@@ -33,7 +33,7 @@ class Projectable(Solvable, Protocol):
 
 
 def halton(count: int, dimensions: int) -> Array:
-    """The first points of the Halton sequence, shape (count, dimensions), in (0, 1): spread evenly, without random numbers."""
+    """The first points of the Halton sequence, (count, dimensions), in (0, 1): spread evenly, no random numbers."""
     primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)
     points = np.zeros((count, dimensions))
     for d in range(dimensions):
@@ -48,8 +48,9 @@ def halton(count: int, dimensions: int) -> Array:
 def place(u: Array, lower: float, upper: float, t: Array) -> Array:
     """Spread shares u in (0, 1) over the plausible values of a parameter.
 
-    Two bounds: over the box, in decades where it spans more than two. One: six decades on either side of what t spans. None: half of
-    them within the range of t, where a location parameter would be, the others over decades of either sign.
+    Two bounds: over the box, in decades where it spans more than two. One: six decades on either side of what t spans.
+    None: half of them within the range of t, where a location parameter would be, the others over decades of either
+        sign.
     """
     low, high = float(np.min(t)), float(np.max(t))
     span = high - low if high > low else max(abs(high), 1.0)
@@ -180,7 +181,7 @@ def spread(guess: Array, box: Box, count: int, t: Array) -> Array:
     Returns:
         Starts inside the box, shape (N, S, P).
     """
-    N, P = guess.shape
+    P = guess.shape[1]
     starts = np.repeat(guess[:, None], max(count, 1), axis=1)
     if count > 1:
         shares = halton(count - 1, P)

@@ -4,9 +4,9 @@ r"""Sufficient statistics of curves under soft clusters: all that eq. 17 needs t
     \sum_d \gamma_{dc} \sum_n m_{dn} (x_{dn} - E_n)^2 = \sum_n W_{cn} (\bar x_{cn} - E_n)^2 + K_c, \qquad
     W_{cn} = \sum_d \gamma_{dc} m_{dn}, \quad \bar x_{cn} = \sum_d \gamma_{dc} m_{dn} x_{dn} / W_{cn}
 
-exactly, so the fit of a cluster is one of T points whatever the number of specimens. Everything is additive over batches and
-processes and kept in float64; :math:`K_c`, a small difference of large sums, is accumulated by the pairwise update of
-Chan, Golub & LeVeque 1983, which does not cancel.
+exactly, so the fit of a cluster is one of T points whatever the number of specimens. Everything is additive over
+batches and processes and kept in float64; :math:`K_c`, a small difference of large sums, is accumulated by the
+pairwise update of Chan, Golub & LeVeque 1983, which does not cancel.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class CurveStatistics:
         n = x.shape[0]
         if x.shape != (n, T) or responsibilities.shape != (n, C) or (observed is not None and observed.shape != (n, T)):
             raise ShapeError(
-                f"statistics of {C} clusters and {T} points need x (n, {T}) and responsibilities (n, {C}), got {tuple(x.shape)} and"
+                f"statistics of {C} clusters and {T} points need x (n, {T}) and responsibilities (n, {C}), got"
+                f" {tuple(x.shape)} and"
                 f" {tuple(responsibilities.shape)}"
                 + ("" if observed is None else f", observed {tuple(observed.shape)}")
             )

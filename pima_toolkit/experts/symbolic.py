@@ -37,9 +37,9 @@ def _programs(text: str, variable: str, names: tuple[str, ...]) -> tuple[Program
 class SympyExpert(Expert):
     """An expert written as a formula.
 
-    Either from text, ``SympyExpert("K * strain**n", t="strain", units={"K": "MPa"}, bounds={"n": (0, 1)})``, or as a subclass
-    with the class attributes ``name``, ``t``, ``formula`` and ``parameters``. Parameters have the order of their
-    appearance in the text, or of ``parameters``.
+    Either from text, ``SympyExpert("K * strain**n", t="strain", units={"K": "MPa"}, bounds={"n": (0, 1)})``, or as a
+    subclass with the class attributes ``name``, ``t``, ``formula`` and ``parameters``. Parameters have the order of
+    their appearance in the text, or of ``parameters``.
 
     Args:
         formula: The right-hand side, see :func:`~pima_toolkit.experts.formula.read_formula`.
@@ -119,7 +119,7 @@ class SympyExpert(Expert):
         return compile_curve(self._programs[0])
 
     def to_dict(self) -> dict[str, object]:
-        """The formula and parameters as JSON-able values; a subclass is found by its name and must still have this formula."""
+        """The formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
         kind = "formula" if type(self) is SympyExpert else "installed"
         return {**super().to_dict(), "kind": kind, "formula": self.formula}
 
@@ -160,7 +160,8 @@ def _made(
                 raise FormulaError(f"{what} are given for {name!r}, which is the independent variable, not a parameter")
             if name not in read.parameters:
                 raise FormulaError(
-                    f"{what} are given for {name!r}, which is not in the formula; its parameters are {', '.join(read.parameters)}"
+                    f"{what} are given for {name!r}, which is not in the formula; its parameters are"
+                    f" {', '.join(read.parameters)}"
                 )
     made = []
     for name in read.parameters:

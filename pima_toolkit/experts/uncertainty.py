@@ -1,8 +1,8 @@
 r"""How sure the parameters of a weighted fit are.
 
-Naive, if every point is independent: :math:`s^2 A^{-1}` with :math:`A = J^T W J`. Curves of one population differ, so their
-residuals are correlated along t, and that is three times too small. The curve-clustered sandwich holds for any correlation
-within a curve:
+Naive, if every point is independent: :math:`s^2 A^{-1}` with :math:`A = J^T W J`. Curves of one population differ, so
+their residuals are correlated along t, and that is three times too small. The curve-clustered sandwich holds for any
+correlation within a curve:
 
 .. math:: A^{-1} \Big[ \sum_d \gamma_d^2 \, (J_d^T r_d)(J_d^T r_d)^T \Big] A^{-1} \cdot \frac{n}{n - 1},
           \qquad n = (\sum\gamma)^2 / \sum\gamma^2

@@ -18,8 +18,8 @@ class LinearHardening(SympyExpert):
 
     .. math:: \sigma = E\,[\min(\varepsilon, \varepsilon_y) + h \max(\varepsilon - \varepsilon_y, 0)]
 
-    Fitted as (E, eps_y, h), the yield strain boxed inside the measured range: fitted as (E, yield stress, H) two fits of five start
-    where the yield point lies outside the data and its derivative is zero, and never come back. Shown as
+    Fitted as (E, eps_y, h), the yield strain boxed inside the measured range: fitted as (E, yield stress, H) two fits
+    of five start where the yield point lies outside the data and its derivative is zero, and never come back. Shown as
 
     ======== ======== ============== =======================================
     name     unit     bounds         meaning
@@ -55,7 +55,8 @@ class LinearHardening(SympyExpert):
         strain = strain[strain > 0]
         if strain.size < 2:
             raise ExpertError(
-                f"linear_hardening needs at least two positive values of {self.t}, got {strain.size}: give compression as positive strain"
+                f"linear_hardening needs at least two positive values of {self.t}, got {strain.size}: give"
+                f" compression as positive strain"
             )
         highest = strain[-2] if strain.size > 2 else strain[-1]
         return Box(np.array([0.0, strain[0], 0.0]), np.array([np.inf, highest, 1.0]))
