@@ -6,10 +6,12 @@ Heavy libraries load when a command needs them, so that ``pima --help`` answers 
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import pima_toolkit as pima
+
+from . import demo as studies
 from .errors import PimaError, require
 
 typer = require("typer", "the command line")
@@ -28,12 +30,12 @@ app.add_typer(experts_app, name="experts")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pima_toolkit {version('pima-toolkit')}")
+        typer.echo(f"pima_toolkit {pima.__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def pima(
+def before(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
     ] = False,
@@ -48,7 +50,6 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the split and the training.", min=0)] = 0,
 ) -> None:
     """Run the paper's two experiments on data that need no download: lattices and digits. About two minutes."""
-    studies = require("pima_toolkit.demo", "the demo")
     console = rich_console.Console()
     outcomes = []
     for study in studies.STUDIES:
@@ -78,11 +79,10 @@ def demo(
 @experts_app.command("list")
 def experts_list() -> None:
     """List every expert that `Physics("name")` knows, with its parameters and their units."""
-    plugins = require("pima_toolkit.experts.plugins", "the list")
     table = rich_table.Table()
     for name in ("name", "t", "parameters [unit]", "what it is"):
         table.add_column(name.replace("[", r"\["), overflow="fold")
-    for name, expert in sorted(plugins.experts().items()):
+    for name, expert in sorted(pima.experts.experts().items()):
         shown = ", ".join(rf"{p.name} \[{p.unit}]" for p in expert.shown)
         table.add_row(name, expert.t, shown, (expert.__doc__ or "").strip().partition("\n")[0])
     console = rich_console.Console()

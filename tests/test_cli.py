@@ -1,0 +1,77 @@
+"""The command `pima`: what it prints, what it writes, how it fails."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from typer.testing import CliRunner
+
+from pima_toolkit import cli, demo
+from pima_toolkit.answers import plots
+from pima_toolkit.errors import DataError
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "200"})
+
+
+def test_version_and_help():
+    assert run("--version").output.strip() == f"pima_toolkit {version('pima-toolkit')}"
+    shown = run("--help")
+    assert shown.exit_code == 0
+    assert "demo" in shown.output
+    assert "experts" in shown.output
+
+
+def test_help_does_not_load_torch():
+    code = "import sys\nfrom pima_toolkit import cli\nassert not {'torch', 'numba', 'sympy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_experts_list_names_parameters_and_units():
+    shown = run("experts", "list")
+    assert shown.exit_code == 0
+    for word in ("linear_hardening", "proportional", "affine", "strain", "[{y}/{t}]"):
+        assert word in shown.output
+
+
+def test_an_error_is_one_sentence(monkeypatch, capsys):
+    def fail(*_):
+        raise DataError("the data are not there: put them there")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "pima: the data are not there: put them there\n"
+
+
+def test_a_figure_is_written_whole_or_not_at_all(tmp_path):
+    figure = plots.plot_confusion([0, 1], [0, 1])
+    path = demo.save_figure(figure, tmp_path / "one.png")
+    before = path.read_bytes()
+
+    def stopped(part, **_):
+        with open(part, "wb") as file:  # noqa: PTH123 - a file cut short
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    figure.savefig = stopped
+    with pytest.raises(KeyboardInterrupt):
+        demo.save_figure(figure, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["one.png"]
+
+
+@pytest.mark.slow
+def test_quick_demo(tmp_path):
+    shown = run("demo", "--quick", "--out", str(tmp_path / "figures"))
+    assert shown.exit_code == 0, shown.output
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 12
+    accuracies = [float(x) for x in re.findall(r"(?:image and curve|image only|curve only)\W+([\d.]+)", shown.output)]
+    assert len(accuracies) == 6
+    assert min(accuracies[0], accuracies[3]) > 90
+    assert "synthetic" in shown.output
+    assert "94.74" in shown.output
