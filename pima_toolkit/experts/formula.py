@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import keyword
 import math
+import operator
 from dataclasses import dataclass
 
 import sympy
@@ -23,24 +24,16 @@ MAX_CHARACTERS, MAX_NODES, MAX_SIZE, MAX_EXPONENT, MAX_PARAMETERS = 500, 200, 30
 _LARGEST = 1e100
 
 #: name -> (sympy function, floating-point function of constants).
-FUNCTIONS = {
-    "exp": (sympy.exp, math.exp),
-    "log": (sympy.log, math.log),
-    "sqrt": (sympy.sqrt, math.sqrt),
-    "sin": (sympy.sin, math.sin),
-    "cos": (sympy.cos, math.cos),
-    "tan": (sympy.tan, math.tan),
-    "sinh": (sympy.sinh, math.sinh),
-    "cosh": (sympy.cosh, math.cosh),
-    "tanh": (sympy.tanh, math.tanh),
-    "asin": (sympy.asin, math.asin),
-    "acos": (sympy.acos, math.acos),
-    "atan": (sympy.atan, math.atan),
-    "erf": (sympy.erf, math.erf),
-    "erfc": (sympy.erfc, math.erfc),
-    "abs": (sympy.Abs, abs),
-}
+_ELEMENTARY = ["exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "erf", "erfc"]
+FUNCTIONS = {name: (getattr(sympy, name), getattr(math, name)) for name in _ELEMENTARY} | {"abs": (sympy.Abs, abs)}
 _MANY = {"min", "max"}
+_ARITHMETIC = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
 _COMPARISONS = {
     ast.Lt: sympy.StrictLessThan,
     ast.LtE: sympy.LessThan,
@@ -254,7 +247,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_BinOp(self, node: ast.BinOp) -> _Part:
         kind = type(node.op)
-        if kind not in (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow):
+        if kind not in _ARITHMETIC:
             raise self.fail(node, f"the operation {kind.__name__} is not allowed: use + - * / **")
         left, right = self.number(node.left), self.number(node.right)
         a, b = left.constant, right.constant
@@ -262,29 +255,15 @@ class _Reader(ast.NodeVisitor):
             raise self.fail(node.right, f"the exponent {b:g} is too large, at most {MAX_EXPONENT} is possible")
         if kind is ast.Div and b == 0:
             raise self.fail(node.right, "division by zero")
+        combine = _ARITHMETIC[kind]
         if a is not None and b is not None:
             try:
-                value = {
-                    ast.Add: lambda: a + b,
-                    ast.Sub: lambda: a - b,
-                    ast.Mult: lambda: a * b,
-                    ast.Div: lambda: a / b,
-                }.get(kind, lambda: a**b)()
+                return self.constant(node, combine(a, b), self.exact(kind, left, right))
             except (OverflowError, ZeroDivisionError):
                 raise self.fail(node, "a number here is out of range or not real") from None
-            return self.constant(node, value, self.exact(kind, left, right))
-        size = left.size + right.size + 1
-        if kind is ast.Add:
-            return _Part(left.form + right.form, None, size)
-        if kind is ast.Sub:
-            return _Part(left.form - right.form, None, size)
-        if kind is ast.Mult:
-            return _Part(left.form * right.form, None, size)
-        if kind is ast.Div:
-            if right.form.is_zero:
-                raise self.fail(node.right, "division by zero")
-            return _Part(left.form / right.form, None, size)
-        return _Part(left.form**right.form, None, size)
+        if kind is ast.Div and right.form.is_zero:
+            raise self.fail(node.right, "division by zero")
+        return _Part(combine(left.form, right.form), None, left.size + right.size + 1)
 
     @staticmethod
     def exact(kind: type, left: _Part, right: _Part) -> Expr | None:

@@ -1,6 +1,7 @@
 r"""What a physics expert is tuned by: named parameters, their bounds, and the unbounded coordinates of those bounds.
 
-A parameter :math:`\theta` between bounds has an unbounded twin :math:`\varphi` (MODEL.md §4), in which specimens scatter:
+A parameter :math:`\theta` between bounds has an unbounded twin :math:`\varphi` (MODEL.md §4), in which specimens
+scatter:
 
 =====================  ==============================================  ==============================
 bounds                 :math:`\varphi(\theta)`                         :math:`d\theta/d\varphi`
@@ -27,8 +28,9 @@ from ..errors import ExpertError, ShapeError
 #: How names may look, in formulas as in Parameter.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 
-#: Distance kept from a bound where the unbounded coordinate must be finite: of the width of a two-sided box, of a bound's
-#: own size, and of a bound at zero, which has no size (parameters of 1e-20, as in creep laws, must still fit above it).
+#: Distance kept from a bound where the unbounded coordinate must be finite: of the width of a two-sided box, of a
+#: bound's own size, and of a bound at zero, which has no size (parameters of 1e-20, as in creep laws, must still fit
+#: above it).
 _HAIR_OF_WIDTH, _HAIR_OF_BOUND, _HAIR_AT_ZERO = 1e-9, 1e-12, 1e-30
 
 
@@ -56,7 +58,8 @@ class Parameter:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or "__" in self.name:
             raise ExpertError(
-                f"a parameter cannot be called {self.name!r}: use a letter, then letters, digits or single underscores (at most 32)"
+                f"a parameter cannot be called {self.name!r}: use a letter, then letters, digits or single"
+                f" underscores (at most 32)"
             )
         if not isinstance(self.unit, str) or not self.unit.strip():
             raise ExpertError(f"parameter {self.name!r} has the unit {self.unit!r}: give a text, '1' for none")
@@ -68,7 +71,8 @@ class Parameter:
             ) from None
         if isnan(lower) or isnan(upper) or lower == inf or upper == -inf or not lower < upper:
             raise ExpertError(
-                f"parameter {self.name!r} has the lower bound {lower:g} and the upper bound {upper:g}: lower must be below upper"
+                f"parameter {self.name!r} has the lower bound {lower:g} and the upper bound {upper:g}: lower must"
+                f" be below upper"
                 " (to hold a parameter at one value pass fixed={name: value} to fit)"
             )
         object.__setattr__(self, "lower", lower)
@@ -202,7 +206,7 @@ class Box:
         return np.clip(np.asarray(theta, dtype=np.float64), self.lower + width, self.upper - width)
 
     def at_bound(self, theta: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each parameter sits on a bound, (..., P): within 1e-6 of the width, or a hair where one side is open."""
+        """Whether each parameter sits on a bound, (..., P): within 1e-6 of the width, or a hair if one is open."""
         theta = np.asarray(theta, dtype=np.float64)
         low, high = self._hairs
         both = np.isfinite(self.lower) & np.isfinite(self.upper)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..errors import ExpertError, FormulaError
 from .codegen import compile_curve, run_torch
+from .derivatives import jointly_linear, with_jacobian
 from .expert import Expert
 from .formula import Formula, read_formula
 from .parameters import Parameter
-from .program import Program, jointly_linear, lower, with_jacobian
+from .program import Program, lower
 
 
 @functools.lru_cache(maxsize=512)
