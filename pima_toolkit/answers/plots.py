@@ -204,7 +204,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
             continue
         picture = values[divmod(index, columns)] if table else values[index]
         axis.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
-        if len(names):
+        if len(names) and (index % columns == 0 or names[index] != names[index - 1]):
             axis.set_title(f"cluster {names[index]}", fontsize=8)
         if table and index % columns == 0:
             axis.set_ylabel(f"{images.dims[0]} {index // columns}", fontsize=8)
@@ -232,7 +232,7 @@ def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:
     table = table.sel(cluster=order)
     share = table / table.sum("cluster")
 
-    figure = new_figure(2.4 + 0.55 * table.sizes["cluster"], 1.9 + 0.5 * table.sizes["label"])
+    figure = new_figure(2.4 + 0.55 * table.sizes["cluster"], 1.9 + 0.4 * table.sizes["label"])
     axis = figure.subplots()
     image = axis.imshow(share.values, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
     for (row, column), count in np.ndenumerate(table.values):
@@ -263,7 +263,7 @@ def plot_history(history: xr.Dataset) -> Figure:
         raise DataError(f"no history to draw; expected elbo, terms, occupancy or learning_rate, got {list(history)}")
     epoch = history["epoch"].values if "epoch" in history.coords else np.arange(1, history.sizes["epoch"] + 1)
     columns = min(len(shown), 2)
-    figure = new_figure(5.2 * columns, 3.1 * -(-len(shown) // columns))
+    figure = new_figure(5.2 * columns, 3.4 * -(-len(shown) // columns))
     axes = figure.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()
     for axis, name in zip(axes, shown, strict=False):
         values = history[name].transpose("epoch", ...)
@@ -282,7 +282,10 @@ def plot_history(history: xr.Dataset) -> Figure:
             axis.legend(title=str(other), fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         if name == "occupancy":
             axis.set_ylim(bottom=0.0)
-        axis.set(xlabel="epoch", ylabel=axis_label(values, name.replace("_", " ")))
+        if name == "terms":  # a picture has thousands of pixels and a cluster one: both must be seen
+            axis.set_yscale("symlog", linthresh=1.0)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(axis_label(values, name.replace("_", " ")), fontsize=9)
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     return signed(figure, history)
