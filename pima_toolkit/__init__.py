@@ -1,7 +1,7 @@
 """Physics-informed multimodal autoencoders: populations, physics and cross-modal prediction from what you measured.
 
-Names in the order a datum meets them. Everything loads on first use: ``import pima_toolkit`` costs no torch, and a plugin that needs
-only ``hookimpl`` pays for nothing else.
+Names in the order a datum meets them. Everything loads on first use: ``import pima_toolkit`` costs no torch, and a
+plugin that needs only ``hookimpl`` pays for nothing else.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class PIMA:
         batch_size: int = 256,
         learning_rate: float = 5e-3,
         weight_decay: float = 1e-2,
-        em: str = "epoch",
+        em: str = "online",
         update: str = "wls",
         restarts: int = 1,
         patience: int | None = None,
@@ -88,8 +88,8 @@ class PIMA:
             batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
             learning_rate: Highest rate of the one-cycle schedule.
             weight_decay: Decoupled weight decay of the networks.
-            em: ``"epoch"``: a full E-pass before each Adam pass (Algorithm 1); ``"online"``: statistics from the
-                training pass.
+            em: ``"online"``: statistics from the training pass itself; ``"epoch"``: a full E-pass before each Adam pass
+                (Algorithm 1), which costs a pass and, with few batches an epoch, sees batch norms that lag behind.
             update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
             restarts: Independent runs, of which the one with the highest ELBO is kept.
             patience: Stop when the ELBO has not risen for this many epochs; by default never.
@@ -133,7 +133,8 @@ class PIMA:
             f"<tr><th>{escape(name)}</th><td>{escape(str(option))}</td></tr>"
             for name, option in self.options.modalities.items()
         )
-        return f"<b>PIMA</b>, {self.options.clusters} clusters, {self.options.latent_dim} latent dimensions<table>{rows}</table>"
+        size = f"{self.options.clusters} clusters, {self.options.latent_dim} latent dimensions"
+        return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 
 class Fit:
@@ -178,7 +179,7 @@ class Fit:
 
     @property
     def clusters(self) -> xr.Dataset:
-        """The populations: weight, latent mean and variance, and each modality at the centre, curves with 90 % bands."""
+        """The populations: weight, latent mean and variance, each modality at the centre, curves with 90 % bands."""
         return generation.clusters(self._trained)
 
     @property

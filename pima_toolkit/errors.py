@@ -78,4 +78,6 @@ def require(module: str, feature: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != top:
             raise
         name = _DISTRIBUTIONS.get(top, top)
-        raise MissingDependency(f"{feature} need the library {name!r}, which is not installed: pip install {name}") from None
+        raise MissingDependency(
+            f"{feature} need the library {name!r}, which is not installed: pip install {name}"
+        ) from None

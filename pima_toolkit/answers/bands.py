@@ -2,7 +2,8 @@ r"""Quantiles of a mixture of Gaussians, point by point along a curve.
 
 .. math:: F(x) = \sum_c \gamma_c\, \Phi\!\left(\frac{x - \mathrm{mean}_c}{\mathrm{std}_c}\right)
 
-The mixture's moments are eqs. (13) and (14) of Trask et al. 2022. Erratum: eq. (14) prints variance - E^2 for variance + E^2.
+The mixture's moments are eqs. (13) and (14) of Trask et al. 2022. Erratum: eq. (14) prints variance - E^2 for variance
++ E^2.
 """
 
 from __future__ import annotations

@@ -49,16 +49,19 @@ def train(
         def callback(state: object) -> bool:
             bar(state)
             # Every callback hears of every epoch, also after one has asked to stop.
-            return any([call(state) is True for call in callbacks])
+            answers = [call(state) is True for call in callbacks]
+            return any(answers)
 
-        job = Job(options, settings, templates, tensors, device, checkpoint, _mark(options, settings, tensors), callback)
+        job = Job(
+            options, settings, templates, tensors, device, checkpoint, _mark(options, settings, tensors), callback
+        )
         best = _joint(job)
         encoders, interrupted = None, best.interrupted
         if not (best.interrupted or best.halted) and len(options.modalities) > 1:
             posterior = encode(best.state.network, tensors, torch.autocast(device.type, enabled=False))
             crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma).run()
             encoders, interrupted = crossmodal.encoders, crossmodal.interrupted
-    _warn_of_clusters(best, options)
+    _warn_of_clusters(best)
     covariance = {
         name: cluster_covariance(decoder, tensors, name, best.gamma) for name, decoder in best.state.decoders.items()
     }
@@ -107,32 +110,33 @@ def _mark(options: ModelOptions, settings: TrainingSettings, tensors: Tensors) -
         arrays[f"t.{name}"] = curves.t
         arrays[f"x.{name}"] = curves.x.cpu().numpy()
     described = {name: repr(option) for name, option in options.modalities.items()}
-    model = {name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")}
+    model = {
+        name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")
+    }
     training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
     return fingerprint(arrays, [described, model, training])
 
 
 def _joint(job: Job) -> JointTraining:
     """All restarts; the best by ELBO, which nobody's labels have touched."""
-    best: JointTraining | None = None
+    runs = []
     for restart in range(job.settings.restarts):
-        run = JointTraining(job, restart).run()
-        if best is None or run.elbo > best.elbo:
-            best = run
-        if run.interrupted or run.halted:
-            best.interrupted = run.interrupted
-            best.halted = run.halted
+        runs.append(JointTraining(job, restart).run())
+        if runs[-1].interrupted or runs[-1].halted:
             break
-    assert best is not None
+    best = max(runs, key=lambda run: run.elbo)
+    best.interrupted, best.halted = runs[-1].interrupted, runs[-1].halted
     return best
 
 
-def _warn_of_clusters(best: JointTraining, options: ModelOptions) -> None:
+def _warn_of_clusters(best: JointTraining) -> None:
     weight = best.gamma.sum(0)
     empty, double = empty_clusters(best.gamma), duplicate_clusters(best.gamma)
     if empty:
         share = ", ".join(f"{c} ({float(weight[c]):.2g} specimens)" for c in empty)
-        warnings.warn(f"clusters are empty at the end of training: {share}; ask for fewer clusters", PimaWarning, stacklevel=4)
+        warnings.warn(
+            f"clusters are empty at the end of training: {share}; ask for fewer clusters", PimaWarning, stacklevel=4
+        )
     elif double:
         warnings.warn(
             f"clusters {double} hold the same specimens as another: ask for fewer clusters", PimaWarning, stacklevel=4

@@ -2,9 +2,10 @@ r"""Answers for new specimens from any subset of their modalities (§2.4).
 
 .. math:: \log q(c \mid X_S) = \log\pi_c + \sum_{i\in S}\big[\log q(c \mid X_i) - \log\pi_c\big] + \mathrm{const}
 
-with :math:`q(c\mid X_i) \propto \pi_c\,p(X_i\mid c)` for a physics modality (eq. 19) and the trained encoder for a neural one. It is
-exact where modalities are independent given c. The latent posterior of a subset, per cluster, is the product of the encoders'
-Gaussians over the prior that all of them counted; with all modalities present it is q(Z given X).
+with :math:`q(c\mid X_i) \propto \pi_c\,p(X_i\mid c)` for a physics modality (eq. 19) and the trained encoder for a
+neural one. It is exact where modalities are independent given c. The latent posterior of a subset, per cluster, is the
+product of the encoders' Gaussians over the prior that all of them counted; with all modalities present it is q(Z given
+X).
 """
 
 from __future__ import annotations
@@ -149,9 +150,7 @@ def _encode_one(trained: Trained, k: int, x: Tensor) -> tuple[Tensor, DiagonalGa
     )
 
 
-def _reconstruction(
-    trained: Trained, name: str, x: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian
-) -> Tensor:
+def _reconstruction(trained: Trained, name: str, x: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
     """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
     network = trained.state.network.eval()
     best = log_gamma.argmax(1)
@@ -181,7 +180,9 @@ def infer(
     if not 0.0 < coverage < 1.0:
         raise OptionError(f"coverage={coverage}: expected a share between 0 and 1, such as 0.9")
     if not any(name in data.data_vars for name in names):
-        raise DataError(f"the dataset holds none of this fit's modalities ({', '.join(names)}): it has {list(data.data_vars)}")
+        raise DataError(
+            f"the dataset holds none of this fit's modalities ({', '.join(names)}): it has {list(data.data_vars)}"
+        )
     device = trained.state.mixture.mean.device
     tensors = to_tensors(data, trained.options.modalities, trained.templates, device)
     answers = answer_tensors(trained, tensors)
@@ -265,7 +266,7 @@ def _channel_first(dims: tuple[str, ...]) -> tuple[str | None, ...]:
 def predict_curves(
     trained: Trained, name: str, tensors: Tensors, answers: Answers, coverage: float
 ) -> dict[str, xr.DataArray]:
-    """Mean and pointwise band of a physics modality: denoised where it was observed, else the mixture of populations."""
+    """Mean and pointwise band of a physics modality: denoised where observed, else the mixture of populations."""
     decoder, template = trained.state.decoders[name], trained.templates[name]
     gamma = answers.log_gamma.exp()
     tails = (0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage))

@@ -65,10 +65,12 @@ def save(trained: Trained, path: Path) -> Path:
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
             file.writestr("about.json", json.dumps(about, indent=1))
-            file.writestr("arrays.safetensors", write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}))
+            file.writestr(
+                "arrays.safetensors", write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()})
+            )
             for name, table in tables.items():
                 file.writestr(f"{name}.nc", _to_netcdf(table))
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -95,7 +97,8 @@ def load(path: Path, given: ModelOptions | None = None) -> Trained:
         raise
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise FileFormatError(
-            f"{path} is not a saved fit or is damaged ({type(error).__name__}: {error}): expected a file written by Fit.save"
+            f"{path} is not a saved fit or is damaged ({type(error).__name__}: {error}): "
+            "expected a file written by Fit.save"
         ) from None
 
 
@@ -152,7 +155,9 @@ def _read_template(name: str, saved: dict, arrays: Mapping[str, Tensor], coords:
         t=t,
         coords={str(k): v.reset_coords(drop=True) for k, v in coords.coords.items()},
     )
-    return Template(measured, Scaling(*saved["scaling"]), tuple(saved["shape"]), grid, saved["presence"], saved["scale"])
+    return Template(
+        measured, Scaling(*saved["scaling"]), tuple(saved["shape"]), grid, saved["presence"], saved["scale"]
+    )
 
 
 def _rebuild(

@@ -1,9 +1,9 @@
 r"""Parameters of the physics per cluster and per specimen, with standard errors and units.
 
 A cluster's parameters have the covariance of eq. 17's optimum: the inverse information of specimens that differ,
-:math:`[\sum_d \gamma_{cd} J^\top \Sigma_d^{-1} J]^{-1}` (on a shared grid :math:`(S_c + v (J^\top J)^{-1}) / W_c`), or, with
-``scatter="none"``, the curve-clustered sandwich. A specimen's own are the cluster's plus its deviation b, with covariance V. Both are
-conditional on the responsibilities, and carried to what people see by the delta method.
+:math:`[\sum_d \gamma_{cd} J^\top \Sigma_d^{-1} J]^{-1}` (on a shared grid :math:`(S_c + v (J^\top J)^{-1}) / W_c`),
+or, with ``scatter="none"``, the curve-clustered sandwich. A specimen's own are the cluster's plus its deviation b, with
+covariance V. Both are conditional on the responsibilities, and carried to what people see by the delta method.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class Reference:
     def typicality(self, score: np.ndarray) -> np.ndarray:
         """Share of the training specimens explained no better, shape of ``score``.
 
-        Below the lowest tenth the rank goes on as an exponential tail, so that "worse than all hundred specimens" can be
-        told from "worse by far".
+        Below the lowest tenth the rank goes on as an exponential tail, so that "worse than all hundred specimens" can
+        be told from "worse by far".
         """
         n = len(self.scores)
         rank = np.searchsorted(self.scores, score, side="right") / n

@@ -1,7 +1,7 @@
 r"""Experts learned by Adam, as the paper did: ``update="adam"``.
 
-Only the curve :math:`E(t;\theta_c)` carries gradient; :math:`\Sigma_c` keeps its value within an epoch, and the closed forms set it
-between epochs. Kept to measure what the weighted least squares of eq. 17 adds.
+Only the curve :math:`E(t;\theta_c)` carries gradient; :math:`\Sigma_c` keeps its value within an epoch, and the closed
+forms set it between epochs. Kept to measure what the weighted least squares of eq. 17 adds.
 """
 
 from __future__ import annotations

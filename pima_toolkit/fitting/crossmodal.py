@@ -3,9 +3,9 @@ r"""Phase two: one encoder per modality learns what all modalities together knew
 .. math:: \mathcal L_i = \mathrm{KL}\big(q(c\mid X)\,\|\,\tilde q(c\mid X_i)\big)
           + \sum_c q(c\mid X)\,\mathrm{KL}\big(q(Z\mid X)\,\|\,\tilde q(Z\mid X_i,c)\big)
 
-For a physics modality c needs no network, :math:`p(c \mid X_i) \propto \pi_c\,p(X_i \mid c)` (eq. 19): only the second term is
-learned. Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l inside
-the sum over dimensions.
+For a physics modality c needs no network, :math:`p(c \mid X_i) \propto \pi_c\,p(X_i \mid c)` (eq. 19): only the second
+term is learned. Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18)
+prints its -l inside the sum over dimensions.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 r"""Closed-form M-steps from additive statistics (eq. 16, Algorithm 1).
 
 .. math:: W_c = \sum_d\gamma_{cd},\quad \mathrm{mean}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\,\mathrm{mean}_d,\quad
-          \mathrm{variance}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\big[\mathrm{variance}_d + (\mathrm{mean}_d-\mathrm{mean}_c)^2\big],
-          \quad \pi_c = W_c / N
+          \mathrm{variance}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\big[\mathrm{variance}_d +
+          (\mathrm{mean}_d-\mathrm{mean}_c)^2\big], \quad \pi_c = W_c / N
 
 Everything is float64 and additive over batches and processes, and equals the full-batch result whatever the batch size.
-Source: Trask et al. 2022, eq. (16). Erratum: Algorithm 1 prints M <- W_old M + gamma mean / W_new; the bracket is missing.
+Source: Trask et al. 2022, eq. (16). Erratum: Algorithm 1 prints M <- W_old M + gamma mean / W_new; the bracket is
+missing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LATENT_VARIANCE_FLOOR = 1e-4
 NOISE_VARIANCE_FLOOR = 1e-8
 #: A cluster of less weight than this keeps its parameters: the data say nothing about it.
 MINIMUM_WEIGHT = 1e-6
+#: A likelihood that falls by less than this share of itself has not fallen: sums of 1e5 float64 terms round so.
+_ROUNDING = 1e-10
 
 
 class MixtureStatistics:
@@ -83,7 +86,8 @@ def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np
 def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:
     r"""One step weighted by :math:`\Sigma^{-1}` in the unbounded parameters (masked points with scatter, own grids).
 
-    .. math:: \Delta\phi_c = \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
+    .. math:: \Delta\phi_c =
+    \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
     """
     clusters, size = decoder.theta.shape
     matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
@@ -101,7 +105,11 @@ def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.
 
 
 def scores(decoder: PhysicsDecoder, curves: Curves) -> tuple[Tensor, Tensor]:
-    r""":math:`J^\top\Sigma^{-1}J` (cluster, specimen or 1, P, P) and :math:`J^\top\Sigma^{-1}r` (cluster, specimen, P)."""
+    r"""Information :math:`J^\top\Sigma^{-1}J` and score :math:`J^\top\Sigma^{-1}r` of each curve.
+
+    Returns:
+        Shapes (cluster, specimen or 1, P, P) and (cluster, specimen, P).
+    """
     conditioned = decoder.condition(curves)
     variance = decoder.variance[:, None, None]
     identity = torch.eye(decoder.scatter.shape[-1], dtype=torch.float64, device=decoder.scatter.device)
@@ -127,7 +135,7 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Phys
     start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
     for halving in range(10):
         trial = replace(decoder, theta=proposal)
-        fallen = (expected_log_prob(trial, curves, gamma) < before - 1e-12 * before.abs()).cpu().numpy()
+        fallen = (expected_log_prob(trial, curves, gamma) < before - _ROUNDING * before.abs()).cpu().numpy()
         if not fallen.any():
             return trial
         halved = decoder.box.from_unbounded(start + 0.5 ** (halving + 1) * (end - start))

@@ -1,12 +1,12 @@
 r"""Where training starts: physics first (eq. 17 before any network), else reconstruction and a Gaussian mixture.
 
-The expert is fitted to every specimen alone; a Gaussian mixture and a few k-means++ partitions of the unbounded parameters are
-starting points of EM on the physics mixture itself,
+The expert is fitted to every specimen alone; a Gaussian mixture and a few k-means++ partitions of the unbounded
+parameters are starting points of EM on the physics mixture itself,
 
 .. math:: p(X) = \sum_c \pi_c \prod_{i\,\text{physics}} \mathcal N\big(X_i; E_i(t;\theta_{ic}), \Sigma_{ic}\big),
 
-and the start with the best likelihood gives the responsibilities that joint training begins with. Runs are chosen by likelihood,
-never by labels.
+and the start with the best likelihood gives the responsibilities that joint training begins with. Runs are chosen by
+likelihood, never by labels.
 """
 
 from __future__ import annotations
@@ -217,9 +217,11 @@ def physics_first(
     screened = known
     if len(known) > _SCREENED:
         screened = np.sort(np.random.default_rng(seed).choice(known, _SCREENED, replace=False))
-    some = {name: curves.at(torch.as_tensor(screened, device=curves.x.device)) for name, curves in tensors.curves.items()}
+    some = {
+        name: curves.at(torch.as_tensor(screened, device=curves.x.device)) for name, curves in tensors.curves.items()
+    }
     fits = {name: replace(f, theta=f.theta[screened], phi=f.phi[screened]) for name, f in own.items()}
-    best: tuple[PhysicsMixture, float] | None = None
+    tried = []
     for gamma in _partitions(phi[screened], clusters, seed):
         weights = torch.as_tensor(gamma.mean(0) + 1e-9, device=next(iter(some.values())).x.device)
         start = PhysicsMixture(
@@ -227,10 +229,9 @@ def physics_first(
             {n: start_decoder(options[n], templates[n], some[n], fits[n], gamma) for n in options},
         )
         mixture, _, likelihood = physics_em(start, some, options)
-        if best is None or likelihood > best[1]:
-            best = mixture, likelihood
-    assert best is not None
-    mixture, gamma, _ = physics_em(best[0], tensors.curves, options, iterations=20, tolerance=1e-6)
+        tried.append((likelihood, mixture))
+    _, best = max(tried, key=lambda one: one[0])
+    mixture, gamma, _ = physics_em(best, tensors.curves, options, iterations=20, tolerance=1e-6)
     return mixture, gamma
 
 

@@ -74,7 +74,7 @@ class TrainingSettings:
     batch_size: int = 256
     learning_rate: float = 5e-3
     weight_decay: float = 1e-2
-    em: str = "epoch"
+    em: str = "online"
     update: str = "wls"
     restarts: int = 1
     patience: int | None = None

@@ -141,8 +141,10 @@ def write_arrays(path: Path, arrays: Arrays, meta: Mapping[str, object]) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}, temporary, {"pima": json.dumps(meta)})
-        os.replace(temporary, path)
+        save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}, temporary, {"pima": json.dumps(meta)}
+        )
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -47,7 +47,6 @@ class Template:
     @property
     def t(self) -> np.ndarray:
         """The grid that predicted curves are given on."""
-        assert self.grid is not None
         return self.grid
 
 
@@ -74,7 +73,6 @@ class Tensors:
 def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Values, t and observed inside the window of the fit."""
     values, t, observed = measured.values, measured.t, measured.observed
-    assert t is not None
     if option.window is None:
         return values, t, observed
     lower, upper = option.window
@@ -82,8 +80,8 @@ def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray
     if t.ndim == 1:
         if inside.sum() < len(option.expert.parameters):
             raise OptionError(
-                f"window={option.window} of {measured.name!r} keeps {int(inside.sum())} points of {t[0]:g} to {t[-1]:g} "
-                f"{measured.t_unit}: the expert {option.expert.name!r} needs at least {len(option.expert.parameters)}"
+                f"window={option.window} of {measured.name!r} keeps {int(inside.sum())} points of {t[0]:g} to {t[-1]:g}"
+                f" {measured.t_unit}: the expert {option.expert.name!r} needs at least {len(option.expert.parameters)}"
             )
         return values[:, inside], t[inside], None if observed is None else observed[:, inside]
     seen = measured.mask() & inside

@@ -1,7 +1,7 @@
 """EM and Adam in turn (Algorithm 1): closed forms for clusters and experts, gradients for the networks.
 
-Every epoch draws from its own seed, made of (seed, restart, phase, epoch), so that a run that was killed resumes to the result
-of the uninterrupted one without any generator's state on disk.
+Every epoch draws from its own seed, made of (seed, restart, phase, epoch), so that a run that was killed resumes to
+the result of the uninterrupted one without any generator's state on disk.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-r"""Decoders: a network from the latent space for a neural modality, a physics expert per cluster for a physics modality.
+r"""Decoders: a network for a neural modality, a physics expert per cluster for a physics modality.
 
 Neural: :math:`p(X_i \mid Z) = \mathcal N(\mathrm{decoder}(Z), \mathrm{noise\ variance})`.
 
-Physics, one curve :math:`X` of a specimen in cluster c, with :math:`J_c = \partial E / \partial \phi` at :math:`\theta_c`:
+Physics, one curve :math:`X` of a specimen in cluster c, with :math:`J_c = \partial E / \partial \phi` at
+:math:`\theta_c`:
 
 .. math:: p(X \mid c) = \mathcal N\big(E(t; \theta_c),\; \Sigma_c\big), \qquad
           \Sigma_c = J_c S_c J_c^\top + v_c \mathbf I
 
 :math:`S_c` lets the specimens of one population differ, as real ones do; :math:`S_c = 0` is the paper's decoder. With
-:math:`M = I + S_c J^\top J / v` everything is a P x P problem per cluster (Woodbury), and never needs the inverse of S_c:
+:math:`M = I + S_c J^\top J / v` everything is a P x P problem per cluster (Woodbury), and never needs the inverse of
+S_c:
 
 .. math:: V = M^{-1} S_c,\quad b = V J^\top r / v,\quad
           \log p = -\tfrac12\Big[\tfrac{\lVert r\rVert^2 - r^\top J b}{v} + T\log 2\pi v + \log\det M\Big]
@@ -220,7 +222,7 @@ class PhysicsDecoder:
         return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
 
     def marginal(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Mean and pointwise variance of a new specimen's curve, (cluster, 1 or specimen, point), units of ``scale``."""
+        """Mean and pointwise variance of a new specimen's curve, (cluster, 1 or specimen, point), in ``scale``."""
         value, jacobian = self.predict(t)
         spread = torch.einsum("cntp,cpq,cntq->cnt", jacobian, self.scatter, jacobian)
         return value, spread + self.variance[:, None, None]

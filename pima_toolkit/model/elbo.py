@@ -5,8 +5,8 @@ r"""The evidence lower bound, term by term, per specimen and in nats.
    + \beta \sum_c \gamma_c \mathbb E[\log p(Z \mid c)] + \sum_c \gamma_c \log \pi_c
    + \beta H(q(Z \mid X)) - \sum_c \gamma_c \log\gamma_c
 
-Source: Trask et al. 2022, §2.3 and appendix B. Errata: eqs. (1) and (22) print log p(X, Z) for log p(X, Z, c); eq. (27) prints
-+KL for -KL; eq. (30) prints pi_c for log pi_c.
+Source: Trask et al. 2022, §2.3 and appendix B. Errata: eqs. (1) and (22) print log p(X, Z) for log p(X, Z, c); eq.
+(27) prints +KL for -KL; eq. (30) prints pi_c for log pi_c.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@ r"""Unimodal encoders: a network from one modality to a Gaussian in the latent s
 
 .. math:: q(Z \mid X_i) = \mathcal N(\mathrm{mean}_i, \operatorname{diag} \mathrm{variance}_i)
 
-The network follows from the shape of the data: convolutions in one, two or three dimensions, or a multilayer perceptron for
-vectors. Source: Trask et al. 2022, eq. (4) and appendix A.
+The network follows from the shape of the data: convolutions in one, two or three dimensions, or a multilayer
+perceptron for vectors. Source: Trask et al. 2022, eq. (4) and appendix A.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 
 
 class ClusterEncoder(nn.Module):
-    r"""q(Z, c given X_i) of one modality after training: a mixture, since an ambiguous photograph belongs to two clusters.
+    r"""q(Z, c given X_i), a mixture, since an ambiguous photograph belongs to two clusters.
 
     .. math:: \tilde q(Z, c \mid X_i) = \tilde q(c \mid X_i)\,
               \mathcal N(Z; \mathrm{mean}_c + \delta_{ic}(X_i), \operatorname{diag} \mathrm{variance}_{ic}(X_i))

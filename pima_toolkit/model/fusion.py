@@ -3,7 +3,8 @@ r"""The multimodal posterior: a product of experts over the modalities a specime
 .. math:: \mathrm{precision} = \sum_i \frac{m_i}{\mathrm{variance}_i}, \qquad
           \mathrm{mean} = \frac{1}{\mathrm{precision}} \sum_i \frac{m_i\,\mathrm{mean}_i}{\mathrm{variance}_i}
 
-with the presence m_i in {0, 1}. Source: Trask et al. 2022, eqs. (5)-(8); the factor q(Z)^(1-D) of eq. (5) is dropped, as in eq. (6).
+with the presence m_i in {0, 1}. Source: Trask et al. 2022, eqs. (5)-(8); the factor q(Z)^(1-D) of eq. (5) is dropped,
+as in eq. (6).
 """
 
 from __future__ import annotations

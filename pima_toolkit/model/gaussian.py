@@ -1,7 +1,8 @@
 r"""A Gaussian with diagonal covariance and the closed forms the ELBO needs.
 
 .. math:: \int f \log g \, dZ = -\tfrac12 \sum_j \left[\log 2\pi\,\mathrm{variance}_{g,j}
-          + \frac{\mathrm{variance}_{f,j} + (\mathrm{mean}_{f,j} - \mathrm{mean}_{g,j})^2}{\mathrm{variance}_{g,j}}\right]
+          + \frac{\mathrm{variance}_{f,j} + (\mathrm{mean}_{f,j} -
+          \mathrm{mean}_{g,j})^2}{\mathrm{variance}_{g,j}}\right]
 
 Source: Trask et al. 2022, Lemma B.1, eq. (28). Erratum: the printed ratio of the variances is inverted.
 """

@@ -39,7 +39,7 @@ class GaussianMixture:
         """E_q(Z)[log p(Z given c)], shape (specimen, cluster), in nats (Lemma B.1)."""
         if posterior.mean.shape[-1] != self.mean.shape[-1]:
             raise ShapeError(
-                f"the posterior has {posterior.mean.shape[-1]} latent dimensions and the mixture {self.mean.shape[-1]}: "
+                f"the posterior has {posterior.mean.shape[-1]} latent dimensions, the mixture {self.mean.shape[-1]}: "
                 "both must come from the same model"
             )
         return posterior[..., None, :].expected_log_prob(self.components)

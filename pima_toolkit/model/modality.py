@@ -82,7 +82,9 @@ class Physics:
         _one_of("scatter", scatter, ("specimen", "none"))
         _one_of("noise", noise, ("pooled", "cluster", "unit"))
         if window is not None and not (len(window) == 2 and window[0] < window[1]):
-            raise OptionError(f"window={window} is not a range: expected (lower, upper) with lower < upper, in units of t")
+            raise OptionError(
+                f"window={window} is not a range: expected (lower, upper) with lower < upper, in units of t"
+            )
         object.__setattr__(self, "expert", get_expert(expert))
         object.__setattr__(self, "scatter", scatter)
         object.__setattr__(self, "noise", noise)

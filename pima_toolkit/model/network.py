@@ -48,7 +48,9 @@ class Network(nn.Module):
     def embeddings(self, inputs: Mapping[str, Tensor]) -> dict[str, DiagonalGaussian]:
         """q(Z given X_i) of every modality in ``inputs``, each of shape (specimen, latent)."""
         return {
-            name: encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True) if name in inputs
+            name: encoder(inputs[name])
+            for name, encoder in zip(self.names, self.encoders, strict=True)
+            if name in inputs
         }
 
     def posterior(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> DiagonalGaussian:
