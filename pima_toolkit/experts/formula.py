@@ -8,7 +8,6 @@ computed in floating point here, so sympy is never asked for the exact value of 
 from __future__ import annotations
 
 import ast
-import keyword
 import math
 import operator
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from sympy.logic.boolalg import Boolean
 
 from ..errors import FormulaError
 from .parameters import NAME
+from .syntax import original, parse
 
-MAX_CHARACTERS, MAX_NODES, MAX_SIZE, MAX_EXPONENT, MAX_PARAMETERS = 500, 200, 3000, 64, 16
+MAX_SIZE, MAX_EXPONENT, MAX_PARAMETERS = 3000, 64, 16
 _LARGEST = 1e100
 
 #: name -> (sympy function, floating-point function of constants).
@@ -35,10 +35,10 @@ _ARITHMETIC = {
     ast.Pow: operator.pow,
 }
 _COMPARISONS = {
-    ast.Lt: sympy.StrictLessThan,
-    ast.LtE: sympy.LessThan,
-    ast.Gt: sympy.StrictGreaterThan,
-    ast.GtE: sympy.GreaterThan,
+    ast.Lt: (sympy.StrictLessThan, operator.lt),
+    ast.LtE: (sympy.LessThan, operator.le),
+    ast.Gt: (sympy.StrictGreaterThan, operator.gt),
+    ast.GtE: (sympy.GreaterThan, operator.ge),
 }
 _RESERVED = {"pi", "where", *FUNCTIONS, *_MANY}
 
@@ -107,11 +107,15 @@ class _Reader(ast.NodeVisitor):
         self.first: dict[str, int] = {}
 
     def read(self) -> Formula:
-        tree = self.tree()
+        tree = parse(self.text)
         try:
             part = self.visit(tree)
         except RecursionError:
             raise FormulaError("the formula is nested too deeply: split it up or simplify it") from None
+        except (TypeError, ValueError, ArithmeticError, NotImplementedError, AttributeError) as error:
+            if isinstance(error, FormulaError):
+                raise
+            raise FormulaError(f"the formula cannot be simplified ({error}): write it in simpler parts") from None
         if not isinstance(part.form, Expr):
             raise FormulaError("the formula is a condition, not a number: write 'a if condition else b'", 0)
         expression = part.form
@@ -135,52 +139,8 @@ class _Reader(ast.NodeVisitor):
             raise FormulaError(f"the formula has {len(names)} parameters, at most {MAX_PARAMETERS} are possible")
         return Formula(self.text, self.variable, expression, tuple(names))
 
-    def tree(self) -> ast.expr:
-        text = self.text
-        if not text.strip():
-            raise FormulaError("the formula is empty: write for example 'K * strain**n'", 0)
-        if len(text) > MAX_CHARACTERS:
-            raise FormulaError(f"the formula has {len(text)} characters, at most {MAX_CHARACTERS} are possible")
-        for position, character in enumerate(text):
-            if not character.isascii() or not (character.isprintable() or character in "\n\t "):
-                hint = f"spell {character!r} out" if character.isprintable() else "remove it"
-                raise FormulaError(
-                    f"character {character!r} at position {position} cannot be read: {hint} (plain letters only)",
-                    position,
-                )
-        # Spaces for line ends and tabs keep every character where the person typed it; parentheses allow any layout.
-        source = "".join(" " if c.isspace() else c for c in text).replace("^", "**")
-        try:
-            tree = ast.parse(f"({source}\n)", mode="eval")
-        except SyntaxError as error:
-            position = self.original(max((error.offset or 1) - 2, 0))
-            raise FormulaError(self.explain(error, position), position) from None
-        except (ValueError, RecursionError, MemoryError):
-            raise FormulaError("the formula is nested too deeply: split it up or simplify it") from None
-        if sum(1 for _ in ast.walk(tree)) > MAX_NODES * 2:
-            raise FormulaError(
-                f"the formula has too many parts, at most {MAX_NODES} names, numbers and signs are possible"
-            )
-        return tree.body
-
-    def explain(self, error: SyntaxError, position: int) -> str:
-        words = "".join(c if c.isalnum() or c == "_" else " " for c in self.text).split()
-        for word in words:
-            if keyword.iskeyword(word) and word not in {"if", "else", "and", "or", "not"}:
-                return f"the name {word!r} is reserved: call it {word + '_'!r}"
-        return f"the formula cannot be read at position {position}: {error.msg}"
-
-    def original(self, column: int) -> int:
-        """Position in the text as typed; each ``^`` was written as two characters."""
-        seen = 0
-        for position, character in enumerate(self.text):
-            seen += 2 if character == "^" else 1
-            if seen > column:
-                return position
-        return max(len(self.text) - 1, 0)
-
     def fail(self, node: ast.AST, message: str) -> FormulaError:
-        position = self.original(max(getattr(node, "col_offset", 1) - 1, 0))
+        position = original(self.text, max(getattr(node, "col_offset", 1) - 1, 0))
         return FormulaError(f"{message} (position {position})", position)
 
     def visit(self, node: ast.expr) -> _Part:
@@ -263,7 +223,11 @@ class _Reader(ast.NodeVisitor):
                 raise self.fail(node, "a number here is out of range or not real") from None
         if kind is ast.Div and right.form.is_zero:
             raise self.fail(node.right, "division by zero")
-        return _Part(combine(left.form, right.form), None, left.size + right.size + 1)
+        size = left.size + right.size + 1
+        if kind is ast.Pow and left.form.has(Piecewise, sympy.Min, sympy.Max):
+            # sympy would move the exponent into every branch and compare the conditions again
+            return _Part(sympy.Pow(left.form, right.form, evaluate=False), None, size)
+        return _Part(combine(left.form, right.form), None, size)
 
     @staticmethod
     def exact(kind: type, left: _Part, right: _Part) -> Expr | None:
@@ -278,11 +242,18 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Compare(self, node: ast.Compare) -> _Part:
         parts = [self.number(n) for n in (node.left, *node.comparators)]
+        if any(part.form.has(Piecewise) for part in parts):
+            # sympy would fold it: as many pieces as there are combinations
+            raise self.fail(node, "a condition compares another 'if' or 'where': compare plain expressions")
         relations = []
         for op, a, b in zip(node.ops, parts, parts[1:], strict=False):
             if type(op) not in _COMPARISONS:
                 raise self.fail(node, "only the comparisons < <= > >= are allowed")
-            relations.append(_COMPARISONS[type(op)](a.form, b.form, evaluate=False))
+            relation, holds = _COMPARISONS[type(op)]
+            if a.constant is not None and b.constant is not None:
+                relations.append(sympy.true if holds(a.constant, b.constant) else sympy.false)
+            else:
+                relations.append(relation(a.form, b.form, evaluate=False))
         size = 1 + 2 * sum(part.size for part in parts)
         return _Part(relations[0] if len(relations) == 1 else sympy.And(*relations, evaluate=False), None, size)
 
@@ -293,6 +264,8 @@ class _Reader(ast.NodeVisitor):
 
     def piecewise(self, test: ast.expr, body: ast.expr, other: ast.expr) -> _Part:
         parts = self.condition(test), self.number(body), self.number(other)
+        if parts[0].form in (sympy.true, sympy.false):
+            return parts[1] if parts[0].form == sympy.true else parts[2]
         form = Piecewise((parts[1].form, parts[0].form), (parts[2].form, True), evaluate=False)
         return _Part(form, None, 1 + 2 * parts[0].size + parts[1].size + parts[2].size)
 

@@ -6,9 +6,8 @@ nesting, which symbolic differentiation of nested conditions cannot promise. The
 run on torch tensors, and searched for parameters the formula is linear in.
 
 Conventions, the same in every form. ``min``, ``max`` and ``abs`` are conditions, so that derivatives at a tie are
-one-sided:
-:math:`\min(a,b)` is a where :math:`a \le b`. Where :math:`u = 0`, the derivatives of :math:`u^n` by u and by n are 0
-(:math:`0 \log 0`, :math:`0^{n-1}`): their limit for n > 1, and a finite value at the first point of a curve for n < 1.
+one-sided. Where :math:`u = 0`, the derivatives of :math:`u^n` by u and by n are 0 (:math:`0 \log 0`,
+:math:`0^{n-1}`): their limit for n > 1, and a finite value at the first point of a curve for n < 1.
 """
 
 from __future__ import annotations
@@ -190,14 +189,10 @@ class _Lowering:
         if isinstance(e, Piecewise):
             return self.branches(e.args, mask)
         if isinstance(e, sympy.Abs):
-            u = e.args[0]
-            return self.branches(((u, sympy.GreaterThan(u, 0, evaluate=False)), (-u, sympy.true)), mask)
+            u = self(e.args[0], mask)
+            return out.select(out.step("ge", u, out.const(0)), u, out.scale(-1, u))
         if isinstance(e, sympy.Min | sympy.Max):
-            relation = sympy.LessThan if isinstance(e, sympy.Min) else sympy.GreaterThan
-            first, *others = sorted(e.args, key=sympy.default_sort_key)
-            for other in others:
-                first = Piecewise((first, relation(first, other, evaluate=False)), (other, True), evaluate=False)
-            return self(first, mask)
+            return self.extreme(e, mask)
         return self.logic(e, mask)
 
     def logic(self, e: Expr | Boolean, mask: int | None) -> int:
@@ -232,6 +227,18 @@ class _Lowering:
             root = out.op("sqrt", a)
             return root if exponent is sympy.S.Half else out.ipow(root, -1)
         return out.step("power", a, self(exponent, mask))
+
+    def extreme(self, e: Expr, mask: int | None) -> int:
+        """min and max; a fixed order of the arguments, so that the same formula always makes the same program."""
+        out = self.out
+        *others, last = sorted(e.args, key=sympy.default_sort_key)
+        first = others[0] if len(others) == 1 else type(e)(*others, evaluate=False)
+        condition = out.step("le" if isinstance(e, sympy.Min) else "ge", self(first, mask), self(last, mask))
+        if not self.safe:
+            return out.select(condition, self(first, mask), self(last, mask))
+        sides = condition, out.step("not", condition)
+        masks = sides if mask is None else tuple(out.step("and", mask, side) for side in sides)
+        return out.select(condition, self(first, masks[0]), self(last, masks[1]))
 
     def branches(self, pairs: Sequence, mask: int | None) -> int:
         out = self.out
