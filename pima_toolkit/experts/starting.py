@@ -113,9 +113,10 @@ def _best_of(
     best = default.copy()
     same = t.ndim == 1 and bool(np.all(w == w[:1]))
     lower, upper = box.lower[linear], box.upper[linear]
-    for theta in trials:
-        value, jacobian = expert.value_and_jacobian(t, theta[None])
-        value, basis = value[0], jacobian[0][..., linear]
+    at_once = expert.value_and_jacobian(t, trials) if t.ndim == 1 else None
+    for k, theta in enumerate(trials):
+        value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
+        basis = jacobian[..., linear]
         if not (np.isfinite(value).all() and np.isfinite(basis).all()):
             continue
         rest = y - value
