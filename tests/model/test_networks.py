@@ -1,0 +1,135 @@
+"""Shapes, presets and modules of one's own; augmentation."""
+
+import pytest
+import torch
+from torch import nn
+
+import pima_toolkit as pima
+from pima_toolkit.errors import ExpertError, OptionError
+from pima_toolkit.model.augment import augment
+from pima_toolkit.model.decoders import decoder
+from pima_toolkit.model.encoders import ClusterEncoder, Encoder
+from pima_toolkit.model.network import build
+
+SHAPES = [(5,), (1,), (1, 20), (2, 33), (1, 8, 8), (3, 13, 10), (1, 8, 8, 8), (2, 5, 7, 6), (1, 38, 38), (1, 152, 64)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["conv", "paper"])
+def test_every_shape_goes_in_and_comes_out(shape, kind):
+    x = torch.rand(3, *shape)
+    embedding = Encoder(shape, 2, kind)(x)
+    assert embedding.mean.shape == embedding.variance.shape == (3, 2)
+    assert (embedding.variance > 0).all()
+    assert decoder(shape, 2, kind)(embedding.mean).shape == x.shape
+
+
+def test_paper_preset_is_that_of_appendix_a():
+    kernels = [m for m in Encoder((1, 28, 28), 3, "paper").modules() if isinstance(m, nn.Conv2d)]
+    assert [(m.out_channels, m.kernel_size) for m in kernels] == [(32, (3, 3)), (64, (3, 3))]
+    kernels = [m for m in Encoder((1, 20), 3, "paper").modules() if isinstance(m, nn.Conv1d)]
+    assert [(m.out_channels, m.kernel_size) for m in kernels] == [(8, (3,)), (16, (3,))]
+    network = decoder((1, 28, 28), 3, "paper")
+    transposed = [m for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert network[0].out_features == 32 * 7 * 7
+    assert [(m.out_channels, m.stride) for m in transposed] == [(64, (2, 2)), (32, (2, 2)), (1, (1, 1))]
+    assert sum(isinstance(m, nn.ReLU) for m in network.modules()) == 2
+    linear = [m for m in Encoder((1, 28, 28), 3, "paper").modules() if isinstance(m, nn.Linear)]
+    assert [m.out_features for m in linear] == [6]
+
+
+def test_variances_stay_positive_and_finite_for_wild_inputs():
+    encoder = Encoder((1, 8, 8), 2).eval()
+    embedding = encoder(1e12 * torch.randn(4, 1, 8, 8))
+    assert torch.isfinite(embedding.mean).all()
+    assert ((embedding.variance > 4e-5) & (embedding.variance < 404)).all()
+
+
+def test_own_modules_are_copied_and_used():
+    own = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
+    out = nn.Sequential(nn.Linear(2, 64), nn.Unflatten(1, (1, 8, 8)))
+    network = build(0, {"image": pima.Neural(encoder=own, decoder=out)}, {"image": (1, 8, 8)}, 2)
+    before = own[1].weight.clone()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+    torch.testing.assert_close(own[1].weight, before)
+    x = torch.rand(3, 1, 8, 8)
+    everyone = {"image": torch.ones(3, dtype=torch.bool)}
+    assert network.posterior({"image": x}, everyone).mean.shape == (3, 2)
+    assert network.decode("image", torch.zeros(3, 2)).shape == x.shape
+
+
+def test_an_own_encoder_that_returns_a_picture_is_told_to_flatten():
+    with pytest.raises(OptionError, match=r"returned \(2, 4, 8, 8\).*nn.Flatten\(\)"):
+        Encoder((1, 8, 8), 2, nn.Conv2d(1, 4, 3, padding=1))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: pima.Neural(encoder="cnn"), r"encoder='cnn' is unknown: use one of 'conv', 'paper'"),
+        (lambda: pima.Neural(decoder="cnn"), r"decoder='cnn'"),
+        (lambda: pima.Neural(noise="lerned"), r"noise='lerned' is unknown: use one of 'unit', 'learned'"),
+        (lambda: pima.Neural(shift=0.7), r"shift=0.7.*0 <= shift < 0.5"),
+        (lambda: pima.Physics("affine", scatter="specimens"), r"scatter='specimens'.*'specimen', 'none'"),
+        (lambda: pima.Physics("affine", noise="cluser"), r"noise='cluser'.*'pooled', 'cluster', 'unit'"),
+        (lambda: pima.Physics("affine", window=(0.5, 0.1)), r"window=\(0.5, 0.1\).*lower < upper"),
+    ],
+)
+def test_misspelt_options_of_a_modality(make, words):
+    with pytest.raises(OptionError, match=words):
+        make()
+
+
+def test_an_unknown_expert_names_the_closest():
+    with pytest.raises(ExpertError, match="afine.*'affine'"):
+        pima.Physics("afine")
+
+
+def test_initial_weights_come_from_the_seed_and_leave_the_global_state():
+    before = torch.random.get_rng_state()
+    make = lambda seed: build(seed, {"image": pima.Neural()}, {"image": (1, 8, 8)}, 2).state_dict()  # noqa: E731
+    one, again, other = make(5), make(5), make(6)
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_names_of_modalities_may_hold_dots_and_spaces():
+    network = build(0, {"a.b c": pima.Neural()}, {"a.b c": (4,)}, 2)
+    assert network.decode("a.b c", torch.zeros(2, 2)).shape == (2, 4)
+
+
+def test_cluster_encoder_starts_from_the_clusters():
+    mean, variance = torch.tensor([[0.0, 1.0], [5.0, -3.0]]), torch.tensor([[0.5, 1.0], [2.0, 1.5]])
+    encoder = ClusterEncoder((4,), mean, variance).eval()
+    with torch.no_grad():
+        encoder.head.weight.zero_()
+        encoder.head.bias.zero_()
+    log_gamma, embedding = encoder(torch.rand(3, 4))
+    torch.testing.assert_close(log_gamma.exp(), torch.full((3, 2), 0.5))
+    torch.testing.assert_close(embedding.mean, mean.expand(3, 2, 2))
+    torch.testing.assert_close(embedding.variance, variance.expand(3, 2, 2))
+
+
+def test_flips_mirror_only_the_axes_asked_for():
+    x = torch.arange(12.0).reshape(1, 1, 3, 4).repeat(200, 1, 1, 1)
+    out = augment(x, [3], 0.0, torch.Generator().manual_seed(0))
+    mirrored = (out == x.flip(3)).flatten(1).all(1)
+    kept = (out == x).flatten(1).all(1)
+    assert (mirrored ^ kept).all()
+    assert 70 < mirrored.sum() < 130
+
+
+def test_shifts_move_by_whole_pixels_and_repeat_the_edge():
+    x = torch.arange(10.0).repeat(300, 1, 1)
+    out = augment(x, [], 0.2, torch.Generator().manual_seed(0))
+    moves = {tuple(row.flatten().tolist()) for row in out}
+    expected = {tuple((torch.arange(10.0) + k).clamp(0, 9).tolist()) for k in range(-2, 3)}
+    assert moves == expected
+
+
+def test_nothing_asked_for_changes_nothing():
+    x = torch.rand(4, 2, 5, 5)
+    assert augment(x, [], 0.0, torch.Generator().manual_seed(0)) is x

@@ -1,0 +1,206 @@
+"""p(X given c) of a curve, and its conditioning, against dense Gaussians of scipy and torch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+import pima_toolkit as pima
+from pima_toolkit.model.decoders import Curves, PhysicsDecoder
+
+EXPERTS = ("affine", "linear_hardening")
+GRIDS = ("shared", "masked", "own", "own and masked")
+SPECIMENS, CLUSTERS, POINTS, SCALE = 5, 3, 9, 40.0
+
+
+def make(seed, expert="affine", grid="shared", scatter=1.0):
+    rng = np.random.default_rng(seed)
+    expert = pima.get_expert(expert)
+    t = np.linspace(0.02, 1.0, POINTS)
+    if grid.startswith("own"):
+        t = np.sort(rng.uniform(0, 1, (SPECIMENS, POINTS)), axis=1) + np.arange(POINTS) * 1e-3
+    box = expert.box(t)
+    size = len(expert.parameters)
+    if expert.name == "linear_hardening":
+        theta = np.stack([rng.uniform(50, 90, 3), rng.uniform(0.2, 0.7, 3), rng.uniform(0.05, 0.6, 3)], 1)
+    else:
+        theta = rng.normal(0, 30, (CLUSTERS, size))
+    half = torch.as_tensor(rng.normal(0, 0.3, (CLUSTERS, size, size)))
+    observed = torch.as_tensor(rng.random((SPECIMENS, POINTS)) < 0.6) if "masked" in grid else None
+    if observed is not None:
+        observed[:, 0] = True
+    x = torch.as_tensor(rng.normal(0.5, 0.5, (SPECIMENS, POINTS)))
+    if observed is not None:
+        x = torch.where(observed, x, 0.0)
+    present = torch.ones(SPECIMENS, dtype=torch.bool)
+    decoder = PhysicsDecoder(
+        expert,
+        box,
+        SCALE,
+        theta,
+        scatter * half @ half.mT,
+        torch.as_tensor(rng.uniform(0.01, 0.2, CLUSTERS)),
+    )
+    return decoder, Curves(x, t, observed, present)
+
+
+def dense(decoder, curves, d, c):
+    """Residual, Jacobian in the unbounded parameters by finite differences, and covariance of one specimen."""
+    t = curves.t[d] if curves.own_grids else curves.t
+    phi = decoder.box.to_unbounded(decoder.theta[c])
+
+    def value(phi):
+        return decoder.expert.value_and_jacobian(t, decoder.box.from_unbounded(phi)[None])[0][0] / decoder.scale
+
+    step = 1e-6 * np.maximum(np.abs(phi), 1)
+    jacobian = np.stack([(value(phi + s) - value(phi - s)) / (2 * s.sum()) for s in np.diag(step)], axis=1)
+    seen = np.ones(POINTS, dtype=bool) if curves.observed is None else curves.observed[d].numpy()
+    residual = (curves.x[d].numpy() - value(phi))[seen]
+    jacobian = jacobian[seen]
+    covariance = jacobian @ decoder.scatter[c].numpy() @ jacobian.T + decoder.variance[c].item() * np.eye(seen.sum())
+    return residual, jacobian, covariance
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("expert", EXPERTS)
+def test_log_prob_is_the_dense_multivariate_normal(expert, grid):
+    decoder, curves = make(1, expert, grid)
+    found = decoder.log_prob(curves)
+    for d in range(SPECIMENS):
+        for c in range(CLUSTERS):
+            residual, _, covariance = dense(decoder, curves, d, c)
+            expected = multivariate_normal(np.zeros(len(residual)), covariance).logpdf(residual)
+            assert found[d, c].item() == pytest.approx(expected, rel=1e-6, abs=1e-6)
+            torch_expected = torch.distributions.MultivariateNormal(
+                torch.zeros(len(residual), dtype=torch.float64), torch.as_tensor(covariance)
+            ).log_prob(torch.as_tensor(residual))
+            assert found[d, c].item() == pytest.approx(torch_expected.item(), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("expert", EXPERTS)
+def test_deviation_is_the_dense_conditioning(expert, grid):
+    """b = S J^T Sigma^-1 r and V = S - S J^T Sigma^-1 J S: the Gaussian conditional of the specimen's parameters."""
+    decoder, curves = make(2, expert, grid)
+    said = decoder.condition(curves)
+    covariances = said.covariance.expand(-1, SPECIMENS, -1, -1)
+    for d in range(SPECIMENS):
+        for c in range(CLUSTERS):
+            residual, jacobian, covariance = dense(decoder, curves, d, c)
+            S = decoder.scatter[c].numpy()
+            gain = S @ jacobian.T @ np.linalg.inv(covariance)
+            np.testing.assert_allclose(said.deviation[c, d], gain @ residual, rtol=1e-5, atol=1e-8)
+            np.testing.assert_allclose(covariances[c, d], S - gain @ jacobian @ S, rtol=1e-5, atol=1e-8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(EXPERTS), st.sampled_from(GRIDS), st.floats(-6, 6), st.floats(-10, 2))
+def test_log_prob_is_right_from_tiny_to_huge_scatter_and_noise(seed, expert, grid, log_scatter, log_noise):
+    decoder, curves = make(seed, expert, grid, scatter=10.0**log_scatter)
+    decoder = replace(decoder, variance=torch.full_like(decoder.variance, 10.0**log_noise))
+    found = decoder.log_prob(curves)
+    _, jacobian = decoder.predict(curves.t)
+    for d in range(2):
+        for c in range(CLUSTERS):
+            residual, _, _ = dense(decoder, curves, d, c)
+            seen = np.ones(POINTS, bool) if curves.observed is None else curves.observed[d].numpy()
+            J = jacobian[c, d if curves.own_grids else 0].numpy()[seen]
+            v = decoder.variance[c].item()
+            # The eigenvectors of J S J^T carry the determinant and the quadratic form without forming an inverse.
+            half = J @ np.linalg.cholesky(decoder.scatter[c].numpy() + 1e-300 * np.eye(J.shape[1]))
+            vectors, singular, _ = np.linalg.svd(half, full_matrices=True)
+            spread = np.zeros(len(residual))
+            spread[: len(singular)] = singular**2
+            along = vectors.T @ residual
+            expected = -0.5 * (along**2 / (spread + v) + np.log(2 * np.pi * (spread + v))).sum()
+            assert found[d, c].item() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_scatter_to_nothing_is_scatter_none(grid):
+    decoder, curves = make(3, "linear_hardening", grid)
+    none = replace(decoder, scatter=torch.zeros_like(decoder.scatter))
+    expected = none.log_prob(curves)
+    value, _ = none.predict(curves.t)
+    seen = torch.ones_like(curves.x) if curves.observed is None else curves.observed.double()
+    density = torch.distributions.Normal(value, none.variance.sqrt()[:, None, None]).log_prob(curves.x)
+    torch.testing.assert_close(expected, (density * seen).sum(-1).T)
+    gaps = []
+    for tiny in (1e-4, 1e-8, 1e-12):
+        said = replace(decoder, scatter=tiny * decoder.scatter).condition(curves)
+        gaps.append((said.log_prob - expected).abs().max().item())
+        assert said.deviation.abs().max() < 1e3 * tiny
+    assert gaps[0] > gaps[1] > gaps[2]
+    assert gaps[2] < 1e-8
+
+
+def test_absent_specimens_say_nothing():
+    decoder, curves = make(4)
+    present = torch.tensor([True, False, True, True, False])
+    found = decoder.log_prob(replace(curves, present=present))
+    assert (found[~present] == 0).all()
+    torch.testing.assert_close(found[present], decoder.log_prob(curves)[present])
+
+
+def test_a_fully_masked_mask_is_no_mask():
+    decoder, curves = make(5)
+    everything = replace(curves, observed=torch.ones_like(curves.x, dtype=torch.bool))
+    tiled = replace(curves, t=np.tile(curves.t, (SPECIMENS, 1)))
+    for other in (everything, tiled, replace(tiled, observed=everything.observed)):
+        torch.testing.assert_close(decoder.log_prob(other), decoder.log_prob(curves), rtol=1e-10, atol=1e-10)
+
+
+def test_masked_points_may_hold_anything_the_fit_has_put_there():
+    """Unobserved values are 0 by contract; the answer equals that of the shorter curve."""
+    decoder, curves = make(6, "affine", "masked")
+    d = 2
+    seen = curves.observed[d]
+    short = Curves(curves.x[d : d + 1, seen], curves.t[seen.numpy()], None, torch.ones(1, dtype=torch.bool))
+    torch.testing.assert_close(decoder.log_prob(curves)[d : d + 1], decoder.log_prob(short))
+
+
+def test_a_parameter_at_its_bound_leaves_the_scatter():
+    """Its slope is zero: it neither deviates nor adds variance, and nothing is NaN."""
+    decoder, curves = make(7, "linear_hardening")
+    theta = decoder.theta.copy()
+    theta[:, 2] = 0.0
+    said = replace(decoder, theta=theta).condition(curves)
+    assert torch.isfinite(said.log_prob).all()
+    assert (said.normal[..., 2, :] == 0).all()
+    _, jacobian = replace(decoder, theta=theta).predict(curves.t)
+    assert (jacobian[..., 2] == 0).all()
+    assert (jacobian[..., :2].abs().amax((0, 1, 2)) > 0).all()
+
+
+def test_marginal_is_the_diagonal_of_the_covariance():
+    decoder, curves = make(8, "linear_hardening")
+    mean, variance = decoder.marginal(curves.t)
+    for c in range(CLUSTERS):
+        _, _, covariance = dense(decoder, curves, 0, c)
+        np.testing.assert_allclose(variance[c, 0], np.diag(covariance), rtol=1e-5)
+        truth = decoder.expert.value_and_jacobian(curves.t, decoder.theta[c : c + 1])[0][0]
+        np.testing.assert_allclose(mean[c, 0] * SCALE, truth)
+
+
+def test_many_curves_go_through_in_pieces():
+    decoder, curves = make(9)
+    many = Curves(curves.x.repeat(2000, 1), curves.t, None, torch.ones(10_000, dtype=torch.bool))
+    found = decoder.log_prob(many)
+    assert len(many.chunks()) == 3
+    torch.testing.assert_close(found, decoder.log_prob(curves).repeat(2000, 1), rtol=1e-10, atol=1e-10)
+
+
+def test_units_do_not_leak_into_the_parameters():
+    """The same curve in other units of y and t has the same likelihood up to the change of variables: none, because
+    residuals are divided by the largest value."""
+    decoder, curves = make(10, "affine")
+    theta = decoder.theta * [1e-3 / 60.0, 1e-3]
+    other = replace(decoder, scale=decoder.scale * 1e-3, theta=theta)
+    kilo = replace(curves, t=curves.t * 60.0)
+    units = torch.diag(torch.tensor([1e-3 / 60.0, 1e-3], dtype=torch.float64))
+    other = replace(other, scatter=units @ decoder.scatter @ units)
+    torch.testing.assert_close(other.log_prob(kilo), decoder.log_prob(curves))
