@@ -140,8 +140,8 @@ def compile_curve(program: Program) -> Callable[..., None]:
     with _LOCK:
         try:
             return _load(numba_source(program), versions, cache_folder()).curve
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, SyntaxError):
-            # A folder that cannot be written, or a damaged cache entry: start clean, for this process only.
+        except Exception:  # noqa: BLE001 - whatever a folder that cannot be written or a damaged cache entry raises
+            # Start clean, for this process only; a mistake of our own is raised here again.
             return _load(numba_source(program, cache=False), versions, _temporary_folder()).curve
 
 

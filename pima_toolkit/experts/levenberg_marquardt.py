@@ -73,9 +73,13 @@ def evaluator() -> Callable:
 
 
 def _compile(signature: object, function: Callable) -> Callable:
+    """Compile a driver, with the functions it calls, from numba's cache where there is one to write into."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)
-        return njit([signature], parallel=True, cache=True)(function)
+        try:
+            return njit([signature], parallel=True, cache=True)(function)
+        except Exception:  # noqa: BLE001 - no folder for a cache, or a damaged one; a mistake of our own is raised again
+            return njit([signature], parallel=True)(function)
 
 
 def _evaluate_rows(curve, t, theta, value, jacobian):  # noqa: ANN001, ANN202 - compiled: see the signature in evaluator
@@ -96,7 +100,7 @@ def _solve_rows(curve, t, y, w, theta, lower, upper, free, max_iterations, toler
     return cost, iterations, status
 
 
-@njit(cache=True)
+@njit
 def _solve_one(curve, t, y, w, theta, lower, upper, free, max_iterations, tolerance):  # noqa: ANN001, ANN202, C901 - as above
     """Levenberg-Marquardt of one row from one start; theta is moved in place. Returns cost, iterations, status."""
     P, T = theta.size, t.size
@@ -156,7 +160,7 @@ def _solve_one(curve, t, y, w, theta, lower, upper, free, max_iterations, tolera
     return cost, iterations, 0
 
 
-@njit(cache=True)
+@njit
 def _cost(f, y, w):  # noqa: ANN001, ANN202 - compiled
     cost = 0.0
     for n in range(y.size):
@@ -165,7 +169,7 @@ def _cost(f, y, w):  # noqa: ANN001, ANN202 - compiled
     return cost
 
 
-@njit(cache=True)
+@njit
 def _normal_equations(f, J, y, w, A, gradient):  # noqa: ANN001, ANN202 - compiled
     P = gradient.size
     for i in range(P):
@@ -182,7 +186,7 @@ def _normal_equations(f, J, y, w, A, gradient):  # noqa: ANN001, ANN202 - compil
                     A[i, j] += a * J[n, j]
 
 
-@njit(cache=True)
+@njit
 def _damped_step(A, gradient, moves, damping, step, L):  # noqa: ANN001, ANN202 - compiled
     """Solve (A + damping diag A) step = -gradient by Cholesky over the moving parameters; False if not definite."""
     P = gradient.size

@@ -1,0 +1,194 @@
+"""A fit as a person asks for it: values, honest errors, clear sentences."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pima_toolkit import Parameter, SympyExpert, get_expert
+from pima_toolkit.errors import ExpertError, ShapeError
+
+T = np.linspace(0, 0.1, 60)
+HARDENING = get_expert("linear_hardening")
+POWER = SympyExpert("K * strain**n", t="strain", units={"K": "{y}"}, bounds={"K": (0, None), "n": (0, 1)})
+AFFINE = get_expert("affine")
+
+
+def population(n, seed, scatter=0.05, noise=0.3):
+    rng = np.random.default_rng(seed)
+    theta = np.array([800.0, 0.035, 0.2]) * (1 + scatter * rng.normal(size=(n, 3)))
+    return HARDENING.value_and_jacobian(T, theta)[0] + noise * rng.normal(size=(n, T.size))
+
+
+def test_a_curve_gives_its_parameters_with_errors_and_units():
+    y = xr.DataArray(500 * T**0.3 + np.random.default_rng(0).normal(size=T.size), dims="strain", attrs={"units": "MPa"})
+    solution = POWER.fit(T, y)
+    assert abs(solution.parameters[0, 0] - 500) < 4 * solution.std_errors[0, 0]
+    assert 0 < solution.std_errors[0, 0] < 10
+    assert solution.units == ["MPa", "1"]
+    text = str(solution)
+    assert "K = " in text
+    assert "± " in text
+    assert "MPa" in text
+    assert "<td>" in solution._repr_html_()
+    assert solution.advice[0].startswith("converged")
+
+
+def test_naive_errors_of_a_line_are_the_textbooks():
+    rng = np.random.default_rng(1)
+    t = np.linspace(0, 1, 30)
+    y = 2 * t + 1 + 0.1 * rng.normal(size=30)
+    _, covariance = np.polyfit(t, y, 1, cov=True)
+    np.testing.assert_allclose(AFFINE.fit(t, y).covariance[0], covariance, rtol=1e-6)
+    weights = rng.uniform(0.5, 2, 30)
+    _, covariance = np.polyfit(t, y, 1, w=np.sqrt(weights), cov=True)
+    np.testing.assert_allclose(AFFINE.fit(t, y, weights=weights).covariance[0], covariance, rtol=1e-6)
+
+
+def test_errors_between_curves_cover_and_naive_ones_do_not():
+    """Over 200 replicates of 40 curves that differ the sandwich is the true spread, the naive error a third of it."""
+    estimates, robust, naive = [], [], []
+    for seed in range(200):
+        solution = HARDENING.fit(T, population(40, seed), start=[800.0, 0.035, 0.2])
+        estimates.append(solution.shown[0])
+        robust.append(solution.shown_std_errors[0])
+        jacobian = HARDENING.show_jacobian(solution.parameters[0])
+        naive.append(np.sqrt(np.diag(jacobian @ solution.naive_covariance[0] @ jacobian.T)))
+    spread = np.std(estimates, axis=0)
+    np.testing.assert_allclose(np.mean(robust, axis=0) / spread, 1, atol=0.2)
+    assert (np.mean(naive, axis=0) / spread)[:2].max() < 0.6
+
+
+def test_clusters_are_fitted_by_their_responsibilities():
+    soft, hard = population(50, 0), 0.5 * population(40, 1)
+    y = np.concatenate([soft, hard])
+    gamma = np.repeat([[1.0, 0.0], [0.0, 1.0]], [50, 40], axis=0)
+    both = HARDENING.fit(T, y, weights=gamma)
+    for c, part in enumerate((soft, hard)):
+        alone = HARDENING.fit(T, part)
+        np.testing.assert_allclose(both.parameters[c], alone.parameters[0], rtol=1e-7)
+        np.testing.assert_allclose(both.covariance[c], alone.covariance[0], rtol=1e-5)
+    assert (both.agreement > 0.5).all()
+    assert "[1] E = " in str(both)
+
+
+def test_own_grids_equal_a_shared_one_where_they_are():
+    y = population(6, 2)
+    y[1, 20:25] = np.nan
+    shared = HARDENING.fit(T, y)
+    own = HARDENING.fit(np.tile(T, (6, 1)), y)
+    np.testing.assert_allclose(own.parameters, shared.parameters, rtol=1e-7)
+    np.testing.assert_allclose(own.covariance, shared.covariance, rtol=1e-4)
+
+
+def test_missing_points_are_ignored():
+    y = population(5, 3)
+    y[2] = np.nan
+    y[0, :4] = np.nan
+    solution = HARDENING.fit(T, y)
+    without = HARDENING.fit(T, np.delete(y, 2, axis=0))
+    np.testing.assert_allclose(solution.parameters, without.parameters, rtol=1e-8)
+
+
+def test_held_parameters_have_no_error_and_bounds_are_told():
+    y = 500 * T**0.3
+    held = POWER.fit(T, y + np.random.default_rng(0).normal(size=T.size), fixed={"n": 0.3})
+    assert held.parameters[0, 1] == 0.3
+    assert held.std_errors[0, 1] == 0
+    assert held.std_errors[0, 0] > 0
+    straight = POWER.fit(T, 100 * T + 500 * T**2)
+    assert straight.at_bound.tolist() == [[False, True]]
+    assert np.isnan(straight.std_errors[0, 1])
+    assert "at a bound: n" in str(straight)
+
+
+def test_an_elastic_curve_has_no_error_of_the_hardening():
+    solution = HARDENING.fit(T, np.maximum(0, 800 * np.minimum(T, 0.05)), y_unit="MPa")
+    np.testing.assert_allclose(solution.shown[0], [800, 40, 0], rtol=1e-6, atol=1e-6)
+    assert solution.at_bound[0, 2]
+    assert np.isnan(solution.shown_std_errors[0, 2])
+    assert "± ? MPa" in str(solution)
+
+
+TROUBLE = {
+    "nothing": (lambda: POWER.fit(T, np.full(60, np.nan)), "nothing to fit"),
+    "empty": (lambda: POWER.fit([], []), "nothing to fit"),
+    "all weights zero": (lambda: POWER.fit(T, T, weights=np.zeros(60)), "nothing to fit"),
+    "empty cluster": (
+        lambda: POWER.fit(T, np.ones((3, 60)), weights=np.eye(3)[:, [0, 0]] * [1, 0]),
+        "cluster 1 has no data",
+    ),
+    "negative weights": (lambda: POWER.fit(T, T, weights=-np.ones(60)), "not negative"),
+    "too few points": (lambda: HARDENING.fit(T[:2], T[:2]), "3 free parameters but only 2 points"),
+    "infinite y": (lambda: POWER.fit(T, np.full(60, np.inf)), "infinite"),
+    "start outside": (lambda: POWER.fit(T, T, start=[1.0, 2.0]), "'n' is outside its bounds 0 to 1"),
+    "start not a number": (lambda: POWER.fit(T, T, start=[1.0, np.nan]), "'n' is outside"),
+    "unknown start": (lambda: POWER.fit(T, T, start={"m": 1.0}), "no fitted parameter 'm'; it has K, n"),
+    "unknown held": (lambda: HARDENING.fit(T, T, fixed={"sigma_y": 1.0}), "it has E, eps_y, h"),
+    "held at NaN": (lambda: POWER.fit(T, T, fixed={"n": np.nan}), "finite number"),
+    "no yield strain": (lambda: HARDENING.fit(-T, T), "positive values of strain"),
+}
+
+
+@pytest.mark.parametrize("case", TROUBLE)
+def test_trouble_is_one_clear_sentence(case):
+    act, words = TROUBLE[case]
+    with pytest.raises(ExpertError, match=words):
+        act()
+
+
+MISFIT = {
+    "t": (lambda: POWER.fit(T[:5], T), "y has the shape"),
+    "t not finite": (lambda: POWER.fit(np.full(60, np.nan), T), "NaN or infinite"),
+    "weights": (lambda: POWER.fit(T, np.ones((3, 60)), weights=np.ones(60)), "one per specimen"),
+    "start": (lambda: POWER.fit(T, T, start=[1.0, 1.0, 1.0]), r"expected \(2,\)"),
+    "three dimensions": (lambda: POWER.fit(T, np.ones((2, 2, 60))), "expected y"),
+    "theta": (lambda: POWER.value_and_jacobian(T, [1.0]), r"parameters \(..., 2\)"),
+    "guess": (lambda: POWER.guess(T, np.ones(5)), "y has the shape"),
+    "guess weights": (lambda: POWER.guess(T, T, np.ones(5)), "weights have the shape"),
+}
+
+
+@pytest.mark.parametrize("case", MISFIT)
+def test_arrays_that_do_not_fit_are_told(case):
+    act, words = MISFIT[case]
+    with pytest.raises(ShapeError, match=words):
+        act()
+
+
+def test_options_of_a_formula_are_checked():
+    cases = {
+        "which is the independent variable": {"units": {"strain": "MPa"}},
+        "not in the formula; its parameters are K, n": {"bounds": {"m": (0, 1)}},
+        "must be a pair": {"bounds": {"n": 3}},
+        "lower must be below upper": {"bounds": {"n": (1, 0)}},
+        "K is in the formula but not declared; m is declared": {"parameters": [Parameter("m"), Parameter("n")]},
+        "same name": {"parameters": [Parameter("n"), Parameter("n")]},
+        "rename one": {"parameters": [Parameter("K"), Parameter("n"), Parameter("strain")]},
+        "not both": {"parameters": [Parameter("K"), Parameter("n")], "units": {"K": "MPa"}},
+        "Parameter objects": {"parameters": ["K", "n"]},
+    }
+    for words, options in cases.items():
+        with pytest.raises(ExpertError, match=words):
+            SympyExpert("K * strain**n", t="strain", **options)
+
+
+def test_an_empty_class_says_what_to_write():
+    class Empty(SympyExpert):
+        name = "empty"
+
+    with pytest.raises(ExpertError, match="Empty has no formula"):
+        Empty()
+
+
+def test_experts_are_compared_by_content_and_do_not_change():
+    again = SympyExpert("K * strain**n", t="strain", units={"K": "{y}"}, bounds={"K": (0, None), "n": (0, 1)})
+    assert again == POWER
+    assert hash(again) == hash(POWER)
+    assert again != SympyExpert("K * strain**n", t="strain")
+    assert POWER != HARDENING
+    assert POWER != "K * strain**n"
+    with pytest.raises(AttributeError, match="do not change"):
+        POWER.formula = "other"
+    with pytest.raises(AttributeError, match="do not change"):
+        HARDENING.shown = ()
+    assert "K, n of strain" in repr(POWER)
