@@ -96,12 +96,17 @@ def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.
         information, score = scores(decoder, piece)
         matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
         vector += torch.einsum("nc,cnp->cp", gamma[index], score)
-    # A parameter at its bound, or one the data do not see, has an empty row: it stays where it is.
+    # A parameter at its bound, or one the data do not see, has an empty row: it stays where it is. Scaled to a diagonal
+    # of ones, so that the units of the parameters do not matter.
     diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
-    dead = diagonal <= 1e-12 * diagonal.amax(1, keepdim=True).clamp_min(1e-300)
-    matrix = matrix + torch.diag_embed(torch.where(dead, 1.0, 1e-12 * diagonal))
-    step = torch.linalg.solve(matrix, vector[..., None]).squeeze(-1).cpu().numpy()
-    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + np.clip(step, -2.0, 2.0))
+    dead = diagonal <= 0.0
+    size = torch.where(dead, 1.0, diagonal).sqrt()
+    scaled = matrix / (size[:, :, None] * size[:, None, :]) + torch.diag_embed(torch.where(dead, 1.0, 1e-12))
+    step = (torch.linalg.solve(scaled, (vector / size)[..., None]).squeeze(-1) / size).cpu().numpy()
+    # Logarithms and logits move by at most 2; a parameter without bounds has a unit, and no natural limit.
+    bounded = np.isfinite(decoder.box.lower) | np.isfinite(decoder.box.upper)
+    step = np.where(bounded, np.clip(step, -2.0, 2.0), step)
+    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + step)
 
 
 def scores(decoder: PhysicsDecoder, curves: Curves) -> tuple[Tensor, Tensor]:
