@@ -249,17 +249,9 @@ def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: st
         dim = measured.t_name if measured.t_name not in measured.coords else measured.dims[0]
         t = xr.DataArray(template.t, dims=dim, attrs=label)
         return xr.DataArray(values, dims=(*leading, dim), coords={measured.t_name: t}, attrs=attrs)
-    shape = values.shape[: len(leading)] + tuple(
-        n for n, d in zip(template.shape, _channel_first(measured.dims), strict=True) if d is not None
-    )
-    if measured.kind in ("vector", "scalar"):
-        shape = values.shape[: len(leading)] + measured.values.shape[1:]
+    # A channel axis that the data do not name is dropped, a scalar's feature axis too.
+    shape = values.shape[: len(leading)] + measured.values.shape[1:]
     return xr.DataArray(values.reshape(shape), dims=(*leading, *measured.dims), coords=measured.coords, attrs=attrs)
-
-
-def _channel_first(dims: tuple[str, ...]) -> tuple[str | None, ...]:
-    """Dims of an encoder input: a channel axis is there whether or not the data name one."""
-    return dims if "channel" in dims else (None, *dims)
 
 
 @torch.no_grad()
