@@ -19,8 +19,9 @@ from ..model.gaussian import LOG_2PI
 
 def from_unbounded(box: Box, phi: Tensor) -> Tensor:
     """Torch twin of ``Box.from_unbounded``, differentiable; shape (..., P)."""
-    lower = torch.as_tensor(box.lower, device=phi.device)
-    upper = torch.as_tensor(box.upper, device=phi.device)
+    # Copies: a box is read-only, which torch would warn about.
+    lower = torch.tensor(box.lower, device=phi.device)
+    upper = torch.tensor(box.upper, device=phi.device)
     has_low, has_high = lower.isfinite(), upper.isfinite()
     low, high = torch.where(has_low, lower, 0.0), torch.where(has_high, upper, 0.0)
     one_sided = torch.where(has_low, low + phi.clamp(max=700).exp(), high - (-phi).clamp(max=700).exp())
