@@ -11,7 +11,9 @@ likelihood, never by labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -172,6 +174,18 @@ def physics_em(
     return mixture, gamma, likelihood
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without scikit-learn's complaints about starts that have not settled or have too few different points.
+
+    Clusters that end empty or alike are told of once, by a warning of our own.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", require("sklearn.exceptions", "starting clusters").ConvergenceWarning)
+        yield
+
+
+@_quiet()
 def _partitions(phi: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
     """Responsibilities (specimen, cluster) of several starts, from parameters (specimen, P)."""
     cluster = require("sklearn.cluster", "starting clusters")
@@ -235,6 +249,7 @@ def physics_first(
     return mixture, gamma
 
 
+@_quiet()
 def latent_partition(means: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Responsibilities from a Gaussian mixture with restarts on latent means (specimen, latent): no physics known."""
     mixture = require("sklearn.mixture", "starting clusters")
