@@ -83,7 +83,7 @@ class PIMA:
         Args:
             data: Variables with a ``specimen`` dim; NaN where a specimen lacks a modality.
             seed: Same seed, same machine: same answer.
-            epochs: Passes over the data; by default enough for about 600 steps, between 8 and 100.
+            epochs: Passes over the data; by default enough for about 400 steps, between 8 and 60.
             crossmodal_epochs: Passes for the encoders of single modalities; by default ``epochs``, at least 10.
             batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
             learning_rate: Highest rate of the one-cycle schedule.

@@ -262,14 +262,13 @@ def predict_curves(
     decoder, template = trained.state.decoders[name], trained.templates[name]
     gamma = answers.log_gamma.exp()
     tails = (0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage))
-    value, jacobian = decoder.predict(template.t)
-    wide = decoder.marginal(template.t)[1]
+    value, wide = decoder.marginal(template.t)
     pieces: list[list[Tensor]] = []
     for index, piece in tensors.curves[name].chunks(_CHUNK):
         said = decoder.condition(piece)
-        own_mean = value + torch.einsum("cntp,cnp->cnt", jacobian.expand(-1, len(piece), -1, -1), said.deviation)
+        own_mean, jacobian = decoder.own_curves(template.t, said.deviation)
         covariance = said.covariance.expand(-1, len(piece), -1, -1)
-        own = torch.einsum("ctp,cnpq,ctq->cnt", jacobian[:, 0], covariance, jacobian[:, 0])
+        own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian)
         here = piece.present[None, :, None]
         mean = torch.where(here, own_mean, value)
         variance = torch.where(here, own + decoder.variance[:, None, None], wide)

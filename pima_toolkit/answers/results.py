@@ -191,12 +191,17 @@ def _rebuild(
     state.load(parts)
     encoders = None
     if about["encoders"]:
-        encoders = nn.ModuleList(
-            ClusterEncoder(
-                shapes[name], mixture.mean, mixture.variance, option.encoder if isinstance(option, Neural) else "conv"
-            )
-            for name, option in modalities.items()
-        ).to(device)
+        # Their first weights are overwritten at once: the global random state must not notice.
+        with torch.random.fork_rng(devices=[]):
+            encoders = nn.ModuleList(
+                ClusterEncoder(
+                    shapes[name],
+                    mixture.mean,
+                    mixture.variance,
+                    option.encoder if isinstance(option, Neural) else "conv",
+                )
+                for name, option in modalities.items()
+            ).to(device)
         saved = {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
         encoders.load_state_dict(saved)
         encoders.eval()

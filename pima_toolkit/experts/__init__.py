@@ -35,6 +35,7 @@ _HOME = {
     "register": "plugins",
     "resolve_unit": "parameters",
     "solve": "least_squares",
+    "own_lines": "scatter",
 }
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "get_expert",
     "hookimpl",
     "load_plugin",
+    "own_lines",
     "register",
     "resolve_unit",
     "solve",

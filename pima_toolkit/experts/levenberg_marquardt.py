@@ -61,18 +61,18 @@ def solver() -> Callable:
         int64,
         float64,
     )
-    return _compile(signature, _solve_rows)
+    return compile_driver(signature, _solve_rows)
 
 
 @functools.cache
 def evaluator() -> Callable:
     """The driver of values and Jacobians."""
-    return _compile(
+    return compile_driver(
         types.void(CURVE, float64[:, ::1], float64[:, ::1], float64[:, :, ::1], float64[:, :, :, ::1]), _evaluate_rows
     )
 
 
-def _compile(signature: object, function: Callable) -> Callable:
+def compile_driver(signature: object, function: Callable) -> Callable:
     """Compile a driver, with the functions it calls, from numba's cache where there is one to write into."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)

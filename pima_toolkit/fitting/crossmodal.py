@@ -19,6 +19,7 @@ from ..model.encoders import ClusterEncoder
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.modality import Neural
+from ..model.network import channels_last
 from .state import load_optimiser, optimiser_arrays, resume, write_arrays
 from .training import Job, Progress
 
@@ -27,7 +28,7 @@ def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
     """Untrained encoders, one per modality in the model's order."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed(0, 10))
-        return nn.ModuleList(
+        encoders = nn.ModuleList(
             ClusterEncoder(
                 job.templates[name].shape,
                 mixture.mean,
@@ -35,7 +36,8 @@ def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
                 option.encoder if isinstance(option, Neural) else "conv",
             )
             for name, option in job.options.modalities.items()
-        ).to(job.device)
+        )
+    return channels_last(encoders).to(job.device)
 
 
 class CrossmodalTraining:

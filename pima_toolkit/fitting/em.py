@@ -132,7 +132,8 @@ def expected_log_prob(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) ->
 
 def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
     """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old."""
-    exact = not curves.own_grids and (curves.observed is None or not bool(decoder.scatter.any()))
+    scattered = bool(decoder.scatter.any())
+    exact = not curves.own_grids and decoder.one_line and not (scattered and curves.observed is not None)
     proposal = _reduced_solve(decoder, curves, gamma) if exact else _gauss_newton(decoder, curves, gamma)
     weight = gamma.sum(0).cpu().numpy()
     proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)

@@ -30,9 +30,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from ..experts import Box, Expert
+from ..experts import Box, Expert, own_lines
 from .encoders import HIDDEN, conv_widths, halved
 from .gaussian import LOG_2PI
+
+#: Specimens that stand for a population when its mean curve has no closed form.
+_POPULATION = 256
 
 _CONV_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -57,6 +60,9 @@ def decoder(shape: Sequence[int], latent_dim: int, kind: str | nn.Module = "conv
     channels, spatial = shape[0], shape[1:]
     rank = len(spatial)
     widths = [64, 32] if kind == "paper" else conv_widths(spatial)[::-1]
+    if len(widths) > 2:
+        # Most of the work is done at full size: half the channels there take a third of the time.
+        widths = [max(8, 64 >> k) for k in range(len(widths))]
     sizes = halved(spatial, len(widths))[::-1]
     inner = 32
     layers: list[nn.Module] = [
@@ -195,10 +201,52 @@ class PhysicsDecoder:
         log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
         return Conditioned(log_prob, deviation, covariance, normal, projected, squared)
 
+    @property
+    def one_line(self) -> bool:
+        """Whether one linearisation serves all specimens: the expert is linear in phi, or nothing scatters."""
+        free = not (np.isfinite(self.box.lower) | np.isfinite(self.box.upper)).any()
+        return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.scatter.any())
+
+    def own_curves(self, t: np.ndarray, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """Curves of specimens that deviate from each cluster, and their slopes in the unbounded parameters.
+
+        Args:
+            t: Shared grid (point,).
+            deviation: From the cluster's unbounded parameters, shape (cluster, specimen, P).
+
+        Returns:
+            E (cluster, specimen, point) and J (cluster, specimen, point, P), in units of ``scale``.
+        """
+        fixed = self.box.at_bound(self.theta)[:, None]
+        theta = self.box.from_unbounded(self.box.to_unbounded(self.theta)[:, None] + deviation.cpu().numpy())
+        theta = np.where(fixed, self.theta[:, None], theta)
+        value, jacobian = self.expert.value_and_jacobian(t, theta)
+        jacobian = jacobian * np.where(fixed, 0.0, self.box.slope(theta))[:, :, None, :]
+        device = deviation.device
+        return (
+            torch.as_tensor(value / self.scale, device=device),
+            torch.as_tensor(jacobian / self.scale, device=device),
+        )
+
+    def _own_lines(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As :meth:`_reduce`, each specimen linearised at its own most probable parameters (experts/scatter.py)."""
+        values, vectors = torch.linalg.eigh(self.scatter.cpu())
+        root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
+        x = curves.x.cpu().numpy() * self.scale
+        mask = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(np.float64)
+        precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
+        t = np.atleast_2d(curves.t)
+        sums = own_lines(self.expert, self.box, t, x, mask, self.theta, root.numpy(), precision)
+        device = curves.x.device
+        squared, projected, normal = (torch.as_tensor(s / self.scale**2, device=device) for s in sums)
+        return torch.as_tensor(mask.sum(1), device=device), squared, projected, normal
+
     def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Observed points (specimen,), ||r||^2, J^T r and J^T J: all that the likelihood needs of the residuals."""
-        value, jacobian = self.predict(curves.t)
         x = curves.x
+        if not self.one_line:
+            return self._own_lines(curves)
+        value, jacobian = self.predict(curves.t)
         if curves.own_grids:
             mask = torch.ones_like(x) if curves.observed is None else curves.observed.to(x.dtype)
             residual = (x - value) * mask
@@ -222,7 +270,19 @@ class PhysicsDecoder:
         return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
 
     def marginal(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Mean and pointwise variance of a new specimen's curve, (cluster, 1 or specimen, point), in ``scale``."""
-        value, jacobian = self.predict(t)
-        spread = torch.einsum("cntp,cpq,cntq->cnt", jacobian, self.scatter, jacobian)
-        return value, spread + self.variance[:, None, None]
+        """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.
+
+        Where the expert is not linear the population is averaged over, by the same quasi-random specimens every time:
+        the mean of many curves with kinks is not the curve of the mean kink.
+        """
+        if self.one_line:
+            value, jacobian = self.predict(t)
+            spread = torch.einsum("cntp,cpq,cntq->cnt", jacobian, self.scatter, jacobian)
+            return value, spread + self.variance[:, None, None]
+        sobol = torch.quasirandom.SobolEngine(self.theta.shape[1], scramble=True, seed=0)
+        normal = torch.special.ndtri(sobol.draw(_POPULATION, dtype=torch.float64).clamp(1e-9, 1 - 1e-9))
+        values, vectors = torch.linalg.eigh(self.scatter)
+        root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
+        curves, _ = self.own_curves(t, normal.to(root.device) @ root.mT)
+        spread = curves.var(1, correction=0, keepdim=True)
+        return curves.mean(1, keepdim=True), spread + self.variance[:, None, None]

@@ -73,4 +73,12 @@ def build(
     """A network with initial weights from ``seed``, the global random state untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(modalities, shapes, latent_dim, prior_expert=prior_expert)
+        return channels_last(Network(modalities, shapes, latent_dim, prior_expert=prior_expert))
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The same network with its two-dimensional convolutions laid out as processors like them: faster, same numbers."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.to(memory_format=torch.channels_last)
+    return network
