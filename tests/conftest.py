@@ -2,6 +2,10 @@
 
 import os
 
+# Before anything imports torch or numba: the tests run beside each other, one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
 import pytest
 
 #: A skip counts as "for want of data" when the test is marked ``data`` or its reason names the variable.

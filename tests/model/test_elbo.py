@@ -139,7 +139,7 @@ def test_total_equals_monte_carlo_of_its_definition(problem):
 
 def test_elbo_is_below_the_evidence(problem):
     """log p(X) by importance sampling from q bounds the mean ELBO from above."""
-    q, z, c = problem.draws(20_000)
+    q, z, _ = problem.draws(20_000)
     mixture = problem.mixture
     neural = Independent(Normal(problem.decode(z), math.sqrt(0.7)), 1).log_prob(problem.x)
     prior = (mixture.log_weights + problem.log_physics + mixture.log_prob(z)).logsumexp(-1)

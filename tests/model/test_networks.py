@@ -83,7 +83,7 @@ def test_misspelt_options_of_a_modality(make, words):
 
 
 def test_an_unknown_expert_names_the_closest():
-    with pytest.raises(ExpertError, match="afine.*'affine'"):
+    with pytest.raises(ExpertError, match=r"afine.*'affine'"):
         pima.Physics("afine")
 
 

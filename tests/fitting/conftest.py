@@ -1,0 +1,100 @@
+"""Small problems of every shape of grid, and a dataset that trains in a second."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import pima_toolkit as pima
+from pima_toolkit.model.decoders import Curves, PhysicsDecoder
+from pima_toolkit.model.gaussian import DiagonalGaussian
+from pima_toolkit.model.mixture import GaussianMixture
+
+
+@pytest.fixture(scope="session")
+def random_problem():
+    """A function that draws a posterior, a mixture, a physics decoder and curves; all float64."""
+
+    def draw(seed, expert="affine", grid="shared", specimens=14, clusters=3, points=11, latent=2, scatter=True):
+        rng = np.random.default_rng(seed)
+        expert = pima.get_expert(expert)
+        t = np.linspace(0.02, 1.0, points)
+        if grid.startswith("own"):
+            t = np.sort(rng.uniform(0, 1, (specimens, points)), axis=1) + 1e-3 * np.arange(points)
+        box = expert.box(t)
+        scale = 60.0
+
+        def parameters(count):
+            if expert.name == "linear_hardening":
+                return np.stack([rng.uniform(a, b, count) for a, b in ((40, 90), (0.2, 0.7), (0.05, 0.6))], 1)
+            return rng.normal(0, 30, (count, len(expert.parameters)))
+
+        own = parameters(specimens)
+        grids = t if t.ndim == 2 else np.tile(t, (specimens, 1))
+        x = np.stack([expert.value_and_jacobian(g, p[None])[0][0] for g, p in zip(grids, own, strict=True)]) / scale
+        x = torch.as_tensor(x + rng.normal(0, 10 ** rng.uniform(-2.5, -0.5), x.shape))
+        observed = None
+        if "masked" in grid:
+            observed = torch.as_tensor(rng.random((specimens, points)) < 0.7)
+            observed[:, :3] = True
+            x = torch.where(observed, x, 0.0)
+        present = torch.as_tensor(rng.random(specimens) < 0.85)
+        size = len(expert.parameters)
+        half = torch.as_tensor(rng.normal(0, 0.4, (clusters, size, size)))
+        decoder = PhysicsDecoder(
+            expert,
+            box,
+            scale,
+            parameters(clusters),
+            half @ half.mT if scatter else torch.zeros(clusters, size, size, dtype=torch.float64),
+            torch.full((clusters,), 10.0 ** rng.uniform(-3, 0), dtype=torch.float64),
+        )
+        if observed is not None:
+            observed = observed & present[:, None]
+        normal = lambda *shape: torch.as_tensor(rng.standard_normal(shape))  # noqa: E731
+        posterior = DiagonalGaussian(normal(specimens, latent), (normal(specimens, latent) - 1).exp() + 0.01)
+        mixture = GaussianMixture(
+            normal(clusters).log_softmax(0), normal(clusters, latent), normal(clusters, latent).exp()
+        )
+        return posterior, mixture, decoder, Curves(x * present[:, None], t, observed, present)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def two_populations():
+    """A function that makes a dataset: lines of two populations, and a vector that tells them apart."""
+
+    def make(specimens=48, seed=0, noise=0.05, points=12, spread=0.15):
+        rng = np.random.default_rng(seed)
+        label = np.arange(specimens) % 2
+        slope = np.where(label == 0, 2.0, 5.0) + spread * rng.standard_normal(specimens)
+        t = np.linspace(0.0, 1.0, points)
+        stress = slope[:, None] * t + noise * rng.standard_normal((specimens, points))
+        feature = (label[:, None] - 0.5) * np.array([1.0, -1.0, 0.5, 0.0]) + 0.2 * rng.standard_normal((specimens, 4))
+        return xr.Dataset(
+            {
+                "feature": (("specimen", "kind"), feature),
+                "stress": (("specimen", "strain"), stress, {"units": "MPa", "long_name": "stress"}),
+            },
+            coords={
+                "strain": ("strain", t, {"units": "1"}),
+                "specimen": [f"s{d:03d}" for d in range(specimens)],
+                "label": ("specimen", label),
+                "slope": ("specimen", slope),
+            },
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    """A function that makes the model of ``two_populations``."""
+
+    def make(expert="proportional", **options):
+        return pima.PIMA(
+            {"feature": pima.Neural(), "stress": pima.Physics(expert)}, **{"clusters": 2, "latent_dim": 2, **options}
+        )
+
+    return make
