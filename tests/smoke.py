@@ -11,6 +11,6 @@ fit = model.fit(data, seed=0, epochs=1, progress=False)
 answer = fit.infer(data[["image"]])
 fit.save("smoke.pima")
 again = pima.load("smoke.pima").infer(data[["image"]])
-if not again.equals(answer):
+if abs(again.responsibilities - answer.responsibilities).max() > 1e-4:  # float32 networks
     raise SystemExit("a saved fit answers otherwise than the one that was saved")
 print("smoke test passed:", pima_experts.__name__, pima_widgets.__name__, dict(answer.sizes))  # noqa: T201 - a program

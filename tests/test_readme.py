@@ -34,9 +34,12 @@ def test_first_screen_runs_as_printed(tmp_path, monkeypatch):
     assert float(abs(answer.responsibilities.sum("cluster") - 1).max()) < 1e-6
     assert fit.experts.sizes["cluster"] == 2
     assert {"value", "std_error"} <= set(fit.experts)
+    labels = test["label"].values
+    assert pima.metrics.cluster_accuracy(labels, answer["cluster"].values) > 0.85
     assert fit.generate(cluster=0, n=16).sizes["specimen"] == 16
-    again = pima.load(tmp_path / "lattice.pima")
-    xr.testing.assert_allclose(again.infer(test[["image"]]), answer)
+    again = pima.load(tmp_path / "lattice.pima").infer(test[["image"]])
+    for name in ("responsibilities", "stress", "stress_low", "stress_high"):
+        xr.testing.assert_allclose(again[name], answer[name], rtol=1e-4, atol=1e-4)  # float32 networks
 
 
 def test_formula_in_one_line():
