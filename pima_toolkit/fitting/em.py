@@ -183,13 +183,31 @@ def update_physics(
         points += (part * observed).sum(1)
     weight = gamma.sum(0)
     alive = weight >= MINIMUM_WEIGHT
+    fresh = decoder
     if scatter == "specimen":
-        fresh = outer / weight.clamp_min(MINIMUM_WEIGHT)[:, None, None]
-        decoder = replace(decoder, scatter=torch.where(alive[:, None, None], fresh, decoder.scatter))
-    if noise == "unit":
-        return decoder
+        spread = outer / weight.clamp_min(MINIMUM_WEIGHT)[:, None, None]
+        fresh = replace(fresh, scatter=torch.where(alive[:, None, None], spread, decoder.scatter))
     if noise == "pooled":
         variance = (squared.sum() / points.sum()).expand_as(squared)
-    else:
+        fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR).clone())
+    elif noise == "cluster":
         variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
-    return replace(decoder, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR).clone())
+        fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR))
+    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma)
+
+
+def _no_worse(old: PhysicsDecoder, new: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
+    """Scatter and noise on the way from old to new, as far as the likelihood does not fall.
+
+    Specimens with lines of their own are linearised elsewhere once scatter and noise change, so the closed forms alone
+    promise nothing (MODEL.md §7).
+    """
+    before = expected_log_prob(old, curves, gamma).sum()
+    for halving in range(8):
+        share = 0.5**halving
+        trial = replace(
+            old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)
+        )
+        if expected_log_prob(trial, curves, gamma).sum() >= before - _ROUNDING * before.abs():
+            return trial
+    return old
