@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..fitting.health import duplicate_clusters, empty_clusters
 from ..fitting.progress import shown_progress
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
-from ..fitting.tensors import Tensors, learn_templates, presence_by_specimen, to_tensors
+from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.training import Callback, Job, JointTraining, encode
 from .inference import answer_tensors, specimen_coords
 from .tables import cluster_covariance, specimen_table
@@ -53,7 +53,14 @@ def train(
             return any(answers)
 
         job = Job(
-            options, settings, templates, tensors, device, checkpoint, _mark(options, settings, tensors), callback
+            options,
+            settings,
+            templates,
+            tensors,
+            device,
+            checkpoint,
+            _mark(options, settings, templates, tensors),
+            callback,
         )
         best = _joint(job)
         encoders, interrupted = None, best.interrupted
@@ -103,13 +110,21 @@ def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:
     presence_by_specimen(tensors, specimen_labels(data))
 
 
-def _mark(options: ModelOptions, settings: TrainingSettings, tensors: Tensors) -> str:
+def _mark(
+    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], tensors: Tensors
+) -> str:
     """What a checkpoint belongs to: the data and every option that changes the result."""
     arrays = {f"inputs.{name}": x.cpu().numpy() for name, x in tensors.inputs.items()}
+    arrays |= {f"present.{name}": flags.cpu().numpy() for name, flags in tensors.present.items()}
     for name, curves in tensors.curves.items():
         arrays[f"t.{name}"] = curves.t
         arrays[f"x.{name}"] = curves.x.cpu().numpy()
-    described = {name: repr(option) for name, option in options.modalities.items()}
+        if curves.observed is not None:
+            arrays[f"observed.{name}"] = curves.observed.cpu().numpy()
+    # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
+    scales = {name: template.scale for name, template in templates.items()}
+    experts = {name: option.expert.to_dict() for name, option in options.physics.items()}
+    described = [{name: repr(option) for name, option in options.modalities.items()}, scales, experts]
     model = {
         name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")
     }
