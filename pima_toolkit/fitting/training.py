@@ -205,6 +205,10 @@ class JointTraining:
             arrays, meta = found
             self.state.load(arrays)
             self._make_experts()
+            if self.experts is not None:
+                # To the bit: bounded parameters come back from theta a rounding apart.
+                for name, phi in self.experts.phi.items():
+                    phi.data.copy_(arrays[f"phi.{name}"])
             for prefix, optimiser, parameters in self._optimisers():
                 load_optimiser(prefix, optimiser, parameters, arrays)
             self.history.rows, self.done, self.stopped = meta["history"], meta["done"], meta["stopped"]
@@ -403,6 +407,8 @@ class JointTraining:
         arrays = self.state.arrays()
         for prefix, optimiser, parameters in self._optimisers():
             arrays |= optimiser_arrays(prefix, optimiser, parameters)
+        if self.experts is not None:
+            arrays |= {f"phi.{name}": phi for name, phi in self.experts.phi.items()}
         if self.gamma is not None:
             arrays["gamma"] = self.gamma
         meta = {
