@@ -29,6 +29,8 @@ NOISE_VARIANCE_FLOOR = 1e-8
 MINIMUM_WEIGHT = 1e-6
 #: A likelihood that falls by less than this share of itself has not fallen: sums of 1e5 float64 terms round so.
 _ROUNDING = 1e-10
+#: A step that still lowers the likelihood after this many halvings is not taken: near the optimum all are tiny.
+_HALVINGS = 4
 
 
 class MixtureStatistics:
@@ -139,7 +141,7 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Phys
     proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
     before = expected_log_prob(decoder, curves, gamma)
     start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
-    for halving in range(10):
+    for halving in range(_HALVINGS):
         trial = replace(decoder, theta=proposal)
         fallen = (expected_log_prob(trial, curves, gamma) < before - _ROUNDING * before.abs()).cpu().numpy()
         if not fallen.any():
@@ -203,7 +205,7 @@ def _no_worse(old: PhysicsDecoder, new: PhysicsDecoder, curves: Curves, gamma: T
     promise nothing (MODEL.md §7).
     """
     before = expected_log_prob(old, curves, gamma).sum()
-    for halving in range(8):
+    for halving in range(_HALVINGS):
         share = 0.5**halving
         trial = replace(
             old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)

@@ -30,6 +30,8 @@ from .tensors import Template, Tensors
 #: Specimens used to choose among starts; the chosen one goes on with all.
 _SCREENED = 4000
 _STARTS = 4
+#: EM iterations of every start before the best is chosen.
+_SCREENING = 25
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ def physics_em(
     curves: Mapping[str, Curves],
     options: Mapping[str, Physics],
     *,
-    iterations: int = 200,
-    tolerance: float = 1e-7,
+    iterations: int,
+    tolerance: float = 1e-6,
 ) -> tuple[PhysicsMixture, Tensor, float]:
     """EM of the physics mixture until its likelihood stands still.
 
@@ -242,10 +244,10 @@ def physics_first(
             (weights / weights.sum()).log(),
             {n: start_decoder(options[n], templates[n], some[n], fits[n], gamma) for n in options},
         )
-        mixture, _, likelihood = physics_em(start, some, options)
+        mixture, _, likelihood = physics_em(start, some, options, iterations=_SCREENING)
         tried.append((likelihood, mixture))
     _, best = max(tried, key=lambda one: one[0])
-    mixture, gamma, _ = physics_em(best, tensors.curves, options, iterations=20, tolerance=1e-6)
+    mixture, gamma, _ = physics_em(best, tensors.curves, options, iterations=100)
     return mixture, gamma
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -165,6 +165,7 @@ class PhysicsDecoder:
     theta: np.ndarray
     scatter: Tensor
     variance: Tensor
+    _last: tuple[Curves, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
 
     def predict(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
         """Curves and their slopes in the unbounded parameters, both divided by ``scale``.
@@ -266,8 +267,14 @@ class PhysicsDecoder:
         return mask.sum(1).expand(len(curves)), squared.clamp_min(0.0), projected, normal
 
     def log_prob(self, curves: Curves) -> Tensor:
-        """log p(X given c), shape (specimen, cluster), nats, float64; memory bounded."""
-        return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
+        """log p(X given c), shape (specimen, cluster), nats, float64; memory bounded.
+
+        The last answer is kept: an EM iteration asks for the same one up to three times.
+        """
+        if self._last is None or self._last[0] is not curves:
+            value = torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
+            object.__setattr__(self, "_last", (curves, value))
+        return self._last[1]
 
     def marginal(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
         """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.
