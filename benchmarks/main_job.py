@@ -4,8 +4,8 @@
     python benchmarks/main_job.py digits lattice --seeds 10
     python benchmarks/main_job.py --table               # only print what was measured before
 
-Every run appends one line to benchmarks/results/main_job.jsonl; a run that is already there is not repeated. Labels score the
-result; they choose nothing. MNIST, spinodoid and the metal curves need the folder in PIMA_DATA (see README).
+Every run appends one line to benchmarks/results/main_job.jsonl; a run that is already there is not repeated. Labels
+score the result; they choose nothing. MNIST, spinodoid and the metal curves need the folder in PIMA_DATA (see README).
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def curve_scores(truth: np.ndarray, answer: xr.Dataset, mean_curve: np.ndarray) 
 def lattice(seed: int) -> dict:
     """Generated lattices, 80/20: accuracy, and the curve predicted from the photograph."""
     train, test = pima.split(pima.datasets.lattice(seed=0), test=0.2, seed=seed)
-    model = pima.PIMA(
-        {"image": pima.Neural(), "stress": pima.Physics("linear_hardening")}, clusters=2, latent_dim=2
-    )
+    model = pima.PIMA({"image": pima.Neural(), "stress": pima.Physics("linear_hardening")}, clusters=2, latent_dim=2)
     began = time.perf_counter()
     fit = model.fit(train, seed=seed, progress=False)
     out = {"seconds": time.perf_counter() - began, "elbo": fit.elbo}

@@ -16,8 +16,8 @@ from .answers.inference import infer
 from .answers.report import text_report
 from .answers.tables import expert_table
 from .answers.trained import Trained
+from .fitting.job import Callback
 from .fitting.settings import ModelOptions, TrainingSettings
-from .fitting.training import Callback
 from .model.modality import Modality
 
 

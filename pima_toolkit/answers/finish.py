@@ -18,11 +18,12 @@ from ..errors import DataError, PimaWarning
 from ..fitting.crossmodal import CrossmodalTraining
 from ..fitting.em import MINIMUM_WEIGHT
 from ..fitting.health import duplicate_clusters, empty_clusters
+from ..fitting.job import Callback, Job, encode
 from ..fitting.progress import shown_progress
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
-from ..fitting.training import Callback, Job, JointTraining, encode
+from ..fitting.training import JointTraining
 from .inference import answer_tensors, specimen_coords
 from .tables import cluster_covariance, specimen_table
 from .trained import Reference, Trained

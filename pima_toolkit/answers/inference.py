@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..data import check_dataset, closest
 from ..errors import DataError, OptionError, TrainingError
+from ..fitting.job import encode
 from ..fitting.tensors import Tensors, to_tensors
-from ..fitting.training import encode
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .bands import mixture_moments, mixture_quantile

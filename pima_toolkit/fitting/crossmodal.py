@@ -20,8 +20,8 @@ from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.modality import Neural
 from ..model.network import channels_last
+from .job import Job, Progress
 from .state import load_optimiser, optimiser_arrays, resume, write_arrays
-from .training import Job, Progress
 
 
 def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:

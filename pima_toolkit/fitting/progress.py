@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import require
 
 if TYPE_CHECKING:
-    from .training import Progress
+    from .job import Progress
 
 
 @contextmanager

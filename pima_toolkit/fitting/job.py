@@ -1,0 +1,132 @@
+"""One training run: what it works on, where it draws from, and what it tells.
+
+Every epoch draws from its own seed, made of (seed, restart, phase, epoch), so that a run that was killed resumes to the
+result of the uninterrupted one without any generator's state on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..model.augment import augment
+from ..model.decoders import PhysicsDecoder
+from ..model.gaussian import DiagonalGaussian
+from ..model.network import Network
+from .settings import ModelOptions, TrainingSettings
+from .tensors import Template, Tensors
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback gets after every epoch.
+
+    Args:
+        phase: ``"joint"`` or ``"crossmodal"``.
+        restart: Which restart, from 0.
+        epoch: How many epochs are done.
+        epochs: How many there will be at most.
+        elbo: Mean ELBO of a specimen in nats; in the cross-modal phase minus the mean loss.
+        occupancy: Share of the specimens in each cluster.
+    """
+
+    phase: str
+    restart: int
+    epoch: int
+    epochs: int
+    elbo: float
+    occupancy: tuple[float, ...]
+
+
+#: Returns True to stop training after this epoch and keep the fit so far.
+Callback = Callable[[Progress], object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one training run needs; nothing in it changes."""
+
+    options: ModelOptions
+    settings: TrainingSettings
+    templates: Mapping[str, Template]
+    tensors: Tensors
+    device: torch.device
+    checkpoint: Path | None
+    mark: str
+    callback: Callback
+
+    @property
+    def parts(self) -> list[str]:
+        """Modalities by name."""
+        return list(self.options.modalities)
+
+    def autocast(self) -> torch.autocast:
+        """The precision the networks train in."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.autocast(self.device))
+
+    def seed(self, *key: int) -> int:
+        """A seed for one purpose, independent of all others."""
+        return int(np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)[0])
+
+    def batches(self, count: int, seed: int) -> Iterator[Tensor]:
+        """Indices of a shuffled epoch, in batches that differ by at most one specimen."""
+        order = torch.randperm(len(self.tensors), generator=torch.Generator().manual_seed(seed))
+        yield from order.to(self.device).tensor_split(count)
+
+    def rate(self, share: float) -> float:
+        """One cycle: up from 1/25 over the first 30 %, then down to nothing, by cosines."""
+        peak = self.settings.learning_rate
+        if share < 0.3:
+            return peak * (0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * share / 0.3)))
+        return peak * 0.5 * (1.0 + math.cos(math.pi * (share - 0.3) / 0.7))
+
+    def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam with decoupled weight decay."""
+        settings = self.settings
+        return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+    def augmented(self, index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Encoder inputs of a batch, flipped and shifted where the modality allows it."""
+        inputs = {}
+        for name, x in self.tensors.inputs.items():
+            inputs[name] = x[index]
+            option = self.options.neural.get(name)
+            if option is not None and (option.flips or option.shift):
+                dims = [d for d in self.templates[name].measured.dims if d != "channel"]
+                axes = [2 + dims.index(d) for d in option.flips]
+                inputs[name] = augment(inputs[name], axes, option.shift, generator)
+        return inputs
+
+
+@torch.no_grad()
+def encode(network: Network, tensors: Tensors, autocast: torch.autocast, batch: int = 4096) -> DiagonalGaussian:
+    """q(Z given X) of all specimens in eval mode, (specimen, latent); does not depend on the batch size."""
+    training = network.training
+    network.eval()
+    pieces = []
+    for i in range(0, len(tensors), batch):
+        part = slice(i, i + batch)
+        with autocast:
+            pieces.append(
+                network.posterior(
+                    {name: x[part] for name, x in tensors.inputs.items()},
+                    {name: present[part] for name, present in tensors.present.items()},
+                )
+            )
+    network.train(training)
+    return DiagonalGaussian(torch.cat([p.mean for p in pieces]), torch.cat([p.variance for p in pieces]))
+
+
+def physics_log_prob(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> Tensor:
+    """Sum of log p(X_i given c) over the physics modalities each specimen has, (specimen, cluster), float64."""
+    device = next(iter(tensors.inputs.values())).device
+    total = torch.zeros(len(tensors), clusters, dtype=torch.float64, device=device)
+    for name, decoder in decoders.items():
+        total = total + decoder.log_prob(tensors.curves[name])
+    return total
