@@ -45,7 +45,9 @@ def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gam
         if weight[c] < MINIMUM_WEIGHT or not moves.any():
             continue
         inner = np.ix_(moves, moves)
-        inverse = np.linalg.pinv(bread[c][inner], hermitian=True)
+        # With a diagonal of ones: what counts as singular must not depend on the units of the parameters.
+        size = np.sqrt(np.diagonal(bread[c])[moves])
+        inverse = np.linalg.pinv(bread[c][inner] / np.outer(size, size), hermitian=True) / np.outer(size, size)
         out[c][inner] = inverse if scattered else inverse @ meat[c][inner] @ inverse
     return out
 
