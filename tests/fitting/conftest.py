@@ -1,9 +1,8 @@
-"""Small problems of every shape of grid, and a dataset that trains in a second."""
+"""Small problems of every shape of grid."""
 
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.model.decoders import Curves, PhysicsDecoder
@@ -59,42 +58,3 @@ def random_problem():
         return posterior, mixture, decoder, Curves(x * present[:, None], t, observed, present)
 
     return draw
-
-
-@pytest.fixture(scope="session")
-def two_populations():
-    """A function that makes a dataset: lines of two populations, and a vector that tells them apart."""
-
-    def make(specimens=48, seed=0, noise=0.05, points=12, spread=0.15):
-        rng = np.random.default_rng(seed)
-        label = np.arange(specimens) % 2
-        slope = np.where(label == 0, 2.0, 5.0) + spread * rng.standard_normal(specimens)
-        t = np.linspace(0.0, 1.0, points)
-        stress = slope[:, None] * t + noise * rng.standard_normal((specimens, points))
-        feature = (label[:, None] - 0.5) * np.array([1.0, -1.0, 0.5, 0.0]) + 0.2 * rng.standard_normal((specimens, 4))
-        return xr.Dataset(
-            {
-                "feature": (("specimen", "kind"), feature),
-                "stress": (("specimen", "strain"), stress, {"units": "MPa", "long_name": "stress"}),
-            },
-            coords={
-                "strain": ("strain", t, {"units": "1"}),
-                "specimen": [f"s{d:03d}" for d in range(specimens)],
-                "label": ("specimen", label),
-                "slope": ("specimen", slope),
-            },
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def small_model():
-    """A function that makes the model of ``two_populations``."""
-
-    def make(expert="proportional", **options):
-        return pima.PIMA(
-            {"feature": pima.Neural(), "stress": pima.Physics(expert)}, **{"clusters": 2, "latent_dim": 2, **options}
-        )
-
-    return make

@@ -1,0 +1,101 @@
+"""New specimens, walks and cluster centres."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import norm
+
+from pima_toolkit.errors import OptionError
+
+
+def test_generated_specimens_have_the_moments_of_their_cluster(fit):
+    made = fit.generate(1, n=4000, seed=2)
+    centre = fit.clusters.sel(cluster=1)
+    error = np.sqrt(centre.variance / 4000)
+    assert (np.abs(made.latent_position.mean("specimen") - centre["mean"]) < 5 * error).all()
+    np.testing.assert_allclose(made.latent_position.var("specimen"), centre.variance, rtol=0.15)
+    slope = made.stress.isel(strain=-1)
+    mine = fit.experts.sel(cluster=1)
+    assert float(slope.mean()) == pytest.approx(
+        float(mine.value[0]), abs=5 * float(mine.scatter_std[0]) / np.sqrt(4000)
+    )
+    assert float(slope.std()) == pytest.approx(float(mine.scatter_std[0]), rel=0.1)
+    np.testing.assert_allclose(made.stress, slope * made.strain, atol=1e-9)
+
+
+def test_generated_specimens_look_like_their_population(fit, train):
+    for c in range(2):
+        made = fit.generate(c, n=200, seed=0)
+        back = fit.infer(made[["stress"]])
+        assert (back.cluster == c).mean() > 0.97
+        label = int(train.label[fit.specimens.cluster.values == c][0])
+        expected = train.feature.groupby(train.label).mean().sel(label=label)
+        np.testing.assert_allclose(made.feature.mean("specimen"), expected, atol=0.15)
+
+
+def test_same_seed_same_specimens(fit):
+    one = fit.generate(0, n=5, seed=1)
+    xr.testing.assert_identical(one, fit.generate(0, n=5, seed=1))
+    assert not one.equals(fit.generate(0, n=5, seed=2))
+    assert one.sizes["specimen"] == 5
+    assert one.stress.attrs["units"] == "MPa"
+
+
+@pytest.mark.parametrize("cluster", [2, -1, 0.5, "a", True, None])
+def test_clusters_that_are_not_there(fit, cluster):
+    for ask in (fit.generate, fit.traverse):
+        with pytest.raises(OptionError, match=r"this fit has the clusters 0 to 1"):
+            ask(cluster)
+
+
+def test_numbers_of_specimens_and_steps_are_checked(fit):
+    for n in (0, -3, 2.5, True):
+        with pytest.raises(OptionError, match=r"n=.*whole number of at least 1"):
+            fit.generate(0, n=n)
+    with pytest.raises(OptionError, match=r"steps=1.*at least 2"):
+        fit.traverse(0, steps=1)
+
+
+def test_a_cluster_may_be_a_numpy_integer(fit):
+    xr.testing.assert_identical(fit.generate(np.int64(1)), fit.generate(1))
+
+
+def test_a_walk_passes_the_centre(fit):
+    walk = fit.traverse(0, std=2.0, steps=5)
+    assert walk.sizes["latent"] == 2
+    np.testing.assert_allclose(walk.step, [-2, -1, 0, 1, 2])
+    centre = fit.clusters.sel(cluster=0)
+    for latent in range(2):
+        np.testing.assert_allclose(walk.feature.isel(latent=latent, step=2), centre.feature, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(walk.responsibilities.sum("cluster"), 1.0)
+    gamma = walk.responsibilities
+    expected = (gamma * fit.clusters.stress).sum("cluster")
+    np.testing.assert_allclose(walk.stress.transpose("latent", "step", "strain"), expected, rtol=1e-6, atol=1e-9)
+    assert np.abs(walk.feature.diff("step")).max() > 1e-3
+
+
+def test_clusters_hold_weights_centres_and_bands(fit, train):
+    table = fit.clusters
+    assert float(table.weight.sum()) == pytest.approx(1.0)
+    np.testing.assert_allclose(table.weight, 0.5, atol=0.01)
+    t = train.strain.values
+    for c in range(2):
+        mine = fit.experts.sel(cluster=c)
+        mean = float(mine.value[0]) * t
+        std = np.sqrt((float(mine.scatter_std[0]) * t) ** 2 + float(mine.noise_std[0]) ** 2)
+        row = table.sel(cluster=c)
+        np.testing.assert_allclose(row.stress, mean, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(row.stress_low, norm.ppf(0.05, mean, std), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(row.stress_high, norm.ppf(0.95, mean, std), rtol=1e-6, atol=1e-9)
+        members = train.stress[fit.specimens.cluster.values == c]
+        inside = (members >= row.stress_low) & (members <= row.stress_high)
+        assert 0.83 < float(inside.mean()) < 0.96
+
+
+def test_latent_statistics_are_those_of_the_training_specimens(fit, train):
+    answer = fit.infer(train, predict=())
+    for c in range(2):
+        mine = answer.posterior_mean[fit.specimens.cluster.values == c]
+        spread = mine.var("specimen") + answer.posterior_variance[fit.specimens.cluster.values == c].mean("specimen")
+        np.testing.assert_allclose(fit.clusters["mean"].sel(cluster=c), mine.mean("specimen"), atol=0.02)
+        np.testing.assert_allclose(fit.clusters.variance.sel(cluster=c), spread, rtol=0.1)
