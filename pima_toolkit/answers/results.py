@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -25,7 +25,7 @@ from ..model.decoders import PhysicsDecoder
 from ..model.encoders import ClusterEncoder
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
-from ..model.network import build
+from ..model.network import build, channels_last
 from .trained import Reference, Trained
 
 FORMAT, VERSION = "pima_toolkit fit", 1
@@ -95,7 +95,7 @@ def load(path: Path, given: ModelOptions | None = None) -> Trained:
         raise FileFormatError(f"{path} does not exist: expected a file written by Fit.save") from None
     except PimaError:
         raise
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - what zlib, HDF5 and the tables raise on damaged bytes has no common base
         raise FileFormatError(
             f"{path} is not a saved fit or is damaged ({type(error).__name__}: {error}): "
             "expected a file written by Fit.save"
@@ -187,6 +187,11 @@ def _rebuild(
         )
         for name, option in options.physics.items()
     }
+    shapes_found = {"the mixture": mixture.mean.shape, **{n: d.theta.shape for n, d in decoders.items()}}
+    for name, found in shapes_found.items():
+        width = options.latent_dim if name not in decoders else len(decoders[name].expert.parameters)
+        if tuple(found) != (options.clusters, width):
+            raise ValueError(f"{name} has shape {tuple(found)}, expected {(options.clusters, width)}")
     state = State(network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
     state.load(parts)
     encoders = None
@@ -201,7 +206,8 @@ def _rebuild(
                     option.encoder if isinstance(option, Neural) else "conv",
                 )
                 for name, option in modalities.items()
-            ).to(device)
+            )
+        encoders = channels_last(encoders).to(device)
         saved = {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
         encoders.load_state_dict(saved)
         encoders.eval()
@@ -215,7 +221,7 @@ def _rebuild(
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
         training=tables["training"],
         history=tables["history"],
-        notes=about["notes"],
+        notes=dict(about["notes"]),
     )
 
 
@@ -224,10 +230,30 @@ def _coords(measured: Measured) -> xr.Dataset:
 
 
 def _to_netcdf(table: xr.Dataset) -> bytes:
-    # NetCDF 3, which scipy writes into memory, has neither booleans nor 64-bit integers: xarray marks and narrows them.
-    return bytes(table.to_netcdf(engine="scipy"))
+    table = table.copy()
+    for variable in table.variables.values():
+        variable.attrs = {str(name): _attribute(value) for name, value in variable.attrs.items()}
+    for name, variable in table.variables.items():
+        if variable.dtype.kind == "O":
+            table[name] = variable.astype(str)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.nc"
+        table.to_netcdf(path, engine="netcdf4")
+        return path.read_bytes()
+
+
+def _attribute(value: object) -> object:
+    """An attribute as NetCDF can hold it: text or a number; anything else as its text."""
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else str(value)
 
 
 def _from_netcdf(content: bytes) -> xr.Dataset:
-    with xr.open_dataset(io.BytesIO(content), engine="scipy") as table:
-        return table.load()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.nc"
+        path.write_bytes(content)
+        table = xr.load_dataset(path, engine="netcdf4")
+    # NetCDF knows texts of any length; numpy's have one, and sort and compare faster.
+    texts = {str(name): v.astype(str) for name, v in table.variables.items() if v.dtype.kind == "O"}
+    return table.assign({n: v for n, v in texts.items() if n in table.data_vars}).assign_coords(
+        {n: v for n, v in texts.items() if n in table.coords}
+    )
