@@ -251,7 +251,8 @@ def _from_netcdf(content: bytes) -> xr.Dataset:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.nc"
         path.write_bytes(content)
-        table = xr.load_dataset(path, engine="netcdf4")
+        # A time in days or seconds stays the number it was.
+        table = xr.load_dataset(path, engine="netcdf4", decode_timedelta=False)
     # NetCDF knows texts of any length; numpy's have one, and sort and compare faster.
     texts = {str(name): v.astype(str) for name, v in table.variables.items() if v.dtype.kind == "O"}
     return table.assign({n: v for n, v in texts.items() if n in table.data_vars}).assign_coords(
