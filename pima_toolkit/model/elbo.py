@@ -11,6 +11,7 @@ Source: Trask et al. 2022, §2.3 and appendix B. Errata: eqs. (1) and (22) print
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,10 +24,11 @@ from .mixture import GaussianMixture
 
 def neural_log_prob(x: Tensor, mean: Tensor, variance: Tensor | float, present: Tensor) -> Tensor:
     """log N(x; mean, variance I) per specimen, shape (specimen,), 0 where the modality is absent (eq. 12)."""
-    variance = torch.as_tensor(variance, dtype=torch.float32, device=x.device)
+    # A number stays one: as a tensor it would make the host wait for the device at every step.
+    log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
     squared = (x - mean.float()).square().flatten(1).sum(1)
     points = x[0].numel()
-    return torch.where(present, -0.5 * (squared / variance + points * (LOG_2PI + variance.log())), 0.0)
+    return torch.where(present, -0.5 * (squared / variance + points * (LOG_2PI + log_variance)), 0.0)
 
 
 @dataclass(frozen=True)
