@@ -72,16 +72,12 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
     if expert in known:
         return known[expert]
     close = difflib.get_close_matches(expert, known, n=1, cutoff=0.5)
-    advice = f"; did you mean {close[0]!r}?" if close else ""
+    advice = f"; did you mean {close[0]!r}?" if close else "."
     if not close and any(c in expert for c in "*/+("):
-        advice = "; a formula is written SympyExpert('...', t='...')"
+        advice = "; a formula is written SympyExpert('...', t='...')."
     broken = [r.name for r in manager().records.values() if r.state != "active"]
     left_out = f" Plugins left out: {', '.join(broken)}." if broken else ""
-    raise ExpertError(
-        f"there is no expert {expert!r}{advice} Known: {', '.join(known) or 'none'}.{left_out}".replace(
-            "? Known", "? Known"
-        )
-    )
+    raise ExpertError(f"there is no expert {expert!r}{advice} Known: {', '.join(known) or 'none'}.{left_out}")
 
 
 def register(expert: Registered) -> Registered:
