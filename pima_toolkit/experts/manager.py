@@ -4,8 +4,7 @@ The built-in experts come through the same entry point and hook as a stranger's.
 version, hook, one of its experts) contributes nothing, is named in one warning, and leaves the others alone.
 
 Environment: ``PIMA_BLOCK_PLUGINS=a,b`` leaves some out, ``PIMA_ONLY_PLUGINS=a`` all others, ``PIMA_STRICT_PLUGINS=1``
-    raises instead
-of warning.
+raises instead of warning.
 """
 
 from __future__ import annotations
@@ -172,7 +171,7 @@ class Manager(pluggy.PluginManager):
             message = f"plugin {entry.name!r} of {distribution} {version} was left out: {record.error}"
             if self.strict:
                 raise ExpertError(message) from error
-            warnings.warn(f"{message} (see `pima plugins list`)", PluginWarning, stacklevel=2)
+            warnings.warn(f"{message}; all others work", PluginWarning, stacklevel=2)
 
     def _made_by(self, plugin: object) -> list[Expert]:
         """The experts of one plugin; only its own hook is called, so one that raises hurts nobody else."""
