@@ -105,11 +105,11 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
         DataError, ShapeError: If the data cannot be used; see :func:`pima_toolkit.data.measure`.
     """
     templates = {}
+    everything = {name: measure(data, name, physics=isinstance(o, Physics)) for name, o in modalities.items()}
     for name, option in modalities.items():
-        physics = isinstance(option, Physics)
-        measured = measure(data, name, physics=physics)
+        physics, measured = isinstance(option, Physics), everything[name]
         scaling = Scaling.of(measured)
-        grid = common_grid(measured) if measured.kind == "curve" else None
+        grid = _grid(measured, everything)
         presence = needs_presence(measured)
         shape = encoder_input(measured.take(np.arange(1)), scaling, grid, presence).shape[1:]
         empty = measured.take(np.arange(0))
@@ -126,6 +126,17 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
         if not physics:
             _check_flips(name, option.flips, measured)
     return templates
+
+
+def _grid(measured: Measured, everything: Mapping[str, Measured]) -> np.ndarray | None:
+    """The encoder's grid of a curve; ragged curves over one coordinate share theirs, since answers do too."""
+    if measured.kind != "curve":
+        return None
+    if not measured.ragged:
+        return common_grid(measured)
+    rows = [m.t[m.present] for m in everything.values() if m.ragged and m.t_name == measured.t_name]
+    t = np.concatenate(rows)
+    return common_grid(replace(measured, t=t, present=np.ones(len(t), dtype=bool)))
 
 
 def _check_flips(name: str, flips: Sequence[str], measured: Measured) -> None:
