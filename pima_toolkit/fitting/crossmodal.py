@@ -27,7 +27,7 @@ from .state import load_optimiser, optimiser_arrays, resume, write_arrays
 def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
     """Untrained encoders, one per modality in the model's order."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.seed(0, 10))
+        torch.default_generator.manual_seed(job.seed(0, 10))  # of the processor alone, as in model/network.py
         encoders = nn.ModuleList(
             ClusterEncoder(
                 job.templates[name].shape,

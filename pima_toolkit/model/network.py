@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import OptionError
 from .decoders import decoder
 from .encoders import Encoder
 from .fusion import fuse
@@ -44,6 +45,21 @@ class Network(nn.Module):
             decoder(shapes[name], latent_dim, option.decoder) if isinstance(option, Neural) else nn.Identity()
             for name, option in modalities.items()
         )
+        for name, option in modalities.items():
+            if isinstance(option, Neural) and isinstance(option.decoder, nn.Module):
+                self._check_decoder(name, tuple(shapes[name]), latent_dim)
+
+    @torch.no_grad()
+    def _check_decoder(self, name: str, shape: tuple[int, ...], latent_dim: int) -> None:
+        """A module of the user with another shape would be broadcast against the data, and learn nonsense."""
+        module = self.decoders[self.names.index(name)].eval()
+        got = tuple(module(torch.zeros(2, latent_dim)).shape)
+        module.train()
+        if got != (2, *shape):
+            raise OptionError(
+                f"the decoder module of {name!r} returned the shape {got} for an input of shape (2, {latent_dim}): "
+                f"expected {(2, *shape)}, channels first; end it with nn.Unflatten(1, {shape})"
+            )
 
     def embeddings(self, inputs: Mapping[str, Tensor]) -> dict[str, DiagonalGaussian]:
         """q(Z given X_i) of every modality in ``inputs``, each of shape (specimen, latent)."""
@@ -72,7 +88,8 @@ def build(
 ) -> Network:
     """A network with initial weights from ``seed``, the global random state untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # The processor's generator alone: torch.manual_seed would seed every GPU's too, which nothing here puts back.
+        torch.default_generator.manual_seed(seed)
         return channels_last(Network(modalities, shapes, latent_dim, prior_expert=prior_expert))
 
 
