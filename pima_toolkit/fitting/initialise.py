@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import require
+from ..errors import DataError, require
 from ..experts import solve
 from ..model.decoders import Curves, PhysicsDecoder
 from ..model.modality import Modality, Physics
@@ -52,21 +52,25 @@ class OwnFits:
 def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnFits:
     """Fit the expert to every curve (eq. 17 with one specimen per cluster)."""
     expert = expert_option.expert
-    box = expert.box(_finite_grid(curves))
     x = curves.x.cpu().numpy() * template.scale
     weights = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(float)
     weights = weights * curves.present.cpu().numpy()[:, None]
     # A curve with fewer points than parameters says too little about its own.
     enough = weights.sum(1) >= len(expert.parameters)
+    if not enough.any():
+        raise DataError(
+            f"no curve of {template.measured.name!r} has the {len(expert.parameters)} points that the expert "
+            f"{expert.name!r} needs (window: {expert_option.window}): use a wider window, or an expert of fewer "
+            "parameters"
+        )
     theta = np.full((len(x), len(expert.parameters)), np.nan)
-    variance = NOISE_VARIANCE_FLOOR
-    if enough.any():
-        t = curves.t[enough] if curves.own_grids else curves.t
-        gaps = np.where(weights[enough] > 0, x[enough], np.nan)
-        start = box.clip(expert.guess(t, gaps))[:, None, :]
-        solution = solve(expert, t, x[enough], weights[enough], start, box)
-        theta[enough] = solution.parameters
-        variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), NOISE_VARIANCE_FLOOR)
+    box = expert.box(_finite_grid(curves))
+    t = curves.t[enough] if curves.own_grids else curves.t
+    gaps = np.where(weights[enough] > 0, x[enough], np.nan)
+    start = box.clip(expert.guess(t, gaps))[:, None, :]
+    solution = solve(expert, t, x[enough], weights[enough], start, box)
+    theta[enough] = solution.parameters
+    variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), NOISE_VARIANCE_FLOOR)
     phi = np.full_like(theta, np.nan)
     # A parameter at its bound lies infinitely far out: a thousandth of the box inside is far enough to be told apart.
     phi[enough] = box.to_unbounded(box.clip(theta[enough], margin=1e-3))
@@ -77,7 +81,8 @@ def _finite_grid(curves: Curves) -> np.ndarray:
     """One grid that spans all specimens', for bounds derived from the data."""
     if not curves.own_grids:
         return curves.t
-    return np.unique(curves.t[curves.present.cpu().numpy()])
+    seen = curves.present if curves.observed is None else curves.observed
+    return np.unique(curves.t[seen.cpu().numpy()])
 
 
 def blank_decoder(option: Physics, template: Template, curves: Curves, clusters: int) -> PhysicsDecoder:
@@ -246,7 +251,8 @@ def physics_first(
         )
         mixture, _, likelihood = physics_em(start, some, options, iterations=_SCREENING)
         tried.append((likelihood, mixture))
-    _, best = max(tried, key=lambda one: one[0])
+    # A start that ran into NaN must not win because nothing compares as larger.
+    _, best = max(tried, key=lambda one: np.nan_to_num(one[0], nan=-np.inf))
     mixture, gamma, _ = physics_em(best, tensors.curves, options, iterations=100)
     return mixture, gamma
 
