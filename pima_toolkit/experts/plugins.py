@@ -8,7 +8,9 @@ import importlib.util
 import os
 import sys
 import threading
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import TypeVar
 
 from ..errors import ExpertError, FileFormatError
@@ -96,6 +98,14 @@ def register(expert: Registered) -> Registered:
     return expert
 
 
+class _FromText(SourceFileLoader):
+    """Compiles the text, never the bytecode beside it, which a second edit within a second would leave stale."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
     """Load a plugin from a Python file, without packaging; loading it again replaces it. The file's code is run.
 
@@ -114,16 +124,14 @@ def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
     name = f"{file.stem} ({file})"
     record = PluginRecord(name, str(file), "file", hashlib.sha256(file.read_bytes()).hexdigest()[:12])
     module_name = f"_pima_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise ExpertError(f"{file.name} is not a Python file: its name must end in .py")
+    spec = importlib.util.spec_from_file_location(module_name, file, loader=_FromText(module_name, str(file)))
     current = manager()
     before = current.get_plugin(name), current.records.get(name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        # Compiled from the text, not from the bytecode beside it, which a second edit within a second would leave
-        # stale.
         spec.loader.exec_module(module)
         current.remove_plugin(name)
         current.add_plugin(module, record)
