@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ..errors import OptionError
@@ -17,9 +18,12 @@ def _check(condition: bool, message: str) -> None:
         raise OptionError(message)
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(options: object, name: str, least: int) -> None:
+    """Check a whole number; one of numpy's, such as ``labels.max() + 1``, becomes Python's."""
+    value = getattr(options, name)
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
     _check(whole, f"{name}={value!r}: expected a whole number of at least {least}")
+    object.__setattr__(options, name, int(value))
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class ModelOptions:
                 isinstance(option, Neural | Physics),
                 f"modality {name!r} is {option!r}: expected pima.Neural() or pima.Physics(expert)",
             )
-        _whole("clusters", self.clusters, 1)
-        _whole("latent_dim", self.latent_dim, 1)
+        _whole(self, "clusters", 1)
+        _whole(self, "latent_dim", 1)
         for name, allowed in (
             ("responsibilities", ("exact", "latent", "sampled")),
             ("combine", ("product", "posterior")),
@@ -82,12 +86,12 @@ class TrainingSettings:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        _whole("seed", self.seed, 0)
+        _whole(self, "seed", 0)
         for name in ("epochs", "crossmodal_epochs", "patience"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1)
-        _whole("batch_size", self.batch_size, 2)
-        _whole("restarts", self.restarts, 1)
+                _whole(self, name, 1)
+        _whole(self, "batch_size", 2)
+        _whole(self, "restarts", 1)
         _check(self.learning_rate > 0, f"learning_rate={self.learning_rate}: expected a positive number")
         _check(self.weight_decay >= 0, f"weight_decay={self.weight_decay}: expected a number of at least 0")
         for name, allowed in (
