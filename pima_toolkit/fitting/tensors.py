@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..data import (
 )
 from ..errors import DataError, OptionError
 from ..model.decoders import Curves
-from ..model.modality import Modality, Physics
+from ..model.modality import Modality, Neural, Physics
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
             scale=residual_scale(measured) if physics else 1.0,
         )
         if not physics:
-            _check_flips(name, option.flips, measured)
+            _check_augmentation(name, option, measured)
     return templates
 
 
@@ -139,10 +139,15 @@ def _grid(measured: Measured, everything: Mapping[str, Measured]) -> np.ndarray 
     return common_grid(replace(measured, t=t, present=np.ones(len(t), dtype=bool)))
 
 
-def _check_flips(name: str, flips: Sequence[str], measured: Measured) -> None:
-    unknown = [dim for dim in flips if dim not in measured.dims or dim == "channel"]
+def _check_augmentation(name: str, option: Neural, measured: Measured) -> None:
+    if measured.kind in ("scalar", "vector") and (option.flips or option.shift):
+        raise OptionError(
+            f"{name!r} is a {measured.kind}, whose entries have no neighbours: flips and shift are for curves, images "
+            "and volumes; leave them out"
+        )
+    unknown = [dim for dim in option.flips if dim not in measured.dims or dim == "channel"]
     if unknown:
-        raise OptionError(f"flips={tuple(flips)} of {name!r} names {unknown[0]!r}: its dims are {measured.dims}")
+        raise OptionError(f"flips={tuple(option.flips)} of {name!r} names {unknown[0]!r}: its dims are {measured.dims}")
 
 
 def to_tensors(
