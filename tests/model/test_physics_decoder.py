@@ -269,9 +269,11 @@ def test_marginal_of_an_expert_that_is_not_linear_is_the_mean_of_many_specimens(
     for c in range(CLUSTERS):
         own = rng.multivariate_normal(decoder.box.to_unbounded(decoder.theta[c]), decoder.scatter[c].numpy(), 20_000)
         many = decoder.expert.value_and_jacobian(curves.t, decoder.box.from_unbounded(own))[0] / SCALE
-        spread = many.std(0)
-        np.testing.assert_allclose(mean[c, 0], many.mean(0), atol=0.03 * spread.max())
-        np.testing.assert_allclose((variance[c, 0] - decoder.variance[c]).sqrt(), spread, rtol=0.1, atol=1e-3)
+        # The middle 90 % give the width, so that one specimen of a long tail does not.
+        low, high = np.quantile(many, [0.05, 0.95], axis=0)
+        width = (high - low) / (norm.ppf(0.95) - norm.ppf(0.05))
+        np.testing.assert_allclose(mean[c, 0], many.mean(0), atol=0.05 * width.max())
+        np.testing.assert_allclose((variance[c, 0] - decoder.variance[c]).sqrt(), width, rtol=0.1, atol=1e-3)
     again = decoder.marginal(curves.t)
     assert torch.equal(mean, again[0])
     assert torch.equal(variance, again[1])
