@@ -28,19 +28,20 @@ def mixture_moments(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Te
     return centre, (w * (variance + mean.square())).sum(0) - centre.square()
 
 
-def mixture_quantile(weights: Tensor, mean: Tensor, variance: Tensor, probability: float) -> Tensor:
+def mixture_quantile(weights: Tensor, mean: Tensor, variance: Tensor, probability: Tensor | float) -> Tensor:
     """Quantile of a mixture of Gaussians, shape (specimen, point), by bisection to float64's last digits.
 
     Args:
         weights: Shape (specimen, cluster).
         mean: Shape (cluster, specimen or 1, point).
         variance: The same shape.
-        probability: Between 0 and 1.
+        probability: Between 0 and 1; one number, or one for each specimen, shape (specimen,).
     """
+    probability = torch.as_tensor(probability, dtype=mean.dtype, device=mean.device).expand(len(weights))[:, None]
     std = variance.sqrt()
     w = weights.T[..., None]
     # Every component's own quantile brackets the mixture's; components without weight do not count.
-    reach = torch.special.ndtri(torch.tensor(probability, dtype=mean.dtype, device=mean.device))
+    reach = torch.special.ndtri(probability)
     own = (mean + reach * std).expand(-1, weights.shape[0], -1)
     used = (w > 1e-12).expand_as(own)
     low = own.where(used, torch.inf).amin(0)
@@ -50,3 +51,8 @@ def mixture_quantile(weights: Tensor, mean: Tensor, variance: Tensor, probabilit
         below = (w * torch.special.ndtr((middle - mean) / std)).sum(0) < probability
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return 0.5 * (low + high)
+
+
+def mixture_probability(weights: Tensor, mean: Tensor, variance: Tensor, x: Tensor) -> Tensor:
+    """Distribution function of a mixture of Gaussians at x, shape (specimen, point); arguments as above."""
+    return (weights.T[..., None] * torch.special.ndtr((x - mean) / variance.sqrt())).sum(0)

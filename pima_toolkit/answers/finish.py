@@ -24,6 +24,7 @@ from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.training import JointTraining
+from .bands import mixture_probability
 from .inference import answer_tensors, specimen_coords
 from .tables import cluster_covariance, specimen_table
 from .trained import Reference, Trained
@@ -82,6 +83,7 @@ def train(
         encoders=encoders,
         covariance=covariance,
         references={},
+        calibration={name: _calibrate(best, name) for name in best.state.decoders},
         training=training,
         history=best.history.dataset(),
         notes={
@@ -166,6 +168,32 @@ def _warn_of_clusters(best: JointTraining) -> None:
                 PimaWarning,
                 stacklevel=4,
             )
+
+
+def _calibrate(best: JointTraining, name: str) -> np.ndarray:
+    """Share of the model's distribution that holds 0, 1, ... 100 % of the training points, each under its own clusters.
+
+    Source: Kuleshov, Fenner, Ermon 2018, recalibration by the probability integral transform.
+    """
+    decoder, curves = best.state.decoders[name], best.job.tensors.curves[name]
+    template = best.job.templates[name]
+    mean, variance = decoder.marginal(template.t)
+    if curves.own_grids or len(curves.t) != len(template.t):
+        t = np.atleast_2d(curves.t)
+        mean, variance = (_at(t, template.t, part) for part in (mean, variance))
+    shares = []
+    for index, piece in curves.chunks(1024):
+        part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
+        inside = mixture_probability(best.gamma[index], mean[:, part], variance[:, part], piece.x)
+        seen = piece.present[:, None].expand_as(inside) if piece.observed is None else piece.observed
+        shares.append((2.0 * inside[seen] - 1.0).abs())
+    return np.quantile(torch.cat(shares).cpu().numpy(), np.linspace(0.0, 1.0, 101))
+
+
+def _at(t: np.ndarray, grid: np.ndarray, values: torch.Tensor) -> torch.Tensor:
+    """Curves (cluster, 1, point) read at other grids (specimen or 1, point)."""
+    rows = [[np.interp(own, grid, row) for own in t] for row in values[:, 0].cpu().numpy()]
+    return torch.as_tensor(np.array(rows), device=values.device)
 
 
 def _with_references(trained: Trained, tensors: Tensors) -> Trained:

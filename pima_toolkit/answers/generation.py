@@ -78,7 +78,7 @@ def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7) -
             values = _decode(trained, name, z)
         else:
             decoder = trained.state.decoders[name]
-            values = (gamma @ decoder.predict(trained.templates[name].t)[0].squeeze(1)).cpu().numpy() * decoder.scale
+            values = (gamma @ decoder.marginal(trained.templates[name].t)[0].squeeze(1)).cpu().numpy() * decoder.scale
         values = values.reshape(latent, steps, *values.shape[1:])
         out[name] = modality_array(trained, name, values, "latent", "step")
     return out
@@ -105,8 +105,9 @@ def clusters(trained: Trained, coverage: float = 0.9) -> xr.Dataset:
         decoder = trained.state.decoders[name]
         mean, variance = decoder.marginal(trained.templates[name].t)
         curves = {"": mean.squeeze(1)}
-        curves["_low"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 - coverage))
-        curves["_high"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 + coverage))
+        nominal = trained.nominal(name, coverage)
+        curves["_low"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 - nominal))
+        curves["_high"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 + nominal))
         for suffix, values in curves.items():
             out[name + suffix] = modality_array(trained, name, values.cpu().numpy() * decoder.scale, "cluster")
     return out

@@ -261,7 +261,7 @@ def predict_curves(
     """Mean and pointwise band of a physics modality: denoised where observed, else the mixture of populations."""
     decoder, template = trained.state.decoders[name], trained.templates[name]
     gamma = answers.log_gamma.exp()
-    tails = (0.5 * (1.0 - coverage), 0.5 * (1.0 + coverage))
+    nominal = trained.nominal(name, coverage)
     value, wide = decoder.marginal(template.t)
     pieces: list[list[Tensor]] = []
     for index, piece in tensors.curves[name].chunks(_CHUNK):
@@ -274,12 +274,15 @@ def predict_curves(
         variance = torch.where(here, own + decoder.variance[:, None, None], wide)
         weights = gamma[index]
         centre, _ = mixture_moments(weights, mean, variance)
-        pieces.append([centre, *(mixture_quantile(weights, mean, variance, p) for p in tails)])
+        # A curve that was measured has its own posterior; the calibration is of curves that were not.
+        share = torch.where(piece.present, coverage, nominal).to(centre.dtype)
+        bounds = (mixture_quantile(weights, mean, variance, 0.5 * (1.0 + side * share)) for side in (-1, 1))
+        pieces.append([centre, *bounds])
     out = {}
     for k, suffix in enumerate(("", "_low", "_high")):
         values = torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale
         out[name + suffix] = modality_array(trained, name, values, "specimen")
-    for suffix, tail in zip(("_low", "_high"), tails, strict=True):
+    for suffix, tail in (("_low", 0.5 * (1.0 - coverage)), ("_high", 0.5 * (1.0 + coverage))):
         out[name + suffix].attrs["long_name"] += f", {100 * tail:g} % quantile of a new measurement"
     return out
 

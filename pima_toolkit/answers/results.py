@@ -43,6 +43,8 @@ def save(trained: Trained, path: Path) -> Path:
         arrays[f"covariance.{name}"] = torch.as_tensor(covariance)
         box = trained.state.decoders[name].box
         arrays[f"box.{name}"] = torch.as_tensor(np.stack([box.lower, box.upper]))
+    for name, shares in trained.calibration.items():
+        arrays[f"calibration.{name}"] = torch.as_tensor(shares)
     for name, reference in trained.references.items():
         arrays[f"reference.{name}"] = torch.as_tensor(reference.scores)
     for name, template in trained.templates.items():
@@ -219,6 +221,7 @@ def _rebuild(
         encoders=encoders,
         covariance={name: arrays[f"covariance.{name}"].numpy().copy() for name in options.physics},
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
+        calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
         training=tables["training"],
         history=tables["history"],
         notes=dict(about["notes"]),

@@ -55,6 +55,8 @@ class Trained:
             was interrupted before they were trained.
         covariance: Of each cluster's unbounded parameters, (cluster, P, P), by physics modality.
         references: Scores of the training specimens by modality.
+        calibration: By physics modality, the share of the model's own distribution that 0, 1, ... 100 % of the training
+            points lie in: bands are widened or narrowed to hold what they say.
         training: Training specimens: responsibilities and parameters, see ``Fit.specimens``.
         history: One row per epoch.
         notes: Facts for the report: seconds, versions, warnings.
@@ -67,6 +69,11 @@ class Trained:
     encoders: nn.ModuleList | None
     covariance: Mapping[str, np.ndarray]
     references: Mapping[str, Reference]
+    calibration: Mapping[str, np.ndarray]
     training: xr.Dataset
     history: xr.Dataset
     notes: Mapping[str, object]
+
+    def nominal(self, name: str, coverage: float) -> float:
+        """The share of the model's distribution that a band of this coverage must hold."""
+        return float(np.interp(coverage, np.linspace(0.0, 1.0, len(self.calibration[name])), self.calibration[name]))

@@ -74,7 +74,7 @@ class Expert(ABC):
         Raises:
             ShapeError: If the shapes do not fit.
         """
-        t = np.ascontiguousarray(t, dtype=np.float64)
+        t = np.require(t, np.float64, ["C", "W"])  # the compiled loop takes no read-only arrays
         theta = np.asarray(theta, dtype=np.float64)
         P = len(self.parameters)
         if t.ndim not in (1, 2) or theta.ndim < 1 or theta.shape[-1] != P:
@@ -219,7 +219,7 @@ def prepare(t: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Arra
         ShapeError: If the shapes do not fit, or t is not finite.
         ExpertError: If there are no points at all.
     """
-    t = np.ascontiguousarray(t, dtype=np.float64)
+    t = np.require(t, np.float64, ["C", "W"])
     rows = np.array(y, dtype=np.float64, ndmin=2)
     if rows.ndim != 2 or t.shape not in {rows.shape[1:], rows.shape}:
         raise ShapeError(

@@ -76,7 +76,7 @@ def solve(
     """
     y = np.array(y, dtype=np.float64, ndmin=2)
     C, T = y.shape
-    t = np.ascontiguousarray(t, dtype=np.float64)
+    t = np.require(t, np.float64, ["C", "W"])
     if t.shape not in {(T,), (C, T)}:
         raise ShapeError(f"t has the shape {t.shape}, expected ({T},) or ({C}, {T}) to go with y of shape {y.shape}")
     if not np.isfinite(t).all():

@@ -58,7 +58,7 @@ def own_lines(
         clusters * specimens * points * size,
         _driver,
         expert.curve(),
-        *(np.ascontiguousarray(a, dtype=np.float64) for a in (t, x, mask, theta, box.to_unbounded(theta), root)),
+        *(np.require(a, np.float64, ["C", "W"]) for a in (t, x, mask, theta, box.to_unbounded(theta), root)),
         np.ascontiguousarray(box.at_bound(theta)),
         box.lower.copy(),
         box.upper.copy(),

@@ -162,9 +162,22 @@ def test_equations_13_and_14_an_unobserved_curve_is_the_mixture_of_populations(f
     np.testing.assert_allclose(
         answer.stress, torch.einsum("nc,cnt->nt", gamma, mean.expand(-1, 80, -1)), rtol=1e-6, atol=1e-9
     )
-    for name, probability in (("stress_low", 0.25), ("stress_high", 0.75)):
-        expected = mixture_quantile(gamma, mean, variance, probability)
+    nominal = fit._trained.nominal("stress", 0.5)
+    for name, side in (("stress_low", -1), ("stress_high", 1)):
+        expected = mixture_quantile(gamma, mean, variance, 0.5 * (1 + side * nominal))
         np.testing.assert_allclose(answer[name], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("coverage", [0.1, 0.5, 0.9])
+def test_calibrated_bands_hold_their_share_of_the_training_points(fit, train, coverage):
+    decoder = fit._trained.state.decoders["stress"]
+    gamma = torch.as_tensor(fit.specimens.responsibilities.values)
+    mean, variance = decoder.marginal(train.strain.values)
+    nominal = fit._trained.nominal("stress", coverage)
+    x = train.stress.values / decoder.scale
+    low, high = (mixture_quantile(gamma, mean, variance, 0.5 * (1 + side * nominal)).numpy() for side in (-1, 1))
+    assert ((x >= low) & (x <= high)).mean() == pytest.approx(coverage, abs=0.01)
+    assert 0 <= nominal <= 1
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9])
