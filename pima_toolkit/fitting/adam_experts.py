@@ -45,36 +45,53 @@ class AdamExperts:
         self.parameters = list(self.phi.values())
         self.optimiser = torch.optim.Adam(self.parameters, rate)
         self.fixed: dict[str, PhysicsDecoder] = {}
+        self.start: dict[str, Tensor] = {}
 
     def begin(self, decoders: Mapping[str, PhysicsDecoder]) -> None:
-        """Take scatter and noise of this epoch."""
+        """Take scatter and noise of this epoch, and where specimens' own lines are drawn from."""
         self.fixed = dict(decoders)
+        self.start = {name: phi.detach().clone() for name, phi in self.phi.items()}
 
     def log_prob(self, curves: Mapping[str, Curves], index: Tensor) -> Tensor:
         """Sum of log p(X_i given c) of a batch, (specimen, cluster), with gradient to the parameters."""
         return sum(
-            (self._one(decoder, curves[name].at(index), self.phi[name]) for name, decoder in self.fixed.items()),
+            (self._one(name, decoder, curves[name].at(index)) for name, decoder in self.fixed.items()),
             start=torch.zeros((), dtype=torch.float64, device=index.device),
         )
 
-    def _one(self, decoder: PhysicsDecoder, curves: Curves, phi: Tensor) -> Tensor:
-        theta = from_unbounded(decoder.box, phi)[:, None]
-        value = decoder.expert.predict(torch.as_tensor(curves.t, device=phi.device), theta) / decoder.scale
+    def _one(self, name: str, decoder: PhysicsDecoder, curves: Curves) -> Tensor:
+        phi = self.phi[name]
         with torch.no_grad():
-            _, jacobian = decoder.predict(curves.t)
             said = decoder.condition(curves)
             identity = torch.eye(phi.shape[1], dtype=phi.dtype, device=phi.device)
             variance = decoder.variance[:, None]
             growth = identity + decoder.scatter[:, None] @ said.normal / variance[..., None, None]
             constant = torch.linalg.slogdet(growth)[1]
-        residual = curves.x - value
         seen = torch.ones_like(curves.x) if curves.observed is None else curves.observed.to(curves.x.dtype)
-        residual = residual * seen
-        projected = torch.einsum("cntp,cnt->cnp", jacobian.expand(-1, len(curves), -1, -1), residual)
+        if decoder.one_line:
+            squared, projected = self._residuals(decoder, curves, phi, seen)
+        else:
+            # Along each specimen's own line r = r_0 - J (phi - phi_0): the sums at phi_0 are all it takes.
+            step = (phi - self.start[name])[:, None]
+            turned = (said.normal @ step[..., None]).squeeze(-1)
+            squared = said.squared - 2.0 * (said.projected * step).sum(-1) + (turned * step).sum(-1)
+            projected = said.projected - turned
         deviation = (said.covariance @ projected[..., None]).squeeze(-1) / variance[..., None]
-        quadratic = (residual.square().sum(-1) - (projected * deviation).sum(-1)) / variance
+        quadratic = (squared - (projected * deviation).sum(-1)) / variance
         log_prob = -0.5 * (quadratic + seen.sum(1) * (LOG_2PI + variance.log()) + constant)
         return torch.where(curves.present[:, None], log_prob.T, 0.0)
+
+    @staticmethod
+    def _residuals(decoder: PhysicsDecoder, curves: Curves, phi: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """||r||^2 (cluster, specimen) and J^T r (cluster, specimen, P) where one line serves all specimens."""
+        theta = from_unbounded(decoder.box, phi)[:, None]
+        value = decoder.expert.predict(torch.as_tensor(curves.t, device=phi.device), theta) / decoder.scale
+        with torch.no_grad():
+            _, jacobian = decoder.predict(curves.t)
+        residual = (curves.x - value) * seen
+        return residual.square().sum(-1), torch.einsum(
+            "cntp,cnt->cnp", jacobian.expand(-1, len(curves), -1, -1), residual
+        )
 
     def step(self, rate: float) -> None:
         """One Adam step at this learning rate; call after ``backward``."""
