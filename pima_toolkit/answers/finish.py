@@ -68,9 +68,11 @@ def train(
         encoders, interrupted = None, best.interrupted
         if not (best.interrupted or best.halted) and len(options.modalities) > 1:
             posterior = encode(best.state.network, tensors, torch.autocast(device.type, enabled=False))
-            crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma).run()
+            crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart).run()
             encoders, interrupted = crossmodal.encoders, crossmodal.interrupted
-    _warn_of_clusters(best)
+    cautions = _cautions(best)
+    for caution in cautions:
+        warnings.warn(caution, PimaWarning, stacklevel=3)
     covariance = {
         name: cluster_covariance(decoder, tensors, name, best.gamma) for name, decoder in best.state.decoders.items()
     }
@@ -95,6 +97,7 @@ def train(
             "versions": {name: version(name) for name in ("pima-toolkit", "torch", "numpy")},
             "specimens": len(tensors),
             "title": str(data.attrs.get("title", "")),
+            "cautions": cautions,
             "synthetic": bool(data.attrs.get("synthetic", False)),
         },
     )
@@ -147,27 +150,22 @@ def _joint(job: Job) -> JointTraining:
     return best
 
 
-def _warn_of_clusters(best: JointTraining) -> None:
-    weight = best.gamma.sum(0)
+def _cautions(best: JointTraining) -> list[str]:
+    """What a careful person would want to know of these clusters, in sentences."""
+    out = []
+    weight = best.gamma.sum(0).cpu().numpy()
     empty, double = empty_clusters(best.gamma), duplicate_clusters(best.gamma)
     if empty:
-        share = ", ".join(f"{c} ({float(weight[c]):.2g} specimens)" for c in empty)
-        warnings.warn(
-            f"clusters are empty at the end of training: {share}; ask for fewer clusters", PimaWarning, stacklevel=4
-        )
+        held = ", ".join(f"{c} ({weight[c]:.2g} specimens)" for c in empty)
+        out.append(f"clusters are empty at the end of training: {held}; ask for fewer clusters")
     elif double:
-        warnings.warn(
-            f"clusters {double} hold the same specimens as another: ask for fewer clusters", PimaWarning, stacklevel=4
-        )
+        out.append(f"clusters {double} hold the same specimens as another: ask for fewer clusters")
     for name, decoder in best.state.decoders.items():
-        bound = decoder.box.at_bound(decoder.theta) & (weight.cpu().numpy() > MINIMUM_WEIGHT)[:, None]
+        bound = decoder.box.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
         for c, p in np.argwhere(bound):
             parameter = decoder.expert.parameters[p].name
-            warnings.warn(
-                f"{name!r}, cluster {c}: the expert's parameter {parameter!r} sits at a bound, so its error is unknown",
-                PimaWarning,
-                stacklevel=4,
-            )
+            out.append(f"{name!r}, cluster {c}: the parameter {parameter!r} sits at a bound, so its error is unknown")
+    return out
 
 
 def _calibrate(best: JointTraining, name: str) -> np.ndarray:
@@ -198,10 +196,14 @@ def _at(t: np.ndarray, grid: np.ndarray, values: torch.Tensor) -> torch.Tensor:
 
 def _with_references(trained: Trained, tensors: Tensors) -> Trained:
     """How well the training specimens themselves are explained, each modality on its own."""
-    references = {name: Reference(np.zeros(1)) for name in trained.options.modalities}
-    if trained.encoders is not None or len(trained.options.modalities) == 1:
-        scores = answer_tensors(trained, tensors).scores
-        for name, score in scores.items():
-            values = score.cpu().numpy()
-            references[name] = Reference(np.sort(values[np.isfinite(values)]))
+    if trained.encoders is None:
+        # Stopped early: only specimens with all modalities can be answered for.
+        full = torch.stack(list(tensors.present.values())).all(0)
+        tensors = tensors.at(torch.nonzero(full).flatten())
+    if len(tensors) == 0:
+        return replace(trained, references={name: Reference(np.zeros(1)) for name in trained.options.modalities})
+    references = {}
+    for name, score in answer_tensors(trained, tensors).scores.items():
+        values = score.cpu().numpy()
+        references[name] = Reference(np.sort(values[np.isfinite(values)]))
     return replace(trained, references=references)

@@ -49,6 +49,8 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0) -> xr.D
             decoder = trained.state.decoders[name]
             spread = decoder.scatter[cluster].cpu().numpy()
             own = rng.multivariate_normal(np.zeros(len(spread)), spread, size=n, method="eigh")
+            # A parameter at its bound does not scatter.
+            own[:, decoder.box.at_bound(decoder.theta[cluster])] = 0.0
             theta = decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta[cluster]) + own)
             values, _ = decoder.expert.value_and_jacobian(trained.templates[name].t, theta)
         out[name] = modality_array(trained, name, values, "specimen")

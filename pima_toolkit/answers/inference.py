@@ -21,7 +21,9 @@ from torch import Tensor
 from ..data import check_dataset, closest
 from ..errors import DataError, OptionError, TrainingError
 from ..fitting.job import encode
+from ..fitting.settings import ANSWER_NAMES
 from ..fitting.tensors import Tensors, to_tensors
+from ..model.decoders import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .bands import mixture_moments, mixture_quantile
@@ -63,66 +65,63 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
     device = state.mixture.mean.device
     names = list(options.modalities)
     present = torch.stack([tensors.present[name] for name in names], 1)
-    count, full = present.sum(1), present.all(1)
-    if trained.encoders is None and len(names) > 1 and (not bool(full.all()) or options.combine == "product"):
+    full = present.all(1)
+    fused_only = trained.encoders is None
+    if fused_only and len(names) > 1 and not bool(full.all()):
         raise TrainingError(
-            "this fit was interrupted before its cross-modal encoders were trained, so it cannot answer from a subset "
-            "of the modalities: fit again with the same checkpoint folder to go on"
+            "this fit was stopped before its cross-modal encoders were trained, so it answers for specimens with all "
+            f"modalities only ({', '.join(names)}): fit again with the same checkpoint folder to go on"
         )
+    physics = {name: state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics}
+    scores = {name: _curve_score(trained, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
     log_pi = state.mixture.log_weights
+    total = log_pi + sum(physics.values(), start=torch.zeros(len(tensors), 1, dtype=torch.float64, device=device))
+    posterior = encode(state.network, tensors, _float32(device)).to(torch.float64)
     # A weight of almost nothing must not turn into evidence when it is divided by.
     floored = log_pi.clamp_min(float(np.log(1e-3 / options.clusters)))
-    total = log_pi.expand(len(tensors), -1).clone()
-    prior = state.mixture.components
     precision = torch.zeros(len(tensors), options.clusters, options.latent_dim, dtype=torch.float64, device=device)
     natural = torch.zeros_like(precision)
-    scores: dict[str, Tensor] = {}
     for k, name in enumerate(names):
-        here = tensors.present[name]
-        if name in options.physics:
-            curves = tensors.curves[name]
-            log_prob = state.decoders[name].log_prob(curves)
-            points = (
-                torch.full_like(total[:, 0], curves.x.shape[1]) if curves.observed is None else curves.observed.sum(1)
-            )
-            score = (log_pi + log_prob).logsumexp(1) / points.clamp_min(1)
-        elif trained.encoders is None:
-            log_prob, score = torch.zeros_like(total), torch.zeros_like(total[:, 0])
-        if trained.encoders is not None:
+        here = tensors.present[name][:, None]
+        if fused_only:
+            log_gamma, embedding = total, posterior[:, None]
+        else:
             log_gamma, embedding = _encode_one(trained, k, tensors.inputs[name])
+            part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
+            precision += part
+            natural += part * embedding.mean.double()
             if name in options.neural:
-                log_prob = log_gamma.double() - floored
-                score = _reconstruction(trained, name, tensors.inputs[name], log_gamma, embedding)
-            part = 1.0 / embedding.variance.double()
-            precision += torch.where(here[:, None, None], part, 0.0)
-            natural += torch.where(here[:, None, None], part * embedding.mean.double(), 0.0)
-        total = total + torch.where(here[:, None], log_prob, 0.0)
-        scores[name] = torch.where(here, score, torch.nan)
-    posterior = encode(state.network, tensors, _float32(device)).to(torch.float64)
+                total = total + torch.where(here, log_gamma.double() - floored, 0.0)
+        if name in options.neural:
+            score = _reconstruction(trained, name, tensors.inputs[name], log_gamma, embedding)
+            scores[name] = torch.where(here[:, 0], score, torch.nan)
     log_gamma = torch.log_softmax(total, 1)
-    alone = trained.encoders is None
-    if options.combine == "posterior" or alone:
-        physics = sum(
-            (state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics),
-            start=torch.zeros_like(total),
-        )
-        log_prior = options.beta * state.mixture.expected_log_prob(posterior)
-        exact = log_responsibilities(state.mixture, log_prior, physics)
-        # With one modality the posterior's own rule is all there is; a lone curve has eq. 19, which needs no network.
-        rule = log_gamma if alone and options.physics else exact
-        log_gamma = torch.where(full[:, None], rule, log_gamma)
-    latent = _subset(precision, natural, count, prior)
+    # A lone curve needs no network: eq. 19 is exact.
+    if (fused_only and options.neural) or options.combine == "posterior":
+        log_gamma = torch.where(full[:, None], _fused_rule(trained, posterior, physics), log_gamma)
+    latent = _subset(precision, natural, present.sum(1), state.mixture.components)
     everything = full[:, None, None]
     latent = DiagonalGaussian(
         torch.where(everything, posterior.mean[:, None], latent.mean),
         torch.where(everything, posterior.variance[:, None], latent.variance),
     )
-    if alone and options.neural:
-        name = names[0]
-        point = DiagonalGaussian(latent.mean[:, :1], latent.variance[:, :1])
-        score = _reconstruction(trained, name, tensors.inputs[name], torch.zeros_like(log_gamma[:, :1]), point)
-        scores[name] = torch.where(tensors.present[name], score, torch.nan)
     return Answers(log_gamma, latent, scores)
+
+
+def _fused_rule(trained: Trained, posterior: DiagonalGaussian, physics: dict[str, Tensor]) -> Tensor:
+    """Log responsibilities of the fused posterior, by the model's own rule."""
+    options, mixture = trained.options, trained.state.mixture
+    log_prior = mixture.expected_log_prob(posterior)
+    if options.responsibilities != "exact":
+        return log_responsibilities(mixture, log_prior)
+    return log_responsibilities(mixture, options.beta * log_prior, sum(physics.values()))
+
+
+def _curve_score(trained: Trained, log_prob: Tensor, curves: Curves) -> Tensor:
+    """Log density of a curve under the mixture per observed point, (specimen,); NaN where absent."""
+    points = curves.x.new_tensor(curves.x.shape[1]) if curves.observed is None else curves.observed.sum(1)
+    score = (trained.state.mixture.log_weights + log_prob).logsumexp(1) / points.clamp_min(1)
+    return torch.where(curves.present, score, torch.nan)
 
 
 def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGaussian) -> DiagonalGaussian:
@@ -153,7 +152,7 @@ def _encode_one(trained: Trained, k: int, x: Tensor) -> tuple[Tensor, DiagonalGa
 def _reconstruction(trained: Trained, name: str, x: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
     """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
     network = trained.state.network.eval()
-    best = log_gamma.argmax(1)
+    best = log_gamma.argmax(1).clamp_max(embedding.mean.shape[1] - 1)
     z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
     errors = [
         (network.decode(name, z[i : i + _CHUNK]) - x[i : i + _CHUNK]).square().flatten(1).mean(1)
@@ -236,7 +235,9 @@ def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Answer
 def specimen_coords(trained: Trained, data: xr.Dataset) -> dict[str, xr.DataArray]:
     """The coordinates that say which specimens these are, without those along a modality's own dims."""
     own = {dim for template in trained.templates.values() for dim in template.measured.dims}
-    return {str(k): v for k, v in data.coords.items() if "specimen" in v.dims and not own & set(v.dims)}
+    kept = {str(k): v for k, v in data.coords.items() if "specimen" in v.dims and not own & set(v.dims)}
+    # A coordinate of an answer's own name, such as an older fit's ``cluster``, must not take the answer's place.
+    return {f"given_{k}" if k in ANSWER_NAMES - {"specimen"} else k: v for k, v in kept.items()}
 
 
 def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: str) -> xr.DataArray:

@@ -63,7 +63,7 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
 
 
 def _cautions(trained: Trained, experts: xr.Dataset, confidence: np.ndarray) -> list[str]:
-    out = []
+    out = [f"{caution[0].upper()}{caution[1:]}." for caution in trained.notes["cautions"]]
     unsure = int((confidence < 0.9).sum())
     if unsure:
         out.append(f"{unsure} training specimens belong to no cluster with 90 % probability.")

@@ -63,6 +63,7 @@ def save(trained: Trained, path: Path) -> Path:
     }
     tables = {f"coords.{name}": _coords(template.measured) for name, template in trained.templates.items()}
     tables |= {"training": trained.training, "history": trained.history}
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:

@@ -15,6 +15,8 @@ from ..fitting.tensors import Template
 
 #: Share of the training specimens that make the tail of a reference distribution.
 _TAIL = 0.1
+#: Specimens that a tail needs to have a width.
+_FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Reference:
         """
         n = len(self.scores)
         rank = np.searchsorted(self.scores, score, side="right") / n
-        edge = self.scores[int(_TAIL * n)]
-        excess = edge - self.scores[: max(1, int(_TAIL * n))]
-        width = max(float(excess.mean()), 1e-12)
-        tail = _TAIL * np.exp(-np.clip(edge - score, 0.0, None) / width)
-        return np.where(score < edge, tail, np.maximum(rank, _TAIL))
+        count = min(n, max(_FEWEST, int(_TAIL * n)))
+        edge, share = self.scores[count - 1], count / n
+        width = max(float((edge - self.scores[:count]).mean()), 1e-6 * abs(float(edge)), 1e-12)
+        tail = share * np.exp(-np.clip(edge - score, 0.0, None) / width)
+        return np.where(score < edge, tail, np.maximum(rank, share))
 
 
 @dataclass(frozen=True)

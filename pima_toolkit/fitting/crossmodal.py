@@ -48,12 +48,19 @@ class CrossmodalTraining:
         mixture: The trained prior.
         posterior: q(Z given X) of all specimens, all modalities together.
         responsibilities: q(c given X), (specimen, cluster).
+        restart: Which joint training they come from.
     """
 
     def __init__(
-        self, job: Job, mixture: GaussianMixture, posterior: DiagonalGaussian, responsibilities: Tensor
+        self,
+        job: Job,
+        mixture: GaussianMixture,
+        posterior: DiagonalGaussian,
+        responsibilities: Tensor,
+        restart: int = 0,
     ) -> None:
         self.job = job
+        self.restart = restart
         self.posterior = posterior.detach()
         self.gamma = responsibilities.detach().float()
         self.encoders = cluster_encoders(job, mixture)
@@ -66,7 +73,7 @@ class CrossmodalTraining:
     @property
     def path(self) -> Path | None:
         """Where the encoders are kept."""
-        return None if self.job.checkpoint is None else self.job.checkpoint / "crossmodal.safetensors"
+        return None if self.job.checkpoint is None else self.job.checkpoint / f"crossmodal-{self.restart}.safetensors"
 
     def run(self) -> CrossmodalTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is."""

@@ -12,6 +12,27 @@ import torch
 from ..errors import OptionError
 from ..model.modality import Modality, Neural, Physics
 
+#: What answers call their own: a modality of such a name would take its place.
+ANSWER_NAMES = frozenset(
+    [
+        "responsibilities",
+        "cluster",
+        "posterior_mean",
+        "posterior_variance",
+        "typicality",
+        "out_of_population",
+        "outside_range",
+        "modality",
+        "weight",
+        "mean",
+        "variance",
+        "latent",
+        "latent_position",
+        "specimen",
+        "step",
+    ]
+)
+
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
@@ -42,6 +63,10 @@ class ModelOptions:
     def __post_init__(self) -> None:
         _check(bool(self.modalities), "modalities is empty: name at least one, such as {'image': pima.Neural()}")
         for name, option in self.modalities.items():
+            _check(
+                name not in ANSWER_NAMES,
+                f"a modality cannot be called {name!r}, answers have a part of that name: rename the variable",
+            )
             _check(
                 isinstance(option, Neural | Physics),
                 f"modality {name!r} is {option!r}: expected pima.Neural() or pima.Physics(expert)",

@@ -69,6 +69,15 @@ class Tensors:
     def __len__(self) -> int:
         return len(next(iter(self.present.values())))
 
+    def at(self, index: Tensor) -> Tensors:
+        """The specimens of ``index``, on the device."""
+        return Tensors(
+            {name: x[index] for name, x in self.inputs.items()},
+            {name: flag[index] for name, flag in self.present.items()},
+            {name: curves.at(index) for name, curves in self.curves.items()},
+            {name: flag[index.cpu().numpy()] for name, flag in self.outside.items()},
+        )
+
 
 def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Values, t and observed inside the window of the fit."""

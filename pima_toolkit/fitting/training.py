@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..errors import TrainingError
 from ..model.elbo import Elbo, neural_log_prob
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
 from ..model.network import build
 from .adam_experts import AdamExperts
 from .em import MixtureStatistics, update_physics
-from .health import reseed
+from .health import duplicate_clusters, empty_clusters, reseed
 from .initialise import blank_decoder, latent_partition, physics_first
 from .job import Job, Progress, encode, physics_log_prob
 from .state import History, State, load_optimiser, optimiser_arrays, resume, write_arrays
@@ -79,7 +80,7 @@ class JointTraining:
         return self.history.rows[-1]["elbo"] if self.history.rows else -math.inf
 
     def run(self) -> JointTraining:
-        """Train, or go on from the checkpoint; an interrupt keeps the state of the last whole epoch's start."""
+        """Train, or go on from the checkpoint; an interrupt keeps what there is, in the middle of an epoch too."""
         found = resume(self.path, self.job.mark) if self.path else None
         if found is None:
             self._initialise()
@@ -149,7 +150,15 @@ class JointTraining:
         rate = job.rate(self.done / self.epochs)
         record = self._adam(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
         if job.settings.em == "online":
-            self._maximise_experts(self.gamma)
+            if self.done < self.epochs // 2 and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
+                reseeded = self._em(encode(self.state.network, job.tensors, job.autocast()), seeds=True)
+            else:
+                self._maximise_experts(self.gamma)
+        if not math.isfinite(record["elbo"]):
+            raise TrainingError(
+                f"training diverged in epoch {self.done + 1}: the ELBO is {record['elbo']}; lower learning_rate "
+                f"(it was {job.settings.learning_rate:g})"
+            )
         self.done += 1
         occupancy = self.state.mixture.log_weights.exp().tolist()
         self.history.add(

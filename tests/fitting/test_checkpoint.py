@@ -252,5 +252,5 @@ def test_a_checkpoint_costs_little(data, small_model, tmp_path):
     began = time.perf_counter()
     small_model().fit(data, epochs=10, crossmodal_epochs=10, checkpoint=tmp_path, progress=False)
     assert time.perf_counter() - began < 20
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["crossmodal.safetensors", "restart-0.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["crossmodal-0.safetensors", "restart-0.safetensors"]
     assert sum(p.stat().st_size for p in tmp_path.iterdir()) < 2e6
