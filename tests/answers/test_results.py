@@ -100,9 +100,9 @@ def test_only_whole_files_are_left_behind(fit, tmp_path):
     fit.save(tmp_path / "fit.pima")
     before = (tmp_path / "fit.pima").read_bytes()
     with pytest.raises(OSError):  # noqa: PT011 - whichever the system gives
-        fit.save(tmp_path / "no such folder" / "fit.pima")
-    fit.save(tmp_path / "fit.pima")
-    assert [p.name for p in tmp_path.iterdir()] == ["fit.pima"]
+        fit.save(tmp_path / "fit.pima" / "a file is no folder.pima")
+    fit.save(tmp_path / "new folder" / "fit.pima")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["fit.pima", "fit.pima", "new folder"]
     assert len((tmp_path / "fit.pima").read_bytes()) == pytest.approx(len(before), rel=0.01)
 
 

@@ -213,8 +213,24 @@ def test_ctrl_c_in_the_cross_modal_phase_returns_a_fit_that_answers(data, small_
 
 def test_an_interrupted_fit_says_why_it_cannot_answer_from_a_subset(data, small_model):
     fit = small_model().fit(data, epochs=5, callbacks=[lambda _: True], progress=False)
-    with pytest.raises(pima.errors.TrainingError, match="interrupted before its cross-modal encoders"):
+    with pytest.raises(pima.errors.TrainingError, match="stopped before its cross-modal encoders"):
         fit.infer(data[["feature"]])
+    # With every modality there it answers by the fused posterior.
+    answer = fit.infer(data)
+    assert pima.metrics.cluster_accuracy(data.label, answer.cluster) == 1.0
+    assert np.isfinite(answer.typicality).all()
+
+
+def test_clusters_that_came_out_the_same_are_seeded_anew(data, small_model):
+    """Online too: both clusters start with equal shares of every specimen."""
+    from pima_toolkit.fitting import training
+
+    original = training.physics_first
+    equal_start = lambda *a: (original(*a)[0], torch.full_like(original(*a)[1], 0.5))  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "physics_first", equal_start)
+        fit = small_model().fit(data, epochs=12, progress=False)
+    assert int(fit.history.reseeded.sum()) > 0
 
 
 def test_an_error_of_a_callback_is_the_users_own(data, small_model):
