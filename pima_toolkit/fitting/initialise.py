@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, require
-from ..experts import solve
+from ..experts import Box, solve
 from ..model.decoders import Curves, PhysicsDecoder
 from ..model.modality import Modality, Physics
 from .em import NOISE_VARIANCE_FLOOR, update_physics
@@ -29,7 +29,7 @@ from .tensors import Template, Tensors
 
 #: Specimens used to choose among starts; the chosen one goes on with all.
 _SCREENED = 4000
-_STARTS = 4
+_STARTS = 8
 #: EM iterations of every start before the best is chosen.
 _SCREENING = 25
 
@@ -72,8 +72,7 @@ def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnF
     theta[enough] = solution.parameters
     variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), NOISE_VARIANCE_FLOOR)
     phi = np.full_like(theta, np.nan)
-    # A parameter at its bound lies infinitely far out: a thousandth of the box inside is far enough to be told apart.
-    phi[enough] = box.to_unbounded(box.clip(theta[enough], margin=1e-3))
+    phi[enough] = _within_reach(box, theta[enough])
     return OwnFits(theta, phi, variance)
 
 
@@ -98,6 +97,17 @@ def blank_decoder(option: Physics, template: Template, curves: Curves, clusters:
         scatter=torch.zeros(clusters, size, size, dtype=torch.float64, device=device),
         variance=torch.ones(clusters, dtype=torch.float64, device=device),
     )
+
+
+def _within_reach(box: Box, theta: np.ndarray) -> np.ndarray:
+    """Unbounded parameters (specimen, P); those at a bound lie one unit beyond the furthest that is not."""
+    phi = box.to_unbounded(theta)
+    stuck = box.at_bound(theta)
+    for p in range(phi.shape[1]):
+        free = phi[~stuck[:, p], p]
+        low, high = (free.min() - 1.0, free.max() + 1.0) if free.size else (-7.0, 7.0)
+        phi[:, p] = np.clip(phi[:, p], low, high)
+    return phi
 
 
 def start_decoder(
