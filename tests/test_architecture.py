@@ -30,7 +30,7 @@ RANK = {
     "datasets": 6,
     "testing": 7,
 }
-RANK |= {"demo": 8, "cli": 9}
+RANK |= {"demo": 8, "cli": 9}  # `cli` is the last room: it may import from every other
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
     "data": ["measured", "check", "normalise", "split"],

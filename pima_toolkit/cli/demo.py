@@ -1,49 +1,18 @@
-"""The command `pima`: try the toolkit, and see which physics it knows.
-
-Heavy libraries load when a command needs them, so that ``pima --help`` answers at once.
-"""
+"""`pima demo`: the paper's two experiments."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import pima_toolkit as pima
-
-from . import demo as studies
-from .errors import PimaError, require
+from .. import demo as studies
+from ..errors import require
 
 typer = require("typer", "the command line")
 rich_console = require("rich.console", "the command line")
 rich_table = require("rich.table", "the command line")
 
-app = typer.Typer(
-    name="pima",
-    no_args_is_help=True,
-    add_completion=False,
-    help="Physics-informed multimodal autoencoders: populations, their physics, one measurement from another.",
-)
-experts_app = typer.Typer(no_args_is_help=True, help="The physics: experts built in and from plugins.")
-app.add_typer(experts_app, name="experts")
 
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"pima_toolkit {pima.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def before(
-    show_version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
-    ] = False,
-) -> None:
-    """Read the options that stand before a command."""
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the figures; made where it is missing.")] = Path("demo-output"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer specimens: to see that it runs, not how well.")] = False,
@@ -74,26 +43,3 @@ def demo(
         console.print(f"{outcome.study.name}: {outcome.seconds:.0f} s, {len(outcome.figures)} figures:")
         for path in outcome.figures:
             console.print(f"  {path}", soft_wrap=True, highlight=False)
-
-
-@experts_app.command("list")
-def experts_list() -> None:
-    """List every expert that `Physics("name")` knows, with its parameters and their units."""
-    table = rich_table.Table()
-    for name in ("name", "t", "parameters [unit]", "what it is"):
-        table.add_column(name.replace("[", r"\["), overflow="fold")
-    for name, expert in sorted(pima.experts.experts().items()):
-        shown = ", ".join(rf"{p.name} \[{p.unit}]" for p in expert.shown)
-        table.add_row(name, expert.t, shown, (expert.__doc__ or "").strip().partition("\n")[0])
-    console = rich_console.Console()
-    console.print(table)
-    console.print(r"\[{y}] and \[{t}] stand for the units of the curve and of its independent variable.")
-
-
-def main() -> None:
-    """Run the command; an error the toolkit raises on purpose is one sentence, not a traceback."""
-    try:
-        app()
-    except PimaError as error:
-        typer.echo(f"pima: {error}", err=True)
-        sys.exit(1)
