@@ -38,7 +38,7 @@ ORDER = {
         *("parameters", "formula", "program", "codegen", "solution", "least_squares", "statistics", "uncertainty"),
         *("starting", "regression", "expert", "symbolic", "scatter", "hooks", "plugins"),
     ],
-    "model": ["gaussian", "encoders", "fusion", "mixture", "decoders", "modality", "elbo", "network"],
+    "model": ["gaussian", "encoders", "fusion", "mixture", "neural", "physics", "modality", "elbo", "network"],
     "fitting": ["em", "initialise", "training", "crossmodal", "selection"],
     "answers": ["inference", "results", "metrics", "canvas", "plots"],
 }

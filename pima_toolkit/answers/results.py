@@ -21,11 +21,11 @@ from ..experts import Box, expert_from_dict
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import State
 from ..fitting.tensors import Template
-from ..model.decoders import PhysicsDecoder
 from ..model.encoders import ClusterEncoder
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
 from ..model.network import build, channels_last
+from ..model.physics import PhysicsDecoder
 from .trained import Reference, Trained
 
 FORMAT, VERSION = "pima_toolkit fit", 1

@@ -19,7 +19,7 @@ from ..experts import resolve_unit
 from ..fitting.em import MINIMUM_WEIGHT, scores
 from ..fitting.settings import ModelOptions
 from ..fitting.tensors import Template, Tensors
-from ..model.decoders import PhysicsDecoder
+from ..model.physics import PhysicsDecoder
 
 _STATS = ("value", "std_error")
 

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ..errors import DataError, require
 from ..experts import Box, solve
-from ..model.decoders import Curves, PhysicsDecoder
 from ..model.modality import Modality, Physics
+from ..model.physics import Curves, PhysicsDecoder
 from .em import NOISE_VARIANCE_FLOOR, update_physics
 from .tensors import Template, Tensors
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..model.augment import augment
-from ..model.decoders import PhysicsDecoder
 from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
+from ..model.physics import PhysicsDecoder
 from .settings import ModelOptions, TrainingSettings
 from .tensors import Template, Tensors
 

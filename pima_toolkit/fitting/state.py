@@ -15,9 +15,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from ..errors import FileFormatError, TrainingError, require
-from ..model.decoders import PhysicsDecoder
 from ..model.mixture import GaussianMixture
 from ..model.network import Network
+from ..model.physics import PhysicsDecoder
 
 Arrays = dict[str, Tensor]
 

@@ -11,9 +11,9 @@ from scipy.optimize import least_squares
 
 import pima_toolkit as pima
 from pima_toolkit.fitting.em import MixtureStatistics, update_physics, update_theta
-from pima_toolkit.model.decoders import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture, log_responsibilities
+from pima_toolkit.model.physics import Curves
 
 EXPERTS = ("affine", "linear_hardening")
 GRIDS = ("shared", "masked", "own", "own and masked")
@@ -266,7 +266,7 @@ def test_scatter_and_noise_are_found_where_they_are_known():
     t = np.linspace(0, 1, 15)
     expert = pima.get_expert("affine")
     y = own[:, :1] * t + own[:, 1:] + 0.3 * rng.standard_normal((4000, 15))
-    from pima_toolkit.model.decoders import PhysicsDecoder
+    from pima_toolkit.model.physics import PhysicsDecoder
 
     decoder = PhysicsDecoder(
         expert, expert.box(t), 20.0, np.zeros((1, 2)), torch.eye(2).double()[None], torch.ones(1).double()
