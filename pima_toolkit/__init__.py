@@ -18,6 +18,7 @@ _HOME = {
     "Physics": "model.modality",
     "Parameter": "experts",
     "Expert": "experts",
+    "Example": "experts",
     "SympyExpert": "experts",
     "Solution": "experts",
     "experts": "experts",

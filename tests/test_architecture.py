@@ -36,7 +36,7 @@ ORDER = {
     "data": ["measured", "check", "normalise", "split"],
     "experts": [
         *("parameters", "formula", "program", "codegen", "solution", "least_squares", "statistics", "uncertainty"),
-        *("starting", "regression", "expert", "symbolic", "scatter", "hooks", "plugins"),
+        *("starting", "regression", "example", "expert", "symbolic", "scatter", "hooks", "plugins"),
     ],
     "model": ["gaussian", "encoders", "fusion", "mixture", "neural", "physics", "modality", "elbo", "network"],
     "fitting": ["em", "initialise", "training", "crossmodal", "selection"],

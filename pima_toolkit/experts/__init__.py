@@ -1,8 +1,8 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
 In this order each file may import those before it: parameters, syntax, formula, program, derivatives, codegen,
-solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, expert, symbolic, scatter,
-hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, symbolic,
+scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .example import Example, example_of
     from .expert import Expert
     from .hooks import hookimpl
     from .least_squares import solve
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 _HOME = {
     "Box": "parameters",
     "CurveStatistics": "statistics",
+    "Example": "example",
     "Expert": "expert",
+    "example_of": "example",
     "Parameter": "parameters",
     "Solution": "solution",
     "SympyExpert": "symbolic",
@@ -41,10 +44,12 @@ _HOME = {
 __all__ = [
     "Box",
     "CurveStatistics",
+    "Example",
     "Expert",
     "Parameter",
     "Solution",
     "SympyExpert",
+    "example_of",
     "expert_from_dict",
     "experts",
     "get_expert",

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import ExpertError, ShapeError
+from .example import Example
 from .least_squares import evaluate
 from .parameters import Box, Parameter
 from .regression import fit
@@ -33,12 +34,15 @@ class Expert(ABC):
         t: Name of the independent variable, the coordinate of the data it is matched with.
         parameters: The fitted parameters theta, P of them.
         linear: Numbers of parameters the expert is linear in, all together: they need no search.
+        example: A plausible curve, for figures and tests; :func:`~pima_toolkit.experts.example.example_of` makes one
+            where the author gives none.
     """
 
     name: str
     t: str = "t"
     parameters: tuple[Parameter, ...]
     linear: tuple[int, ...] = ()
+    example: Example | None = None
 
     @property
     def shown(self) -> tuple[Parameter, ...]:

@@ -118,7 +118,8 @@ class Manager(pluggy.PluginManager):
                 if expert.name in self._experts:
                     owner = self.source(expert.name)
                     raise ExpertError(
-                        f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution})"
+                        f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution}):"
+                        " choose another name"
                     )
         except FAILURES:
             if self.get_plugin(record.name) is not None:

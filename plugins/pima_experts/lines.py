@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pima_toolkit import Parameter, SympyExpert
+from pima_toolkit import Example, Parameter, SympyExpert
 
 
 class Proportional(SympyExpert):
@@ -19,6 +19,7 @@ class Proportional(SympyExpert):
 
     name, t, formula = "proportional", "t", "slope * t"
     parameters = (Parameter("slope", unit="{y}/{t}", description="change of y per t"),)
+    example = Example(t=(0, 1), parameters={"slope": 3})
 
 
 class Affine(SympyExpert):
@@ -39,3 +40,4 @@ class Affine(SympyExpert):
         Parameter("slope", unit="{y}/{t}", description="change of y per t"),
         Parameter("intercept", unit="{y}", description="y at t = 0"),
     )
+    example = Example(t=(0, 1), parameters={"slope": 3, "intercept": -1})

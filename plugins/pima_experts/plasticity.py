@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pima_toolkit import Parameter, SympyExpert
+from pima_toolkit import Example, Parameter, SympyExpert
 from pima_toolkit.errors import ExpertError
 from pima_toolkit.experts import Box
 
@@ -44,6 +44,7 @@ class LinearHardening(SympyExpert):
         Parameter("sigma_y", unit="{y}", lower=0.0, description="yield stress"),
         Parameter("H", unit="{y}/{t}", lower=0.0, description="hardening modulus"),
     )
+    example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
 
     def box(self, t: ArrayLike) -> Box:
         """Bounds with the yield strain between the first positive strain and the last but one.

@@ -8,28 +8,31 @@ import pima_toolkit as pima
 PIMA_API = (1, 0)
 
 
-class Hollomon(pima.SympyExpert):
-    r"""Power-law hardening, :math:`\sigma = K \varepsilon^n`.
+class HallPetch(pima.SympyExpert):
+    r"""Strength against grain size, :math:`\sigma_y = \sigma_0 + k / \sqrt{d}`.
 
-    ==== ======= ============ =================================
-    name unit    bounds       meaning
-    ==== ======= ============ =================================
-    K    {y}     K >= 0       strength coefficient
-    n    1       0 <= n <= 1  strain-hardening exponent
-    ==== ======= ============ =================================
+    ======= =========== ============ ==========================================
+    name    unit        bounds       meaning
+    ======= =========== ============ ==========================================
+    sigma_0 {y}         sigma_0 >= 0 friction stress, the strength of one crystal
+    k       {y}*{t}**0.5 k >= 0      strengthening by grain boundaries
+    ======= =========== ============ ==========================================
 
-    Valid for: true stress against true plastic strain, after yield and before necking.
-    Source: Hollomon 1945, Trans. AIME 162, 268.
+    Valid for: yield stress of metals with grains from about 0.1 to some 100 micrometres.
+    Source: Hall 1951, Proc. Phys. Soc. B 64, 747; Petch 1953, J. Iron Steel Inst. 174, 25.
     """
 
-    name, t, formula = "hollomon", "strain", "K * strain**n"
+    name, t, formula = "hall_petch", "grain_size", "sigma_0 + k / sqrt(grain_size)"
     parameters = (
-        pima.Parameter("K", unit="{y}", lower=0, description="strength coefficient"),
-        pima.Parameter("n", unit="1", lower=0, upper=1, description="strain-hardening exponent"),
+        pima.Parameter("sigma_0", unit="{y}", lower=0, description="friction stress, the strength of one crystal"),
+        pima.Parameter("k", unit="{y}*{t}**0.5", lower=0, description="strengthening by grain boundaries"),
+    )
+    example = pima.Example(
+        t=(1, 100), parameters={"sigma_0": 70, "k": 740}, y="yield stress", y_unit="MPa", t_unit="um"
     )
 
 
 @pima.hookimpl
 def pima_experts() -> list[type[pima.Expert]]:
     """The experts of this plugin."""
-    return [Hollomon]
+    return [HallPetch]
