@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _HOME = {
     "datasets": "datasets",
     "split": "data",
+    "open_data": "data",
+    "save_data": "data",
     "Neural": "model.modality",
     "Physics": "model.modality",
     "Parameter": "experts",

@@ -33,7 +33,7 @@ RANK = {
 RANK |= {"demo": 8, "cli": 9}  # `cli` is the last room: it may import from every other
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
-    "data": ["measured", "check", "normalise", "split"],
+    "data": ["measured", "check", "normalise", "split", "storage"],
     "experts": [
         *("parameters", "formula", "program", "codegen", "solution", "least_squares", "statistics", "uncertainty"),
         *("starting", "regression", "example", "expert", "symbolic", "scatter", "hooks", "plugins"),

@@ -8,6 +8,7 @@ from .check import check_dataset, closest, measure, specimen_labels
 from .measured import Measured
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .split import split
+from .storage import open_data, replacing, save_data
 
 __all__ = [
     "Measured",
@@ -18,7 +19,10 @@ __all__ = [
     "encoder_input",
     "measure",
     "needs_presence",
+    "open_data",
+    "replacing",
     "residual_scale",
+    "save_data",
     "specimen_labels",
     "split",
 ]

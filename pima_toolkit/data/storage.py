@@ -1,0 +1,217 @@
+"""A dataset on disk: NetCDF (one file) or Zarr (a folder), written whole or not at all; reading executes nothing.
+
+What is read back equals what was written: numbers, texts, booleans, missing values, units and notes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ..errors import DataError, FileFormatError, OptionError, require
+from .check import closest
+
+#: Suffix -> the library that reads and writes it.
+_ENGINES = {".nc": "netCDF4", ".zarr": "zarr"}
+#: Variables of fewer values than this are not worth compressing.
+_COMPRESSED = 1024
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write a file or a folder to; it takes the place of `path` if all went well.
+
+    After an error or an interrupt nothing is left of it, and what stood at `path` before still does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        yield temporary
+        if path.is_dir():  # a folder cannot be replaced in one step as a file can
+            path.rename(old)
+            try:
+                temporary.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
+        else:
+            temporary.replace(path)
+    finally:
+        for rest in (temporary, old):
+            if rest.is_dir():
+                shutil.rmtree(rest)
+            else:
+                rest.unlink(missing_ok=True)
+
+
+def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a dataset to a file ``.nc`` or a folder ``.zarr``, whole or not at all; an earlier one is replaced.
+
+    Args:
+        data: Any dataset; attributes that no file can hold (None, lists of mixed things) are kept as their text.
+        path: Where to; the suffix says how. Missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        OptionError: If the suffix is another, or the path is a folder that holds something else.
+        DataError: If a variable holds what no file can, such as Python objects.
+        FileFormatError: If it could not be written: no space, no permission.
+        MissingDependency: If netCDF4 or zarr is missing.
+    """
+    path = Path(path).expanduser()
+    engine = _engine(path)
+    if not isinstance(data, xr.Dataset):
+        raise DataError(
+            f"data is {type(data).__name__}, expected an xarray.Dataset: name it, data.to_dataset(name=...)"
+        )
+    if path.is_dir() and (engine != "zarr" or not _is_zarr(path)):
+        raise OptionError(f"{path} is a folder that holds other things: give another name")
+    storable = _storable(data)
+    require(engine, f"files {path.suffix}")
+    try:
+        with replacing(path) as temporary:
+            if engine == "zarr":
+                storable.to_zarr(temporary, mode="w", zarr_format=2, consolidated=False)
+            else:
+                packed = {"zlib": True, "complevel": 1, "shuffle": True}
+                encoding = {
+                    name: packed
+                    for name, v in storable.variables.items()
+                    if v.size >= _COMPRESSED and v.dtype.kind in "biuf"
+                }
+                storable.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
+    except (OSError, RuntimeError) as error:  # a full disk is one or the other, by the library
+        raise FileFormatError(
+            f"{path} could not be written ({error}); nothing there was changed: free some space, or go elsewhere"
+        ) from error
+    except (ValueError, TypeError) as error:  # a name with a slash, attributes the format keeps for itself
+        raise DataError(
+            f"{path.suffix} files cannot hold this dataset ({error}): rename or drop what it names"
+        ) from error
+    return path
+
+
+def open_data(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a dataset from a file ``.nc`` or a folder ``.zarr``, whole, into memory.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        The dataset; texts as numpy's, times in seconds or days as the numbers they were.
+
+    Raises:
+        FileFormatError: If it is not there, is damaged, or would have to be unpickled.
+        OptionError: If the suffix is another.
+        MissingDependency: If netCDF4 or zarr is missing.
+    """
+    path = Path(path).expanduser()
+    engine = _engine(path)
+    if not path.exists():
+        near = closest(path.name, (p.name for p in path.parent.glob(f"*{path.suffix}")))
+        raise FileFormatError(f"{path} does not exist; of such names in {path.parent} {near}")
+    if engine == "zarr":
+        if not _is_zarr(path):
+            raise FileFormatError(f"{path} is no Zarr folder, expected one written by pima.save_data")
+        _refuse_pickles(path)
+    require(engine, f"files {path.suffix}")
+    options = {"engine": "zarr", "consolidated": False} if engine == "zarr" else {"engine": "netcdf4"}
+    try:
+        data = xr.load_dataset(path, decode_timedelta=False, **options)
+    except Exception as error:  # what HDF5, zlib and zarr raise on damaged bytes has no common base
+        raise FileFormatError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged or no {path.suffix[1:]} file"
+        ) from error
+    texts = {str(n): _text(v) for n, v in data.variables.items() if v.dtype.kind in "OT"}
+    data = data.assign({n: v for n, v in texts.items() if n in data.data_vars})
+    return data.assign_coords({n: v for n, v in texts.items() if n in data.coords}).drop_encoding()
+
+
+def _engine(path: Path) -> str:
+    engine = _ENGINES.get(path.suffix.lower())
+    if engine is None:
+        raise OptionError(
+            f"{path.name!r} ends neither in .nc (NetCDF, one file) nor in .zarr (a folder): name it data.nc, say"
+        )
+    return engine
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / name).is_file() for name in (".zgroup", "zarr.json"))
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Refuse a Zarr folder that names pickle as a codec: reading it would execute what it holds."""
+
+    def named(node: object) -> bool:
+        if isinstance(node, dict):
+            own = (str(node.get(key, "")) for key in ("id", "name"))
+            return any(name.rpartition(".")[2] == "pickle" for name in own) or any(map(named, node.values()))
+        return isinstance(node, list) and any(map(named, node))
+
+    for name in (".zarray", ".zmetadata", "zarr.json"):
+        for file in path.rglob(name):
+            try:
+                found = named(json.loads(file.read_text(encoding="utf-8")))
+            except ValueError as error:
+                raise FileFormatError(f"{path} is damaged: {file.relative_to(path)} is no JSON ({error})") from error
+            if found:
+                raise FileFormatError(
+                    f"{path} holds pickled objects ({file.relative_to(path)}), which would be executed on reading: "
+                    "save it again as plain numbers and texts"
+                )
+
+
+def _storable(data: xr.Dataset) -> xr.Dataset:
+    """The dataset as files can hold it: texts as str, attributes as texts and numbers, no earlier encoding."""
+    several = [n for n, index in data.indexes.items() if index.nlevels > 1]
+    if several:
+        raise DataError(f"coordinate {several[0]!r} is a multi-index, which no file holds: data.reset_index(...)")
+    out = data.copy().drop_encoding()
+    for name, variable in data.variables.items():
+        if variable.dtype.kind in "OT":
+            strange = {type(v).__name__ for v in variable.values.ravel() if not (isinstance(v, str) or _is_gap(v))}
+            if strange:
+                raise DataError(
+                    f"{name!r} holds objects ({', '.join(sorted(strange))}), which no file holds: make them numbers or "
+                    "texts"
+                )
+            text = _text(variable)
+            out = out.assign_coords({name: text}) if name in data.coords else out.assign({name: text})
+    out.attrs = _attributes(data.attrs)
+    for name, variable in out.variables.items():
+        variable.attrs = _attributes(data[name].attrs)
+    return out
+
+
+def _is_gap(value: object) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _text(variable: xr.Variable) -> xr.Variable:
+    """A variable of texts as numpy's fixed-length ones; gaps become empty."""
+    flat = ["" if _is_gap(v) else str(v) for v in variable.values.ravel()]
+    values = np.array(flat, dtype=str).reshape(variable.shape)
+    return xr.Variable(variable.dims, values, dict(variable.attrs))
+
+
+def _attributes(attrs: dict) -> dict[str, object]:
+    out = {}
+    for name, value in attrs.items():
+        plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+        numbers = isinstance(plain, list | tuple) and len(plain) > 0 and all(type(v) in (int, float) for v in plain)
+        if numbers or type(plain) in (str, int, float):
+            out[str(name)] = np.asarray(plain) if numbers else plain
+        else:
+            out[str(name)] = str(plain)
+    return out
