@@ -38,7 +38,7 @@ ORDER = {
     "data": ["measured", "check", "normalise", "split", "storage"],
     "experts": [
         *("parameters", "formula", "program", "codegen", "solution", "least_squares", "statistics", "uncertainty"),
-        *("starting", "regression", "example", "expert", "symbolic", "scatter", "hooks", "plugins"),
+        *("starting", "regression", "example", "expert", "shown", "symbolic", "scatter", "hooks", "plugins"),
     ],
     "model": [
         "gaussian",

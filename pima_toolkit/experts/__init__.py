@@ -1,8 +1,9 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
 In this order each file may import those before it: parameters, syntax, formula, program, derivatives, codegen,
-solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, symbolic,
-scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, shown,
+symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without
+torch.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import ExpertError, FormulaError
@@ -16,6 +18,7 @@ from .expert import Expert
 from .formula import Formula, read_formula
 from .parameters import Parameter
 from .program import Program, lower
+from .shown import show, show_jacobian, shown_program
 
 
 @functools.lru_cache(maxsize=512)
@@ -42,6 +45,9 @@ class SympyExpert(Expert):
     subclass with the class attributes ``name``, ``t``, ``formula`` and ``parameters``. Parameters have the order of
     their appearance in the text, or of ``parameters``.
 
+    A subclass may fit other parameters than people know, where bounds depend on each other: ``shown`` lists the known
+    ones, and ``shown_formulas`` has a formula of the fitted parameters for each: ``("sigma_y", "sigma_y + rise")``.
+
     Args:
         formula: The right-hand side, see :func:`~pima_toolkit.experts.formula.read_formula`.
         t: Name of the independent variable.
@@ -59,6 +65,7 @@ class SympyExpert(Expert):
     name: str = ""
     formula: str = ""
     parameters: tuple[Parameter, ...] = ()
+    shown_formulas: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -93,6 +100,8 @@ class SympyExpert(Expert):
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
+        if self.shown_formulas:
+            self._shown_programs()  # what is wrong with them is told when the expert is made
 
     def __setattr__(self, key: str, value: object) -> None:
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
@@ -118,6 +127,23 @@ class SympyExpert(Expert):
     def curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`Expert.curve`."""
         return compile_curve(self._programs[0])
+
+    def show(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """What people see, shape (..., Q), of fitted parameters (..., P); by ``shown_formulas``."""
+        return show(self._shown_programs(), theta) if self.shown_formulas else super().show(theta)
+
+    def show_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """The derivative of :meth:`show`, shape (..., Q, P)."""
+        return show_jacobian(self._shown_programs(), theta) if self.shown_formulas else super().show_jacobian(theta)
+
+    def _shown_programs(self) -> list[Program]:
+        names = tuple(p.name for p in self.parameters)
+        if len(self.shown_formulas) != len(self.shown):
+            raise ExpertError(
+                f"expert {self.name!r} shows {len(self.shown)} parameters by {len(self.shown_formulas)} formulas: give"
+                " one each"
+            )
+        return [shown_program(text, self.t, names) for text in self.shown_formulas]
 
     def to_dict(self) -> dict[str, object]:
         """The formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""

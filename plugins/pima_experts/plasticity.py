@@ -44,6 +44,7 @@ class LinearHardening(SympyExpert):
         Parameter("sigma_y", unit="{y}", lower=0.0, description="yield stress"),
         Parameter("H", unit="{y}/{t}", lower=0.0, description="hardening modulus"),
     )
+    shown_formulas = ("E", "E * eps_y", "E * h")
     example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
 
     def box(self, t: ArrayLike) -> Box:
@@ -74,18 +75,6 @@ class LinearHardening(SympyExpert):
             part = slice(first, first + size)
             found[part] = _scan(t if t.ndim == 1 else t[part], y[part], weights[part], knots)
         return found
-
-    def show(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """(E, sigma_y, H) of (E, eps_y, h), shape (..., 3)."""
-        E, eps_y, h = np.moveaxis(np.asarray(theta, dtype=np.float64), -1, 0)
-        return np.stack([E, E * eps_y, E * h], axis=-1)
-
-    def show_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """The derivative of :meth:`show`, shape (..., 3, 3)."""
-        E, eps_y, h = np.moveaxis(np.asarray(theta, dtype=np.float64), -1, 0)
-        one, zero = np.ones_like(E), np.zeros_like(E)
-        rows = [[one, zero, zero], [eps_y, E, zero], [h, zero, E]]
-        return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def _scan(
