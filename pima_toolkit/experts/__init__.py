@@ -1,6 +1,6 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
-In this order each file may import those before it: parameters, syntax, formula, program, derivatives, codegen,
+In this order each file may import those before it: parameters, inputs, syntax, formula, program, derivatives, codegen,
 solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, shown,
 symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without
 torch.
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .example import Example, example_of
     from .expert import Expert
     from .hooks import hookimpl
+    from .inputs import pack, unpack
     from .least_squares import solve
     from .parameters import Box, Parameter, resolve_unit
     from .plugins import expert_from_dict, experts, get_expert, load_plugin, register
@@ -40,6 +41,8 @@ _HOME = {
     "resolve_unit": "parameters",
     "solve": "least_squares",
     "own_lines": "scatter",
+    "pack": "inputs",
+    "unpack": "inputs",
 }
 
 __all__ = [
@@ -57,9 +60,11 @@ __all__ = [
     "hookimpl",
     "load_plugin",
     "own_lines",
+    "pack",
     "register",
     "resolve_unit",
     "solve",
+    "unpack",
 ]
 
 

@@ -22,18 +22,18 @@ from .shown import show, show_jacobian, shown_program
 
 
 @functools.lru_cache(maxsize=512)
-def _read(text: str, variable: str) -> Formula:
-    return read_formula(text, variable)
+def _read(text: str, inputs: tuple[str, ...]) -> Formula:
+    return read_formula(text, inputs[0], inputs[1:])
 
 
 @functools.lru_cache(maxsize=512)
-def _programs(text: str, variable: str, names: tuple[str, ...]) -> tuple[Program, Program, tuple[int, ...]]:
+def _programs(text: str, inputs: tuple[str, ...], names: tuple[str, ...]) -> tuple[Program, Program, tuple[int, ...]]:
     """The compiled form's program with Jacobian, the torch form's, and the jointly linear parameters."""
-    expression = _read(text, variable).expression
-    plain = lower(expression, variable, names)
+    expression = _read(text, inputs).expression
+    plain = lower(expression, inputs, names)
     return (
         with_jacobian(plain, len(names)),
-        lower(expression, variable, names, safe=True),
+        lower(expression, inputs, names, safe=True),
         jointly_linear(plain, len(names)),
     )
 
@@ -43,7 +43,12 @@ class SympyExpert(Expert):
 
     Either from text, ``SympyExpert("K * strain**n", t="strain", units={"K": "MPa"}, bounds={"n": (0, 1)})``, or as a
     subclass with the class attributes ``name``, ``t``, ``formula`` and ``parameters``. Parameters have the order of
-    their appearance in the text, or of ``parameters``.
+    their appearance in the text, or of ``parameters``. What differs from test to test and is known, a temperature or a
+    strain rate, is a covariate::
+
+        SympyExpert(
+            "(A + B*strain**n) * (1 + C*log(strain_rate)) * (1 - T**m)", t="strain", covariates=("strain_rate", "T")
+        )
 
     A subclass may fit other parameters than people know, where bounds depend on each other: ``shown`` lists the known
     ones, and ``shown_formulas`` has a formula of the fitted parameters for each: ``("sigma_y", "sigma_y + rise")``.
@@ -51,6 +56,7 @@ class SympyExpert(Expert):
     Args:
         formula: The right-hand side, see :func:`~pima_toolkit.experts.formula.read_formula`.
         t: Name of the independent variable.
+        covariates: Names of further inputs, all in the formula.
         name: How people ask for it; the formula itself by default.
         parameters: Parameters in the wanted order, instead of units and bounds.
         units: Units by name of the parameter; ``{y}`` and ``{t}`` stand for those of the data.
@@ -72,6 +78,7 @@ class SympyExpert(Expert):
         formula: str | None = None,
         t: str | None = None,
         *,
+        covariates: Sequence[str] | None = None,
         name: str | None = None,
         parameters: Sequence[Parameter] | None = None,
         units: Mapping[str, str] | None = None,
@@ -87,7 +94,10 @@ class SympyExpert(Expert):
         given = type(self).parameters if parameters is None else parameters
         if given and (units or bounds or descriptions):
             raise ExpertError("give either parameters, or units, bounds and descriptions, not both")
-        read = _read(text, variable)
+        more = type(self).covariates if covariates is None else covariates
+        if isinstance(more, str):
+            raise ExpertError(f"covariates must be a tuple of names: ({more!r},)")
+        read = _read(text, (variable, *more))
         if given:
             made = _matched(read, tuple(given))
         else:
@@ -95,6 +105,7 @@ class SympyExpert(Expert):
         values = {
             "formula": text,
             "t": variable,
+            "covariates": read.covariates,
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
             "parameters": made,
         }
@@ -108,7 +119,7 @@ class SympyExpert(Expert):
 
     @property
     def _programs(self) -> tuple[Program, Program, tuple[int, ...]]:
-        return _programs(self.formula, self.t, tuple(p.name for p in self.parameters))
+        return _programs(self.formula, self.inputs, tuple(p.name for p in self.parameters))
 
     @property
     def linear(self) -> tuple[int, ...]:
@@ -118,11 +129,11 @@ class SympyExpert(Expert):
     @property
     def latex(self) -> str:
         """The right-hand side as LaTeX."""
-        return _read(self.formula, self.t).latex
+        return _read(self.formula, self.inputs).latex
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """Evaluate in torch; see :meth:`Expert.predict`."""
-        return run_torch(self._programs[1], t, theta)
+        return run_torch(self._programs[1], t, theta, len(self.inputs))
 
     def curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`Expert.curve`."""
@@ -154,7 +165,11 @@ class SympyExpert(Expert):
         return (*super()._content(), self.formula)
 
     def _equation(self) -> str:
-        return f"$y({html.escape(self.t)}) = {html.escape(self.latex)}$"
+        return f"$y({html.escape(', '.join(self.inputs))}) = {html.escape(self.latex)}$"
+
+
+def _role(read: Formula, name: str) -> str:
+    return "the independent variable" if name == read.variable else "a covariate"
 
 
 def _matched(read: Formula, given: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
@@ -163,10 +178,9 @@ def _matched(read: Formula, given: tuple[Parameter, ...]) -> tuple[Parameter, ..
     names = [p.name for p in given]
     if len(set(names)) != len(names):
         raise ExpertError(f"two parameters have the same name: {', '.join(names)}")
-    if read.variable in names:
-        raise FormulaError(
-            f"a parameter is called {read.variable!r}, which is the independent variable: rename one of them"
-        )
+    taken = [name for name in names if name in read.inputs]
+    if taken:
+        raise FormulaError(f"a parameter is called {taken[0]!r}, which is {_role(read, taken[0])}: rename one of them")
     missing, extra = [n for n in read.parameters if n not in names], [n for n in names if n not in read.parameters]
     if missing or extra:
         said = [f"{', '.join(missing)} is in the formula but not declared"] if missing else []
@@ -183,8 +197,8 @@ def _made(
 ) -> tuple[Parameter, ...]:
     for what, table in (("units", units), ("bounds", bounds), ("descriptions", descriptions)):
         for name in table:
-            if name == read.variable:
-                raise FormulaError(f"{what} are given for {name!r}, which is the independent variable, not a parameter")
+            if name in read.inputs:
+                raise FormulaError(f"{what} are given for {name!r}, which is {_role(read, name)}, not a parameter")
             if name not in read.parameters:
                 raise FormulaError(
                     f"{what} are given for {name!r}, which is not in the formula; its parameters are"
