@@ -13,8 +13,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import pima_toolkit as pima
-from pima_toolkit.model.curves import Curves
-from pima_toolkit.model.physics import PhysicsDecoder
+from pima_toolkit.model.physics import Curves, PhysicsDecoder
 
 EXPERTS = ("affine", "power law")
 GRIDS = ("shared", "masked", "own", "own and masked")
