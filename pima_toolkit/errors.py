@@ -45,6 +45,10 @@ class FileFormatError(PimaError, ValueError):
     """A file is not what it should be."""
 
 
+class StorageError(PimaError, OSError):
+    """A file cannot be written: the disk is full, the folder is read-only, or another process works in it."""
+
+
 class MissingDependency(PimaError, ImportError):
     """An optional library is not installed."""
 

@@ -23,9 +23,9 @@ from ..errors import DataError, OptionError, TrainingError
 from ..fitting.job import encode
 from ..fitting.settings import ANSWER_NAMES
 from ..fitting.tensors import Tensors, to_tensors
+from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from ..model.physics import Curves
 from .bands import mixture_moments, mixture_quantile
 from .trained import Trained
 

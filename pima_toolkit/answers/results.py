@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -15,9 +14,10 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from ..data import Measured, Scaling
+from ..data import Measured, Scaling, save_data
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Box, expert_from_dict
+from ..files import replacing
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import State
 from ..fitting.tensors import Template
@@ -63,19 +63,12 @@ def save(trained: Trained, path: Path) -> Path:
     }
     tables = {f"coords.{name}": _coords(template.measured) for name, template in trained.templates.items()}
     tables |= {"training": trained.training, "history": trained.history}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            file.writestr("about.json", json.dumps(about, indent=1))
-            file.writestr(
-                "arrays.safetensors", write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()})
-            )
-            for name, table in tables.items():
-                file.writestr(f"{name}.nc", _to_netcdf(table))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()})
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        file.writestr("about.json", json.dumps(about, indent=1))
+        file.writestr("arrays.safetensors", content)
+        for name, table in tables.items():
+            file.writestr(f"{name}.nc", _to_netcdf(table))
     return path
 
 
@@ -234,21 +227,8 @@ def _coords(measured: Measured) -> xr.Dataset:
 
 
 def _to_netcdf(table: xr.Dataset) -> bytes:
-    table = table.copy()
-    for variable in table.variables.values():
-        variable.attrs = {str(name): _attribute(value) for name, value in variable.attrs.items()}
-    for name, variable in table.variables.items():
-        if variable.dtype.kind == "O":
-            table[name] = variable.astype(str)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "table.nc"
-        table.to_netcdf(path, engine="netcdf4")
-        return path.read_bytes()
-
-
-def _attribute(value: object) -> object:
-    """An attribute as NetCDF can hold it: text or a number; anything else as its text."""
-    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else str(value)
+        return save_data(table, Path(folder) / "table.nc").read_bytes()
 
 
 def _from_netcdf(content: bytes) -> xr.Dataset:

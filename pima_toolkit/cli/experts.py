@@ -26,7 +26,7 @@ def experts_list() -> None:
         table.add_column(name.replace("[", r"\["), overflow="fold")
     for name, expert in sorted(pima.experts.experts().items()):
         shown = ", ".join(rf"{p.name} \[{p.unit}]" for p in expert.shown)
-        table.add_row(name, expert.t, shown, (expert.__doc__ or "").strip().partition("\n")[0])
+        table.add_row(name, ", ".join(expert.inputs), shown, (expert.__doc__ or "").strip().partition("\n")[0])
     console = rich_console.Console()
     console.print(table)
     console.print(r"\[{y}] and \[{t}] stand for the units of the curve and of its independent variable.")

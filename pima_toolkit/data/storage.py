@@ -7,49 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, require
+from ..files import refused, replacing
 from .check import closest
 
 #: Suffix -> the library that reads and writes it.
 _ENGINES = {".nc": "netCDF4", ".zarr": "zarr"}
 #: Variables of fewer values than this are not worth compressing.
 _COMPRESSED = 1024
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write a file or a folder to; it takes the place of `path` if all went well.
-
-    After an error or an interrupt nothing is left of it, and what stood at `path` before still does.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    try:
-        yield temporary
-        if path.is_dir():  # a folder cannot be replaced in one step as a file can
-            path.rename(old)
-            try:
-                temporary.rename(path)
-            except OSError:
-                old.rename(path)
-                raise
-        else:
-            temporary.replace(path)
-    finally:
-        for rest in (temporary, old):
-            if rest.is_dir():
-                shutil.rmtree(rest)
-            else:
-                rest.unlink(missing_ok=True)
 
 
 def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
@@ -65,7 +35,7 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Raises:
         OptionError: If the suffix is another, or the path is a folder that holds something else.
         DataError: If a variable holds what no file can, such as Python objects.
-        FileFormatError: If it could not be written: no space, no permission.
+        StorageError: If it could not be written: no space, no permission.
         MissingDependency: If netCDF4 or zarr is missing.
     """
     path = Path(path).expanduser()
@@ -90,10 +60,9 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
                     if v.size >= _COMPRESSED and v.dtype.kind in "biuf"
                 }
                 storable.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
-    except (OSError, RuntimeError) as error:  # a full disk is one or the other, by the library
-        raise FileFormatError(
-            f"{path} could not be written ({error}); nothing there was changed: free some space, or go elsewhere"
-        ) from error
+    except RuntimeError as error:  # what HDF5 makes of a full disk
+        with refused(path):
+            raise OSError(str(error)) from None
     except (ValueError, TypeError) as error:  # a name with a slash, attributes the format keeps for itself
         raise DataError(
             f"{path.suffix} files cannot hold this dataset ({error}): rename or drop what it names"

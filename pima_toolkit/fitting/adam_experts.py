@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ..experts import Box
+from ..model.curves import Curves
 from ..model.gaussian import LOG_2PI
-from ..model.physics import Curves, PhysicsDecoder
+from ..model.physics import PhysicsDecoder
 
 
 def from_unbounded(box: Box, phi: Tensor) -> Tensor:

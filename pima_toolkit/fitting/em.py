@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ..experts import CurveStatistics, solve
+from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
-from ..model.physics import Curves, PhysicsDecoder
+from ..model.physics import PhysicsDecoder
 
 #: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
 LATENT_VARIANCE_FLOOR = 1e-4

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from ..errors import DataError, require
 from ..experts import Box, solve
+from ..model.curves import Curves
 from ..model.modality import Modality, Physics
-from ..model.physics import Curves, PhysicsDecoder
+from ..model.physics import PhysicsDecoder
 from .em import NOISE_VARIANCE_FLOOR, update_physics
 from .tensors import Template, Tensors
 

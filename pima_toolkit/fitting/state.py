@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from ..errors import FileFormatError, TrainingError, require
+from ..files import replacing
 from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
@@ -136,17 +136,15 @@ def load_optimiser(
 
 
 def write_arrays(path: Path, arrays: Arrays, meta: Mapping[str, object]) -> None:
-    """One safetensors file, written beside and renamed: it is whole or not there."""
-    save_file = require("safetensors.torch", "checkpoints").save_file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}, temporary, {"pima": json.dumps(meta)}
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """One safetensors file, whole or not there.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    save = require("safetensors.torch", "checkpoints").save
+    content = save({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}, {"pima": json.dumps(meta)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict]:

@@ -20,8 +20,8 @@ from ..data import (
     residual_scale,
 )
 from ..errors import DataError, OptionError
+from ..model.curves import Curves
 from ..model.modality import Modality, Neural, Physics
-from ..model.physics import Curves
 
 
 @dataclass(frozen=True)

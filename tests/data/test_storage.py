@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.data.storage import replacing
-from pima_toolkit.errors import DataError, FileFormatError, OptionError
+from pima_toolkit.errors import DataError, FileFormatError, OptionError, StorageError
+from pima_toolkit.files import replacing
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_failed_write_leaves_what_was_there(data, tmp_path, name, monkeypatch)
 
     monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
     monkeypatch.setattr(xr.Dataset, "to_zarr", full)
-    with pytest.raises(FileFormatError, match=r"could not be written .*No space left.*nothing there was changed"):
+    with pytest.raises(StorageError, match=r"could not be written .*No space left.*what stood there before still does"):
         pima.save_data(data.isel(specimen=[0]), path)
     monkeypatch.undo()
     assert pima.open_data(path).sizes["specimen"] == 3

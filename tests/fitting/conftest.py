@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import pima_toolkit as pima
+from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture
-from pima_toolkit.model.physics import Curves, PhysicsDecoder
+from pima_toolkit.model.physics import PhysicsDecoder
 
 
 @pytest.fixture(scope="session")

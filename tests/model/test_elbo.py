@@ -9,10 +9,11 @@ from torch.distributions import Categorical, Independent, MultivariateNormal, No
 
 import pima_toolkit as pima
 from pima_toolkit.experts import Box
+from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.elbo import Elbo, neural_log_prob
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture
-from pima_toolkit.model.physics import Curves, PhysicsDecoder
+from pima_toolkit.model.physics import PhysicsDecoder
 
 N, C, L, T, PIXELS = 5, 3, 2, 6, 4
 DRAWS = 100_000

@@ -13,7 +13,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
 import pima_toolkit as pima
-from pima_toolkit.model.physics import Curves, PhysicsDecoder
+from pima_toolkit.model.curves import Curves
+from pima_toolkit.model.physics import PhysicsDecoder
 
 EXPERTS = ("affine", "power law")
 GRIDS = ("shared", "masked", "own", "own and masked")
