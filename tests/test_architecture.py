@@ -1,8 +1,9 @@
 """Imports go one way, nothing a file holds is executed, files stay short: read from the source.
 
-The rooms, first to last: errors -> data, experts -> model -> fitting -> answers -> api -> datasets -> testing -> demo
--> cli. Data and experts do not know each other. Inside a room the files named in ``ORDER`` import to the left only, and
-no files import in a circle. Plugins and widgets stand outside and use public names. What fails is told with its line.
+The rooms, first to last: errors -> files -> data, experts -> model -> fitting -> answers -> api -> datasets -> testing
+-> demo, runs -> cli. Data and experts do not know each other. Inside a room the files named in ``ORDER`` import to the
+left only, and no files import in a circle. Plugins and widgets stand outside and use public names. What fails is told
+with its line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "pima_toolkit"
 RANK = {
     "errors": 0,
+    "files": 0.5,
     "data": 1,
     "experts": 1,
     "model": 2,
@@ -30,17 +32,29 @@ RANK = {
     "datasets": 6,
     "testing": 7,
 }
-RANK |= {"demo": 8, "cli": 9}  # `cli` is the last room: it may import from every other
+RANK |= {"demo": 8, "runs": 8, "cli": 9}  # `cli` is the last room: it may import from every other
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
     "data": ["measured", "check", "normalise", "split", "storage"],
     "experts": [
-        *("parameters", "formula", "program", "codegen", "derived", "lmfit_bridge", "uncertainty", "solution"),
-        *("least_squares", "statistics", "starting", "regression", "example"),
-        *("expert", "symbolic", "scatter", "hooks", "plugins"),
+        *("parameters", "inputs", "formula", "program", "codegen", "solution", "least_squares", "statistics"),
+        *("uncertainty", "starting", "regression", "example", "expert", "shown", "symbolic", "scatter", "hooks"),
+        "plugins",
     ],
-    "model": ["gaussian", "encoders", "fusion", "mixture", "neural", "physics", "modality", "elbo", "network"],
+    "model": [
+        "gaussian",
+        "encoders",
+        "fusion",
+        "mixture",
+        "neural",
+        "curves",
+        "physics",
+        "modality",
+        "elbo",
+        "network",
+    ],
     "fitting": ["em", "initialise", "training", "crossmodal", "selection"],
+    "runs": ["options", "source", "folder", "run"],
     "answers": ["inference", "results", "metrics", "canvas", "plots"],
 }
 #: What the core may import at its top; anything else goes through ``errors.require`` where it is used.

@@ -1,8 +1,9 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
-In this order each file may import those before it: parameters, syntax, formula, program, derivatives, codegen,
-solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, symbolic,
-scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+In this order each file may import those before it: parameters, inputs, syntax, formula, program, derivatives, codegen,
+solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, shown,
+symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without
+torch.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from .example import Example, example_of
     from .expert import Expert
     from .hooks import hookimpl
+    from .inputs import pack, unpack
     from .least_squares import solve
-    from .lmfit_bridge import lmfit_result
     from .parameters import Box, Parameter, resolve_unit
     from .plugins import expert_from_dict, experts, get_expert, load_plugin, register
     from .solution import Solution
@@ -35,12 +36,13 @@ _HOME = {
     "experts": "plugins",
     "get_expert": "plugins",
     "hookimpl": "hooks",
-    "lmfit_result": "lmfit_bridge",
     "load_plugin": "plugins",
     "register": "plugins",
     "resolve_unit": "parameters",
     "solve": "least_squares",
     "own_lines": "scatter",
+    "pack": "inputs",
+    "unpack": "inputs",
 }
 
 __all__ = [
@@ -56,12 +58,13 @@ __all__ = [
     "experts",
     "get_expert",
     "hookimpl",
-    "lmfit_result",
     "load_plugin",
     "own_lines",
+    "pack",
     "register",
     "resolve_unit",
     "solve",
+    "unpack",
 ]
 
 

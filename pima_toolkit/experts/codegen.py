@@ -29,13 +29,15 @@ from numba.core.errors import NumbaWarning
 from torch import Tensor
 
 from ..errors import ExpertError, MissingDependency, require
+from .inputs import unpack
 from .program import ELEMENTARY, Program
 
-#: Signature of a compiled curve: ``(t (T,), theta (P,), value (T,), jacobian (T, P))``, the last two written into.
+#: Signature of a compiled curve: ``(t (V T,), theta (P,), value (T,), jacobian (T, P))``, the last two written into; t
+#: holds the V inputs one after another (``inputs.py``), so T is the size of value.
 CURVE = types.FunctionType(void(float64[::1], float64[::1], float64[::1], float64[:, ::1]))
 
 #: Part of every file name; raise it when the generated source changes its meaning.
-GENERATOR = 1
+GENERATOR = 2
 
 _LOCK = threading.Lock()
 
@@ -75,7 +77,8 @@ def numba_source(program: Program, *, cache: bool = True) -> str:
         (each if moving[i] else once).append(f"r{i} = {_numba_step(program, op, operands)}")
     names = ["value[k]", *(f"jacobian[k, {j}]" for j in range(len(program.outputs) - 1))]
     each += [f"{name} = {_register(program, o)}" for name, o in zip(names, program.outputs, strict=True)]
-    lines = [*(f"    {line}" for line in once), "    for k in range(t.size):", *(f"        {line}" for line in each)]
+    lines = ["n = value.size", *once, "for k in range(n):", *(f"    {line}" for line in each)]
+    lines = [f"    {line}" for line in lines]
     return _HEADER.format(cache=cache) + "\n".join(lines) + "\n"
 
 
@@ -95,7 +98,7 @@ def _register(program: Program, i: int) -> str:
 
 def _numba_step(program: Program, op: str, operands: tuple) -> str:
     if op == "t":
-        return "t[k]"
+        return "t[k]" if operands[0] == 0 else f"t[{operands[0]} * n + k]"
     if op == "p":
         return f"theta[{operands[0]}]"
     if op == "ipow":
@@ -229,22 +232,23 @@ def _torch_power(u: Tensor, n: Tensor) -> Tensor:
     return torch.where(zero, torch.pow(torch.zeros_like(u), n.detach()), taken)
 
 
-def run_torch(program: Program, t: Tensor, theta: Tensor) -> Tensor:
+def run_torch(program: Program, t: Tensor, theta: Tensor, inputs: int = 1) -> Tensor:
     """Run a program on tensors: differentiable, on any device, under ``torch.func`` transforms.
 
     Args:
         program: Of one output, lowered with ``safe=True``.
-        t: Independent variable, shape (T,) or (..., T).
+        t: Packed grid, shape (V T,) or (..., V T).
         theta: Parameters, shape (..., P).
+        inputs: V.
 
     Returns:
         Values, shape (..., T), dtype of theta.
     """
-    t = t.to(dtype=theta.dtype, device=theta.device)
+    rows = unpack(t.to(dtype=theta.dtype, device=theta.device), inputs)
     registers: list[Tensor] = []
     for op, operands in program.steps:
         if op == "t":
-            value = t
+            value = rows[operands[0]]
         elif op == "p":
             value = theta[..., operands[0]].unsqueeze(-1)
         elif op == "const":
@@ -261,4 +265,4 @@ def run_torch(program: Program, t: Tensor, theta: Tensor) -> Tensor:
                 value = _TORCH[op](*arguments)
         registers.append(value)
     result = registers[program.outputs[0]]
-    return result.expand(torch.broadcast_shapes(t.shape, (*theta.shape[:-1], t.shape[-1])))
+    return result.expand(torch.broadcast_shapes(rows[0].shape, (*theta.shape[:-1], rows[0].shape[-1])))

@@ -10,25 +10,19 @@ from __future__ import annotations
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import ExpertError, ShapeError
-from .derived import shown_values
 from .example import Example
+from .inputs import Inputs, Named, packed, variable
 from .least_squares import evaluate
-from .lmfit_bridge import lmfit_model
 from .parameters import Box, Parameter
 from .regression import fit
 from .solution import Solution
 from .starting import project, spread
-
-if TYPE_CHECKING:
-    import lmfit
 
 Array = NDArray[np.float64]
 
@@ -39,19 +33,24 @@ class Expert(ABC):
     Attributes:
         name: How people ask for it, unique among the installed experts.
         t: Name of the independent variable, the coordinate of the data it is matched with.
+        covariates: Names of further inputs, such as a temperature or a strain rate; usually one number per specimen.
         parameters: The fitted parameters theta, P of them.
         linear: Numbers of parameters the expert is linear in, all together: they need no search.
         example: A plausible curve, for figures and tests; :func:`~pima_toolkit.experts.example.example_of` makes one
             where the author gives none.
-        shown_formulas: Formulas of the shown parameters that are not fitted ones, of the fitted ones' names.
     """
 
     name: str
     t: str = "t"
+    covariates: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...]
     linear: tuple[int, ...] = ()
     example: Example | None = None
-    shown_formulas: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the V inputs: the independent variable, then the covariates."""
+        return (self.t, *self.covariates)
 
     @property
     def shown(self) -> tuple[Parameter, ...]:
@@ -63,7 +62,8 @@ class Expert(ABC):
         """Evaluate in torch, differentiably.
 
         Args:
-            t: Independent variable, shape (T,) or (..., T), in its own unit.
+            t: Independent variable, shape (T,) or (..., T), in its own unit; with covariates the V inputs one after
+                another, (V T,) or (..., V T), which ``experts.unpack(t, V)`` takes apart.
             theta: Parameters, shape (..., P).
 
         Returns:
@@ -74,11 +74,12 @@ class Expert(ABC):
     def curve(self) -> Callable[..., None]:
         """The compiled form: a numba function of signature :data:`~pima_toolkit.experts.codegen.CURVE`."""
 
-    def value_and_jacobian(self, t: ArrayLike, theta: ArrayLike) -> tuple[Array, Array]:
+    def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
         """Values and derivatives by the parameters, compiled, float64.
 
         Args:
-            t: Shared grid, shape (T,), or one grid per specimen, shape (N, T).
+            t: Shared grid, shape (T,), or one grid per specimen, shape (N, T); with covariates the inputs by name, see
+                :func:`~pima_toolkit.experts.inputs.pack`, or a grid that is packed already.
             theta: Parameters, shape (..., P).
 
         Returns:
@@ -87,7 +88,7 @@ class Expert(ABC):
         Raises:
             ShapeError: If the shapes do not fit.
         """
-        t = np.require(t, np.float64, ["C", "W"])  # the compiled loop takes no read-only arrays
+        t = packed(self, t)
         theta = np.asarray(theta, dtype=np.float64)
         P = len(self.parameters)
         if t.ndim not in (1, 2) or theta.ndim < 1 or theta.shape[-1] != P:
@@ -97,36 +98,38 @@ class Expert(ABC):
             )
         grids = t.reshape(-1, t.shape[-1])
         value, jacobian = evaluate(self, grids, np.ascontiguousarray(theta.reshape(-1, P)))
-        return value.reshape(*theta.shape[:-1], *t.shape), jacobian.reshape(*theta.shape[:-1], *t.shape, P)
+        shape = (*theta.shape[:-1], *t.shape[:-1], value.shape[-1])
+        return value.reshape(shape), jacobian.reshape(*shape, P)
 
     def box(self, t: ArrayLike) -> Box:  # noqa: ARG002 - for the experts that need it
         """Bounds of the fitted parameters on a grid.
 
         Args:
-            t: Grid or grids, any shape; only experts whose bounds depend on the data use it.
+            t: Independent variable without covariates, any shape; only experts whose bounds depend on the data use it.
         """
         return Box.of(self.parameters)
 
-    def guess(self, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """Where to start, from the data, by :meth:`guess_rows`.
 
         Args:
-            t: Shared grid, shape (T,), or one per row, shape (N, T).
+            t: Shared grid, shape (T,), or one per row, shape (N, T); with covariates as in :meth:`value_and_jacobian`.
             y: One curve, shape (T,), or rows, shape (N, T); NaN where not measured.
             weights: Weights of the squares, like y.
 
         Returns:
             Parameters inside the box, shape (P,) or (N, P).
         """
-        t, rows, w = prepare(t, y, weights)
-        found = self.box(t).clip(self.guess_rows(t, rows, w))
+        t, rows, w = prepare(self, t, y, weights)
+        found = self.box(variable(self, t)).clip(self.guess_rows(t, rows, w))
         return found[0] if np.ndim(y) == 1 else found
 
     def guess_rows(self, t: Array, y: Array, weights: Array) -> Array:
         """The method an author may replace: variable projection over the nonlinear parameters unless it is.
 
         Args:
-            t: Shared grid, shape (T,), or one per row, shape (N, T).
+            t: Shared grid, shape (T,), or one per row, shape (N, T); packed where there are covariates, as in
+                :meth:`predict`.
             y: Rows without NaN, shape (N, T).
             weights: Weights of the squares, shape (N, T); 0 where nothing was measured.
 
@@ -135,22 +138,24 @@ class Expert(ABC):
         """
         return project(self, t, y, weights)
 
-    def starts(self, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
+    def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
+        t = packed(self, t, np.shape(y))
         guess = np.atleast_2d(self.guess(t, y, weights))
-        return spread(guess, self.box(t), count, np.asarray(t, dtype=np.float64))
+        return spread(guess, self.box(variable(self, t)), count, variable(self, t))
 
     def show(self, theta: ArrayLike) -> Array:
         """What people see, shape (..., Q), of fitted parameters (..., P)."""
-        return shown_values(self, theta)[0]
+        return np.array(theta, dtype=np.float64)
 
     def show_jacobian(self, theta: ArrayLike) -> Array:
         """The derivative of :meth:`show`, shape (..., Q, P)."""
-        return shown_values(self, theta)[1]
+        shape = np.shape(theta)
+        return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
 
     def fit(
         self,
-        t: ArrayLike,
+        t: Inputs,
         y: ArrayLike,
         weights: ArrayLike | None = None,
         start: ArrayLike | Mapping[str, float] | None = None,
@@ -162,7 +167,9 @@ class Expert(ABC):
         """Fit the expert to curves, with honest errors.
 
         Args:
-            t: Shared grid, shape (T,), or one per specimen, shape (N, T).
+            t: Shared grid, shape (T,), or one per specimen, shape (N, T). With covariates all inputs by name,
+                ``{"strain": t, "strain_rate": rate}``, each (T,) along the curve, (N, T), one per specimen (N,), or one
+                number.
             y: One curve (T,) or specimens (N, T); NaN where not measured. An ``xarray.DataArray`` brings its units.
             weights: Weight per specimen (N,) or responsibilities (N, C): one fit per cluster. All ones by default; for
                 a single curve weights per point (T,).
@@ -181,33 +188,18 @@ class Expert(ABC):
         """
         return fit(self, t, y, weights, start, fixed, y_unit=y_unit, t_unit=t_unit)
 
-    def to_lmfit(self, prefix: str = "") -> lmfit.Model:
-        """The expert as an ``lmfit.Model``, to combine with lmfit's own or to fit with its methods.
-
-        Bounds are parameter hints; shown parameters that are not fitted ones are lmfit expressions, with errors. The
-        independent variable has its own name; ``model.guess(y, t)`` is the expert's guess, from which ``model.fit``
-        starts when it is given no parameters; ``leastsq`` and ``least_squares`` use the exact Jacobian. lmfit's
-        weights multiply residuals: they are roots of the weights of :meth:`fit`.
-
-        Args:
-            prefix: Of all parameter names, as in lmfit's composite models.
-
-        Raises:
-            MissingDependency: If lmfit is not installed.
-        """
-        return lmfit_model(self, prefix)
-
     def to_dict(self) -> dict[str, object]:
         """The expert as JSON-able values, read back by ``expert_from_dict``; it is found by its name."""
         return {
             "kind": "installed",
             "name": self.name,
             "t": self.t,
+            "covariates": list(self.covariates),
             "parameters": [p.to_dict() for p in self.parameters],
         }
 
     def _content(self) -> tuple[object, ...]:
-        return type(self), self.name, self.t, self.parameters
+        return type(self), self.name, self.inputs, self.parameters
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expert) and self._content() == other._content()
@@ -216,7 +208,7 @@ class Expert(ABC):
         return hash(self._content())
 
     def __repr__(self) -> str:
-        return f"<expert {self.name!r}: {', '.join(p.name for p in self.parameters)} of {self.t}>"
+        return f"<expert {self.name!r}: {', '.join(p.name for p in self.parameters)} of {', '.join(self.inputs)}>"
 
     def _equation(self) -> str:
         return ""
@@ -232,24 +224,25 @@ class Expert(ABC):
         return f"{title}<table><tr>{heads}</tr>{rows}</table>"
 
 
-def prepare(t: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
+def prepare(expert: Named, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
     """Curves as rows without NaN, and weights that are 0 where there was one.
 
     Args:
-        t: Shape (T,) or (N, T).
+        expert: Whose inputs these are.
+        t: Inputs by name, or packed, shape (V T,) or (N, V T).
         y: Shape (T,) or (N, T).
         weights: None, or broadcastable to y.
 
     Returns:
-        t unchanged as float64, y (N, T), weights (N, T).
+        t packed as float64, y (N, T), weights (N, T).
 
     Raises:
         ShapeError: If the shapes do not fit, or t is not finite.
         ExpertError: If there are no points at all.
     """
-    t = np.require(t, np.float64, ["C", "W"])
+    t = packed(expert, t, np.shape(y))
     rows = np.array(y, dtype=np.float64, ndmin=2)
-    if rows.ndim != 2 or t.shape not in {rows.shape[1:], rows.shape}:
+    if rows.ndim != 2 or variable(expert, t).shape not in {rows.shape[1:], rows.shape}:
         raise ShapeError(
             f"y has the shape {np.shape(y)} and t {t.shape}: expected y (T,) or (N, T), and t (T,) or as y"
         )

@@ -52,12 +52,19 @@ class Formula:
         variable: Name of the independent variable.
         expression: The sympy expression, over real symbols.
         parameters: Names of the parameters, in the order of their first appearance in the text.
+        covariates: Names of the further inputs.
     """
 
     text: str
     variable: str
     expression: Expr
     parameters: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The independent variable, then the covariates."""
+        return (self.variable, *self.covariates)
 
     @property
     def latex(self) -> str:
@@ -75,14 +82,15 @@ class _Part:
     size: int
 
 
-def read_formula(text: str, variable: str) -> Formula:
+def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> Formula:
     """Read a formula.
 
     Args:
         text: Arithmetic (``+ - * / **``, ``^`` for ``**``), comparisons, ``and``/``or``, ``a if condition else b``,
             ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``exp``, ``log``, ``sqrt``, ``sin`` and kin,
             ``erf``, ``pi``.
-        variable: Name of the independent variable; every other name is a parameter.
+        variable: Name of the independent variable.
+        covariates: Names of further inputs; every other name is a parameter.
 
     Returns:
         The formula.
@@ -92,17 +100,21 @@ def read_formula(text: str, variable: str) -> Formula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula must be text such as 'K * strain**n', got {type(text).__name__}")
-    if not isinstance(variable, str) or not NAME.fullmatch(variable) or "__" in variable or variable in _RESERVED:
-        raise FormulaError(
-            f"the independent variable cannot be called {variable!r}: use a letter, then letters and digits, not a"
-            f" function's name"
-        )
-    return _Reader(text, variable).read()
+    names = (variable, *covariates)
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or "__" in name or name in _RESERVED:
+            what = "the independent variable" if name is variable else "a covariate"
+            raise FormulaError(
+                f"{what} cannot be called {name!r}: use a letter, then letters and digits, not a function's name"
+            )
+        if names.count(name) > 1:
+            raise FormulaError(f"two inputs have the name {name!r}: name each of {', '.join(names)} once")
+    return _Reader(text, variable, tuple(covariates)).read()
 
 
 class _Reader(ast.NodeVisitor):
-    def __init__(self, text: str, variable: str) -> None:
-        self.text, self.variable = text, variable
+    def __init__(self, text: str, variable: str, covariates: tuple[str, ...]) -> None:
+        self.text, self.variable, self.covariates = text, variable, covariates
         self.symbols: dict[str, Symbol] = {}
         self.first: dict[str, int] = {}
 
@@ -121,7 +133,13 @@ class _Reader(ast.NodeVisitor):
         expression = part.form
         if expression.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
             raise FormulaError(f"the formula is not a finite real number: it simplifies to {str(expression)[:80]}")
-        names = sorted((name for name in self.first if name != self.variable), key=self.first.__getitem__)
+        inputs = {self.variable, *self.covariates}
+        names = sorted((name for name in self.first if name not in inputs), key=self.first.__getitem__)
+        absent = [name for name in self.covariates if name not in self.first]
+        if absent:
+            raise FormulaError(
+                f"the formula does not contain its covariate {absent[0]!r}: correct the name, or leave it out"
+            )
         if self.variable not in self.first:
             found = f"the names found are {', '.join(names)}" if names else "no names were found"
             raise FormulaError(
@@ -131,13 +149,12 @@ class _Reader(ast.NodeVisitor):
             )
         if not names:
             raise FormulaError(
-                f"the formula has no parameters to fit: every name in it is the variable {self.variable!r}; write"
-                f" for example"
-                f" 'slope * {self.variable}'"
+                f"the formula has no parameters to fit: every name in it is an input ({', '.join(sorted(inputs))});"
+                f" write for example 'slope * {self.variable}'"
             )
         if len(names) > MAX_PARAMETERS:
             raise FormulaError(f"the formula has {len(names)} parameters, at most {MAX_PARAMETERS} are possible")
-        return Formula(self.text, self.variable, expression, tuple(names))
+        return Formula(self.text, self.variable, expression, tuple(names), self.covariates)
 
     def fail(self, node: ast.AST, message: str) -> FormulaError:
         position = original(self.text, max(getattr(node, "col_offset", 1) - 1, 0))

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ShapeError
+from .inputs import Named, packed, variable
 from .levenberg_marquardt import evaluator, run, solver
 from .parameters import Box
 from .solution import Showable, Solution
 
 
-class Solvable(Showable, Protocol):
+class Solvable(Named, Showable, Protocol):
     """What the solver needs of an expert."""
 
     def curve(self) -> Callable[..., None]:
@@ -55,7 +56,7 @@ def solve(
 
     Args:
         expert: The physics.
-        t: Shared grid, shape (T,), or one grid per row, shape (C, T).
+        t: Shared grid, shape (T,), or one grid per row, shape (C, T); packed where the expert has covariates.
         y: Curves, shape (C, T); NaN counts as weight zero.
         weights: Weights of the squares, shape (C, T) or broadcastable to it, not negative; all ones by default.
         start: Starting points, shape (C, S, P), clipped to the box; the expert's own by default.
@@ -76,9 +77,12 @@ def solve(
     """
     y = np.array(y, dtype=np.float64, ndmin=2)
     C, T = y.shape
-    t = np.require(t, np.float64, ["C", "W"])
-    if t.shape not in {(T,), (C, T)}:
-        raise ShapeError(f"t has the shape {t.shape}, expected ({T},) or ({C}, {T}) to go with y of shape {y.shape}")
+    t = packed(expert, t)
+    size = len(expert.inputs) * T
+    if t.shape not in {(size,), (C, size)}:
+        raise ShapeError(
+            f"t has the shape {t.shape}, expected ({size},) or ({C}, {size}) to go with y of shape {y.shape}"
+        )
     if not np.isfinite(t).all():
         raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with weight zero")
     w = np.ones((C, T)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -90,7 +94,7 @@ def solve(
         raise ShapeError("weights must be finite and not negative")
     missing = ~np.isfinite(y)
     w[missing], y[missing] = 0.0, 0.0
-    box = expert.box(t) if box is None else box
+    box = expert.box(variable(expert, t)) if box is None else box
     P = len(expert.parameters)
     if start is None:
         start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
@@ -108,7 +112,7 @@ def solve(
         start.size * T,
         solver,
         expert.curve(),
-        t.reshape(-1, T),
+        t.reshape(-1, size),
         y,
         w,
         start,
@@ -160,14 +164,14 @@ def evaluate(
 
     Args:
         expert: The physics.
-        t: Grids, shape (G, T).
+        t: Packed grids, shape (G, V T).
         theta: Parameters, shape (R, P).
 
     Returns:
         Values, shape (R, G, T), and Jacobians, shape (R, G, T, P), in the expert's units.
     """
     R, P = theta.shape
-    G, T = t.shape
+    G, T = t.shape[0], t.shape[1] // len(expert.inputs)
     value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))
     run(jacobian.size, evaluator, expert.curve(), t, theta, value, jacobian)
     return value, jacobian

@@ -103,7 +103,7 @@ def _solve_rows(curve, t, y, w, theta, lower, upper, free, max_iterations, toler
 @njit
 def _solve_one(curve, t, y, w, theta, lower, upper, free, max_iterations, tolerance):  # noqa: ANN001, ANN202, C901 - as above
     """Levenberg-Marquardt of one row from one start; theta is moved in place. Returns cost, iterations, status."""
-    P, T = theta.size, t.size
+    P, T = theta.size, y.size
     A, L = np.empty((P, P)), np.zeros((P, P))
     gradient, step, trial = np.empty(P), np.empty(P), np.empty(P)
     moves = np.empty(P, np.bool_)

@@ -166,13 +166,15 @@ def expert_from_dict(values: dict[str, object]) -> Expert:
             f"a saved expert must be a table with kind 'formula' or 'installed' and a name, got {str(values)[:80]}"
         )
     parameters = values.get("parameters")
-    if not isinstance(parameters, list) or not isinstance(values.get("t"), str):
+    covariates = values.get("covariates", [])
+    named = isinstance(covariates, list) and all(isinstance(name, str) for name in covariates)
+    if not isinstance(parameters, list) or not isinstance(values.get("t"), str) or not named:
         raise FileFormatError(f"the saved expert {values['name']!r} lacks its parameters or its variable")
     read = tuple(Parameter.from_dict(p) for p in parameters)
     if values["kind"] == "formula":
         if not isinstance(values.get("formula"), str):
             raise FileFormatError(f"the saved expert {values['name']!r} lacks its formula")
-        return SympyExpert(values["formula"], values["t"], name=values["name"], parameters=read)
+        return SympyExpert(values["formula"], values["t"], covariates=covariates, name=values["name"], parameters=read)
     try:
         expert = get_expert(values["name"])
     except ExpertError as error:
@@ -182,7 +184,7 @@ def expert_from_dict(values: dict[str, object]) -> Expert:
     same = (
         expert.parameters == read
         and getattr(expert, "formula", None) == values.get("formula")
-        and expert.t == values["t"]
+        and expert.inputs == (values["t"], *covariates)
     )
     if not same:
         raise ExpertError(

@@ -51,11 +51,11 @@ Step = tuple[str, tuple]
 
 @dataclass(frozen=True)
 class Program:
-    """Straight-line program over one point t and parameters p.
+    """Straight-line program over one point of the inputs t and parameters p.
 
     Args:
-        steps: Per step the operation and its operands: numbers of earlier steps; for ``"const"`` a float, for ``"p"``
-            the number of the parameter, for ``"ipow"`` a step and a whole exponent.
+        steps: Per step the operation and its operands: numbers of earlier steps; for ``"const"`` a float, for ``"t"``
+            the number of the input, for ``"p"`` that of the parameter, for ``"ipow"`` a step and a whole exponent.
         outputs: Steps whose values are the results.
     """
 
@@ -150,8 +150,8 @@ class _Lowering:
     infinite slope becomes 1, since 0 * inf in the backward pass would be NaN.
     """
 
-    def __init__(self, order: dict[str, int], variable: str, safe: bool) -> None:
-        self.order, self.variable, self.safe = order, variable, safe
+    def __init__(self, order: dict[str, int], inputs: dict[str, int], safe: bool) -> None:
+        self.order, self.inputs, self.safe = order, inputs, safe
         self.out = Builder()
         self.memo: dict[tuple[object, int | None], int] = {}
 
@@ -169,7 +169,8 @@ class _Lowering:
     def lower(self, e: Expr | Boolean, mask: int | None) -> int:
         out = self.out
         if e.is_Symbol:
-            return out.step("t") if e.name == self.variable else out.step("p", self.order[e.name])
+            known = e.name in self.inputs
+            return out.step("t", self.inputs[e.name]) if known else out.step("p", self.order[e.name])
         if e.is_Number or e is sympy.pi or e is sympy.E:
             return out.const(float(e))
         if e.is_Add or e.is_Mul:
@@ -260,19 +261,23 @@ class _Lowering:
         return result
 
 
-def lower(expression: Expr, variable: str, parameters: Sequence[str], *, safe: bool = False) -> Program:
+def lower(
+    expression: Expr, variables: str | Sequence[str], parameters: Sequence[str], *, safe: bool = False
+) -> Program:
     """Turn a sympy expression into a program of one output.
 
     Args:
-        expression: Over real symbols named ``variable`` and ``parameters``.
-        variable: Name of the independent variable.
+        expression: Over real symbols named ``variables`` and ``parameters``.
+        variables: Names of the inputs, the independent variable first, or that alone.
         parameters: Names of the parameters, in order.
         safe: Guard branches that are not taken, as automatic differentiation needs.
 
     Raises:
         FormulaError: If the expression holds something that cannot be computed.
     """
-    lowering = _Lowering({name: i for i, name in enumerate(parameters)}, variable, safe)
+    named = (variables,) if isinstance(variables, str) else variables
+    order, places = ({name: i for i, name in enumerate(names)} for names in (parameters, named))
+    lowering = _Lowering(order, places, safe)
     output = lowering(expression)
     return pruned(lowering.out.steps, (output,))
 

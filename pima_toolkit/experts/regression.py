@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ExpertError, ShapeError
+from .inputs import Inputs, pack, unpack, variable
 from .least_squares import solve
 from .parameters import Box
 from .solution import Solution
@@ -22,7 +23,7 @@ Array = NDArray[np.float64]
 
 def fit(
     expert: Projectable,
-    t: ArrayLike,
+    t: Inputs,
     y: ArrayLike,
     weights: ArrayLike | None,
     start: ArrayLike | Mapping[str, float] | None,
@@ -33,11 +34,12 @@ def fit(
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.expert.Expert.fit`."""
     y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
-    t_unit = t_unit or str(getattr(t, "attrs", {}).get("units", "1"))
+    along = t.get(expert.t) if isinstance(t, Mapping) else t
+    t_unit = t_unit or str(getattr(along, "attrs", {}).get("units", "1"))
     single = np.ndim(y) == 1
-    t = np.ascontiguousarray(t, dtype=np.float64)
     y = np.array(y, dtype=np.float64, ndmin=2)
-    if y.ndim != 2 or t.shape not in {y.shape[1:], y.shape}:
+    t = pack(expert, t, y.shape)
+    if y.ndim != 2 or variable(expert, t).shape not in {y.shape[1:], y.shape}:
         raise ShapeError(
             f"y has the shape {y.shape} and t {t.shape}: expected y (T,) or (specimen, T), and t (T,) or as y"
         )
@@ -49,9 +51,9 @@ def fit(
     observed = np.isfinite(y) & (points > 0)
     _check_amount(expert, observed, gamma, fixed or {})
 
-    grid, mean, weight, constant = _reduce(t, y, observed, gamma, points)
+    grid, mean, weight, constant = _reduce(expert, t, y, observed, gamma, points)
     C = gamma.shape[1]
-    box = expert.box(grid)
+    box = expert.box(variable(expert, grid))
     held = _held(expert, fixed or {})
     starts = _starts(expert, grid, mean, weight, start, box, C)
     for name, value in (fixed or {}).items():
@@ -100,22 +102,37 @@ def _check_amount(expert: Projectable, observed: NDArray[np.bool_], gamma: Array
 
 
 def _reduce(
-    t: Array, y: Array, observed: NDArray[np.bool_], gamma: Array, points: Array
+    expert: Projectable, t: Array, y: Array, observed: NDArray[np.bool_], gamma: Array, points: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """One grid (T',), the mean curves (C, T'), their weights (C, T') and the constant of the sum of squares (C,)."""
+    """One packed grid of T' points, the mean curves (C, T'), their weights (C, T') and the constant of the cost (C,).
+
+    Specimens of the same grid and covariates, usually all of them or those of one test condition, are reduced to their
+    mean curve exactly; where hardly any two share one, every measured point stays.
+    """
     if t.ndim == 1:
-        statistics = CurveStatistics(gamma.shape[1], t.size)
-        statistics.update(torch.from_numpy(y), torch.from_numpy(gamma), torch.from_numpy(observed))
-        scatter = statistics.constant.numpy() if (points == 1).all() else np.zeros(gamma.shape[1])
-        return t, statistics.mean.numpy(), statistics.weight.numpy() * points, scatter
-    order = np.argsort(t[observed], kind="stable")
-    specimen = np.nonzero(observed)[0][order]
-    return (
-        t[observed][order],
-        np.tile(y[observed][order], (gamma.shape[1], 1)),
-        np.ascontiguousarray(gamma[specimen].T),
-        np.zeros(gamma.shape[1]),
-    )
+        grids, which = t[None], np.zeros(len(y), dtype=np.int64)
+    else:
+        grids, which = np.unique(t, axis=0, return_inverse=True)
+        which = which.reshape(-1)
+    if t.ndim == 2 and 4 * len(grids) > len(t):
+        inputs = [part[observed] for part in unpack(t, len(expert.inputs))]
+        order = np.argsort(inputs[0], kind="stable")
+        specimen = np.nonzero(observed)[0][order]
+        return (
+            np.concatenate([part[order] for part in inputs]),
+            np.tile(y[observed][order], (gamma.shape[1], 1)),
+            np.ascontiguousarray(gamma[specimen].T),
+            np.zeros(gamma.shape[1]),
+        )
+    groups = []
+    for g in range(len(grids)):
+        same = which == g
+        parts = (torch.from_numpy(part[same]) for part in (y, gamma, observed))
+        groups.append(CurveStatistics(gamma.shape[1], y.shape[1]).update(*parts))
+    mean, weight = (np.concatenate([getattr(g, what).numpy() for g in groups], 1) for what in ("mean", "weight"))
+    weight = weight * np.tile(points, len(grids))
+    scatter = sum(g.constant.numpy() for g in groups) if (points == 1).all() else np.zeros(gamma.shape[1])
+    return np.concatenate(unpack(grids, len(expert.inputs)), axis=None), mean, weight, scatter
 
 
 def _number(expert: Projectable, name: str) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .inputs import variable
 from .least_squares import Solvable
 from .parameters import Box
 
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 _CANDIDATES = {0: 1, 1: 41, 2: 17, 3: 8}
 _SET = 600
 _ROWS = 8192
+#: Most numbers in the Jacobians of all candidates together that are computed at once.
+_AT_ONCE = 20_000_000
 
 
 class Projectable(Solvable, Protocol):
@@ -87,17 +90,26 @@ def project(expert: Projectable, t: Array, y: Array, weights: Array) -> Array:
 
     Args:
         expert: The physics.
-        t: Shared grid, shape (T,), or one per row, shape (N, T).
+        t: Packed grid, shape (V T,), or one per row, shape (N, V T).
         y: Curves, shape (N, T), no NaN.
         weights: Shape (N, T), not negative.
 
     Returns:
         Starting points inside the box, shape (N, P).
     """
-    box = expert.box(t)
+    along = variable(expert, t)
+    box = expert.box(along)
     linear = list(expert.linear)
-    trials = candidates(box, [i for i in range(box.lower.size) if i not in linear], t)
+    trials = candidates(box, [i for i in range(box.lower.size) if i not in linear], along)
     best = np.tile(box.clip(np.zeros(box.lower.size), 0.25), (y.shape[0], 1))
+    if t.ndim == 2 and len(expert.inputs) > 1:
+        # A test plan has few rates and temperatures: specimens of the same ones are searched together.
+        grids, which = np.unique(t, axis=0, return_inverse=True)
+        if 4 * len(grids) <= len(t):
+            for g, grid in enumerate(grids):
+                same = which.reshape(-1) == g
+                best[same] = _best_of(expert, trials, linear, box, grid, y[same], weights[same], best[same])
+            return box.clip(best)
     for first in range(0, y.shape[0], _ROWS):
         rows = slice(first, first + _ROWS)
         best[rows] = _best_of(
@@ -113,7 +125,7 @@ def _best_of(
     best = default.copy()
     same = t.ndim == 1 and bool(np.all(w == w[:1]))
     lower, upper = box.lower[linear], box.upper[linear]
-    at_once = expert.value_and_jacobian(t, trials) if t.ndim == 1 else None
+    at_once = expert.value_and_jacobian(t, trials) if t.ndim == 1 and trials.size * y.shape[1] <= _AT_ONCE else None
     for k, theta in enumerate(trials):
         value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         basis = jacobian[..., linear]
@@ -177,7 +189,7 @@ def spread(guess: Array, box: Box, count: int, t: Array) -> Array:
         guess: Shape (N, P).
         box: Bounds.
         count: Number of starts S.
-        t: The grid or grids.
+        t: The independent variable, of any shape.
 
     Returns:
         Starts inside the box, shape (N, S, P).

@@ -7,6 +7,8 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..errors import ExpertError, FormulaError
@@ -16,21 +18,22 @@ from .expert import Expert
 from .formula import Formula, read_formula
 from .parameters import Parameter
 from .program import Program, lower
+from .shown import show, show_jacobian, shown_program
 
 
 @functools.lru_cache(maxsize=512)
-def _read(text: str, variable: str) -> Formula:
-    return read_formula(text, variable)
+def _read(text: str, inputs: tuple[str, ...]) -> Formula:
+    return read_formula(text, inputs[0], inputs[1:])
 
 
 @functools.lru_cache(maxsize=512)
-def _programs(text: str, variable: str, names: tuple[str, ...]) -> tuple[Program, Program, tuple[int, ...]]:
+def _programs(text: str, inputs: tuple[str, ...], names: tuple[str, ...]) -> tuple[Program, Program, tuple[int, ...]]:
     """The compiled form's program with Jacobian, the torch form's, and the jointly linear parameters."""
-    expression = _read(text, variable).expression
-    plain = lower(expression, variable, names)
+    expression = _read(text, inputs).expression
+    plain = lower(expression, inputs, names)
     return (
         with_jacobian(plain, len(names)),
-        lower(expression, variable, names, safe=True),
+        lower(expression, inputs, names, safe=True),
         jointly_linear(plain, len(names)),
     )
 
@@ -40,11 +43,20 @@ class SympyExpert(Expert):
 
     Either from text, ``SympyExpert("K * strain**n", t="strain", units={"K": "MPa"}, bounds={"n": (0, 1)})``, or as a
     subclass with the class attributes ``name``, ``t``, ``formula`` and ``parameters``. Parameters have the order of
-    their appearance in the text, or of ``parameters``.
+    their appearance in the text, or of ``parameters``. What differs from test to test and is known, a temperature or a
+    strain rate, is a covariate::
+
+        SympyExpert(
+            "(A + B*strain**n) * (1 + C*log(strain_rate)) * (1 - T**m)", t="strain", covariates=("strain_rate", "T")
+        )
+
+    A subclass may fit other parameters than people know, where bounds depend on each other: ``shown`` lists the known
+    ones, and ``shown_formulas`` has a formula of the fitted parameters for each: ``("sigma_y", "sigma_y + rise")``.
 
     Args:
         formula: The right-hand side, see :func:`~pima_toolkit.experts.formula.read_formula`.
         t: Name of the independent variable.
+        covariates: Names of further inputs, all in the formula.
         name: How people ask for it; the formula itself by default.
         parameters: Parameters in the wanted order, instead of units and bounds.
         units: Units by name of the parameter; ``{y}`` and ``{t}`` stand for those of the data.
@@ -59,12 +71,14 @@ class SympyExpert(Expert):
     name: str = ""
     formula: str = ""
     parameters: tuple[Parameter, ...] = ()
+    shown_formulas: tuple[str, ...] = ()
 
     def __init__(
         self,
         formula: str | None = None,
         t: str | None = None,
         *,
+        covariates: Sequence[str] | None = None,
         name: str | None = None,
         parameters: Sequence[Parameter] | None = None,
         units: Mapping[str, str] | None = None,
@@ -80,7 +94,10 @@ class SympyExpert(Expert):
         given = type(self).parameters if parameters is None else parameters
         if given and (units or bounds or descriptions):
             raise ExpertError("give either parameters, or units, bounds and descriptions, not both")
-        read = _read(text, variable)
+        more = type(self).covariates if covariates is None else covariates
+        if isinstance(more, str):
+            raise ExpertError(f"covariates must be a tuple of names: ({more!r},)")
+        read = _read(text, (variable, *more))
         if given:
             made = _matched(read, tuple(given))
         else:
@@ -88,18 +105,21 @@ class SympyExpert(Expert):
         values = {
             "formula": text,
             "t": variable,
+            "covariates": read.covariates,
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
             "parameters": made,
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
+        if self.shown_formulas:
+            self._shown_programs()  # what is wrong with them is told when the expert is made
 
     def __setattr__(self, key: str, value: object) -> None:
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
 
     @property
     def _programs(self) -> tuple[Program, Program, tuple[int, ...]]:
-        return _programs(self.formula, self.t, tuple(p.name for p in self.parameters))
+        return _programs(self.formula, self.inputs, tuple(p.name for p in self.parameters))
 
     @property
     def linear(self) -> tuple[int, ...]:
@@ -109,15 +129,32 @@ class SympyExpert(Expert):
     @property
     def latex(self) -> str:
         """The right-hand side as LaTeX."""
-        return _read(self.formula, self.t).latex
+        return _read(self.formula, self.inputs).latex
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """Evaluate in torch; see :meth:`Expert.predict`."""
-        return run_torch(self._programs[1], t, theta)
+        return run_torch(self._programs[1], t, theta, len(self.inputs))
 
     def curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`Expert.curve`."""
         return compile_curve(self._programs[0])
+
+    def show(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """What people see, shape (..., Q), of fitted parameters (..., P); by ``shown_formulas``."""
+        return show(self._shown_programs(), theta) if self.shown_formulas else super().show(theta)
+
+    def show_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """The derivative of :meth:`show`, shape (..., Q, P)."""
+        return show_jacobian(self._shown_programs(), theta) if self.shown_formulas else super().show_jacobian(theta)
+
+    def _shown_programs(self) -> list[Program]:
+        names = tuple(p.name for p in self.parameters)
+        if len(self.shown_formulas) != len(self.shown):
+            raise ExpertError(
+                f"expert {self.name!r} shows {len(self.shown)} parameters by {len(self.shown_formulas)} formulas: give"
+                " one each"
+            )
+        return [shown_program(text, self.t, names) for text in self.shown_formulas]
 
     def to_dict(self) -> dict[str, object]:
         """The formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
@@ -128,7 +165,11 @@ class SympyExpert(Expert):
         return (*super()._content(), self.formula)
 
     def _equation(self) -> str:
-        return f"$y({html.escape(self.t)}) = {html.escape(self.latex)}$"
+        return f"$y({html.escape(', '.join(self.inputs))}) = {html.escape(self.latex)}$"
+
+
+def _role(read: Formula, name: str) -> str:
+    return "the independent variable" if name == read.variable else "a covariate"
 
 
 def _matched(read: Formula, given: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
@@ -137,10 +178,9 @@ def _matched(read: Formula, given: tuple[Parameter, ...]) -> tuple[Parameter, ..
     names = [p.name for p in given]
     if len(set(names)) != len(names):
         raise ExpertError(f"two parameters have the same name: {', '.join(names)}")
-    if read.variable in names:
-        raise FormulaError(
-            f"a parameter is called {read.variable!r}, which is the independent variable: rename one of them"
-        )
+    taken = [name for name in names if name in read.inputs]
+    if taken:
+        raise FormulaError(f"a parameter is called {taken[0]!r}, which is {_role(read, taken[0])}: rename one of them")
     missing, extra = [n for n in read.parameters if n not in names], [n for n in names if n not in read.parameters]
     if missing or extra:
         said = [f"{', '.join(missing)} is in the formula but not declared"] if missing else []
@@ -157,8 +197,8 @@ def _made(
 ) -> tuple[Parameter, ...]:
     for what, table in (("units", units), ("bounds", bounds), ("descriptions", descriptions)):
         for name in table:
-            if name == read.variable:
-                raise FormulaError(f"{what} are given for {name!r}, which is the independent variable, not a parameter")
+            if name in read.inputs:
+                raise FormulaError(f"{what} are given for {name!r}, which is {_role(read, name)}, not a parameter")
             if name not in read.parameters:
                 raise FormulaError(
                     f"{what} are given for {name!r}, which is not in the formula; its parameters are"

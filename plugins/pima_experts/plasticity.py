@@ -2,8 +2,6 @@ r"""Elastoplastic stress-strain curves."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -46,8 +44,8 @@ class LinearHardening(SympyExpert):
         Parameter("sigma_y", unit="{y}", lower=0.0, description="yield stress"),
         Parameter("H", unit="{y}/{t}", lower=0.0, description="hardening modulus"),
     )
+    shown_formulas = ("E", "E * eps_y", "E * h")
     example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
-    shown_formulas: ClassVar = {"sigma_y": "E * eps_y", "H": "E * h"}
 
     def box(self, t: ArrayLike) -> Box:
         """Bounds with the yield strain between the first positive strain and the last but one.
