@@ -31,6 +31,7 @@ _HOME = {
     "PIMA": "api",
     "Fit": "api",
     "load": "api",
+    "runs": "runs",
     "metrics": "answers.metrics",
     "plots": "answers.plots",
     "errors": "errors",

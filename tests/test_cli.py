@@ -37,15 +37,24 @@ def test_experts_list_names_parameters_and_units():
         assert word in shown.output
 
 
-def test_an_error_is_one_sentence(monkeypatch, capsys):
-    def fail(*_):
-        raise DataError("the data are not there: put them there")
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataError("the data are not there: put them there"), 1, "pima: the data are not there: put them there\n"),
+        (KeyboardInterrupt(), 130, "pima: stopped by hand; the same command goes on from what was written\n"),
+    ],
+    ids=["error", "Ctrl-C"],
+)
+def test_an_error_is_one_sentence(monkeypatch, capsys, error, code, said):
+    def fail(*_, **__):
+        raise error
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(demo, "run_study", fail)
+    monkeypatch.setattr(sys, "argv", ["pima", "demo"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
-    assert stopped.value.code == 1
-    assert capsys.readouterr().err == "pima: the data are not there: put them there\n"
+    assert stopped.value.code == code
+    assert capsys.readouterr().err == said
 
 
 def test_a_figure_is_written_whole_or_not_at_all(tmp_path):

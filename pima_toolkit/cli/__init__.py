@@ -5,23 +5,41 @@ Heavy libraries load when a command needs them, so that ``pima --help`` answers 
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import pima_toolkit as pima
 
 from ..errors import PimaError, require
-from . import demo, experts
+from . import demo, experts, fit, use
 
 typer = require("typer", "the command line")
+require("typer.core", "the command line")
+
+
+class _Group(typer.core.TyperGroup):
+    """Commands whose errors are sentences: exit code 1 for those raised on purpose, 130 after Ctrl-C."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except PimaError as error:
+            typer.echo(f"pima: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("pima: stopped by hand; the same command goes on from what was written", err=True)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="pima",
+    cls=_Group,
     no_args_is_help=True,
     add_completion=False,
     help="Physics-informed multimodal autoencoders: populations, their physics, one measurement from another.",
 )
 app.command("demo")(demo.demo)
+app.command("fit", epilog=fit.EXAMPLES)(fit.fit)
+app.command("infer")(use.infer)
 app.add_typer(experts.app, name="experts")
 
 
@@ -41,9 +59,5 @@ def before(
 
 
 def main() -> None:
-    """Run the command; an error the toolkit raises on purpose is one sentence, not a traceback."""
-    try:
-        app()
-    except PimaError as error:
-        typer.echo(f"pima: {error}", err=True)
-        sys.exit(1)
+    """Run the command."""
+    app()

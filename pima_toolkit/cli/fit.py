@@ -1,0 +1,85 @@
+"""`pima fit`: from data to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pima_toolkit as pima
+
+from ..errors import require
+from .options import Json, Plugin, Quiet, Voice, named, setting
+
+typer = require("typer", "the command line")
+
+EXAMPLES = """
+Examples:
+
+  pima fit lattice.nc --physics stress=linear_hardening --neural image --clusters 2 -o run
+
+  pima fit specimens/ --physics "stress=K*strain**n" --clusters 3 --set training.patience=10
+
+  pima fit --options run/options.toml -o again     (repeats a run exactly)
+
+The same command again goes on where it was stopped or killed; a finished run stays as it is.
+"""
+
+
+def fit(
+    data: Annotated[
+        str | None, typer.Argument(metavar="[DATA]", help="Dataset (.nc, .zarr), or a folder of files.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run; DATA-run beside you by default.")
+    ] = None,
+    physics: Annotated[
+        list[str] | None,
+        typer.Option("--physics", "-p", help="NAME=EXPERT of a curve, or NAME=FORMULA. Once for each."),
+    ] = None,
+    neural: Annotated[list[str] | None, typer.Option("--neural", "-n", help="NAME of a neural modality.")] = None,
+    without: Annotated[list[str] | None, typer.Option("--without", help="NAME of a variable to leave out.")] = None,
+    clusters: Annotated[int | None, typer.Option("--clusters", "-c", help="Number of populations.")] = None,
+    latent_dim: Annotated[int | None, typer.Option("--latent-dim", "-l", help="Latent dimensions.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", "-s", help="Same seed, same machine: same numbers.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")] = None,
+    restarts: Annotated[int | None, typer.Option("--restarts", help="Runs, of which the best is kept.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    options: Annotated[Path | None, typer.Option("--options", help="TOML file with options.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any option, KEY=VALUE as in TOML: training.patience=5.")
+    ] = None,
+    plugin: Plugin = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew where there is a run already.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fit a model to data, in a folder with everything: options, fit, tables, report."""
+    voice = Voice(quiet, as_json)
+    wanted = {} if options is None else pima.runs.read_options(options)
+    modalities = {name: {"kind": "physics", "expert": e} for name, e in named(physics, "--physics", "y=affine").items()}
+    modalities |= {name: {"kind": "neural"} for name in neural or []}
+    modalities |= {name: {"kind": "none"} for name in without or []}
+    model = {"clusters": clusters, "latent_dim": latent_dim}
+    training = {"seed": seed, "epochs": epochs, "restarts": restarts, "device": device}
+    given = {
+        "modalities": modalities,
+        "model": {k: v for k, v in model.items() if v is not None},
+        "training": {k: v for k, v in training.items() if v is not None},
+    }
+    for over in (given, *map(setting, settings or [])):
+        wanted = pima.runs.merge(wanted, over)
+    if data is not None:
+        wanted["data"] = data
+    if plugin:
+        wanted["plugins"] = [str(path.resolve()) for path in plugin]
+    folder = out or Path(f"{Path(str(wanted.get('data', 'pima'))).stem or 'pima'}-run")
+    outcome = pima.runs.run(folder, wanted, overwrite=overwrite, progress=voice.progress, say=voice.say)
+    if outcome.finished_before:
+        voice.say(f"{folder} is finished, with the same data and options: nothing to do (--overwrite starts anew)")
+    else:
+        voice.say(outcome.fit.report())
+        voice.say(f"\neverything is in {folder}")
+    voice.end(pima.runs.summary(outcome))
+    if outcome.fit.interrupted:
+        voice.say("stopped by hand: the fit so far is kept, the same command goes on")
+        raise typer.Exit(130)

@@ -1,0 +1,12 @@
+"""A run: a fit in a folder that says how it was made, goes on after a kill, and can be repeated exactly.
+
+``run(source, folder, options)`` is what ``pima fit`` does; ``open_fit(path)`` reads a run folder or a saved fit.
+"""
+
+from .folder import RunFolder, open_fit
+from .options import merge, read_options
+from .run import Outcome, run
+from .source import read_source
+from .summary import fit_summary, summary
+
+__all__ = ["Outcome", "RunFolder", "fit_summary", "merge", "open_fit", "read_options", "read_source", "run", "summary"]

@@ -1,0 +1,188 @@
+"""The folder of a run: what lies in it, who works in it, how far it is.
+
+.. code-block:: text
+
+    options.toml   every option; ``pima fit --options run/options.toml`` repeats the run
+    run.json       state, where the data lay and their fingerprint, versions, plugins
+    checkpoint/    written after every epoch: a killed run goes on from here
+    fit.pima       the fit
+    report.html    the report
+    tables/        the fit as CSV
+    log.txt        what happened, with times
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..api import Fit, load
+from ..errors import FileFormatError, OptionError, StorageError, require
+from ..files import refused, write_text
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no such locks
+    fcntl = None
+
+FORMAT, VERSION = "pima_toolkit run", 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def options_file(self) -> Path:
+        """Every option, as TOML."""
+        return self.path / "options.toml"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoint"
+
+    @property
+    def fit_file(self) -> Path:
+        """The saved fit."""
+        return self.path / "fit.pima"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.path / "tables"
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is an epoch that other options must not overwrite."""
+        return any(self.checkpoint.glob("*.safetensors"))
+
+    def about(self) -> dict | None:
+        """What run.json says; None where there is no run.
+
+        Raises:
+            FileFormatError: If it is damaged, or of a newer version.
+        """
+        path = self.path / "run.json"
+        if not path.exists():
+            return None
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            known = about["format"] == FORMAT
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FileFormatError(f"{path} is damaged ({error}): remove it and give another folder") from None
+        if not known or about["version"] > VERSION:
+            raise FileFormatError(f"{path} was not written by this pima_toolkit, or by a newer one: update it")
+        return about
+
+    def options(self) -> dict:
+        """The options of the run.
+
+        Raises:
+            FileFormatError: If the file is damaged.
+        """
+        try:
+            return tomllib.loads(self.options_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise FileFormatError(
+                f"{self.options_file} is damaged ({error}): start anew with --overwrite, or give another folder"
+            ) from None
+
+    def write(self, about: dict, options: dict | None = None) -> None:
+        """Write run.json, and the options where given."""
+        if options is not None:
+            write_text(self.options_file, require("tomli_w", "options of a run").dumps(options))
+        head = {"format": FORMAT, "version": VERSION}
+        write_text(self.path / "run.json", json.dumps(head | about, indent=1, allow_nan=False))
+
+    def log(self, text: str) -> None:
+        """Append a line to the log."""
+        now = datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+        path = self.path / "log.txt"
+        with refused(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{now}  {text}\n")
+
+    def prepare(self) -> None:
+        """Make the folder, or see that it is a run's.
+
+        Raises:
+            StorageError: If it cannot be made or written.
+            OptionError: If it holds other things than a run.
+        """
+        with refused(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+        if others and self.about() is None and others != ["log.txt"]:
+            raise OptionError(
+                f"{self.path} holds other files ({', '.join(others[:3])}) and no run: give a new folder, -o NAME"
+            )
+
+    def clear(self) -> None:
+        """Remove what a run wrote; other files stay."""
+        with refused(self.path):
+            for folder in (self.checkpoint, self.tables):
+                shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
+            for name in ("run.json", "options.toml", "fit.pima", "report.html", "log.txt"):
+                (self.path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; the system lets go of the lock of a process that died.
+
+        Raises:
+            StorageError: If another process works here, or the folder cannot be written.
+        """
+        path = self.path / ".lock"
+        if fcntl is None:
+            yield
+            return
+        with refused(path):
+            file = path.open("a+", encoding="utf-8")
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                file.seek(0)
+                raise StorageError(
+                    f"{self.path} is in use by process {file.read().strip() or 'unknown'}: wait for it, stop it, or "
+                    "give another folder"
+                ) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+            file.truncate(0)
+
+
+def open_fit(path: str | Path) -> Fit:
+    """Read the fit of a run folder, or a saved fit.
+
+    Args:
+        path: The folder, or the file.
+
+    Raises:
+        FileFormatError: If there is no fit, or it is damaged.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        return load(path)
+    run = RunFolder(path)
+    if not run.fit_file.exists():
+        if run.about() is None:
+            raise FileFormatError(f"{path} is no run: expected a folder that `pima fit` wrote, or a saved fit (.pima)")
+        raise FileFormatError(f"{path} has no fit yet: it was not trained to its end, the same `pima fit` goes on")
+    return load(run.fit_file)

@@ -1,0 +1,172 @@
+"""From data and options to a run folder with everything in it; the same call goes on after a kill."""
+
+from __future__ import annotations
+
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from ..api import Fit
+from ..errors import OptionError, PimaWarning
+from ..experts import load_plugin
+from ..experts.plugins import manager
+from ..fitting.job import Progress
+from .folder import RunFolder, open_fit
+from .options import Options, build, check, choose, complete, differences
+from .source import Source, read_source
+
+_LIBRARIES = ("pima-toolkit", "torch", "numpy", "scipy", "numba", "sympy", "xarray")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Args:
+        folder: Its folder.
+        fit: The fit.
+        finished_before: Whether there was nothing left to do.
+        notes: What was said on the way.
+    """
+
+    folder: RunFolder
+    fit: Fit
+    finished_before: bool
+    notes: tuple[str, ...]
+
+
+def run(
+    folder: str | Path,
+    options: Mapping[str, object],
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    say: Callable[[str], object] = lambda _: None,
+) -> Outcome:
+    """Fit in a folder, or go on with the fit that was begun there.
+
+    Args:
+        folder: Of the run; made where it is missing.
+        options: As :func:`read_options` gives them; ``data`` names the dataset.
+        overwrite: Start anew where there is a run already.
+        progress: Draw a progress bar.
+        say: Called with each thing a person would want to know on the way.
+
+    Returns:
+        The outcome; of a finished run, with the same data and options, at once.
+
+    Raises:
+        OptionError: If an option is wrong, or the folder holds a run with other data or options.
+        DataError: If the data cannot be used.
+        StorageError: If the folder is in use, or cannot be written.
+    """
+    began = time.perf_counter()
+    target = RunFolder(Path(folder).expanduser())
+    check(options)
+    if "data" not in options:
+        raise OptionError("say which data: pima fit DATA, or data = 'specimens.nc' in the options file")
+    for plugin in options.get("plugins", []):
+        load_plugin(plugin)
+    source = read_source(Path(str(options["data"])))
+    chosen, notes = choose(options, source.data)
+    effective = complete({**chosen, "data": str(source.path)})
+    model, training = build(effective)
+    target.prepare()
+    with target.locked():
+        if overwrite:
+            target.clear()
+        before = target.about() if target.begun or target.fit_file.exists() else None
+        if before is not None:
+            _same(target, before, source, effective)
+        if before is not None and before["state"] == "finished":
+            return Outcome(target, open_fit(target.path), True, ())
+        about = {"state": "training", **_made_with(source)}
+        if before is not None:
+            notes = [*_changed(before["versions"], about["versions"])]
+            say(f"going on with the run in {target.path}")
+        target.write(about, effective)
+        target.log(f"{'going on' if before else 'begun'}: {source.path}, {source.data.sizes['specimen']} specimens")
+
+        def tell(text: str) -> None:
+            notes.append(text)
+            target.log(text)
+            say(text)
+
+        for note in tuple(notes):
+            target.log(note)
+            say(note)
+        with _told(tell):
+            fit = model.fit(
+                source.data,
+                checkpoint=target.checkpoint,
+                callbacks=[lambda state: target.log(_line(state))],
+                progress=progress,
+                **training,
+            )
+            fit.save(target.fit_file)
+        state = "stopped" if fit.interrupted else "finished"
+        target.write({**about, "state": state, "seconds": round(time.perf_counter() - began, 1)})
+        target.log(state)
+    return Outcome(target, fit, False, tuple(notes))
+
+
+def _same(target: RunFolder, before: Mapping, source: Source, options: Options) -> None:
+    """Refuse to mix two runs in one folder."""
+    told = differences(target.options(), options)
+    if before["data"]["fingerprint"] != source.fingerprint:
+        told.insert(0, f"the data: {before['data']['path']} as it was then there, {source.path} now")
+    if told:
+        more = f"; and {len(told) - 6} more" if len(told) > 6 else ""
+        raise OptionError(
+            f"{target.path} holds a run with other data or options ({'; '.join(told[:6])}{more}): give another folder "
+            "with -o, or --overwrite to start anew"
+        )
+
+
+def _made_with(source: Source) -> dict:
+    plugins = [r for r in manager().records.values() if r.state == "active" and r.experts]
+    return {
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {
+            "path": str(source.path),
+            "fingerprint": source.fingerprint,
+            "specimens": int(source.data.sizes["specimen"]),
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "plugins": [{"name": r.name, "version": r.version, "experts": sorted(r.experts)} for r in plugins],
+    }
+
+
+def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    changed = [f"{name} {old.get(name)}, now {value}" for name, value in new.items() if old.get(name) != value]
+    if changed:
+        yield f"the run was begun with {'; '.join(changed)}: its numbers may differ in the last digits"
+
+
+def _line(state: Progress) -> str:
+    return f"{state.phase} {state.restart} epoch {state.epoch}/{state.epochs}: {state.elbo:.6g}"
+
+
+@contextmanager
+def _told(tell: Callable[[str], object]) -> Iterator[None]:
+    """Hand warnings of the toolkit to ``tell``, each as it comes."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
+        if issubclass(category, PimaWarning):
+            tell(str(message))
+        else:
+            old(message, category, *rest, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PimaWarning)
+        old, warnings.showwarning = warnings.showwarning, show
+        yield
