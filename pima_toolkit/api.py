@@ -12,8 +12,11 @@ import xarray as xr
 
 from .answers import generation, results
 from .answers.finish import train
+from .answers.html_report import save_report
 from .answers.inference import infer
+from .answers.planning import next_measurements
 from .answers.report import text_report
+from .answers.settings import associate
 from .answers.tables import expert_table
 from .answers.trained import Trained
 from .fitting.job import Callback
@@ -219,6 +222,61 @@ class Fit:
     def report(self) -> str:
         """Populations, physics with errors and units, and what to be careful about, as text."""
         return text_report(self._trained, self.experts)
+
+    def save_report(self, path: str | Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
+        """Write the report as one HTML file with figures inside, to read, print and send.
+
+        Args:
+            path: The file; ``.html`` is added where it has no ending.
+            data: The training data, for pictures of the populations, the latent map and specimens unlike the others.
+            new: Other specimens, to predict.
+
+        Raises:
+            DataError: If ``data`` are not the training specimens.
+        """
+        return save_report(self._trained, Path(path), data, new)
+
+    def associations(
+        self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
+    ) -> xr.Dataset:
+        """Whether the populations follow the process settings: a permutation test of each.
+
+        Args:
+            settings: Coordinates and variables along ``specimen`` of the training specimens; by default the
+                coordinates the training data had.
+            names: Which of them; by default all that vary.
+            permutations: Number of shuffles.
+
+        Returns:
+            Along ``setting``: ``effect`` (share of the setting's variance explained, 0 to 1), ``p_value``,
+            ``p_adjusted`` (Holm), ``kind``, ``specimens``. ``plots.plot_settings`` draws it.
+
+        Raises:
+            DataError: If a name is unknown, or the settings are of other specimens.
+        """
+        specimens = self._trained.training.drop_vars("cluster")
+        return associate(
+            specimens["responsibilities"], specimens if settings is None else settings, names, permutations=permutations
+        )
+
+    def next_measurements(self, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0) -> xr.Dataset:
+        """Specimens that lack a modality, those first whose measurement is expected to teach most.
+
+        Args:
+            data: Specimens and what was measured of them; those that have the modality are left out.
+            modality: The measurement to plan.
+            n: How many to return; all by default.
+            seed: Of the measurements drawn from each population.
+
+        Returns:
+            Along ``specimen``, best first: ``information`` = ``about_population`` + ``about_physics`` (nats),
+            ``reason`` in words, ``responsibilities``, ``cluster``, ``typicality``, ``out_of_population``.
+
+        Raises:
+            DataError: If nothing is left to measure, or nothing was measured yet.
+            OptionError: If the modality is none of this fit's.
+        """
+        return next_measurements(self._trained, data, modality, n=n, seed=seed)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file; nothing in it is executed when it is read."""

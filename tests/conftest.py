@@ -1,6 +1,7 @@
 """Rules for all tests: where the shared data are promised, a test that skips for want of them has failed."""
 
 import os
+import shutil
 
 # Before anything imports torch or numba: the tests run beside each other, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,6 +35,21 @@ def pytest_make_collect_report(collector):
         report.longrepr = f"{collector.nodeid} was skipped although PIMA_REQUIRE_DATA=1: {report.longrepr}"
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real Chromium; without one the test is skipped, under PIMA_REQUIRE_BROWSER=1 it fails."""
+    required = os.environ.get("PIMA_REQUIRE_BROWSER") == "1"
+    path = os.environ.get("PIMA_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        (pytest.fail if required else pytest.skip)("no chromium: apt-get install chromium, or set PIMA_CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with playwright.sync_playwright() as driver:
+        options = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+        chromium = driver.chromium.launch(executable_path=path, args=options)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

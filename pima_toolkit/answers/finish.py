@@ -46,6 +46,7 @@ def train(
     templates = learn_templates(data, options.modalities)
     tensors = to_tensors(data, options.modalities, templates, device)
     _enough(options, data, tensors)
+    fingerprint_of_data = fingerprint(_arrays(tensors), [])
     with shown_progress(progress, settings.restarts) as bar:
 
         def callback(state: object) -> bool:
@@ -61,7 +62,7 @@ def train(
             tensors,
             device,
             checkpoint,
-            _mark(options, settings, templates, tensors),
+            _mark(options, settings, templates, fingerprint_of_data),
             callback,
         )
         best = _joint(job)
@@ -96,6 +97,8 @@ def train(
             "bfloat16": settings.autocast(device),
             "versions": {name: version(name) for name in ("pima-toolkit", "torch", "numpy")},
             "specimens": len(tensors),
+            "present": {name: int(flags.sum()) for name, flags in tensors.present.items()},
+            "data": fingerprint_of_data,
             "title": str(data.attrs.get("title", "")),
             "cautions": cautions,
             "synthetic": bool(data.attrs.get("synthetic", False)),
@@ -116,10 +119,8 @@ def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:
     presence_by_specimen(tensors, specimen_labels(data))
 
 
-def _mark(
-    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], tensors: Tensors
-) -> str:
-    """What a checkpoint belongs to: the data and every option that changes the result."""
+def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
+    """The data as the training saw them, by name."""
     arrays = {f"inputs.{name}": x.cpu().numpy() for name, x in tensors.inputs.items()}
     arrays |= {f"present.{name}": flags.cpu().numpy() for name, flags in tensors.present.items()}
     for name, curves in tensors.curves.items():
@@ -127,6 +128,11 @@ def _mark(
         arrays[f"x.{name}"] = curves.x.cpu().numpy()
         if curves.observed is not None:
             arrays[f"observed.{name}"] = curves.observed.cpu().numpy()
+    return arrays
+
+
+def _mark(options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], data: str) -> str:
+    """What a checkpoint belongs to: the data, by their fingerprint, and every option that changes the result."""
     # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
     scales = {name: template.scale for name, template in templates.items()}
     experts = {name: option.expert.to_dict() for name, option in options.physics.items()}
@@ -135,7 +141,7 @@ def _mark(
         name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")
     }
     training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
-    return fingerprint(arrays, [described, model, training])
+    return fingerprint({}, [described, model, training, data])
 
 
 def _joint(job: Job) -> JointTraining:

@@ -17,6 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, require
 from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, marker_of, new_figure, signed
 from .metrics import cluster_accuracy, confusion, match_clusters
+from .setting_plots import plot_settings
+
+__all__ = [
+    *("plot_latent", "plot_curves", "plot_prediction", "plot_images", "plot_confusion", "plot_history"),
+    "plot_settings",
+]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,9 +118,8 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
         for cluster in range(number) if assigned is None else [panel]:
             names = (f"expert {cluster}", "") if assigned is None else ("expert", "band")
             _band(axis, grid, clusters, modality, cluster, names)
-        axis.set_title(
-            "all specimens" if assigned is None else f"cluster {panel}: {len(members)} specimens", fontsize=10
-        )
+        title = f"cluster {panel}" + (f": {len(members)} specimens" if len(t) else "")
+        axis.set_title("all specimens" if assigned is None else title, fontsize=10)
         axis.autoscale_view()
     axes[0].legend(fontsize=8, frameon=False)
     figure.supxlabel(axis_label(axis_t, "t" if axis_t is None else str(expert.dims[1])))
@@ -195,7 +200,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
     values = (values - low) / (high - low) if high > low else np.zeros_like(values)
     names = "" if table or "cluster" not in dataset or dataset["cluster"].ndim != 1 else dataset["cluster"].values
 
-    figure = new_figure(1.15 * columns + 0.4, (1.3 if len(names) else 1.15) * rows + 0.9)
+    figure = new_figure(max(1.15 * columns + 0.4, 2.4), (1.3 if len(names) else 1.15) * rows + 0.9)
     axes = figure.subplots(rows, columns, squeeze=False)
     for index, axis in enumerate(axes.ravel()):
         axis.set(xticks=[], yticks=[])
@@ -322,6 +327,8 @@ def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> object:
 
 def _bundle(axis: Axes, t: NDArray, curves: NDArray, maximum: int = 200) -> None:
     """Thin lines of up to ``maximum`` specimens, evenly chosen."""
+    if not len(t):
+        return
     chosen = np.unique(np.linspace(0, len(t) - 1, maximum).astype(int)) if len(t) > maximum else np.arange(len(t))
     segments = [np.column_stack([t[i], curves[i]])[~np.isnan(curves[i])] for i in chosen]
     lines = require("matplotlib.collections", "plots").LineCollection

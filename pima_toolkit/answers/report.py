@@ -23,6 +23,11 @@ def with_error(value: float, error: float) -> str:
     return f"{round(value, digits):.{max(digits, 0)}f} ± {round(error, digits):.{max(digits, 0)}f}"
 
 
+def two_digits(value: float) -> str:
+    """Two significant digits without an exponent where people write none: ``360``, ``0.021``, ``1.2e+07``."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
 def text_report(trained: Trained, experts: xr.Dataset) -> str:
     """See :meth:`pima_toolkit.Fit.report`."""
     notes, options = trained.notes, trained.options
@@ -42,7 +47,6 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         template = trained.templates[name]
         kind = f"physics, expert {option.expert.name}" if name in options.physics else "neural"
         lines.append(f"  {name} [{template.measured.unit}]: {template.measured.kind}, {kind}")
-    confidence = trained.training.responsibilities.max("cluster").values
     for c in range(options.clusters):
         weight = float(experts.effective_specimens[c])
         lines += ["", f"cluster {c}: {weight:.1f} specimens ({100 * weight / notes['specimens']:.0f} %)"]
@@ -51,18 +55,20 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
             unit = "" if column.unit.item() == "1" else f" {column.unit.item()}"
             text = f"  {column.parameter.item():<12} {with_error(float(column.value), float(column.std_error))}{unit}"
             if float(column.scatter_std) > 0:
-                text += f"   (specimens differ by {float(column.scatter_std):.2g}{unit})"
+                text += f"   (specimens differ by {two_digits(float(column.scatter_std))}{unit})"
             if bool(column.at_bound):
                 text += "   at its bound"
             lines.append(text)
         for curve in experts.curve.values:
             noise = float(experts.noise_std.sel(cluster=c, curve=curve))
             lines.append(f"  noise of {curve}: {noise:.3g} {trained.templates[str(curve)].measured.unit}")
-    lines += ["", *_cautions(trained, experts, confidence)]
+    lines += ["", *cautions(trained, experts)]
     return "\n".join(lines)
 
 
-def _cautions(trained: Trained, experts: xr.Dataset, confidence: np.ndarray) -> list[str]:
+def cautions(trained: Trained, experts: xr.Dataset) -> list[str]:
+    """What to be careful about, in sentences; never empty."""
+    confidence = trained.training.responsibilities.max("cluster").values
     out = [f"{caution[0].upper()}{caution[1:]}." for caution in trained.notes["cautions"]]
     unsure = int((confidence < 0.9).sum())
     if unsure:
