@@ -10,9 +10,10 @@ import xarray as xr
 
 from ..data import specimen_labels
 from ..errors import DataError, OptionError
-from ..experts import CurveStatistics, lmfit_result
+from ..experts import CurveStatistics, lmfit_result, unpack
 from ..fitting.tensors import to_tensors
-from ..model.physics import Curves
+from ..model.curves import Curves
+from ..model.physics import PhysicsDecoder
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -70,29 +71,35 @@ def responsibilities(trained: Trained, curves: Curves) -> torch.Tensor:
     return gamma * curves.present[:, None]
 
 
-def reduced(curves: Curves, gamma: torch.Tensor, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """The curves of one cluster as one grid: t, mean curve, weight per point, sum of squares about the mean.
+def reduced(
+    curves: Curves, gamma: torch.Tensor, decoder: PhysicsDecoder
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float]:
+    """The curves of one cluster as one: inputs by name, mean curve, weight per point, sum of squares about the mean.
 
-    Curves with grids of their own are put on the union of their points, so that nothing is interpolated.
+    Curves with grids or covariates of their own are put on the union of their points: nothing is interpolated.
 
     Args:
         curves: Of all specimens.
         gamma: Responsibilities of the cluster, (specimen,).
-        scale: Unit of the curves' values.
+        decoder: Its expert names the inputs; its scale is the unit of the curves' values.
     """
-    x, weight = curves.x.cpu() * scale, gamma.cpu()
+    names = decoder.expert.inputs
+    x, weight = curves.x.cpu() * decoder.scale, gamma.cpu()
     observed = curves.present.cpu()[:, None].expand_as(x) if curves.observed is None else curves.observed.cpu()
     if not curves.own_grids:
         statistics = CurveStatistics(1, x.shape[1]).update(x, weight[:, None], observed)
         seen = statistics.weight[0].numpy() > _NOTHING
+        inputs = {name: t[seen] for name, t in zip(names, unpack(curves.t, len(names)), strict=True)}
         constant = float(statistics.constant)
-        return curves.t[seen], statistics.mean[0].numpy()[seen], statistics.weight[0].numpy()[seen], constant
+        return inputs, statistics.mean[0].numpy()[seen], statistics.weight[0].numpy()[seen], constant
     seen = (observed & (weight > _NOTHING)[:, None]).numpy()
-    t, place = np.unique(curves.t[seen], return_inverse=True)
+    each = np.stack([t[seen] for t in unpack(curves.t, len(names))], axis=1)
+    points, place = np.unique(each, axis=0, return_inverse=True)
+    place = place.reshape(-1)  # of numpy 2.0 a column
     values, w = x.numpy()[seen], np.broadcast_to(weight.numpy()[:, None], seen.shape)[seen]
-    total = np.bincount(place, w, len(t))
-    mean = np.bincount(place, w * values, len(t)) / total
-    return t, mean, total, float(np.sum(w * (values - mean[place]) ** 2))
+    total = np.bincount(place, w, len(points))
+    mean = np.bincount(place, w * values, len(points)) / total
+    return dict(zip(names, points.T.copy(), strict=True)), mean, total, float(np.sum(w * (values - mean[place]) ** 2))
 
 
 def to_lmfit(trained: Trained, cluster: int, modality: str | None, data: xr.Dataset | None) -> ModelResult:
@@ -104,7 +111,7 @@ def to_lmfit(trained: Trained, cluster: int, modality: str | None, data: xr.Data
     curves = training_curves(trained, name, data)
     decoder = trained.state.decoders[name]
     gamma = responsibilities(trained, curves)[:, cluster]
-    t, mean, weight, constant = reduced(curves, gamma, decoder.scale)
+    inputs, mean, weight, constant = reduced(curves, gamma, decoder)
     held = decoder.box.at_bound(decoder.theta[cluster])
     if weight.sum() < np.count_nonzero(~held) + 1:
         raise DataError(
@@ -112,7 +119,7 @@ def to_lmfit(trained: Trained, cluster: int, modality: str | None, data: xr.Data
         )
     return lmfit_result(
         decoder.expert,
-        t,
+        inputs,
         mean,
         weight,
         std=float(decoder.variance[cluster].sqrt()) * decoder.scale,
