@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ExpertError
+from .inputs import Inputs, Named, pack
 from .parameters import Box, Parameter
 
 
-class Exemplary(Protocol):
+class Exemplary(Named, Protocol):
     """What :func:`example_of` needs of an expert."""
 
-    name: str
     t: str
+    covariates: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     example: Example | None
 
     def box(self, t: ArrayLike) -> Box:
         """Bounds on a grid."""
 
-    def value_and_jacobian(self, t: ArrayLike, theta: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Values and derivatives."""
 
 
@@ -38,6 +39,7 @@ class Example:
         y: What the curve is, for the axis of a figure.
         y_unit: Its unit.
         t_unit: Unit of the independent variable.
+        covariates: Value of every covariate by name.
         log: Whether the grid is even in the logarithm of t, and both axes of a figure are logarithmic.
         points: Number of points of the grid.
 
@@ -50,6 +52,7 @@ class Example:
     y: str = "y"
     y_unit: str = "1"
     t_unit: str = "1"
+    covariates: Mapping[str, float] = field(default_factory=dict)
     log: bool = False
     points: int = 60
 
@@ -65,6 +68,14 @@ class Example:
     def grid(self) -> NDArray[np.float64]:
         """Values of the independent variable, shape (points,), in ``t_unit``."""
         return (np.geomspace if self.log else np.linspace)(*self.t, self.points)
+
+    def inputs(self, expert: Named) -> NDArray[np.float64]:
+        """The grid and the covariates as the expert takes them, packed: shape (V T,), without covariates the grid.
+
+        Raises:
+            ShapeError: If a covariate is missing or unknown.
+        """
+        return pack(expert, {expert.t: self.grid, **self.covariates})
 
     def theta(self, parameters: Sequence[Parameter]) -> NDArray[np.float64]:
         """The values in the order of the parameters, shape (P,).
@@ -86,23 +97,25 @@ def example_of(expert: Exemplary) -> Example:
 
     Returns:
         Its ``example``; without one, parameters in the middle of their bounds, or one above or below a single bound,
-        and t from 0.01 where the expert is not finite at 0.
+        covariates of one, and t from 0.01 where the expert is not finite at 0.
 
     Raises:
         ExpertError: If the expert is not finite on either grid: it must declare an example.
     """
     if expert.example is not None:
         expert.example.theta(expert.parameters)
+        expert.example.inputs(expert)
         return expert.example
     for low in (0.0, 0.01):
-        made = Example((low, 1.0), {p.name: 1.0 for p in expert.parameters})
+        made = Example((low, 1.0), {}, covariates=dict.fromkeys(expert.covariates, 1.0))
         box = expert.box(made.grid)
         single = np.where(np.isfinite(box.lower), box.lower + 1, np.where(np.isfinite(box.upper), box.upper - 1, 1.0))
         with np.errstate(invalid="ignore"):
             both = np.isfinite(box.lower) & np.isfinite(box.upper)
             theta = np.where(both, (box.lower + box.upper) / 2, single)
-        if all(np.isfinite(part).all() for part in expert.value_and_jacobian(made.grid, theta)):
-            return Example(made.t, {p.name: float(v) for p, v in zip(expert.parameters, theta, strict=True)})
+        if all(np.isfinite(part).all() for part in expert.value_and_jacobian(made.inputs(expert), theta)):
+            values = {p.name: float(v) for p, v in zip(expert.parameters, theta, strict=True)}
+            return replace(made, parameters=values)
     raise ExpertError(
         f"expert {expert.name!r} is not finite for t between 0.01 and 1 and parameters inside their bounds: give it"
         " an example = Example(t=(first, last), parameters={...})"

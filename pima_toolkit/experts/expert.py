@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,14 +19,10 @@ from ..errors import ExpertError, ShapeError
 from .example import Example
 from .inputs import Inputs, Named, packed, variable
 from .least_squares import evaluate
-from .lmfit_bridge import lmfit_model
 from .parameters import Box, Parameter
 from .regression import fit
 from .solution import Solution
-from .starting import project, spread
-
-if TYPE_CHECKING:
-    import lmfit
+from .starting import candidates, project, spread
 
 Array = NDArray[np.float64]
 
@@ -40,19 +35,19 @@ class Expert(ABC):
         t: Name of the independent variable, the coordinate of the data it is matched with.
         covariates: Names of further inputs, such as a temperature or a strain rate; usually one number per specimen.
         parameters: The fitted parameters theta, P of them.
+        within: Names of parameters that lie within the measured t: the centre of a peak, the time of half growth.
         linear: Numbers of parameters the expert is linear in, all together: they need no search.
         example: A plausible curve, for figures and tests; :func:`~pima_toolkit.experts.example.example_of` makes one
             where the author gives none.
-        shown_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
     """
 
     name: str
     t: str = "t"
     covariates: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...]
+    within: tuple[str, ...] = ()
     linear: tuple[int, ...] = ()
     example: Example | None = None
-    shown_formulas: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -108,13 +103,17 @@ class Expert(ABC):
         shape = (*theta.shape[:-1], *t.shape[:-1], value.shape[-1])
         return value.reshape(shape), jacobian.reshape(*shape, P)
 
-    def box(self, t: ArrayLike) -> Box:  # noqa: ARG002 - for the experts that need it
-        """Bounds of the fitted parameters on a grid.
+    def box(self, t: ArrayLike) -> Box:
+        """Bounds of the fitted parameters on a grid: as declared, those named in ``within`` also by the grid's ends.
 
         Args:
-            t: Independent variable without covariates, any shape; only experts whose bounds depend on the data use it.
+            t: Independent variable without covariates, any shape.
         """
-        return Box.of(self.parameters)
+        box = Box.of(self.parameters)
+        for i, p in enumerate(self.parameters):
+            if p.name in self.within:
+                box = box.narrowed(i, float(np.min(t)), float(np.max(t)))
+        return box
 
     def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """Where to start, from the data, by :meth:`guess_rows`.
@@ -144,6 +143,18 @@ class Expert(ABC):
             Parameters, shape (N, P); those outside the box are clipped.
         """
         return project(self, t, y, weights)
+
+    def trials(self, t: Array) -> Array:
+        """Where variable projection searches; an author who knows better replaces it.
+
+        Args:
+            t: Independent variable without covariates, any shape.
+
+        Returns:
+            Values of the parameters it is not linear in, shape (K, P); those of the linear ones do not matter.
+        """
+        nonlinear = [i for i in range(len(self.parameters)) if i not in self.linear]
+        return candidates(self.box(t), nonlinear, t, [p.unit for p in self.parameters])
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
@@ -194,22 +205,6 @@ class Expert(ABC):
             ShapeError: If the arrays do not fit together.
         """
         return fit(self, t, y, weights, start, fixed, y_unit=y_unit, t_unit=t_unit)
-
-    def to_lmfit(self, prefix: str = "") -> lmfit.Model:
-        """The expert as an ``lmfit.Model``, to combine with lmfit's own or to fit with its methods.
-
-        Bounds are parameter hints; shown parameters that are formulas of fitted ones are lmfit expressions, with
-        errors. Inputs have their own names: ``model.guess(y, strain=t)`` is the expert's guess, from which
-        ``model.fit(y, strain=t)`` starts unless it is given parameters; ``leastsq`` and ``least_squares`` use the exact
-        Jacobian. lmfit's weights multiply residuals: they are the roots of the weights of :meth:`fit`.
-
-        Args:
-            prefix: Of all parameter names, as in lmfit's composite models.
-
-        Raises:
-            MissingDependency: If lmfit is not installed.
-        """
-        return lmfit_model(self, prefix)
 
     def to_dict(self) -> dict[str, object]:
         """The expert as JSON-able values, read back by ``expert_from_dict``; it is found by its name."""

@@ -122,7 +122,7 @@ def resolve_unit(unit: str, y_unit: str, t_unit: str) -> str:
     if "{" not in unit:
         return unit
     values = {"{y}": y_unit.strip() or "1", "{t}": t_unit.strip() or "1"}
-    pieces = [piece.strip() for piece in re.split(r"(\{y\}|\{t\}|\*\*|[*/])", unit) if piece.strip()]
+    pieces = [piece.strip() for piece in re.split(r"(\{y\}|\{t\}|\*\*|\([^()]*\)|[*/])", unit) if piece.strip()]
     above: list[str] = []
     below: list[str] = []
     side, raised = above, False
@@ -182,6 +182,21 @@ class Box:
     def of(cls, parameters: Sequence[Parameter]) -> Box:
         """The box the parameters declare."""
         return cls(np.array([p.lower for p in parameters]), np.array([p.upper for p in parameters]))
+
+    def narrowed(self, number: int, lower: float, upper: float) -> Box:
+        """The box with one parameter held between two more bounds.
+
+        Args:
+            number: Of the parameter.
+            lower: Lower bound; what the box says stays where it is higher.
+            upper: Upper bound.
+
+        Raises:
+            ExpertError: If nothing is left between them.
+        """
+        lowers, uppers = self.lower.copy(), self.upper.copy()
+        lowers[number], uppers[number] = max(lowers[number], lower), min(uppers[number], upper)
+        return Box(lowers, uppers)
 
     @property
     def _hairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -40,7 +40,7 @@ def shown_program(text: str, variable: str, names: tuple[str, ...]) -> Program:
         raise FormulaError(
             f"the shown parameter {text!r} uses {unknown[0]!r}, which is not fitted; fitted are {', '.join(names)}"
         )
-    return lower(read.expression, variable, names, safe=True)
+    return lower(read.expression, (variable,), names, safe=True)
 
 
 def show(programs: list[Program], theta: ArrayLike) -> Array:

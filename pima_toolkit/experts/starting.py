@@ -7,6 +7,7 @@ them is solved outright. Golub & Pereyra 1973.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 _CANDIDATES = {0: 1, 1: 41, 2: 17, 3: 8}
 _SET = 600
 _ROWS = 8192
+#: Candidates with values beyond this are passed over: their squares would overflow.
+_LARGEST = 1e100
 #: Most numbers in the Jacobians of all candidates together that are computed at once.
 _AT_ONCE = 20_000_000
 
@@ -33,6 +36,9 @@ class Projectable(Solvable, Protocol):
 
     def value_and_jacobian(self, t: Array, theta: Array) -> tuple[Array, Array]:
         """Values and derivatives."""
+
+    def trials(self, t: Array) -> Array:
+        """Where to search."""
 
 
 def halton(count: int, dimensions: int) -> Array:
@@ -48,8 +54,10 @@ def halton(count: int, dimensions: int) -> Array:
     return points
 
 
-def place(u: Array, lower: float, upper: float, t: Array) -> Array:
+def place(u: Array, lower: float, upper: float, t: Array, unit: str = "1") -> Array:
     """Spread shares u in (0, 1) over the plausible values of a parameter.
+
+    One bound, and the unit of t or of its inverse: decades around what t spans, or around its inverse.
 
     Two bounds: over the box, in decades where it spans more than two. One: six decades on either side of what t spans.
     None: half of them within the range of t, where a location parameter would be, the others over decades of either
@@ -62,6 +70,10 @@ def place(u: Array, lower: float, upper: float, t: Array) -> Array:
         if lower > 0 and upper > 100 * lower:
             return lower * (upper / lower) ** u
         return lower + (upper - lower) * u
+    if unit == "{t}":
+        small, large = np.log10(1e-3 * span), np.log10(max(30 * span, 3 * max(abs(low), abs(high))))
+    elif unit == "1/{t}":
+        small, large = np.log10(0.03 / span), np.log10(1e3 / span)
     if np.isfinite(lower):
         return lower + 10 ** (small + (large - small) * u)
     if np.isfinite(upper):
@@ -70,7 +82,7 @@ def place(u: Array, lower: float, upper: float, t: Array) -> Array:
     return np.where(u < 0.5, low + 2 * u * span, np.where(u < 0.75, -decades, decades))
 
 
-def candidates(box: Box, nonlinear: list[int], t: Array) -> Array:
+def candidates(box: Box, nonlinear: list[int], t: Array, units: Sequence[str]) -> Array:
     """Trial values of the nonlinear parameters, shape (K, P); the others are 0."""
     m = len(nonlinear)
     if m in _CANDIDATES:
@@ -81,7 +93,7 @@ def candidates(box: Box, nonlinear: list[int], t: Array) -> Array:
         grid = halton(_SET, m)
     theta = np.zeros((grid.shape[0], box.lower.size))
     for column, i in enumerate(nonlinear):
-        theta[:, i] = place(grid[:, column], box.lower[i], box.upper[i], t)
+        theta[:, i] = place(grid[:, column], box.lower[i], box.upper[i], t, units[i])
     return theta
 
 
@@ -100,7 +112,7 @@ def project(expert: Projectable, t: Array, y: Array, weights: Array) -> Array:
     along = variable(expert, t)
     box = expert.box(along)
     linear = list(expert.linear)
-    trials = candidates(box, [i for i in range(box.lower.size) if i not in linear], along)
+    trials = expert.trials(along)
     best = np.tile(box.clip(np.zeros(box.lower.size), 0.25), (y.shape[0], 1))
     if t.ndim == 2 and len(expert.inputs) > 1:
         # A test plan has few rates and temperatures: specimens of the same ones are searched together.
@@ -129,7 +141,7 @@ def _best_of(
     for k, theta in enumerate(trials):
         value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         basis = jacobian[..., linear]
-        if not (np.isfinite(value).all() and np.isfinite(basis).all()):
+        if not ((np.abs(value) < _LARGEST).all() and (np.abs(basis) < _LARGEST).all()):  # NaN is not less either
             continue
         rest = y - value
         cost = np.einsum("nt,nt,nt->n", w, rest, rest)

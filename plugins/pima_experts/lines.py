@@ -6,7 +6,9 @@ from pima_toolkit import Example, Parameter, SympyExpert
 
 
 class Proportional(SympyExpert):
-    """A line through the origin, y = slope t.
+    r"""A line through the origin.
+
+    .. math:: y = s\, t
 
     ======== =========== ======== ========================
     name     unit        bounds   meaning
@@ -14,7 +16,8 @@ class Proportional(SympyExpert):
     slope    {y}/{t}     none     change of y per t
     ======== =========== ======== ========================
 
-    Valid for: the first, elastic part of a curve; the lines of Trask et al. 2022, §3.1.
+    Valid for: the first, elastic part of a curve.
+    Source: Hooke 1678, De potentia restitutiva; the lines of Trask et al. 2022, §3.1.
     """
 
     name, t, formula = "proportional", "t", "slope * t"
@@ -23,7 +26,9 @@ class Proportional(SympyExpert):
 
 
 class Affine(SympyExpert):
-    """A line, y = slope t + intercept.
+    r"""A line.
+
+    .. math:: y = s\, t + c
 
     ========= =========== ======== ========================
     name      unit        bounds   meaning
@@ -33,6 +38,7 @@ class Affine(SympyExpert):
     ========= =========== ======== ========================
 
     Valid for: anything close to linear over the measured range.
+    Source: Trask et al. 2022, §3.1.
     """
 
     name, t, formula = "affine", "t", "slope * t + intercept"

@@ -13,6 +13,26 @@ from pima_toolkit.experts import Box
 _SCAN = 64
 
 
+def kinks(name: str, t: ArrayLike) -> tuple[float, float]:
+    """Where a kink may be so that points lie on either side of it: from the first positive strain to the last but one.
+
+    Args:
+        name: Of the expert, for the message.
+        t: Strains, any shape.
+
+    Raises:
+        ExpertError: If fewer than two strains are positive.
+    """
+    strain = np.unique(np.asarray(t, dtype=np.float64))
+    strain = strain[strain > 0]
+    if strain.size < 2:
+        raise ExpertError(
+            f"{name} needs at least two positive values of strain, got {strain.size}: give compression as positive"
+            f" strain"
+        )
+    return float(strain[0]), float(strain[-2] if strain.size > 2 else strain[-1])
+
+
 class LinearHardening(SympyExpert):
     r"""Linear elasticity up to a yield stress, then linear hardening.
 
@@ -26,10 +46,11 @@ class LinearHardening(SympyExpert):
     ======== ======== ============== =======================================
     E        {y}/{t}  E >= 0         elastic modulus
     sigma_y  {y}      E eps_y        yield stress
-    H        {y}/{t}  0 <= H <= E    hardening modulus, H = h E
+    H        {y}/{t}  0 <= H <= E    hardening modulus
     ======== ======== ============== =======================================
 
-    Valid for: monotone loading, strain from zero upwards. Source: Jones 2009; Trask et al. 2022, §3.2.
+    Valid for: monotone loading, strain from zero upwards.
+    Source: Jones 2009, Deformation Theory of Plasticity (Bull Ridge); Trask et al. 2022, §3.2.
     """
 
     name, t = "linear_hardening", "strain"
@@ -48,20 +69,8 @@ class LinearHardening(SympyExpert):
     example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
 
     def box(self, t: ArrayLike) -> Box:
-        """Bounds with the yield strain between the first positive strain and the last but one.
-
-        Raises:
-            ExpertError: If fewer than two strains are positive, so that no yield strain lies between them.
-        """
-        strain = np.unique(np.asarray(t, dtype=np.float64))
-        strain = strain[strain > 0]
-        if strain.size < 2:
-            raise ExpertError(
-                f"linear_hardening needs at least two positive values of {self.t}, got {strain.size}: give"
-                f" compression as positive strain"
-            )
-        highest = strain[-2] if strain.size > 2 else strain[-1]
-        return Box(np.array([0.0, strain[0], 0.0]), np.array([np.inf, highest, 1.0]))
+        """Bounds with the yield strain between the first positive strain and the last but one; see :func:`kinks`."""
+        return super().box(t).narrowed(1, *kinks(self.name, t))
 
     def guess_rows(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
@@ -75,6 +84,86 @@ class LinearHardening(SympyExpert):
             part = slice(first, first + size)
             found[part] = _scan(t if t.ndim == 1 else t[part], y[part], weights[part], knots)
         return found
+
+
+class ElasticPerfectlyPlastic(SympyExpert):
+    r"""Linear elasticity up to a yield stress, which then stays.
+
+    .. math:: \sigma = \min(E \varepsilon, \sigma_y)
+
+    Fitted as (E, eps_y) like :class:`LinearHardening`. Shown as
+
+    ======= ======= ======= ===============
+    name    unit    bounds  meaning
+    ======= ======= ======= ===============
+    E       {y}/{t} E >= 0  elastic modulus
+    sigma_y {y}     E eps_y yield stress
+    ======= ======= ======= ===============
+
+    Valid for: monotone loading of metals that hardly harden, strain from zero upwards.
+    Source: Prandtl 1924, Proc. 1st Int. Congr. Appl. Mech., Delft, 43.
+    """
+
+    name, t, formula = "elastic_perfectly_plastic", "strain", "E * min(strain, eps_y)"
+    parameters = LinearHardening.parameters[:2]
+    shown = LinearHardening.shown[:2]
+    shown_formulas = ("E", "E * eps_y")
+    example = Example(t=(0, 0.02), parameters={"E": 7e4, "eps_y": 0.005}, y="stress", y_unit="MPa")
+
+    def box(self, t: ArrayLike) -> Box:
+        """Bounds with the yield strain within the measured ones; see :func:`kinks`."""
+        return super().box(t).narrowed(1, *kinks(self.name, t))
+
+
+class RambergOsgood(SympyExpert):
+    r"""Strain as an elastic part and a power of stress: a round yield.
+
+    .. math:: \varepsilon = \frac{\sigma}{E} + \alpha \frac{\sigma_0}{E} \left(\frac{\sigma}{\sigma_0}\right)^n
+
+    On one curve only the product of the factors of the power is determined, so the reference stress is taken as the
+    0.2 % proof stress, where the plastic strain is 0.002: alpha sigma_0 / E = 0.002. Fitted as (C, sigma_0, n) with
+    C = 1/E. Shown as
+
+    ======= ======= ============= =================================
+    name    unit    bounds        meaning
+    ======= ======= ============= =================================
+    E       {t}/{y} E > 0         elastic modulus
+    sigma_0 {t}     sigma_0 >= 0  0.2 % proof stress
+    n       1       1 <= n <= 100 exponent; large for a sharp yield
+    alpha   1       alpha >= 0    yield offset, 0.002 E / sigma_0
+    ======= ======= ============= =================================
+
+    Valid for: strain against stress, monotone loading, small strains. Give the stress as the independent variable.
+    Source: Ramberg & Osgood 1943, NACA Technical Note 902; with the proof stress Hill 1944, NACA TN 927.
+    """
+
+    name, t, formula = "ramberg_osgood", "stress", "C * stress + 0.002 * (stress / sigma_0)**n"
+    parameters = (
+        Parameter("C", unit="{y}/{t}", lower=0.0, description="elastic compliance, 1/E"),
+        Parameter("sigma_0", unit="{t}", lower=0.0, description="0.2 % proof stress"),
+        Parameter("n", lower=1.0, upper=100.0, description="exponent; large for a sharp yield"),
+    )
+    shown = (
+        Parameter("E", unit="{t}/{y}", lower=0.0, description="elastic modulus"),
+        Parameter("sigma_0", unit="{t}", lower=0.0, description="0.2 % proof stress"),
+        Parameter("n", lower=1.0, upper=100.0, description="exponent; large for a sharp yield"),
+        Parameter("alpha", lower=0.0, description="yield offset, 0.002 E / sigma_0"),
+    )
+    shown_formulas = ("1 / C", "sigma_0", "n", "0.002 / (C * sigma_0)")
+    example = Example(t=(0, 540), parameters={"C": 1.4e-5, "sigma_0": 500, "n": 15}, y="strain", t_unit="MPa")
+
+    def guess_rows(
+        self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """By a form linear in two parameters, C stress + b stress^n, stress in units of the largest."""
+        top = np.max(np.abs(t)) or 1.0
+        C, b, n = _LINEAR.guess_rows(t / top, y, weights).T
+        b = np.maximum(b, 1e-6 * np.max(np.abs(y), axis=1) + 1e-300)
+        return np.stack([C / top, top * (0.002 / b) ** (1 / n), n], axis=-1)
+
+
+#: Ramberg-Osgood with the power free: for its guess.
+_LINEAR = SympyExpert("C * x + b * x**n", t="x", bounds={"C": (0, None), "b": (0, None), "n": (1, 100)})
 
 
 def _scan(

@@ -1,4 +1,4 @@
-"""The built-in experts, each put to the same questions."""
+"""Three built-in experts in detail, and what goes to files; test_catalogue.py asks every one."""
 
 import json
 
@@ -20,9 +20,8 @@ def expert(request):
     return pima.get_expert(request.param)
 
 
-def test_every_built_in_is_put_to_the_questions():
-    assert {made().name for made in pima_experts.pima_experts()} == set(TRUTH)
-    assert set(experts()) >= set(TRUTH)
+def test_all_of_them_are_found():
+    assert set(experts()) >= {made().name for made in pima_experts.pima_experts()} > set(TRUTH)
 
 
 def test_it_recovers_its_own_curve(expert):

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import warnings
 
+import pima_experts
 import pytest
 
 import pima_toolkit as pima
@@ -91,6 +92,7 @@ def entry(name, value, distribution="somebody", version="1.2"):
 
 
 OURS = entry("pima-experts", "pima_experts", "pima-toolkit", "0.1.0")
+BUILT_IN = {made().name for made in pima_experts.pima_experts()}
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_a_broken_plugin_is_named_and_isolated(name, write):
     assert record.state == "broken"
     assert said in record.error
     assert "Traceback" in record.trace
-    assert set(manager.experts()) == {"affine", "good", "linear_hardening", "proportional"}
+    assert set(manager.experts()) == BUILT_IN | {"good"}
     assert manager.records["zz_good"].state == manager.records["pima-experts"].state == "active"
     assert manager.get_plugin(name) is None
 
@@ -138,7 +140,7 @@ def test_all_of_them_at_once_leave_the_good_ones(write):
     with pytest.warns(PluginWarning) as caught:
         manager = Manager([*entries, OURS])
     assert len(caught) == len(BROKEN)
-    assert set(manager.experts()) == {"affine", "linear_hardening", "proportional"}
+    assert set(manager.experts()) == BUILT_IN
 
 
 def test_a_class_in_place_of_a_module_is_told(write):
@@ -196,7 +198,7 @@ def test_get_expert_takes_names_experts_and_classes(fresh):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ("liner_hardening", "did you mean 'linear_hardening'.*affine, linear_hardening, proportional"),
+        ("liner_hardening", "did you mean 'linear_hardening'.*affine, .*linear_hardening, .*proportional"),
         ("K * t**n", "SympyExpert"),
         ("xyz", "Known: affine"),
         (3, "not an expert"),

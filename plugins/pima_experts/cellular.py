@@ -1,0 +1,122 @@
+r"""Foams and lattices in compression (compression counted positive)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pima_toolkit import Example, Parameter, SympyExpert
+from pima_toolkit.experts import Box
+
+from .plasticity import kinks
+
+
+class Rusch(SympyExpert):
+    r"""Compression of a foam through its plateau into densification, as two powers.
+
+    .. math:: \sigma = A \varepsilon^m + B \varepsilon^n, \qquad 0 \le m < 1 < n
+
+    ==== ==== ============ ==============================
+    name unit bounds       meaning
+    ==== ==== ============ ==============================
+    A    {y}  A >= 0       height of the plateau
+    m    1    0 <= m <= 1  slope of the plateau
+    B    {y}  B >= 0       strength of the densification
+    n    1    1 <= n <= 30 sharpness of the densification
+    ==== ==== ============ ==============================
+
+    Valid for: flexible and rigid foams from the plateau into densification; the elastic part is not resolved.
+    Source: Rusch 1969, J. Appl. Polym. Sci. 13, 2297.
+    """
+
+    name, t, formula = "rusch", "strain", "A * strain**m + B * strain**n"
+    parameters = (
+        Parameter("A", unit="{y}", lower=0.0, description="height of the plateau"),
+        Parameter("m", lower=0.0, upper=1.0, description="slope of the plateau"),
+        Parameter("B", unit="{y}", lower=0.0, description="strength of the densification"),
+        Parameter("n", lower=1.0, upper=30.0, description="sharpness of the densification"),
+    )
+    example = Example(t=(0, 0.8), parameters={"A": 0.3, "m": 0.2, "B": 2, "n": 6}, y="stress", y_unit="MPa")
+
+
+class Densification(SympyExpert):
+    r"""Elastic, then a plateau, then densification: three straight lines.
+
+    .. math:: \sigma = E\,[\min(\varepsilon, \varepsilon_y) + h \max(\varepsilon - \varepsilon_y, 0)]
+        + D \max(\varepsilon - \varepsilon_D, 0)
+
+    Both kinks stay within the measured strains. Shown as
+
+    ======== ======= ============= ====================================
+    name     unit    bounds        meaning
+    ======== ======= ============= ====================================
+    E        {y}/{t} E >= 0        elastic modulus
+    sigma_pl {y}     E eps_y       plateau stress, at its beginning
+    H        {y}/{t} 0 <= H <= E   slope of the plateau
+    D        {y}/{t} D >= 0        slope gained in densification
+    eps_D    {t}     within strain strain at which densification begins
+    ======== ======= ============= ====================================
+
+    Valid for: compression of foams and lattices, counted positive, strain from zero to past densification.
+    Source: Gibson & Ashby 1997, Cellular Solids, 2nd ed., ch. 5 (the shape); straight lines after linear_hardening.
+    """
+
+    name, t = "densification", "strain"
+    formula = "E * (min(strain, eps_y) + h * max(strain - eps_y, 0)) + D * max(strain - eps_D, 0)"
+    parameters = (
+        Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),
+        Parameter("eps_y", unit="{t}", lower=0.0, description="yield strain"),
+        Parameter("h", lower=0.0, upper=1.0, description="slope of the plateau over elastic modulus"),
+        Parameter("D", unit="{y}/{t}", lower=0.0, description="slope gained in densification"),
+        Parameter("eps_D", unit="{t}", lower=0.0, upper=1.0, description="strain at which densification begins"),
+    )
+    shown = (
+        Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),
+        Parameter("sigma_pl", unit="{y}", lower=0.0, description="plateau stress, at its beginning"),
+        Parameter("H", unit="{y}/{t}", lower=0.0, description="slope of the plateau"),
+        Parameter("D", unit="{y}/{t}", lower=0.0, description="slope gained in densification"),
+        Parameter("eps_D", unit="{t}", lower=0.0, upper=1.0, description="strain at which densification begins"),
+    )
+    shown_formulas = ("E", "E * eps_y", "E * h", "D", "eps_D")
+    example = Example(
+        t=(0, 0.8),
+        parameters={"E": 40, "eps_y": 0.05, "h": 0.02, "D": 30, "eps_D": 0.55},
+        y="stress",
+        y_unit="MPa",
+    )
+
+    def box(self, t: ArrayLike) -> Box:
+        """Bounds with both kinks within the measured strains."""
+        low, high = kinks(self.name, t)
+        return super().box(t).narrowed(1, low, high).narrowed(4, low, high)
+
+    def guess_rows(
+        self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """By the same three lines with slopes E, H and D, which are linear."""
+        E, H, D, eps_y, eps_D = _SLOPES.guess_rows(t, y, weights).T
+        return np.stack([E, eps_y, H / np.where(E > 0, E, 1.0), D, eps_D], axis=-1)
+
+
+class _Slopes(SympyExpert):
+    """Densification with three free slopes, for its guess."""
+
+    name, t = "slopes", "strain"
+    formula = "E * min(strain, eps_y) + H * max(strain - eps_y, 0) + D * max(strain - eps_D, 0)"
+    parameters = (
+        Parameter("E", lower=0.0),
+        Parameter("H", lower=0.0),
+        Parameter("D", lower=0.0),
+        Parameter("eps_y"),
+        Parameter("eps_D"),
+    )
+
+    def trials(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Every pair of kinks in order, among 40 places."""
+        places = np.linspace(*kinks(self.name, t), 40)
+        first, second = np.triu_indices(places.size, 1)
+        free = np.zeros(first.size)
+        return np.stack([free, free, free, places[first], places[second]], axis=-1)
+
+
+_SLOPES = _Slopes()
