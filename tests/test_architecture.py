@@ -37,9 +37,9 @@ RANK |= {"demo": 8, "runs": 8, "cli": 9}  # `cli` is the last room: it may impor
 ORDER = {
     "data": ["measured", "check", "normalise", "split", "storage"],
     "experts": [
-        *("parameters", "inputs", "formula", "program", "codegen", "solution", "least_squares", "statistics"),
-        *("uncertainty", "starting", "regression", "example", "expert", "shown", "symbolic", "scatter", "hooks"),
-        "plugins",
+        *("parameters", "inputs", "formula", "program", "codegen", "shown", "derived", "lmfit_bridge", "uncertainty"),
+        *("solution", "least_squares", "statistics", "starting", "regression", "example", "expert", "symbolic"),
+        *("scatter", "hooks", "plugins"),
     ],
     "model": [
         "gaussian",

@@ -103,6 +103,7 @@ def train(
             "cautions": cautions,
             "synthetic": bool(data.attrs.get("synthetic", False)),
         },
+        curves=tensors.curves,
     )
     trained = _with_references(trained, tensors)
     return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ from torch import nn
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import State
 from ..fitting.tensors import Template
+from ..model.curves import Curves
 
 #: Share of the training specimens that make the tail of a reference distribution.
 _TAIL = 0.1
@@ -62,6 +63,7 @@ class Trained:
         training: Training specimens: responsibilities and parameters, see ``Fit.specimens``.
         history: One row per epoch.
         notes: Facts for the report: seconds, versions, warnings.
+        curves: The measured curves it was trained on, by physics modality; none in a fit read from a file.
     """
 
     options: ModelOptions
@@ -75,6 +77,7 @@ class Trained:
     training: xr.Dataset
     history: xr.Dataset
     notes: Mapping[str, object]
+    curves: Mapping[str, Curves] = field(default_factory=dict)
 
     def nominal(self, name: str, coverage: float) -> float:
         """The share of the model's distribution that a band of this coverage must hold."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .hooks import hookimpl
     from .inputs import pack, unpack
     from .least_squares import solve
+    from .lmfit_bridge import lmfit_result
     from .parameters import Box, Parameter, resolve_unit
     from .plugins import expert_from_dict, experts, get_expert, load_plugin, register
     from .solution import Solution
@@ -36,6 +37,7 @@ _HOME = {
     "experts": "plugins",
     "get_expert": "plugins",
     "hookimpl": "hooks",
+    "lmfit_result": "lmfit_bridge",
     "load_plugin": "plugins",
     "register": "plugins",
     "resolve_unit": "parameters",
@@ -58,6 +60,7 @@ __all__ = [
     "experts",
     "get_expert",
     "hookimpl",
+    "lmfit_result",
     "load_plugin",
     "own_lines",
     "pack",

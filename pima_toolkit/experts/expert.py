@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,10 +20,14 @@ from ..errors import ExpertError, ShapeError
 from .example import Example
 from .inputs import Inputs, Named, packed, variable
 from .least_squares import evaluate
+from .lmfit_bridge import lmfit_model
 from .parameters import Box, Parameter
 from .regression import fit
 from .solution import Solution
 from .starting import candidates, project, spread
+
+if TYPE_CHECKING:
+    import lmfit
 
 Array = NDArray[np.float64]
 
@@ -39,6 +44,7 @@ class Expert(ABC):
         linear: Numbers of parameters the expert is linear in, all together: they need no search.
         example: A plausible curve, for figures and tests; :func:`~pima_toolkit.experts.example.example_of` makes one
             where the author gives none.
+        shown_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Expert(ABC):
     within: tuple[str, ...] = ()
     linear: tuple[int, ...] = ()
     example: Example | None = None
+    shown_formulas: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -205,6 +212,22 @@ class Expert(ABC):
             ShapeError: If the arrays do not fit together.
         """
         return fit(self, t, y, weights, start, fixed, y_unit=y_unit, t_unit=t_unit)
+
+    def to_lmfit(self, prefix: str = "") -> lmfit.Model:
+        """The expert as an ``lmfit.Model``, to combine with lmfit's own or to fit with its methods.
+
+        Bounds are parameter hints; shown parameters that are formulas of fitted ones are lmfit expressions, with
+        errors. Inputs have their own names: ``model.guess(y, strain=t)`` is the expert's guess, from which
+        ``model.fit(y, strain=t)`` starts unless it is given parameters; ``leastsq`` and ``least_squares`` use the exact
+        Jacobian. lmfit's weights multiply residuals: they are the roots of the weights of :meth:`fit`.
+
+        Args:
+            prefix: Of all parameter names, as in lmfit's composite models.
+
+        Raises:
+            MissingDependency: If lmfit is not installed.
+        """
+        return lmfit_model(self, prefix)
 
     def to_dict(self) -> dict[str, object]:
         """The expert as JSON-able values, read back by ``expert_from_dict``; it is found by its name."""

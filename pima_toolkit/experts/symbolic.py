@@ -71,7 +71,6 @@ class SympyExpert(Expert):
     name: str = ""
     formula: str = ""
     parameters: tuple[Parameter, ...] = ()
-    shown_formulas: tuple[str, ...] = ()
 
     def __init__(
         self,
