@@ -11,6 +11,59 @@ from pima_toolkit.experts import Box
 from .plasticity import kinks
 
 
+class GibsonAshbyModulus(SympyExpert):
+    r"""Elastic modulus of a foam or lattice against its relative density.
+
+    .. math:: E = C E_s \left(\frac{\rho}{\rho_s}\right)^n
+
+    One covariate: ``E_s``, the modulus of the solid, in the unit of the data. It is known, not fitted: one curve
+    determines only C E_s.
+
+    ==== ==== ============= ======================================
+    name unit bounds        meaning
+    ==== ==== ============= ======================================
+    C    1    0.1 <= C <= 4 factor of the cells' geometry, about 1
+    n    1    1 <= n <= 3   exponent
+    ==== ==== ============= ======================================
+
+    Valid for: relative densities below about 0.3; n is 2 for open cells that bend, 1 for lattices that stretch.
+    Source: Gibson & Ashby 1982, Proc. R. Soc. A 382, 43; 1997, Cellular Solids, 2nd ed.
+    """
+
+    name, t, covariates = "gibson_ashby_modulus", "relative_density", ("E_s",)
+    formula = "C * E_s * relative_density**n"
+    parameters = (
+        Parameter("C", lower=0.1, upper=4.0, description="factor of the cells' geometry, about 1"),
+        Parameter("n", lower=1.0, upper=3.0, description="exponent"),
+    )
+    example = Example(t=(0.02, 0.3), parameters={"C": 1, "n": 2}, y="modulus", y_unit="MPa", covariates={"E_s": 7e4})
+
+
+class GibsonAshbyStrength(SympyExpert):
+    r"""Plateau stress of a plastic foam against its relative density.
+
+    .. math:: \sigma_{pl} = C \sigma_{ys} \left(\frac{\rho}{\rho_s}\right)^{3/2}
+
+    One covariate: ``sigma_ys``, the yield stress of the solid, in the unit of the data; known, not fitted.
+
+    ==== ==== ============== ========================================
+    name unit bounds         meaning
+    ==== ==== ============== ========================================
+    C    1    0.01 <= C <= 4 factor of the cells' geometry, about 0.3
+    ==== ==== ============== ========================================
+
+    Valid for: open-cell foams that bend and yield, relative densities below about 0.3.
+    Source: Gibson & Ashby 1982, Proc. R. Soc. A 382, 43; 1997, Cellular Solids, 2nd ed.
+    """
+
+    name, t, covariates = "gibson_ashby_strength", "relative_density", ("sigma_ys",)
+    formula = "C * sigma_ys * relative_density**1.5"
+    parameters = (Parameter("C", lower=0.01, upper=4.0, description="factor of the cells' geometry, about 0.3"),)
+    example = Example(
+        t=(0.02, 0.3), parameters={"C": 0.3}, y="plateau stress", y_unit="MPa", covariates={"sigma_ys": 250}
+    )
+
+
 class Rusch(SympyExpert):
     r"""Compression of a foam through its plateau into densification, as two powers.
 

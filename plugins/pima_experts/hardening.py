@@ -117,3 +117,44 @@ class Voce(SympyExpert):
     example = Example(
         t=(0, 0.2), parameters={"sigma_y": 120, "rise": 180, "eps_c": 0.05}, y="true stress", y_unit="MPa"
     )
+
+
+class JohnsonCook(SympyExpert):
+    r"""Hardening, strain rate and temperature, each a factor.
+
+    .. math:: \sigma = (A + B \varepsilon^n)(1 + C \ln \dot\varepsilon^*)(1 - T^{*m})
+
+    Two covariates, each a number per specimen and dimensionless: ``strain_rate``, over the reference rate (above 0),
+    and ``temperature``, homologous: (T - T_room) / (T_melt - T_room), from 0 to 1.
+
+    ==== ==== ============ ==================================================
+    name unit bounds       meaning
+    ==== ==== ============ ==================================================
+    A    {y}  A >= 0       yield stress at the reference rate and temperature
+    B    {y}  B >= 0       hardening coefficient
+    n    1    0 <= n <= 1  hardening exponent
+    C    1    0 <= C <= 1  sensitivity to the strain rate
+    m    1    0 <= m <= 10 exponent of thermal softening
+    ==== ==== ============ ==================================================
+
+    Valid for: metals at high rates, monotone loading, no change of mechanism. The factors can be told apart only from
+    specimens at several rates and several temperatures: otherwise hold C or m by fixed={"C": ...}.
+    Source: Johnson & Cook 1983, Proc. 7th Int. Symp. Ballistics, 541.
+    """
+
+    name, t, covariates = "johnson_cook", "strain", ("strain_rate", "temperature")
+    formula = "(A + B * strain**n) * (1 + C * log(strain_rate)) * (1 - temperature**m)"
+    parameters = (
+        Parameter("A", unit="{y}", lower=0.0, description="yield stress at the reference rate and temperature"),
+        Parameter("B", unit="{y}", lower=0.0, description="hardening coefficient"),
+        Parameter("n", lower=0.0, upper=1.0, description="hardening exponent"),
+        Parameter("C", lower=0.0, upper=1.0, description="sensitivity to the strain rate"),
+        Parameter("m", lower=0.0, upper=10.0, description="exponent of thermal softening"),
+    )
+    example = Example(
+        t=(0, 0.3),
+        parameters={"A": 350, "B": 275, "n": 0.36, "C": 0.022, "m": 1.0},
+        y="true stress",
+        y_unit="MPa",
+        covariates={"strain_rate": 1000, "temperature": 0.2},
+    )

@@ -34,6 +34,9 @@ REFERENCE = {
     "ludwik": lambda t, sigma_y, K, n: sigma_y + K * np.power(t, n),
     "swift": lambda t, K, eps_0, n: K * np.exp(n * np.log(t + eps_0)),
     "voce": lambda t, sigma_y, rise, eps_c: sigma_y - rise * np.expm1(-t / eps_c),
+    "johnson_cook": lambda t, A, B, n, C, m: (A + B * np.power(t, n)) * (1 + C * np.log(1000)) * (1 - 0.2**m),
+    "gibson_ashby_modulus": lambda t, C, n: 7e4 * C * np.exp(n * np.log(t)),
+    "gibson_ashby_strength": lambda t, C: 250 * C * t * np.sqrt(t),
     "densification": lambda t, E, eps_y, h, D, eps_D: bilinear(t, E, eps_y, h) + D * np.clip(t - eps_D, 0, None),
     "rusch": lambda t, A, m, B, n: A * np.power(t, m) + B * np.power(t, n),
     "neo_hookean": lambda t, mu: mu * (t**3 - 1) / t**2,
@@ -201,6 +204,18 @@ def test_units_follow_those_of_the_data():
     assert hit.units == ["mg/Pa**(1/n)", "1"]
     creep = pima.get_expert("norton").fit([1, 2, 3, 4], [1, 8, 27, 64], y_unit="1/s", t_unit="MPa")
     assert creep.units == ["(1/s)/MPa**n", "1"]
+
+
+def test_johnson_cook_is_found_from_a_plan_of_rates_and_temperatures():
+    expert, strain = pima.get_expert("johnson_cook"), np.linspace(0, 0.3, 40)
+    rate, temperature = np.repeat([1e-3, 1, 1e3], 4), np.tile([0, 0.2, 0.4, 0.6], 3)
+    inputs = {"strain": strain, "strain_rate": rate, "temperature": temperature}
+    truth = np.array([350, 275, 0.36, 0.022, 1.0])
+    y = expert.value_and_jacobian(inputs, truth)[0] + 3 * np.random.default_rng(0).normal(size=(12, 40))
+    found = expert.fit(inputs, y, y_unit="MPa")
+    assert (np.abs(found.parameters[0] - truth) < 4 * found.std_errors[0]).all()
+    np.testing.assert_allclose(found.parameters[0], truth, rtol=0.05)
+    assert found.units == ["MPa", "MPa", "1", "1", "1"]
 
 
 def test_temperatures_must_be_absolute():
