@@ -56,11 +56,18 @@ ORDER = {
     "fitting": ["em", "initialise", "training", "crossmodal", "selection"],
     "runs": ["options", "source", "folder", "run"],
     "answers": ["inference", "results", "metrics", "canvas", "plots"],
+    "testing": [
+        *("report", "case", "declarations", "forms", "behaviour", "fits", "conformance", "parametrize"),
+        "pytest_plugin",
+    ],
 }
 #: What the core may import at its top; anything else goes through ``errors.require`` where it is used.
 CORE = {"torch", "numpy", "scipy", "numba", "sympy", "xarray", "pluggy"}
 #: The lazy loaders of public names (a plugin imports ``hookimpl`` without torch), and ``require`` itself.
-MAY_LOAD_BY_NAME = {"pima_toolkit/__init__.py", "pima_toolkit/experts/__init__.py", "pima_toolkit/errors.py"}
+MAY_LOAD_BY_NAME = {
+    *("pima_toolkit/__init__.py", "pima_toolkit/experts/__init__.py", "pima_toolkit/testing/__init__.py"),
+    "pima_toolkit/errors.py",
+}
 #: Modules whose names are public: what plugins and widgets may import from.
 FACES = {"pima_toolkit", "pima_toolkit.errors", "pima_toolkit.experts", "pima_toolkit.testing"}
 EXECUTES = {"eval", "exec", "compile", "sympify", "parse_expr", "__import__"}

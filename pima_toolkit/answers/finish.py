@@ -136,7 +136,8 @@ def _mark(options: ModelOptions, settings: TrainingSettings, templates: Mapping[
     """What a checkpoint belongs to: the data, by their fingerprint, and every option that changes the result."""
     # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
     scales = {name: template.scale for name, template in templates.items()}
-    experts = {name: option.expert.to_dict() for name, option in options.physics.items()}
+    # Which version of a plugin brought it does not count where formula and parameters are the same.
+    experts = {name: {**option.expert.to_dict(), "origin": None} for name, option in options.physics.items()}
     described = [{name: repr(option) for name, option in options.modalities.items()}, scales, experts]
     model = {
         name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .example import Example, example_of
-    from .expert import Expert
+    from .expert import Expert, Origin
     from .hooks import hookimpl
     from .inputs import pack, unpack
     from .least_squares import solve
     from .lmfit_bridge import lmfit_result
+    from .manager import Manager, PluginRecord
     from .parameters import Box, Parameter, resolve_unit
-    from .plugins import expert_from_dict, experts, get_expert, load_plugin, register
+    from .plugins import expert_from_dict, experts, get_expert, load_plugin, register, use_manager
     from .solution import Solution
     from .statistics import CurveStatistics
     from .symbolic import SympyExpert
@@ -29,6 +30,9 @@ _HOME = {
     "CurveStatistics": "statistics",
     "Example": "example",
     "Expert": "expert",
+    "Manager": "manager",
+    "Origin": "expert",
+    "PluginRecord": "manager",
     "example_of": "example",
     "Parameter": "parameters",
     "Solution": "solution",
@@ -45,6 +49,7 @@ _HOME = {
     "own_lines": "scatter",
     "pack": "inputs",
     "unpack": "inputs",
+    "use_manager": "plugins",
 }
 
 __all__ = [
@@ -52,7 +57,10 @@ __all__ = [
     "CurveStatistics",
     "Example",
     "Expert",
+    "Manager",
+    "Origin",
     "Parameter",
+    "PluginRecord",
     "Solution",
     "SympyExpert",
     "example_of",
@@ -68,6 +76,7 @@ __all__ = [
     "resolve_unit",
     "solve",
     "unpack",
+    "use_manager",
 ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,30 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where an expert comes from: the answer to "which plugin gave me this?".
+
+    Args:
+        plugin: Name of the plugin's entry point or file, or ``"this session"``.
+        distribution: Who brought it: a distribution, ``"file"``, or ``"this session"``.
+        version: Of the distribution; of a file the beginning of its hash.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return (
+            self.plugin if self.plugin == self.distribution else (f"{self.plugin} ({self.distribution} {self.version})")
+        )
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON-able values."""
+        return {"plugin": self.plugin, "distribution": self.distribution, "version": self.version}
+
+
 class Expert(ABC):
     """A physics model of one modality: stateless, immutable, compared by content.
 
@@ -45,6 +70,7 @@ class Expert(ABC):
         example: A plausible curve, for figures and tests; :func:`~pima_toolkit.experts.example.example_of` makes one
             where the author gives none.
         shown_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
+        origin: The plugin it comes from, written by the plugin manager; None for one made from text or by hand.
     """
 
     name: str
@@ -55,6 +81,7 @@ class Expert(ABC):
     linear: tuple[int, ...] = ()
     example: Example | None = None
     shown_formulas: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -237,6 +264,7 @@ class Expert(ABC):
             "t": self.t,
             "covariates": list(self.covariates),
             "parameters": [p.to_dict() for p in self.parameters],
+            **({} if self.origin is None else {"origin": self.origin.to_dict()}),
         }
 
     def _content(self) -> tuple[object, ...]:

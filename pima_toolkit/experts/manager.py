@@ -4,30 +4,36 @@ The built-in experts come through the same entry point and hook as a stranger's.
 version, hook, one of its experts) contributes nothing, is named in one warning, and leaves the others alone.
 
 Environment: ``PIMA_BLOCK_PLUGINS=a,b`` leaves some out, ``PIMA_ONLY_PLUGINS=a`` all others, ``PIMA_STRICT_PLUGINS=1``
-raises instead of warning.
+raises instead of warning, ``PIMA_TRACE_PLUGINS=1`` writes every step to standard error.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import logging
 import os
+import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pluggy
 
 from ..errors import ExpertError, PluginWarning
 from . import hooks
-from .expert import Expert
+from .expert import Expert, Origin
 from .hooks import GROUP, PIMA_API
 
 #: What may go wrong inside a stranger's module; sys.exit() is one of them, Ctrl-C is not.
 FAILURES = (Exception, SystemExit)
-_OURS = "pima-toolkit"
-_SESSION = "this session"
+OURS = "pima-toolkit"
+SESSION = "this session"
+FILE = "file"
+_LOG = logging.getLogger("pima_toolkit.plugins")
 
 
 @dataclass
@@ -56,6 +62,12 @@ class PluginRecord:
     hooks: list[str] = field(default_factory=list)
     experts: list[str] = field(default_factory=list)
 
+    @property
+    def origin(self) -> Origin:
+        """What is written on its experts; of a file only its name, since the folder is nobody else's business."""
+        name = Path(self.value).name if self.distribution == FILE else self.name
+        return Origin(name, self.distribution, self.version)
+
 
 class Manager(pluggy.PluginManager):
     """The plugins of one session.
@@ -70,14 +82,19 @@ class Manager(pluggy.PluginManager):
     ) -> None:
         super().__init__(GROUP)
         self.add_hookspecs(hooks)
-        self.strict = os.environ.get("PIMA_STRICT_PLUGINS", "0") not in {"", "0"} if strict is None else strict
+        self.strict = _switch("PIMA_STRICT_PLUGINS") if strict is None else strict
+        if _switch("PIMA_TRACE_PLUGINS"):
+            self.trace.root.setwriter(lambda line: sys.stderr.write(line))
+        self._say = self.trace.root.get("plugins")
         self.records: dict[str, PluginRecord] = {}
         self._experts: dict[str, tuple[Expert, str]] = {}
         found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
         blocked, only = _names("PIMA_BLOCK_PLUGINS"), _names("PIMA_ONLY_PLUGINS")
         # Our own first, so that no stranger takes a built-in's name.
-        for entry in sorted(found, key=lambda e: (_distribution(e)[0] != _OURS, e.name, _distribution(e)[0])):
+        for entry in sorted(found, key=lambda e: (_distribution(e)[0] != OURS, e.name, _distribution(e)[0])):
             self._load(entry, blocked=entry.name in blocked or bool(only and entry.name not in only))
+        active = [record.name for record in self.records.values() if record.state == "active"]
+        _LOG.info("Registered %d experts from %d plugins: %s", len(self._experts), len(active), ", ".join(active))
 
     def experts(self) -> dict[str, Expert]:
         """The experts of the active plugins and of this session, by name."""
@@ -108,7 +125,7 @@ class Manager(pluggy.PluginManager):
                 for name, caller in vars(self.hook).items()
                 if isinstance(caller, pluggy.HookCaller) and caller.has_spec()
             ]
-            unknown = [name for name in record.hooks if name not in known]
+            unknown = [name for name in record.hooks if name not in known and not self._optional(name, plugin)]
             if unknown:
                 raise ExpertError(f"unknown hook {unknown[0]!r}; known: {', '.join(sorted(known))}")
             if not record.hooks:
@@ -125,8 +142,11 @@ class Manager(pluggy.PluginManager):
             if self.get_plugin(record.name) is not None:
                 self.unregister(name=record.name)
             raise
+        for expert in made:
+            mark(expert, record.origin)
         record.experts = [expert.name for expert in made]
         self.records[record.name] = record
+        self._say(f"{record.name}: hooks {', '.join(record.hooks)}; experts {', '.join(record.experts) or 'none'}")
         self._experts.update({expert.name: (expert, record.name) for expert in made})
 
     def remove_plugin(self, name: str) -> None:
@@ -137,21 +157,23 @@ class Manager(pluggy.PluginManager):
         self._experts = {key: value for key, value in self._experts.items() if value[1] != name}
 
     def add_expert(self, expert: Expert) -> None:
-        """Register one expert for this session; the session's own experts may be replaced, others not.
+        """Register one expert for this session; it may replace one of the same module, a cell's by the cell's.
 
         Raises:
-            ExpertError: If a plugin has an expert of this name.
+            ExpertError: If a plugin or another module has an expert of this name.
         """
-        if expert.name in self._experts and self._experts[expert.name][1] != _SESSION:
-            owner = self.source(expert.name)
-            raise ExpertError(
-                f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution}): choose"
-                f" another name"
-            )
-        record = self.records.setdefault(_SESSION, PluginRecord(_SESSION, "", _SESSION, ""))
+        if expert.name in self._experts:
+            there, owner = self._experts[expert.name]
+            if owner != SESSION or len({_module(there), _module(expert)} - {None}) > 1:
+                record = self.records[owner]
+                by = f"{record.name} ({record.distribution})" if owner != SESSION else f"the module {_module(there)}"
+                raise ExpertError(f"the expert name {expert.name!r} is already taken by {by}: choose another name")
+        record = self.records.setdefault(SESSION, PluginRecord(SESSION, "", SESSION, ""))
         if expert.name not in record.experts:
             record.experts.append(expert.name)
-        self._experts[expert.name] = (expert, _SESSION)
+        mark(expert, record.origin)
+        self._say(f"{SESSION}: expert {expert.name} of {_module(expert) or 'a formula'}")
+        self._experts[expert.name] = (expert, SESSION)
 
     def _load(self, entry: importlib.metadata.EntryPoint, *, blocked: bool) -> None:
         distribution, version = _distribution(entry)
@@ -162,13 +184,19 @@ class Manager(pluggy.PluginManager):
             if blocked:
                 record.state = "blocked"
                 self.records[entry.name] = record
+                self._say(f"{entry.name} of {distribution} {version}: blocked")
                 return
-            self.add_plugin(entry.load(), record)
+            began = time.perf_counter()
+            plugin = entry.load()
+            took = 1e3 * (time.perf_counter() - began)
+            self._say(f"{entry.name} of {distribution} {version}: {entry.value} imported in {took:.0f} ms")
+            self.add_plugin(plugin, record)
         except FAILURES as error:
             record.state, record.error = "broken", one_line(error)
             record.trace = "".join(traceback.format_exception(error))
             key = entry.name if entry.name not in self.records else f"{entry.name} ({distribution})"
             self.records[key] = record
+            self._say(f"{key} of {distribution} {version}: broken", {"error": record.trace})
             message = f"plugin {entry.name!r} of {distribution} {version} was left out: {record.error}"
             if self.strict:
                 raise ExpertError(message) from error
@@ -180,6 +208,7 @@ class Manager(pluggy.PluginManager):
         made = []
         for call in calls:
             listed = call.function()
+            self._say(f"{call.plugin_name}: pima_experts() returned {listed!r}")
             if not isinstance(listed, list | tuple):
                 raise ExpertError(f"pima_experts() returned {type(listed).__name__}, expected a list of experts")
             made += [instance(item) for item in listed]
@@ -188,6 +217,26 @@ class Manager(pluggy.PluginManager):
         if twice:
             raise ExpertError(f"two of its experts have the name {twice[0]!r}")
         return made
+
+    def _optional(self, name: str, plugin: object) -> bool:
+        """Whether a plugin says of a hook that older toolkits may not know it."""
+        return all(impl.optionalhook for impl in getattr(self.hook, name).get_hookimpls() if impl.plugin is plugin)
+
+
+def mark(expert: Expert, origin: Origin) -> None:
+    """Write on an expert where it comes from, once; experts are immutable in all that counts for being equal."""
+    if expert.origin is None:
+        object.__setattr__(expert, "origin", origin)
+
+
+def _module(expert: Expert) -> str | None:
+    """The module an expert of this session was written in; None for one without a class of its own."""
+    name = type(expert).__module__
+    return None if name.partition(".")[0] == "pima_toolkit" else name
+
+
+def _switch(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in {"", "0"}
 
 
 def _names(variable: str) -> set[str]:

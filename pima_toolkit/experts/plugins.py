@@ -8,15 +8,18 @@ import importlib.util
 import os
 import sys
 import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
 from typing import TypeVar
 
-from ..errors import ExpertError, FileFormatError
-from .expert import Expert
+from ..errors import ExpertError, FileFormatError, PluginWarning
+from .expert import Expert, Origin
 from .hooks import hookimpl
-from .manager import FAILURES, Manager, PluginRecord, instance, one_line
+from .manager import FAILURES, FILE, OURS, SESSION, Manager, PluginRecord, instance, mark, one_line
 from .parameters import Parameter
 from .symbolic import SympyExpert
 
@@ -30,6 +33,7 @@ __all__ = [
     "load_plugin",
     "manager",
     "register",
+    "use_manager",
 ]
 
 Registered = TypeVar("Registered", bound="Expert | type[Expert]")
@@ -45,6 +49,23 @@ def manager() -> Manager:
         if _manager is None:
             _manager = Manager()
         return _manager
+
+
+@contextmanager
+def use_manager(new: Manager) -> Iterator[Manager]:
+    """Let another manager be the session's for the length of a ``with``: tests, and checks of one plugin by itself.
+
+    Args:
+        new: The manager to use.
+    """
+    global _manager
+    with _LOCK:
+        before, _manager = _manager, new
+    try:
+        yield new
+    finally:
+        with _LOCK:
+            _manager = before
 
 
 def experts() -> dict[str, Expert]:
@@ -69,7 +90,12 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
         ExpertError: If no installed expert has this name; the message lists the known ones.
     """
     if not isinstance(expert, str):
-        return instance(expert)
+        made = instance(expert)
+        if made.origin is None and type(made) is not SympyExpert:
+            # The installed one where it is the same: it knows which plugin it comes from.
+            there = experts().get(made.name)
+            return there if there == made else made
+        return made
     known = experts()
     if expert in known:
         return known[expert]
@@ -92,7 +118,7 @@ def register(expert: Registered) -> Registered:
         The argument.
 
     Raises:
-        ExpertError: If it is no expert, or a plugin has one of this name.
+        ExpertError: If it is no expert, or a plugin or another module has one of this name.
     """
     manager().add_expert(instance(expert))
     return expert
@@ -122,13 +148,13 @@ def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
     if not file.is_file():
         raise ExpertError(f"there is no plugin file {str(path)!r}: give the path of a .py file")
     name = f"{file.stem} ({file})"
-    record = PluginRecord(name, str(file), "file", hashlib.sha256(file.read_bytes()).hexdigest()[:12])
+    record = PluginRecord(name, str(file), FILE, hashlib.sha256(file.read_bytes()).hexdigest()[:12])
     module_name = f"_pima_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     if file.suffix != ".py":
         raise ExpertError(f"{file.name} is not a Python file: its name must end in .py")
     spec = importlib.util.spec_from_file_location(module_name, file, loader=_FromText(module_name, str(file)))
     current = manager()
-    before = current.get_plugin(name), current.records.get(name)
+    before = current.get_plugin(name), current.records.get(name), sys.modules.get(module_name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
@@ -136,25 +162,28 @@ def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
         current.remove_plugin(name)
         current.add_plugin(module, record)
     except FAILURES as error:
-        sys.modules.pop(module_name, None)
+        del sys.modules[module_name]
+        if before[2] is not None:
+            sys.modules[module_name] = before[2]
         if before[0] is not None and current.get_plugin(name) is None:
             current.add_plugin(before[0], before[1])
         raise ExpertError(f"plugin file {file.name} cannot be used: {one_line(error)}") from error
     return [current.experts()[expert] for expert in record.experts]
 
 
-def expert_from_dict(values: dict[str, object]) -> Expert:
+def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Expert] | None = None) -> Expert:
     """Read back what :meth:`Expert.to_dict` wrote; text goes through the formula's whitelist, never through ``eval``.
 
     Args:
         values: The table.
+        installed: Experts by name to take instead of the installed ones.
 
     Returns:
-        An expert equal to the one saved.
+        An expert equal to the one saved. A PluginWarning says when its plugin has another version now.
 
     Raises:
         FileFormatError: If it is no such table.
-        ExpertError: If it needs an expert that is not installed, or that has changed since.
+        ExpertError: If it needs an expert that is not installed, or that has changed since; it names the plugin.
         FormulaError: If its formula cannot be read.
     """
     if (
@@ -170,16 +199,20 @@ def expert_from_dict(values: dict[str, object]) -> Expert:
     named = isinstance(covariates, list) and all(isinstance(name, str) for name in covariates)
     if not isinstance(parameters, list) or not isinstance(values.get("t"), str) or not named:
         raise FileFormatError(f"the saved expert {values['name']!r} lacks its parameters or its variable")
-    read = tuple(Parameter.from_dict(p) for p in parameters)
+    read, origin = tuple(Parameter.from_dict(p) for p in parameters), _read_origin(values.get("origin"))
     if values["kind"] == "formula":
         if not isinstance(values.get("formula"), str):
             raise FileFormatError(f"the saved expert {values['name']!r} lacks its formula")
-        return SympyExpert(values["formula"], values["t"], covariates=covariates, name=values["name"], parameters=read)
+        made = SympyExpert(values["formula"], values["t"], covariates=covariates, name=values["name"], parameters=read)
+        if origin is not None:
+            mark(made, origin)
+        return made
     try:
-        expert = get_expert(values["name"])
-    except ExpertError as error:
+        expert = get_expert(values["name"]) if installed is None else installed[values["name"]]
+    except (ExpertError, KeyError) as error:
         raise ExpertError(
-            f"this was saved with the expert {values['name']!r}, which is not installed: install its plugin. {error}"
+            f"this was saved with the expert {values['name']!r}{_of(origin)}, which is not installed:"
+            f" {_how_to_get(origin)}. {error}"
         ) from None
     same = (
         expert.parameters == read
@@ -188,7 +221,42 @@ def expert_from_dict(values: dict[str, object]) -> Expert:
     )
     if not same:
         raise ExpertError(
-            f"the installed expert {expert.name!r} is not the one this was saved with (its formula or parameters"
-            f" changed): install that version"
+            f"the installed expert {expert.name!r}{_of(expert.origin)} is not the one this was saved with (its formula"
+            f" or parameters changed): {_how_to_get(origin)}"
+        )
+    if origin is not None and origin != expert.origin and OURS not in (origin.distribution, _distribution(expert)):
+        warnings.warn(
+            f"this was saved with the expert {expert.name!r}{_of(origin)}, and is read with that{_of(expert.origin)};"
+            f" formula and parameters are the same",
+            PluginWarning,
+            stacklevel=2,
         )
     return expert
+
+
+def _read_origin(values: object) -> Origin | None:
+    if values is None:
+        return None
+    names = ("plugin", "distribution", "version")
+    if not isinstance(values, dict) or not all(isinstance(values.get(name), str) for name in names):
+        raise FileFormatError(f"the origin of a saved expert must be a table with {', '.join(names)}, got {values!r}")
+    return Origin(*(values[name] for name in names))
+
+
+def _distribution(expert: Expert) -> str | None:
+    return None if expert.origin is None else expert.origin.distribution
+
+
+def _of(origin: Origin | None) -> str:
+    return "" if origin is None else f" of {origin}"
+
+
+def _how_to_get(origin: Origin | None) -> str:
+    """What brings an expert back."""
+    if origin is None:
+        return "install its plugin, or register it again"
+    if origin.distribution == SESSION:
+        return "run the cell or program that registers it with pima.register"
+    if origin.distribution == FILE:
+        return f"load it with pima.load_plugin({origin.plugin!r})"
+    return f"pip install {origin.distribution}=={origin.version}"

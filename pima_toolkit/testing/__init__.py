@@ -1,0 +1,47 @@
+"""The conformance kit: the same questions to every expert, yours and ours.
+
+In a test file of a plugin::
+
+    from pima_toolkit.testing import parametrize_with_checks
+
+    @parametrize_with_checks([MyExpert])
+    def test_it_conforms(expert, check):
+        check(expert)
+
+and by hand ``print(check_expert(MyExpert))``. In this order each file may import those before it: report, case,
+declarations, forms, behaviour, fits, conformance, parametrize, pytest_plugin. Names load on first use, so that pytest
+starts without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .conformance import CHECKS, check_expert
+    from .parametrize import parametrize_with_checks
+    from .report import Outcome, Report, Result
+
+_HOME = {
+    "CHECKS": "conformance",
+    "Outcome": "report",
+    "Report": "report",
+    "Result": "report",
+    "check_expert": "conformance",
+    "parametrize_with_checks": "parametrize",
+}
+
+__all__ = ["CHECKS", "Outcome", "Report", "Result", "check_expert", "parametrize_with_checks"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,93 @@
+"""Checks of how an expert behaves: the same every time, in every thread, touching nothing that is not its own."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from .case import Array, Case, Failure, close
+
+_THREADS = 4
+
+
+def _calls(case: Case, theta: Array) -> list[Array]:
+    """Every public form once, for one parameter vector."""
+    value, jacobian = case.expert.value_and_jacobian(case.t, theta)
+    return [value, jacobian, case.predict(theta), case.expert.guess(case.t, value)]
+
+
+def deterministic(case: Case) -> int:
+    """Asked twice it answers the same, to the last bit."""
+    first, again = _calls(case, case.thetas[0]), _calls(case, case.thetas[0])
+    for what, a, b in zip(("values", "the Jacobian", "predict", "guess"), first, again, strict=True):
+        if not np.array_equal(a, b, equal_nan=True):
+            raise Failure(f"{what} differs from one call to the next by {np.nanmax(np.abs(a - b)):.2g}")
+    return sum(a.size for a in first)
+
+
+def thread_safe(case: Case) -> int:
+    """Asked by several threads at once for different parameters, each gets its own answer."""
+    thetas = case.thetas[:_THREADS]
+    alone = [_calls(case, theta) for theta in thetas]
+    gate = threading.Barrier(len(thetas), timeout=60)
+
+    def work(theta: Array) -> list[Array]:
+        gate.wait()
+        return [answer for _ in range(3) for answer in _calls(case, theta)]
+
+    with ThreadPoolExecutor(len(thetas)) as pool:
+        together = list(pool.map(work, thetas))
+    return sum(
+        close("an answer in one of several threads", found, expected, relative=1e-7)
+        for answers, expected_ones in zip(together, alone, strict=True)
+        for found, expected in zip(answers, expected_ones * 3, strict=True)
+    )
+
+
+def no_global_random_state(case: Case) -> int:
+    """It neither draws from nor seeds the random numbers of the process."""
+    before = _random_state()
+    for theta in case.thetas[:2]:
+        _calls(case, theta)
+    case.expert.starts(case.t, case.values[0])
+    for name, state in _random_state().items():
+        if state != before[name]:
+            raise Failure(f"the global random state of {name} changed")
+    return len(before)
+
+
+def _random_state() -> dict[str, object]:
+    legacy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002 - read, to see that nobody touched it
+    return {
+        "random": random.getstate(),
+        "numpy": (legacy["key"].tobytes(), legacy["pos"]),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }
+
+
+def inputs_unchanged(case: Case) -> int:
+    """What it is given, and what it says of itself, are the same before and after, to the last bit."""
+    expert = case.expert
+    said = json.dumps(expert.to_dict(), sort_keys=True)
+    arrays = {"t": case.t, "theta": case.thetas, "y": case.values, "weights": np.ones(case.values.shape)}
+    before = {name: array.copy() for name, array in arrays.items()}
+    t, theta, y, weights = arrays.values()
+    expert.value_and_jacobian(t, theta)
+    expert.predict(torch.from_numpy(t), torch.from_numpy(theta))
+    expert.guess(t, y, weights)
+    expert.starts(t, y, weights, 3)
+    expert.box(t)
+    expert.show(theta)
+    expert.show_jacobian(theta)
+    expert.fit(t, y, np.ones(y.shape[0]), start=theta[0])
+    for name, array in arrays.items():
+        if not np.array_equal(array, before[name], equal_nan=True):
+            raise Failure(f"it changed the {name} it was given")
+    if json.dumps(expert.to_dict(), sort_keys=True) != said:
+        raise Failure("it changed itself: to_dict() says something else after a few calls")
+    return sum(array.size for array in arrays.values())

@@ -1,0 +1,159 @@
+"""What the checks work on: an expert, its example, and a few plausible parameters around it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..experts import Box, Expert, example_of
+
+Array = NDArray[np.float64]
+
+#: Relative changes of the parameters of the example, one row per plausible curve; few, so that checks are quick.
+_CHANGES = np.array([0.0, 0.11, -0.13, 0.07, -0.05])
+
+
+class Failure(AssertionError):
+    """What a check found wrong, as a sentence."""
+
+
+class Case:
+    """An expert with its example, made once for all checks. Every array handed out is a fresh copy.
+
+    Args:
+        expert: The expert.
+
+    Raises:
+        ExpertError: If it has no usable example.
+    """
+
+    def __init__(self, expert: Expert) -> None:
+        self.expert = expert
+        self.example = example_of(expert)
+        self._t = self.example.grid
+        self._thetas = _around(self.example.theta(expert.parameters), expert.box(self._t))
+
+    @property
+    def t(self) -> Array:
+        """The example's grid, shape (T,)."""
+        return self._t.copy()
+
+    @property
+    def box(self) -> Box:
+        """The bounds on that grid."""
+        return self.expert.box(self.t)
+
+    @property
+    def thetas(self) -> Array:
+        """Plausible parameters inside the box, the example's first, shape (V, P)."""
+        return self._thetas.copy()
+
+    @functools.cached_property
+    def _values(self) -> Array:
+        return self.expert.value_and_jacobian(self.t, self.thetas)[0]
+
+    @property
+    def values(self) -> Array:
+        """The curves of those parameters, shape (V, T)."""
+        return self._values.copy()
+
+    def predict(self, theta: Array, t: Array | None = None) -> Array:
+        """The torch form as numpy: theta (..., P) gives (..., T)."""
+        grid = torch.from_numpy(self.t if t is None else t.copy())
+        return self.expert.predict(grid, torch.from_numpy(theta.copy())).detach().numpy()
+
+    def torch_jacobian(self, theta: Array) -> Array:
+        """The Jacobian by forward differentiation in torch, theta (P,), shape (T, P)."""
+        t = torch.from_numpy(self.t)
+        with quiet_torch():
+            found = torch.func.jacfwd(lambda x: self.expert.predict(t, x))(torch.from_numpy(theta.copy()))
+        return found.detach().numpy()
+
+
+def _around(theta: Array, box: Box) -> Array:
+    """Plausible parameters (V, P): each changes its own way, and none leaves the box or sits on a bound it had not."""
+    V, P = len(_CHANGES), theta.size
+    changes = np.stack([np.roll(_CHANGES[1:], i) for i in range(P)], axis=1)
+    changes = np.concatenate([np.zeros((1, P)), changes])
+    thetas = np.tile(theta, (V, 1)) * (1 + changes)
+    outside = ~((thetas > box.lower) & (thetas < box.upper))
+    return np.where(outside, theta, thetas)
+
+
+def quiet_torch() -> warnings.catch_warnings:
+    """Torch's own forward-mode rules call torch.jit.script, which warns about itself; the expert cannot help it."""
+    return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
+
+
+def close(what: str, found: Array, expected: Array, *, relative: float, absolute: float = 0.0) -> int:
+    """Compare where both are finite; whether they are is a question of its own.
+
+    Args:
+        what: Of the sentence: "the torch form differs from the compiled one".
+        found: Any shape.
+        expected: The same shape.
+        relative: Allowed difference over the largest absolute expected value.
+        absolute: Allowed difference, added.
+
+    Returns:
+        How many numbers were compared.
+
+    Raises:
+        Failure: If shapes differ, or a difference is larger.
+    """
+    if np.shape(found) != np.shape(expected):
+        raise Failure(f"{what}: shape {np.shape(found)}, expected {np.shape(expected)}")
+    found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    both = np.isfinite(found) & np.isfinite(expected)
+    if not both.any():
+        return 0
+    size = np.max(np.abs(expected[both]))
+    off = np.where(both, np.abs(found - np.where(both, expected, 0.0)), 0.0)
+    allowed = relative * size + absolute
+    if not (off <= allowed).all():
+        where = tuple(int(i) for i in np.unravel_index(np.argmax(off), off.shape))
+        raise Failure(f"{what}: {found[where]:.9g} instead of {expected[where]:.9g} at {where}, allowed {allowed:.2g}")
+    return int(both.sum())
+
+
+def finite(what: str, values: Array | Tensor) -> int:
+    """Count numbers that are all finite.
+
+    Raises:
+        Failure: If one is not.
+    """
+    values = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    good = np.isfinite(values)
+    if not good.all():
+        where = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise Failure(f"{what} holds {values[where]} at {where}")
+    return values.size
+
+
+def finite_difference(values: Callable[[Array], Array], theta: Array, steps: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Central differences of a function of the parameters, and where it has no kink within the step.
+
+    Args:
+        values: Of theta (P,), shape (T,).
+        theta: Shape (P,).
+        steps: Shape (P,).
+
+    Returns:
+        Derivatives (T, P), and where they can be trusted (T, P).
+    """
+    middle = values(theta)
+    columns, smooth = [], []
+    for i, step in enumerate(steps):
+        change = np.zeros(theta.size)
+        change[i] = step
+        up, down = (values(theta + change) - middle) / step, (middle - values(theta - change)) / step
+        columns.append((up + down) / 2)
+        # Left and right slopes of a smooth function differ by the step times its curvature, those of a kink by a jump.
+        smooth.append(np.abs(up - down) <= 1e-2 * max(np.max(np.abs(columns[-1])), 1e-300))
+    return np.stack(columns, axis=-1), np.stack(smooth, axis=-1)

@@ -1,0 +1,220 @@
+"""The checks, one line each, and how they are run."""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..errors import ExpertError, OptionError
+from ..experts import Expert, get_expert
+from . import behaviour, declarations, fits, forms
+from .case import Case
+from .report import Outcome, Report, Result
+
+
+def _always(_: Expert) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to an expert.
+
+    Args:
+        function: Takes a case and returns how much it compared; raises where the answer is wrong.
+        advice: What to do then.
+        unless: Why the question does not apply to an expert, or None where it does.
+        thorough: Whether it is slow and only asked on demand.
+    """
+
+    function: Callable[[Case], int]
+    advice: str
+    unless: Callable[[Expert], str | None] = _always
+    thorough: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self.function.__name__
+
+    @property
+    def question(self) -> str:
+        """What is asked, one line."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+
+#: Every check; adding one is adding a line here, and a broken expert for it to the tests of the kit.
+CHECKS = (
+    Check(
+        declarations.docstring,
+        "write a docstring: what it is, a table of parameters, 'Valid for:', a source",
+        declarations.made_from_text,
+    ),
+    Check(declarations.parameters, "correct parameters, shown or box(): Parameter('K', unit='{y}', lower=0)"),
+    Check(declarations.example, "give it example = Example(t=(first, last), parameters={...}) inside its bounds"),
+    Check(declarations.shown_parameters, "let show() return (..., Q), and show_jacobian() its derivative (..., Q, P)"),
+    Check(
+        declarations.linear_parameters,
+        "leave out of linear what also moves a kink or multiplies another of them",
+        declarations.not_linear,
+    ),
+    Check(
+        declarations.json_round_trip, "let to_dict() hold only texts, numbers, lists and tables; keep no other state"
+    ),
+    Check(forms.shapes, "write predict with theta[..., i].unsqueeze(-1) against t, and keep the dtype of theta"),
+    Check(forms.torch_equals_compiled, "let both forms compute the same expression"),
+    Check(forms.jacobian_equals_torch, "correct the compiled derivative, or what cuts torch's (detach, numpy, round)"),
+    Check(forms.jacobian_equals_differences, "correct the derivative: both forms may share the same mistake"),
+    Check(
+        forms.finite_on_the_grid,
+        "guard 0/0, log(0) and 0**n with torch.where on the argument as well as on the result, or begin the example"
+        " where the law begins",
+    ),
+    Check(forms.finite_at_the_bounds, "narrow the bounds to where the law is defined", forms.without_bounds),
+    Check(forms.vmap, "use torch operations only: no .item(), no `if` on values, nothing in place"),
+    Check(behaviour.deterministic, "take out random numbers and state"),
+    Check(behaviour.thread_safe, "keep intermediate results in local variables, not in the object"),
+    Check(behaviour.no_global_random_state, "use numpy.random.default_rng(seed) or torch.Generator of your own"),
+    Check(behaviour.inputs_unchanged, "copy before changing: np.array(t), theta.clone()"),
+    Check(fits.guess_inside_bounds, "end guess() with self.box(t).clip(...), or write guess_rows() and leave guess()"),
+    Check(fits.zero_weights_ignored, "multiply by the weights wherever the data enter guess_rows()"),
+    Check(fits.order_does_not_matter, "treat every row of guess_rows() by itself, and do not rely on their order"),
+    Check(
+        fits.recovers_its_parameters,
+        "hold or remove a parameter the curve does not determine, choose an example that shows all of them, or write"
+        " guess_rows()",
+    ),
+    Check(fits.usable_in_pima, "see the error: some form fails for many specimens at once", thorough=True),
+)
+
+
+class ConformanceCase:
+    """An expert and its case, made when first needed; a case that cannot be made is told once.
+
+    Args:
+        expert: The expert.
+    """
+
+    def __init__(self, expert: Expert) -> None:
+        self.expert = expert
+        self._made: Case | BaseException | None = None
+
+    def case(self) -> Case:
+        """The case.
+
+        Raises:
+            Exception: Whatever making it raised, every time.
+        """
+        if self._made is None:
+            try:
+                self._made = Case(self.expert)
+            except Exception as error:  # noqa: BLE001 - a stranger's box() or example: kept, and raised below
+                self._made = error
+        if isinstance(self._made, BaseException):
+            raise self._made
+        return self._made
+
+    def run(self, check: Check) -> Result:
+        """One check's result; nothing an expert raises gets out, Ctrl-C apart."""
+        reason = check.unless(self.expert)
+        if reason is not None:
+            return Result(check.name, Outcome.NOT_APPLICABLE, reason)
+        try:
+            case = self.case()
+        except Exception as error:  # noqa: BLE001 - as above
+            told = check.function is declarations.example
+            return Result(
+                check.name,
+                Outcome.FAILED if told else Outcome.NOT_RUN,
+                _said(error) if told else "there is no usable example: see the check 'example'",
+                check.advice if told else "",
+                error=error,
+            )
+        try:
+            compared = check.function(case)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises, pytest.skip and sys.exit too
+            skipped = isinstance(error, unittest.SkipTest) or type(error).__name__ == "Skipped"
+            return Result(
+                check.name,
+                Outcome.NOT_RUN if skipped else Outcome.FAILED,
+                f"skipped from inside: {error}" if skipped else _said(error),
+                check.advice,
+                error=error,
+            )
+        if not compared:
+            return Result(check.name, Outcome.NOT_RUN, "it found nothing to compare: no finite values", check.advice)
+        return Result(check.name, Outcome.PASSED, compared=compared)
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, AssertionError | ExpertError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def judged(result: Result, expected: str | None) -> Result:
+    """A result in the light of an expected failure: one that does not happen is a failure.
+
+    Args:
+        result: Of the check.
+        expected: Why it was expected to fail, or None.
+    """
+    if expected is None:
+        return result
+    if result.outcome is Outcome.FAILED:
+        return Result(result.check, Outcome.EXPECTED, f"{expected} ({result.reason})", error=result.error)
+    return Result(
+        result.check,
+        Outcome.FAILED,
+        f"was expected to fail ({expected}) but is {result.outcome}",
+        "take it out of expected_failures",
+        result.compared,
+    )
+
+
+def asked(thorough: bool) -> tuple[Check, ...]:
+    """The checks of a level."""
+    return tuple(check for check in CHECKS if thorough or not check.thorough)
+
+
+def known(expected: Mapping[str, str], thorough: bool) -> Mapping[str, str]:
+    """The expected failures themselves.
+
+    Raises:
+        OptionError: If one names no check of this level, or gives no reason.
+    """
+    names = [check.name for check in asked(thorough)]
+    for name, reason in expected.items():
+        if name not in names:
+            raise OptionError(f"expected_failures names {name!r}, which is no check: use {', '.join(names)}")
+        if not isinstance(reason, str) or not reason.strip():
+            raise OptionError(f"expected_failures gives no reason for {name!r}: write why it may fail")
+    return expected
+
+
+def check_expert(
+    expert: str | Expert | type[Expert],
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    thorough: bool = False,
+) -> Report:
+    """Put an expert to every check.
+
+    Args:
+        expert: A name, an expert, or a class of one.
+        expected_failures: Reasons by name of the checks that may fail; one that does not fail then is a failure.
+        thorough: Also train a small model with it, seconds.
+
+    Returns:
+        The report: ``report.passed``, ``report.results``; ``report.raise_for_failures()`` in a program.
+
+    Raises:
+        ExpertError: If it is no expert at all.
+        OptionError: If an expected failure names no check.
+    """
+    expected = known(expected_failures or {}, thorough)
+    made = ConformanceCase(get_expert(expert))
+    results = tuple(judged(made.run(check), expected.get(check.name)) for check in asked(thorough))
+    return Report(made.expert.name, results)

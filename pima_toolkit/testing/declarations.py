@@ -1,0 +1,128 @@
+"""Checks of what an expert says about itself: words, parameters, units, files. Each returns how much it compared."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import numpy as np
+
+from ..experts import Expert, Parameter, SympyExpert, expert_from_dict, resolve_unit
+from .case import Case, Failure, close, finite_difference
+
+#: Units of a curve and of its variable to resolve parameters' units with.
+_UNITS = (("1", "1"), ("MPa", "1"), ("N/mm**2", "s"))
+
+
+def made_from_text(expert: Expert) -> str | None:
+    """Why there is no docstring to look at."""
+    return "a formula without a class has no docstring" if type(expert) is SympyExpert else None
+
+
+def not_linear(expert: Expert) -> str | None:
+    """Why there is no linearity to look at."""
+    return None if expert.linear else "it declares no parameters it is linear in"
+
+
+def docstring(case: Case) -> int:
+    """The class says in words what it is, and where it holds."""
+    cls = type(case.expert)
+    text = inspect.cleandoc(cls.__doc__ or "")
+    if not text.strip():
+        raise Failure(f"the class {cls.__name__} has no docstring")
+    if "Valid for" not in text:
+        raise Failure(f"the docstring of {cls.__name__} does not say 'Valid for:'")
+    return len(text.split())
+
+
+def parameters(case: Case) -> int:
+    """Parameters have names of their own, bounds that hold on the grid, and units that resolve."""
+    expert, box = case.expert, case.box
+    if not (isinstance(expert.t, str) and expert.t.isidentifier()):
+        raise Failure(f"the independent variable is called {expert.t!r}, which is no name")
+    for what, listed in (("fitted", expert.parameters), ("shown", expert.shown)):
+        wrong = [p for p in listed if not isinstance(p, Parameter)]
+        if wrong:
+            raise Failure(f"the {what} parameter {wrong[0]!r} is no Parameter")
+        names = [p.name for p in listed]
+        twice = [name for name in names if names.count(name) > 1 or name == expert.t]
+        if twice:
+            raise Failure(f"the name {twice[0]!r} of a {what} parameter is taken")
+        for p in listed:
+            for y_unit, t_unit in _UNITS:
+                unit = resolve_unit(p.unit, y_unit, t_unit)
+                if "{" in unit or "}" in unit or not unit.strip():
+                    raise Failure(f"the unit {p.unit!r} of {p.name!r} becomes {unit!r}, which is no unit")
+    P = len(expert.parameters)
+    if box.lower.shape != (P,):
+        raise Failure(f"box() has {box.lower.size} parameters, declared are {P}")
+    for i, p in enumerate(expert.parameters):
+        if box.lower[i] < p.lower or box.upper[i] > p.upper:
+            raise Failure(
+                f"box() lets {p.name!r} be {box.lower[i]:g} to {box.upper[i]:g}, declared {p.lower:g} to {p.upper:g}"
+            )
+    if not all(isinstance(i, int) and 0 <= i < P for i in expert.linear):
+        raise Failure(f"linear is {expert.linear}, expected numbers of parameters from 0 to {P - 1}")
+    return P + len(expert.shown)
+
+
+def example(case: Case) -> int:
+    """The example lies inside the bounds and is a curve: finite, and not the same everywhere."""
+    theta, box = case.thetas[0], case.box
+    for p, value, low, high in zip(case.expert.parameters, theta, box.lower, box.upper, strict=True):
+        if not low <= value <= high:
+            raise Failure(f"{p.name!r} is {value:g} in the example, outside its bounds {low:g} to {high:g}")
+    curve = case.values[0]
+    if not np.isfinite(curve).all():
+        raise Failure(f"the curve of the example is {curve[~np.isfinite(curve)][0]} somewhere")
+    if not np.abs(curve).max() > 0:
+        raise Failure("the curve of the example is zero everywhere")
+    return curve.size
+
+
+def json_round_trip(case: Case) -> int:
+    """Written as JSON and read again it is equal, and predicts the same."""
+    expert = case.expert
+    text = json.dumps(expert.to_dict(), allow_nan=False)
+    again = expert_from_dict(json.loads(text), installed={expert.name: expert})
+    if again != expert or hash(again) != hash(expert):
+        raise Failure(f"what came back is not equal: {again!r}")
+    found = again.value_and_jacobian(case.t, case.thetas)[0]
+    return close("what came back predicts otherwise", found, case.values, relative=1e-9)
+
+
+def shown_parameters(case: Case) -> int:
+    """What people see has the shape of ``shown``, and the derivative it says."""
+    expert, thetas = case.expert, case.thetas
+    shown, jacobian = expert.show(thetas), expert.show_jacobian(thetas)
+    V, P = thetas.shape
+    Q = len(expert.shown)
+    if np.shape(shown) != (V, Q) or np.shape(jacobian) != (V, Q, P):
+        raise Failure(
+            f"show and show_jacobian have the shapes {np.shape(shown)} and {np.shape(jacobian)}, expected {(V, Q)} and"
+            f" {(V, Q, P)}"
+        )
+    compared = 0
+    for theta, slope in zip(thetas, jacobian, strict=True):
+        steps = 1e-6 * np.where(theta == 0, 1.0, np.abs(theta))
+        expected, _ = finite_difference(expert.show, theta, steps)
+        for q in range(Q):
+            compared += close(
+                f"show_jacobian of {expert.shown[q].name!r}", slope[q] * steps, expected[q] * steps, relative=1e-5
+            )
+    return compared
+
+
+def linear_parameters(case: Case) -> int:
+    """In the parameters it declares as linear, all together, it is: far steps follow the Jacobian."""
+    expert, thetas = case.expert, case.thetas
+    compared = 0
+    for theta in thetas:
+        moved = theta.copy()
+        for k, i in enumerate(expert.linear):
+            moved[i] = (1.7 + 0.6 * k) * theta[i] + (1.0 if theta[i] == 0 else 0.0)
+        value, jacobian = expert.value_and_jacobian(case.t, theta)
+        expected = value + jacobian @ (moved - theta)
+        found = expert.value_and_jacobian(case.t, moved)[0]
+        compared += close("a step in the linear parameters", found, expected, relative=1e-8)
+    return compared

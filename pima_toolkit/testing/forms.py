@@ -1,0 +1,149 @@
+"""Checks of the two forms of an expert, compiled and torch: shapes, derivatives, ends of the range."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..experts import Expert
+from .case import Array, Case, Failure, close, finite, finite_difference, quiet_torch
+
+
+def without_bounds(expert: Expert) -> str | None:
+    """Why there are no bounds to stand at."""
+    bounded = any(np.isfinite([p.lower, p.upper]).any() for p in expert.parameters)
+    return None if bounded or type(expert).box is not Expert.box else "its parameters have no bounds"
+
+
+def shapes(case: Case) -> int:
+    """Any batch of parameters, shared grids and one per specimen; float64 stays float64, float32 float32."""
+    expert, t, theta = case.expert, case.t, case.thetas
+    P, T = theta.shape[1], t.size
+    batches = {(P,): theta[0], (3, P): theta[:3], (2, 2, P): theta[:4].reshape(2, 2, P)}
+    compared = 0
+    for shape, batch in batches.items():
+        value, jacobian = expert.value_and_jacobian(t, batch)
+        torched = expert.predict(torch.from_numpy(t), torch.from_numpy(batch.copy()))
+        lead = shape[:-1]
+        for what, found, expected in (
+            ("values", value, (*lead, T)),
+            ("the Jacobian", jacobian, (*lead, T, P)),
+            ("predict", torched, (*lead, T)),
+        ):
+            if tuple(found.shape) != expected or str(found.dtype).removeprefix("torch.") != "float64":
+                raise Failure(
+                    f"for parameters {shape} and t {t.shape} {what} is {found.dtype} of shape {tuple(found.shape)},"
+                    f" expected float64 of shape {expected}"
+                )
+        single = expert.predict(torch.from_numpy(t), torch.from_numpy(batch.reshape(-1, P)[-1].copy()))
+        last = torched.detach().numpy().reshape(-1, T)[-1]
+        compared += close("predict of a batch and of its last row", last, single.detach().numpy(), relative=1e-9)
+    compared += _own_grids(case)
+    low = expert.predict(torch.from_numpy(t).float(), torch.from_numpy(theta).float())
+    if low.dtype != torch.float32:
+        raise Failure(f"predict of float32 parameters is {low.dtype}, expected float32")
+    return compared
+
+
+def _own_grids(case: Case) -> int:
+    """One grid per specimen: every value is that of its own grid."""
+    expert, t, theta = case.expert, case.t, case.thetas[:3]
+    grids = np.stack([t, 0.5 * (t + t[-1]), 0.5 * (t + t[t.size // 2])])
+    value, jacobian = expert.value_and_jacobian(grids, theta)
+    expected = (3, 3, t.size)
+    if value.shape != expected or jacobian.shape != (*expected, theta.shape[1]):
+        raise Failure(f"for parameters (3, P) and t (3, T) values have the shape {value.shape}, expected {expected}")
+    torched = expert.predict(torch.from_numpy(grids), torch.from_numpy(theta.copy())).detach().numpy()
+    compared = 0
+    for n, grid in enumerate(grids):
+        alone = expert.value_and_jacobian(grid, theta[n])[0]
+        compared += close("values with one grid per specimen", value[n, n], alone, relative=1e-9)
+        compared += close("predict with t (N, T)", torched[n], case.predict(theta[n], grid), relative=1e-9)
+    return compared
+
+
+def torch_equals_compiled(case: Case) -> int:
+    """predict and value_and_jacobian give the same values."""
+    found = case.predict(case.thetas)
+    return close("predict differs from the compiled values", found, case.values, relative=1e-9)
+
+
+def jacobian_equals_torch(case: Case) -> int:
+    """The compiled Jacobian is what torch differentiates, parameter by parameter."""
+    names, compared = [p.name for p in case.expert.parameters], 0
+    for theta in case.thetas[:2]:
+        jacobian, expected = case.expert.value_and_jacobian(case.t, theta)[1], case.torch_jacobian(theta)
+        for i, name in enumerate(names):
+            what = f"the compiled derivative by {name!r} differs from torch's"
+            compared += close(what, jacobian[:, i], expected[:, i], relative=1e-7)
+    return compared
+
+
+def jacobian_equals_differences(case: Case) -> int:
+    """The Jacobian is what finite differences of the values say, kinks left out."""
+    expert, box = case.expert, case.box
+    compared = 0
+    for theta in case.thetas:
+        steps = 1e-5 * np.where(theta == 0, 1.0, np.abs(theta))
+        theta = np.clip(theta, box.lower + steps, box.upper - steps)
+        jacobian = expert.value_and_jacobian(case.t, theta)[1]
+        expected, smooth = finite_difference(lambda x: expert.value_and_jacobian(case.t, x)[0], theta, steps)
+        size = np.max(np.abs(expert.value_and_jacobian(case.t, theta)[0]))
+        for i, p in enumerate(expert.parameters):
+            kept = smooth[:, i]
+            if kept.sum() * 2 < kept.size:
+                raise Failure(f"the values jump when {p.name!r} changes by a hundred-thousandth: no derivative exists")
+            what = f"the derivative by {p.name!r} differs from finite differences"
+            rounding = 1e-9 * size / steps[i] * 1e-3
+            compared += close(what, jacobian[kept, i], expected[kept, i], relative=2e-5, absolute=rounding)
+    return compared
+
+
+def finite_on_the_grid(case: Case) -> int:
+    """Values and all derivatives are finite on the closed range of t, both ends included, in float32 too."""
+    value, jacobian = case.expert.value_and_jacobian(case.t, case.thetas)
+    compared = finite("values", value) + finite("the Jacobian", jacobian)
+    for dtype in (torch.float64, torch.float32):
+        t, theta = torch.from_numpy(case.t).to(dtype), torch.from_numpy(case.thetas).to(dtype).requires_grad_()
+        torched = case.expert.predict(t, theta)
+        compared += finite(f"predict in {dtype}", torched)
+        (slope,) = torch.autograd.grad(torched.sum(), theta)
+        compared += finite(f"the gradient of predict in {dtype}", slope)
+    return compared + finite("the forward derivative of predict", case.torch_jacobian(case.thetas[0]))
+
+
+def finite_at_the_bounds(case: Case) -> int:
+    """With each parameter in turn a hair inside its bounds, and all at once, values and Jacobian are finite."""
+    box, theta = case.box, case.thetas[0]
+    edges = []
+    for bound in (box.lower, box.upper):
+        reached = np.isfinite(bound)
+        # A bound such as tau = 0 is no model; the solver's unbounded coordinates stop a hair inside, and so do we.
+        hair = box.from_unbounded(box.to_unbounded(np.where(reached, bound, theta)))
+        everything = np.where(reached, hair, theta)
+        edges += [np.where(np.arange(theta.size) == i, everything, theta) for i in np.flatnonzero(reached)]
+        edges += [everything] if reached.any() else []
+    return _finite_at(case, np.array(edges)) if edges else 0
+
+
+def _finite_at(case: Case, edges: Array) -> int:
+    value, jacobian = case.expert.value_and_jacobian(case.t, edges)
+    names = [p.name for p in case.expert.parameters]
+    for row, edge in enumerate(edges):
+        if not (np.isfinite(value[row]).all() and np.isfinite(jacobian[row]).all()):
+            where = ", ".join(f"{name} = {x:.3g}" for name, x in zip(names, edge, strict=True))
+            raise Failure(f"not finite at {where}")
+    return value.size + jacobian.size
+
+
+def vmap(case: Case) -> int:
+    """torch.func.vmap over parameters equals the batch, and vmap of jacfwd works."""
+    t, theta = torch.from_numpy(case.t), torch.from_numpy(case.thetas)
+    predict = case.expert.predict
+    each = torch.func.vmap(lambda x: predict(t, x))(theta)
+    compared = close("vmap over parameters", each.detach().numpy(), predict(t, theta).detach().numpy(), relative=1e-9)
+    with quiet_torch():
+        slopes = torch.func.vmap(torch.func.jacfwd(lambda x: predict(t, x)))(theta)
+    return compared + close(
+        "vmap of jacfwd", slopes[0].detach().numpy(), case.torch_jacobian(case.thetas[0]), relative=1e-9
+    )
