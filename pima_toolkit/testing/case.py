@@ -11,12 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..experts import Box, Expert, example_of
+from ..errors import ExpertError
+from ..experts import Box, Expert, example_of, unpack
+from ..experts.inputs import Inputs
 
 Array = NDArray[np.float64]
 
 #: Relative changes of the parameters of the example, one row per plausible curve; few, so that checks are quick.
 _CHANGES = np.array([0.0, 0.11, -0.13, 0.07, -0.05])
+
+#: Factors on each covariate in turn.
+_CONDITIONS = (1.5, 0.6)
 
 
 class Failure(AssertionError):
@@ -30,24 +35,65 @@ class Case:
         expert: The expert.
 
     Raises:
-        ExpertError: If it has no usable example.
+        ExpertError: If it has no usable example: none at all, or one outside the bounds.
     """
 
     def __init__(self, expert: Expert) -> None:
         self.expert = expert
         self.example = example_of(expert)
-        self._t = self.example.grid
-        self._thetas = _around(self.example.theta(expert.parameters), expert.box(self._t))
+        self._t = self.example.inputs(expert)
+        theta, box = self.example.theta(expert.parameters), expert.box(self.example.grid)
+        for p, value, low, high in zip(expert.parameters, theta, box.lower, box.upper, strict=True):
+            if not low <= value <= high:
+                raise ExpertError(
+                    f"{p.name!r} is {value:g} in the example, outside its bounds {low:g} to {high:g} on that grid"
+                )
+        self._thetas = _around(theta, box)
+        self._grids = self._conditions()
 
     @property
     def t(self) -> Array:
-        """The example's grid, shape (T,)."""
+        """The example's grid, packed: shape (T,), with covariates (V T,)."""
         return self._t.copy()
+
+    @property
+    def conditions(self) -> Array:
+        """The same with each covariate in turn larger and smaller, shape (K, V T): the example's own first.
+
+        A covariate's effect shows only between specimens that differ in it. Conditions in which the expert is not
+        finite are left out.
+        """
+        return self._grids.copy()
+
+    def _conditions(self) -> Array:
+        rows = [self._t]
+        for v in range(1, len(self.expert.inputs)):
+            part = slice(v * self.points, (v + 1) * self.points)
+            for factor in _CONDITIONS:
+                row = self.t
+                row[part] = np.where(row[part] == 0, factor - 1, factor * row[part])
+                rows.append(row)
+        finite_ones = [row for row in rows if np.isfinite(self.expert.value_and_jacobian(row, self._thetas)[0]).all()]
+        return np.array(finite_ones or rows[:1])
+
+    @property
+    def points(self) -> int:
+        """T."""
+        return self.example.points
+
+    def moved(self, change: Callable[[Array], Array]) -> Array:
+        """The grid with a function applied to the independent variable (T,), the covariates as they are."""
+        return np.concatenate([change(self.example.grid), self._t[self.points :]])
+
+    def named(self, grid: Array) -> Inputs:
+        """A packed grid as ``fit`` takes it: the inputs by name, or the independent variable alone."""
+        names = self.expert.inputs
+        return grid if len(names) == 1 else dict(zip(names, unpack(grid, len(names)), strict=True))
 
     @property
     def box(self) -> Box:
         """The bounds on that grid."""
-        return self.expert.box(self.t)
+        return self.expert.box(self.example.grid)
 
     @property
     def thetas(self) -> Array:

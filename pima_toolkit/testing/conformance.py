@@ -63,6 +63,11 @@ CHECKS = (
         declarations.json_round_trip, "let to_dict() hold only texts, numbers, lists and tables; keep no other state"
     ),
     Check(forms.shapes, "write predict with theta[..., i].unsqueeze(-1) against t, and keep the dtype of theta"),
+    Check(
+        forms.covariates,
+        "take the inputs apart with experts.unpack(t, V), and leave out a covariate that does nothing",
+        forms.without_covariates,
+    ),
     Check(forms.torch_equals_compiled, "let both forms compute the same expression"),
     Check(forms.jacobian_equals_torch, "correct the compiled derivative, or what cuts torch's (detach, numpy, round)"),
     Check(forms.jacobian_equals_differences, "correct the derivative: both forms may share the same mistake"),

@@ -46,50 +46,57 @@ def guess_inside_bounds(case: Case) -> int:
 def zero_weights_ignored(case: Case) -> int:
     """Points and specimens of weight zero change neither the guess nor the fit, whatever they hold."""
     expert, t, y = case.expert, case.t, case.values
+    inputs = case.named(t)
     rubbish = 50.0 * np.max(np.abs(y))
-    keep = np.ones(t.size)
+    keep = np.ones(case.points)
     keep[1::3] = 0.0
     gaps, spoilt = y[0].copy(), y[0].copy()
     gaps[keep == 0], spoilt[keep == 0] = np.nan, rubbish
-    compared = close(
-        "guess with rubbish of weight zero", expert.guess(t, spoilt, keep), expert.guess(t, gaps), relative=1e-6
-    )
-    clean, dirty = expert.fit(t, gaps), expert.fit(t, spoilt, keep)
-    compared += close("a fit with points of weight zero", *_curves(case, dirty, clean), relative=1e-6)
-    both = np.stack([y[0], np.full(t.size, rubbish)])
-    alone, beside = expert.fit(t, y[:1]), expert.fit(t, both, np.array([1.0, 0.0]))
-    return compared + close("a fit beside a specimen of weight zero", *_curves(case, beside, alone), relative=1e-6)
+    guesses = expert.guess(t, spoilt, keep), expert.guess(t, gaps)
+    compared = _same(case, "guess with rubbish of weight zero", *guesses)
+    clean, dirty = expert.fit(inputs, gaps), expert.fit(inputs, spoilt, keep)
+    compared += _same(case, "a fit with points of weight zero", dirty.parameters, clean.parameters)
+    both = np.stack([y[0], np.full(case.points, rubbish)])
+    alone, beside = expert.fit(inputs, y[:1]), expert.fit(inputs, both, np.array([1.0, 0.0]))
+    return compared + _same(case, "a fit beside a specimen of weight zero", beside.parameters, alone.parameters)
 
 
-def _curves(case: Case, *solutions: object) -> list[Array]:
-    """The fitted curves: where a parameter is not determined they still are."""
-    return [case.expert.value_and_jacobian(case.t, solution.parameters)[0] for solution in solutions]
+def _same(case: Case, what: str, found: Array, expected: Array, relative: float = 1e-6) -> int:
+    """Compare the curves of parameters: where a parameter is not determined they still are."""
+    curves = [case.expert.value_and_jacobian(case.t, theta)[0] for theta in (found, expected)]
+    return close(what, *curves, relative=relative)
 
 
 def order_does_not_matter(case: Case) -> int:
     """Permuting specimens permutes their guesses; permuting specimens or points leaves a fit as it is."""
     expert, t, y, rng = case.expert, case.t, case.values, np.random.default_rng(0)
-    rows, points = rng.permutation(y.shape[0]), rng.permutation(t.size)
+    inputs = case.named(t)
+    rows, points = rng.permutation(y.shape[0]), rng.permutation(case.points)
     guesses = expert.guess(t, y)
-    compared = close("guess of permuted specimens", expert.guess(t, y[rows]), guesses[rows], relative=1e-6)
-    compared += close("guess of one specimen by itself", expert.guess(t, y[1]), guesses[1], relative=1e-6)
-    value = expert.value_and_jacobian(t[points], case.thetas)[0]
+    compared = _same(case, "guess of permuted specimens", expert.guess(t, y[rows]), guesses[rows])
+    compared += _same(case, "guess of one specimen by itself", expert.guess(t, y[1]), guesses[1])
+    shuffled = case.moved(lambda x: x[points])
+    value = expert.value_and_jacobian(shuffled, case.thetas)[0]
     compared += close("values on permuted points", value, y[:, points], relative=1e-9)
-    plain = expert.fit(t, y)
+    plain = expert.fit(inputs, y)
     for what, other in (
-        ("specimens", expert.fit(t, y[rows])),
-        ("points", expert.fit(t[points], y[:, points])),
+        ("specimens", expert.fit(inputs, y[rows])),
+        ("points", expert.fit(case.named(shuffled), y[:, points])),
     ):
-        compared += close(f"a fit to permuted {what}", *_curves(case, other, plain), relative=1e-5)
+        compared += _same(case, f"a fit to permuted {what}", other.parameters, plain.parameters, relative=1e-5)
     return compared
 
 
 def recovers_its_parameters(case: Case) -> int:
     """From its own curves, without noise and without a start, a fit finds the parameters that made them."""
-    expert, thetas = case.expert, case.thetas
-    solution = expert.fit(case.t, case.values, weights=np.eye(thetas.shape[0]))
-    (curves,) = _curves(case, solution)
-    compared = close("the fitted curves", curves, case.values, relative=1e-5)
+    expert, thetas, grids = case.expert, case.thetas, case.conditions
+    V, K = len(thetas), len(grids)
+    if K == 1:
+        solution = expert.fit(case.t, case.values, weights=np.eye(V))
+    else:  # every row of parameters under every condition
+        curves = expert.value_and_jacobian(grids, thetas)[0].reshape(V * K, -1)
+        solution = expert.fit(case.named(np.tile(grids, (V, 1))), curves, weights=np.repeat(np.eye(V), K, axis=0))
+    compared = _same(case, "the fitted curves", solution.parameters, thetas, relative=1e-5)
     for i, p in enumerate(expert.parameters):
         # A parameter that is zero in the example has no size of its own.
         absolute = 0.0 if thetas[:, i].any() else 1e-6

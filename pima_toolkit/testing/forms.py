@@ -18,7 +18,7 @@ def without_bounds(expert: Expert) -> str | None:
 def shapes(case: Case) -> int:
     """Any batch of parameters, shared grids and one per specimen; float64 stays float64, float32 float32."""
     expert, t, theta = case.expert, case.t, case.thetas
-    P, T = theta.shape[1], t.size
+    P, T = theta.shape[1], case.points
     batches = {(P,): theta[0], (3, P): theta[:3], (2, 2, P): theta[:4].reshape(2, 2, P)}
     compared = 0
     for shape, batch in batches.items():
@@ -47,10 +47,10 @@ def shapes(case: Case) -> int:
 
 def _own_grids(case: Case) -> int:
     """One grid per specimen: every value is that of its own grid."""
-    expert, t, theta = case.expert, case.t, case.thetas[:3]
-    grids = np.stack([t, 0.5 * (t + t[-1]), 0.5 * (t + t[t.size // 2])])
+    expert, theta = case.expert, case.thetas[:3]
+    grids = np.stack([case.t, case.moved(lambda t: (t + t[-1]) / 2), case.moved(lambda t: (t + t[t.size // 2]) / 2)])
     value, jacobian = expert.value_and_jacobian(grids, theta)
-    expected = (3, 3, t.size)
+    expected = (3, 3, case.points)
     if value.shape != expected or jacobian.shape != (*expected, theta.shape[1]):
         raise Failure(f"for parameters (3, P) and t (3, T) values have the shape {value.shape}, expected {expected}")
     torched = expert.predict(torch.from_numpy(grids), torch.from_numpy(theta.copy())).detach().numpy()
@@ -59,6 +59,30 @@ def _own_grids(case: Case) -> int:
         alone = expert.value_and_jacobian(grid, theta[n])[0]
         compared += close("values with one grid per specimen", value[n, n], alone, relative=1e-9)
         compared += close("predict with t (N, T)", torched[n], case.predict(theta[n], grid), relative=1e-9)
+    return compared
+
+
+def without_covariates(expert: Expert) -> str | None:
+    """Why there are no covariates to look at."""
+    return None if expert.covariates else "it declares no covariates"
+
+
+def covariates(case: Case) -> int:
+    """Inputs by name are the packed ones, under every condition in both forms, and every covariate does something."""
+    expert, theta, compared = case.expert, case.thetas, 0
+    for grid in case.conditions:
+        packed = expert.value_and_jacobian(grid, theta)[0]
+        by_name = expert.value_and_jacobian(case.named(grid), theta)[0]
+        compared += close("values of inputs by name", by_name, packed, relative=1e-12)
+        compared += close("predict under another condition", case.predict(theta, grid), packed, relative=1e-9)
+    names, points = expert.covariates, case.points
+    for k, name in enumerate(names, start=1):
+        changed = case.t
+        part = slice(k * points, (k + 1) * points)
+        changed[part] = 1.1 * changed[part] + 0.1 * (changed[part] == 0)
+        if np.array_equal(expert.value_and_jacobian(changed, theta)[0], case.values, equal_nan=True):
+            raise Failure(f"the covariate {name!r} changes nothing")
+        compared += points
     return compared
 
 
