@@ -137,14 +137,16 @@ def finite_on_the_grid(case: Case) -> int:
 
 
 def finite_at_the_bounds(case: Case) -> int:
-    """With each parameter in turn a hair inside its bounds, and all at once, values and Jacobian are finite."""
+    """With each parameter in turn at its bounds, a hair inside, and all at once, values and Jacobian are finite."""
     box, theta = case.box, case.thetas[0]
+    both = np.isfinite(box.lower) & np.isfinite(box.upper)
     edges = []
     for bound in (box.lower, box.upper):
         reached = np.isfinite(bound)
-        # A bound such as tau = 0 is no model; the solver's unbounded coordinates stop a hair inside, and so do we.
-        hair = box.from_unbounded(box.to_unbounded(np.where(reached, bound, theta)))
-        everything = np.where(reached, hair, theta)
+        start = np.where(reached, bound, theta)
+        # A bound such as tau = 0 is often no model itself. Between two bounds any value must do; beside a single one
+        # those within three decades, since nearer to zero every power overflows, and a fit only turns back.
+        everything = start + np.where(both, 1e-9, 1e-3) * (theta - start)
         edges += [np.where(np.arange(theta.size) == i, everything, theta) for i in np.flatnonzero(reached)]
         edges += [everything] if reached.any() else []
     return _finite_at(case, np.array(edges)) if edges else 0
