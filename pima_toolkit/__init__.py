@@ -14,6 +14,12 @@ __version__ = "0.1.0"
 _HOME = {
     "datasets": "datasets",
     "split": "data",
+    "from_folder": "data",
+    "Images": "data",
+    "Curves": "data",
+    "Scalars": "data",
+    "account": "data",
+    "summary": "data",
     "open_data": "data",
     "save_data": "data",
     "Neural": "model.modality",

@@ -35,7 +35,10 @@ RANK = {
 RANK |= {"demo": 8, "runs": 8, "cli": 9}  # `cli` is the last room: it may import from every other
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
-    "data": ["measured", "check", "normalise", "split", "storage"],
+    "data": [
+        *("measured", "check", "normalise", "split", "storage", "accounts", "units", "tables", "curves"),
+        *("shaping", "agreement", "pictures", "images", "discovery", "specimens", "reading", "assembly", "ingest"),
+    ],
     "experts": [
         *("parameters", "inputs", "formula", "program", "codegen", "shown", "derived", "lmfit_bridge", "uncertainty"),
         *("solution", "least_squares", "statistics", "starting", "regression", "example", "expert", "symbolic"),

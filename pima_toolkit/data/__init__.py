@@ -1,22 +1,31 @@
 """What comes in: xarray datasets become plain arrays, checked once and here (MODEL.md §8).
 
 `measure` reads one modality, `Scaling` brings it to [0, 1], `encoder_input` makes what an encoder sees,
-`split` keeps specimens apart for testing.
+`split` keeps specimens apart for testing; `from_folder` makes a dataset of a folder of files.
 """
 
+from .accounts import account, summary
 from .check import check_dataset, closest, measure, specimen_labels
+from .curves import Curves
+from .images import Images
+from .ingest import Scalars, from_folder
 from .measured import Measured
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .split import split
 from .storage import open_data, replacing, save_data
 
 __all__ = [
+    "Curves",
+    "Images",
     "Measured",
+    "Scalars",
     "Scaling",
+    "account",
     "check_dataset",
     "closest",
     "common_grid",
     "encoder_input",
+    "from_folder",
     "measure",
     "needs_presence",
     "open_data",
@@ -25,4 +34,5 @@ __all__ = [
     "save_data",
     "specimen_labels",
     "split",
+    "summary",
 ]

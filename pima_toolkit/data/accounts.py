@@ -1,0 +1,129 @@
+"""What became of every file: an account that travels with the dataset, and a summary of what the dataset holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from ..errors import DataError, require
+from .check import check_dataset
+from .grids import is_numeric_coordinate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Attribute of a dataset that holds the account, as JSON: text survives every kind of file.
+ATTRIBUTE = "ingest_account"
+
+
+class Unusable(DataError):
+    """A file cannot be used; the message is the reason, as it stands in the account."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the account.
+
+    Attributes:
+        file: Path from the folder, with forward slashes; empty for a measurement that is missing.
+        specimen: Specimen it belongs to, or empty.
+        modality: Modality it belongs to, or empty.
+        status: ``"used"``, ``"unusable"`` (a measurement that is lost), ``"ignored"`` (no measurement, or not asked
+            for), ``"missing"`` (there is no file).
+        note: What was done to it, or why it was not used.
+    """
+
+    file: str
+    specimen: str
+    modality: str
+    status: str
+    note: str
+
+
+def count(n: int, what: str) -> str:
+    """``"1 row"``, ``"2 rows"``."""
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
+def write_account(data: xr.Dataset, entries: Iterable[Entry]) -> None:
+    """Store an account in the dataset's attributes."""
+    rows = [astuple(entry) for entry in entries]
+    data.attrs[ATTRIBUTE] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def account(data: xr.Dataset) -> pd.DataFrame:
+    """What `pima.from_folder` did to each file: one row per file, and one per measurement that is missing.
+
+    Args:
+        data: A dataset of `pima.from_folder`, also after saving, opening or selecting.
+
+    Returns:
+        Columns ``file``, ``specimen``, ``modality``, ``status`` ("used", "unusable", "ignored", "missing"), ``note``.
+
+    Raises:
+        DataError: If the dataset was not made from files.
+    """
+    text = data.attrs.get(ATTRIBUTE)
+    if text is None:
+        raise DataError("the dataset has no account of files: only those of pima.from_folder have one")
+    pandas = require("pandas", "tables")
+    return pandas.DataFrame(json.loads(text), columns=[f.name for f in fields(Entry)], dtype=object)
+
+
+def summary(data: xr.Dataset) -> pd.DataFrame:
+    """What a dataset holds: one row per variable that has specimens, modalities first.
+
+    Args:
+        data: Dataset with a ``specimen`` dim.
+
+    Returns:
+        Index: the variable's name. Columns ``role`` ("modality", "axis" or "setting"), ``sizes`` (without specimen),
+        ``unit``, ``present`` and ``missing`` (specimens), ``range`` (of the values, or of texts the first few).
+
+    Raises:
+        DataError: If it is no such dataset.
+    """
+    check_dataset(data)
+    pandas = require("pandas", "tables")
+    axes = {str(v.attrs["independent"]) for v in data.data_vars.values() if "independent" in v.attrs}
+    axes |= {str(d) for v in data.data_vars.values() for d in v.dims if d in data.coords} - {"specimen"}
+    rows = {}
+    for name in [*data.data_vars, *axes, *(c for c in data.coords if c not in axes)]:
+        variable = data[name]
+        if str(name).endswith("_present") or (name not in axes and "specimen" not in variable.dims):
+            continue
+        if name == "specimen":
+            continue
+        role = "axis" if name in axes else "modality" if name in data.data_vars else "setting"
+        present = _present(data, str(name)) if "specimen" in variable.dims else np.ones(0, dtype=bool)
+        sizes = " x ".join(f"{d} {n}" for d, n in variable.sizes.items() if d != "specimen")
+        unit = str(variable.attrs.get("units", ""))
+        row = (role, sizes, unit, int(present.sum()), int((~present).sum()), _range(variable, present))
+        rows[str(name)] = row
+    columns = ["role", "sizes", "unit", "present", "missing", "range"]
+    return pandas.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _present(data: xr.Dataset, name: str) -> np.ndarray:
+    values = data[name].transpose("specimen", ...).values.reshape(data.sizes["specimen"], -1)
+    if values.dtype.kind == "f":
+        present = ~np.isnan(values).all(axis=1)
+    else:
+        present = np.ones(len(values), dtype=bool) if values.dtype.kind in "biu" else (values != "").any(axis=1)
+    flags = f"{name}_present"
+    return present & data[flags].values.astype(bool) if flags in data.variables else present
+
+
+def _range(variable: xr.DataArray, present: np.ndarray) -> str:
+    if is_numeric_coordinate(variable):
+        values = variable.transpose("specimen", ...).values[present] if "specimen" in variable.dims else variable.values
+        finite = values[np.isfinite(values)]
+        return f"{finite.min():.4g} to {finite.max():.4g}" if finite.size else "none"
+    kinds, counts = np.unique(variable.values.astype(str), return_counts=True)
+    shown = ", ".join(f"{kinds[i]} ({counts[i]})" for i in np.argsort(-counts, kind="stable")[:4])
+    return shown + (f" and {kinds.size - 4} more" if kinds.size > 4 else "")
