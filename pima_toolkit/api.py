@@ -193,10 +193,15 @@ class Fit:
 
     @property
     def experts(self) -> xr.Dataset:
-        """Physical parameters per cluster: value, std_error, scatter_std (between specimens), at_bound; with units."""
+        """Physical parameters per cluster, and how well the law fits.
+
+        Per parameter, with units: value, std_error, scatter_std (between specimens), at_bound, unidentified. Per curve:
+        noise_std; misfit, by how much the law misses the mean curve; misfit_ratio, that over its standard error (about
+        1 or less where the law holds); agreement, the share of starts that end at the best optimum.
+        """
         t = self._trained
         weight = t.training.responsibilities.values.sum(0)
-        return expert_table(t.options, t.templates, t.state.decoders, t.covariance, weight)
+        return expert_table(t.options, t.templates, t.state.decoders, t.covariance, weight, t.quality)
 
     @property
     def specimens(self) -> xr.Dataset:

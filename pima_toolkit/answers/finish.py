@@ -26,6 +26,7 @@ from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_sp
 from ..fitting.training import JointTraining
 from .bands import mixture_probability
 from .inference import answer_tensors, specimen_coords
+from .quality import Quality, quality
 from .tables import cluster_covariance, specimen_table
 from .trained import Reference, Trained
 
@@ -101,6 +102,7 @@ def train(
             "data": fingerprint_of_data,
             "title": str(data.attrs.get("title", "")),
             "cautions": cautions,
+            "quality": {name: _quality(best, name) for name in best.state.decoders},
             "synthetic": bool(data.attrs.get("synthetic", False)),
         },
         curves=tensors.curves,
@@ -174,6 +176,11 @@ def _cautions(best: JointTraining) -> list[str]:
             parameter = decoder.expert.parameters[p].name
             out.append(f"{name!r}, cluster {c}: the parameter {parameter!r} sits at a bound, so its error is unknown")
     return out
+
+
+def _quality(best: JointTraining, name: str) -> Quality:
+    curves = best.job.tensors.curves[name]
+    return quality(best.state.decoders[name], curves, best.gamma.double() * curves.present[:, None])
 
 
 def _calibrate(best: JointTraining, name: str) -> np.ndarray:

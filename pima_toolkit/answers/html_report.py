@@ -77,7 +77,9 @@ def _same_specimens(trained: Trained, data: xr.Dataset) -> None:
 
 def _experts(trained: Trained) -> xr.Dataset:
     weight = trained.training["responsibilities"].values.sum(0)
-    return expert_table(trained.options, trained.templates, trained.state.decoders, trained.covariance, weight)
+    return expert_table(
+        trained.options, trained.templates, trained.state.decoders, trained.covariance, weight, trained.quality
+    )
 
 
 def _data(trained: Trained) -> Section:

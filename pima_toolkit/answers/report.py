@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from .quality import FEWEST, MISFIT_RATIO
 from .trained import Trained
 
 
@@ -47,6 +48,8 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         template = trained.templates[name]
         kind = f"physics, expert {option.expert.name}" if name in options.physics else "neural"
         lines.append(f"  {name} [{template.measured.unit}]: {template.measured.kind}, {kind}")
+        if name in options.physics and option.expert.latex:
+            lines.append(f"    {name}({', '.join(option.expert.inputs)}) = {option.expert.latex}")
     for c in range(options.clusters):
         weight = float(experts.effective_specimens[c])
         lines += ["", f"cluster {c}: {weight:.1f} specimens ({100 * weight / notes['specimens']:.0f} %)"]
@@ -58,12 +61,54 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
                 text += f"   (specimens differ by {two_digits(float(column.scatter_std))}{unit})"
             if bool(column.at_bound):
                 text += "   at its bound"
+            if bool(column.unidentified):
+                text += "   not determined by these curves"
             lines.append(text)
-        for curve in experts.curve.values:
-            noise = float(experts.noise_std.sel(cluster=c, curve=curve))
-            lines.append(f"  noise of {curve}: {noise:.3g} {trained.templates[str(curve)].measured.unit}")
+        lines += [f"  {_curve_line(trained, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
     lines += ["", *cautions(trained, experts)]
     return "\n".join(lines)
+
+
+def _curve_line(trained: Trained, row: xr.Dataset) -> str:
+    """Noise, misfit and agreement of one curve in one cluster."""
+    name = str(row.curve.item())
+    unit = trained.templates[name].measured.unit
+    unit = "" if unit == "1" else f" {unit}"
+    text = f"noise of {name}: {float(row.noise_std):.3g}{unit}"
+    if np.isfinite(row.misfit):
+        text += f", misfit {two_digits(float(row.misfit))}{unit}"
+    if np.isfinite(row.misfit_ratio):
+        text += f" ({two_digits(float(row.misfit_ratio))} times its standard error)"
+    if np.isfinite(row.agreement):
+        text += f", {100 * float(row.agreement):.0f} % of starts agree"
+    return text
+
+
+def _misfits(trained: Trained, experts: xr.Dataset) -> list[str]:
+    """Sentences on laws that miss their clusters by more than chance, and on those whose optimum is not sure."""
+    out = []
+    enough = experts.effective_specimens.values >= FEWEST
+    for name in map(str, experts.curve.values):
+        row = experts.sel(curve=name)
+        unit = trained.templates[name].measured.unit
+        unit = "" if unit == "1" else f" {unit}"
+        law = trained.options.physics[name].expert.name
+        out += [
+            f"{name}, cluster {c}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
+            f" average, {two_digits(float(row.misfit_ratio[c]))} times what chance explains: its standard errors say"
+            " how well the best curve of this law is found, not how near the truth it is; try another law."
+            for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO))
+        ]
+        out += [
+            f"{name}, cluster {c}: only {100 * float(row.agreement[c]):.0f} % of starts find the best optimum, so there"
+            " may be a better one, or a parameter is not determined."
+            for c in np.flatnonzero(row.agreement.values < 0.5)
+        ]
+        unknown = row.unidentified.values & (row.parameter_modality.values == name)
+        for c in np.flatnonzero(unknown.any(1)):
+            named = ", ".join(map(str, experts.parameter.values[unknown[c]]))
+            out.append(f"{name}, cluster {c}: the curves do not determine {named}: hold a parameter, or measure more.")
+    return out
 
 
 def cautions(trained: Trained, experts: xr.Dataset) -> list[str]:
@@ -76,6 +121,7 @@ def cautions(trained: Trained, experts: xr.Dataset) -> list[str]:
     small = np.flatnonzero(experts.effective_specimens.values < 5)
     if len(small):
         out.append(f"Clusters {', '.join(map(str, small))} hold fewer than five specimens: do not trust their errors.")
+    out += _misfits(trained, experts)
     if trained.notes["interrupted"]:
         out.append("Training was stopped by hand before its end.")
     if not out:

@@ -84,9 +84,10 @@ def expert_table(
     decoders: Mapping[str, PhysicsDecoder],
     covariance: Mapping[str, np.ndarray],
     weight: np.ndarray,
+    quality: Mapping[str, Mapping[str, list]],
 ) -> xr.Dataset:
-    """See :attr:`pima_toolkit.Fit.experts`."""
-    value, error, spread, bound, noise = [], [], [], [], []
+    """See :attr:`pima_toolkit.Fit.experts`; ``quality`` is what quality.py found, nothing in a fit of an older file."""
+    value, error, spread, bound, open_, noise = [], [], [], [], [], []
     for name in options.physics:
         decoder = decoders[name]
         value.append(decoder.expert.show(decoder.theta))
@@ -96,25 +97,40 @@ def expert_table(
         # A shown parameter is at its bound where one of the fitted ones it is made of, and of no other shown one, is.
         made_of = decoder.expert.show_jacobian(decoder.theta) != 0
         own = made_of & (made_of.sum(-2, keepdims=True) == 1)
+        unknown = np.array(quality[name]["unidentified"]) if name in quality else np.zeros(decoder.theta.shape, bool)
+        open_.append((made_of & unknown[:, None, :]).any(-1))
         bound.append((own & decoder.box.at_bound(decoder.theta)[:, None, :]).any(-1))
         noise.append(np.sqrt(decoder.variance.cpu().numpy()) * decoder.scale)
     dims = ("cluster", "parameter")
     along = {"coords": parameter_coords(options, templates)}
     if not value:
         shape = (len(weight), 0)
-        value = error = spread = bound = [np.zeros(shape)]
+        value = error = spread = bound = open_ = [np.zeros(shape)]
         noise = [np.zeros(len(weight))] * 0
+
+    def by_curve(key: str, about: str) -> tuple[tuple[str, str], np.ndarray, dict[str, str]]:
+        rows = [quality[name][key] if name in quality else np.full(len(weight), np.nan) for name in options.physics]
+        return ("cluster", "curve"), np.array(rows, dtype=float).reshape(-1, len(weight)).T, {"long_name": about}
+
     return xr.Dataset(
         {
             "value": (dims, np.concatenate(value, 1)),
             "std_error": (dims, np.concatenate(error, 1), {"long_name": "standard error"}),
             "scatter_std": (dims, np.concatenate(spread, 1), {"long_name": "standard deviation between specimens"}),
             "at_bound": (dims, np.concatenate(bound, 1).astype(bool)),
+            "unidentified": (
+                dims,
+                np.concatenate(open_, 1).astype(bool),
+                {"long_name": "not determined"},
+            ),
             "noise_std": (
                 ("cluster", "curve"),
                 np.stack(noise, 1) if noise else np.zeros((len(weight), 0)),
                 {"long_name": "standard deviation of the noise, in the curve's unit"},
             ),
+            "misfit": by_curve("misfit", "by how much the law misses the mean curve, in the curve's unit"),
+            "misfit_ratio": by_curve("misfit_ratio", "misfit over its standard error; about 1 where the law holds"),
+            "agreement": by_curve("agreement", "share of starts that end at the best optimum"),
             "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
         },
         coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **along["coords"]},

@@ -79,6 +79,11 @@ class Trained:
     notes: Mapping[str, object]
     curves: Mapping[str, Curves] = field(default_factory=dict)
 
+    @property
+    def quality(self) -> Mapping[str, Mapping[str, list]]:
+        """By physics modality what quality.py found; nothing in a fit of a file that is older than that."""
+        return self.notes.get("quality", {})
+
     def nominal(self, name: str, coverage: float) -> float:
         """The share of the model's distribution that a band of this coverage must hold."""
         return float(np.interp(coverage, np.linspace(0.0, 1.0, len(self.calibration[name])), self.calibration[name]))

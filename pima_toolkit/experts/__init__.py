@@ -1,9 +1,9 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
 In this order each file may import those before it: parameters, inputs, syntax, formula, program, derivatives, codegen,
-solution, levenberg_marquardt, least_squares, statistics, uncertainty, starting, regression, example, expert, shown,
-symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without
-torch.
+shown, derived, lmfit_bridge, uncertainty, solution, levenberg_marquardt, least_squares, statistics, starting,
+regression, example, expert, symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can
+import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .solution import Solution
     from .statistics import CurveStatistics
     from .symbolic import SympyExpert
+    from .uncertainty import unidentified
 
 _HOME = {
     "Box": "parameters",
@@ -48,6 +49,7 @@ _HOME = {
     "solve": "least_squares",
     "own_lines": "scatter",
     "pack": "inputs",
+    "unidentified": "uncertainty",
     "unpack": "inputs",
     "use_manager": "plugins",
 }
@@ -75,6 +77,7 @@ __all__ = [
     "register",
     "resolve_unit",
     "solve",
+    "unidentified",
     "unpack",
     "use_manager",
 ]

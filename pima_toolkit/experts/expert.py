@@ -89,6 +89,11 @@ class Expert(ABC):
         return (self.t, *self.covariates)
 
     @property
+    def latex(self) -> str:
+        """The right-hand side as LaTeX; empty where the expert is no formula."""
+        return ""
+
+    @property
     def shown(self) -> tuple[Parameter, ...]:
         """What people see, Q of them; the fitted parameters unless the expert says otherwise."""
         return self.parameters

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+#: A direction with less than this share of the information of the best known one is not known at all.
+_NOTHING_KNOWN = 1e-12
+
 
 def inverse_information(information: Array, free: NDArray[np.bool_]) -> Array:
     """Invert the information over the free parameters; rows and columns of the others are 0.
@@ -46,6 +49,27 @@ def inverse_information(information: Array, free: NDArray[np.bool_]) -> Array:
             continue
         inverse[c][np.ix_(index, index)] = (vectors / values) @ vectors.T / np.outer(size, size)
     return inverse
+
+
+def unidentified(information: Array, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Parameters that could be moved together without any change of the curve at the measured points.
+
+    Args:
+        information: :math:`J^T W J`, shape (P, P).
+        free: Which parameters were estimated, shape (P,).
+
+    Returns:
+        Flags, shape (P,): those with a share of at least a tenth in a direction the data say nothing about.
+    """
+    flags = np.zeros(free.shape, dtype=bool)
+    size = np.sqrt(np.maximum(np.diagonal(information), 0.0))
+    flags |= free & ~(np.isfinite(size) & (size > 0))
+    index = np.flatnonzero(free & ~flags)
+    if index.size:
+        values, vectors = np.linalg.eigh(information[np.ix_(index, index)] / np.outer(size[index], size[index]))
+        open_ = values <= _NOTHING_KNOWN * values[-1]
+        flags[index] |= np.any(np.abs(vectors[:, open_]) > 0.1, axis=1)
+    return flags
 
 
 def sandwich(inverse: Array, scores: Array, responsibilities: Array) -> Array:
