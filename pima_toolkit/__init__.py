@@ -40,6 +40,7 @@ _HOME = {
     "runs": "runs",
     "metrics": "answers.metrics",
     "plots": "answers.plots",
+    "save_figure": "answers.canvas",
     "errors": "errors",
     "PimaError": "errors",
     "PimaWarning": "errors",

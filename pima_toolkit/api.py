@@ -13,6 +13,7 @@ import xarray as xr
 
 from .answers import generation, results
 from .answers.closeup import to_lmfit
+from .answers.export import export
 from .answers.finish import train
 from .answers.html_report import save_report
 from .answers.inference import infer
@@ -311,6 +312,14 @@ class Fit:
             MissingDependency: If lmfit is not installed.
         """
         return to_lmfit(self._trained, cluster, modality, data)
+
+    def export(self, folder: str | Path, data: xr.Dataset | None = None, **kinds: Sequence[str]) -> list[Path]:
+        """Write tables (``formats=("csv", "xlsx", "nc")``) and figures (``figures=("svg", "pdf", "png")``) to a folder.
+
+        By default CSV and SVG; with ``data``, such as the training data, their predictions and bands too. Units stand
+        in the header. Returns the files; unknown formats raise OptionError, a full disk StorageError.
+        """
+        return export(self._trained, self.experts, Path(folder), data, **kinds)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file; nothing in it is executed when it is read."""

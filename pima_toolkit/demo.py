@@ -10,8 +10,6 @@ Source: Trask et al. 2022, sections 3.1 and 3.2.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ import xarray as xr
 import pima_toolkit as pima
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 
 @dataclass(frozen=True)
@@ -142,25 +140,8 @@ def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progr
         "history": lambda: pima.plots.plot_history(fit.history),
     }
     out.mkdir(parents=True, exist_ok=True)
-    figures = tuple(save_figure(draw(), out / f"{study.name}_{name}.png") for name, draw in drawings.items())
+    figures = tuple(pima.save_figure(draw(), out / f"{study.name}_{name}.png") for name, draw in drawings.items())
     return Outcome(study, accuracies, labels.size, figures, time.perf_counter() - start)
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure so that the path holds the old one or the whole new one, whenever the run is stopped.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
-    handle, part = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    try:
-        figure.savefig(part, dpi=120)
-        Path(part).chmod(0o644)  # mkstemp gives a file only its owner can read
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-    return path
 
 
 def _generated(fit: pima.Fit, study: Study, seed: int) -> xr.Dataset:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pytest
 from typer.testing import CliRunner
 
+import pima_toolkit as pima
 from pima_toolkit import cli, demo
 from pima_toolkit.answers import plots
 from pima_toolkit.errors import DataError
@@ -59,7 +60,7 @@ def test_an_error_is_one_sentence(monkeypatch, capsys, error, code, said):
 
 def test_a_figure_is_written_whole_or_not_at_all(tmp_path):
     figure = plots.plot_confusion([0, 1], [0, 1])
-    path = demo.save_figure(figure, tmp_path / "one.png")
+    path = pima.save_figure(figure, tmp_path / "one.png")
     before = path.read_bytes()
 
     def stopped(part, **_):
@@ -69,7 +70,7 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path):
 
     figure.savefig = stopped
     with pytest.raises(KeyboardInterrupt):
-        demo.save_figure(figure, path)
+        pima.save_figure(figure, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["one.png"]
 

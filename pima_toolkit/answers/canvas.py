@@ -6,6 +6,7 @@ Nothing here touches the global state of pyplot: a figure is an object, and savi
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import require
+from ..files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +47,22 @@ def new_figure(width: float, height: float) -> Figure:
     # Without pyplot a notebook knows no picture of a Figure; this is the method it asks for.
     figure._repr_png_ = png
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure, whole or not at all; the same figure gives the same bytes, whenever it is drawn.
+
+    Args:
+        figure: What a ``plot_*`` returned.
+        path: Where to; its suffix says how: ``.png``, ``.svg``, ``.pdf``.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with replacing(path) as temporary, require("matplotlib", "plots").rc_context({"svg.hashsalt": "pima"}):
+        figure.savefig(temporary, dpi=120, metadata=dates.get(path.suffix))
+    return path
 
 
 def signed(figure: Figure, *sources: xr.Dataset) -> Figure:

@@ -10,7 +10,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import PimaError, require
-from . import demo, experts, fit, use
+from . import demo, experts, export, fit, use
 
 typer = require("typer", "the command line")
 require("typer.core", "the command line")
@@ -39,7 +39,10 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("fit", epilog=fit.EXAMPLES)(fit.fit)
-app.command("infer")(use.infer)
+app.command("infer", epilog=use.INFER)(use.infer)
+app.command("generate", epilog=use.GENERATE)(use.generate)
+app.command("report")(export.report)
+app.command("export", epilog=export.EXPORT)(export.export)
 app.add_typer(experts.app, name="experts")
 
 

@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
+import pima_toolkit as pima
+
 from ..errors import OptionError, require
 
 typer = require("typer", "the command line")
@@ -21,6 +23,13 @@ Plugin = Annotated[
 FitPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run, or a saved fit (.pima).", show_default=False)
 ]
+
+
+def opened(path: Path, plugin: list[Path] | None) -> pima.Fit:
+    """A fit for the commands that use one."""
+    for file in plugin or []:
+        pima.load_plugin(file)
+    return pima.runs.open_fit(path)
 
 
 def named(texts: list[str] | None, option: str, example: str) -> dict[str, str]:
@@ -78,6 +87,11 @@ class Voice:
         """Print a line, as it is."""
         if not self.silent:
             self.console.print(text, markup=False, soft_wrap=True)
+
+    def wrote(self, paths: list[Path]) -> None:
+        """Name the files."""
+        for path in paths:
+            self.say(f"written: {path}")
 
     def end(self, summary: dict) -> None:
         """Print the summary where it was asked for."""

@@ -1,4 +1,4 @@
-"""`pima infer`, `pima generate`, `pima report`: what a fit is good for."""
+"""`pima infer` and `pima generate`: what a fit is good for."""
 
 from __future__ import annotations
 
@@ -8,38 +8,95 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import require
-from .options import FitPath, Json, Plugin, Quiet, Voice
+from .options import FitPath, Json, Plugin, Quiet, Voice, opened
 
 typer = require("typer", "the command line")
 
+INFER = """
+Examples:
 
-def _opened(path: Path, plugin: list[Path] | None) -> pima.Fit:
-    for file in plugin or []:
-        pima.load_plugin(file)
-    return pima.runs.open_fit(path)
+  pima infer run new.nc -o predictions.csv
+
+  pima infer lattice.pima photographs/ --predict stress --coverage 0.95 -o predictions.xlsx
+"""
+GENERATE = """
+Example: pima generate run --cluster 0 -n 16 -o new.nc
+"""
+#: Specimens shown on the screen.
+_SHOWN = 20
+
+
+def _ending(path: Path | None) -> Path | None:
+    """Refuse a file name before the work is done."""
+    if path is not None and path.suffix.lower() not in (".nc", ".zarr", ".csv", ".xlsx"):
+        raise typer.BadParameter(f"{path.name!r} ends in none of .nc, .zarr, .csv, .xlsx")
+    return path
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", callback=_ending, help="File for the answer: .nc, .zarr, .csv or .xlsx."),
+]
 
 
 def infer(
     fit: FitPath,
-    data: Annotated[str, typer.Argument(help="Specimens: a dataset with any of the modalities.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File for the answer: .nc.")] = Path("predictions.nc"),
+    data: Annotated[Path, typer.Argument(help="Specimens with any of the modalities: .nc, .zarr or a folder.")],
+    out: Out = None,
     predict: Annotated[list[str] | None, typer.Option("--predict", help="Modality to predict; all by default.")] = None,
     coverage: Annotated[float, typer.Option("--coverage", help="Share of new measurements a band holds.")] = 0.9,
-    seed: Annotated[int, typer.Option("--seed", help="Of the samples behind neural predictions.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the samples behind neural predictions.", min=0)] = 0,
     plugin: Plugin = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Say what specimens are, and predict what was not measured of them."""
     voice = Voice(quiet, as_json)
-    fitted = _opened(fit, plugin)
-    source = pima.runs.read_source(Path(data))
+    fitted = opened(fit, plugin)
+    source = pima.runs.read_source(data)
     answer = fitted.infer(source.data, predict=predict, coverage=coverage, seed=seed)
-    written = pima.save_data(answer, out)
-    counts = [int((answer["cluster"] == c).sum()) for c in range(answer.sizes["cluster"])]
-    strange = [str(s) for s in answer["specimen"].values[answer["out_of_population"].values]]
-    voice.say(f"{answer.sizes['specimen']} specimens, in clusters of {', '.join(map(str, counts))}")
-    if strange:
-        voice.say(f"unlike every population: {', '.join(strange[:10])}{' ...' if len(strange) > 10 else ''}")
-    voice.say(f"written: {written}")
-    voice.end({"files": [written], "specimens": sum(counts), "clusters": counts, "out_of_population": strange})
+    written = [] if out is None else pima.runs.write_answer(answer, out, "predictions")
+    specimens = [
+        {
+            "specimen": label,
+            "cluster": int(cluster),
+            "probability": float(gamma.max()),
+            "responsibilities": gamma.tolist(),
+            "out_of_population": bool(strange),
+        }
+        for label, cluster, gamma, strange in zip(
+            answer["specimen"].values.tolist(),
+            answer["cluster"].values,
+            answer["responsibilities"].values,
+            answer["out_of_population"].values,
+            strict=True,
+        )
+    ]
+    for row in specimens[:_SHOWN]:
+        unlike = ", unlike every population" if row["out_of_population"] else ""
+        voice.say(f"{row['specimen']}: cluster {row['cluster']}, {100 * row['probability']:.1f} %{unlike}")
+    if len(specimens) > _SHOWN:
+        voice.say(f"... and {len(specimens) - _SHOWN} more")
+    voice.wrote(written)
+    voice.end({"specimens": specimens, "files": written})
+
+
+def generate(
+    fit: FitPath,
+    cluster: Annotated[int, typer.Option("--cluster", "-c", help="Which population.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", callback=_ending, help="File: .nc, .zarr, .csv or .xlsx.")],
+    n: Annotated[int, typer.Option("-n", help="How many specimens.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed: same specimens.", min=0)] = 0,
+    plugin: Plugin = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make new specimens of one population."""
+    voice = Voice(quiet, as_json)
+    made = opened(fit, plugin).generate(cluster, n, seed=seed)
+    written = pima.runs.write_answer(made, out)
+    pictures = [str(k) for k, v in made.data_vars.items() if v.ndim > 2]
+    if pictures and out.suffix.lower() not in (".nc", ".zarr"):
+        voice.say(f"a table holds no pictures ({', '.join(pictures)}): write .nc for them")
+    voice.wrote(written)
+    voice.end({"specimens": n, "cluster": cluster, "files": written})

@@ -3,10 +3,23 @@
 ``run(source, folder, options)`` is what ``pima fit`` does; ``open_fit(path)`` reads a run folder or a saved fit.
 """
 
-from .folder import RunFolder, open_fit
+from ..answers.export import write_answer
+from .folder import RunFolder, open_fit, training_data
 from .options import merge, read_options
 from .run import Outcome, run
 from .source import read_source
 from .summary import fit_summary, summary
 
-__all__ = ["Outcome", "RunFolder", "fit_summary", "merge", "open_fit", "read_options", "read_source", "run", "summary"]
+__all__ = [
+    "Outcome",
+    "RunFolder",
+    "fit_summary",
+    "merge",
+    "open_fit",
+    "read_options",
+    "read_source",
+    "run",
+    "summary",
+    "training_data",
+    "write_answer",
+]

@@ -23,9 +23,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import xarray as xr
+
 from ..api import Fit, load
 from ..errors import FileFormatError, OptionError, StorageError, require
 from ..files import refused, write_text
+from .source import read_source
 
 try:
     import fcntl
@@ -186,3 +189,12 @@ def open_fit(path: str | Path) -> Fit:
             raise FileFormatError(f"{path} is no run: expected a folder that `pima fit` wrote, or a saved fit (.pima)")
         raise FileFormatError(f"{path} has no fit yet: it was not trained to its end, the same `pima fit` goes on")
     return load(run.fit_file)
+
+
+def training_data(path: str | Path) -> xr.Dataset | None:
+    """What the fit of a run folder was trained on; None for a saved fit, or where the data changed or went away."""
+    about = RunFolder(Path(path).expanduser()).about() if Path(path).is_dir() else None
+    if about is None or not Path(about["data"]["path"]).exists():
+        return None
+    source = read_source(Path(about["data"]["path"]))
+    return source.data if source.fingerprint == about["data"]["fingerprint"] else None

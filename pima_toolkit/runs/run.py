@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ..api import Fit
-from ..errors import OptionError, PimaWarning
+from ..errors import MissingDependency, OptionError, PimaWarning
 from ..experts import load_plugin
 from ..experts.plugins import manager
 from ..fitting.job import Progress
@@ -112,10 +112,23 @@ def run(
                 **training,
             )
             fit.save(target.fit_file)
+            for note in _tell_all(target, fit, source):
+                tell(note)
         state = "stopped" if fit.interrupted else "finished"
         target.write({**about, "state": state, "seconds": round(time.perf_counter() - began, 1)})
         target.log(state)
     return Outcome(target, fit, False, tuple(notes))
+
+
+def _tell_all(target: RunFolder, fit: Fit, source: Source) -> Iterator[str]:
+    """Tables and report; a machine that lacks the libraries for one of them keeps the fit, and yields a sentence."""
+    # A fit stopped by hand does not know specimens that lack a modality.
+    data = None if fit.interrupted else source.data
+    try:
+        fit.export(target.tables, data, figures=())
+        fit.save_report(target.report, data)
+    except MissingDependency as error:
+        yield f"not everything was written: {error}"
 
 
 def _same(target: RunFolder, before: Mapping, source: Source, options: Options) -> None:
