@@ -92,7 +92,7 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
     pandas = require("pandas", "tables")
     axes = {str(v.attrs["independent"]) for v in data.data_vars.values() if "independent" in v.attrs}
     axes |= {str(d) for v in data.data_vars.values() for d in v.dims if d in data.coords} - {"specimen"}
-    rows = {}
+    rows, n = {}, data.sizes["specimen"]
     for name in [*data.data_vars, *axes, *(c for c in data.coords if c not in axes)]:
         variable = data[name]
         if str(name).endswith("_present") or (name not in axes and "specimen" not in variable.dims):
@@ -100,7 +100,7 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
         if name == "specimen":
             continue
         role = "axis" if name in axes else "modality" if name in data.data_vars else "setting"
-        present = _present(data, str(name)) if "specimen" in variable.dims else np.ones(0, dtype=bool)
+        present = _present(data, str(name)) if "specimen" in variable.dims else np.ones(n, dtype=bool)
         sizes = " x ".join(f"{d} {n}" for d, n in variable.sizes.items() if d != "specimen")
         unit = str(variable.attrs.get("units", ""))
         row = (role, sizes, unit, int(present.sum()), int((~present).sum()), _range(variable, present))

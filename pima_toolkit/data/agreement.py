@@ -40,7 +40,8 @@ def agree(curves: Sequence[Curve], spec: Curves, modality: str) -> Agreed:
 
     Raises:
         DataError: If no quantity has the majority: nobody can know which files are wrong.
-        OptionError: If a unit asked for is of another quantity, or names no column.
+        OptionError: If a unit asked for is of another quantity, or names no column; if true stress is asked for and
+            the curves are no stress against strain.
     """
     names = tuple(Counter(curve.names[k] for curve in curves).most_common(1)[0][0] for k in (0, 1))
     known = {names[0]: 0, names[1]: 1, "x": 0, "y": 1}
@@ -74,6 +75,10 @@ def agree(curves: Sequence[Curve], spec: Curves, modality: str) -> Agreed:
                 )
         quantities.append(quantity)
         units.append(unit)
+    if spec.true is not None and (quantities[0] not in (None, "strain") or quantities[1] not in (None, "stress")):
+        raise OptionError(
+            f"true={spec.true!r} needs stress against strain; {modality!r} has {names[1]!r} against {names[0]!r}"
+        )
     return Agreed(names, tuple(quantities), tuple(units))
 
 

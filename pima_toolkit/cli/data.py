@@ -1,0 +1,182 @@
+"""`pima data`: a folder of files becomes a dataset; what is in a dataset."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import tomllib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import pima_toolkit as pima
+
+from ..errors import OptionError, PimaWarning, require
+from .options import Json, Quiet, Voice, named
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+typer = require("typer", "the command line")
+rich_table = require("rich.table", "the command line")
+rich_text = require("rich.text", "the command line")
+
+app = typer.Typer(no_args_is_help=True, help="Datasets: from a folder of files, and what is in them.")
+
+EXAMPLES = """
+Examples:
+
+  pima data from-folder tests-2024 -o tests.nc
+
+  pima data from-folder tests-2024 -o tests.nc --image-size 64x64 --curve-grid 100 --window common --toe
+
+  pima data from-folder tests-2024 -o tests.nc --table specimens.xlsx --unit stress=MPa --strict
+
+A TOML file holds the same and more, by the names of pima.from_folder:
+
+  table = "specimens.xlsx"
+
+  [modalities.stress]
+
+  kind = "curves"
+
+  files = "curves/{id}_raw.csv"
+"""
+
+
+@app.command("from-folder", epilog=EXAMPLES)
+def from_folder(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Dataset to write: .nc or .zarr.", show_default=False)],
+    table: Annotated[str | None, typer.Option("--table", help="CSV or Excel file, one row per specimen.")] = None,
+    no_table: Annotated[bool, typer.Option("--no-table", help="Do not look for a table in the folder.")] = False,
+    image_size: Annotated[str | None, typer.Option("--image-size", help="HEIGHTxWIDTH in pixels: 64x64.")] = None,
+    grey: Annotated[bool | None, typer.Option("--grey/--colour", help="Grey or colour pictures.")] = None,
+    crop: Annotated[str | None, typer.Option("--crop", help="TOP,BOTTOM,LEFT,RIGHT to cut: pixels or shares.")] = None,
+    x: Annotated[str | None, typer.Option("--x", help="Column of x: name, or number from 0.")] = None,
+    y: Annotated[str | None, typer.Option("--y", help="Column of y: name, or number from 0.")] = None,
+    curve_grid: Annotated[int | None, typer.Option("--curve-grid", help="Points of a grid for all curves.")] = None,
+    window: Annotated[str | None, typer.Option("--window", help="LOWER,UPPER x of the curves, or common.")] = None,
+    toe: Annotated[bool, typer.Option("--toe", help="Correct the foot of the curves.")] = False,
+    true: Annotated[str | None, typer.Option("--true", help="tension or compression: true stress and strain.")] = None,
+    unit: Annotated[
+        list[str] | None, typer.Option("--unit", help="NAME=UNIT, wanted and where none is stated.")
+    ] = None,
+    toml: Annotated[Path | None, typer.Option("--toml", help="TOML file with options.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop if any measurement cannot be used.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Read a folder of files into one dataset, and say what became of every file."""
+    voice = Voice(quiet, as_json)
+    options = {} if toml is None else _read_options(toml)
+    images = {
+        "size": None if image_size is None else _numbers(image_size, "x", "--image-size", "64x64", int),
+        "grey": grey,
+        "crop": None if crop is None else _numbers(crop, ",", "--crop", "0,40,0,0", float),
+    }
+    curves = {
+        "x": _column(x),
+        "y": _column(y),
+        "grid": curve_grid,
+        "window": window if window in (None, "common") else _numbers(window, ",", "--window", "0,0.2", float),
+        "toe": toe or None,
+        "true": true,
+        "units": named(unit, "--unit", "stress=MPa") or None,
+    }
+    for key, given in (("images", images), ("curves", curves)):
+        options[key] = {**options.get(key, {}), **{k: v for k, v in given.items() if v is not None}}
+    if table is not None or no_table:
+        options["table"] = table if table is not None else False
+    if strict:
+        options["strict"] = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
+        data = pima.from_folder(folder, **options, progress=voice.progress)
+    written = pima.save_data(data, out)
+    account = pima.account(data)
+    _show(voice, data, account)
+    voice.say(f"written: {written}")
+    voice.end({"files": [written], **_facts(data, account)})
+
+
+@app.command("show")
+def show(
+    data: Annotated[Path, typer.Argument(help="Dataset: .nc or .zarr.", show_default=False)],
+    all_files: Annotated[bool, typer.Option("--all", help="Every file, not only those left out.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a dataset holds: modalities, units, what is missing, and what became of the files it is from."""
+    voice = Voice(quiet, as_json)
+    opened = pima.open_data(data)
+    account = pima.account(opened) if "ingest_account" in opened.attrs else None
+    _show(voice, opened, account, all_files)
+    voice.end(_facts(opened, account))
+
+
+def _read_options(path: Path) -> dict[str, object]:
+    """Keyword arguments of `pima.from_folder` from a TOML file.
+
+    Raises:
+        OptionError: If there is no such file, it is no TOML, or an option is misspelt.
+    """
+    try:
+        options = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OptionError(f"there is no {path}: give the path of a TOML file with options") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is no TOML file: {error}") from None
+    known = [p for p in inspect.signature(pima.from_folder).parameters if p not in ("path", "progress")]
+    for key in options:
+        if key not in known:
+            near = "".join(f"; did you mean {word!r}?" for word in difflib.get_close_matches(key, known, n=1))
+            raise OptionError(f"{path} has the option {key!r}, expected some of {', '.join(known)}{near}")
+    return options
+
+
+def _numbers(text: str, sign: str, option: str, example: str, kind: type) -> list:
+    try:
+        return [kind(part) for part in text.lower().split(sign)]
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text!r}: expected numbers, such as {option} {example}") from None
+
+
+def _column(text: str | None) -> str | int | None:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _facts(data: xr.Dataset, account: pd.DataFrame | None) -> dict[str, object]:
+    facts = {"specimens": data.sizes["specimen"], "variables": pima.summary(data).to_dict(orient="index")}
+    if account is not None:
+        facts["account"] = account.to_dict(orient="records")
+    return facts
+
+
+def _show(voice: Voice, data: xr.Dataset, account: pd.DataFrame | None, all_files: bool = False) -> None:
+    if voice.silent:
+        return
+    summary = pima.summary(data)
+    title = str(data.attrs.get("title", "Dataset"))
+    table = rich_table.Table(title=rich_text.Text(f"{title}: {data.sizes['specimen']} specimens"))
+    for column in ("name", *summary.columns):
+        table.add_column(column, justify="right" if column in ("present", "missing") else "left", overflow="fold")
+    for name, row in summary.iterrows():
+        table.add_row(*(rich_text.Text(str(cell)) for cell in (name, *row)))
+    voice.console.print(table)
+    if account is None:
+        return
+    counts = account.status.value_counts()
+    words = {"used": "used", "unusable": "could not be used", "ignored": "left alone", "missing": "missing"}
+    voice.say("files: " + ", ".join(f"{counts[status]} {word}" for status, word in words.items() if status in counts))
+    rows = account if all_files else account[account.status != "used"]
+    if len(rows) == 0:
+        return
+    files = rich_table.Table()
+    for column in ("status", "file or specimen", "why" if not all_files else "what was done, or why not"):
+        files.add_column(column, overflow="fold")
+    for row in rows.itertuples():
+        place = row.file or f"{row.specimen}: {row.modality or 'everything'}"
+        files.add_row(*(rich_text.Text(cell) for cell in (row.status, place, row.note)))
+    voice.console.print(files)

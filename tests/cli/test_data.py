@@ -1,0 +1,93 @@
+"""`pima data`: from a folder to a dataset, with every file accounted for; what a dataset holds."""
+
+import json
+
+import numpy as np
+import pytest
+
+import pima_toolkit as pima
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab") / "tests 2024"
+    pima.datasets.write_folder(folder, n=5, mess=False)
+    (folder / "photos/L004.png").write_bytes(b"")
+    (folder / "curves/L005.csv").unlink()
+    (folder / "Thumbs.db").write_bytes(b"x")
+    return folder
+
+
+def test_a_folder_becomes_a_dataset(command, folder, tmp_path):
+    options = ("--image-size", "24x16", "--curve-grid", 11, "--window", "0,0.2", "--crop", "2,0,0,0", "--grey")
+    result = command("data", "from-folder", folder, "-o", tmp_path / "data.nc", *options)
+    assert result.exit_code == 0, result.output
+    data = pima.open_data(tmp_path / "data.nc")
+    assert data.image.shape == (5, 24, 16)
+    np.testing.assert_allclose(data.strain, np.linspace(0, 0.2, 11))
+    for said in ("9 used, 1 could not be used, 1 left alone, 2 missing", "photos/L004.png", "is empty (0 bytes)"):
+        assert said in result.stdout
+    for said in ("Thumbs.db", "L005: stress", "has no file", "stress", "MPa", f"written: {tmp_path / 'data.nc'}"):
+        assert said in result.stdout
+
+
+def test_show_says_what_a_dataset_holds(command, folder, tmp_path):
+    command("data", "from-folder", folder, "-o", tmp_path / "data.zarr", "--quiet")
+    shown = command("data", "show", tmp_path / "data.zarr", "--all")
+    assert shown.exit_code == 0
+    for said in ("5 specimens", "laser_power", "supplier", "strain 100", "Alba", "curves/L001.csv"):
+        assert said in shown.stdout
+    facts = json.loads(command("data", "show", tmp_path / "data.zarr", "--json").stdout)
+    assert facts["specimens"] == 5
+    assert facts["variables"]["image"] | {"range": ""} == {
+        "role": "modality",
+        "sizes": "y 152 x x 152",
+        "unit": "1",
+        "present": 4,
+        "missing": 1,
+        "range": "",
+    }
+    assert {row["status"] for row in facts["account"]} == {"used", "unusable", "ignored", "missing"}
+
+
+def test_a_file_with_options_says_the_same_as_options(command, folder, tmp_path):
+    (tmp_path / "options.toml").write_text(
+        'table = false\n[images]\nsize = [8, 8]\n[modalities.stress]\nkind = "curves"\ngrid = 7\n'
+        '[modalities.picture]\nkind = "images"\nfiles = "photos/{id}.png"\nsize = 12\n'
+    )
+    result = command("data", "from-folder", folder, "-o", tmp_path / "data.nc", "--toml", tmp_path / "options.toml")
+    assert result.exit_code == 0, result.output
+    data = pima.open_data(tmp_path / "data.nc")
+    assert data.picture.shape == (5, 12, 12)
+    assert data.stress.shape == (5, 7)
+    assert "laser_power" not in data.coords
+    shape = ("--x", 1, "--y", "strain", "--true", "compression", "--unit", "stress=GPa", "--no-table", "--json")
+    result = command("data", "from-folder", folder, "-o", tmp_path / "odd.nc", *shape)
+    assert result.exit_code == 1  # true stress of a curve whose y is a strain
+    assert "true='compression' needs stress against strain" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--strict"], 1, "1 file could not be used: photos/L004.png: is empty"),
+        (["--image-size", "big"], 2, "expected numbers, such as --image-size 64x64"),
+        (["--unit", "MPa"], 2, "expected NAME=VALUE"),
+        (["--toml", "nowhere.toml"], 1, "there is no nowhere.toml"),
+        (["--table", "specimen.xlsx"], 1, "did you mean 'specimens.xlsx'"),
+    ],
+)
+def test_wrong_options_are_one_sentence(command, folder, tmp_path, options, code, says):
+    result = command("data", "from-folder", folder, "-o", tmp_path / "data.nc", *options)
+    assert result.exit_code == code
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+    assert not (tmp_path / "data.nc").exists()
+
+
+def test_wrong_toml_is_one_sentence(command, folder, tmp_path):
+    path = tmp_path / "a.toml"
+    for text, says in (("tabel = 1", "did you mean 'table'"), ("table = ", "is no TOML file")):
+        path.write_text(text)
+        result = command("data", "from-folder", folder, "-o", tmp_path / "data.nc", "--toml", path)
+        assert result.exit_code == 1
+        assert says in result.stderr
