@@ -93,7 +93,7 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
     axes = {str(v.attrs["independent"]) for v in data.data_vars.values() if "independent" in v.attrs}
     axes |= {str(d) for v in data.data_vars.values() for d in v.dims if d in data.coords} - {"specimen"}
     rows, n = {}, data.sizes["specimen"]
-    for name in [*data.data_vars, *axes, *(c for c in data.coords if c not in axes)]:
+    for name in [*data.data_vars, *sorted(axes), *(c for c in data.coords if c not in axes)]:
         variable = data[name]
         if str(name).endswith("_present") or (name not in axes and "specimen" not in variable.dims):
             continue
