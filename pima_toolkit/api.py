@@ -179,13 +179,32 @@ class Fit:
         """
         return infer(self._trained, data, predict=predict, seed=seed, coverage=coverage)
 
-    def generate(self, cluster: int, n: int = 16, *, seed: int = 0) -> xr.Dataset:
-        """New specimens of one population: Z from p(Z given c), physics parameters from the specimens' scatter."""
-        return generation.generate(self._trained, cluster, n, seed)
+    def generate(
+        self, cluster: int, n: int = 16, *, seed: int = 0, at: Mapping[str, float] | None = None
+    ) -> xr.Dataset:
+        """New specimens of one population: Z from p(Z given c), physics parameters from the specimens' scatter.
 
-    def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7) -> xr.Dataset:
-        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
-        return generation.traverse(self._trained, cluster, std, steps)
+        Args:
+            cluster: Which population.
+            n: How many specimens.
+            seed: Of the random numbers.
+            at: Covariates of the new tests by name, ``{"strain_rate": 100.0}``; the mean of the population's specimens
+                where none is given, which each curve's ``attrs["at"]`` says.
+        """
+        return generation.generate(self._trained, cluster, n, seed, at)
+
+    def traverse(
+        self, cluster: int, *, std: float = 3.0, steps: int = 7, at: Mapping[str, float] | None = None
+    ) -> xr.Dataset:
+        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step).
+
+        Args:
+            cluster: Which population.
+            std: How far.
+            steps: How many points of each axis.
+            at: Covariates of the curves, as in :meth:`generate`.
+        """
+        return generation.traverse(self._trained, cluster, std, steps, at)
 
     @property
     def clusters(self) -> xr.Dataset:

@@ -56,7 +56,7 @@ ORDER = {
         "elbo",
         "network",
     ],
-    "fitting": ["em", "initialise", "training", "crossmodal", "selection"],
+    "fitting": ["em", "pooled", "initialise", "training", "crossmodal", "selection"],
     "runs": ["options", "source", "folder", "run"],
     "answers": ["inference", "results", "metrics", "canvas", "plots"],
     "testing": [

@@ -25,6 +25,7 @@ from ..fitting.state import fingerprint
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.training import JointTraining
 from .bands import mixture_probability
+from .conditions import mean_covariates
 from .inference import answer_tensors, specimen_coords
 from .quality import Quality, quality
 from .tables import cluster_covariance, specimen_table
@@ -86,6 +87,7 @@ def train(
         state=best.state,
         encoders=encoders,
         covariance=covariance,
+        covariates={name: mean_covariates(tensors.curves[name], best.gamma) for name in best.state.decoders},
         references={},
         calibration={name: _calibrate(best, name) for name in best.state.decoders},
         training=training,
@@ -190,8 +192,9 @@ def _calibrate(best: JointTraining, name: str) -> np.ndarray:
     """
     decoder, curves = best.state.decoders[name], best.job.tensors.curves[name]
     template = best.job.templates[name]
-    mean, variance = decoder.marginal(template.t)
-    if curves.own_grids or len(curves.t) != len(template.t):
+    conditioned = len(decoder.expert.inputs) > 1
+    mean, variance = decoder.marginal(curves.t if conditioned else template.t)
+    if not conditioned and (curves.own_grids or len(curves.t) != len(template.t)):
         t = np.atleast_2d(curves.t)
         mean, variance = (_at(t, template.t, part) for part in (mean, variance))
     shares = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import xarray as xr
@@ -10,6 +12,7 @@ from ..errors import OptionError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .bands import mixture_quantile
+from .conditions import check_at, own_cluster, population_grid, shown_at
 from .inference import modality_array
 from .trained import Trained
 
@@ -28,9 +31,12 @@ def _decode(trained: Trained, name: str, z: torch.Tensor) -> np.ndarray:
     return trained.templates[name].scaling.from_unit(torch.cat(pieces).cpu().numpy())
 
 
-def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0) -> xr.Dataset:
+def generate(
+    trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: Mapping[str, float] | None = None
+) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.generate`."""
     cluster = _check_cluster(trained, cluster)
+    check_at(trained.options, at)
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise OptionError(f"n={n!r}: expected a whole number of at least 1")
     rng = np.random.default_rng(seed)
@@ -52,15 +58,18 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0) -> xr.D
             # A parameter at its bound does not scatter.
             own[:, decoder.box.at_bound(decoder.theta[cluster])] = 0.0
             theta = decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta[cluster]) + own)
-            values, _ = decoder.expert.value_and_jacobian(trained.templates[name].t, theta)
-        out[name] = modality_array(trained, name, values, "specimen")
+            values, _ = decoder.expert.value_and_jacobian(population_grid(trained, name, cluster, at), theta)
+        out[name] = modality_array(trained, name, values, "specimen").assign_attrs(shown_at(trained, name, cluster, at))
     return out
 
 
 @torch.no_grad()
-def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7) -> xr.Dataset:
+def traverse(
+    trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, at: Mapping[str, float] | None = None
+) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.traverse`."""
     cluster = _check_cluster(trained, cluster)
+    check_at(trained.options, at)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
         raise OptionError(f"steps={steps!r}: expected a whole number of at least 2")
     mixture = trained.state.mixture
@@ -80,9 +89,10 @@ def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7) -
             values = _decode(trained, name, z)
         else:
             decoder = trained.state.decoders[name]
-            values = (gamma @ decoder.marginal(trained.templates[name].t)[0].squeeze(1)).cpu().numpy() * decoder.scale
-        values = values.reshape(latent, steps, *values.shape[1:])
-        out[name] = modality_array(trained, name, values, "latent", "step")
+            curves, _ = decoder.marginal(population_grid(trained, name, cluster, at))
+            values = (gamma @ curves.squeeze(1)).cpu().numpy() * decoder.scale
+        values = modality_array(trained, name, values.reshape(latent, steps, *values.shape[1:]), "latent", "step")
+        out[name] = values.assign_attrs(shown_at(trained, name, cluster, at))
     return out
 
 
@@ -105,11 +115,12 @@ def clusters(trained: Trained, coverage: float = 0.9) -> xr.Dataset:
             out[name] = modality_array(trained, name, _decode(trained, name, mixture.mean), "cluster")
             continue
         decoder = trained.state.decoders[name]
-        mean, variance = decoder.marginal(trained.templates[name].t)
+        mean, variance = (own_cluster(part) for part in decoder.marginal(population_grid(trained, name)))
         curves = {"": mean.squeeze(1)}
         nominal = trained.nominal(name, coverage)
         curves["_low"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 - nominal))
         curves["_high"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 + nominal))
         for suffix, values in curves.items():
-            out[name + suffix] = modality_array(trained, name, values.cpu().numpy() * decoder.scale, "cluster")
+            values = modality_array(trained, name, values.cpu().numpy() * decoder.scale, "cluster")
+            out[name + suffix] = values.assign_attrs(shown_at(trained, name))
     return out

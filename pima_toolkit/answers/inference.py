@@ -18,8 +18,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..data import check_dataset, closest
+from ..data import check_dataset, closest, specimen_labels
 from ..errors import DataError, OptionError, TrainingError
+from ..experts import with_covariates
 from ..fitting.job import encode
 from ..fitting.settings import ANSWER_NAMES
 from ..fitting.tensors import Tensors, to_tensors
@@ -27,6 +28,7 @@ from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .bands import mixture_moments, mixture_quantile
+from .conditions import check_known
 from .trained import Trained
 
 #: A specimen less typical than this is flagged; of specimens like the training ones about one in a thousand is.
@@ -188,6 +190,7 @@ def infer(
     out = _table(trained, data, tensors, answers)
     for name in wanted:
         if name in trained.options.physics:
+            check_known(trained, name, tensors.curves[name], specimen_labels(data))
             out = out.assign(predict_curves(trained, name, tensors, answers, coverage))
         else:
             out = out.assign(predict_neural(trained, name, answers, seed))
@@ -263,11 +266,16 @@ def predict_curves(
     decoder, template = trained.state.decoders[name], trained.templates[name]
     gamma = answers.log_gamma.exp()
     nominal = trained.nominal(name, coverage)
-    value, wide = decoder.marginal(template.t)
+    covariates = decoder.expert.covariates
+    if not covariates:
+        value, wide = decoder.marginal(template.t)
     pieces: list[list[Tensor]] = []
     for index, piece in tensors.curves[name].chunks(_CHUNK):
         said = decoder.condition(piece)
-        own_mean, jacobian = decoder.own_curves(template.t, said.deviation)
+        grid = with_covariates(template.t, piece.covariates)
+        if covariates:
+            value, wide = decoder.marginal(grid)
+        own_mean, jacobian = decoder.own_curves(grid, said.deviation)
         covariance = said.covariance.expand(-1, len(piece), -1, -1)
         own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian)
         here = piece.present[None, :, None]
@@ -283,6 +291,8 @@ def predict_curves(
     for k, suffix in enumerate(("", "_low", "_high")):
         values = torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale
         out[name + suffix] = modality_array(trained, name, values, "specimen")
+        if covariates:
+            out[name + suffix].attrs["at"] = f"{', '.join(covariates)} of each specimen"
     for suffix, tail in (("_low", 0.5 * (1.0 - coverage)), ("_high", 0.5 * (1.0 + coverage))):
         out[name + suffix].attrs["long_name"] += f", {100 * tail:g} % quantile of a new measurement"
     return out

@@ -47,7 +47,10 @@ def save(trained: Trained, path: Path) -> Path:
         arrays[f"calibration.{name}"] = torch.as_tensor(shares)
     for name, reference in trained.references.items():
         arrays[f"reference.{name}"] = torch.as_tensor(reference.scores)
+    for name, covariates in trained.covariates.items():
+        arrays[f"covariates.{name}"] = torch.as_tensor(covariates)
     for name, template in trained.templates.items():
+        arrays[f"template.{name}.conditions"] = torch.as_tensor(template.conditions)
         for part, values in (("grid", template.grid), ("t", template.measured.t)):
             if values is not None:
                 arrays[f"template.{name}.{part}"] = torch.as_tensor(np.asarray(values, dtype=np.float64))
@@ -128,7 +131,7 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
 
 def _template(template: Template) -> dict:
     measured = template.measured
-    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name")
+    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units")
     return {
         "measured": {name: getattr(measured, name) for name in names},
         "sizes": measured.values.shape[1:],
@@ -142,7 +145,8 @@ def _template(template: Template) -> dict:
 def _read_template(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool) -> Template:
     parts = {p: arrays.get(f"template.{name}.{p}") for p in ("grid", "t")}
     grid, t = (None if v is None else v.numpy().copy() for v in parts.values())
-    about = saved["measured"]
+    about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
+    conditions = arrays.get(f"template.{name}.conditions", torch.zeros(2, 0, dtype=torch.float64))
     measured = Measured(
         **{**about, "dims": tuple(about["dims"])},
         values=np.zeros((0, *saved["sizes"]), dtype=np.float64 if physics else np.float32),
@@ -150,9 +154,16 @@ def _read_template(name: str, saved: dict, arrays: Mapping[str, Tensor], coords:
         observed=None,
         t=t,
         coords={str(k): v.reset_coords(drop=True) for k, v in coords.coords.items()},
+        covariates={str(k): np.zeros(0) for k in about["covariate_units"]},
     )
     return Template(
-        measured, Scaling(*saved["scaling"]), tuple(saved["shape"]), grid, saved["presence"], saved["scale"]
+        measured,
+        Scaling(*saved["scaling"]),
+        tuple(saved["shape"]),
+        grid,
+        saved["presence"],
+        saved["scale"],
+        conditions.numpy().copy(),
     )
 
 
@@ -214,6 +225,12 @@ def _rebuild(
         state=state,
         encoders=encoders,
         covariance={name: arrays[f"covariance.{name}"].numpy().copy() for name in options.physics},
+        covariates={
+            name: arrays[f"covariates.{name}"].numpy().copy()
+            if option.expert.covariates
+            else np.zeros((options.clusters, 0))
+            for name, option in options.physics.items()
+        },
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
         calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
         training=tables["training"],

@@ -5,11 +5,12 @@
 """
 
 from .accounts import account, summary
-from .check import check_dataset, closest, measure, specimen_labels
+from .check import check_dataset, measure
 from .curves import Curves
 from .images import Images
 from .ingest import Scalars, from_folder
 from .measured import Measured
+from .names import closest, few, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .split import split
 from .storage import open_data, replacing, save_data
@@ -25,6 +26,7 @@ __all__ = [
     "closest",
     "common_grid",
     "encoder_input",
+    "few",
     "from_folder",
     "measure",
     "needs_presence",

@@ -7,33 +7,20 @@ increasing independent variable, and masks that say what was observed. Bad input
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Hashable, Iterable
 
 import numpy as np
 import xarray as xr
 
 from ..errors import DataError, ShapeError
+from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
 from .measured import Measured
+from .names import closest, few, specimen_labels
 
 #: Fewest points for which a numeric coordinate makes a neural modality a curve; below, convolutions have no room.
 CURVE_POINTS = 8
 
 _KINDS = ("scalar", "curve", "image", "volume")
-
-
-def closest(name: object, known: Iterable[Hashable]) -> str:
-    """The end of an error's sentence: the names there are, the nearest first asked for."""
-    names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    asked = f"; did you mean {near[0]!r}?" if near else ""
-    return f"there are {', '.join(map(repr, names)) or 'none'}{asked}"
-
-
-def specimen_labels(data: xr.Dataset) -> np.ndarray:
-    """What to call the specimens, (specimen,): their coordinate's values, or 0, 1, 2 ..."""
-    return data["specimen"].values
 
 
 def check_dataset(data: object) -> None:
@@ -57,14 +44,16 @@ def check_dataset(data: object) -> None:
     if "specimen" in data.coords:
         labels = data.indexes["specimen"]
         if not labels.is_unique:
-            twice = _few(labels[labels.duplicated()].unique())
+            twice = few(labels[labels.duplicated()].unique())
             raise DataError(
                 f"specimen labels occur more than once: {twice}; give each specimen its own, or "
                 "data.drop_vars('specimen')"
             )
 
 
-def measure(data: xr.Dataset, name: str, *, physics: bool, like: Measured | None = None) -> Measured:
+def measure(
+    data: xr.Dataset, name: str, *, physics: bool, covariates: tuple[str, ...] = (), like: Measured | None = None
+) -> Measured:
     """Read one modality.
 
     The kind follows from the dims besides ``specimen`` and ``channel``: none a scalar, one a curve (numeric coordinate
@@ -79,6 +68,8 @@ def measure(data: xr.Dataset, name: str, *, physics: bool, like: Measured | None
         data: Dataset with a ``specimen`` dim.
         name: Name of the variable.
         physics: Whether an expert will describe it: float64, gaps and own grids allowed.
+        covariates: Further inputs of that expert, see :func:`~pima_toolkit.data.covariates.read_covariates`; at
+            inference those of `like`.
         like: The modality as trained, at inference: dims, sizes and units must fit, a missing variable means that
             no specimen has it, and constant or absent values are no error. A neural curve must have the trained
             grid. A physics curve on the trained grid (to 1e-6 of its range) keeps it; on any other grid, or when
@@ -94,7 +85,7 @@ def measure(data: xr.Dataset, name: str, *, physics: bool, like: Measured | None
     check_dataset(data)
     if name not in data.data_vars:
         if like is not None:
-            return _absent(like, data.sizes["specimen"])
+            return _absent(data, like)
         inside = [v for v, a in data.data_vars.items() if "specimen" in a.dims and not str(v).endswith("_present")]
         raise DataError(f"the dataset has no modality {name!r}: {closest(name, inside)}")
     variable = data[name]
@@ -112,6 +103,9 @@ def measure(data: xr.Dataset, name: str, *, physics: bool, like: Measured | None
     present = _present_flags(data, name)
     read = _physics if physics else _neural
     measured = read(data, variable, dims, raw, present, like)
+    names = covariates if like is None else tuple(like.covariates)
+    values, units = read_covariates(data, name, names, measured.present, given_later=like is not None)
+    measured = dataclasses.replace(measured, covariates=values, covariate_units=units)
     if like is None:
         _check_informative(measured)
     else:
@@ -119,14 +113,8 @@ def measure(data: xr.Dataset, name: str, *, physics: bool, like: Measured | None
     return measured
 
 
-def _few(labels: Iterable[object]) -> str:
-    """At most five labels, and how many more."""
-    shown = [str(v) for v in labels]
-    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
-
-
 def _named(data: xr.Dataset, bad: np.ndarray) -> str:
-    return _few(specimen_labels(data)[bad])
+    return few(specimen_labels(data)[bad])
 
 
 def _text(attrs: dict, *names: str, default: str) -> str:
@@ -319,21 +307,29 @@ def _check_informative(measured: Measured) -> None:
 
 def _check_units(measured: Measured, like: Measured) -> None:
     pairs = [(measured.name, measured.unit, like.unit), (measured.t_name, measured.t_unit, like.t_unit)]
+    pairs += [(name, unit, like.covariate_units[name]) for name, unit in measured.covariate_units.items()]
     for name, unit, trained in pairs:
         if unit != trained and "1" not in (unit, trained):
             raise DataError(f"{name!r} is in {unit!r}, trained in {trained!r}: convert it, and set attrs['units']")
 
 
-def _absent(like: Measured, specimens: int) -> Measured:
+def _absent(data: xr.Dataset, like: Measured) -> Measured:
     """`like` for specimens none of which has it."""
+    specimens = data.sizes["specimen"]
+    present = np.zeros(specimens, dtype=bool)
+    covariates, units = read_covariates(data, like.name, tuple(like.covariates), present, given_later=True)
     t, shape = like.t, like.values.shape[1:]
     if t is not None and t.ndim == 2:
         t = union_grid(t[like.present])
         shape = t.shape
-    return dataclasses.replace(
+    absent = dataclasses.replace(
         like,
         values=np.zeros((specimens, *shape), dtype=like.values.dtype),
-        present=np.zeros(specimens, dtype=bool),
+        present=present,
         observed=None,
         t=t,
+        covariates=covariates,
+        covariate_units=units,
     )
+    _check_units(absent, like)
+    return absent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -28,6 +28,9 @@ class Measured:
         unit: Unit of `values`, ``"1"`` if not stated.
         long_name: For axes; the name if not stated.
         coords: Coordinates that lie along `dims` alone, to build answers with.
+        covariates: What the expert of a physics curve needs to know of each test, by name, float64 (specimen,); NaN
+            only where the curve is absent.
+        covariate_units: Their units by name.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Measured:
     unit: str
     long_name: str
     coords: dict[str, xr.DataArray]
+    covariates: dict[str, np.ndarray] = field(default_factory=dict)
+    covariate_units: dict[str, str] = field(default_factory=dict)
 
     @property
     def ragged(self) -> bool:
@@ -62,4 +67,5 @@ class Measured:
             present=self.present[index],
             observed=None if self.observed is None else self.observed[index],
             t=self.t[index] if self.t is not None and self.t.ndim == 2 else self.t,
+            covariates={name: values[index] for name, values in self.covariates.items()},
         )

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, OptionError
-from .check import check_dataset, closest
+from .check import check_dataset
+from .names import closest
 
 
 def split(

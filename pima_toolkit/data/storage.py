@@ -14,7 +14,7 @@ import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, require
 from ..files import refused, replacing
-from .check import closest
+from .names import closest
 
 #: Suffix -> the library that reads and writes it.
 _ENGINES = {".nc": "netCDF4", ".zarr": "zarr"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .example import Example, example_of
     from .expert import Expert, Origin
     from .hooks import hookimpl
-    from .inputs import pack, unpack
+    from .inputs import pack, unpack, with_covariates
     from .least_squares import solve
     from .lmfit_bridge import lmfit_result
     from .manager import Manager, PluginRecord
@@ -51,7 +51,11 @@ _HOME = {
     "pack": "inputs",
     "unidentified": "uncertainty",
     "unpack": "inputs",
+<<<<<<< HEAD
     "use_manager": "plugins",
+=======
+    "with_covariates": "inputs",
+>>>>>>> 2165bef (Carry covariates from a dataset through PIMA to its answers)
 }
 
 __all__ = [
@@ -79,7 +83,11 @@ __all__ = [
     "solve",
     "unidentified",
     "unpack",
+<<<<<<< HEAD
     "use_manager",
+=======
+    "with_covariates",
+>>>>>>> 2165bef (Carry covariates from a dataset through PIMA to its answers)
 ]
 
 

@@ -121,6 +121,22 @@ def unpack(t: Rows, count: int) -> tuple[Rows, ...]:
     return tuple(t[..., v * points : (v + 1) * points] for v in range(count))
 
 
+def with_covariates(t: Array, covariates: Array | None) -> Array:
+    """A packed grid per specimen from a grid and one number per specimen and covariate.
+
+    Args:
+        t: Independent variable, shape (T,) or (N, T).
+        covariates: Shape (N, V - 1), or None.
+
+    Returns:
+        Shape (N, V T); t itself where there are no covariates.
+    """
+    if covariates is None or covariates.shape[1] == 0:
+        return t
+    own = np.broadcast_to(t, (len(covariates), t.shape[-1]))
+    return np.concatenate([own, np.repeat(covariates, t.shape[-1], axis=1)], axis=1)
+
+
 def variable(expert: Named, t: Array) -> Array:
     """The independent variable alone of a packed grid, (..., T): what bounds taken from the data are taken from."""
     return t[..., : t.shape[-1] // len(expert.inputs)]

@@ -26,6 +26,7 @@ from ..model.curves import Curves
 from ..model.modality import Modality, Physics
 from ..model.physics import PhysicsDecoder
 from .em import NOISE_VARIANCE_FLOOR, update_physics
+from .pooled import pooled_fits
 from .tensors import Template, Tensors
 
 #: Specimens used to choose among starts; the chosen one goes on with all.
@@ -51,8 +52,15 @@ class OwnFits:
 
 
 def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnFits:
-    """Fit the expert to every curve (eq. 17 with one specimen per cluster)."""
+    """Fit the expert to every curve (eq. 17 with one specimen per cluster); with covariates see ``pooled``."""
     expert = expert_option.expert
+    if expert.covariates:
+        blank = blank_decoder(expert_option, template, curves, 1)
+        phi, variance = pooled_fits(blank, curves)
+        theta = np.full_like(phi, np.nan)
+        known = np.isfinite(phi).all(1)
+        theta[known] = blank.box.from_unbounded(phi[known])
+        return OwnFits(theta, phi, variance)
     x = curves.x.cpu().numpy() * template.scale
     weights = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(float)
     weights = weights * curves.present.cpu().numpy()[:, None]
@@ -78,11 +86,12 @@ def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnF
 
 
 def _finite_grid(curves: Curves) -> np.ndarray:
-    """One grid that spans all specimens', for bounds derived from the data."""
+    """One grid that spans all specimens', without covariates, for bounds derived from the data."""
+    t = curves.t[..., : curves.x.shape[1]]
     if not curves.own_grids:
-        return curves.t
+        return t
     seen = curves.present if curves.observed is None else curves.observed
-    return np.unique(curves.t[seen.cpu().numpy()])
+    return np.unique(t[seen.cpu().numpy()])
 
 
 def blank_decoder(option: Physics, template: Template, curves: Curves, clusters: int) -> PhysicsDecoder:

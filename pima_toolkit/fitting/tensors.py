@@ -20,6 +20,7 @@ from ..data import (
     residual_scale,
 )
 from ..errors import DataError, OptionError
+from ..experts import with_covariates
 from ..model.curves import Curves
 from ..model.modality import Modality, Neural, Physics
 
@@ -35,6 +36,7 @@ class Template:
         grid: The encoder's grid of a curve, in the unit of t.
         presence: Whether the encoder has a presence channel.
         scale: Largest absolute value, in the modality's unit: residuals of an expert are divided by it.
+        conditions: Smallest and largest value of each covariate in training, numpy (2, inputs - 1), in their units.
     """
 
     measured: Measured
@@ -43,11 +45,17 @@ class Template:
     grid: np.ndarray | None
     presence: bool
     scale: float
+    conditions: np.ndarray
 
     @property
     def t(self) -> np.ndarray:
-        """The grid that predicted curves are given on."""
+        """The grid that predicted curves are given on, without covariates."""
         return self.grid
+
+    def unusual(self, covariates: np.ndarray) -> np.ndarray:
+        """Which specimens (specimen,) have a covariate (specimen, inputs - 1) outside the range of training; bool."""
+        low, high = self.conditions
+        return ((covariates < low) | (covariates > high)).any(1)
 
 
 @dataclass(frozen=True)
@@ -97,14 +105,24 @@ def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray
     return np.where(seen, values, 0.0), t, seen
 
 
-def _curves(option: Physics, measured: Measured, scale: float, device: torch.device) -> Curves:
+def _curves(option: Physics, measured: Measured, template: Template, device: torch.device) -> Curves:
     values, t, observed = _window(option, measured)
+    covariates = _covariates(measured)
+    # A specimen without the curve may lack them, but its expert must be finite all the same: any known one will do.
+    filled = np.where(np.isfinite(covariates), covariates, template.conditions[0])
     return Curves(
-        torch.as_tensor(values / scale, dtype=torch.float64, device=device),
-        np.ascontiguousarray(t, dtype=np.float64),
+        torch.as_tensor(values / template.scale, dtype=torch.float64, device=device),
+        np.ascontiguousarray(with_covariates(t, filled), dtype=np.float64),
         None if observed is None else torch.as_tensor(observed, device=device),
         torch.as_tensor(measured.present, device=device),
+        covariates,
     )
+
+
+def _covariates(measured: Measured) -> np.ndarray:
+    """(specimen, inputs - 1)."""
+    columns = list(measured.covariates.values())
+    return np.stack(columns, axis=1) if columns else np.zeros((len(measured.values), 0))
 
 
 def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dict[str, Template]:
@@ -114,7 +132,12 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
         DataError, ShapeError: If the data cannot be used; see :func:`pima_toolkit.data.measure`.
     """
     templates = {}
-    everything = {name: measure(data, name, physics=isinstance(o, Physics)) for name, o in modalities.items()}
+    everything = {
+        name: measure(data, name, physics=True, covariates=option.expert.covariates)
+        if isinstance(option, Physics)
+        else measure(data, name, physics=False)
+        for name, option in modalities.items()
+    }
     for name, option in modalities.items():
         physics, measured = isinstance(option, Physics), everything[name]
         scaling = Scaling.of(measured)
@@ -131,6 +154,7 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
             grid=grid,
             presence=presence,
             scale=residual_scale(measured) if physics else 1.0,
+            conditions=np.stack([f(_covariates(measured)[measured.present], axis=0) for f in (np.min, np.max)]),
         )
         if not physics:
             _check_augmentation(name, option, measured)
@@ -175,7 +199,8 @@ def to_tensors(
         present[name] = torch.as_tensor(measured.present, device=device)
         outside[name] = template.scaling.outside(measured.values, measured.mask())
         if physics:
-            curves[name] = _curves(option, measured, template.scale, device)
+            curves[name] = _curves(option, measured, template, device)
+            outside[name] = outside[name] | template.unusual(_covariates(measured))
     return Tensors(inputs, present, curves, outside)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -14,15 +16,19 @@ class Curves:
 
     Args:
         x: Shape (specimen, point), float64, dimensionless; 0 where not observed.
-        t: Physical independent variable, numpy float64: (point,) shared, or (specimen, point) own grids.
+        t: Physical independent variable, numpy float64: (point,) shared, or (specimen, point) own grids. With
+            covariates always own grids, packed (specimen, inputs * point), see experts/inputs.py.
         observed: Shape (specimen, point), bool, or None where every point is.
         present: Shape (specimen,), bool.
+        covariates: Of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN where
+            unknown, which only specimens without the curve may be. None: there are no covariates.
     """
 
     x: Tensor
     t: np.ndarray
     observed: Tensor | None
     present: Tensor
+    covariates: np.ndarray | None = None
 
     @property
     def own_grids(self) -> bool:
@@ -33,22 +39,41 @@ class Curves:
         return self.x.shape[0]
 
     def __getitem__(self, index: slice) -> Curves:
-        return Curves(
-            self.x[index],
-            self.t[index] if self.own_grids else self.t,
-            None if self.observed is None else self.observed[index],
-            self.present[index],
-        )
+        return self._taken(index, index)
 
     def at(self, index: Tensor) -> Curves:
         """The specimens of ``index``, on the device of the curves."""
+        return self._taken(index, index.cpu().numpy())
+
+    def _taken(self, index: slice | Tensor, rows: slice | np.ndarray) -> Curves:
         return Curves(
             self.x[index],
-            self.t[index.cpu().numpy()] if self.own_grids else self.t,
+            self.t[rows] if self.own_grids else self.t,
             None if self.observed is None else self.observed[index],
             self.present[index],
+            None if self.covariates is None else self.covariates[rows],
         )
 
     def chunks(self, size: int = 4096) -> list[tuple[slice, Curves]]:
         """Consecutive pieces, so that memory stays bounded."""
         return [(slice(i, i + size), self[i : i + size]) for i in range(0, len(self), size)]
+
+
+def by_grid(t: np.ndarray, curves: Callable[[np.ndarray, np.ndarray], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Curves of specimens with grids of their own, all specimens of one grid at once.
+
+    Args:
+        t: Shape (specimen, point), packed where there are covariates.
+        curves: From a grid (point,) and the specimens that have it, tensors (cluster, those or 1, ...).
+
+    Returns:
+        The tensors for all specimens, (cluster, specimen, ...).
+    """
+    grids, which = np.unique(t, axis=0, return_inverse=True)
+    groups = [np.flatnonzero(which.reshape(-1) == g) for g in range(len(grids))]
+    order = torch.as_tensor(np.argsort(np.concatenate(groups)))
+    found = [
+        [part.expand(-1, len(rows), *part.shape[2:]) for part in curves(grid, rows)]
+        for grid, rows in zip(grids, groups, strict=True)
+    ]
+    return tuple(torch.cat(parts, 1)[:, order.to(parts[0].device)] for parts in zip(*found, strict=True))

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..experts import Box, Expert, own_lines
-from .curves import Curves
+from .curves import Curves, by_grid
 from .gaussian import LOG_2PI
 
 #: Specimens that stand for a population when its mean curve has no closed form.
@@ -118,12 +118,14 @@ class PhysicsDecoder:
         """Curves of specimens that deviate from each cluster, and their slopes in the unbounded parameters.
 
         Args:
-            t: Shared grid (point,).
+            t: Shared grid (point,), or one per specimen.
             deviation: From the cluster's unbounded parameters, shape (cluster, specimen, P).
 
         Returns:
             E (cluster, specimen, point) and J (cluster, specimen, point, P), in units of ``scale``.
         """
+        if t.ndim == 2:
+            return by_grid(t, lambda grid, rows: self.own_curves(grid, deviation[:, rows]))
         fixed = self.box.at_bound(self.theta)[:, None]
         theta = self.box.from_unbounded(self.box.to_unbounded(self.theta)[:, None] + deviation.cpu().numpy())
         theta = np.where(fixed, self.theta[:, None], theta)
@@ -185,6 +187,8 @@ class PhysicsDecoder:
     def marginal(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
         """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.
 
+        Grids of their own, (specimen, point), put the specimen where the 1 is.
+
         Where the expert is not linear the population is averaged over, by the same quasi-random specimens every time:
         the mean of many curves with kinks is not the curve of the mean kink.
         """
@@ -192,6 +196,8 @@ class PhysicsDecoder:
             value, jacobian = self.predict(t)
             spread = torch.einsum("cntp,cpq,cntq->cnt", jacobian, self.scatter, jacobian)
             return value, spread + self.variance[:, None, None]
+        if t.ndim == 2:
+            return by_grid(t, lambda grid, _: self.marginal(grid))
         sobol = torch.quasirandom.SobolEngine(self.theta.shape[1], scramble=True, seed=0)
         normal = torch.special.ndtri(sobol.draw(_POPULATION, dtype=torch.float64).clamp(1e-9, 1 - 1e-9))
         values, vectors = torch.linalg.eigh(self.scatter)

@@ -1,0 +1,66 @@
+"""Covariates: what is known of a specimen's test besides its curve, such as a temperature or a strain rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from ..errors import DataError, ShapeError
+from .names import closest, few, specimen_labels
+
+
+def read_covariates(
+    data: xr.Dataset, modality: str, names: Sequence[str], present: np.ndarray, *, given_later: bool = False
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read the covariates of a physics modality.
+
+    Args:
+        data: Dataset with a ``specimen`` dim.
+        modality: Name of the modality whose expert needs them.
+        names: Their names, variables or coordinates of dims (specimen,).
+        present: Which specimens have the curve, (specimen,) bool: only they must have every covariate.
+        given_later: At inference: a covariate that the dataset lacks is unknown, no error, if no specimen has the
+            curve.
+
+    Returns:
+        By name the values, float64 (specimen,), NaN where unknown, and the units, ``"1"`` if not stated.
+
+    Raises:
+        DataError: If one is missing, holds no numbers, or is not finite for a specimen that has the curve.
+        ShapeError: If it has other dims.
+    """
+    values: dict[str, np.ndarray] = {}
+    units: dict[str, str] = {}
+    for name in names:
+        if name not in data.variables:
+            if given_later and not present.any():
+                values[name], units[name] = np.full(data.sizes["specimen"], np.nan), "1"
+                continue
+            known = [v for v in data.variables if data[v].dims == ("specimen",)]
+            raise DataError(
+                f"the expert of {modality!r} needs the covariate {name!r} of every specimen, which the dataset does not"
+                f" have: data = data.assign_coords({name}=('specimen', values)); of dims ('specimen',)"
+                f" {closest(name, known)}"
+            )
+        variable = data[name]
+        if variable.dims != ("specimen",):
+            raise ShapeError(
+                f"the covariate {name!r} of {modality!r} has dims {variable.dims}, expected ('specimen',): one number"
+                " per specimen"
+            )
+        if variable.dtype.kind not in "iuf":
+            raise DataError(
+                f"the covariate {name!r} of {modality!r} holds {variable.dtype.name} values, expected real numbers"
+            )
+        numbers = variable.values.astype(np.float64)
+        finite = np.isfinite(numbers)
+        if (present & ~finite).any():
+            raise DataError(
+                f"the covariate {name!r} is not known for specimens that have {modality!r}:"
+                f" {few(specimen_labels(data)[present & ~finite])}; fill it in, or make their {modality!r} NaN"
+            )
+        values[name] = np.where(finite, numbers, np.nan)
+        units[name] = next((str(variable.attrs[k]) for k in ("units", "unit") if variable.attrs.get(k)), "1")
+    return values, units

@@ -1,0 +1,28 @@
+"""How names and specimens are told in messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+import xarray as xr
+
+
+def closest(name: object, known: Iterable[Hashable]) -> str:
+    """The end of an error's sentence: the names there are, the nearest first asked for."""
+    names = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    asked = f"; did you mean {near[0]!r}?" if near else ""
+    return f"there are {', '.join(map(repr, names)) or 'none'}{asked}"
+
+
+def specimen_labels(data: xr.Dataset) -> np.ndarray:
+    """What to call the specimens, (specimen,): their coordinate's values, or 0, 1, 2 ..."""
+    return data["specimen"].values
+
+
+def few(labels: Iterable[object]) -> str:
+    """At most five labels, and how many more."""
+    shown = [str(v) for v in labels]
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
