@@ -184,26 +184,14 @@ class Fit:
     ) -> xr.Dataset:
         """New specimens of one population: Z from p(Z given c), physics parameters from the specimens' scatter.
 
-        Args:
-            cluster: Which population.
-            n: How many specimens.
-            seed: Of the random numbers.
-            at: Covariates of the new tests by name, ``{"strain_rate": 100.0}``; the mean of the population's specimens
-                where none is given, which each curve's ``attrs["at"]`` says.
+        Their curves are at the covariates ``at``, ``{"strain_rate": 100.0}``, else at the population's mean; see attrs.
         """
         return generation.generate(self._trained, cluster, n, seed, at)
 
     def traverse(
         self, cluster: int, *, std: float = 3.0, steps: int = 7, at: Mapping[str, float] | None = None
     ) -> xr.Dataset:
-        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step).
-
-        Args:
-            cluster: Which population.
-            std: How far.
-            steps: How many points of each axis.
-            at: Covariates of the curves, as in :meth:`generate`.
-        """
+        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
         return generation.traverse(self._trained, cluster, std, steps, at)
 
     @property

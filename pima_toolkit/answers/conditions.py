@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..data import closest, few
@@ -15,12 +16,21 @@ from ..model.curves import Curves
 from .trained import Trained
 
 
-def mean_covariates(curves: Curves, gamma: Tensor) -> np.ndarray:
-    """Responsibility-weighted mean over the specimens that have the curve, (cluster, inputs - 1)."""
-    here = curves.present.cpu().numpy()
-    # An empty cluster has the mean of all.
-    weight = gamma.cpu().numpy()[here] + 1e-12
-    return (weight / weight.sum(0)).T @ curves.covariates[here]
+def covariate_names(options: ModelOptions) -> list[str]:
+    """The covariates of all experts of a model, each once."""
+    return list(dict.fromkeys(name for option in options.physics.values() for name in option.expert.covariates))
+
+
+def mean_covariates(options: ModelOptions, curves: Mapping[str, Curves], gamma: Tensor) -> dict[str, np.ndarray]:
+    """Responsibility-weighted mean of every covariate over the specimens it is known of, (cluster,) by name."""
+    out = {}
+    for name, option in options.physics.items():
+        for k, covariate in enumerate(option.expert.covariates):
+            values = curves[name].covariates[:, k]
+            known = np.isfinite(values)
+            weight = gamma.cpu().numpy()[known] + 1e-12  # an empty cluster has the mean of all
+            out[covariate] = values[known] @ (weight / weight.sum(0))
+    return out
 
 
 def check_at(options: ModelOptions, at: Mapping[str, float] | None) -> None:
@@ -29,7 +39,7 @@ def check_at(options: ModelOptions, at: Mapping[str, float] | None) -> None:
     Raises:
         OptionError: If a name is no covariate of this fit, or a value no finite number.
     """
-    known = sorted({name for option in options.physics.values() for name in option.expert.covariates})
+    known = covariate_names(options)
     for name, value in (at or {}).items():
         if name not in known:
             said = f"its covariates: {closest(name, known)}" if known else "its experts have no covariates"
@@ -52,16 +62,23 @@ def population_grid(
     Returns:
         Packed, (inputs * point,), or (cluster, inputs * point) for all; (point,) for an expert without covariates.
     """
-    covariates = trained.covariates[name].copy()
-    for k, covariate in enumerate(trained.options.physics[name].expert.covariates):
-        covariates[:, k] = (at or {}).get(covariate, covariates[:, k])
-    grid = with_covariates(trained.templates[name].t, covariates)
+    means = {**trained.covariates, **{k: np.full(trained.options.clusters, v) for k, v in (at or {}).items()}}
+    columns = [means[covariate] for covariate in trained.options.physics[name].expert.covariates]
+    grid = with_covariates(trained.templates[name].t, np.stack(columns, axis=1) if columns else None)
     return grid if cluster is None or grid.ndim == 1 else grid[cluster]
 
 
 def own_cluster(values: Tensor) -> Tensor:
-    """Of curves (cluster, grid, point) each cluster's on its own grid, (cluster, 1, point); those of one grid as is."""
-    return values if values.shape[1] == 1 else values.diagonal(dim1=0, dim2=1).permute(1, 0)[:, None]
+    """Of curves (cluster, grid, ...) each cluster's on its own grid, (cluster, 1, ...); those of one grid as is."""
+    every = torch.arange(len(values), device=values.device)
+    return values if values.shape[1] == 1 else values[every, every][:, None]
+
+
+def covariate_units(trained: Trained) -> dict[str, str]:
+    """Units of the covariates by name."""
+    return {
+        k: u for name in trained.options.physics for k, u in trained.templates[name].measured.covariate_units.items()
+    }
 
 
 def shown_at(
@@ -75,17 +92,26 @@ def shown_at(
         cluster: Which population; None for all.
         at: What a person asked for.
     """
-    if name not in trained.options.physics or not trained.options.physics[name].expert.covariates:
-        return {}
-    parts = []
-    for k, covariate in enumerate(trained.options.physics[name].expert.covariates):
-        unit = trained.templates[name].measured.covariate_units[covariate]
-        means = trained.covariates[name][:, k] if cluster is None else trained.covariates[name][[cluster], k]
+    parts, units = [], covariate_units(trained)
+    for covariate in trained.options.physics[name].expert.covariates if name in trained.options.physics else ():
+        means = trained.covariates[covariate] if cluster is None else trained.covariates[covariate][[cluster]]
         asked = covariate in (at or {})
         values = f"{at[covariate]:g}" if asked else ", ".join(f"{value:.4g}" for value in means)
-        source = "" if asked else " (mean of the cluster's specimens)"
-        parts.append(f"{covariate} = {values}{'' if unit == '1' else f' {unit}'}{source}")
-    return {"at": "; ".join(parts)}
+        unit = "" if units[covariate] == "1" else f" {units[covariate]}"
+        parts.append(f"{covariate} = {values}{unit}{'' if asked else ' (mean of the cluster)'}")
+    return {"at": "; ".join(parts)} if parts else {}
+
+
+def covariate_coords(
+    trained: Trained, specimens: int, cluster: int, at: Mapping[str, float] | None
+) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
+    """The covariates of generated specimens as coordinates, without those that are modalities themselves."""
+    units = covariate_units(trained)
+    return {
+        name: ("specimen", np.full(specimens, (at or {}).get(name, means[cluster])), {"units": units[name]})
+        for name, means in trained.covariates.items()
+        if name not in trained.options.modalities
+    }
 
 
 def check_known(trained: Trained, name: str, curves: Curves, labels: np.ndarray) -> None:

@@ -87,7 +87,7 @@ def train(
         state=best.state,
         encoders=encoders,
         covariance=covariance,
-        covariates={name: mean_covariates(tensors.curves[name], best.gamma) for name in best.state.decoders},
+        covariates=mean_covariates(options, tensors.curves, best.gamma),
         references={},
         calibration={name: _calibrate(best, name) for name in best.state.decoders},
         training=training,

@@ -12,7 +12,7 @@ from ..errors import OptionError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .bands import mixture_quantile
-from .conditions import check_at, own_cluster, population_grid, shown_at
+from .conditions import check_at, covariate_coords, own_cluster, population_grid, shown_at
 from .inference import modality_array
 from .trained import Trained
 
@@ -48,6 +48,7 @@ def generate(
         coords={"specimen": np.arange(n)},
         attrs={"title": f"generated specimens of cluster {cluster}"},
     )
+    out = out.assign_coords(covariate_coords(trained, n, cluster, at))
     for name in trained.options.modalities:
         if name in trained.options.neural:
             values = _decode(trained, name, z)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..data import closest
 from ..errors import DataError, OptionError
+from .conditions import own_cluster, population_grid
 from .generation import generate
 from .inference import infer
 from .trained import Trained
@@ -126,7 +127,7 @@ def physics_gain(trained: Trained, modality: str) -> Array:
     if modality not in trained.options.physics:
         return gain
     decoder = trained.state.decoders[modality]
-    _, jacobian = decoder.predict(trained.templates[modality].t)
+    jacobian = own_cluster(decoder.predict(population_grid(trained, modality))[1])
     for c in range(len(gain)):
         J = jacobian[c, 0].cpu().numpy()
         noise = torch.eye(len(J), dtype=torch.float64) * float(decoder.variance[c])

@@ -26,6 +26,7 @@ from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
 from ..model.network import build, channels_last
 from ..model.physics import PhysicsDecoder
+from .conditions import covariate_names
 from .trained import Reference, Trained
 
 FORMAT, VERSION = "pima_toolkit fit", 1
@@ -225,12 +226,7 @@ def _rebuild(
         state=state,
         encoders=encoders,
         covariance={name: arrays[f"covariance.{name}"].numpy().copy() for name in options.physics},
-        covariates={
-            name: arrays[f"covariates.{name}"].numpy().copy()
-            if option.expert.covariates
-            else np.zeros((options.clusters, 0))
-            for name, option in options.physics.items()
-        },
+        covariates={name: arrays[f"covariates.{name}"].numpy().copy() for name in covariate_names(options)},
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
         calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
         training=tables["training"],

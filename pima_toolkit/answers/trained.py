@@ -57,8 +57,8 @@ class Trained:
         encoders: Cross-modal encoders in the model's order; None where one modality is all there is, or where training
             was interrupted before they were trained.
         covariance: Of each cluster's unbounded parameters, (cluster, P, P), by physics modality.
-        covariates: Mean covariates of each cluster's specimens by physics modality, (cluster, inputs - 1), where its
-            curves are shown.
+        covariates: Mean of every covariate over each cluster's specimens, (cluster,) by name, where its curves are
+            shown.
         references: Scores of the training specimens by modality.
         calibration: By physics modality, the share of the model's own distribution that 0, 1, ... 100 % of the training
             points lie in: bands are widened or narrowed to hold what they say.

@@ -15,9 +15,9 @@ import xarray as xr
 from ..errors import DataError, OptionError
 from . import shaping
 from .accounts import Unusable
-from .check import closest
 from .curves import Curve, Curves
 from .grids import same_grid
+from .names import closest
 from .units import Unit, canonical, find_unit, unit_of
 
 #: A strain beyond this, in a file that states no unit, is taken for one in per cent.

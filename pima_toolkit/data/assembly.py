@@ -10,8 +10,8 @@ import xarray as xr
 
 from ..errors import OptionError
 from .accounts import Entry
-from .check import closest
 from .discovery import specimen_key
+from .names import closest
 from .reading import Read
 from .specimens import SpecimenTable, in_order
 from .units import slug

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import OptionError
 from .accounts import Unusable
-from .check import closest
+from .names import closest
 from .tables import Numbers, read_numbers
 from .units import Unit, canonical, find_unit, slug, unit_of
 

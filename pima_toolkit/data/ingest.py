@@ -18,10 +18,10 @@ import xarray as xr
 from ..errors import DataError, OptionError, PimaWarning
 from .accounts import Entry, count, write_account
 from .assembly import Scalars, assemble
-from .check import closest
 from .curves import Curves
 from .discovery import KINDS, Found, by_pattern, drop_copies, list_files, sort_out
 from .images import Images
+from .names import closest
 from .reading import Read, progress_bar, read_modality
 from .specimens import SpecimenTable, guess_table, read_specimens
 from .units import slug

@@ -15,8 +15,8 @@ import xarray as xr
 
 from ..errors import DataError, OptionError
 from .accounts import Entry, Unusable
-from .check import closest
 from .discovery import KINDS, Found, natural, specimen_key
+from .names import closest
 from .tables import SHEET_SUFFIXES, TEXT_SUFFIXES, read_texts, to_number
 from .units import read_header, slug, unit_of
 

@@ -51,11 +51,8 @@ _HOME = {
     "pack": "inputs",
     "unidentified": "uncertainty",
     "unpack": "inputs",
-<<<<<<< HEAD
     "use_manager": "plugins",
-=======
     "with_covariates": "inputs",
->>>>>>> 2165bef (Carry covariates from a dataset through PIMA to its answers)
 }
 
 __all__ = [
@@ -83,11 +80,8 @@ __all__ = [
     "solve",
     "unidentified",
     "unpack",
-<<<<<<< HEAD
     "use_manager",
-=======
     "with_covariates",
->>>>>>> 2165bef (Carry covariates from a dataset through PIMA to its answers)
 ]
 
 

@@ -157,7 +157,7 @@ def test_populations_are_shown_at_their_mean_or_where_asked(fit, data):
         np.testing.assert_allclose(mean.stress[c], expected, rtol=1e-6)
         new = fit.generate(c, 3)
         np.testing.assert_allclose(new.stress, np.tile(expected, (3, 1)), rtol=1e-6)
-        assert f"strain_rate = {rate:.4g} 1/s (mean of the cluster's specimens)" in new.stress.attrs["at"]
+        assert f"strain_rate = {rate:.4g} 1/s (mean of the cluster)" in new.stress.attrs["at"]
         asked = fit.generate(c, 2, at={"strain_rate": 100.0})
         expected, _ = COOK.value_and_jacobian(
             {"strain": STRAIN, **at, "strain_rate": 100.0}, fit.experts.value.values[c]
@@ -167,7 +167,17 @@ def test_populations_are_shown_at_their_mean_or_where_asked(fit, data):
         walk = fit.traverse(c, steps=3, std=0.0, at={"strain_rate": 100.0})
         sure = walk.responsibilities.sel(cluster=c).values > 0.999
         np.testing.assert_allclose(walk.stress.values[sure], np.tile(expected, (sure.sum(), 1)), rtol=1e-3)
+        assert asked.strain_rate.values.tolist() == [100.0, 100.0]
+        assert asked.strain_rate.attrs["units"] == "1/s"
+        assert (fit.infer(new).cluster == c).all(), "what was generated can be read back"
     assert "at" not in fit.generate(0, 2).feature.attrs
+
+
+def test_what_to_measure_next_is_told_for_tests_at_the_populations_conditions(fit, data):
+    waiting = data.drop_vars("stress").isel(specimen=slice(6))
+    told = fit.next_measurements(waiting, "stress")
+    assert np.isfinite(told.information).all()
+    assert (told.about_physics > 0).all()
 
 
 def test_where_they_are_shown_is_checked(fit):
