@@ -13,6 +13,7 @@ import xarray as xr
 
 from .answers import generation, results
 from .answers.closeup import to_lmfit
+from .answers.conditions import At
 from .answers.export import export
 from .answers.finish import train
 from .answers.html_report import save_report
@@ -179,18 +180,11 @@ class Fit:
         """
         return infer(self._trained, data, predict=predict, seed=seed, coverage=coverage)
 
-    def generate(
-        self, cluster: int, n: int = 16, *, seed: int = 0, at: Mapping[str, float] | None = None
-    ) -> xr.Dataset:
-        """New specimens of one population: Z from p(Z given c), physics parameters from the specimens' scatter.
-
-        Their curves are at the covariates ``at``, ``{"strain_rate": 100.0}``, else at the population's mean; see attrs.
-        """
+    def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
+        """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1.0}``, else at its mean."""
         return generation.generate(self._trained, cluster, n, seed, at)
 
-    def traverse(
-        self, cluster: int, *, std: float = 3.0, steps: int = 7, at: Mapping[str, float] | None = None
-    ) -> xr.Dataset:
+    def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
         """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
         return generation.traverse(self._trained, cluster, std, steps, at)
 

@@ -15,6 +15,9 @@ from ..fitting.settings import ModelOptions
 from ..model.curves import Curves
 from .trained import Trained
 
+#: Covariates by name that a person asks curves to be shown at, ``{"strain_rate": 100.0}``; others are the means.
+At = Mapping[str, float] | None
+
 
 def covariate_names(options: ModelOptions) -> list[str]:
     """The covariates of all experts of a model, each once."""
@@ -33,7 +36,7 @@ def mean_covariates(options: ModelOptions, curves: Mapping[str, Curves], gamma: 
     return out
 
 
-def check_at(options: ModelOptions, at: Mapping[str, float] | None) -> None:
+def check_at(options: ModelOptions, at: At) -> None:
     """What a person asked curves to be shown at.
 
     Raises:
@@ -48,9 +51,7 @@ def check_at(options: ModelOptions, at: Mapping[str, float] | None) -> None:
             raise OptionError(f"at[{name!r}] is {value!r}: expected one finite number")
 
 
-def population_grid(
-    trained: Trained, name: str, cluster: int | None = None, at: Mapping[str, float] | None = None
-) -> np.ndarray:
+def population_grid(trained: Trained, name: str, cluster: int | None = None, at: At = None) -> np.ndarray:
     """The grid of a modality's predicted curves with the covariates of a population, or of each.
 
     Args:
@@ -81,9 +82,7 @@ def covariate_units(trained: Trained) -> dict[str, str]:
     }
 
 
-def shown_at(
-    trained: Trained, name: str, cluster: int | None = None, at: Mapping[str, float] | None = None
-) -> dict[str, str]:
+def shown_at(trained: Trained, name: str, cluster: int | None = None, at: At = None) -> dict[str, str]:
     """Attributes that say at which covariates a population's curve was computed; none where there are none.
 
     Args:
@@ -103,7 +102,7 @@ def shown_at(
 
 
 def covariate_coords(
-    trained: Trained, specimens: int, cluster: int, at: Mapping[str, float] | None
+    trained: Trained, specimens: int, cluster: int, at: At
 ) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
     """The covariates of generated specimens as coordinates, without those that are modalities themselves."""
     units = covariate_units(trained)

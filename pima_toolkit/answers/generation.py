@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 import xarray as xr
@@ -12,7 +10,7 @@ from ..errors import OptionError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .bands import mixture_quantile
-from .conditions import check_at, covariate_coords, own_cluster, population_grid, shown_at
+from .conditions import At, check_at, covariate_coords, own_cluster, population_grid, shown_at
 from .inference import modality_array
 from .trained import Trained
 
@@ -31,9 +29,7 @@ def _decode(trained: Trained, name: str, z: torch.Tensor) -> np.ndarray:
     return trained.templates[name].scaling.from_unit(torch.cat(pieces).cpu().numpy())
 
 
-def generate(
-    trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: Mapping[str, float] | None = None
-) -> xr.Dataset:
+def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At = None) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.generate`."""
     cluster = _check_cluster(trained, cluster)
     check_at(trained.options, at)
@@ -65,9 +61,7 @@ def generate(
 
 
 @torch.no_grad()
-def traverse(
-    trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, at: Mapping[str, float] | None = None
-) -> xr.Dataset:
+def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.traverse`."""
     cluster = _check_cluster(trained, cluster)
     check_at(trained.options, at)
