@@ -181,7 +181,7 @@ class Fit:
         return infer(self._trained, data, predict=predict, seed=seed, coverage=coverage)
 
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
-        """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1.0}``, else at its mean."""
+        """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1}`` or at its mean."""
         return generation.generate(self._trained, cluster, n, seed, at)
 
     def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
