@@ -10,7 +10,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import PimaError, require
-from . import data, demo, experts, export, fit, use
+from . import data, demo, experts, export, fit, plugins, use
 
 typer = require("typer", "the command line")
 require("typer.core", "the command line")
@@ -45,6 +45,7 @@ app.command("report")(export.report)
 app.command("export", epilog=export.EXPORT)(export.export)
 app.add_typer(experts.app, name="experts")
 app.add_typer(data.app, name="data")
+app.add_typer(plugins.app, name="plugins")
 
 
 def _show_version(wanted: bool) -> None:

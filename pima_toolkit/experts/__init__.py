@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .lmfit_bridge import lmfit_result
     from .manager import Manager, PluginRecord
     from .parameters import Box, Parameter, resolve_unit
-    from .plugins import expert_from_dict, experts, get_expert, load_plugin, register, use_manager
+    from .plugins import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
     from .solution import Solution
     from .statistics import CurveStatistics
     from .symbolic import SympyExpert
@@ -44,6 +44,7 @@ _HOME = {
     "hookimpl": "hooks",
     "lmfit_result": "lmfit_bridge",
     "load_plugin": "plugins",
+    "plugin_records": "plugins",
     "register": "plugins",
     "resolve_unit": "parameters",
     "solve": "least_squares",
@@ -75,6 +76,7 @@ __all__ = [
     "load_plugin",
     "own_lines",
     "pack",
+    "plugin_records",
     "register",
     "resolve_unit",
     "solve",

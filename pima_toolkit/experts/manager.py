@@ -112,7 +112,7 @@ class Manager(pluggy.PluginManager):
             record: Its record; its key is its name.
 
         Raises:
-            Exception: Whatever is wrong with it.
+            ExpertError: Whatever is wrong with it; nothing of it stays.
         """
         if inspect.isclass(plugin):
             raise ExpertError(f"{plugin.__name__} is a class: a plugin is a module, or an instance of the class")
@@ -129,7 +129,9 @@ class Manager(pluggy.PluginManager):
             if unknown:
                 raise ExpertError(f"unknown hook {unknown[0]!r}; known: {', '.join(sorted(known))}")
             if not record.hooks:
-                raise ExpertError("implements no hook: put @pima_toolkit.hookimpl above def pima_experts()")
+                raise ExpertError(
+                    "registered, but implements no hook: put @pima_toolkit.hookimpl above def pima_experts()"
+                )
             made = self._made_by(plugin)
             for expert in made:
                 if expert.name in self._experts:
@@ -138,10 +140,12 @@ class Manager(pluggy.PluginManager):
                         f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution}):"
                         " choose another name"
                     )
-        except FAILURES:
+        except FAILURES as error:
             if self.get_plugin(record.name) is not None:
                 self.unregister(name=record.name)
-            raise
+            if isinstance(error, ExpertError):
+                raise
+            raise ExpertError(one_line(error)) from error
         for expert in made:
             mark(expert, record.origin)
         record.experts = [expert.name for expert in made]

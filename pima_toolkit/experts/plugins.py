@@ -32,6 +32,7 @@ __all__ = [
     "hookimpl",
     "load_plugin",
     "manager",
+    "plugin_records",
     "register",
     "use_manager",
 ]
@@ -75,6 +76,11 @@ def experts() -> dict[str, Expert]:
         Name -> expert, sorted.
     """
     return manager().experts()
+
+
+def plugin_records() -> dict[str, PluginRecord]:
+    """What became of every plugin: active, blocked or broken, by name."""
+    return dict(manager().records)
 
 
 def get_expert(expert: str | Expert | type[Expert]) -> Expert:

@@ -1,4 +1,4 @@
-"""An example plugin: one expert, written as a formula."""
+"""A plugin for pima_toolkit: one expert, written as a formula."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PIMA_API = (1, 0)
 class HallPetch(pima.SympyExpert):
     r"""Strength against grain size, :math:`\sigma_y = \sigma_0 + k / \sqrt{d}`.
 
-    ======= =========== ============ ==========================================
-    name    unit        bounds       meaning
-    ======= =========== ============ ==========================================
-    sigma_0 {y}         sigma_0 >= 0 friction stress, the strength of one crystal
-    k       {y}*{t}**0.5 k >= 0      strengthening by grain boundaries
-    ======= =========== ============ ==========================================
+    ======= ============ ============ ==========================================
+    name    unit         bounds       meaning
+    ======= ============ ============ ==========================================
+    sigma_0 {y}          sigma_0 >= 0 friction stress, the strength of one crystal
+    k       {y}*{t}**0.5 k >= 0       strengthening by grain boundaries
+    ======= ============ ============ ==========================================
 
     Valid for: yield stress of metals with grains from about 0.1 to some 100 micrometres.
     Source: Hall 1951, Proc. Phys. Soc. B 64, 747; Petch 1953, J. Iron Steel Inst. 174, 25.
