@@ -119,7 +119,7 @@ def _experts_of(target: str) -> Iterator[list]:
         if found:
             (record,) = found[:1]
             if record.state != "active":
-                told = record.error or "it is blocked: see PIMA_BLOCK_PLUGINS and PIMA_ONLY_PLUGINS"
+                told = record.error or "see PIMA_BLOCK_PLUGINS and PIMA_ONLY_PLUGINS"
                 raise ExpertError(f"the plugin {record.name!r} is {record.state}: {told}")
             known = pima.experts.experts()
             yield [known[name] for name in record.experts]

@@ -53,11 +53,11 @@ def manager() -> Manager:
 
 
 @contextmanager
-def use_manager(new: Manager) -> Iterator[Manager]:
+def use_manager(new: Manager | None) -> Iterator[Manager | None]:
     """Let another manager be the session's for the length of a ``with``: tests, and checks of one plugin by itself.
 
     Args:
-        new: The manager to use.
+        new: The manager to use; None for one that discovers plugins anew when it is first needed.
     """
     global _manager
     with _LOCK:
