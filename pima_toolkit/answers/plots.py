@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, require
 from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, marker_of, new_figure, signed
+from .expert_plot import plot_expert
 from .metrics import cluster_accuracy, confusion, match_clusters
 from .setting_plots import plot_settings
 
 __all__ = [
     *("plot_latent", "plot_curves", "plot_prediction", "plot_images", "plot_confusion", "plot_history"),
+    "plot_expert",
     "plot_settings",
 ]
 

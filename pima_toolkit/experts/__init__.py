@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .card import Card, card_of
     from .example import Example, example_of
     from .expert import Expert, Origin
     from .hooks import hookimpl
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Box": "parameters",
+    "Card": "card",
+    "card_of": "card",
     "CurveStatistics": "statistics",
     "Example": "example",
     "Expert": "expert",
@@ -58,6 +61,7 @@ _HOME = {
 
 __all__ = [
     "Box",
+    "Card",
     "CurveStatistics",
     "Example",
     "Expert",
@@ -67,6 +71,7 @@ __all__ = [
     "PluginRecord",
     "Solution",
     "SympyExpert",
+    "card_of",
     "example_of",
     "expert_from_dict",
     "experts",

@@ -69,8 +69,18 @@ class Formula:
     @property
     def latex(self) -> str:
         """The right-hand side as LaTeX."""
-        names = {s: sympy.latex(Symbol(s.name.replace("eps", "varepsilon", 1))) for s in self.expression.free_symbols}
-        return sympy.latex(self.expression, symbol_names=names)
+        return sympy.latex(self.expression, symbol_names={s: latex_name(s.name) for s in self.expression.free_symbols})
+
+
+def latex_name(name: str) -> str:
+    """A name as LaTeX: Greek letters and indices as such, words upright."""
+    stem, _, index = name.partition("_")
+    read = sympy.latex(Symbol(name.replace("eps", "varepsilon", 1)))
+    if len(stem) > 2 and not read.startswith("\\"):
+        return r"\mathrm{" + name.replace("_", r"\ ") + "}"
+    if len(index) > 1 and index.isalpha():
+        return read.replace("{" + index + "}", r"{\infty}" if index == "inf" else r"{\mathrm{" + index + "}}")
+    return read
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class GibsonAshbyStrength(SympyExpert):
 class Rusch(SympyExpert):
     r"""Compression of a foam through its plateau into densification, as two powers.
 
-    .. math:: \sigma = A \varepsilon^m + B \varepsilon^n, \qquad 0 \le m < 1 < n
+    .. math:: \sigma = A \varepsilon^m + B \varepsilon^n, \qquad 0 \leq m < 1 < n
 
     ==== ==== ============ ==============================
     name unit bounds       meaning

@@ -45,13 +45,13 @@ class Paris(SympyExpert):
     Source: Paris & Erdogan 1963, J. Basic Eng. 85, 528.
     """
 
-    name, t, formula = "paris", "delta_K", "C * delta_K**m"
+    name, t, formula = "paris", "stress_intensity_range", "C * stress_intensity_range**m"
     parameters = (
         Parameter("C", unit="{y}/{t}**m", lower=0.0, description="growth at unit stress intensity"),
         Parameter("m", lower=0.5, upper=15.0, description="exponent; 2 to 4 for metals"),
     )
     example = Example(
-        t=(10, 60),
+        t=(5, 60),
         parameters={"C": 6.9e-9, "m": 3},
         y="crack growth",
         y_unit="mm/cycle",

@@ -34,7 +34,7 @@ class Arrhenius(SympyExpert):
         Parameter("A", unit="{y}", lower=0.0, description="rate without a barrier"),
         Parameter("E_a", unit="J/mol", lower=0.0, upper=1e6, description="activation energy"),
     )
-    example = Example(t=(500, 800), parameters={"A": 1e13, "E_a": 1.2e5}, y="rate", y_unit="1/s", t_unit="K")
+    example = Example(t=(500, 800), parameters={"A": 1e13, "E_a": 1.2e5}, y="rate", y_unit="1/s", t_unit="K", log=True)
 
 
 class VogelFulcherTammann(SympyExpert):
