@@ -41,7 +41,7 @@ ORDER = {
     ],
     "experts": [
         *("parameters", "inputs", "formula", "program", "codegen", "shown", "derived", "lmfit_bridge", "uncertainty"),
-        *("solution", "least_squares", "statistics", "starting", "regression", "example", "expert", "symbolic"),
+        *("solution", "least_squares", "statistics", "starting", "regression", "example", "expert", "card", "symbolic"),
         *("scatter", "hooks", "plugins"),
     ],
     "model": [
@@ -58,7 +58,7 @@ ORDER = {
     ],
     "fitting": ["em", "pooled", "initialise", "training", "crossmodal", "selection"],
     "runs": ["options", "source", "folder", "run"],
-    "answers": ["inference", "results", "metrics", "canvas", "plots"],
+    "answers": ["inference", "results", "metrics", "canvas", "expert_plot", "plots"],
     "testing": [
         *("report", "case", "declarations", "forms", "behaviour", "fits", "conformance", "parametrize"),
         "pytest_plugin",

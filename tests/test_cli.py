@@ -31,11 +31,28 @@ def test_help_does_not_load_torch():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_experts_list_names_parameters_and_units():
+def test_experts_list_has_every_expert_under_its_field():
     shown = run("experts", "list")
     assert shown.exit_code == 0
-    for word in ("linear_hardening", "proportional", "affine", "strain", "[{y}/{t}]"):
+    lines = [line.strip() for line in shown.output.splitlines()]
+    assert lines.index("Straight lines") < lines.index("Foams and lattices in compression")
+    for name, expert in pima.experts.experts().items():
+        (line,) = [line for line in lines if line.startswith(f"{name} ")]
+        assert f"{', '.join(p.name for p in expert.shown)} of {', '.join(expert.inputs)}" in line
+    assert f"{len(pima.experts.experts())} experts" in shown.output
+
+
+def test_experts_show_says_everything_about_one(tmp_path):
+    figure = tmp_path / "made" / "voce.svg"
+    shown = run("experts", "show", "voce", "--figure", str(figure))
+    assert shown.exit_code == 0
+    for word in ("sigma_y + rise", "sigma_s >= sigma_y", "{y}", "Valid for:", "Voce 1948", "pima-experts", str(figure)):
         assert word in shown.output
+    assert figure.read_text(encoding="utf-8").startswith("<?xml")
+    assert [file.name for file in figure.parent.iterdir()] == ["voce.svg"]
+    unknown = run("experts", "show", "voice")
+    assert unknown.exit_code == 1
+    assert "did you mean 'voce'" in unknown.stderr
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,12 @@ def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> 
     head = "solid +20 %, dashed −20 %"
     axis.legend(title=head, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9, title_fontsize=9)
     given = ", ".join(f"{name} = {value:g}" for name, value in example.covariates.items())
-    axis.set_title(
-        "\n".join([expert.name + (f", {given}" if given else ""), *_equation(expert)]), fontsize=11, linespacing=1.3
-    )
+    name, equation = expert.name + (f", {given}" if given else ""), _equation(expert)
+    if ax is None:
+        axis.figure.suptitle(name, fontsize=11, weight="bold")
+        axis.set_title(equation, fontsize=11, pad=8)
+    else:
+        axis.set_title(f"{name}:  {equation}" if equation else name, fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
     return axis.figure
 
@@ -111,14 +114,14 @@ def _axis_text(name: str, unit: str) -> str:
     return name.replace("_", " ") + (f" ({_unit(unit)})" if unit != "1" else "")
 
 
-def _equation(expert: Expert) -> list[str]:
+def _equation(expert: Expert) -> str:
     """The equation as matplotlib can write it: as mathematics, else the formula as text, else nothing."""
     card = card_of(expert)
     if not card.equation:
-        return []
+        return ""
     written = "$" + card.equation.replace(r"\frac", r"\dfrac") + "$"
     try:
         require("matplotlib.mathtext", "plots").MathTextParser("path").parse(written)
     except ValueError:  # piecewise formulas need cases, which it does not know
-        return [card.formula] if card.formula else []
-    return [written]
+        return card.formula
+    return written

@@ -78,7 +78,7 @@ def card_of(expert: Described) -> Card:
         summary=_line(summary) or f"A formula of {', '.join(expert.inputs)}.",
         equation=_line(equation) or (f"y = {expert.latex}" if formula else ""),
         formula=formula,
-        remarks=_line(remarks),
+        remarks=re.sub(r"\s*Shown as$", "", _line(remarks)),
         rows=_rows(expert, table),
         valid_for=_line(valid_for),
         source=_line(source),
@@ -100,7 +100,8 @@ def _cut(text: str, pattern: str) -> tuple[str, str]:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """One line; of reStructuredText only the marks of code stay."""
+    return re.sub(r":\w+:(?=`)", "", " ".join(text.split())).replace("``", "`")
 
 
 def _field(expert: Described, made_from_text: bool) -> str:

@@ -1,4 +1,4 @@
-r"""Amount adsorbed against pressure or concentration at one temperature."""
+r"""Adsorption at one temperature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Foams and lattices in compression (compression counted positive)."""
+r"""Foams and lattices in compression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Steady creep: strain rate against stress at one temperature."""
+r"""Steady creep: strain rate against stress."""
 
 from __future__ import annotations
 

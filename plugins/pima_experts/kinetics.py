@@ -1,4 +1,4 @@
-r"""How far and how fast reactions and transformations go."""
+r"""Reactions and transformations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Lines of spectra and diffraction patterns, the background taken off."""
+r"""Lines of spectra and diffraction patterns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Rubber in uniaxial tension: nominal stress against stretch (length over initial length)."""
+r"""Rubber in uniaxial tension: nominal stress against stretch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What heat does to rates and viscosities."""
+r"""Temperature: rates and viscosities."""
 
 from __future__ import annotations
 
