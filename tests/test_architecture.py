@@ -40,9 +40,9 @@ ORDER = {
         *("shaping", "agreement", "pictures", "images", "discovery", "specimens", "reading", "assembly", "ingest"),
     ],
     "experts": [
-        *("parameters", "inputs", "formula", "program", "codegen", "shown", "derived", "lmfit_bridge", "uncertainty"),
-        *("solution", "least_squares", "statistics", "starting", "regression", "example", "expert", "card", "symbolic"),
-        *("scatter", "hooks", "plugins"),
+        *("parameters", "inputs", "formula", "program", "codegen", "shown", "derived", "lmfit_bridge", "profiles"),
+        *("intervals", "uncertainty", "solution", "least_squares", "statistics", "starting", "regression", "example"),
+        *("expert", "card", "symbolic", "scatter", "hooks", "plugins"),
     ],
     "model": [
         "gaussian",

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import sympy
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import FormulaError
@@ -62,6 +63,35 @@ class Quantity:
             Values (...) and gradients (..., N).
         """
         return show(self._program, values)[..., 0], show_jacobian(self._program, values)[..., 0, :]
+
+
+def solved_for(text: str, name: str, candidates: Sequence[str]) -> tuple[str, str]:
+    """Turn ``name = text`` round into a formula of one of the names in it.
+
+    Args:
+        text: A formula that is linear in one of the candidates, such as ``"E * eps_y"``.
+        name: What it is the formula of, such as ``"sigma_y"``.
+        candidates: Names to solve for, the preferred ones last.
+
+    Returns:
+        The name solved for and its formula: ``("eps_y", "sigma_y/E")``.
+
+    Raises:
+        FormulaError: If it is linear in none of them.
+    """
+    expression = read_formula(f"({text}) + 0*{_NOTHING}", _NOTHING).expression
+    symbols = {s.name: s for s in expression.free_symbols}
+    for candidate in reversed(candidates):
+        symbol = symbols.get(candidate)
+        if symbol is None:
+            continue
+        slope = sympy.diff(expression, symbol)
+        found = (sympy.Symbol(name, real=True) - expression.subs(symbol, 0)) / slope
+        if symbol not in slope.free_symbols and not found.has(sympy.Piecewise, sympy.Min, sympy.Max):
+            return candidate, str(found)
+    raise FormulaError(
+        f"{name} = {text} is linear in none of its parameters, so its profile cannot be drawn: use bootstrap()"
+    )
 
 
 def _shifted(error: FormulaError, text: str, names: Sequence[str]) -> FormulaError:

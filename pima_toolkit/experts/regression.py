@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ExpertError, ShapeError
 from .inputs import Inputs, pack, unpack, variable
+from .intervals import Measurements
 from .least_squares import solve
 from .parameters import Box
 from .solution import Solution
@@ -51,17 +52,39 @@ def fit(
     observed = np.isfinite(y) & (points > 0)
     _check_amount(expert, observed, gamma, fixed or {})
 
+    solution, reduced = _rows(expert, t, y, observed, points, fixed or {}, gamma, start)
+    data = Measurements(
+        t=t,
+        y=np.where(observed, y, 0.0),
+        observed=observed,
+        gamma=gamma,
+        points=points,
+        single=single,
+        **reduced,
+        again=lambda weights, begin: _rows(expert, t, y, observed, points, fixed or {}, weights, begin)[0],
+    )
+    return replace(_with_errors(solution, data), y_unit=y_unit, t_unit=t_unit, data=data)
+
+
+def _rows(
+    expert: Projectable,
+    t: Array,
+    y: Array,
+    observed: NDArray[np.bool_],
+    points: Array,
+    fixed: Mapping[str, float],
+    gamma: Array,
+    start: ArrayLike | Mapping[str, float] | None,
+) -> tuple[Solution, dict[str, Array | Box]]:
+    """One fit per column of gamma, without errors; and the reduced curves it is a fit of."""
     grid, mean, weight, constant = _reduce(expert, t, y, observed, gamma, points)
-    C = gamma.shape[1]
     box = expert.box(variable(expert, grid))
-    held = _held(expert, fixed or {})
-    starts = _starts(expert, grid, mean, weight, start, box, C)
-    for name, value in (fixed or {}).items():
+    held = _held(expert, fixed)
+    starts = _starts(expert, grid, mean, weight, start, box, gamma.shape[1])
+    for name, value in fixed.items():
         starts[..., _number(expert, name)] = float(value)
     solution = solve(expert, grid, mean, weight, starts, box, fixed=held, constant=constant)
-    return _with_errors(
-        solution, t, np.where(observed, y, 0.0), observed, gamma, points, constant, single, y_unit, t_unit
-    )
+    return solution, {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
 
 
 def _weights(weights: ArrayLike | None, shape: tuple[int, ...], single: bool) -> tuple[Array, Array]:
@@ -183,34 +206,23 @@ def _starts(
     return starts
 
 
-def _with_errors(
-    solution: Solution,
-    t: Array,
-    y: Array,
-    observed: NDArray[np.bool_],
-    gamma: Array,
-    points: Array,
-    constant: Array,
-    single: bool,
-    y_unit: str,
-    t_unit: str,
-) -> Solution:
+def _with_errors(solution: Solution, data: Measurements) -> Solution:
     """Add covariances: naive, and between curves where there are several."""
     C, P = solution.parameters.shape
     free = ~(solution.at_bound | solution.fixed)
     naive, robust = np.zeros((C, P, P)), np.zeros((C, P, P))
+    mask, gamma = data.observed * data.points, data.gamma
     for c in range(C):
-        value, jacobian = solution.expert.value_and_jacobian(t, solution.parameters[c])
-        mask = observed * points
-        if t.ndim == 1:
+        value, jacobian = solution.expert.value_and_jacobian(data.t, solution.parameters[c])
+        if data.t.ndim == 1:
             information = jacobian.T @ ((gamma[:, c] @ mask)[:, None] * jacobian)
-            scores = (mask * (y - value)) @ jacobian
+            scores = (mask * (data.y - value)) @ jacobian
         else:
             information = np.einsum("nt,ntp,ntq->pq", mask * gamma[:, c : c + 1], jacobian, jacobian, optimize=True)
-            scores = np.einsum("nt,nt,ntp->np", mask, y - value, jacobian)
+            scores = np.einsum("nt,nt,ntp->np", mask, data.y - value, jacobian)
         inverse = inverse_information(information[None], free[c : c + 1])[0]
-        count = float(gamma[:, c] @ observed.sum(1))
-        residual = (solution.cost[c] + constant[c]) / max(count - free[c].sum(), 1e-300)
+        count = data.count[c]
+        residual = (solution.cost[c] + data.constant[c]) / max(count - free[c].sum(), 1e-300)
         naive[c] = np.where(inverse != 0, inverse * residual if count > free[c].sum() else np.inf, 0.0)
-        robust[c] = naive[c] if single else sandwich(inverse, scores, gamma[:, c])
-    return replace(solution, covariance=robust, naive_covariance=naive, y_unit=y_unit, t_unit=t_unit)
+        robust[c] = naive[c] if data.single else sandwich(inverse, scores, gamma[:, c])
+    return replace(solution, covariance=robust, naive_covariance=naive)

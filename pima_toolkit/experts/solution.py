@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from .inputs import Inputs
+from .intervals import Measurements, band, bootstrap, confidence
 from .parameters import Parameter, resolve_unit
 
 #: Status of a row -> what to do about it.
@@ -29,8 +32,14 @@ class Showable(Protocol):
     """What a solution needs of its expert to be shown."""
 
     name: str
+    inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     shown: tuple[Parameter, ...]
+    shown_formulas: tuple[str, ...]
+    latex: str
+
+    def value_and_jacobian(self, t: Inputs, theta: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+        """Values and derivatives by the fitted parameters."""
 
     def show(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """What people see."""
@@ -58,6 +67,7 @@ class Solution:
         naive_covariance: The same as if every point were independent, or None.
         y_unit: Unit of the curves.
         t_unit: Unit of the independent variable.
+        data: What it was fitted to; None for the rows of a training.
     """
 
     expert: Showable
@@ -72,6 +82,7 @@ class Solution:
     naive_covariance: NDArray[np.float64] | None = None
     y_unit: str = "1"
     t_unit: str = "1"
+    data: Measurements | None = None
 
     @property
     def advice(self) -> list[str]:
@@ -108,6 +119,57 @@ class Solution:
         """Units of what people see, with those of the data put in."""
         return [resolve_unit(p.unit, self.y_unit, self.t_unit) for p in self.expert.shown]
 
+    def bootstrap(self, n: int = 200, seed: int = 0, *, level: float = 0.9) -> xr.Dataset:
+        """Refit curves drawn with replacement, which asks for no formula of how curves differ.
+
+        Args:
+            n: Replicates; 200 for standard errors, 1000 for intervals.
+            seed: Of the draws.
+            level: Share of the replicates between ``low`` and ``high``.
+
+        Returns:
+            Of what people see, (cluster, parameter): ``value``, ``std_error``, ``low``, ``high``; ``replicates``.
+
+        Raises:
+            ExpertError: If there is one curve only.
+        """
+        return bootstrap(self, n, seed, level)
+
+    def confidence(self, *parameters: str, level: float = 0.9) -> xr.Dataset:
+        """Intervals by profile likelihood, which need not be symmetric, through lmfit's ``conf_interval``.
+
+        Of several curves the profile is scaled to the curve-clustered variance (intervals.py).
+
+        Args:
+            *parameters: Names of shown parameters; all by default.
+            level: Share of such intervals that hold the truth.
+
+        Returns:
+            ``value``, ``low``, ``high`` (cluster, parameter); NaN where a parameter is held or at a bound.
+
+        Raises:
+            ExpertError: If there is no such parameter.
+            MissingDependency: If lmfit is not installed.
+        """
+        return confidence(self, parameters, level)
+
+    def band(self, t: Inputs | None = None, *, level: float = 0.9, of: str = "mean") -> xr.Dataset:
+        """The fitted curves with pointwise bands.
+
+        Args:
+            t: Where, shape (T,); with covariates all inputs by name. The grid of the data by default.
+            level: Share of such bands that hold a point of the curve.
+            of: ``"mean"``: the curve at the population's parameters, how well it is known; ``"specimen"``: a new
+                measurement of a new specimen, with how specimens differ and noise.
+
+        Returns:
+            ``mean``, ``low``, ``high`` (cluster, t), with units.
+
+        Raises:
+            ExpertError: If a specimen's band is asked of one curve.
+        """
+        return band(self, t, level, of)
+
     def _rows(self) -> list[list[str]]:
         """Per row the texts ``value ± error``."""
         values, errors = self.shown, self.shown_std_errors
@@ -134,6 +196,22 @@ class Solution:
             lines += [f"      {note}" for note in self._notes(c)]
         if len(rows) > 20:
             lines.append(f"  ... and {len(rows) - 20} more")
+        return "\n".join(lines)
+
+    def report(self) -> str:
+        """Formula, parameters with errors and units, how sure the fit is, and what to do, as text."""
+        lines = [f"{self.expert.name}: {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
+        if self.expert.latex:
+            lines.append(f"  y({', '.join(self.expert.inputs)}) = {self.expert.latex}")
+        names = [p.name for p in self.expert.shown]
+        for c, row in enumerate(self._rows()):
+            head = "one curve"
+            if self.data is not None and not self.data.single:
+                head = f"{self.data.effective[c]:.1f} effective specimens"
+            lines += ["", f"[{c}] {head}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
+            for name, text, unit in zip(names, row, self.units, strict=True):
+                lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}")
+            lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
         return "\n".join(lines)
 
     def _notes(self, c: int) -> list[str]:
