@@ -46,7 +46,10 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         lines.append(f"ELBO {float(trained.history.elbo[-1]):.5g} nats per specimen after {epochs} epochs")
     for name, option in options.modalities.items():
         template = trained.templates[name]
-        kind = f"physics, expert {option.expert.name}" if name in options.physics else "neural"
+        kind = "neural"
+        if name in options.physics:
+            origin = option.expert.origin
+            kind = f"physics, expert {option.expert.name}" + ("" if origin is None else f" of {origin}")
         lines.append(f"  {name} [{template.measured.unit}]: {template.measured.kind}, {kind}")
         if name in options.physics and option.expert.latex:
             lines.append(f"    {name}({', '.join(option.expert.inputs)}) = {option.expert.latex}")

@@ -134,12 +134,8 @@ class Manager(pluggy.PluginManager):
                 )
             made = self._made_by(plugin)
             for expert in made:
-                if expert.name in self._experts:
-                    owner = self.source(expert.name)
-                    raise ExpertError(
-                        f"the expert name {expert.name!r} is already taken by {owner.name} ({owner.distribution}):"
-                        " choose another name"
-                    )
+                if expert.name in self._experts and self._experts[expert.name][1] != SESSION:
+                    raise _taken(expert, str(self.source(expert.name).origin))
         except FAILURES as error:
             if self.get_plugin(record.name) is not None:
                 self.unregister(name=record.name)
@@ -148,6 +144,9 @@ class Manager(pluggy.PluginManager):
             raise ExpertError(one_line(error)) from error
         for expert in made:
             mark(expert, record.origin)
+            # What began in a notebook cell and now is a file belongs to the file.
+            if expert.name in self._experts:
+                self.records[SESSION].experts.remove(expert.name)
         record.experts = [expert.name for expert in made]
         self.records[record.name] = record
         self._say(f"{record.name}: hooks {', '.join(record.hooks)}; experts {', '.join(record.experts) or 'none'}")
@@ -169,9 +168,8 @@ class Manager(pluggy.PluginManager):
         if expert.name in self._experts:
             there, owner = self._experts[expert.name]
             if owner != SESSION or len({_module(there), _module(expert)} - {None}) > 1:
-                record = self.records[owner]
-                by = f"{record.name} ({record.distribution})" if owner != SESSION else f"the module {_module(there)}"
-                raise ExpertError(f"the expert name {expert.name!r} is already taken by {by}: choose another name")
+                by = f"the module {_module(there)}" if owner == SESSION else str(self.records[owner].origin)
+                raise _taken(expert, by)
         record = self.records.setdefault(SESSION, PluginRecord(SESSION, "", SESSION, ""))
         if expert.name not in record.experts:
             record.experts.append(expert.name)
@@ -231,6 +229,10 @@ def mark(expert: Expert, origin: Origin) -> None:
     """Write on an expert where it comes from, once; experts are immutable in all that counts for being equal."""
     if expert.origin is None:
         object.__setattr__(expert, "origin", origin)
+
+
+def _taken(expert: Expert, by: str) -> ExpertError:
+    return ExpertError(f"the expert name {expert.name!r} is already taken by {by}: choose another name")
 
 
 def _module(expert: Expert) -> str | None:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..api import PIMA
+from ..experts import unpack
 from ..model.modality import Neural, Physics
 from .case import Array, Case, Failure, close, finite
 
@@ -107,14 +108,20 @@ def recovers_its_parameters(case: Case) -> int:
 
 def usable_in_pima(case: Case) -> int:
     """A small PIMA with two populations of this physics trains, and answers with finite curves and parameters."""
-    expert, t, rng = case.expert, case.t, np.random.default_rng(0)
+    expert, grids, rng = case.expert, case.conditions, np.random.default_rng(0)
     specimens, label = 24, np.arange(24) % 2
-    curves = case.values[label] * (1 + 0.01 * rng.normal(size=(specimens, 1)))
+    own = grids[np.arange(specimens) // 2 % len(grids)]  # each specimen's condition, both populations under each
+    curves = np.stack([expert.value_and_jacobian(t, case.thetas[k])[0] for t, k in zip(own, label, strict=True)])
+    curves *= 1 + 0.01 * rng.normal(size=(specimens, 1))
     curves += 1e-3 * np.max(np.abs(curves)) * rng.normal(size=curves.shape)
     feature = (label[:, None] - 0.5) * np.array([1.0, -1.0, 0.5]) + 0.1 * rng.normal(size=(specimens, 3))
+    V = len(expert.inputs)
     data = xr.Dataset(
         {"feature": (("specimen", "kind"), feature), "curve": (("specimen", expert.t), curves)},
-        coords={expert.t: t},
+        coords={
+            expert.t: case.example.grid,
+            **{name: ("specimen", unpack(own, V)[v][:, 0]) for v, name in enumerate(expert.inputs) if v > 0},
+        },
     )
     model = PIMA({"feature": Neural(), "curve": Physics(expert)}, clusters=2, latent_dim=2)
     fit = model.fit(data, seed=0, epochs=2, progress=False)

@@ -13,7 +13,7 @@ BROKEN = {
     "broken-version": "needs plugin API 2.0, this pima_toolkit offers 1.0",
     "broken-arguments": "PluginValidationError",
     "broken-hook": "unknown hook 'pima_expert'; known: pima_experts",
-    "broken-name": "'proportional' is already taken by pima-experts (pima-toolkit)",
+    "broken-name": "'proportional' is already taken by pima-experts (pima-toolkit ",
     "broken-raises": "KeyError: 'boom'",
     "broken-class": "Plugin is a class: a plugin is a module, or an instance of the class",
     "broken-expert": None,

@@ -66,10 +66,22 @@ def test_the_name_of_a_plugin_stays_its_own(tmp_path):
         "import pima_toolkit as pima\n@pima.hookimpl\ndef pima_experts(): return [pima.SympyExpert('a*t', name='mine')]"
     )
     pima.load_plugin(file)
-    with pytest.raises(ExpertError, match=r"'mine' is already taken by lab .*\(file\): choose another name"):
+    with pytest.raises(ExpertError, match=r"'mine' is already taken by lab\.py \(file \w{12}\): choose another name"):
         run_cell("a * t**2")
     with pytest.raises(ExpertError, match="already taken by pima-experts"):
         pima.register(pima.SympyExpert("a * t", name="proportional"))
+
+
+def test_a_cell_that_became_a_file_belongs_to_the_file(session, tmp_path):
+    run_cell("a * t")
+    file = tmp_path / "lab.py"
+    file.write_text(
+        "import pima_toolkit as pima\n@pima.hookimpl\ndef pima_experts(): return [pima.SympyExpert('b*t', name='mine')]"
+    )
+    (expert,) = pima.load_plugin(file)
+    assert pima.get_expert("mine") is expert
+    assert session.records["this session"].experts == []
+    assert session.source("mine").distribution == "file"
 
 
 def test_a_file_edited_and_loaded_again_is_the_new_one(session, tmp_path):
