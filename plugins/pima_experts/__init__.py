@@ -20,13 +20,14 @@ from . import (
     plasticity,
     rubber,
     thermal,
+    voigt,
 )
 
 PIMA_API = (1, 0)
 
 #: The files, in the order people see them.
 MECHANICS = (lines, plasticity, hardening, cellular, rubber, creep, flow)
-OTHERS = (decay, thermal, kinetics, adsorption, growth, peaks)
+OTHERS = (decay, thermal, kinetics, adsorption, growth, peaks, voigt)
 
 
 def _of(field: ModuleType) -> list[type[Expert]]:

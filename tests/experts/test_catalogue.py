@@ -63,6 +63,7 @@ REFERENCE = {
     "weibull": lambda t, sigma_0, m: stats.weibull_min.cdf(t, m, scale=sigma_0),
     "gaussian": lambda t, A, mu, w: lmfit_lines.gaussian(t, A * w * np.sqrt(2 * np.pi), mu, w),
     "lorentzian": lambda t, A, mu, w: lmfit_lines.lorentzian(t, A * w * np.pi, mu, w),
+    "voigt": lambda t, A, mu, s, gamma: A * special.voigt_profile(t - mu, s, gamma),
     "pseudo_voigt": lambda t, A, mu, w, eta: (
         lmfit_lines.lorentzian(t, eta * A * w * np.pi, mu, w)
         + (1 - eta) * A * stats.norm.pdf((t - mu) / w * np.sqrt(2 * np.log(2))) * np.sqrt(2 * np.pi)
@@ -197,6 +198,18 @@ def test_amplitude_and_phase_of_an_oscillation(phase):
     expert = pima.get_expert("damped_oscillation")
     a, b = 2 * np.cos(phase), 2 * np.sin(phase)
     np.testing.assert_allclose(expert.show([a, b if phase != np.pi else 0.0, 0.1, 3]), [2, 0.1, 3, phase], atol=1e-12)
+
+
+@pytest.mark.parametrize(("s", "gamma"), [(0.5, 0), (0.01, 0.4), (2, 1e-3), (1e-3, 1)])
+def test_the_voigt_line_from_gaussian_to_lorentzian(s, gamma):
+    x, expert = np.linspace(0, 10, 200), pima.get_expert("voigt")
+    expected = 7 * special.voigt_profile(x - 4, s, gamma)
+    theta = np.array([7, 4, s, gamma])
+    atol = 1e-12 * expected.max()
+    np.testing.assert_allclose(expert.value_and_jacobian(x, theta)[0], expected, rtol=0, atol=atol)
+    np.testing.assert_allclose(
+        expert.predict(torch.from_numpy(x), torch.from_numpy(theta)), expected, rtol=0, atol=atol
+    )
 
 
 def test_units_follow_those_of_the_data():
