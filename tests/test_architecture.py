@@ -36,7 +36,7 @@ RANK |= {"demo": 8, "runs": 8, "cli": 9}  # `cli` is the last room: it may impor
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
     "data": [
-        *("measured", "check", "normalise", "split", "storage", "accounts", "units", "tables", "curves"),
+        *("measured", "check", "normalise", "split", "storage", "accounts", "units", "texts", "tables", "curves"),
         *("shaping", "agreement", "pictures", "images", "discovery", "specimens", "reading", "assembly", "ingest"),
     ],
     "experts": [

@@ -111,8 +111,10 @@ def shape_curve(curve: Curve, agreed: Agreed, spec: Curves) -> Curve:
                     f'say units={{"{agreed.names[k]}": "%"}}'
                 )
     x, y = values
-    for step in (shaping.drop_gaps, shaping.positive):
-        x, y, done = step(x, y)
+    x, y, done = shaping.drop_gaps(x, y)
+    notes += done
+    if agreed.quantities[0] in ("strain", "length") and agreed.quantities[1] in ("stress", "force"):
+        x, y, done = shaping.positive(x, y)
         notes += done
     x, y, done = shaping.first_rise(x, y, spec.loading_only)
     notes += done

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from ..errors import DataError
 from .accounts import Entry
 from .pictures import IMAGE_SUFFIXES
-from .tables import SHEET_SUFFIXES, TEXT_SUFFIXES
+from .tables import SHEET_SUFFIXES
+from .texts import TEXT_SUFFIXES
 from .units import slug
 
 KINDS = {**dict.fromkeys(IMAGE_SUFFIXES, "images"), **dict.fromkeys(TEXT_SUFFIXES + SHEET_SUFFIXES, "curves")}
@@ -76,14 +77,22 @@ def natural(name: str) -> list[tuple[int, str]]:
 def list_files(folder: Path) -> tuple[list[Path], list[Entry]]:
     """All files below a folder in order of their names, and what was left out because no person put it there."""
     files, left_out = [], []
-    for where, folders, names in os.walk(folder):
+
+    def closed(error: OSError) -> None:
+        where = Path(error.filename).relative_to(folder).as_posix()
+        left_out.append(Entry(f"{where}/", "", "", "unusable", f"cannot be opened ({error.strerror})"))
+
+    for where, folders, names in os.walk(folder, onerror=closed):
         here = Path(where)
         for name in sorted(folders):
-            if name.startswith(".") or name.casefold() in _LEFT_BEHIND or Path(name).suffix == ".zarr":
+            if (here / name).is_symlink():  # a link may lead back up
+                relative = (here / name).relative_to(folder).as_posix()
+                left_out.append(Entry(f"{relative}/", "", "", "ignored", "a link to another folder, not followed"))
+            elif name.startswith(".") or name.casefold() in _LEFT_BEHIND or Path(name).suffix == ".zarr":
                 relative = (here / name).relative_to(folder).as_posix()
                 left_out.append(Entry(f"{relative}/", "", "", "ignored", "hidden, or a folder of a program"))
                 folders.remove(name)
-        folders.sort()
+        folders.sort()  # os.walk goes on in this order
         for name in sorted(names):
             file = here / name
             relative = file.relative_to(folder).as_posix()
@@ -136,13 +145,13 @@ def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[Found], list[Ent
     flat = [f for f in found if not f.modality]
     by_name = iter(_by_name(flat))
     found = [f if f.modality else next(by_name) for f in found]
-    return _views(_shared_names([replace(f, modality=_name(f)) for f in found])), left_out
+    return _views(_shared_names([replace(f, modality=modality_name(f.modality, f.kind)) for f in found])), left_out
 
 
-def _name(found: Found) -> str:
-    """The modality's name as a variable; plain words stand for the kind."""
-    name = slug(found.modality)
-    return "" if name in _PLAIN[found.kind].split() else name
+def modality_name(written: str, kind: str) -> str:
+    """A modality's name as a variable; ``""`` if the word says no more than the kind does."""
+    name = slug(written)
+    return "" if name in _PLAIN[kind].split() else name
 
 
 def _by_folder(found: list[Found]) -> list[Found]:
@@ -264,13 +273,20 @@ def drop_copies(found: Sequence[Found]) -> tuple[list[Found], list[Entry]]:
         original = _original(f.specimen)
         if original != f.specimen and (f.kind, f.modality, specimen_key(original)) in known:
             f = replace(f, specimen=original)
-        mark = (f.kind, f.modality, f.key, f.path.stat().st_size)
+        mark = (f.kind, f.modality, f.key)
         twin = first.setdefault(mark, f)
-        if twin is not f and twin.path.read_bytes() == f.path.read_bytes():
+        if twin is not f and _same_bytes(twin.path, f.path):
             entries.append(Entry(f.file, f.specimen, f.modality, "ignored", f"the same, byte for byte, as {twin.file}"))
         else:
             out.append(f)
     return sorted(out, key=lambda f: f.file), entries
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    try:
+        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    except OSError:  # said when it is read
+        return False
 
 
 def _original(name: str) -> str:

@@ -150,7 +150,10 @@ def _sort(
         table = guess_table(folder, files, found)
     if table is None or table is False:
         return None, found, left_out
-    rows = read_specimens(table, folder, files)
+    try:
+        rows = read_specimens(table, folder, files)
+    except DataError as error:
+        raise DataError(f"{error} (found by itself: table=False leaves it out)") if by_itself else error from None
     if by_itself:
         first = rows.entries[0]
         rows.entries[0] = replace(first, note=f"{first.note}; found by itself (table=False leaves it out)")

@@ -14,7 +14,8 @@ def closest(name: object, known: Iterable[Hashable]) -> str:
     names = sorted(str(k) for k in known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     asked = f"; did you mean {near[0]!r}?" if near else ""
-    return f"there are {', '.join(map(repr, names)) or 'none'}{asked}"
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"there are {', '.join(map(repr, names[:20])) or 'none'}{more}{asked}"
 
 
 def specimen_labels(data: xr.Dataset) -> np.ndarray:

@@ -75,11 +75,18 @@ def reading(path: Path) -> Iterator[str]:
         yield "npy" if suffix == ".npy" else "tiff" if suffix in (".tif", ".tiff") else "pillow"
     except (Unusable, ImportError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno is not None:  # the system's; pillow's own have no number
+            raise
+        raise Unusable(f"is no picture or is damaged ({_without_path(error, path)})") from error
     except Exception as error:  # pillow, tifffile, zlib and struct have no common base
         if "Decompression" in type(error).__name__:
             check_pixels(MOST_PIXELS + 1)
-        said = str(error).replace(f" {str(path)!r}", "").replace(str(path), "it")
-        raise Unusable(f"is no picture or is damaged ({type(error).__name__}: {said})") from error
+        raise Unusable(f"is no picture or is damaged ({type(error).__name__}: {_without_path(error, path)})") from error
+
+
+def _without_path(error: Exception, path: Path) -> str:
+    return str(error).replace(f" {str(path)!r}", "").replace(str(path), "it")
 
 
 def check_pixels(pixels: int) -> None:
@@ -153,15 +160,16 @@ def read_pillow(path: Path) -> tuple[np.ndarray, list[str]]:
     notes: list[str] = []
     with pil.open(path) as image:
         several = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        orientation = image.getexif().get(0x0112, 1)
         frames = []
         for k in range(several):
             image.seek(k)
+            image.load()  # a TIFF is turned by this, and its shape with it
             frame = image
             if frame.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
                 frame = frame.convert("RGBA" if "transparency" in frame.info else "RGB")
             values = np.asarray(frame)
             frames.append(values if values.ndim == 3 else values[..., None])
+        orientation = image.getexif().get(0x0112, 1)  # after reading: pillow has turned a TIFF by then, and says so
     if any(f.shape != frames[0].shape for f in frames):
         notes.append(f"first of {len(frames)} pages, which differ in size")
         frames = frames[:1]

@@ -113,12 +113,12 @@ def correct_toe(x: np.ndarray, y: np.ndarray) -> Shaped:
     if not (np.isfinite(slope[best]) and slope[best] > 0):
         raise Unusable("does not rise, so the toe correction finds no tangent: toe=False")
     origin = (sx[best] - sy[best] / slope[best]) / n[best]
-    keep = x >= origin
+    keep = x >= origin - 1e-9 * (x[-1] - x[0])
     if keep.sum() < FEWEST:
         raise Unusable(f"has {count(int(keep.sum()), 'point')} after the toe correction (by {origin:g}): toe=False")
     lost = int((~keep).sum())
     note = f"toe: origin of x moved to {origin:.4g}" + (f", {count(lost, 'point')} before it left out" if lost else "")
-    return x[keep] - origin, y[keep], [note]
+    return np.maximum(x[keep] - origin, 0.0), y[keep], [note]
 
 
 def to_true(strain: np.ndarray, stress: np.ndarray, mode: str) -> Shaped:

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ import xarray as xr
 
 from ..errors import DataError, OptionError
 from .accounts import Entry, Unusable
-from .discovery import KINDS, Found, natural, specimen_key
+from .discovery import KINDS, Found, modality_name, natural, specimen_key
 from .names import closest
-from .tables import SHEET_SUFFIXES, TEXT_SUFFIXES, read_texts, to_number
-from .units import read_header, slug, unit_of
+from .tables import SHEET_SUFFIXES, read_texts, to_number
+from .texts import TEXT_SUFFIXES
+from .units import find_unit, read_header, slug, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,8 @@ def read_specimens(source: str | os.PathLike[str] | pd.DataFrame, folder: Path, 
             raise OptionError(f"there is no table {str(source)!r} in {folder} or here: {closest(str(source), near)}")
         try:
             rows = read_texts(path)
+            if not rows:
+                raise Unusable("is empty")
         except Unusable as error:
             raise DataError(f"the table {path.name} {error}") from error
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
@@ -97,6 +100,9 @@ def read_specimens(source: str | os.PathLike[str] | pd.DataFrame, folder: Path, 
 
 
 def _read_rows(rows: list[list[str]], name: str, folder: Path, files: Sequence[Path]) -> SpecimenTable:
+    filled = [sum(map(bool, row)) for row in rows]
+    title = next(k for k, n in enumerate(filled) if n >= min(2, max(filled)) and 2 * n >= max(filled))
+    rows = rows[title:]  # what stands above the header is a title
     if len(rows) < 2:
         raise DataError(f"{name} has no rows below its header: expected one row per specimen")
     headers = [h or f"column {k}" for k, h in enumerate(rows[0])]
@@ -107,9 +113,13 @@ def _read_rows(rows: list[list[str]], name: str, folder: Path, files: Sequence[P
     at = _id_column(columns, name)
     named = [k for k, cell in enumerate(columns[at]) if cell]
     table = SpecimenTable(name, [columns[at][k] for k in named])
-    for k in range(len(rows) - 1):
-        if k not in named and any(column[k] for column in columns.values()):
-            note = f"row {k + 2} names no specimen in {at!r}"
+    stated = {}
+    for k in [k for k in range(len(rows) - 1) if k not in named]:
+        cells = {header: column[k] for header, column in columns.items() if column[k]}
+        if k == 0 and cells and all(find_unit(cell) is not None for cell in cells.values()):
+            stated = cells  # a row of units under the header
+        elif cells:
+            note = f"row {k + title + 2} names no specimen in {at!r}"
             table.entries.append(Entry(name, "", "", "unusable", note))
     again = [n for n, times in Counter(map(specimen_key, table.names)).items() if times > 1]
     if again:
@@ -119,6 +129,8 @@ def _read_rows(rows: list[list[str]], name: str, folder: Path, files: Sequence[P
     for header, column in columns.items():
         if header != at:
             _read_column(table, header, [column[k] for k in named], folder, by_name)
+            if header in stated and table.headers[header] in table.settings:
+                table.units.setdefault(table.headers[header], unit_of(stated[header]).name)
     used = ", ".join([*table.files, *table.settings]) or "no other columns"
     table.entries.insert(0, Entry(name, "", "", "used", f"table of {len(table.names)} specimens: {used}"))
     return table
@@ -146,8 +158,12 @@ def _read_column(table: SpecimenTable, header: str, cells: list[str], folder: Pa
     filled = [cell for cell in cells if cell]
     if filled and sum(Path(part).suffix.lower() in KINDS for c in filled for part in _parts(c)) > 0.5 * len(filled):
         name = re.sub(r"_?(files?|filename|path|datei|name)$", "", name) or name
+        found = _named_files(table, name, cells, folder, by_name)
+        kind = found[0].kind
+        plain = {"images": "image", "curves": "curve"}[kind]
+        name = modality_name(name, kind) or (plain if plain not in table.files else name)
         table.headers[header] = name
-        table.files[name] = _named_files(table, name, cells, folder, by_name)
+        table.files[name] = [replace(f, modality=name) for f in found]
         return
     numbers = [to_number(cell) for cell in cells]
     if filled and all(v is not None for v in numbers) and not np.isnan(numbers).all():
@@ -189,7 +205,7 @@ def _named_files(
     if not found:
         raise DataError(
             f"{table.file}: none of the files of column {modality!r} is in {folder}, such as {lost[0].file!r}; "
-            f"{closest(Path(lost[0].file).name, list(by_name)[:1000] if len(by_name) < 20 else [])}"
+            f"{closest(Path(lost[0].file).name, (p.name for p in by_name.values()))}"
         )
     table.entries += lost
     kinds = Counter(f.kind for f in found)

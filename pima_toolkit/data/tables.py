@@ -6,32 +6,20 @@ are the longest run of such rows; what stands right above it are names and units
 
 from __future__ import annotations
 
-import codecs
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import require
 from .accounts import Unusable, count
+from .texts import COMMENT, DELIMITERS, GAPS, decode, detect, number, split_line
 from .units import find_unit, read_header
 
-#: Largest text file read, in bytes.
-MOST_BYTES = 300_000_000
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_THOUSANDS = {".": re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+"), ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")}
-#: What programs write where there is no value.
-_GAPS = {"", "-", "--", "---", "?", "nan", "na", "n/a", "#n/a", "null", "none", "inf", "-inf", "#value!", "#div/0!"}
-_GAPS |= {"#num!", "1.#qnan", "-1.#ind", "overload", "overflow", "err", "error", "#ref!"}
-_DELIMITERS = ("\t", ";", ",", "|", None)  # None: blanks
-_COMMENT = re.compile(r"^\s*(#+|%+|//+|!+|\*+)\s*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +47,7 @@ class _Sheet:
     decimal: str
     notes: tuple[str, ...] = ()
     lines: list[str] | None = None
+    delimiter: str | None = None
 
 
 def read_numbers(path: Path, sheet: str | int | None = None) -> Numbers:
@@ -73,7 +62,9 @@ def read_numbers(path: Path, sheet: str | int | None = None) -> Numbers:
         MissingDependency: If openpyxl is missing and needed.
     """
     if path.suffix.lower() in SHEET_SUFFIXES:
-        found = [(name, _numbers(page)) for name, page in _workbook(path, sheet).items()]
+        pages = _workbook(path, sheet).items()
+        # cells of numbers have points; numbers that were typed in as texts may have commas
+        found = [(name, _numbers(page) or _numbers(replace(page, decimal=","))) for name, page in pages]
         usable = [(name, numbers) for name, numbers in found if numbers is not None]
         if not usable:
             raise Unusable(f"has no sheet with two columns of numbers (its sheets: {', '.join(n for n, _ in found)})")
@@ -100,54 +91,22 @@ def read_texts(path: Path, sheet: str | int | None = None) -> list[list[str]]:
         return [row for row in page.rows if any(row)]
     text, _ = decode(path)
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    by_delimiter = {d: [_split(line, d) for line in lines] for d in _DELIMITERS[:-1]}
-    rows = max(by_delimiter.values(), key=lambda r: (len(r[0]) > 1) * Counter(map(len, r)).most_common(1)[0][1])
-    plain, german = (sum(_number(cell, d) is not None for row in rows for cell in row) for d in ".,")
+    by_delimiter = {d: [split_line(line, d) for line in lines] for d in DELIMITERS[:-1]}
+
+    def fit(rows: list[list[str]]) -> int:  # how many rows have the shape that most have, if that is a table's
+        width, times = Counter(map(len, rows)).most_common(1)[0]
+        return times if width > 1 else 0
+
+    rows = max(by_delimiter.values(), key=fit) if lines else []
+    plain, german = (sum(number(cell, d) is not None for row in rows for cell in row) for d in ".,")
     if german <= plain:
         return rows
-    return [[cell if (v := _number(cell, ",")) is None else repr(v) for cell in row] for row in rows]
+    return [[cell if (v := number(cell, ",")) is None else repr(v) for cell in row] for row in rows]
 
 
 def to_number(text: str) -> float | None:
     """A cell of `read_texts` as a number: NaN for a gap, None for a text."""
-    return np.nan if text.strip().lower() in _GAPS else _number(text, ".")
-
-
-def decode(path: Path) -> tuple[str, str | None]:
-    """A file's text, and its encoding where that had to be guessed.
-
-    Raises:
-        Unusable: If the file is empty, very large, or no text.
-    """
-    size = path.stat().st_size
-    if size == 0:
-        raise Unusable("is empty (0 bytes)")
-    if size > MOST_BYTES:
-        raise Unusable(f"has {size / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} MB a text may have: thin it out")
-    content = path.read_bytes()
-    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
-    marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-    encoding = next((name for mark, name in marks.items() if content.startswith(mark)), None)
-    guessed = None
-    head = content[:4096]
-    if encoding is None and head.count(0) > 0.2 * len(head):  # Latin letters in UTF-16 have every other byte zero
-        zeros = [head[k::2].count(0) for k in (0, 1)]
-        guessed = encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
-    for name in (encoding,) if encoding else ("utf-8", None):
-        if name is None:  # no Unicode: an old code page
-            best = require("charset_normalizer", "text files").from_bytes(content, cp_isolation=_CODE_PAGES).best()
-            guessed = name = best.encoding if best is not None else "latin-1"
-        try:
-            text = content.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if text.count("\0") == 0:
-            return text, guessed
-    raise Unusable("is no text: it holds zero bytes or broken characters")
-
-
-#: Code pages of laboratories; without the list a short file may come out in any of a hundred.
-_CODE_PAGES = ["cp1252", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030"]
+    return np.nan if text.strip().lower() in GAPS else number(text, ".")
 
 
 def _text_sheet(path: Path) -> _Sheet:
@@ -155,60 +114,11 @@ def _text_sheet(path: Path) -> _Sheet:
     lines = text.splitlines()
     if not any(line.strip() for line in lines):
         raise Unusable("is empty: it holds blank lines alone")
-    delimiter, decimal = _detect(lines)
-    rows = [_split(line, delimiter) for line in lines]
+    delimiter, decimal = detect(lines)
+    rows = [split_line(line, delimiter) for line in lines]
     notes = (f"read as {guessed}",) if guessed else ()
     notes += ("decimal commas",) if decimal == "," else ()
-    return _Sheet(rows, decimal, notes, lines if delimiter is None else None)
-
-
-def _detect(lines: list[str]) -> tuple[str | None, str]:
-    """Delimiter and decimal sign by which most fields of most lines are numbers."""
-    middle = max(0, len(lines) // 2 - 150)
-    sample = [line for line in lines[middle : middle + 300] if line.strip()]
-    quoted = any('"' in line for line in sample)
-    best, best_score = (None, "."), 0.0
-    for delimiter in _DELIMITERS:
-        rows = [_split(line, delimiter) for line in sample]
-        for decimal in ".,":
-            if delimiter == decimal and not quoted:
-                continue
-            score = 0.0
-            for row in rows:
-                filled = sum(_number(field, decimal) is not None for field in row)
-                gaps = sum(field.lower() in _GAPS for field in row)
-                score += (filled + gaps) / len(row) if filled and filled + gaps >= 2 else 0.0
-            if score > best_score + 1e-9:
-                best, best_score = (delimiter, decimal), score
-    return best
-
-
-def _split(line: str, delimiter: str | None) -> list[str]:
-    line = _COMMENT.sub("", line)
-    if delimiter is None:
-        return line.split()
-    if '"' in line:
-        fields = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-    else:
-        fields = line.split(delimiter)
-    fields = [field.strip() for field in fields]
-    while len(fields) > 1 and not fields[-1]:  # a delimiter at the end of the line
-        fields.pop()
-    return fields
-
-
-def _number(text: str, decimal: str) -> float | None:
-    """A real number, or None; ``1.234,5`` has thousands in groups."""
-    if _THOUSANDS[decimal].fullmatch(text):
-        text = text.replace("." if decimal == "," else ",", "")
-    if decimal == ",":
-        if "." in text:
-            return None
-        text = text.replace(",", ".")
-    if not _NUMBER.fullmatch(text):
-        return None
-    value = float(text)
-    return value if np.isfinite(value) else None
+    return _Sheet(rows, decimal, notes, lines if delimiter is None else None, delimiter)
 
 
 def _workbook(path: Path, sheet: str | int | None) -> dict[str, _Sheet]:
@@ -246,9 +156,9 @@ def _numbers(sheet: _Sheet) -> Numbers | None:
     """The longest run of rows of numbers, with the names and units above it; None if there is none."""
 
     def parse(row: list[str]) -> list[float] | None:
-        values = [_number(field, sheet.decimal) for field in row]
+        values = [number(field, sheet.decimal) for field in row]
         filled = sum(v is not None for v in values)
-        gaps = sum(field.lower() in _GAPS for field in row)
+        gaps = sum(field.lower() in GAPS for field in row)
         if filled == 0 or filled + gaps < 2:
             return None
         return [np.nan if v is None else v for v in values]
@@ -268,6 +178,7 @@ def _numbers(sheet: _Sheet) -> Numbers | None:
         values[k, : len(parsed[at])] = parsed[at][:width]
     names, units = _names_and_units(headers[best], width)
     notes = list(sheet.notes)
+    notes += _check_header(sheet, used[0], values, bool(headers[best]))
     beside = sum(row is not None for row in parsed) - len(used)
     after = sum(1 for at in range(used[0], len(sheet.rows)) if parsed[at] is None and any(sheet.rows[at]))
     if beside:
@@ -275,6 +186,26 @@ def _numbers(sheet: _Sheet) -> Numbers | None:
     if after:
         notes.append(f"{count(after, 'row')} of text among or after the numbers left out")
     return Numbers(names, units, values, tuple(notes))
+
+
+def _check_header(sheet: _Sheet, first: int, values: np.ndarray, has_names: bool) -> list[str]:
+    """What to say of a line right above the numbers that has another number of fields.
+
+    Raises:
+        Unusable: If it has half as many, and commas part columns of whole numbers: half of them are decimal commas.
+    """
+    above = next((sheet.rows[at] for at in range(first - 1, -1, -1) if any(sheet.rows[at])), [])
+    names = [field for field in above if field]
+    width = values.shape[1]
+    if len(names) < 2 or any(number(field, sheet.decimal) is not None for field in names):
+        return []
+    whole = values[np.isfinite(values)]
+    if sheet.delimiter == "," and 2 * len(names) == width and (whole == np.round(whole)).all():
+        raise Unusable(
+            f"has {len(names)} names over {width} columns: decimal commas and commas between columns cannot be told "
+            "apart; save it with semicolons"
+        )
+    return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
 
 
 def _runs(sheet: _Sheet, parsed: list, width: int) -> tuple[list[list[int]], list[list[list[str]]]]:
@@ -289,8 +220,8 @@ def _runs(sheet: _Sheet, parsed: list, width: int) -> tuple[list[list[int]], lis
             continue
         fields = split(at)
         is_header = len(fields) == width and width > 1 and sum(bool(f) for f in fields) > 1
-        is_header = is_header and not any(_number(f, sheet.decimal) is not None for f in fields)
-        if is_header and not all(f.lower() in _GAPS for f in fields):
+        is_header = is_header and not any(number(f, sheet.decimal) is not None for f in fields)
+        if is_header and not all(f.lower() in GAPS for f in fields):
             if runs[-1]:
                 runs.append([])
                 headers.append([])
@@ -304,7 +235,7 @@ def _header_splitter(sheet: _Sheet, width: int) -> Callable[[int], list[str]]:
 
     def split(at: int) -> list[str]:
         """Names over columns parted by blanks may hold blanks: ``Strain (%)  Stress (MPa)``."""
-        line = _COMMENT.sub("", sheet.lines[at]).strip()
+        line = COMMENT.sub("", sheet.lines[at]).strip()
         ways = (re.split(r"\t|\s{2,}", line), re.findall(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?", line), line.split())
         return next((way for way in ways if len(way) == width), [])
 
