@@ -66,6 +66,7 @@ class Problem:
         starts: The two certified starting points, shape (2, P).
         certified: Certified parameters, shape (P,).
         std_errors: Certified standard deviations, shape (P,).
+        residual_squares: Certified residual sum of squares.
     """
 
     name: str
@@ -76,6 +77,17 @@ class Problem:
     starts: Array
     certified: Array
     std_errors: Array
+    residual_squares: float
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the predictors."""
+        return ("x",) if len(self.x) == 1 else tuple(f"x{i + 1}" for i in range(len(self.x)))
+
+    @property
+    def named(self) -> dict[str, Array]:
+        """The predictors by name."""
+        return dict(zip(self.inputs, self.x, strict=True))
 
 
 def read_problem(name: str) -> Problem:
@@ -94,6 +106,7 @@ def read_problem(name: str) -> Problem:
         numbers[:, :2].T.copy(),
         numbers[:, 2].copy(),
         numbers[:, 3].copy(),
+        float(re.search(r"Residual Sum of Squares:\s+(\S+)", "\n".join(lines))[1]),
     )
 
 

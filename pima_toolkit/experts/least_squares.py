@@ -2,11 +2,11 @@ r"""Bounded nonlinear least squares for many curves at once (eq. 17).
 
 .. math:: \min_{\theta \in \mathrm{box}} \sum_n w_n \, (E(t_n; \theta) - y_n)^2
 
-Levenberg-Marquardt with Marquardt's scaling, projected on the box: a parameter at a bound whose gradient points
-outward is held for the step, the others move, and the trial point is clipped. The driver is compiled once per
-installation and never per expert, which comes in as a first-class function over a whole curve
+Levenberg-Marquardt, projected on the box: a parameter at a bound whose gradient points outward is held for the step,
+the others move, and the trial point is clipped. The steps are in ``levenberg_marquardt``. The driver is compiled once
+per installation and never per expert, which comes in as a first-class function over a whole curve
 (:data:`~pima_toolkit.experts.codegen.CURVE`). Every row and every start is solved on its own, so an answer does not
-depend on the number of threads or on its neighbours.
+depend on the number of threads or on its neighbours. Parameters declared with ``log=True`` move in their logarithms.
 """
 
 from __future__ import annotations
@@ -18,24 +18,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ShapeError
+from .drivers import evaluator, run
 from .inputs import Named, packed, variable
-from .levenberg_marquardt import evaluator, run, solver
+from .levenberg_marquardt import solver
 from .parameters import Box
 from .solution import Showable, Solution
+
+Array = NDArray[np.float64]
 
 
 class Solvable(Named, Showable, Protocol):
     """What the solver needs of an expert."""
 
+    linear: tuple[int, ...]
+
     def curve(self) -> Callable[..., None]:
         """The compiled curve."""
 
-    def box(self, t: NDArray[np.float64]) -> Box:
+    def box(self, t: Array) -> Box:
         """Bounds on the grid."""
 
-    def starts(
-        self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64] | None, count: int
-    ) -> NDArray:
+    def starts(self, t: Array, y: Array, weights: Array | None, count: int) -> Array:
         """Starting points."""
 
 
@@ -49,7 +52,9 @@ def solve(
     *,
     fixed: Sequence[bool] | None = None,
     constant: ArrayLike | None = None,
-    max_iterations: int = 200,
+    prior: tuple[Array, Array] | None = None,
+    project: bool = False,
+    max_iterations: int = 1000,
     tolerance: float = 1e-12,
 ) -> Solution:
     """Fit an expert to every row.
@@ -64,6 +69,9 @@ def solve(
         fixed: Which parameters keep their starting values, shape (P,); none by default.
         constant: Part of each row's sum of squares that no parameters change (``CurveStatistics.constant``), shape
             (C,): it says how small a difference in cost matters when starts are compared.
+        prior: Further equations ``rows theta = target`` of the sum of squares, shapes (C, K, P) and (C, K).
+        project: Go from every start twice, once with the jointly linear parameters solved for at every step, and keep
+            the better: it reaches farther. One descent is enough from a warm start.
         max_iterations: Limit per start.
         tolerance: Relative change of the cost that ends a start.
 
@@ -73,8 +81,47 @@ def solve(
     Raises:
         ShapeError: If the arrays do not fit together, or weights are negative or not finite.
 
-    Source: Trask et al. 2022, eq. (17); Marquardt 1963 with gradient projection.
+    Source: Trask et al. 2022, eq. (17).
     """
+    t, y, w, missing = _rows(expert, t, y, weights)
+    box = expert.box(variable(expert, t)) if box is None else box
+    if start is None:
+        start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
+    start, free = _starts(expert, start, box, fixed, len(y))
+    C, P, T = len(y), len(expert.parameters), y.shape[1]
+    rows, target = prior or (np.zeros((C, 0, P)), np.zeros((C, 0)))
+    if rows.shape[::2] != (C, P) or target.shape != rows.shape[:2]:
+        raise ShapeError(f"the prior has the shapes {rows.shape} and {target.shape}, expected ({C}, K, {P}), ({C}, K)")
+    logs, linear = np.array([p.log for p in expert.parameters]), np.zeros(P, dtype=bool)
+    bounds = np.stack([_coordinates(b, logs) for b in (box.lower, box.upper)])
+
+    def descend(solved: NDArray[np.bool_]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
+        x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
+        inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, np.ascontiguousarray(rows), target)
+        found = run(start.size * T, solver, expert.curve(), *inputs, max_iterations, tolerance)
+        return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
+
+    theta, cost, iterations, status = descend(linear)
+    linear[[p for p in expert.linear if free[p] and not logs[p]]] = True
+    if project and linear.any():
+        other = descend(linear)
+        # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
+        better = ~(cost <= other[1] * (1 + 1e-9))
+        theta = np.where(better[..., None], other[0], theta)
+        pairs = zip((cost, iterations, status), other[1:], strict=True)
+        cost, iterations, status = (np.where(better, b, a) for a, b in pairs)
+    known = np.zeros(C) if constant is None else np.maximum(np.asarray(constant, dtype=np.float64).reshape(-1), 0.0)
+    if known.shape != (C,):
+        raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
+    # Data without noise leave rounding, of which none is better than another.
+    blur = 1e-3 * known + 1e-14 * np.sum(w * y * y, axis=1)
+    return _choose(expert, theta, cost, iterations, status, blur, w, free, box)
+
+
+def _rows(
+    expert: Solvable, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Grids, curves (C, T) and weights (C, T), 0 where a point is missing, and which are."""
     y = np.array(y, dtype=np.float64, ndmin=2)
     C, T = y.shape
     t = packed(expert, t)
@@ -94,10 +141,14 @@ def solve(
         raise ShapeError("weights must be finite and not negative")
     missing = ~np.isfinite(y)
     w[missing], y[missing] = 0.0, 0.0
-    box = expert.box(variable(expert, t)) if box is None else box
+    return t, y, w, missing
+
+
+def _starts(
+    expert: Solvable, start: ArrayLike, box: Box, fixed: Sequence[bool] | None, C: int
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Starting points inside the box, and which parameters are free."""
     P = len(expert.parameters)
-    if start is None:
-        start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
     start = np.array(start, dtype=np.float64)
     if start.ndim != 3 or start.shape[0] != C or start.shape[1] < 1 or start.shape[2] != P:
         raise ShapeError(f"start has the shape {start.shape}, expected ({C}, starts, {P})")
@@ -107,36 +158,22 @@ def solve(
     if free.shape != (P,):
         raise ShapeError(f"fixed has the shape {free.shape}, expected ({P},)")
     start[..., free] = np.clip(start[..., free], box.lower[free], box.upper[free])
+    return start, free
 
-    cost, iterations, status = run(
-        start.size * T,
-        solver,
-        expert.curve(),
-        t.reshape(-1, size),
-        y,
-        w,
-        start,
-        box.lower,
-        box.upper,
-        free,
-        max_iterations,
-        tolerance,
-    )
-    known = np.zeros(C) if constant is None else np.maximum(np.asarray(constant, dtype=np.float64).reshape(-1), 0.0)
-    if known.shape != (C,):
-        raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
-    blur = 1e-3 * known + 1e-9 * np.sum(w * y * y, axis=1)
-    return _choose(expert, start, cost, iterations, status, blur, w, free, box)
+
+def _coordinates(theta: Array, logs: NDArray[np.bool_]) -> Array:
+    """What the driver moves: logarithms where wanted, of zero and infinity as far out as exp() gives them back."""
+    return np.where(logs, np.log(np.where(logs, np.clip(theta, 1e-300, 1e300), 1.0)), theta)
 
 
 def _choose(
     expert: Solvable,
-    theta: NDArray[np.float64],
-    cost: NDArray[np.float64],
+    theta: Array,
+    cost: Array,
     iterations: NDArray[np.int64],
     status: NDArray[np.int64],
-    blur: NDArray[np.float64],
-    w: NDArray[np.float64],
+    blur: Array,
+    w: Array,
     free: NDArray[np.bool_],
     box: Box,
 ) -> Solution:
@@ -157,9 +194,7 @@ def _choose(
     return Solution(expert, chosen, lowest, code, iterations[rows, best], agreement, box.at_bound(chosen) & free, ~free)
 
 
-def evaluate(
-    expert: Solvable, t: NDArray[np.float64], theta: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
     """Values and Jacobians on every grid for every parameter vector.
 
     Args:

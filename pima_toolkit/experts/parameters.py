@@ -44,6 +44,8 @@ class Parameter:
         lower: Lower bound, in ``unit``; ``-inf`` for none.
         upper: Upper bound, in ``unit``; ``inf`` for none.
         description: A few words for tables.
+        log: Solve for its logarithm: for what may be 1e-20 as well as 1e20, such as the factor of a creep law. It is
+            positive; the lower bound is 0 unless another one is given.
 
     Raises:
         ExpertError: If the name or the bounds are unusable.
@@ -54,6 +56,7 @@ class Parameter:
     lower: float = -inf
     upper: float = inf
     description: str = ""
+    log: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or "__" in self.name:
@@ -75,6 +78,13 @@ class Parameter:
                 f" be below upper"
                 " (to hold a parameter at one value pass fixed={name: value} to fit)"
             )
+        if self.log and lower == -inf:
+            lower = 0.0
+        if self.log and not 0.0 <= lower < upper:
+            raise ExpertError(
+                f"parameter {self.name!r} is solved for in its logarithm (log=True) and has the bounds {lower:g} and"
+                f" {upper:g}: it needs 0 <= lower < upper"
+            )
         object.__setattr__(self, "lower", lower)
         object.__setattr__(self, "upper", upper)
 
@@ -86,6 +96,7 @@ class Parameter:
             "lower": self.lower if isfinite(self.lower) else None,
             "upper": self.upper if isfinite(self.upper) else None,
             "description": self.description,
+            "log": self.log,
         }
 
     @classmethod
@@ -95,16 +106,17 @@ class Parameter:
         Raises:
             ExpertError: If an entry is missing, unknown or of a wrong kind.
         """
-        known = {"name", "unit", "lower", "upper", "description"}
+        known = {"name", "unit", "lower", "upper", "description", "log"}
         if not isinstance(values, dict) or "name" not in values or not set(values) <= known:
             raise ExpertError(f"a saved parameter must be a table with the entries {sorted(known)}, got {values!r}")
-        filled = {"unit": "1", "lower": None, "upper": None, "description": "", **values}
+        filled = {"unit": "1", "lower": None, "upper": None, "description": "", "log": False, **values}
         return cls(
             name=filled["name"],
             unit=filled["unit"],
             lower=-inf if filled["lower"] is None else filled["lower"],
             upper=inf if filled["upper"] is None else filled["upper"],
             description=str(filled["description"]),
+            log=bool(filled["log"]),
         )
 
 

@@ -83,7 +83,7 @@ def _rows(
     starts = _starts(expert, grid, mean, weight, start, box, gamma.shape[1])
     for name, value in fixed.items():
         starts[..., _number(expert, name)] = float(value)
-    solution = solve(expert, grid, mean, weight, starts, box, fixed=held, constant=constant)
+    solution = solve(expert, grid, mean, weight, starts, box, fixed=held, constant=constant, project=True)
     return solution, {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
 
 
@@ -215,12 +215,12 @@ def _with_errors(solution: Solution, data: Measurements) -> Solution:
     for c in range(C):
         value, jacobian = solution.expert.value_and_jacobian(data.t, solution.parameters[c])
         if data.t.ndim == 1:
-            information = jacobian.T @ ((gamma[:, c] @ mask)[:, None] * jacobian)
+            weighted = np.sqrt(gamma[:, c] @ mask)[:, None] * jacobian
             scores = (mask * (data.y - value)) @ jacobian
         else:
-            information = np.einsum("nt,ntp,ntq->pq", mask * gamma[:, c : c + 1], jacobian, jacobian, optimize=True)
+            weighted = (np.sqrt(mask * gamma[:, c : c + 1])[..., None] * jacobian).reshape(-1, P)
             scores = np.einsum("nt,nt,ntp->np", mask, data.y - value, jacobian)
-        inverse = inverse_information(information[None], free[c : c + 1])[0]
+        inverse, _ = inverse_information(weighted, free[c])
         count = data.count[c]
         residual = (solution.cost[c] + data.constant[c]) / max(count - free[c].sum(), 1e-300)
         naive[c] = np.where(inverse != 0, inverse * residual if count > free[c].sum() else np.inf, 0.0)

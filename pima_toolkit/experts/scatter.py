@@ -20,8 +20,8 @@ from numba import boolean, float64, njit, prange, types
 from numpy.typing import NDArray
 
 from .codegen import CURVE
+from .drivers import compile_driver, run
 from .expert import Expert
-from .levenberg_marquardt import compile_driver, run
 from .parameters import Box
 
 Array = NDArray[np.float64]

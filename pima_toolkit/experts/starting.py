@@ -32,8 +32,6 @@ _AT_ONCE = 20_000_000
 class Projectable(Solvable, Protocol):
     """What variable projection needs of an expert."""
 
-    linear: tuple[int, ...]
-
     def value_and_jacobian(self, t: Array, theta: Array) -> tuple[Array, Array]:
         """Values and derivatives."""
 

@@ -20,35 +20,41 @@ Array = NDArray[np.float64]
 
 #: A direction with less than this share of the information of the best known one is not known at all.
 _NOTHING_KNOWN = 1e-12
+#: Relative singular value of a direction the data do not see, and the share of a parameter in it that matters.
+_SINGULAR, _PART = 1e-10, 1e-3
 
 
-def inverse_information(information: Array, free: NDArray[np.bool_]) -> Array:
-    """Invert the information over the free parameters; rows and columns of the others are 0.
+def inverse_information(weighted: Array, free: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
+    """Invert the information of one cluster over its free parameters, from the derivatives themselves.
 
     Args:
-        information: :math:`J^T W J`, shape (C, P, P).
-        free: Which parameters were estimated, shape (C, P).
+        weighted: Root of the weights times J, shape (points, P): J^T J has the square of its condition.
+        free: Which parameters were estimated, shape (P,).
 
     Returns:
-        The inverse, shape (C, P, P); infinite variance where the data say nothing about a parameter.
+        The inverse of J^T W J, shape (P, P), rows and columns of parameters that are not free 0; and which free
+        parameters the data say nothing about, shape (P,): their variance is infinite. They are those with a part in a
+        direction whose singular value, J's columns at length one, is below 1e-10 of the largest.
     """
-    both = free[:, :, None] & free[:, None, :]
-    inverse = np.zeros_like(information)
-    for c in range(information.shape[0]):
-        index = np.flatnonzero(free[c])
-        if index.size == 0:
-            continue
-        block = information[c][np.ix_(index, index)]
-        size = np.sqrt(np.diagonal(block))
-        if not (np.isfinite(block).all() and (size > 0).all()):
-            inverse[c][both[c]] = np.inf
-            continue
-        values, vectors = np.linalg.eigh(block / np.outer(size, size))
-        if values[0] <= index.size * 1e-14 * values[-1]:
-            inverse[c][both[c]] = np.inf
-            continue
-        inverse[c][np.ix_(index, index)] = (vectors / values) @ vectors.T / np.outer(size, size)
-    return inverse
+    P = free.size
+    inverse, lost = np.zeros((P, P)), np.zeros(P, dtype=bool)
+    index = np.flatnonzero(free)
+    size = np.linalg.norm(weighted[:, index], axis=0) if np.isfinite(weighted).all() else np.zeros(index.size)
+    seen = index[size > 0]
+    lost[index[~(size > 0)]] = True
+    if seen.size:
+        size = size[size > 0]
+        # The triangular factor first: the vectors of every point are not needed.
+        triangle = np.linalg.qr(weighted[:, seen] / size, mode="r")
+        _, values, vectors = np.linalg.svd(triangle, full_matrices=True)
+        values = np.append(values, np.zeros(seen.size - values.size))
+        null = values <= _SINGULAR * values[0]
+        scaled = vectors[~null] / values[~null, None]
+        inverse[np.ix_(seen, seen)] = scaled.T @ scaled / np.outer(size, size)
+        lost[seen] = (np.abs(vectors[null]) > _PART).any(0)
+    inverse[lost] = inverse[:, lost] = 0.0
+    inverse[lost, lost] = np.inf
+    return inverse, lost
 
 
 def unidentified(information: Array, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -85,7 +91,9 @@ def sandwich(inverse: Array, scores: Array, responsibilities: Array) -> Array:
     """
     total = responsibilities.sum()
     effective = total**2 / max(np.sum(responsibilities**2), 1e-300)
-    if not np.isfinite(inverse).all() or effective <= 1 + 1e-9:
+    if effective <= 1 + 1e-9:
         return np.where(inverse != 0, np.inf, 0.0)
+    known = np.where(np.isfinite(inverse), inverse, 0.0)
     weighted = responsibilities[:, None] * scores
-    return inverse @ (weighted.T @ weighted) @ inverse * (effective / (effective - 1))
+    found = known @ (weighted.T @ weighted) @ known * (effective / (effective - 1))
+    return np.where(np.isfinite(inverse), found, np.inf)
