@@ -47,7 +47,7 @@ def thread_safe(case: Case) -> int:
     with ThreadPoolExecutor(len(thetas)) as pool:
         together = list(pool.map(work, thetas))
     return sum(
-        close("an answer in one of several threads", found, expected, relative=1e-7)
+        close("an answer in one of several threads", found, expected, relative=100 * case.precision)
         for answers, expected_ones in zip(together, alone, strict=True)
         for found, expected in zip(answers, expected_ones[:3] * 5 + expected_ones, strict=True)
     )

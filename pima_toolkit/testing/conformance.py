@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..errors import ExpertError, OptionError
 from ..experts import Expert, get_expert
 from . import behaviour, declarations, fits, forms
-from .case import Case
+from .case import Case, without_compiled_form
 from .report import Outcome, Report, Result
 
 
@@ -68,8 +68,12 @@ CHECKS = (
         "take the inputs apart with experts.unpack(t, V), and leave out a covariate that does nothing",
         forms.without_covariates,
     ),
-    Check(forms.torch_equals_compiled, "let both forms compute the same expression"),
-    Check(forms.jacobian_equals_torch, "correct the compiled derivative, or what cuts torch's (detach, numpy, round)"),
+    Check(forms.torch_equals_compiled, "let both forms compute the same expression", without_compiled_form),
+    Check(
+        forms.jacobian_equals_torch,
+        "correct the compiled derivative, or what cuts torch's (detach, numpy, round)",
+        without_compiled_form,
+    ),
     Check(forms.jacobian_equals_differences, "correct the derivative: both forms may share the same mistake"),
     Check(
         forms.finite_on_the_grid,

@@ -82,7 +82,7 @@ def json_round_trip(case: Case) -> int:
     if again != expert or hash(again) != hash(expert):
         raise Failure(f"what came back is not equal: {again!r}")
     found = again.value_and_jacobian(case.t, case.thetas)[0]
-    return close("what came back predicts otherwise", found, case.values, relative=1e-9)
+    return close("what came back predicts otherwise", found, case.values, relative=case.precision)
 
 
 def shown_parameters(case: Case) -> int:

@@ -78,7 +78,7 @@ def order_does_not_matter(case: Case) -> int:
     compared += _same(case, "guess of one specimen by itself", expert.guess(t, y[1]), guesses[1])
     shuffled = case.moved(lambda x: x[points])
     value = expert.value_and_jacobian(shuffled, case.thetas)[0]
-    compared += close("values on permuted points", value, y[:, points], relative=1e-9)
+    compared += close("values on permuted points", value, y[:, points], relative=case.precision)
     plain = expert.fit(inputs, y)
     for what, other in (
         ("specimens", expert.fit(inputs, y[rows])),
