@@ -52,7 +52,17 @@ ORDER = {
             "lmfit_bridge",
             "profiles",
         ),
-        *("intervals", "uncertainty", "solution", "least_squares", "statistics", "starting", "regression", "example"),
+        *(
+            "intervals",
+            "uncertainty",
+            "solution",
+            "least_squares",
+            "statistics",
+            "starting",
+            "search",
+            "regression",
+            "example",
+        ),
         *("expert", "card", "symbolic", "scatter", "hooks", "plugins"),
     ],
     "model": [

@@ -2,8 +2,8 @@
 
 In this order each file may import those before it: parameters, inputs, syntax, formula, program, derivatives, codegen,
 shown, derived, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, levenberg_marquardt, least_squares,
-statistics, starting, regression, example, expert, card, symbolic, scatter, hooks, manager, plugins. Names load on first
-use, so that a plugin can import ``hookimpl`` without torch.
+statistics, starting, search, regression, example, expert, card, symbolic, scatter, hooks, manager, plugins. Names load
+on first use, so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations

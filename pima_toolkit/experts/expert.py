@@ -195,6 +195,11 @@ class Expert(ABC):
         nonlinear = [i for i in range(len(self.parameters)) if i not in self.linear]
         return candidates(self.box(t), nonlinear, t, [p.unit for p in self.parameters])
 
+    @property
+    def guesses(self) -> bool:
+        """Whether the author replaced :meth:`guess_rows`, so that fits of few curves need no wider search."""
+        return type(self).guess_rows is not Expert.guess_rows
+
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
         t = packed(self, t, np.shape(y))

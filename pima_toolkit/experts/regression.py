@@ -14,6 +14,7 @@ from .inputs import Inputs, pack, unpack, variable
 from .intervals import Measurements
 from .least_squares import solve
 from .parameters import Box
+from .search import search
 from .solution import Solution
 from .starting import Projectable
 from .statistics import CurveStatistics
@@ -80,7 +81,7 @@ def _rows(
     grid, mean, weight, constant = _reduce(expert, t, y, observed, gamma, points)
     box = expert.box(variable(expert, grid))
     held = _held(expert, fixed)
-    starts = _starts(expert, grid, mean, weight, start, box, gamma.shape[1])
+    starts = _starts(expert, grid, mean, weight, start, box, held)
     for name, value in fixed.items():
         starts[..., _number(expert, name)] = float(value)
     solution = solve(expert, grid, mean, weight, starts, box, fixed=held, constant=constant, project=True)
@@ -165,8 +166,8 @@ def _number(expert: Projectable, name: str) -> int:
     return names.index(name)
 
 
-def _held(expert: Projectable, fixed: Mapping[str, float]) -> list[bool]:
-    held = [False] * len(expert.parameters)
+def _held(expert: Projectable, fixed: Mapping[str, float]) -> NDArray[np.bool_]:
+    held = np.zeros(len(expert.parameters), dtype=bool)
     for name, value in fixed.items():
         if not np.isfinite(value):
             raise ExpertError(f"parameter {name!r} cannot be held at {value}: give a finite number")
@@ -181,11 +182,13 @@ def _starts(
     weight: Array,
     start: ArrayLike | Mapping[str, float] | None,
     box: Box,
-    C: int,
+    held: NDArray[np.bool_],
 ) -> Array:
+    C = len(mean)
     P = len(expert.parameters)
     if start is None:
-        return expert.starts(grid, mean, weight, 8)
+        near = expert.starts(grid, mean, weight, 8)
+        return near if expert.guesses else np.concatenate([near, search(expert, grid, mean, weight, box, held)], axis=1)
     if isinstance(start, Mapping):
         starts = expert.starts(grid, mean, weight, 1)
         for name, value in start.items():

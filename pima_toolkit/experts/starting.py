@@ -24,13 +24,15 @@ _CANDIDATES = {0: 1, 1: 41, 2: 17, 3: 8}
 _SET = 600
 _ROWS = 8192
 #: Candidates with values beyond this are passed over: their squares would overflow.
-_LARGEST = 1e100
+LARGEST = 1e100
 #: Most numbers in the Jacobians of all candidates together that are computed at once.
 _AT_ONCE = 20_000_000
 
 
 class Projectable(Solvable, Protocol):
     """What variable projection needs of an expert."""
+
+    guesses: bool
 
     def value_and_jacobian(self, t: Array, theta: Array) -> tuple[Array, Array]:
         """Values and derivatives."""
@@ -58,8 +60,8 @@ def place(u: Array, lower: float, upper: float, t: Array, unit: str = "1") -> Ar
     One bound, and the unit of t or of its inverse: decades around what t spans, or around its inverse.
 
     Two bounds: over the box, in decades where it spans more than two. One: six decades on either side of what t spans.
-    None: half of them within the range of t, where a location parameter would be, the others over decades of either
-        sign.
+    None: two fifths within the range of t, where a location would be, two fifths over what changes a curve within that
+        range as a rate or a frequency, three in four of them positive, the others over decades of either sign.
     """
     low, high = float(np.min(t)), float(np.max(t))
     span = high - low if high > low else max(abs(high), 1.0)
@@ -76,8 +78,11 @@ def place(u: Array, lower: float, upper: float, t: Array, unit: str = "1") -> Ar
         return lower + 10 ** (small + (large - small) * u)
     if np.isfinite(upper):
         return upper - 10 ** (small + (large - small) * u)
-    decades = 10 ** (small + (large - small) * np.abs(4 * (u - 0.75)))
-    return np.where(u < 0.5, low + 2 * u * span, np.where(u < 0.75, -decades, decades))
+    v = (u - 0.4) / 0.4
+    rate = np.where(v < 0.25, -(10 ** (12 * v - 1)), 10 ** (4 * v - 2)) / span
+    v = np.abs(10 * (u - 0.9))
+    decades = np.sign(u - 0.9) * 10 ** (small + (large - small) * v)
+    return np.where(u < 0.4, low + 2.5 * u * span, np.where(u < 0.8, rate, decades))
 
 
 def candidates(box: Box, nonlinear: list[int], t: Array, units: Sequence[str]) -> Array:
@@ -139,7 +144,7 @@ def _best_of(
     for k, theta in enumerate(trials):
         value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         basis = jacobian[..., linear]
-        if not ((np.abs(value) < _LARGEST).all() and (np.abs(basis) < _LARGEST).all()):  # NaN is not less either
+        if not ((np.abs(value) < LARGEST).all() and (np.abs(basis) < LARGEST).all()):  # NaN is not less either
             continue
         rest = y - value
         cost = np.einsum("nt,nt,nt->n", w, rest, rest)

@@ -44,3 +44,20 @@ def test_six_digits_from_each_certified_start(name):
         assert found.status[0] > 0
         assert strd.digits(found.parameters[0], p.certified) >= 6
         assert strd.digits(found.std_errors[0], p.std_errors) >= ROUNDED.get(name, 6)
+
+
+@pytest.mark.parametrize("name", ["Eckerle4", "Lanczos3", "MGH10", "MGH17", "Misra1a", "Nelson", "Rat43", "Roszman1"])
+def test_no_start_is_needed(name):
+    """The certified optimum, up to the order of terms that may trade places."""
+    p = strd.problems()[name]
+    found = expert_of(p).fit(p.named, p.y)
+    assert found.cost[0] <= p.residual_squares * (1 + 1e-6)
+    assert found.agreement[0] >= 0.5
+
+
+def test_peaks_are_found_one_after_the_other():
+    """Eight parameters without bounds or starts: no number of random points would meet both peaks at once."""
+    p = strd.problems()["Gauss1"]
+    thinned = {"x": p.x[0][::3]}
+    found, near = expert_of(p).fit(thinned, p.y[::3]), expert_of(p).fit(thinned, p.y[::3], start=p.certified)
+    assert found.cost[0] <= near.cost[0] * (1 + 1e-6)
