@@ -1,8 +1,5 @@
 """Every check finds the expert that is broken in its way, and none of the others does."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 import pima_toolkit as pima
@@ -10,10 +7,7 @@ from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.testing import CHECKS, Outcome, Report, Result, check_expert, conformance
 from pima_toolkit.testing.conformance import Check, ConformanceCase, judged
 
-sys.path.insert(0, str(Path(__file__).parent))
-from broken_experts import BROKEN, Sound
-
-sys.path.pop(0)
+from .broken_experts import BROKEN, Sound
 
 # A broken expert may overflow on its way to being found.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -1,5 +1,6 @@
 """The kit over every built-in expert and the template's, and how it looks from pytest."""
 
+import os
 import subprocess
 import sys
 
@@ -104,3 +105,16 @@ def test_pytest_loads_the_plugin_without_torch():
     code += "print({'torch', 'numba', 'sympy', 'numpy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
     assert run.stdout.strip() == "set()"
+
+
+def test_pytest_finds_the_fixture_by_its_entry_point(tmp_path):
+    about = tmp_path / "site" / "kit-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: kit\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[pytest11]\npima = pima_toolkit.testing.pytest_plugin\n")
+    (tmp_path / "test_it.py").write_text("def test_it(pima_pm): assert pima_pm.records == {}")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(about.parent), *filter(None, sys.path)])}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "1 passed" in run.stdout
