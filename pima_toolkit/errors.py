@@ -62,7 +62,7 @@ class PluginWarning(PimaWarning):
 
 
 #: Import names whose distribution is called something else.
-_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "charset_normalizer": "charset-normalizer"}
 
 
 def require(module: str, feature: str) -> ModuleType:

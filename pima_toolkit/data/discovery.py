@@ -85,11 +85,13 @@ def list_files(folder: Path) -> tuple[list[Path], list[Entry]]:
     for where, folders, names in os.walk(folder, onerror=closed):
         here = Path(where)
         for name in sorted(folders):
+            relative = (here / name).relative_to(folder).as_posix()
             if (here / name).is_symlink():  # a link may lead back up
-                relative = (here / name).relative_to(folder).as_posix()
                 left_out.append(Entry(f"{relative}/", "", "", "ignored", "a link to another folder, not followed"))
+            elif (here / name / "run.json").is_file():  # its tables are no measurements, whenever they are written
+                left_out.append(Entry(f"{relative}/", "", "", "ignored", "the folder of a run of pima fit"))
+                folders.remove(name)
             elif name.startswith(".") or name.casefold() in _LEFT_BEHIND or Path(name).suffix == ".zarr":
-                relative = (here / name).relative_to(folder).as_posix()
                 left_out.append(Entry(f"{relative}/", "", "", "ignored", "hidden, or a folder of a program"))
                 folders.remove(name)
         folders.sort()  # os.walk goes on in this order
@@ -118,6 +120,12 @@ def by_pattern(files: Sequence[Path], folder: Path, pattern: str, modality: str,
         match = expression.fullmatch(unicodedata.normalize("NFC", file))
         if match:
             found.append(Found(path, file, kind, modality, match.groupdict().get("id") or path.stem))
+    times = Counter(f.key for f in found)
+    number: Counter[str] = Counter()
+    for k, f in enumerate(found):
+        if kind == "images" and times[f.key] > 1:  # the pattern asks for several of a specimen: views, in their order
+            number[f.key] += 1
+            found[k] = replace(f, view=number[f.key])
     return found
 
 

@@ -205,7 +205,8 @@ def _members(
 ) -> list[Found]:
     """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind."""
     kind = "images" if isinstance(spec, Images) else "curves"
-    if spec.files is not None and any(c in spec.files for c in "*?{/."):
+    is_column = rows is not None and spec.files in rows.headers
+    if spec.files is not None and not is_column and any(c in spec.files for c in "*?{/."):
         members = by_pattern(files, folder, spec.files, name, kind)
         if not members:
             raise OptionError(f"no file of {folder} fits files={spec.files!r} of {name!r}")

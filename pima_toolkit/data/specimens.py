@@ -62,8 +62,6 @@ class SpecimenTable:
         gap = "" if values.dtype.kind == "U" else np.nan
         cells = [values[row[key]] if key in row else gap for key in keys]
         attrs = {"long_name": name.replace("_", " ")} | ({"units": self.units[name]} if name in self.units else {})
-        if values.dtype.kind == "f":
-            attrs.setdefault("units", "1")
         return xr.Variable(("specimen",), np.array(cells), attrs)
 
 

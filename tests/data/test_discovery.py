@@ -114,6 +114,7 @@ def test_what_no_person_put_there_is_left_alone(tmp_path):
         "__MACOSX/a.png",
         ".git/x",
         "b.zarr/.zarray",
+        "run/run.json",
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -125,7 +126,7 @@ def test_what_no_person_put_there_is_left_alone(tmp_path):
     said = {e.file: e.status for e in left_out}
     assert said == {
         **dict.fromkeys((".DS_Store", "Thumbs.db", "~$a.xlsx", "._a.png"), "ignored"),
-        **dict.fromkeys(("__MACOSX/", ".git/", "b.zarr/", "again/"), "ignored"),
+        **dict.fromkeys(("__MACOSX/", ".git/", "b.zarr/", "again/", "run/"), "ignored"),
         **dict.fromkeys(("gone.csv", "pipe.csv"), "unusable"),
     }
 

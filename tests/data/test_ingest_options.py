@@ -1,12 +1,14 @@
 """Tables, options and what is refused, on small folders."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 import pima_toolkit as pima
-from pima_toolkit.errors import DataError, OptionError, PimaWarning
+from pima_toolkit.errors import DataError, MissingDependency, OptionError, PimaWarning
 
 X = np.linspace(0, 0.1, 12)
 
@@ -138,6 +140,8 @@ def test_colours_and_views(lab):
         (lab / f"photos/P{k}.png").rename(lab / f"photos/P{k}_1.png")
     data = pima.from_folder(lab, images={"grey": True}, table=False)
     assert data.image.sizes["channel"] == 2
+    one = pima.from_folder(lab, {"photo": pima.Images("photos/{id}_?.png", grey=True)}, table=False)
+    np.testing.assert_array_equal(one.photo, data.image)
     (lab / "photos/P3_2.png").unlink()
     with pytest.warns(PimaWarning, match=r"differs from the others in pictures \(1, they 2\)"):
         data = pima.from_folder(lab, images={"grey": True}, table=False)
@@ -235,6 +239,17 @@ def test_strict_and_files_that_a_table_names_in_vain(lab):
         pima.from_folder(lab, table="proben.csv")
     with pytest.raises(DataError, match=r"1 file could not be used: P2.PNG.*or leave out strict"):
         pima.from_folder(lab, table="proben.csv", strict=True)
+
+
+@pytest.mark.parametrize(("module", "install"), [("PIL", "pillow"), ("openpyxl", "openpyxl"), ("tifffile", "tifffile")])
+def test_a_missing_library_is_one_sentence(lab, monkeypatch, module, install):
+    (lab / "curves/P1.csv").rename(lab / "curves/P1.xlsx")
+    (lab / "photos/P1.png").rename(lab / "photos/P1.tif")
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependency, match=f"which is not installed: pip install {install}"):
+        pima.from_folder(lab, table=False)
 
 
 def test_an_account_and_a_summary(lab):
