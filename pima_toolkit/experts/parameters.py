@@ -29,9 +29,9 @@ from ..errors import ExpertError, ShapeError
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 
 #: Distance kept from a bound where the unbounded coordinate must be finite: of the width of a two-sided box, of a
-#: bound's own size, and of a bound at zero, which has no size (parameters of 1e-20, as in creep laws, must still fit
+#: bound's own size, and of a bound at zero, which has no size (parameters of 1e-40, as in creep laws, must still fit
 #: above it).
-_HAIR_OF_WIDTH, _HAIR_OF_BOUND, _HAIR_AT_ZERO = 1e-9, 1e-12, 1e-30
+_HAIR_OF_WIDTH, _HAIR_OF_BOUND, _HAIR_AT_ZERO = 1e-9, 1e-12, 1e-100
 
 
 @dataclass(frozen=True)

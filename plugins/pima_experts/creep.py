@@ -29,3 +29,33 @@ class Norton(SympyExpert):
     example = Example(
         t=(20, 200), parameters={"A": 1e-19, "n": 5}, y="strain rate", y_unit="1/s", t_unit="MPa", log=True
     )
+
+
+class Garofalo(SympyExpert):
+    r"""Power-law creep at low stress, exponential at high stress.
+
+    .. math:: \dot\varepsilon = A \sinh(\alpha \sigma)^n
+
+    ===== ===== ============ ============================================
+    name  unit  bounds       meaning
+    ===== ===== ============ ============================================
+    A     {y}   A > 0        rate where sinh is 1
+    alpha 1/{t} alpha > 0    inverse of the stress of power-law breakdown
+    n     1     1 <= n <= 10 stress exponent at low stress
+    ===== ===== ============ ============================================
+
+    Valid for: secondary creep and hot working over many decades of rate, through power-law breakdown.
+    Source: Garofalo 1963, Trans. AIME 227, 351.
+    """
+
+    name, t, formula = "garofalo", "stress", "A * sinh(alpha * stress)**n"
+    parameters = (
+        Parameter("A", unit="{y}", lower=0.0, log=True, description="rate where sinh is 1"),
+        Parameter(
+            "alpha", unit="1/{t}", lower=0.0, log=True, description="inverse of the stress of power-law breakdown"
+        ),
+        Parameter("n", lower=1.0, upper=10.0, description="stress exponent at low stress"),
+    )
+    example = Example(
+        t=(5, 60), parameters={"A": 1e-4, "alpha": 0.04, "n": 4}, y="strain rate", y_unit="1/s", t_unit="MPa", log=True
+    )

@@ -42,6 +42,7 @@ REFERENCE = {
     "neo_hookean": lambda t, mu: mu * (t**3 - 1) / t**2,
     "mooney_rivlin": lambda t, C_sum, C_01: 2 * (t - t**-2.0) * ((C_sum - C_01) + C_01 / t),
     "norton": lambda t, A, n: np.exp(np.log(A) + n * np.log(t)),
+    "garofalo": lambda t, A, alpha, n: A * ((np.exp(alpha * t) - np.exp(-alpha * t)) / 2) ** n,
     "herschel_bulkley": lambda t, tau_y, K, n: tau_y + K * np.power(t, n),
     "exponential_decay": lambda t, A, tau, c: lmfit_lines.exponential(t, A, tau) + c,
     "maxwell": lambda t, G_0, tau: G_0 * stats.expon.sf(t, scale=tau),
@@ -210,6 +211,15 @@ def test_the_voigt_line_from_gaussian_to_lorentzian(s, gamma):
     np.testing.assert_allclose(
         expert.predict(torch.from_numpy(x), torch.from_numpy(theta)), expected, rtol=0, atol=atol
     )
+
+
+def test_a_factor_of_any_size_has_an_error():
+    stress = np.geomspace(50, 100, 40)
+    rate = 1e-35 * (stress**14 + 0.01 * 100**14 * np.random.default_rng(0).normal(size=40))
+    found = pima.get_expert("norton").fit(stress, rate)
+    assert not found.at_bound.any()
+    assert abs(found.parameters[0, 1] - 14) < 4 * found.std_errors[0, 1]
+    assert abs(found.parameters[0, 0] - 1e-35) < 4 * found.std_errors[0, 0] < 1e-34
 
 
 def test_units_follow_those_of_the_data():
