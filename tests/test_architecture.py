@@ -43,6 +43,8 @@ ORDER = {
         *(
             "parameters",
             "inputs",
+            "syntax",
+            "reader",
             "formula",
             "program",
             "codegen",

@@ -1,9 +1,9 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
-In this order each file may import those before it: parameters, inputs, syntax, formula, program, derivatives, codegen,
-shown, derived, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, levenberg_marquardt, least_squares,
-statistics, starting, search, regression, example, expert, card, symbolic, scatter, hooks, manager, plugins. Names load
-on first use, so that a plugin can import ``hookimpl`` without torch.
+In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
+codegen, shown, derived, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, levenberg_marquardt,
+least_squares, statistics, starting, search, regression, example, expert, card, symbolic, scatter, hooks, manager,
+plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations

@@ -1,46 +1,30 @@
 """Text to sympy without evaluating it: a whitelist over Python's syntax tree builds the sympy objects one by one.
 
 Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the text, the tree, the numbers
-and the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits. Constant parts are
-computed in floating point here, so sympy is never asked for the exact value of a tower of powers.
+and the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits.
 """
 
 from __future__ import annotations
 
-import ast
-import math
-import operator
 from dataclasses import dataclass
 
 import sympy
-from sympy import Expr, Piecewise, Symbol
-from sympy.logic.boolalg import Boolean
+from sympy import Expr, Symbol
+from sympy.printing.latex import LatexPrinter
 
 from ..errors import FormulaError
 from .parameters import NAME
-from .syntax import original, parse
+from .reader import RESERVED, read_expression
 
-MAX_SIZE, MAX_EXPONENT, MAX_PARAMETERS = 3000, 64, 16
-_LARGEST = 1e100
+MAX_PARAMETERS = 16
 
-#: name -> (sympy function, floating-point function of constants).
-_ELEMENTARY = ["exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "erf", "erfc"]
-FUNCTIONS = {name: (getattr(sympy, name), getattr(math, name)) for name in _ELEMENTARY} | {"abs": (sympy.Abs, abs)}
-_MANY = {"min", "max"}
-_ARITHMETIC = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-}
-_COMPARISONS = {
-    ast.Lt: (sympy.StrictLessThan, operator.lt),
-    ast.LtE: (sympy.LessThan, operator.le),
-    ast.Gt: (sympy.StrictGreaterThan, operator.gt),
-    ast.GtE: (sympy.GreaterThan, operator.ge),
-}
-_RESERVED = {"pi", "where", *FUNCTIONS, *_MANY}
+
+class _Latex(LatexPrinter):
+    """Without the value at 0, which sympy would print as a second argument."""
+
+    def _print_Heaviside(self, step: sympy.Heaviside, exp: str | None = None) -> str:  # noqa: N802 - sympy's name
+        printed = rf"\theta\left({self._print(step.args[0])}\right)"
+        return printed if exp is None else rf"\left({printed}\right)^{{{exp}}}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +53,8 @@ class Formula:
     @property
     def latex(self) -> str:
         """The right-hand side as LaTeX."""
-        return sympy.latex(self.expression, symbol_names={s: latex_name(s.name) for s in self.expression.free_symbols})
+        names = {symbol: latex_name(symbol.name) for symbol in self.expression.free_symbols}
+        return _Latex({"symbol_names": names}).doprint(self.expression)
 
 
 def latex_name(name: str) -> str:
@@ -83,22 +68,13 @@ def latex_name(name: str) -> str:
     return read
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A subexpression: its sympy form, its value when it has no names in it, and its size after rewriting."""
-
-    form: Expr | Boolean
-    constant: float | None
-    size: int
-
-
 def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> Formula:
     """Read a formula.
 
     Args:
         text: Arithmetic (``+ - * / **``, ``^`` for ``**``), comparisons, ``and``/``or``, ``a if condition else b``,
-            ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``exp``, ``log``, ``sqrt``, ``sin`` and kin,
-            ``erf``, ``pi``.
+            ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``heaviside`` (1 from 0 on), ``exp``, ``log``,
+            ``sqrt``, ``sin`` and kin, ``erf``, ``pi``.
         variable: Name of the independent variable.
         covariates: Names of further inputs; every other name is a parameter.
 
@@ -106,238 +82,42 @@ def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> 
         The formula.
 
     Raises:
-        FormulaError: If the text is not such a formula; ``position`` is the offending character.
+        FormulaError: If the text is not such a formula; ``position`` is the offending character, 0 where the whole is.
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula must be text such as 'K * strain**n', got {type(text).__name__}")
     names = (variable, *covariates)
     for name in names:
-        if not isinstance(name, str) or not NAME.fullmatch(name) or "__" in name or name in _RESERVED:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or "__" in name or name in RESERVED:
             what = "the independent variable" if name is variable else "a covariate"
             raise FormulaError(
                 f"{what} cannot be called {name!r}: use a letter, then letters and digits, not a function's name"
             )
         if names.count(name) > 1:
             raise FormulaError(f"two inputs have the name {name!r}: name each of {', '.join(names)} once")
-    return _Reader(text, variable, tuple(covariates)).read()
-
-
-class _Reader(ast.NodeVisitor):
-    def __init__(self, text: str, variable: str, covariates: tuple[str, ...]) -> None:
-        self.text, self.variable, self.covariates = text, variable, covariates
-        self.symbols: dict[str, Symbol] = {}
-        self.first: dict[str, int] = {}
-
-    def read(self) -> Formula:
-        tree = parse(self.text)
-        try:
-            part = self.visit(tree)
-        except RecursionError:
-            raise FormulaError("the formula is nested too deeply: split it up or simplify it") from None
-        except (TypeError, ValueError, ArithmeticError, NotImplementedError, AttributeError) as error:
-            if isinstance(error, FormulaError):
-                raise
-            raise FormulaError(f"the formula cannot be simplified ({error}): write it in simpler parts") from None
-        if not isinstance(part.form, Expr):
-            raise FormulaError("the formula is a condition, not a number: write 'a if condition else b'", 0)
-        expression = part.form
-        if expression.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo):
-            raise FormulaError(f"the formula is not a finite real number: it simplifies to {str(expression)[:80]}")
-        inputs = {self.variable, *self.covariates}
-        names = sorted((name for name in self.first if name not in inputs), key=self.first.__getitem__)
-        absent = [name for name in self.covariates if name not in self.first]
-        if absent:
-            raise FormulaError(
-                f"the formula does not contain its covariate {absent[0]!r}: correct the name, or leave it out"
-            )
-        if self.variable not in self.first:
-            found = f"the names found are {', '.join(names)}" if names else "no names were found"
-            raise FormulaError(
-                f"the formula does not contain its independent variable {self.variable!r} ({found}): pass t='...'"
-                f" with the variable's"
-                f" name, or add '+ 0*{self.variable}' for a constant"
-            )
-        if not names:
-            raise FormulaError(
-                f"the formula has no parameters to fit: every name in it is an input ({', '.join(sorted(inputs))});"
-                f" write for example 'slope * {self.variable}'"
-            )
-        if len(names) > MAX_PARAMETERS:
-            raise FormulaError(f"the formula has {len(names)} parameters, at most {MAX_PARAMETERS} are possible")
-        return Formula(self.text, self.variable, expression, tuple(names), self.covariates)
-
-    def fail(self, node: ast.AST, message: str) -> FormulaError:
-        position = original(self.text, max(getattr(node, "col_offset", 1) - 1, 0))
-        return FormulaError(f"{message} (position {position})", position)
-
-    def visit(self, node: ast.expr) -> _Part:
-        method = getattr(self, f"visit_{type(node).__name__}", None)
-        if method is None:
-            kind = {"Attribute": "a dot between names", "Subscript": "an index in [ ]", "Lambda": "lambda"}
-            raise self.fail(node, f"{kind.get(type(node).__name__, type(node).__name__)} is not allowed in a formula")
-        part = method(node)
-        if part.size > MAX_SIZE:
-            raise self.fail(node, "the formula grows too large here: nest fewer min, max, abs and conditions")
-        return part
-
-    def number(self, node: ast.expr) -> _Part:
-        part = self.visit(node)
-        if not isinstance(part.form, Expr):
-            raise self.fail(node, "a condition stands where a number is needed")
-        return part
-
-    def condition(self, node: ast.expr) -> _Part:
-        part = self.visit(node)
-        if isinstance(part.form, Expr):
-            raise self.fail(node, "a number stands where a condition such as strain < eps_y is needed")
-        return part
-
-    def constant(self, node: ast.AST, value: float, exact: Expr | None = None) -> _Part:
-        """A constant part; the exact form is kept where it is a small one, for readable LaTeX."""
-        if isinstance(value, complex) or not math.isfinite(value) or abs(value) > _LARGEST:
-            raise self.fail(node, "a number here is out of range or not real")
-        if exact is None:
-            exact = sympy.Integer(int(value)) if value == int(value) and abs(value) < 1e15 else sympy.Float(value)
-        return _Part(exact, float(value), 1)
-
-    def visit_Constant(self, node: ast.Constant) -> _Part:
-        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise self.fail(node, f"only numbers, names and functions are allowed, got {str(node.value)[:20]!r}")
-        if isinstance(node.value, int) and abs(node.value) > _LARGEST:
-            raise self.fail(node, "a number here is out of range or not real")
-        return self.constant(node, node.value)
-
-    def visit_Name(self, node: ast.Name) -> _Part:
-        name = node.id
-        if name == "pi":
-            return _Part(sympy.pi, math.pi, 1)
-        if name in _RESERVED:
-            raise self.fail(node, f"{name!r} is a function: write {name}(...)")
-        if not NAME.fullmatch(name) or "__" in name:
-            raise self.fail(
-                node, f"the name {name[:40]!r} is not allowed: a letter, then letters, digits or single underscores"
-            )
-        self.first.setdefault(name, node.col_offset)
-        self.first[name] = min(self.first[name], node.col_offset)
-        return _Part(self.symbols.setdefault(name, Symbol(name, real=True)), None, 1)
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> _Part:
-        if isinstance(node.op, ast.Not):
-            part = self.condition(node.operand)
-            return _Part(sympy.Not(part.form), None, part.size + 1)
-        if not isinstance(node.op, ast.USub | ast.UAdd):
-            raise self.fail(node, "the sign ~ is not allowed")
-        part = self.number(node.operand)
-        if isinstance(node.op, ast.UAdd):
-            return part
-        return _Part(-part.form, None if part.constant is None else -part.constant, part.size + 1)
-
-    def visit_BinOp(self, node: ast.BinOp) -> _Part:
-        kind = type(node.op)
-        if kind not in _ARITHMETIC:
-            raise self.fail(node, f"the operation {kind.__name__} is not allowed: use + - * / **")
-        left, right = self.number(node.left), self.number(node.right)
-        a, b = left.constant, right.constant
-        if kind is ast.Pow and b is not None and abs(b) > MAX_EXPONENT:
-            raise self.fail(node.right, f"the exponent {b:g} is too large, at most {MAX_EXPONENT} is possible")
-        if kind is ast.Div and b == 0:
-            raise self.fail(node.right, "division by zero")
-        combine = _ARITHMETIC[kind]
-        if a is not None and b is not None:
-            try:
-                return self.constant(node, combine(a, b), self.exact(kind, left, right))
-            except (OverflowError, ZeroDivisionError):
-                raise self.fail(node, "a number here is out of range or not real") from None
-        if kind is ast.Div and right.form.is_zero:
-            raise self.fail(node.right, "division by zero")
-        size = left.size + right.size + 1
-        if kind is ast.Pow and left.form.has(Piecewise, sympy.Min, sympy.Max):
-            # sympy would move the exponent into every branch and compare the conditions again
-            return _Part(sympy.Pow(left.form, right.form, evaluate=False), None, size)
-        return _Part(combine(left.form, right.form), None, size)
-
-    @staticmethod
-    def exact(kind: type, left: _Part, right: _Part) -> Expr | None:
-        """The exact form of small fractions and multiples of pi (2*pi, 1/3); None where a float is as good."""
-        if kind is ast.Pow or max(abs(left.constant), abs(right.constant)) > 1e6:
-            return None
-        if kind is ast.Div and right.form.is_Integer and (left.form.is_Integer or left.form is sympy.pi):
-            return left.form / right.form
-        if kind is ast.Mult and sympy.pi in (left.form, right.form) and (left.form.is_Integer or right.form.is_Integer):
-            return left.form * right.form
-        return None
-
-    def visit_Compare(self, node: ast.Compare) -> _Part:
-        parts = [self.number(n) for n in (node.left, *node.comparators)]
-        if any(part.form.has(Piecewise) for part in parts):
-            # sympy would fold it: as many pieces as there are combinations
-            raise self.fail(node, "a condition compares another 'if' or 'where': compare plain expressions")
-        relations = []
-        for op, a, b in zip(node.ops, parts, parts[1:], strict=False):
-            if type(op) not in _COMPARISONS:
-                raise self.fail(node, "only the comparisons < <= > >= are allowed")
-            relation, holds = _COMPARISONS[type(op)]
-            if a.constant is not None and b.constant is not None:
-                relations.append(sympy.true if holds(a.constant, b.constant) else sympy.false)
-            else:
-                relations.append(relation(a.form, b.form, evaluate=False))
-        size = 1 + 2 * sum(part.size for part in parts)
-        return _Part(relations[0] if len(relations) == 1 else sympy.And(*relations, evaluate=False), None, size)
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> _Part:
-        parts = [self.condition(n) for n in node.values]
-        join = sympy.And if isinstance(node.op, ast.And) else sympy.Or
-        return _Part(join(*(p.form for p in parts), evaluate=False), None, 1 + sum(p.size for p in parts))
-
-    def piecewise(self, test: ast.expr, body: ast.expr, other: ast.expr) -> _Part:
-        parts = self.condition(test), self.number(body), self.number(other)
-        if parts[0].form in (sympy.true, sympy.false):
-            return parts[1] if parts[0].form == sympy.true else parts[2]
-        form = Piecewise((parts[1].form, parts[0].form), (parts[2].form, True), evaluate=False)
-        return _Part(form, None, 1 + 2 * parts[0].size + parts[1].size + parts[2].size)
-
-    def visit_IfExp(self, node: ast.IfExp) -> _Part:
-        return self.piecewise(node.test, node.body, node.orelse)
-
-    def visit_Call(self, node: ast.Call) -> _Part:
-        if not isinstance(node.func, ast.Name):
-            raise self.fail(node, "only plain functions can be called")
-        name = node.func.id
-        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
-            raise self.fail(node, f"{name}(...) takes plain arguments only")
-        if name == "where" and len(node.args) == 3:
-            return self.piecewise(*node.args)
-        if name in _MANY and 2 <= len(node.args) <= 4:
-            return self.extreme(name, node)
-        if name not in FUNCTIONS:
-            if name in _RESERVED:
-                raise self.fail(
-                    node, f"{name}() was given {len(node.args)} arguments: where takes 3, min and max take 2 to 4"
-                )
-            known = ", ".join(sorted({*FUNCTIONS, *_MANY, "where"}))
-            raise self.fail(node, f"unknown function {name[:40]!r}; known: {known} (a product needs a *)")
-        if len(node.args) != 1:
-            raise self.fail(node, f"{name}() takes one argument, got {len(node.args)}")
-        part = self.number(node.args[0])
-        symbolic, numeric = FUNCTIONS[name]
-        if part.constant is not None:
-            try:
-                return self.constant(node, numeric(part.constant))
-            except (ValueError, OverflowError):
-                raise self.fail(node, f"{name}({part.constant:g}) is not a real number") from None
-        size = part.size * (3 if name == "abs" else 1) + 2
-        return _Part(sympy.sqrt(part.form) if name == "sqrt" else symbolic(part.form), None, size)
-
-    def extreme(self, name: str, node: ast.Call) -> _Part:
-        """min and max, kept as such for LaTeX; two arguments at a time, since rewriting repeats them."""
-        part = self.number(node.args[0])
-        for argument in node.args[1:]:
-            other = self.number(argument)
-            if part.constant is not None and other.constant is not None:
-                part = self.constant(node, (min if name == "min" else max)(part.constant, other.constant))
-                continue
-            form = (sympy.Min if name == "min" else sympy.Max)(part.form, other.form, evaluate=False)
-            part = _Part(form, None, 2 * (part.size + other.size) + 3)
-            if part.size > MAX_SIZE:
-                raise self.fail(node, "the formula grows too large here: nest fewer min, max, abs and conditions")
-        return part
+    expression, found = read_expression(text)
+    parameters = tuple(name for name in found if name not in names)
+    absent = [name for name in covariates if name not in found]
+    if absent:
+        raise FormulaError(
+            f"the formula does not contain its covariate {absent[0]!r}: correct the name, or leave it out", 0
+        )
+    if variable not in found:
+        known = f"the names found are {', '.join(found)}" if found else "no names were found"
+        raise FormulaError(
+            f"the formula does not contain its independent variable {variable!r} ({known}): pass t='...' with the"
+            f" variable's name, or add '+ 0*{variable}' for a constant",
+            0,
+        )
+    if not parameters:
+        raise FormulaError(
+            f"the formula has no parameters to fit: every name in it is an input ({', '.join(sorted(names))}); write"
+            f" for example 'slope * {variable}'",
+            0,
+        )
+    if len(parameters) > MAX_PARAMETERS:
+        raise FormulaError(
+            f"the formula has {len(parameters)} parameters, at most {MAX_PARAMETERS} are possible",
+            found[parameters[MAX_PARAMETERS]],
+        )
+    return Formula(text, variable, expression, parameters, tuple(covariates))

@@ -194,6 +194,9 @@ class _Lowering:
             return out.select(out.step("ge", u, out.const(0)), u, out.scale(-1, u))
         if isinstance(e, sympy.Min | sympy.Max):
             return self.extreme(e, mask)
+        if isinstance(e, sympy.Heaviside):
+            zero = out.const(0)
+            return out.select(out.step("ge", self(e.args[0], mask), zero), out.const(1), zero)
         return self.logic(e, mask)
 
     def logic(self, e: Expr | Boolean, mask: int | None) -> int:

@@ -27,15 +27,10 @@ def _read(text: str, inputs: tuple[str, ...]) -> Formula:
 
 
 @functools.lru_cache(maxsize=512)
-def _programs(text: str, inputs: tuple[str, ...], names: tuple[str, ...]) -> tuple[Program, Program, tuple[int, ...]]:
-    """The compiled form's program with Jacobian, the torch form's, and the jointly linear parameters."""
-    expression = _read(text, inputs).expression
-    plain = lower(expression, inputs, names)
-    return (
-        with_jacobian(plain, len(names)),
-        lower(expression, inputs, names, safe=True),
-        jointly_linear(plain, len(names)),
-    )
+def _programs(text: str, inputs: tuple[str, ...], names: tuple[str, ...]) -> tuple[Program, tuple[int, ...]]:
+    """The compiled form's program with Jacobian, and the jointly linear parameters."""
+    plain = lower(_read(text, inputs).expression, inputs, names)
+    return with_jacobian(plain, len(names)), jointly_linear(plain, len(names))
 
 
 class SympyExpert(Expert):
@@ -108,6 +103,8 @@ class SympyExpert(Expert):
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
             "parameters": made,
         }
+        # Made here and kept: torch.compile follows what predict reads, and cannot follow sympy.
+        values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in made], safe=True)
         for key, value in values.items():
             object.__setattr__(self, key, value)
         if self.shown_formulas:
@@ -117,13 +114,13 @@ class SympyExpert(Expert):
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
 
     @property
-    def _programs(self) -> tuple[Program, Program, tuple[int, ...]]:
+    def _programs(self) -> tuple[Program, tuple[int, ...]]:
         return _programs(self.formula, self.inputs, tuple(p.name for p in self.parameters))
 
     @property
     def linear(self) -> tuple[int, ...]:
         """Numbers of the parameters the formula is linear in, all together."""
-        return self._programs[2]
+        return self._programs[1]
 
     @property
     def latex(self) -> str:
@@ -132,7 +129,7 @@ class SympyExpert(Expert):
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """Evaluate in torch; see :meth:`Expert.predict`."""
-        return run_torch(self._programs[1], t, theta, len(self.inputs))
+        return run_torch(self._torch_form, t, theta, len(self.inputs))
 
     def curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`Expert.curve`."""

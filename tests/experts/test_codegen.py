@@ -1,12 +1,17 @@
 """The cache of compiled curves: found again, never stale, never in the way."""
 
+import contextlib
+import importlib
 import os
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 from pima_toolkit.errors import ExpertError
 from pima_toolkit.experts import codegen
@@ -14,6 +19,7 @@ from pima_toolkit.experts.derivatives import with_jacobian
 from pima_toolkit.experts.formula import read_formula
 from pima_toolkit.experts.program import lower
 
+NOBODY = 65534
 POSIX = pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX permissions")
 
 
@@ -59,6 +65,65 @@ def test_other_versions_and_formulas_are_other_files(folder, monkeypatch):
     monkeypatch.setattr(codegen, "GENERATOR", codegen.GENERATOR + 1)
     codegen.compile_curve(program())
     assert len(list(folder.glob("*.py"))) == 3
+
+
+def test_a_changed_helper_is_another_file(folder, monkeypatch):
+    """Numba does not notice a changed callee in another file: helpers are in each file, and so in its name."""
+    codegen.compile_curve(program())
+    monkeypatch.setattr(codegen, "_HEADER", codegen._HEADER.replace("math.log(u)", "100.0 * math.log(u)"))
+    codegen.compile_curve.cache_clear()
+    codegen.compile_curve(program())
+    assert len(list(folder.glob("*.py"))) == 2
+
+
+def test_compiled_drivers_call_nothing_of_another_file():
+    """The same trap: a cached driver would go on with the old callee after an update of the toolkit."""
+    found = 0
+    for path in Path(codegen.__file__).parent.glob("*.py"):
+        module = importlib.import_module(f"pima_toolkit.experts.{path.stem}")
+        compiled = [f for f in vars(module).values() if isinstance(f, Dispatcher)]
+        assert {f.py_func.__module__ for f in compiled} <= {module.__name__}
+        found += len(compiled)
+    assert found > 5
+
+
+@POSIX
+@pytest.mark.parametrize("warm", [False, True], ids=["empty", "filled"])
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_read_only_folder_is_passed_by(warm):
+    """Root may write anywhere, so a child that is nobody asks; forked, since nobody may not read this environment."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "experts"
+        folder.mkdir(mode=0o700)
+        os.environ["PIMA_CACHE_DIR"] = place
+        try:
+            if warm:
+                codegen.compile_curve.cache_clear()
+                assert value(codegen.compile_curve(program())) == RIGHT
+            before = sorted(folder.rglob("*"))
+            assert bool(before) == warm
+            if os.getuid() == 0:
+                for path in (folder, *before):
+                    os.chown(path, NOBODY, NOBODY)
+            folder.chmod(0o500)
+            codegen.compile_curve.cache_clear()
+            child = os.fork()
+            if child == 0:
+                code = 1
+                with contextlib.suppress(BaseException):
+                    if os.getuid() == 0:
+                        os.setgid(NOBODY)
+                        os.setuid(NOBODY)
+                    assert not os.access(folder, os.W_OK)
+                    code = 0 if value(codegen.compile_curve(program())) == RIGHT else 2
+                os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert sorted(folder.rglob("*")) == before
+        finally:
+            folder.chmod(0o700)
+            del os.environ["PIMA_CACHE_DIR"]
+            codegen.compile_curve.cache_clear()
 
 
 def test_a_changed_file_is_written_anew(folder):

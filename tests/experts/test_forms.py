@@ -46,6 +46,10 @@ CATALOGUE = {
     "a * erf(t/b) + c * erfc(t/b) + tan(t*d)": ([3.0, 0.4, 1.0, 0.7], {"a", "c"}, 0.0),
     "a / t**2 + b * t**-0.5 + c * (t + 1)**7": ([3.0, 0.4, 0.1], {"a", "b", "c"}, 0.3),
     "sqrt(a*t) + (b*t)**1.5": ([3.0, 0.4], set(), 0.0),
+    "a * heaviside(t - t0) + b * t": ([3.0, 0.4, 2.0], {"a", "b"}, 0.0),
+    "a * max(t - b, 0, t*c) - min(t, d, b*t)": ([3.0, 0.4, 0.2, 0.5], {"a"}, 0.0),
+    "where(t < b, a*t**n, where(t < c, a*b**n, a*log(t)))": ([3.0, 0.4, 0.5, 0.8], {"a"}, 0.0),
+    "a * t**n * log(t/b)": ([3.0, 0.4, 0.7], {"a"}, 0.05),
 }
 
 
@@ -124,6 +128,70 @@ def test_torch_keeps_precision_and_works_under_vmap():
     torch.testing.assert_close(each, expert.predict(t, theta))
     jacobian = torch.func.vmap(torch.func.jacfwd(lambda x: expert.predict(t, x)))(theta)
     assert torch.isfinite(jacobian).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["a*t if t < e else a*e + b*(t - e)**n", "min(a*t, b) + heaviside(t - c)*log(1 + abs(t - c)) + sqrt(b*t)"]
+)
+def test_compiled_by_torch_it_is_the_same_with_the_same_gradients(text):
+    expert = SympyExpert(text)
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    theta = torch.rand(4, len(expert.parameters), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def loss(x):
+        return expert.predict(t, x).square().sum()
+
+    compiled = torch.compile(lambda x: expert.predict(t, x), backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(theta), expert.predict(t, theta))
+    one, two = theta.clone().requires_grad_(), theta.clone().requires_grad_()
+    loss(one).backward()
+    compiled(two).square().sum().backward()
+    assert torch.isfinite(one.grad).all(), "t = 0 and the kinks included"
+    torch.testing.assert_close(two.grad, one.grad)
+
+
+@pytest.mark.parametrize(
+    ("text", "t", "theta", "value", "slopes"),
+    [
+        ("K * t**n", 0.0, [5.0, 0.3], 0.0, [0.0, 0.0]),
+        ("K * t**n", 0.0, [5.0, 2.0], 0.0, [0.0, 0.0]),
+        ("K * t**n + c", 0.0, [5.0, 0.0, 1.0], 6.0, [1.0, 0.0, 1.0]),
+        ("(a*t)**b", 0.0, [2.0, 0.5], 0.0, [0.0, 0.0]),
+        ("sqrt(a*t)", 0.0, [2.0], 0.0, [0.0]),
+        ("a*abs(t - b)", 0.5, [2.0, 0.5], 0.0, [0.0, 2.0]),
+        ("min(a*t, b)", 0.5, [2.0, 1.0], 1.0, [0.0, 1.0]),
+        ("max(a*t, b)", 0.5, [2.0, 1.0], 1.0, [0.0, 1.0]),
+        ("a*heaviside(t - b)", 0.5, [2.0, 0.5], 2.0, [1.0, 0.0]),
+        ("a*t if t < b else a*b", 0.5, [2.0, 0.5], 1.0, [0.5, 2.0]),
+    ],
+)
+def test_conventions_at_ties_and_at_zero(text, t, theta, value, slopes):
+    """0 log 0 and 0**(n-1) are 0, ties take one of the two sides, heaviside(0) is 1: compiled and in torch alike."""
+    expert = SympyExpert(text)
+    found, jacobian = expert.value_and_jacobian([t], theta)
+    assert found.tolist() == [value]
+    assert jacobian[0].tolist() == slopes
+    x = torch.tensor(theta, dtype=torch.float64)
+    grid = torch.tensor([t], dtype=torch.float64)
+    assert expert.predict(grid, x).tolist() == [value]
+    for transform in (torch.func.jacfwd, torch.func.jacrev):
+        assert transform(lambda p: expert.predict(grid, p))(x)[0].tolist() == slopes
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("K * t**n", "K t^{n}"),
+        ("A * exp(-t/tau) + c", r"A e^{- \frac{t}{\tau}} + c"),
+        ("a * sin(2*pi*f*t)", r"a \sin{\left(2 \pi f t \right)}"),
+        ("min(E*t, sigma_y)", r"\min\left(\sigma_{y}, E t\right)"),
+        ("a * abs(t - eps_y)", r"a \left|{\varepsilon_{y} - t}\right|"),
+        ("a * heaviside(t)", r"a \theta\left(t\right)"),
+        ("a*t if t < b else c", r"\begin{cases} a t & \text{for}\: t < b \\c & \text{otherwise} \end{cases}"),
+    ],
+)
+def test_latex_reads_as_the_formula(text, latex):
+    assert SympyExpert(text).latex == latex
 
 
 def test_float32_gradients_at_zero_strain_are_finite():

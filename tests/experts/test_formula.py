@@ -1,18 +1,11 @@
 """Text becomes a formula or one clear error, and nothing else: never code, never a long wait."""
 
-import contextlib
-import time
-
 import numpy as np
 import pytest
 import sympy
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pima_toolkit.errors import FormulaError
-from pima_toolkit.experts.derivatives import with_jacobian
-from pima_toolkit.experts.formula import MAX_SIZE, read_formula
-from pima_toolkit.experts.program import lower
+from pima_toolkit.experts.formula import read_formula
 
 GOOD = {
     "K * t**n": ("K", "n"),
@@ -33,112 +26,12 @@ GOOD = {
     "lambda_*t": ("lambda_",),
 }
 
-HOSTILE = [
-    "__import__('os').system('id')",
-    "().__class__.__bases__[0].__subclasses__()",
-    "t.__class__",
-    "a.b*t",
-    "a[0]*t",
-    "open('/etc/passwd')",
-    "exec('1')",
-    "eval('1')*t",
-    "lambda: 0",
-    "[a for a in t]",
-    "{t: a}",
-    "(a, t)",
-    "(a := 3)*t",
-    "f'{a}'*t",
-    "'a'*t",
-    "b'a'*t",
-    'cos(\'__import__("os").system("id")\')*a*t',
-    "cos(t, evaluate=False)*a",
-    "cos(*t)*a",
-    "a*t; import os",
-    "a*t\nimport os)",
-    "import os",
-    "a*t) or (b",
-    "9**9**9**9*a*t",
-    "9**64**64*a*t",
-    "((((9**64)**64)**64)**64)*a*t",
-    "1e999*a*t",
-    "1e200*a*t",
-    "a**1000*t",
-    "a*t/0",
-    "a*t/(1-1)",
-    "a*t/(t-t)",
-    "0**-1*a*t",
-    "(-1)**0.5*a*t",
-    "sqrt(-1)*a*t",
-    "log(0)*a*t",
-    "exp(exp(exp(exp(9))))*a*t",
-    "asin(2)*a*t",
-    "t < a",
-    "(t < a) + b",
-    "a*t if b else c",
-    "a*t if t == b else c",
-    "a*t if t in b else c",
-    "a % t",
-    "a // t",
-    "a & t",
-    "~a*t",
-    "a @ t",
-    "a*t*1j",
-    "True*a*t",
-    "None",
-    "...",
-    "a*σ*t",
-    "a*t\x00",
-    "a*t\u202e",
-    "ｅval(a)*t",
-    "",
-    "   ",
-    "#a*t",
-    "a*t # b",
-    "a" * 400 + "*t",
-    "a__b*t",
-    "_a*t",
-    "sin*t",
-    "pi(t)*a",
-    "foo(t)*a",
-    "2t*a",
-    "a*(t",
-    "a*t)",
-    "lambda*t",
-    "a t",
-    "min(t)*a",
-    "min(a,b,c,d,t)",
-    "where(t<a, b)",
-    "exp()*a*t",
-    "exp(a, t)",
-    "+".join(["a*t"] * 150),
-    "(" * 240 + "a*t" + ")" * 240,
-    "-" * 400 + "a*t",
-    "a*t if (b if t < c else 1) < 2 else 3",
-    "min(" * 40 + "a" + ",t)" * 40,
-    "abs(" * 60 + "a*t" + ")" * 60,
-    "**".join(["t"] * 160) + "*a",
-    "+".join(f"p{i}*t" for i in range(20)),
-    "5",
-    "t",
-    "a*b",
-]
-
 
 @pytest.mark.parametrize("text", GOOD)
 def test_reads_what_people_write(text):
     formula = read_formula(text, "t")
     assert formula.parameters == GOOD[text]
     assert formula.latex
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_refuses_everything_else_quickly(text):
-    start = time.perf_counter()
-    with pytest.raises(FormulaError) as caught:
-        read_formula(text, "t")
-    assert time.perf_counter() - start < 2
-    assert len(str(caught.value)) < 400
-    assert caught.value.position is None or 0 <= caught.value.position <= len(text)
 
 
 @pytest.mark.parametrize("text", [None, 3, b"a*t", ["a*t"]])
@@ -180,42 +73,6 @@ def test_missing_variable_and_missing_parameters_say_what_to_do():
         read_formula("K*eps**n", "strain")
     with pytest.raises(FormulaError, match="no parameters to fit"):
         read_formula("2*t + sin(t)", "t")
-
-
-ATOMS = st.sampled_from(["a", "b", "t", "2", "0.5", "pi", "E", "n", "1e3", "0", "-1"])
-
-
-def _grown(inner):
-    two = st.tuples(inner, inner)
-    return st.one_of(
-        st.tuples(two, st.sampled_from(["+", "-", "*", "/", "**", "^"])).map(lambda x: f"({x[0][0]}{x[1]}{x[0][1]})"),
-        st.tuples(st.sampled_from(["exp", "log", "sqrt", "sin", "abs", "erf", "tanh", "acos"]), inner).map(
-            lambda x: f"{x[0]}({x[1]})"
-        ),
-        st.tuples(st.sampled_from(["min", "max"]), two).map(lambda x: f"{x[0]}({x[1][0]},{x[1][1]})"),
-        st.tuples(two, two).map(lambda x: f"({x[0][0]} if {x[0][1]} < {x[1][0]} else {x[1][1]})"),
-    )
-
-
-@settings(max_examples=150, deadline=5000, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(st.recursive(ATOMS, _grown, max_leaves=60))
-def test_formulas_of_any_shape_stay_small_and_quick(text):
-    try:
-        formula = read_formula(text, "t")
-        program = with_jacobian(lower(formula.expression, "t", formula.parameters), len(formula.parameters))
-    except FormulaError:
-        return
-    assert len(program.steps) < 40 * MAX_SIZE
-
-
-NOISE = [*"abt019.+-*/^()<>=,[]{}'\"_ :;%&|~@!\\#\n", "**", "min(", "exp(", " if ", " else "]
-
-
-@settings(max_examples=300, deadline=2000, derandomize=True)
-@given(st.lists(st.sampled_from(NOISE), max_size=60).map("".join))
-def test_noise_is_a_formula_or_an_error(text):
-    with contextlib.suppress(FormulaError):
-        read_formula(text, "t")
 
 
 def test_values_follow_python():
