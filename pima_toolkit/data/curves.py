@@ -19,6 +19,10 @@ _X_ORDER = ("strain", "displacement", "time", "temperature")
 _Y_ORDER = ("stress", "force")
 
 
+#: What y is called in files without a header.
+NAMELESS = "value"
+
+
 @dataclass(frozen=True)
 class Curves:
     """One modality of curves; every option has a default that suits a folder of tests.
@@ -106,7 +110,7 @@ def read_curve(path: Path, spec: Curves) -> Curve:
         unit = unit_of(numbers.units[k]) if numbers.units[k] is not None else None
         if unit is not None and find_unit(numbers.units[k]) is not None:
             quantity = unit.quantity
-        names.append(name or ("t", "value")[len(names)])
+        names.append(name or ("t", NAMELESS)[len(names)])
         units.append(unit)
         quantities.append(quantity)
     notes = list(numbers.notes)

@@ -18,7 +18,7 @@ import xarray as xr
 from ..errors import DataError, OptionError, PimaWarning
 from .accounts import Entry, count, write_account
 from .assembly import Scalars, assemble
-from .curves import Curves
+from .curves import NAMELESS, Curves
 from .discovery import KINDS, Found, by_pattern, drop_copies, list_files, sort_out
 from .images import Images
 from .names import closest
@@ -241,7 +241,8 @@ def _idle(found: Found, wanted: Mapping[str, object] | None, rows: SpecimenTable
 
 def _final_name(name: str, read: Read, taken: Mapping[str, object]) -> str:
     """Curves that nothing but their kind names are called after what they measure."""
-    return name if name != "curve" or read.quantity in taken else read.quantity
+    nameless = read.quantity in ("", NAMELESS)
+    return name if name != "curve" or nameless or read.quantity in taken else read.quantity
 
 
 def _tell(entries: Sequence[Entry], strict: bool) -> None:

@@ -35,7 +35,7 @@ def drop_gaps(x: np.ndarray, y: np.ndarray) -> Shaped:
 def positive(x: np.ndarray, y: np.ndarray) -> Shaped:
     """Both signs turned if nearly all of x and y is negative: compression, as some machines record it."""
     if (x <= 0).mean() > 0.95 and (y <= 0).mean() > 0.95 and x.min() < 0 and y.min() < 0:
-        return -x, -y, ["x and y were negative (compression): signs turned"]
+        return 0.0 - x, 0.0 - y, ["x and y were negative (compression): signs turned"]
     return x, y, []
 
 
@@ -78,7 +78,7 @@ def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
         notes.append(f"{count(twice, 'point')} at an x that was there already averaged with it")
     if u.size < FEWEST:
         raise Unusable(f"has {count(u.size, 'point')} at different x on its first rise, at least {FEWEST} are needed")
-    return (u, mean, notes) if forward is x else (-u[::-1], mean[::-1], notes)
+    return (u, mean, notes) if forward is x else (0.0 - u[::-1], mean[::-1], notes)
 
 
 def correct_toe(x: np.ndarray, y: np.ndarray) -> Shaped:

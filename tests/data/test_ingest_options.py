@@ -150,6 +150,47 @@ def test_colours_and_views(lab):
     assert "views='first' takes photos/P1_1.png" in pima.account(first).note.values
 
 
+def test_curves_in_arrays_and_without_names(lab):
+    for k in (1, 2, 3):
+        (lab / f"curves/P{k}.csv").unlink()
+        np.save(lab / f"curves/P{k}.npy", np.stack([X, k * X], axis=1))
+    data = pima.from_folder(lab, {"load": pima.Curves("curves/*.npy", units={"y": "N"})}, table=False)
+    assert (data["load"].dims, data["load"].units) == (("specimen", "t"), "N")
+    np.testing.assert_allclose(data["load"], np.outer([1, 2, 3], X))
+    for k in (1, 2, 3):
+        np.savetxt(lab / f"curves/P{k}.csv", np.stack([X, k * X], axis=1), delimiter=",")
+        (lab / f"curves/P{k}.npy").unlink()
+    assert set(pima.from_folder(lab, table=False).data_vars) == {"image", "curve"}
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros(9), r"has shape \(9,\) of float64"),
+        (np.array([{}]), "is no NumPy array of numbers"),
+    ],
+)
+def test_arrays_that_are_no_curves(lab, array, says):
+    np.save(lab / "a.npy", array, allow_pickle=True)
+    with pytest.raises(DataError, match=says):
+        pima.from_folder(lab, {"load": pima.Curves("a.npy")}, table=False)
+
+
+def test_a_range_in_common_must_be_there(lab):
+    curve(lab / "curves/P1.csv", x=X + 0.09)
+    curve(lab / "curves/P2.csv", x=X)
+    common = {"stress": pima.Curves(window="common")}
+    with pytest.raises(DataError, match=r"the range that all curves have, 0.09 to 0.1, leaves one of them 2 points"):
+        pima.from_folder(lab, common, table=False)
+    curve(lab / "curves/P1.csv", x=X + 2)
+    with pytest.raises(DataError, match="have no range of 'strain' in common: give window="):
+        pima.from_folder(lab, common, table=False)
+    (lab / "curves/P1.csv").write_text("strain,stress\n" + "\n".join(f"{a:.4g},-" for a in X))
+    (lab / "curves/P2.csv").write_text("strain,stress,note\n" + "\n".join(f"{a:.4g},ok," for a in X))
+    with pytest.warns(PimaWarning, match=r"P1.csv: has only one column with numbers.*P2.csv"):
+        pima.from_folder(lab, {"stress": pima.Curves()}, table=False)
+
+
 def broken(lab, what):
     if what == "empty":
         for file in [p for p in lab.rglob("*") if p.is_file()]:
