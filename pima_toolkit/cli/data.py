@@ -24,7 +24,7 @@ rich_text = require("rich.text", "the command line")
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: from a folder of files, and what is in them.")
 
-EXAMPLES = """
+EXAMPLES = r"""
 Examples:
 
   pima data from-folder tests-2024 -o tests.nc
@@ -37,7 +37,7 @@ A TOML file holds the same and more, by the names of pima.from_folder:
 
   table = "specimens.xlsx"
 
-  [modalities.stress]
+  \[modalities.stress]
 
   kind = "curves"
 

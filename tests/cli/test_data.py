@@ -31,6 +31,12 @@ def test_a_folder_becomes_a_dataset(command, folder, tmp_path):
         assert said in result.stdout
 
 
+def test_help_shows_the_file_with_options(command):
+    shown = command("data", "from-folder", "--help").stdout
+    assert "[modalities.stress]" in shown
+    assert "--table specimens.xlsx" in shown
+
+
 def test_show_says_what_a_dataset_holds(command, folder, tmp_path):
     command("data", "from-folder", folder, "-o", tmp_path / "data.zarr", "--quiet")
     shown = command("data", "show", tmp_path / "data.zarr", "--all")
