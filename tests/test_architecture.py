@@ -79,9 +79,9 @@ ORDER = {
         "elbo",
         "network",
     ],
-    "fitting": ["em", "pooled", "initialise", "training", "crossmodal", "selection"],
+    "fitting": ["steps", "trends", "em", "pooled", "initialise", "training", "crossmodal", "selection"],
     "runs": ["options", "source", "folder", "run"],
-    "answers": ["inference", "results", "metrics", "canvas", "expert_plot", "plots"],
+    "answers": ["bands", "tables", "curves", "inference", "results", "metrics", "canvas", "expert_plot", "plots"],
     "testing": [
         *("report", "case", "declarations", "forms", "behaviour", "fits", "conformance", "parametrize"),
         "pytest_plugin",

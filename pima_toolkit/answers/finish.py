@@ -14,14 +14,14 @@ import torch
 import xarray as xr
 
 from ..data import check_dataset, specimen_labels
-from ..errors import DataError, PimaWarning
+from ..errors import DataError, OptionError, PimaWarning
 from ..fitting.crossmodal import CrossmodalTraining
-from ..fitting.em import MINIMUM_WEIGHT
 from ..fitting.health import duplicate_clusters, empty_clusters
 from ..fitting.job import Callback, Job, encode
 from ..fitting.progress import shown_progress
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
+from ..fitting.steps import MINIMUM_WEIGHT
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.training import JointTraining
 from .bands import mixture_probability
@@ -43,6 +43,7 @@ def train(
 ) -> Trained:
     """See :meth:`pima_toolkit.PIMA.fit`."""
     began = time.perf_counter()
+    _check_together(options, settings)
     check_dataset(data)
     device = settings.torch_device()
     templates = learn_templates(data, options.modalities)
@@ -111,6 +112,15 @@ def train(
     )
     trained = _with_references(trained, tensors)
     return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))
+
+
+def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
+    varying = [name for name, option in options.physics.items() if option.vary == "latent"]
+    if varying and settings.update == "adam":
+        raise OptionError(
+            f'update="adam" learns one set of parameters per cluster, and {varying[0]!r} has vary="latent": '
+            'use update="wls", or vary="none"'
+        )
 
 
 def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:

@@ -52,6 +52,8 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At 
             decoder = trained.state.decoders[name]
             spread = decoder.scatter[cluster].cpu().numpy()
             own = rng.multivariate_normal(np.zeros(len(spread)), spread, size=n, method="eigh")
+            if decoder.trend is not None:
+                own += decoder.trend.deviation(DiagonalGaussian(z, torch.zeros_like(z)))[0][cluster].cpu().numpy()
             # A parameter at its bound does not scatter.
             own[:, decoder.box.at_bound(decoder.theta[cluster])] = 0.0
             theta = decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta[cluster]) + own)
@@ -84,8 +86,9 @@ def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, a
             values = _decode(trained, name, z)
         else:
             decoder = trained.state.decoders[name]
-            curves, _ = decoder.marginal(population_grid(trained, name, cluster, at))
-            values = (gamma @ curves.squeeze(1)).cpu().numpy() * decoder.scale
+            prior = None if decoder.trend is None else decoder.prior(DiagonalGaussian(z, torch.zeros_like(z)))
+            curves, _ = decoder.marginal(population_grid(trained, name, cluster, at), prior)
+            values = torch.einsum("nc,cnt->nt", gamma, curves.expand(-1, len(z), -1)).cpu().numpy() * decoder.scale
         values = modality_array(trained, name, values.reshape(latent, steps, *values.shape[1:]), "latent", "step")
         out[name] = values.assign_attrs(shown_at(trained, name, cluster, at))
     return out

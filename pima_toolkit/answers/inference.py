@@ -3,9 +3,10 @@ r"""Answers for new specimens from any subset of their modalities (§2.4).
 .. math:: \log q(c \mid X_S) = \log\pi_c + \sum_{i\in S}\big[\log q(c \mid X_i) - \log\pi_c\big] + \mathrm{const}
 
 with :math:`q(c\mid X_i) \propto \pi_c\,p(X_i\mid c)` for a physics modality (eq. 19) and the trained encoder for a
-neural one. It is exact where modalities are independent given c. The latent posterior of a subset, per cluster, is the
-product of the encoders' Gaussians over the prior that all of them counted; with all modalities present it is q(Z given
-X).
+neural one. It is exact where modalities are independent given c; with ``vary="latent"`` they share Z inside a cluster
+too, and it is an approximation (``combine="posterior"`` takes the fused posterior's own). The latent posterior of a
+subset, per cluster, is the product of the encoders' Gaussians over the prior that all of them counted; with all
+modalities present it is q(Z given X).
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from torch import Tensor
 
 from ..data import check_dataset, closest, specimen_labels
 from ..errors import DataError, OptionError, TrainingError
-from ..experts import with_covariates
-from ..fitting.job import encode
+from ..fitting.job import encode, physics_evidence, physics_log_prob
 from ..fitting.settings import ANSWER_NAMES
 from ..fitting.tensors import Tensors, to_tensors
 from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from .bands import mixture_moments, mixture_quantile
 from .conditions import check_known
+from .curves import curve_answers, parameter_answers
 from .trained import Trained
 
 #: A specimen less typical than this is flagged; of specimens like the training ones about one in a thousand is.
@@ -45,11 +45,14 @@ class Answers:
         log_gamma: Log responsibilities, (specimen, cluster), float64.
         latent: q(Z given c, X_S), (specimen, cluster, latent).
         scores: How well each modality present is explained, by name; NaN where absent.
+        others: By physics modality, what its specimens' other modalities say: q(Z given c, the others), (specimen,
+            cluster, latent). Empty where single modalities have no encoders.
     """
 
     log_gamma: Tensor
     latent: DiagonalGaussian
     scores: dict[str, Tensor]
+    others: dict[str, DiagonalGaussian]
 
 
 def _float32(device: torch.device) -> torch.autocast:
@@ -83,6 +86,7 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
     floored = log_pi.clamp_min(float(np.log(1e-3 / options.clusters)))
     precision = torch.zeros(len(tensors), options.clusters, options.latent_dim, dtype=torch.float64, device=device)
     natural = torch.zeros_like(precision)
+    own: dict[str, tuple[Tensor, Tensor]] = {}
     for k, name in enumerate(names):
         here = tensors.present[name][:, None]
         if fused_only:
@@ -90,8 +94,9 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
         else:
             log_gamma, embedding = _encode_one(trained, k, tensors.inputs[name])
             part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
+            own[name] = part, part * embedding.mean.double()
             precision += part
-            natural += part * embedding.mean.double()
+            natural += own[name][1]
             if name in options.neural:
                 total = total + torch.where(here, log_gamma.double() - floored, 0.0)
         if name in options.neural:
@@ -100,23 +105,30 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
     log_gamma = torch.log_softmax(total, 1)
     # A lone curve needs no network: eq. 19 is exact.
     if (fused_only and options.neural) or options.combine == "posterior":
-        log_gamma = torch.where(full[:, None], _fused_rule(trained, posterior, physics), log_gamma)
-    latent = _subset(precision, natural, present.sum(1), state.mixture.components)
+        log_gamma = torch.where(full[:, None], _fused_rule(trained, tensors, posterior), log_gamma)
+    count = present.sum(1)
+    latent = _subset(precision, natural, count, state.mixture.components)
+    others = {
+        name: _subset(precision - own[name][0], natural - own[name][1], count - here.long(), state.mixture.components)
+        for name, here in tensors.present.items()
+        if name in options.physics and name in own
+    }
     everything = full[:, None, None]
     latent = DiagonalGaussian(
         torch.where(everything, posterior.mean[:, None], latent.mean),
         torch.where(everything, posterior.variance[:, None], latent.variance),
     )
-    return Answers(log_gamma, latent, scores)
+    return Answers(log_gamma, latent, scores, others)
 
 
-def _fused_rule(trained: Trained, posterior: DiagonalGaussian, physics: dict[str, Tensor]) -> Tensor:
+def _fused_rule(trained: Trained, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:
     """Log responsibilities of the fused posterior, by the model's own rule."""
     options, mixture = trained.options, trained.state.mixture
     log_prior = mixture.expected_log_prob(posterior)
     if options.responsibilities != "exact":
         return log_responsibilities(mixture, log_prior)
-    return log_responsibilities(mixture, options.beta * log_prior, sum(physics.values()))
+    evidence = physics_evidence(trained.state.decoders, tensors, options.clusters)
+    return log_responsibilities(mixture, options.beta * log_prior, physics_log_prob(evidence, posterior))
 
 
 def _curve_score(trained: Trained, log_prob: Tensor, curves: Curves) -> Tensor:
@@ -194,6 +206,8 @@ def infer(
             out = out.assign(predict_curves(trained, name, tensors, answers, coverage))
         else:
             out = out.assign(predict_neural(trained, name, answers, seed))
+    if any(name in trained.options.physics for name in wanted):
+        out = out.assign(parameter_answers(trained, tensors, answers.log_gamma.exp(), answers.others))
     return out
 
 
@@ -258,38 +272,14 @@ def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: st
     return xr.DataArray(values.reshape(shape), dims=(*leading, *measured.dims), coords=measured.coords, attrs=attrs)
 
 
-@torch.no_grad()
 def predict_curves(
     trained: Trained, name: str, tensors: Tensors, answers: Answers, coverage: float
 ) -> dict[str, xr.DataArray]:
-    """Mean and pointwise band of a physics modality: denoised where observed, else the mixture of populations."""
-    decoder, template = trained.state.decoders[name], trained.templates[name]
-    gamma = answers.log_gamma.exp()
-    nominal = trained.nominal(name, coverage)
-    covariates = decoder.expert.covariates
-    if not covariates:
-        value, wide = decoder.marginal(template.t)
-    pieces: list[list[Tensor]] = []
-    for index, piece in tensors.curves[name].chunks(_CHUNK):
-        said = decoder.condition(piece)
-        grid = with_covariates(template.t, piece.covariates)
-        if covariates:
-            value, wide = decoder.marginal(grid)
-        own_mean, jacobian = decoder.own_curves(grid, said.deviation)
-        covariance = said.covariance.expand(-1, len(piece), -1, -1)
-        own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian)
-        here = piece.present[None, :, None]
-        mean = torch.where(here, own_mean, value)
-        variance = torch.where(here, own + decoder.variance[:, None, None], wide)
-        weights = gamma[index]
-        centre, _ = mixture_moments(weights, mean, variance)
-        # A curve that was measured has its own posterior; the calibration is of curves that were not.
-        share = torch.where(piece.present, coverage, nominal).to(centre.dtype)
-        bounds = (mixture_quantile(weights, mean, variance, 0.5 * (1.0 + side * share)) for side in (-1, 1))
-        pieces.append([centre, *bounds])
+    """Mean and pointwise band of a physics modality: denoised where observed, else predicted."""
+    covariates = trained.options.physics[name].expert.covariates
     out = {}
-    for k, suffix in enumerate(("", "_low", "_high")):
-        values = torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale
+    found = curve_answers(trained, name, tensors, answers.log_gamma.exp(), answers.others.get(name), coverage)
+    for suffix, values in zip(("", "_low", "_high"), found, strict=True):
         out[name + suffix] = modality_array(trained, name, values, "specimen")
         if covariates:
             out[name + suffix].attrs["at"] = f"{', '.join(covariates)} of each specimen"

@@ -131,7 +131,7 @@ def physics_gain(trained: Trained, modality: str) -> Array:
     for c in range(len(gain)):
         J = jacobian[c, 0].cpu().numpy()
         noise = torch.eye(len(J), dtype=torch.float64) * float(decoder.variance[c])
-        spread = J @ decoder.scatter[c].cpu().numpy() @ J.T + noise.numpy()
+        spread = J @ decoder.total[c].cpu().numpy() @ J.T + noise.numpy()
         information = J.T @ np.linalg.solve(spread, J)
         covariance = trained.covariance[modality][c]
         known = np.isfinite(np.diagonal(covariance))

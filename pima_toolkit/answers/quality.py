@@ -96,7 +96,7 @@ def _misfit(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
 def _own_parameters(decoder: PhysicsDecoder, curves: Curves, c: int) -> np.ndarray:
     """Parameters of every specimen if it belongs to this cluster, (specimen, P)."""
     theta = decoder.theta[c]
-    if not bool(decoder.scatter[c].any()):
+    if not bool(decoder.total[c].any()):
         return np.tile(theta, (len(curves), 1))
     deviation = torch.cat([decoder.condition(piece).deviation[c] for _, piece in curves.chunks()]).cpu().numpy()
     own = decoder.box.from_unbounded(decoder.box.to_unbounded(theta) + deviation)

@@ -26,6 +26,7 @@ from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
 from ..model.network import build, channels_last
 from ..model.physics import PhysicsDecoder
+from ..model.trend import Trend
 from .conditions import covariate_names
 from .trained import Reference, Trained
 
@@ -104,7 +105,7 @@ def load(path: Path, given: ModelOptions | None = None) -> Trained:
 
 def _modality(option: Modality) -> dict:
     if isinstance(option, Physics):
-        values = {name: getattr(option, name) for name in ("scatter", "noise", "window")}
+        values = {name: getattr(option, name) for name in ("scatter", "noise", "window", "vary")}
         return {"kind": "physics", "expert": option.expert.to_dict(), **values}
     values = {f.name: getattr(option, f.name) for f in fields(option)}
     return {"kind": "neural", **{k: _MODULE if isinstance(v, nn.Module) else v for k, v in values.items()}}
@@ -192,6 +193,9 @@ def _rebuild(
             parts[f"decoder.{name}.theta"].numpy(),
             parts[f"decoder.{name}.scatter"].to(device),
             parts[f"decoder.{name}.variance"].to(device),
+            None
+            if option.vary == "none"
+            else Trend(*(parts[f"decoder.{name}.{f.name}"].to(device) for f in fields(Trend))),
         )
         for name, option in options.physics.items()
     }

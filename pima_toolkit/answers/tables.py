@@ -16,10 +16,10 @@ import xarray as xr
 from torch import Tensor
 
 from ..experts import resolve_unit
-from ..fitting.em import MINIMUM_WEIGHT, scores
 from ..fitting.settings import ModelOptions
+from ..fitting.steps import MINIMUM_WEIGHT
 from ..fitting.tensors import Template, Tensors
-from ..model.physics import PhysicsDecoder
+from ..model.physics import PhysicsDecoder, scores
 
 _STATS = ("value", "std_error")
 
@@ -32,13 +32,13 @@ def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gam
     bread = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
     meat = torch.zeros_like(bread)
     for index, piece in curves.chunks():
-        information, score = scores(decoder, piece)
+        information, score = scores(decoder, decoder.condition(piece), decoder.total[:, None])
         part = gamma[index].T
         bread += torch.einsum("cn,cnpq->cpq", part, information.expand(-1, len(piece), -1, -1))
         meat += torch.einsum("cn,cnp,cnq->cpq", part.square(), score, score)
     bread, meat = bread.cpu().numpy(), meat.cpu().numpy()
     weight = gamma.sum(0).cpu().numpy()
-    scattered = bool(decoder.scatter.any())
+    scattered = bool(decoder.total.any())
     out = np.full((clusters, size, size), np.nan)
     for c in range(clusters):
         moves = np.diagonal(bread[c]) > 0
@@ -92,7 +92,7 @@ def expert_table(
         decoder = decoders[name]
         value.append(decoder.expert.show(decoder.theta))
         error.append(shown_std(decoder, decoder.theta, covariance[name]))
-        scatter = shown_std(decoder, decoder.theta, decoder.scatter.cpu().numpy())
+        scatter = shown_std(decoder, decoder.theta, decoder.total.cpu().numpy())
         spread.append(np.nan_to_num(scatter))
         # A shown parameter is at its bound where one of the fitted ones it is made of, and of no other shown one, is.
         made_of = decoder.expert.show_jacobian(decoder.theta) != 0
@@ -161,7 +161,7 @@ def specimen_table(
             own = said.deviation[c, rows].cpu().numpy()
             spread = said.covariance.expand(-1, len(piece), -1, -1)[c, rows].cpu().numpy()
             c = c.cpu().numpy()
-            if not bool(decoder.scatter.any()):
+            if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 spread = covariance[name][c]
             here = decoder.box.from_unbounded(centre[c] + own)

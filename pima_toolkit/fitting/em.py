@@ -21,17 +21,13 @@ from ..experts import CurveStatistics, solve
 from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
-from ..model.physics import PhysicsDecoder
+from ..model.physics import PhysicsDecoder, scores
+from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, solved, stepped
+from .trends import own_deviations, update_trend
 
 #: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
 LATENT_VARIANCE_FLOOR = 1e-4
 NOISE_VARIANCE_FLOOR = 1e-8
-#: A cluster of less weight than this keeps its parameters: the data say nothing about it.
-MINIMUM_WEIGHT = 1e-6
-#: A likelihood that falls by less than this share of itself has not fallen: sums of 1e5 float64 terms round so.
-_ROUNDING = 1e-10
-#: A step that still lowers the likelihood after this many halvings is not taken: near the optimum all are tiny.
-_HALVINGS = 4
 
 
 class MixtureStatistics:
@@ -96,41 +92,10 @@ def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.
     matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
     vector = torch.zeros(clusters, size, dtype=torch.float64, device=gamma.device)
     for index, piece in curves.chunks():
-        information, score = scores(decoder, piece)
+        information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
         matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
         vector += torch.einsum("nc,cnp->cp", gamma[index], score)
-    # A parameter at its bound, or one the data do not see, has an empty row: it stays where it is. Scaled to a diagonal
-    # of ones, so that the units of the parameters do not matter.
-    diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
-    dead = diagonal <= 0.0
-    size = torch.where(dead, 1.0, diagonal).sqrt()
-    scaled = matrix / (size[:, :, None] * size[:, None, :]) + torch.diag_embed(torch.where(dead, 1.0, 1e-12))
-    step = (torch.linalg.solve(scaled, (vector / size)[..., None]).squeeze(-1) / size).cpu().numpy()
-    # Logarithms and logits move by at most 2; a parameter without bounds has a unit, and no natural limit.
-    bounded = np.isfinite(decoder.box.lower) | np.isfinite(decoder.box.upper)
-    step = np.where(bounded, np.clip(step, -2.0, 2.0), step)
-    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + step)
-
-
-def scores(decoder: PhysicsDecoder, curves: Curves) -> tuple[Tensor, Tensor]:
-    r"""Information :math:`J^\top\Sigma^{-1}J` and score :math:`J^\top\Sigma^{-1}r` of each curve.
-
-    Returns:
-        Shapes (cluster, specimen or 1, P, P) and (cluster, specimen, P).
-    """
-    conditioned = decoder.condition(curves)
-    variance = decoder.variance[:, None, None]
-    identity = torch.eye(decoder.scatter.shape[-1], dtype=torch.float64, device=decoder.scatter.device)
-    shrink = identity + conditioned.normal @ decoder.scatter[:, None] / variance[..., None]
-    information = torch.linalg.solve(shrink, conditioned.normal) / variance[..., None]
-    full = shrink.expand(-1, len(curves), -1, -1)
-    score = torch.linalg.solve(full, conditioned.projected[..., None]).squeeze(-1) / variance
-    return 0.5 * (information + information.mT), score
-
-
-def expected_log_prob(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Tensor:
-    """Sum over specimens of gamma log p(X given c), shape (cluster,)."""
-    return (gamma * decoder.log_prob(curves)).sum(0)
+    return stepped(decoder, solved(matrix, vector))
 
 
 def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
@@ -140,22 +105,28 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Phys
     proposal = _reduced_solve(decoder, curves, gamma) if exact else _gauss_newton(decoder, curves, gamma)
     weight = gamma.sum(0).cpu().numpy()
     proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
-    before = expected_log_prob(decoder, curves, gamma)
     start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
-    for halving in range(_HALVINGS):
-        trial = replace(decoder, theta=proposal)
-        fallen = (expected_log_prob(trial, curves, gamma) < before - _ROUNDING * before.abs()).cpu().numpy()
-        if not fallen.any():
-            return trial
-        halved = decoder.box.from_unbounded(start + 0.5 ** (halving + 1) * (end - start))
-        proposal = np.where(fallen[:, None], halved, proposal)
-    return replace(decoder, theta=np.where(fallen[:, None], decoder.theta, proposal))
+
+    def trial(share: float) -> PhysicsDecoder:
+        halved = decoder.box.from_unbounded(start + share * (end - start))
+        return replace(decoder, theta=proposal if share == 1.0 else halved)
+
+    return accepted(decoder, trial, curves, gamma)
 
 
 def update_physics(
-    decoder: PhysicsDecoder, curves: Curves, responsibilities: Tensor, *, scatter: str, noise: str, theta: bool = True
+    decoder: PhysicsDecoder,
+    curves: Curves,
+    responsibilities: Tensor,
+    *,
+    scatter: str,
+    noise: str,
+    theta: bool = True,
+    slope: bool = True,
+    posterior: DiagonalGaussian | None = None,
+    components: DiagonalGaussian | None = None,
 ) -> PhysicsDecoder:
-    """M-step of one physics modality: theta_c, then S_c and the noise variance.
+    """M-step of one physics modality: theta_c and A_c, then S_c and the noise variance.
 
     Args:
         decoder: The old parameters.
@@ -164,22 +135,29 @@ def update_physics(
         scatter: ``"specimen"`` or ``"none"``.
         noise: ``"pooled"``, ``"cluster"`` or ``"unit"``.
         theta: Whether theta_c is solved for (``update="wls"``) or left to Adam.
+        slope: Whether A_c is solved for; it stays otherwise.
+        posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
+        components: p(Z given c), likewise.
 
     Source: Trask et al. 2022, eq. (17), with specimens that differ.
     """
     gamma = responsibilities.double() * curves.present[:, None]
-    if theta:
-        decoder = update_theta(decoder, curves, gamma)
+    if decoder.trend is None:
+        posterior = None
+        decoder = update_theta(decoder, curves, gamma) if theta else decoder
+    else:
+        decoder = update_trend(decoder, curves, gamma, posterior, components, slope=slope)
     outer = torch.zeros_like(decoder.scatter)
     squared = torch.zeros_like(decoder.variance)
     points = torch.zeros_like(decoder.variance)
     for index, piece in curves.chunks():
-        said = decoder.condition(piece)
+        said, beyond, covariance, spread = own_deviations(
+            decoder, piece, None if posterior is None else posterior[index]
+        )
         part = gamma[index].T
-        covariance = said.covariance.expand(-1, len(piece), -1, -1)
-        outer += torch.einsum("cn,cnp,cnq->cpq", part, said.deviation, said.deviation)
-        outer += torch.einsum("cn,cnpq->cpq", part, covariance)
-        second = torch.einsum("cnp,cnq->cnpq", said.deviation, said.deviation) + said.covariance
+        outer += torch.einsum("cn,cnp,cnq->cpq", part, beyond, beyond)
+        outer += torch.einsum("cn,cnpq->cpq", part, covariance.expand(-1, len(piece), -1, -1))
+        second = torch.einsum("cnp,cnq->cnpq", said.deviation, said.deviation) + spread
         misfit = said.squared - 2.0 * (said.projected * said.deviation).sum(-1) + (said.normal * second).sum((-1, -2))
         squared += (part * misfit).sum(1)
         observed = piece.x.new_tensor(piece.x.shape[1]) if piece.observed is None else piece.observed.double().sum(1)
@@ -196,21 +174,23 @@ def update_physics(
     elif noise == "cluster":
         variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
         fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR))
-    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma)
+    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma, posterior)
 
 
-def _no_worse(old: PhysicsDecoder, new: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
+def _no_worse(
+    old: PhysicsDecoder, new: PhysicsDecoder, curves: Curves, gamma: Tensor, posterior: DiagonalGaussian | None
+) -> PhysicsDecoder:
     """Scatter and noise on the way from old to new, as far as the likelihood does not fall.
 
     Specimens with lines of their own are linearised elsewhere once scatter and noise change, so the closed forms alone
     promise nothing (MODEL.md §7).
     """
-    before = expected_log_prob(old, curves, gamma).sum()
-    for halving in range(_HALVINGS):
+    before = expected_log_prob(old, curves, gamma, posterior).sum()
+    for halving in range(HALVINGS):
         share = 0.5**halving
         trial = replace(
             old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)
         )
-        if expected_log_prob(trial, curves, gamma).sum() >= before - _ROUNDING * before.abs():
+        if expected_log_prob(trial, curves, gamma, posterior).sum() >= before - ROUNDING * before.abs():
             return trial
     return old

@@ -7,7 +7,7 @@ result of the uninterrupted one without any generator's state on disk.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ..model.augment import augment
 from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
+from ..model.trend import Evidence
 from .settings import ModelOptions, TrainingSettings
 from .tensors import Template, Tensors
 
@@ -123,10 +124,14 @@ def encode(network: Network, tensors: Tensors, autocast: torch.autocast, batch: 
     return DiagonalGaussian(torch.cat([p.mean for p in pieces]), torch.cat([p.variance for p in pieces]))
 
 
-def physics_log_prob(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> Tensor:
-    """Sum of log p(X_i given c) over the physics modalities each specimen has, (specimen, cluster), float64."""
-    device = next(iter(tensors.inputs.values())).device
-    total = torch.zeros(len(tensors), clusters, dtype=torch.float64, device=device)
-    for name, decoder in decoders.items():
-        total = total + decoder.log_prob(tensors.curves[name])
-    return total
+def physics_evidence(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> list[Evidence]:
+    """What the curves of each physics modality say about c and Z; where there is none, one that says nothing."""
+    if not decoders:
+        device = next(iter(tensors.inputs.values())).device
+        return [Evidence(torch.zeros(len(tensors), clusters, dtype=torch.float64, device=device))]
+    return [decoder.evidence(tensors.curves[name]) for name, decoder in decoders.items()]
+
+
+def physics_log_prob(evidence: Sequence[Evidence], posterior: DiagonalGaussian) -> Tensor:
+    """Sum of E_q(Z)[log p(X_i given Z, c)] over the physics modalities a specimen has, (specimen, cluster), float64."""
+    return sum((part.expected(posterior) for part in evidence[1:]), start=evidence[0].expected(posterior))

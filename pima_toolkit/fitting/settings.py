@@ -30,6 +30,12 @@ ANSWER_NAMES = frozenset(
         "latent_position",
         "specimen",
         "step",
+        "parameters",
+        "parameters_std",
+        "parameter",
+        "parameter_modality",
+        "unit",
+        "description",
     ]
 )
 

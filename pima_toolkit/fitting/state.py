@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..files import replacing
 from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
+from ..model.trend import Trend
 
 Arrays = dict[str, Tensor]
 
@@ -47,6 +48,8 @@ class State:
             out[f"decoder.{name}.theta"] = torch.as_tensor(decoder.theta)
             out[f"decoder.{name}.scatter"] = decoder.scatter
             out[f"decoder.{name}.variance"] = decoder.variance
+            if decoder.trend is not None:
+                out |= {f"decoder.{name}.{f.name}": getattr(decoder.trend, f.name) for f in fields(Trend)}
         for name, variance in self.noise.items():
             out[f"noise.{name}"] = torch.tensor(variance, dtype=torch.float64)
         return out
@@ -66,6 +69,7 @@ class State:
                 theta=arrays[f"decoder.{name}.theta"].cpu().numpy().copy(),
                 scatter=arrays[f"decoder.{name}.scatter"].to(device),
                 variance=arrays[f"decoder.{name}.variance"].to(device),
+                trend=decoder.trend and Trend(*(arrays[f"decoder.{name}.{f.name}"].to(device) for f in fields(Trend))),
             )
             for name, decoder in self.decoders.items()
         }

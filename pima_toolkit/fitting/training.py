@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,15 +16,19 @@ from ..model.elbo import Elbo, neural_log_prob
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
 from ..model.network import build
+from ..model.physics import PhysicsDecoder
+from ..model.trend import Trend
 from .adam_experts import AdamExperts
 from .em import MixtureStatistics, update_physics
 from .health import duplicate_clusters, empty_clusters, reseed
 from .initialise import blank_decoder, latent_partition, physics_first
-from .job import Job, Progress, encode, physics_log_prob
+from .job import Job, Progress, encode, physics_evidence, physics_log_prob
 from .state import History, State, load_optimiser, optimiser_arrays, resume, write_arrays
 
 #: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
 NEURAL_NOISE_FLOOR = 1e-4
+#: Share of the epochs in which parameters that vary with the latent keep the slope they started with.
+_HELD = 0.2
 
 
 class JointTraining:
@@ -52,7 +57,7 @@ class JointTraining:
             network,
             mixture,
             {
-                name: blank_decoder(option, job.templates[name], tensors.curves[name], clusters)
+                name: self._vary(name, blank_decoder(option, job.templates[name], tensors.curves[name], clusters))
                 for name, option in options.physics.items()
             },
             dict.fromkeys(options.neural, 1.0),
@@ -62,7 +67,8 @@ class JointTraining:
         self.stopped = False
         self.parameters = list(network.parameters())
         self.optimiser = job.optimiser(self.parameters)
-        self.log_physics = torch.zeros(len(tensors), clusters, dtype=torch.float64, device=job.device)
+        self.evidence = physics_evidence({}, tensors, clusters)
+        self.posterior: DiagonalGaussian | None = None
         self.gamma: Tensor | None = None
         self.experts: AdamExperts | None = None
         self.halted = False
@@ -97,7 +103,7 @@ class JointTraining:
             self.history.rows, self.done, self.stopped = meta["history"], meta["done"], meta["stopped"]
             if self.done == 0 or self.job.settings.em == "online":
                 self.gamma = arrays["gamma"].to(self.job.device)
-        self.log_physics = physics_log_prob(self.state.decoders, self.job.tensors, self.job.options.clusters)
+        self.evidence = physics_evidence(self.state.decoders, self.job.tensors, self.job.options.clusters)
         if found is None:
             self._make_experts()
             self._save()
@@ -110,6 +116,11 @@ class JointTraining:
         # A last E- and M-step, so that clusters and experts belong to the final networks.
         self._em(encode(self.state.network, self.job.tensors, self.job.autocast()), seeds=False)
         return self
+
+    def _vary(self, name: str, decoder: PhysicsDecoder) -> PhysicsDecoder:
+        if self.job.options.physics[name].vary == "none":
+            return decoder
+        return replace(decoder, trend=Trend.start(decoder.scatter, self.job.options.latent_dim))
 
     def _make_experts(self) -> None:
         if self.job.settings.update == "adam" and self.state.decoders:
@@ -127,7 +138,7 @@ class JointTraining:
         seed = job.seed(self.restart, 1) % 2**31
         if options.physics:
             mixture, self.gamma = physics_first(job.tensors, options.modalities, job.templates, options.clusters, seed)
-            self.state.decoders = mixture.decoders
+            self.state.decoders = {name: self._vary(name, decoder) for name, decoder in mixture.decoders.items()}
             return
         # No physics: reconstruct under a standard normal prior, then find clusters among the latent means.
         warm = max(3, self.epochs // 8)
@@ -153,7 +164,7 @@ class JointTraining:
             if self.done < self.epochs // 2 and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
                 reseeded = self._em(encode(self.state.network, job.tensors, job.autocast()), seeds=True)
             else:
-                self._maximise_experts(self.gamma)
+                self._maximise_experts(self.gamma, self.posterior)
         if not math.isfinite(record["elbo"]):
             raise TrainingError(
                 f"training diverged in epoch {self.done + 1}: the ELBO is {record['elbo']}; lower learning_rate "
@@ -180,7 +191,7 @@ class JointTraining:
     def _expect(self, posterior: DiagonalGaussian) -> tuple[Tensor, Tensor]:
         """Responsibilities (specimen, cluster) and log evidence (specimen,) under the present parameters."""
         options, mixture = self.job.options, self.state.mixture
-        physics = self.log_physics if options.responsibilities == "exact" else 0.0
+        physics = physics_log_prob(self.evidence, posterior) if options.responsibilities == "exact" else 0.0
         log_prior = mixture.expected_log_prob(posterior)
         if options.responsibilities == "exact":
             log_prior = options.beta * log_prior
@@ -196,11 +207,14 @@ class JointTraining:
                 self.gamma, reseeded = reseed(self.gamma, evidence)
         statistics = MixtureStatistics(self.job.options.clusters, self.job.options.latent_dim, self.job.device)
         self.state.mixture = statistics.update(posterior, self.gamma).finish(self.state.mixture)
-        self._maximise_experts(self.gamma)
+        self._maximise_experts(self.gamma, posterior)
         return reseeded
 
-    def _maximise_experts(self, gamma: Tensor) -> None:
+    def _maximise_experts(self, gamma: Tensor, posterior: DiagonalGaussian) -> None:
         job = self.job
+        # Regressed on encoders that know nothing yet, the slope would vanish, and nothing would bring it back: the
+        # encoders learn the directions it starts with first.
+        slope = self.done >= _HELD * self.epochs
         for name, option in job.options.physics.items():
             self.state.decoders[name] = update_physics(
                 self.state.decoders[name],
@@ -209,8 +223,11 @@ class JointTraining:
                 scatter=option.scatter,
                 noise=option.noise,
                 theta=job.settings.update == "wls",
+                slope=slope,
+                posterior=posterior,
+                components=self.state.mixture.components,
             )
-        self.log_physics = physics_log_prob(self.state.decoders, job.tensors, job.options.clusters)
+        self.evidence = physics_evidence(self.state.decoders, job.tensors, job.options.clusters)
 
     def _adam(self, seed: int, rate: float | None, *, consistency: float) -> dict:
         """One pass of Adam over all specimens; ``rate`` None follows the schedule."""
@@ -220,6 +237,9 @@ class JointTraining:
         sums: dict[str, Tensor] = {}
         online = job.settings.em == "online" and rate is None
         statistics = MixtureStatistics(options.clusters, options.latent_dim, job.device)
+        if online:
+            empty = torch.zeros(len(job.tensors), options.latent_dim, device=job.device)
+            self.posterior = DiagonalGaussian(empty, empty.clone())
         experts = self.experts if rate is None else None
         if experts is not None:
             experts.begin(state.decoders)
@@ -238,7 +258,10 @@ class JointTraining:
                 name: neural_log_prob(inputs[name], mean, state.noise[name], present[name])
                 for name, mean in decoded.items()
             }
-            log_physics = self.log_physics[index] if experts is None else experts.log_prob(job.tensors.curves, index)
+            if experts is None:
+                log_physics = physics_log_prob([part.at(index) for part in self.evidence], posterior)
+            else:
+                log_physics = experts.log_prob(job.tensors.curves, index)
             elbo, gap, log_gamma = self._objective(neural, log_physics, posterior, z)
             loss = (consistency * gap - elbo.total).mean()
             self.optimiser.zero_grad(set_to_none=True)
@@ -250,8 +273,10 @@ class JointTraining:
                 sums[name] = sums.get(name, 0.0) + term.detach().double().sum()
             if online:
                 gamma = log_gamma.detach().exp()
-                statistics.update(posterior.detach(), gamma)
+                known = posterior.detach()
+                statistics.update(known, gamma)
                 self.gamma[index] = gamma
+                self.posterior.mean[index], self.posterior.variance[index] = known.mean, known.variance
         if experts is not None:
             state.decoders = experts.decoders()
         if online:

@@ -62,6 +62,9 @@ class Physics:
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
             units of the largest absolute value.
         window: Lower and upper t of the fit, in the data's unit; points outside are not used.
+        vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
+            ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own
+            specimen (model/trend.py).
 
     Raises:
         OptionError: If an option is not one of these.
@@ -72,6 +75,7 @@ class Physics:
     scatter: str = "specimen"
     noise: str = "pooled"
     window: tuple[float, float] | None = None
+    vary: str = "none"
 
     def __init__(
         self,
@@ -79,9 +83,11 @@ class Physics:
         scatter: str = "specimen",
         noise: str = "pooled",
         window: tuple[float, float] | None = None,
+        vary: str = "none",
     ) -> None:
         _one_of("scatter", scatter, ("specimen", "none"))
         _one_of("noise", noise, ("pooled", "cluster", "unit"))
+        _one_of("vary", vary, ("none", "latent"))
         if window is not None and not (len(window) == 2 and window[0] < window[1]):
             raise OptionError(
                 f"window={window} is not a range: expected (lower, upper) with lower < upper, in units of t"
@@ -89,6 +95,7 @@ class Physics:
         object.__setattr__(self, "expert", get_expert(expert))
         object.__setattr__(self, "scatter", scatter)
         object.__setattr__(self, "noise", noise)
+        object.__setattr__(self, "vary", vary)
         object.__setattr__(self, "window", None if window is None else (float(window[0]), float(window[1])))
 
 

@@ -17,7 +17,7 @@ Source: Trask et al. 2022, eq. (11).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,10 +25,13 @@ from torch import Tensor
 
 from ..experts import Box, Expert, own_lines
 from .curves import Curves, by_grid
-from .gaussian import LOG_2PI
+from .gaussian import LOG_2PI, DiagonalGaussian
+from .trend import Evidence, Trend
 
 #: Specimens that stand for a population when its mean curve has no closed form.
 _POPULATION = 256
+#: And for one specimen of it, whose parameters are known better.
+_EACH = 64
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Conditioned:
 
     Args:
         log_prob: log p(X given c), shape (specimen, cluster), nats; 0 for specimens without the modality.
-        deviation: b, each specimen's own unbounded parameters minus the cluster's, shape (cluster, specimen, P).
+        deviation: Each specimen's own unbounded parameters minus the cluster's, shape (cluster, specimen, P).
         covariance: V of the deviation, shape (cluster, specimen or 1, P, P).
         normal: J^T J, shape (cluster, specimen or 1, P, P).
         projected: J^T r, shape (cluster, specimen, P).
@@ -63,6 +66,8 @@ class PhysicsDecoder:
         theta: Fitted parameters, shape (cluster, P), physical units, numpy float64.
         scatter: S_c in the unbounded parameters, shape (cluster, P, P), float64; zero for ``scatter="none"``.
         variance: v_c, shape (cluster,), float64, in units of scale squared.
+        trend: How the parameters follow the latent, ``vary="latent"``; None where they do not. What is asked without a
+            latent is then answered for Z from p(Z given c): specimens differ by ``total``.
     """
 
     expert: Expert
@@ -71,7 +76,30 @@ class PhysicsDecoder:
     theta: np.ndarray
     scatter: Tensor
     variance: Tensor
+    trend: Trend | None = None
     _last: tuple[Curves, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
+    _evidence: tuple[Curves, Evidence] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def total(self) -> Tensor:
+        """Covariance between the specimens of a cluster, what Z explains and what it does not, (cluster, P, P)."""
+        return self.scatter if self.trend is None else self.scatter + self.trend.spread
+
+    def prior(self, latent: DiagonalGaussian | None = None) -> tuple[Tensor, Tensor]:
+        """What a specimen's deviation from the cluster is before its curve is seen.
+
+        Args:
+            latent: q(Z given the other modalities), (specimen, latent) or (specimen, cluster, latent); p(Z given c) if
+                None.
+
+        Returns:
+            Mean (cluster, specimen or 1, P) and covariance (cluster, specimen or 1, P, P).
+        """
+        if self.trend is None or latent is None:
+            total = self.total[:, None]
+            return total.new_zeros(total.shape[:-1]), total
+        mean, spread = self.trend.deviation(latent)
+        return mean, spread + self.scatter[:, None]
 
     def predict(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
         """Curves and their slopes in the unbounded parameters, both divided by ``scale``.
@@ -93,26 +121,55 @@ class PhysicsDecoder:
             torch.as_tensor(jacobian / self.scale, device=device),
         )
 
-    def condition(self, curves: Curves) -> Conditioned:
-        """Likelihood of curves under each cluster and each specimen's own deviation, in closed form."""
+    def where(self, chosen: Tensor, other: PhysicsDecoder) -> PhysicsDecoder:
+        """These parameters in the clusters of ``chosen``, shape (cluster,), and another decoder's in the rest."""
+        if bool(chosen.all()):
+            return self
+        one, two = chosen[:, None], chosen[:, None, None]
+        trend = self.trend
+        if trend is not None:
+            trend = Trend(
+                torch.where(two, trend.slope, other.trend.slope),
+                torch.where(one, trend.origin, other.trend.origin),
+                torch.where(one, trend.reach, other.trend.reach),
+            )
+        return replace(
+            self,
+            theta=np.where(one.cpu().numpy(), self.theta, other.theta),
+            scatter=torch.where(two, self.scatter, other.scatter),
+            variance=torch.where(chosen, self.variance, other.variance),
+            trend=trend,
+        )
+
+    def condition(self, curves: Curves, prior: tuple[Tensor, Tensor] | None = None) -> Conditioned:
+        """Likelihood of curves under each cluster and each specimen's own deviation, in closed form.
+
+        Args:
+            curves: What was measured.
+            prior: Mean and covariance of the deviations as of :meth:`prior`; by default those of the population.
+        """
+        centre, spread = self.prior() if prior is None else prior
         points, squared, projected, normal = self._reduce(curves)
         variance = self.variance[:, None]
-        identity = torch.eye(self.scatter.shape[-1], dtype=torch.float64, device=self.scatter.device)
-        scatter = self.scatter[:, None]
-        growth = identity + scatter @ normal / variance[..., None, None]
-        covariance = torch.linalg.solve(growth, scatter.expand_as(growth))
+        identity = torch.eye(spread.shape[-1], dtype=torch.float64, device=spread.device)
+        growth = identity + spread @ normal / variance[..., None, None]
+        covariance = torch.linalg.solve(growth, spread.expand_as(growth))
         covariance = 0.5 * (covariance + covariance.mT)
-        deviation = (covariance @ projected[..., None]).squeeze(-1) / variance[..., None]
-        quadratic = (squared - (projected * deviation).sum(-1)) / variance
+        # From the line's value at the prior's centre: sums at the cluster's own parameters are all it takes.
+        turned = (normal @ centre[..., None]).squeeze(-1)
+        left = projected - turned
+        misfit = squared - ((projected + left) * centre).sum(-1)
+        own = (covariance @ left[..., None]).squeeze(-1) / variance[..., None]
+        quadratic = (misfit - (left * own).sum(-1)) / variance
         log_prob = -0.5 * (quadratic + points * (LOG_2PI + variance.log()) + torch.linalg.slogdet(growth)[1])
         log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
-        return Conditioned(log_prob, deviation, covariance, normal, projected, squared)
+        return Conditioned(log_prob, centre + own, covariance, normal, projected, squared)
 
     @property
     def one_line(self) -> bool:
         """Whether one linearisation serves all specimens: the expert is linear in phi, or nothing scatters."""
         free = not (np.isfinite(self.box.lower) | np.isfinite(self.box.upper)).any()
-        return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.scatter.any())
+        return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.total.any())
 
     def own_curves(self, t: np.ndarray, deviation: Tensor) -> tuple[Tensor, Tensor]:
         """Curves of specimens that deviate from each cluster, and their slopes in the unbounded parameters.
@@ -138,8 +195,12 @@ class PhysicsDecoder:
         )
 
     def _own_lines(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As :meth:`_reduce`, each specimen linearised at its own most probable parameters (experts/scatter.py)."""
-        values, vectors = torch.linalg.eigh(self.scatter.cpu())
+        """As :meth:`_reduce`, each specimen linearised at its own most probable parameters (experts/scatter.py).
+
+        Most probable in its population, whatever its Z: the line depends on the curve alone, so that log p(X given Z,
+        c) is one quadratic function of Z, and the encoders learn by its exact gradient.
+        """
+        values, vectors = torch.linalg.eigh(self.total.cpu())
         root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
         x = curves.x.cpu().numpy() * self.scale
         mask = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(np.float64)
@@ -174,8 +235,28 @@ class PhysicsDecoder:
         normal = torch.einsum("nt,ctp,ctq->cnpq", mask, jacobian, jacobian)
         return mask.sum(1).expand(len(curves)), squared.clamp_min(0.0), projected, normal
 
+    def evidence(self, curves: Curves) -> Evidence:
+        """log p(X given Z, c) as a function of Z, float64; the last answer is kept."""
+        if self.trend is None:
+            return Evidence(self.log_prob(curves))
+        if self._evidence is None or self._evidence[0] is not curves:
+            pieces = []
+            for _, piece in curves.chunks():
+                said = self.condition(piece, (self.scatter.new_zeros(self.theta.shape)[:, None], self.scatter[:, None]))
+                information, score = scores(self, said, self.scatter[:, None])
+                slope = self.trend.slope
+                linear = torch.einsum("cpl,cnp->ncl", slope, score)
+                curvature = torch.einsum("cpl,cnpq,cqk->nclk", slope, information, slope)
+                here = piece.present[:, None, None]
+                if not bool(here.all()):
+                    linear = torch.where(here, linear, 0.0)
+                    curvature = torch.where(here[..., None], curvature, 0.0)
+                pieces.append(Evidence(said.log_prob, linear, curvature, self.trend.origin))
+            object.__setattr__(self, "_evidence", (curves, Evidence.joined(pieces)))
+        return self._evidence[1]
+
     def log_prob(self, curves: Curves) -> Tensor:
-        """log p(X given c), shape (specimen, cluster), nats, float64; memory bounded.
+        """log p(X given c), shape (specimen, cluster), nats, float64, averaged over p(Z given c); memory bounded.
 
         The last answer is kept: an EM iteration asks for the same one up to three times.
         """
@@ -184,27 +265,53 @@ class PhysicsDecoder:
             object.__setattr__(self, "_last", (curves, value))
         return self._last[1]
 
-    def marginal(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
+    def marginal(self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.
 
-        Grids of their own, (specimen, point), put the specimen where the 1 is.
+        Of several specimens, with the means and covariances of :meth:`prior` or grids (specimen, point) of their own:
+        (cluster, specimen, point).
 
         Where the expert is not linear the population is averaged over, by the same quasi-random specimens every time:
         the mean of many curves with kinks is not the curve of the mean kink.
         """
+        centre, spread = self.prior() if prior is None else prior
         if self.one_line:
             value, jacobian = self.predict(t)
-            spread = torch.einsum("cntp,cpq,cntq->cnt", jacobian, self.scatter, jacobian)
-            return value, spread + self.variance[:, None, None]
+            moved = value + (jacobian @ centre[..., None]).squeeze(-1)
+            wide = ((jacobian @ spread) * jacobian).sum(-1)
+            return moved, wide + self.variance[:, None, None]
         if t.ndim == 2:
-            return by_grid(t, lambda grid, _: self.marginal(grid))
+            return by_grid(t, lambda grid, rows: self.marginal(grid, prior and tuple(part[:, rows] for part in prior)))
+        draws = _POPULATION if prior is None else _EACH
         sobol = torch.quasirandom.SobolEngine(self.theta.shape[1], scramble=True, seed=0)
-        normal = torch.special.ndtri(sobol.draw(_POPULATION, dtype=torch.float64).clamp(1e-9, 1 - 1e-9))
-        values, vectors = torch.linalg.eigh(self.scatter)
-        root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
-        curves, _ = self.own_curves(t, normal.to(root.device) @ root.mT)
+        normal = torch.special.ndtri(sobol.draw(draws, dtype=torch.float64).clamp(1e-9, 1 - 1e-9))
+        values, vectors = torch.linalg.eigh(spread)
+        root = vectors * values.clamp_min(0.0).sqrt()[..., None, :]
+        deviation = centre[:, :, None] + normal.to(root.device) @ root.mT
+        curves, _ = self.own_curves(t, deviation.flatten(1, 2))
+        curves = curves.unflatten(1, (-1, draws))
         # Log-normal tails carry the variance but few specimens: the width is that of the middle 90 %.
-        ordered = curves.sort(1).values
-        low, high = (ordered[:, round(p * (_POPULATION - 1)), None] for p in (0.05, 0.95))
+        ordered = curves.sort(2).values
+        low, high = (ordered[:, :, round(p * (draws - 1))] for p in (0.05, 0.95))
         std = (high - low) / (2.0 * 1.6448536269514722)
-        return curves.mean(1, keepdim=True), std.square() + self.variance[:, None, None]
+        return curves.mean(2), std.square() + self.variance[:, None, None]
+
+
+def scores(decoder: PhysicsDecoder, said: Conditioned, spread: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Information :math:`J^\top\Sigma^{-1}J` and score :math:`J^\top\Sigma^{-1}r` of each curve about a cluster's phi.
+
+    Args:
+        decoder: The noise variance is taken from it.
+        said: What the curves say; only ``normal`` and ``projected`` are used.
+        spread: Covariance of the specimens' deviations, shape (cluster, specimen or 1, P, P).
+
+    Returns:
+        Shapes (cluster, specimen or 1, P, P) and (cluster, specimen, P).
+    """
+    variance = decoder.variance[:, None, None]
+    identity = torch.eye(spread.shape[-1], dtype=torch.float64, device=spread.device)
+    shrink = identity + said.normal @ spread / variance[..., None]
+    information = torch.linalg.solve(shrink, said.normal) / variance[..., None]
+    full = shrink.expand(-1, said.projected.shape[1], -1, -1)
+    score = torch.linalg.solve(full, said.projected[..., None]).squeeze(-1) / variance
+    return 0.5 * (information + information.mT), score

@@ -1,5 +1,7 @@
 """Small problems of every shape of grid."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture
 from pima_toolkit.model.physics import PhysicsDecoder
+from pima_toolkit.model.trend import Trend
 
 
 @pytest.fixture(scope="session")
@@ -57,5 +60,21 @@ def random_problem():
             normal(clusters).log_softmax(0), normal(clusters, latent), normal(clusters, latent).exp()
         )
         return posterior, mixture, decoder, Curves(x * present[:, None], t, observed, present)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def varying(random_problem):
+    """A function that draws q(Z), a mixture, a decoder whose parameters vary with the latent, and curves."""
+
+    def draw(seed, expert="affine", grid="shared", scatter=True, **options):
+        posterior, mixture, decoder, curves = random_problem(seed, expert, grid, scatter=scatter, **options)
+        generator = torch.Generator().manual_seed(seed)
+        shape = (*decoder.theta.shape, posterior.mean.shape[1])
+        slope = 0.3 * torch.randn(shape, generator=generator, dtype=torch.float64)
+        if expert == "affine":
+            slope = slope * 30.0  # parameters without bounds are in their own units
+        return posterior, mixture, replace(decoder, trend=Trend(slope, mixture.mean, mixture.variance)), curves
 
     return draw

@@ -9,7 +9,7 @@ import torch
 import pima_toolkit as pima
 from pima_toolkit.experts import Box
 from pima_toolkit.fitting.adam_experts import AdamExperts, from_unbounded
-from pima_toolkit.fitting.em import scores
+from pima_toolkit.model.physics import scores
 
 
 def test_the_transform_is_that_of_the_box():
@@ -55,7 +55,7 @@ def test_gradient_of_a_kinked_expert_is_the_score_along_its_own_lines(random_pro
     experts = AdamExperts({"y": decoder}, 1e-3)
     experts.begin({"y": decoder})
     experts.log_prob({"y": curves}, torch.arange(len(curves))).sum().backward()
-    _, score = scores(decoder, curves)
+    _, score = scores(decoder, decoder.condition(curves), decoder.total[:, None])
     torch.testing.assert_close(experts.phi["y"].grad, score[:, curves.present].sum(1), rtol=1e-6, atol=1e-6)
 
 

@@ -1,0 +1,126 @@
+r"""Curves and physical parameters of specimens whose curve was measured, or is predicted from their other modalities.
+
+The other modalities set what a specimen's unbounded parameters are expected to be: the cluster's population, or, with
+``vary="latent"``, :math:`\phi_c + A_c (Z - \mathrm{origin}_c)` with Z from their own encoders. A measured curve then
+conditions them exactly, so that it is counted once; one that was not measured is predicted from them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ..experts import with_covariates
+from ..fitting.tensors import Tensors
+from ..model.gaussian import DiagonalGaussian
+from ..model.physics import PhysicsDecoder
+from .bands import mixture_moments, mixture_quantile
+from .tables import parameter_coords, shown_std
+from .trained import Trained
+
+#: Specimens at a time: many where each has a closed form, few where each is averaged over a population of its own.
+_CHUNK, _FEW = 1024, 64
+
+
+def predicted(decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian | None) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every specimen's curve in each cluster from its other modalities alone.
+
+    Args:
+        decoder: The physics.
+        t: The grid of the answer (point,), or one per specimen where there are covariates.
+        others: q(Z given c and the other modalities), (specimen, cluster, latent); None: p(Z given c).
+
+    Returns:
+        Both (cluster, specimen or 1, point), in units of ``decoder.scale``; the variance counts the noise.
+    """
+    if decoder.trend is None or others is None:
+        return decoder.marginal(t)
+    size = _CHUNK if decoder.one_line else _FEW
+    pieces = []
+    for i in range(0, len(others.mean), size):
+        part = slice(i, i + size)
+        pieces.append(decoder.marginal(t if t.ndim == 1 else t[part], decoder.prior(others[part])))
+    return torch.cat([p[0] for p in pieces], 1), torch.cat([p[1] for p in pieces], 1)
+
+
+@torch.no_grad()
+def curve_answers(
+    trained: Trained, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | None, coverage: float
+) -> list[np.ndarray]:
+    """Mean, low and high of a physics modality, each (specimen, point), in its unit.
+
+    Denoised where the curve was measured, else predicted: the mixture over clusters.
+    """
+    decoder, template = trained.state.decoders[name], trained.templates[name]
+    nominal = trained.nominal(name, coverage)
+    pieces: list[list[Tensor]] = []
+    for index, piece in tensors.curves[name].chunks(_CHUNK):
+        known = None if others is None else others[index]
+        said = decoder.condition(piece, decoder.prior(known))
+        grid = with_covariates(template.t, piece.covariates)
+        own_mean, jacobian = decoder.own_curves(grid, said.deviation)
+        covariance = said.covariance.expand(-1, len(piece), -1, -1)
+        own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian) + decoder.variance[:, None, None]
+        value, wide = own_mean, own
+        if not bool(piece.present.all()):
+            value, wide = predicted(decoder, grid, known)
+        here = piece.present[None, :, None]
+        mean, variance = torch.where(here, own_mean, value), torch.where(here, own, wide)
+        weights = gamma[index]
+        centre, _ = mixture_moments(weights, mean, variance)
+        # A curve that was measured has its own posterior; the calibration is of curves that were not.
+        share = torch.where(piece.present, coverage, nominal).to(centre.dtype)
+        bounds = (mixture_quantile(weights, mean, variance, 0.5 * (1.0 + side * share)) for side in (-1, 1))
+        pieces.append([centre, *bounds])
+    return [torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale for k in range(3)]
+
+
+@torch.no_grad()
+def parameter_answers(
+    trained: Trained, tensors: Tensors, gamma: Tensor, others: dict[str, DiagonalGaussian]
+) -> dict[str, xr.DataArray]:
+    """``parameters`` and ``parameters_std`` (specimen, parameter): each specimen's own physics, with units.
+
+    From its curve where that was measured, else from its other modalities. The standard deviation is the specimen's:
+    clusters that it may belong to, and how specimens of one cluster differ, are counted; the latter as wide as
+    specimens not trained on have shown (``Trained.nominal``).
+    """
+    values, stds = [], []
+    for name in trained.options.physics:
+        pieces = []
+        decoder = trained.state.decoders[name]
+        fixed = decoder.box.at_bound(decoder.theta)[:, None]
+        centre = decoder.box.to_unbounded(decoder.theta)[:, None]
+        widened = _widened(trained, name)
+        for index, piece in tensors.curves[name].chunks(_CHUNK):
+            prior = decoder.prior(others[name][index] if name in others else None)
+            said = decoder.condition(piece, prior)
+            here = piece.present[None, :, None]
+            deviation = torch.where(here, said.deviation, prior[0]).cpu().numpy()
+            covariance = torch.where(here[..., None], said.covariance, widened**2 * prior[1]).cpu().numpy()
+            if not bool(decoder.total.any()):
+                # Without scatter a specimen's parameters are its cluster's, and as sure.
+                covariance = np.broadcast_to(trained.covariance[name][:, None], covariance.shape)
+            theta = np.where(fixed, decoder.theta[:, None], decoder.box.from_unbounded(centre + deviation))
+            shown = torch.as_tensor(decoder.expert.show(theta))
+            std = torch.as_tensor(shown_std(decoder, theta, covariance))
+            weights = gamma[index].cpu()
+            known = std.isfinite().any(0)
+            mean, variance = mixture_moments(weights, shown, std.nan_to_num().square())
+            pieces.append((mean, torch.where(known, variance.clamp_min(0.0).sqrt(), torch.nan)))
+        values.append(torch.cat([p[0] for p in pieces]).numpy())
+        stds.append(torch.cat([p[1] for p in pieces]).numpy())
+    dims, coords = ("specimen", "parameter"), parameter_coords(trained.options, trained.templates)
+    names = {"parameters": "the specimen's own", "parameters_std": "standard deviation of the specimen's own"}
+    return {
+        name: xr.DataArray(np.concatenate(part, 1), dims=dims, coords=coords, attrs={"long_name": label})
+        for (name, label), part in zip(names.items(), (values, stds), strict=True)
+    }
+
+
+def _widened(trained: Trained, name: str) -> float:
+    """By how much a standard deviation of a prediction grows so that it holds what one should."""
+    one = torch.tensor(trained.nominal(name, 0.6826894921370859), dtype=torch.float64)
+    return float(torch.special.ndtri(0.5 * (1.0 + one)))

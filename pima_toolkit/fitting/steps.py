@@ -1,0 +1,78 @@
+"""What every M-step of the physics shares: normal equations, moves in the unbounded parameters, and when one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.curves import Curves
+from ..model.gaussian import DiagonalGaussian
+from ..model.physics import PhysicsDecoder
+
+#: A cluster of less weight than this keeps its parameters: the data say nothing about it.
+MINIMUM_WEIGHT = 1e-6
+#: A likelihood that falls by less than this share of itself has not fallen: sums of 1e5 float64 terms round so.
+ROUNDING = 1e-10
+#: A step that still lowers the likelihood after this many halvings is not taken: near the optimum all are tiny.
+HALVINGS = 4
+
+
+def solved(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Solution (cluster, K) of normal equations (cluster, K, K); an empty row stays where it is.
+
+    A parameter at its bound, or one the data do not see, has one. Scaled to a diagonal of ones, so that the units of
+    the parameters do not matter.
+    """
+    diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
+    dead = diagonal <= 0.0
+    size = torch.where(dead, 1.0, diagonal).sqrt()
+    scaled = matrix / (size[:, :, None] * size[:, None, :]) + torch.diag_embed(torch.where(dead, 1.0, 1e-12))
+    return torch.linalg.solve(scaled, (vector / size)[..., None]).squeeze(-1) / size
+
+
+def stepped(decoder: PhysicsDecoder, step: Tensor) -> np.ndarray:
+    """theta after a step (cluster, P) in the unbounded parameters.
+
+    Logarithms and logits move by at most 2; a parameter without bounds has a unit, and no natural limit.
+    """
+    move = step.cpu().numpy()
+    bounded = np.isfinite(decoder.box.lower) | np.isfinite(decoder.box.upper)
+    move = np.where(bounded, np.clip(move, -2.0, 2.0), move)
+    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + move)
+
+
+def expected_log_prob(
+    decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, latent: DiagonalGaussian | None = None
+) -> Tensor:
+    """Sum over specimens of gamma log p(X given c), or of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,)."""
+    log_prob = decoder.log_prob(curves) if latent is None else decoder.evidence(curves).expected(latent)
+    return (gamma * log_prob).sum(0)
+
+
+def accepted(
+    old: PhysicsDecoder,
+    trial: Callable[[float], PhysicsDecoder],
+    curves: Curves,
+    gamma: Tensor,
+    latent: DiagonalGaussian | None = None,
+) -> PhysicsDecoder:
+    """The longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else the old.
+
+    Args:
+        old: Before the step.
+        trial: From a share of the step to a decoder.
+        curves: Of all specimens.
+        gamma: Shape (specimen, cluster).
+        latent: q(Z given X), where the parameters follow it.
+    """
+    before = expected_log_prob(old, curves, gamma, latent)
+    best = trial(1.0)
+    for halving in range(HALVINGS):
+        fallen = expected_log_prob(best, curves, gamma, latent) < before - ROUNDING * before.abs()
+        if not fallen.any():
+            return best
+        best = best.where(~fallen, trial(0.5 ** (halving + 1)))
+    return best.where(~fallen, old)
