@@ -1,0 +1,131 @@
+"""The live pieces: a map of specimens to select in, and a chart of curves; each draws its traits and nothing else.
+
+A page that is opened later, or loaded anew, therefore shows the same picture. Arrays travel as bytes, float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from numpy.typing import ArrayLike
+
+_STATIC = Path(__file__).parent / "static"
+_AXES = (_STATIC / "axes.js").read_text(encoding="utf-8")
+_CSS = (_STATIC / "pima.css").read_text(encoding="utf-8")
+
+
+def _script(name: str) -> str:
+    return _AXES + (_STATIC / name).read_text(encoding="utf-8")
+
+
+def _bytes(values: ArrayLike) -> bytes:
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+class LatentMap(anywidget.AnyWidget):
+    """Specimens in two latent dimensions, to be selected by lasso, click or keyboard.
+
+    Attributes:
+        selection: Numbers of the selected specimens, in order.
+        spot: Where the empty map was clicked last, in latent coordinates; empty at first.
+    """
+
+    _esm = _script("latent_map.js")
+    _css = _CSS
+    x = traitlets.Bytes(b"").tag(sync=True)
+    y = traitlets.Bytes(b"").tag(sync=True)
+    values = traitlets.Bytes(b"").tag(sync=True)
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    numeric = traitlets.Bool(False).tag(sync=True)
+    groups = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    colour_label = traitlets.Unicode("cluster").tag(sync=True)
+    ellipses = traitlets.List(traitlets.Dict()).tag(sync=True)
+    x_label = traitlets.Unicode("latent 0").tag(sync=True)
+    y_label = traitlets.Unicode("latent 1").tag(sync=True)
+    height = traitlets.Int(420).tag(sync=True)
+    selection = traitlets.List(traitlets.Int()).tag(sync=True)
+    spot = traitlets.List(traitlets.Float()).tag(sync=True)
+
+    def place(self, position: ArrayLike, names: Sequence[object], *, labels: tuple[str, str]) -> None:
+        """Put specimens on the map.
+
+        Args:
+            position: Shape (specimen, 2), dimensionless.
+            names: What to call them.
+            labels: Of the two axes.
+        """
+        position = np.asarray(position, dtype=np.float64)
+        with self.hold_sync():
+            self.x, self.y = _bytes(position[:, 0]), _bytes(position[:, 1])
+            self.names = [str(name) for name in names]
+            self.x_label, self.y_label = labels
+
+    def paint(self, values: ArrayLike, label: str, groups: Sequence[str] | None = None) -> None:
+        """Colour the specimens.
+
+        Args:
+            values: Shape (specimen,): numbers, or with ``groups`` their places in it; NaN is grey.
+            label: What the colour means, with its unit.
+            groups: Names of the groups, for categories.
+        """
+        with self.hold_sync():
+            self.values = _bytes(values)
+            self.numeric = groups is None
+            self.groups = [str(name) for name in groups or ()]
+            self.colour_label = label
+
+
+class Chart(anywidget.AnyWidget):
+    """Curves with bands under them."""
+
+    _esm = _script("chart.js")
+    _css = _CSS
+    x = traitlets.Bytes(b"").tag(sync=True)
+    y = traitlets.Bytes(b"").tag(sync=True)
+    shape = traitlets.List(traitlets.Int(), [0, 0]).tag(sync=True)
+    styles = traitlets.List(traitlets.Dict()).tag(sync=True)
+    bands = traitlets.List(traitlets.Dict()).tag(sync=True)
+    x_label = traitlets.Unicode("").tag(sync=True)
+    y_label = traitlets.Unicode("").tag(sync=True)
+    x_range = traitlets.List(traitlets.Float()).tag(sync=True)
+    y_range = traitlets.List(traitlets.Float()).tag(sync=True)
+    summary = traitlets.Unicode("").tag(sync=True)
+    height = traitlets.Int(320).tag(sync=True)
+
+    def draw(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        styles: Sequence[Mapping[str, object]],
+        *,
+        bands: Sequence[Mapping[str, object]] = (),
+        labels: tuple[str, str],
+        summary: str = "",
+    ) -> None:
+        """Draw curves.
+
+        Args:
+            x: Shape (T,), or (curve, T); NaN breaks a line.
+            y: Shape (curve, T).
+            styles: One for each curve, or the last for all that follow: ``colour`` (number of a cluster, -1 the text's),
+                ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
+            bands: Each ``x``, ``low``, ``high`` of equal lengths, and ``colour``.
+            labels: Of the two axes, with units.
+            summary: The picture in words, for who cannot see it.
+        """
+        y = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        x = np.broadcast_to(np.asarray(x, dtype=np.float64), y.shape)
+        plain = [
+            {key: value if key == "colour" else np.asarray(value, dtype=np.float64).tolist() for key, value in b.items()}
+            for b in bands
+        ]
+        with self.hold_sync():
+            self.x, self.y, self.shape = _bytes(x), _bytes(y), list(y.shape)
+            self.styles = [dict(style) for style in styles]
+            self.bands = plain
+            self.x_label, self.y_label = labels
+            self.summary = summary

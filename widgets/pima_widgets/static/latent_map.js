@@ -1,0 +1,242 @@
+// Specimens in latent space: lasso, click, keyboard; all it shows is trait state, so a page loaded anew shows the same.
+
+function marker(context, kind, x, y, r) {
+  context.beginPath();
+  if (kind === 0) context.arc(x, y, r, 0, 7);
+  else if (kind === 1) context.rect(x - r, y - r, 2 * r, 2 * r);
+  else {
+    const corners = kind === 2 ? [-90, 30, 150] : kind === 3 ? [0, 90, 180, 270] : [90, 210, 330];
+    corners.forEach((a, k) => {
+      const px = x + 1.3 * r * Math.cos((a * Math.PI) / 180), py = y + 1.3 * r * Math.sin((a * Math.PI) / 180);
+      k ? context.lineTo(px, py) : context.moveTo(px, py);
+    });
+    context.closePath();
+  }
+  context.fill();
+}
+
+function inside(path, x, y) {
+  let within = false;
+  for (let i = 0, j = path.length - 1; i < path.length; j = i++) {
+    const [xi, yi] = path[i], [xj, yj] = path[j];
+    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) within = !within;
+  }
+  return within;
+}
+
+export default {
+  render({ model, el }) {
+    el.classList.add("pima-map");
+    let maps = null, path = null, start = null, cursor = -1, hover = -1, chosen = new Set();
+    let x, y, values;
+    const tip = document.createElement("div");
+    tip.className = "pima-tip";
+    const legendWidth = 118;
+
+    const draw = (context, width, height) => {
+      const paint = ink(el), n = x.length;
+      const ellipses = model.get("ellipses"), numbers = model.get("numeric");
+      const place = { left: 58, top: 10, right: width - legendWidth, bottom: height - 46 };
+      const xr = range([...x, ...ellipses.flatMap((e) => [e.x - 2 * e.x_std, e.x + 2 * e.x_std])], 0.04);
+      const yr = range([...y, ...ellipses.flatMap((e) => [e.y - 2 * e.y_std, e.y + 2 * e.y_std])], 0.04);
+      maps = frame(context, place, xr, yr, model.get("x_label"), model.get("y_label"), paint);
+      const vr = range(values, 0), r = n > 3000 ? 1.8 : n > 400 ? 2.6 : 3.6;
+      const some = chosen.size > 0;
+      for (let pass = 0; pass < 2; pass++) {
+        for (let i = 0; i < n; i++) {
+          if (!Number.isFinite(x[i]) || !Number.isFinite(y[i])) continue;
+          const picked = chosen.has(i);
+          if (picked !== (pass === 1)) continue;
+          context.globalAlpha = some && !picked ? 0.18 : 0.75;
+          context.fillStyle = !Number.isFinite(values[i]) ? paint.line : numbers ? shade((values[i] - vr[0]) / (vr[1] - vr[0] || 1)) : colourOf(values[i]);
+          marker(context, numbers ? 0 : Math.abs(values[i] || 0) % 5, maps.sx(x[i]), maps.sy(y[i]), picked ? r + 1 : r);
+        }
+      }
+      context.globalAlpha = 1;
+      context.lineWidth = 1.6;
+      context.font = "bold 13px system-ui, sans-serif";
+      context.textAlign = "center";
+      context.textBaseline = "middle";
+      for (const e of ellipses) {
+        context.strokeStyle = colourOf(e.cluster);
+        context.beginPath();
+        const rx = Math.abs(maps.sx(e.x + 2 * e.x_std) - maps.sx(e.x)), ry = Math.abs(maps.sy(e.y + 2 * e.y_std) - maps.sy(e.y));
+        context.ellipse(maps.sx(e.x), maps.sy(e.y), rx, ry, 0, 0, 7);
+        context.stroke();
+        context.lineWidth = 3;
+        context.strokeStyle = getComputedStyle(el).getPropertyValue("--pima-paper") || "white";
+        context.strokeText(e.label, maps.sx(e.x), maps.sy(e.y));
+        context.lineWidth = 1.6;
+        context.fillStyle = paint.text;
+        context.fillText(e.label, maps.sx(e.x), maps.sy(e.y));
+      }
+      legend(context, place.right + 12, paint, numbers, vr);
+      const spot = model.get("spot");
+      if (spot.length === 2) cross(context, maps.sx(spot[0]), maps.sy(spot[1]), paint.text);
+      for (const k of [cursor, hover]) {
+        if (k < 0 || k >= n) continue;
+        context.strokeStyle = paint.text;
+        context.lineWidth = 1.5;
+        context.beginPath();
+        context.arc(maps.sx(x[k]), maps.sy(y[k]), 7, 0, 7);
+        context.stroke();
+      }
+      if (path && path.length > 1) {
+        context.strokeStyle = paint.text;
+        context.fillStyle = paint.faint;
+        context.setLineDash([4, 3]);
+        context.beginPath();
+        path.forEach(([px, py], k) => (k ? context.lineTo(px, py) : context.moveTo(px, py)));
+        context.closePath();
+        context.fill();
+        context.stroke();
+        context.setLineDash([]);
+      }
+    };
+
+    const cross = (context, px, py, colour) => {
+      context.strokeStyle = colour;
+      context.lineWidth = 2;
+      context.beginPath();
+      context.moveTo(px - 8, py);
+      context.lineTo(px + 8, py);
+      context.moveTo(px, py - 8);
+      context.lineTo(px, py + 8);
+      context.stroke();
+    };
+
+    const legend = (context, left, paint, numbers, vr) => {
+      context.textAlign = "left";
+      context.textBaseline = "middle";
+      context.font = "12px system-ui, sans-serif";
+      context.fillStyle = paint.text;
+      const words = model.get("colour_label");
+      context.fillText(words.length > 16 ? words.slice(0, 15) + "…" : words, left, 18);
+      if (numbers) {
+        for (let k = 0; k < 100; k++) {
+          context.fillStyle = shade(1 - k / 99);
+          context.fillRect(left, 34 + k, 14, 1.5);
+        }
+        context.fillStyle = paint.text;
+        context.fillText(vr[1].toPrecision(3), left + 20, 38);
+        context.fillText(vr[0].toPrecision(3), left + 20, 130);
+        return;
+      }
+      const groups = model.get("groups");
+      groups.slice(0, 16).forEach((name, k) => {
+        context.fillStyle = colourOf(k);
+        marker(context, k % 5, left + 6, 40 + 19 * k, 4.5);
+        context.fillStyle = paint.text;
+        context.fillText(name.length > 13 ? name.slice(0, 12) + "…" : name, left + 17, 40 + 19 * k);
+      });
+      if (groups.length > 16) context.fillText("and " + (groups.length - 16) + " more", left, 40 + 19 * 16);
+    };
+
+    const read = () => {
+      x = floats(model.get("x"));
+      y = floats(model.get("y"));
+      values = floats(model.get("values"));
+      chosen = new Set(model.get("selection"));
+    };
+    read();
+    const canvasBoard = board(el, model.get("height"), draw);
+    const { canvas, redraw } = canvasBoard;
+    el.appendChild(tip);
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    const tell = () => canvas.setAttribute("aria-label", "Map of " + x.length + " specimens, " + chosen.size + " selected. Arrow keys move between specimens, Enter selects, Shift and Enter adds, Escape clears.");
+    tell();
+
+    const choose = (indices, add) => {
+      chosen = add ? new Set([...chosen, ...indices]) : new Set(indices);
+      model.set("selection", [...chosen].sort((a, b) => a - b));
+      model.save_changes();
+      tell();
+      redraw();
+    };
+    const nearest = (px, py, reach) => {
+      let best = -1, closest = reach * reach;
+      for (let i = 0; i < x.length; i++) {
+        const d = (maps.sx(x[i]) - px) ** 2 + (maps.sy(y[i]) - py) ** 2;
+        if (d < closest) { closest = d; best = i; }
+      }
+      return best;
+    };
+    const where = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    const show = (k, px, py) => {
+      tip.style.display = k < 0 ? "none" : "block";
+      if (k < 0) return;
+      tip.textContent = model.get("names")[k] || String(k);
+      tip.style.left = Math.min(px + 12, canvas.clientWidth - 140) + "px";
+      tip.style.top = py + 12 + "px";
+    };
+
+    canvas.onpointerdown = (event) => {
+      if (event.button !== 0 || !maps) return;
+      canvas.setPointerCapture(event.pointerId);
+      canvas.focus({ preventScroll: true });
+      start = where(event);
+      path = [start];
+    };
+    canvas.onpointermove = (event) => {
+      if (!maps) return;
+      const [px, py] = where(event);
+      if (path) path.push([px, py]);
+      else {
+        const found = nearest(px, py, 9);
+        if (found !== hover) { hover = found; show(found, px, py); }
+        else if (found >= 0) return;
+      }
+      redraw();
+    };
+    canvas.onpointerleave = () => { hover = -1; show(-1); redraw(); };
+    canvas.onpointerup = (event) => {
+      if (!path) return;
+      const drawn = path, add = event.shiftKey || event.ctrlKey || event.metaKey;
+      path = null;
+      const [px, py] = where(event);
+      const moved = Math.max(...drawn.map(([a, b]) => Math.hypot(a - start[0], b - start[1])));
+      if (moved < 5) {
+        const found = nearest(px, py, 9);
+        if (found >= 0) choose([found], add);
+        else {
+          model.set("spot", maps.back(px, py));
+          model.save_changes();
+        }
+      } else {
+        const found = [];
+        for (let i = 0; i < x.length; i++) if (inside(drawn, maps.sx(x[i]), maps.sy(y[i]))) found.push(i);
+        choose(found, add);
+      }
+      redraw();
+    };
+    canvas.onkeydown = (event) => {
+      const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      if (way) {
+        const px = cursor < 0 ? canvas.clientWidth / 2 : maps.sx(x[cursor]), py = cursor < 0 ? canvas.clientHeight / 2 : maps.sy(y[cursor]);
+        let best = -1, least = Infinity;
+        for (let i = 0; i < x.length; i++) {
+          if (i === cursor) continue;
+          const dx = maps.sx(x[i]) - px, dy = maps.sy(y[i]) - py, ahead = dx * way[0] + dy * way[1];
+          const aside = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
+          if (cursor < 0 ? Math.hypot(dx, dy) < least : ahead > 0 && ahead + 2 * aside < least) {
+            least = cursor < 0 ? Math.hypot(dx, dy) : ahead + 2 * aside;
+            best = i;
+          }
+        }
+        if (best >= 0) { cursor = best; show(best, maps.sx(x[best]), maps.sy(y[best])); }
+      } else if (event.key === "Enter" && cursor >= 0) choose([cursor], event.shiftKey);
+      else if (event.key === "Escape") { cursor = -1; show(-1); choose([], false); }
+      else return;
+      event.preventDefault();
+      redraw();
+    };
+    const names = ["x", "y", "values", "selection", "ellipses", "groups", "numeric", "spot", "colour_label", "x_label", "y_label"];
+    const changed = () => { read(); tell(); redraw(); };
+    names.forEach((name) => model.on("change:" + name, changed));
+    return () => { names.forEach((name) => model.off("change:" + name, changed)); canvasBoard.stop(); };
+  },
+};
