@@ -111,8 +111,8 @@ class Chart(anywidget.AnyWidget):
         Args:
             x: Shape (T,), or (curve, T); NaN breaks a line.
             y: Shape (curve, T).
-            styles: One for each curve, or the last for all that follow: ``colour`` (number of a cluster, -1 the text's),
-                ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
+            styles: One for each curve, or the last for all that follow: ``colour`` (number of a cluster, -1 the
+                text's), ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
             bands: Each ``x``, ``low``, ``high`` of equal lengths, and ``colour``.
             labels: Of the two axes, with units.
             summary: The picture in words, for who cannot see it.
@@ -120,7 +120,10 @@ class Chart(anywidget.AnyWidget):
         y = np.atleast_2d(np.asarray(y, dtype=np.float64))
         x = np.broadcast_to(np.asarray(x, dtype=np.float64), y.shape)
         plain = [
-            {key: value if key == "colour" else np.asarray(value, dtype=np.float64).tolist() for key, value in b.items()}
+            {
+                key: value if key == "colour" else np.asarray(value, dtype=np.float64).tolist()
+                for key, value in b.items()
+            }
             for b in bands
         ]
         with self.hold_sync():

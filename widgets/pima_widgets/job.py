@@ -69,6 +69,11 @@ class Job:
         self._stop.set()
 
     @property
+    def asked(self) -> bool:
+        """Whether the work was asked to end."""
+        return self._stop.is_set()
+
+    @property
     def alive(self) -> bool:
         """Whether the work is going on."""
         return self._thread is not None and self._thread.is_alive()
@@ -115,7 +120,8 @@ def pump(job: Job, show: Callable[[Job, bool], None]) -> threading.Thread:
 def error_html(error: BaseException) -> str:
     """An error as a bold sentence, with the traceback folded."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    kind = escape(type(error).__name__)
     return (
-        f'<div role="alert"><b>{escape(str(error) or type(error).__name__)}</b>'
-        f"<details><summary>{escape(type(error).__name__)}: traceback</summary><pre>{escape(trace)}</pre></details></div>"
+        f'<div role="alert"><b>{escape(str(error)) or kind}</b>'
+        f"<details><summary>{kind}: traceback</summary><pre>{escape(trace)}</pre></details></div>"
     )

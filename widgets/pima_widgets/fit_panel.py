@@ -1,0 +1,265 @@
+"""Choose what was measured and how to describe it, fit, and watch: `FitPanel(data)`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as ipw
+import numpy as np
+
+import pima_toolkit as pima
+
+from .canvas import Chart
+from .job import Job, pump
+from .panel import CopyButton, Panel, heading, row
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_OUT, _NEURAL, _PHYSICS = "leave out", "neural", "physics"
+
+
+class ModalityRow:
+    """The choices of one variable: neural, physics with an expert, or leave out.
+
+    Args:
+        data: The dataset.
+        name: Of the variable.
+    """
+
+    def __init__(self, data: xr.Dataset, name: str) -> None:
+        variable = data[name]
+        self.name = name
+        dims = [dim for dim in variable.dims if dim != "specimen"]
+        independent = str(variable.attrs.get("independent", dims[0] if dims else ""))
+        coordinate = data[independent] if len(dims) == 1 and independent in data.coords else None
+        self.curve = coordinate is not None and coordinate.dtype.kind in "if"
+        experts = pima.experts.experts()
+        fitting = sorted(experts, key=lambda one: (experts[one].t != independent, one))
+        default = "linear_hardening" if independent == "strain" else "affine"
+        kinds = (_NEURAL, _PHYSICS, _OUT) if self.curve else (_NEURAL, _OUT)
+        self.kind = ipw.Dropdown(options=kinds, value=_PHYSICS if self.curve else _NEURAL)
+        self.kind.layout.width = "110px"
+        self.expert = ipw.Dropdown(options=fitting, value=default)
+        self.expert.layout.width = "190px"
+        self.expert.layout.visibility = "visible" if self.curve else "hidden"
+        unit = str(variable.attrs.get("units", ""))
+        size = " × ".join(f"{dim} {variable.sizes[dim]}" for dim in dims) or "one number"
+        about = f"<b>{escape(name)}</b>{f' [{escape(unit)}]' if unit not in ('', '1') else ''}"
+        self.label = ipw.HTML(f'{about}<br><span style="opacity:.7">{escape(size)}</span>')
+        self.label.layout.width = "190px"
+        self.kind.observe(self._show_expert, "value")
+        self.widget = row(self.label, self.kind, self.expert)
+
+    def _show_expert(self, _: object) -> None:
+        self.expert.layout.visibility = "visible" if self.kind.value == _PHYSICS else "hidden"
+
+    @property
+    def modality(self) -> object | None:
+        """What the model is told of this variable; None where it is left out."""
+        if self.kind.value == _OUT:
+            return None
+        return pima.Neural() if self.kind.value == _NEURAL else pima.Physics(self.expert.value)
+
+    @property
+    def code(self) -> str:
+        """The same as Python."""
+        return "pima.Neural()" if self.kind.value == _NEURAL else f'pima.Physics("{self.expert.value}")'
+
+
+class FitPanel(Panel):
+    """Fit a model to a dataset, in the background.
+
+    Args:
+        data: Variables with a ``specimen`` dim.
+
+    Attributes:
+        result: The :class:`pima_toolkit.Fit`, once there is one.
+        selection: Names of the modalities chosen.
+        expert: The expert of the first physics modality, or None.
+        job: The training under way, or the last one.
+
+    Raises:
+        DataError: If the dataset holds nothing to fit.
+    """
+
+    def __init__(self, data: xr.Dataset) -> None:
+        super().__init__()
+        self.data = data
+        self.job: Job | None = None
+        self._began = 0.0
+        self._pump: threading.Thread | None = None
+        names = [str(k) for k, v in data.data_vars.items() if "specimen" in v.dims and v.dtype.kind in "iuf"]
+        if not names:
+            raise pima.errors.DataError(
+                f"the dataset holds no numeric variable along 'specimen'; it has {list(data.data_vars)}"
+            )
+        self.rows = [ModalityRow(data, name) for name in names]
+        specimens = data.sizes["specimen"]
+        self.clusters = ipw.BoundedIntText(value=2, min=1, max=specimens, description="clusters")
+        self.latent_dim = ipw.BoundedIntText(value=2, min=1, max=64, description="latent size")
+        self.epochs = ipw.BoundedIntText(value=0, min=0, max=100_000, description="epochs", tooltip="0: chosen by size")
+        self.seed = ipw.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed")
+        for box in (self.clusters, self.latent_dim, self.epochs, self.seed):
+            box.layout.width = "170px"
+        self.start_button = self.button("Fit", self.start, style="primary", icon="play")
+        self.cancel_button = self.button(
+            "Stop", self.cancel, style="warning", icon="stop", hint="Stop after this epoch and keep the fit so far"
+        )
+        self.cancel_button.disabled = True
+        self.bar = ipw.FloatProgress(min=0.0, max=1.0, value=0.0)
+        self.bar.layout.width = "200px"
+        self.elbo = Chart(height=220)
+        self.occupancy = Chart(height=220)
+        self.copy = CopyButton()
+        self.source = ipw.HTML()
+        self.report = ipw.HTML()
+        self._clear_charts()
+        live = ipw.Box([self.elbo, self.occupancy], layout=ipw.Layout(display="flex", flex_flow="row wrap"))
+        for chart in (self.elbo, self.occupancy):
+            chart.layout.flex = "1 1 320px"
+        for box in (self.clusters, self.latent_dim, self.epochs, self.seed):
+            box.observe(self._rewrite, "value")
+        for one in self.rows:
+            one.kind.observe(self._rewrite, "value")
+            one.expert.observe(self._rewrite, "value")
+        self._rewrite()
+        self.say(f"{specimens} specimens; ready")
+        self.children = [
+            heading("What was measured, and how to describe it"),
+            *(one.widget for one in self.rows),
+            row(self.clusters, self.latent_dim, self.epochs, self.seed),
+            row(self.start_button, self.cancel_button, self.bar, self.status),
+            self.error,
+            live,
+            row(self.copy, ipw.HTML('<span style="opacity:.7">epochs 0: as many as the data need</span>')),
+            self.source,
+            self.report,
+        ]
+
+    def model(self) -> pima.PIMA:
+        """The model as chosen.
+
+        Raises:
+            OptionError: If nothing is chosen.
+        """
+        modalities = {one.name: one.modality for one in self.rows if one.modality is not None}
+        return pima.PIMA(modalities, clusters=self.clusters.value, latent_dim=self.latent_dim.value)
+
+    def code(self) -> str:
+        """The same fit as Python, ``data`` being the dataset."""
+        chosen = [f'        "{one.name}": {one.code},' for one in self.rows if one.modality is not None]
+        epochs = f", epochs={self.epochs.value}" if self.epochs.value else ""
+        return "\n".join(
+            [
+                "import pima_toolkit as pima",
+                "",
+                "model = pima.PIMA(",
+                "    {",
+                *chosen,
+                "    },",
+                f"    clusters={self.clusters.value},",
+                f"    latent_dim={self.latent_dim.value},",
+                ")",
+                f"fit = model.fit(data, seed={self.seed.value}{epochs})",
+            ]
+        )
+
+    def _rewrite(self, _: object = None) -> None:
+        self.copy.text = self.code()
+        self.source.value = f"<details><summary>as Python</summary><pre>{escape(self.code())}</pre></details>"
+        self.selection = [one.name for one in self.rows if one.modality is not None]
+        physics = [one for one in self.rows if one.kind.value == _PHYSICS]
+        self.expert = pima.get_expert(physics[0].expert.value) if physics else None
+
+    def start(self) -> Job:
+        """Begin the fit in the background; ``panel.job.wait()`` waits for it.
+
+        Raises:
+            RuntimeError: If a fit is under way.
+            OptionError: If the choices do not go together.
+        """
+        if self.job is not None and self.job.alive:
+            raise RuntimeError("a fit is under way: stop it first, or wait for it")
+        model = self.model()
+        epochs, seed, data = self.epochs.value or None, self.seed.value, self.data
+
+        def work(job: Job) -> pima.Fit:
+            return model.fit(data, seed=seed, epochs=epochs, progress=False, callbacks=[job.report])
+
+        self.error.value = self.report.value = ""
+        self._clear_charts()
+        self.start_button.disabled, self.cancel_button.disabled = True, False
+        self.bar.value, self.bar.bar_style = 0.0, ""
+        self.say("reading the data and finding where to start")
+        self._began = time.monotonic()
+        self.job = Job(work).start()
+        self._pump = pump(self.job, self._show)
+        return self.job
+
+    def cancel(self) -> None:
+        """Stop after the epoch under way; the fit so far becomes the result."""
+        if self.job is not None:
+            self.job.cancel()
+            self.say("stopping after this epoch")
+
+    def wait(self, timeout: float | None = None) -> pima.Fit | None:
+        """Wait for the fit and for the panel to show it.
+
+        Args:
+            timeout: Seconds at most.
+
+        Raises:
+            RuntimeError: If none was started.
+        """
+        if self.job is None:
+            raise RuntimeError("no fit was started: call start()")
+        result = self.job.wait(timeout)
+        self._pump.join(timeout)
+        return result
+
+    def _clear_charts(self) -> None:
+        empty = np.zeros((0, 1))
+        self.elbo.draw(np.zeros(1), empty, [], labels=("epoch", "ELBO (nats per specimen)"))
+        self.occupancy.draw(np.zeros(1), empty, [], labels=("epoch", "share of the specimens"))
+
+    def _show(self, job: Job, ended: bool) -> None:
+        """Copy the job's state; runs on the pump's thread, the only one to write these widgets while a fit goes on."""
+        reports = list(job.reports)
+        joint = [r for r in reports if r.phase == "joint" and r.restart == reports[-1].restart]
+        if joint:
+            epoch = np.array([r.epoch for r in joint])
+            self.elbo.draw(epoch, np.array([[r.elbo for r in joint]]), [{"colour": 0, "width": 2}],
+                           labels=("epoch", "ELBO (nats per specimen)"))  # fmt: skip
+            shares = np.array([r.occupancy for r in joint]).T
+            styles = [{"colour": c, "width": 2, "name": f"cluster {c}"} for c in range(len(shares))]
+            self.occupancy.draw(epoch, shares, styles, labels=("epoch", "share of the specimens"))
+        if reports and not ended:
+            last = reports[-1]
+            share = last.epoch / last.epochs
+            same = [r for r in reports if r.phase == last.phase]
+            self.bar.value = share
+            passed = time.monotonic() - self._began
+            left = passed / len(reports) * (last.epochs - len(same))
+            phase = "training" if last.phase == "joint" else "cross-modal encoders"
+            asked = "stopping; " if job.asked else ""
+            self.say(f"{asked}{phase}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")
+        if ended:
+            self._end(job)
+
+    def _end(self, job: Job) -> None:
+        self.start_button.disabled, self.cancel_button.disabled = False, True
+        if job.error is not None:
+            self.bar.bar_style = "danger"
+            self.say("the fit failed")
+            self.fail(job.error)
+            return
+        fit = job.result
+        seconds = time.monotonic() - self._began
+        self.bar.value, self.bar.bar_style = 1.0, "warning" if fit.interrupted else "success"
+        self.say(f"{'stopped: the fit so far' if fit.interrupted else 'fitted'} after {seconds:.0f} s")
+        self.report.value = f"<details><summary>report</summary>{fit._repr_html_()}</details>"
+        self.result = fit
