@@ -67,6 +67,12 @@ def latex_name(name: str) -> str:
         return read.replace("{" + index + "}", r"{\infty}" if index == "inf" else r"{\mathrm{" + index + "}}")
     return read
 
+    @property
+    def mathml(self) -> str:
+        """The right-hand side as MathML, which browsers draw by themselves."""
+        greek = {s: Symbol(s.name.replace("eps", "epsilon", 1)) for s in self.expression.free_symbols}
+        return f"<math>{sympy.mathml(self.expression.xreplace(greek), printer='presentation')}</math>"
+
 
 def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> Formula:
     """Read a formula.

@@ -127,6 +127,11 @@ class SympyExpert(Expert):
         """The right-hand side as LaTeX."""
         return _read(self.formula, self.inputs).latex
 
+    @property
+    def mathml(self) -> str:
+        """The right-hand side as MathML, which browsers draw by themselves."""
+        return _read(self.formula, self.inputs).mathml
+
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """Evaluate in torch; see :meth:`Expert.predict`."""
         return run_torch(self._torch_form, t, theta, len(self.inputs))

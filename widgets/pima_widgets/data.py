@@ -1,0 +1,111 @@
+"""Curves and pictures of a dataset, as the panels draw them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pima_toolkit.errors import DataError, require
+
+
+class Curves(NamedTuple):
+    """Curves of a dataset.
+
+    Args:
+        t: Independent variable of every curve, shape (specimen, point); the last value is repeated where one is short.
+        y: Shape (specimen, point), NaN where not measured.
+        t_name: Name of the independent variable.
+        t_label: Its axis label, with unit.
+        y_label: The curve's axis label, with unit.
+        t_unit: Unit of t.
+        y_unit: Unit of y.
+    """
+
+    t: NDArray[np.float64]
+    y: NDArray[np.float64]
+    t_name: str
+    t_label: str
+    y_label: str
+    t_unit: str
+    y_unit: str
+
+
+def curve_names(data: xr.Dataset) -> list[str]:
+    """The variables that are curves: one dim besides specimen, with a numeric coordinate."""
+    return [str(name) for name in data.data_vars if _independent(data, str(name)) is not None]
+
+
+def image_names(data: xr.Dataset) -> list[str]:
+    """The variables that are pictures: two dims besides specimen and channel."""
+    return [str(k) for k, v in data.data_vars.items() if "specimen" in v.dims and len({*v.dims} - {"channel"}) == 3]
+
+
+def _independent(data: xr.Dataset, name: str) -> str | None:
+    variable = data[name]
+    if "specimen" not in variable.dims or variable.ndim != 2 or variable.dtype.kind not in "iuf":
+        return None
+    dim = next(d for d in variable.dims if d != "specimen")
+    independent = str(variable.attrs.get("independent", dim))
+    numeric = independent in data.coords and data[independent].dtype.kind in "iuf"
+    return independent if numeric else None
+
+
+def curves_of(data: xr.Dataset, name: str) -> Curves:
+    """Read the curves of a variable, on a shared grid or on grids of their own.
+
+    Args:
+        data: The dataset.
+        name: Of the variable.
+
+    Raises:
+        DataError: If it is no curve.
+    """
+    if name not in data.data_vars or (independent := _independent(data, name)) is None:
+        raise DataError(f"{name!r} is no curve of this dataset; its curves are {curve_names(data) or 'none'}")
+    variable, coordinate = data[name].transpose("specimen", ...), data[independent]
+    y = variable.values.astype(np.float64)
+    t = np.array(np.broadcast_to(coordinate.values.astype(np.float64), y.shape))
+    last = np.nanmax(np.where(np.isfinite(t), t, np.nan), axis=1, keepdims=True) if t.size else t
+    y = np.where(np.isfinite(t), y, np.nan)
+    t = np.where(np.isfinite(t), t, last)
+    units = [str(v.attrs.get("units", "1")) for v in (coordinate, variable)]
+    labels = [_label(v, n, unit) for v, n, unit in zip((coordinate, variable), (independent, name), units, strict=True)]
+    return Curves(t, y, independent, labels[0], labels[1], units[0], units[1])
+
+
+def _label(variable: xr.DataArray, name: str, unit: str) -> str:
+    words = str(variable.attrs.get("long_name", name))
+    return words if unit in ("", "1") else f"{words} ({unit})"
+
+
+def pictures_html(images: xr.DataArray, titles: list[str], *, size: int = 84) -> str:
+    """Pictures in a row that wraps, on one grey scale.
+
+    Args:
+        images: Shape (specimen, y, x), or with a dim ``channel`` of 1 or 3.
+        titles: One for each.
+        size: Width of one, in CSS pixels.
+    """
+    image = require("PIL.Image", "pictures in panels")
+    values = images.transpose("specimen", ..., "channel") if "channel" in images.dims else images
+    values = values.values.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    grey = np.clip(255 * (values - low) / (high - low or 1.0), 0, 255)
+    grey = np.where(np.isfinite(grey), grey, 0).astype(np.uint8)
+    parts = []
+    for picture, title in zip(grey, titles, strict=True):
+        buffer = io.BytesIO()
+        image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture).save(
+            buffer, "PNG"
+        )
+        source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        style = f"width:{size}px;height:{size}px;object-fit:contain;image-rendering:pixelated;display:block"
+        words = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+        parts.append(f'<span><img src="{source}" alt="{words}" style="{style}"><small>{words}</small></span>')
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(parts)}</div>'

@@ -1,0 +1,170 @@
+"""The parameters of an expert as rows of sliders, bounds and check boxes; shared by the panels that fit one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as ipw
+import numpy as np
+import traitlets
+
+from pima_toolkit import Parameter
+from pima_toolkit.errors import ExpertError
+
+from .panel import row
+
+
+class ParameterRow:
+    """One parameter: value by slider or number, bounds, unit, and whether it is held.
+
+    Args:
+        parameter: Its name, unit and bounds.
+        value: Where it starts.
+        changed: Called after every change.
+        editable: Whether bounds and unit may be changed, as for a formula of one's own.
+    """
+
+    def __init__(self, parameter: Parameter, value: float, changed: Callable[[], None], *, editable: bool) -> None:
+        self.name = parameter.name
+        self._quiet = False
+        self._changed = changed
+        self.label = ipw.HTML(f"<b>{parameter.name}</b>")
+        self.slider = ipw.FloatSlider(continuous_update=True, readout=False, description="")
+        self.number = ipw.FloatText(value=value)
+        self.lower = ipw.Text(
+            value="" if parameter.lower == -np.inf else f"{parameter.lower:g}", placeholder="no bound"
+        )
+        self.upper = ipw.Text(value="" if parameter.upper == np.inf else f"{parameter.upper:g}", placeholder="no bound")
+        self.unit = ipw.Text(value=parameter.unit)
+        self.fixed = ipw.Checkbox(value=False, description="fixed", indent=False)
+        for widget, width in (
+            *((self.label, "70px"), (self.slider, "190px"), (self.number, "110px"), (self.lower, "84px")),
+            *((self.upper, "84px"), (self.unit, "84px"), (self.fixed, "70px")),
+        ):
+            widget.layout.width = width
+        self.lower.disabled = self.upper.disabled = self.unit.disabled = not editable
+        for widget, hint in ((self.lower, "lower bound"), (self.upper, "upper bound"), (self.unit, "unit")):
+            widget.tooltip = f"{hint} of {self.name}"
+        self.set(value)
+        self.slider.observe(lambda change: self._moved(change["new"], self.number), "value")
+        self.number.observe(lambda change: self._moved(change["new"], self.slider), "value")
+        for widget in (self.lower, self.upper, self.unit, self.fixed):
+            widget.observe(lambda _: self._changed(), "value")
+        self.widget = row(self.label, self.slider, self.number, self.lower, self.upper, self.unit, self.fixed)
+
+    def set(self, value: float) -> None:
+        """Put the value, and the slider's range around it."""
+        self._quiet = True
+        try:
+            low, high = self._range(value)
+            with self.slider.hold_sync():
+                # In this order no bound ever passes the other.
+                self.slider.min, self.slider.max = -np.inf, np.inf
+                self.slider.value = value
+                self.slider.min, self.slider.max = low, high
+                self.slider.step = (high - low) / 400
+            self.number.value = float(f"{value:.6g}")
+        finally:
+            self._quiet = False
+
+    def _range(self, value: float) -> tuple[float, float]:
+        lower, upper = self.bounds
+        reach = 2 * abs(value) or 1.0
+        low = lower if np.isfinite(lower) else value - reach
+        high = upper if np.isfinite(upper) and upper - low <= 20 * reach else max(value + reach, low + reach)
+        return min(low, value), max(high, value)
+
+    def _moved(self, value: float, other: ipw.Widget) -> None:
+        if self._quiet:
+            return
+        self._quiet = True
+        try:
+            if other is self.slider:
+                self.set(value)
+            else:
+                other.value = float(f"{value:.6g}")
+        finally:
+            self._quiet = False
+        self._changed()
+
+    @property
+    def value(self) -> float:
+        """The value now."""
+        return float(self.number.value)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lower and upper bound, infinite where there is none.
+
+        Raises:
+            ExpertError: If a bound is not a number.
+        """
+        out = []
+        for box, empty in ((self.lower, -np.inf), (self.upper, np.inf)):
+            try:
+                out.append(float(box.value) if box.value.strip() else empty)
+            except ValueError:
+                raise ExpertError(
+                    f"a bound of {self.name!r} is {box.value!r}: expected a number, or nothing for no bound"
+                ) from None
+        return out[0], out[1]
+
+    @property
+    def parameter(self) -> Parameter:
+        """Name, unit and bounds as they are now."""
+        lower, upper = self.bounds
+        return Parameter(self.name, unit=self.unit.value.strip() or "1", lower=lower, upper=upper)
+
+
+class ParameterTable(ipw.VBox):
+    """Rows of parameters, with a heading.
+
+    Attributes:
+        revision: Rises with every change; observe it.
+    """
+
+    revision = traitlets.Int(0)
+
+    def __init__(self) -> None:
+        self.rows: list[ParameterRow] = []
+        super().__init__()
+        self.add_class("pima-parameters")
+
+    def show(
+        self, parameters: tuple[Parameter, ...], values: list[float], *, editable: bool, keep: bool = True
+    ) -> None:
+        """Make the rows; those of a name there was before keep what was typed.
+
+        Args:
+            parameters: In order.
+            values: Where new rows start.
+            editable: Whether bounds and units may be changed.
+            keep: Whether rows of the same name stay as they are.
+        """
+        old = {one.name: one for one in self.rows} if keep else {}
+        self.rows = [
+            old.get(p.name) or ParameterRow(p, v, self._bump, editable=editable)
+            for p, v in zip(parameters, values, strict=True)
+        ]
+        widths = (("parameter", 70), ("value", 306), ("lower", 90), ("upper", 90), ("unit", 84))
+        cells = "".join(f'<span style="width:{w}px;display:inline-block">{t}</span>' for t, w in widths)
+        self.children = [ipw.HTML(f'<small style="opacity:.75">{cells}</small>'), *(one.widget for one in self.rows)]
+
+    def _bump(self) -> None:
+        self.revision += 1
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values now, in order."""
+        return np.array([one.value for one in self.rows])
+
+    @property
+    def fixed(self) -> dict[str, float]:
+        """Held parameters and their values."""
+        return {one.name: one.value for one in self.rows if one.fixed.value}
+
+    def set(self, values: np.ndarray) -> None:
+        """Put values into all rows, as one change."""
+        for one, value in zip(self.rows, values, strict=True):
+            one.set(float(value))
+        self._bump()
