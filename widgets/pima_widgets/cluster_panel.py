@@ -1,0 +1,305 @@
+"""Look into the populations and change them: `ClusterPanel(fit, data)`."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ipywidgets as ipw
+import numpy as np
+import xarray as xr
+
+import pima_toolkit as pima
+from pima_toolkit.errors import DataError, OptionError
+
+from .canvas import LatentMap
+from .data import image_names, pictures_html
+from .grouping import Grouping
+from .panel import Panel, heading, row
+from .refit import Refit
+
+if TYPE_CHECKING:
+    from pima_toolkit import Fit
+
+#: Pictures shown of a selection.
+_PICTURES = 24
+
+
+class ClusterPanel(Panel):
+    """The latent map, what is selected in it, the physics of each group, and the groups themselves.
+
+    Args:
+        fit: A fit.
+        data: The specimens to look at: those of the training, or others the fit can answer for.
+
+    Attributes:
+        selection: Numbers of the selected specimens.
+        result: The last :class:`pima_toolkit.Solution`, of a group or of the selection.
+        expert: The expert fitted to the curves shown.
+        grouping: The groups as they are now.
+    """
+
+    def __init__(self, fit: Fit, data: xr.Dataset) -> None:
+        super().__init__()
+        self.fit, self.data = fit, data
+        self.answer = fit.infer(data, predict=())
+        self.names = [str(name) for name in data["specimen"].values]
+        self._before: list[Grouping] = []
+        self.grouping = Grouping.of(self.answer["responsibilities"].values)
+        self._colours = self._colour_choices()
+        latent = self.answer.sizes["latent"]
+        axes = [(f"latent {k}", k) for k in range(latent)]
+        self.x_axis = ipw.Dropdown(options=axes, value=0, description="across")
+        self.y_axis = ipw.Dropdown(options=axes, value=min(1, latent - 1), description="up")
+        self.colour = ipw.Dropdown(options=list(self._colours), value="group", description="colour")
+        for box in (self.x_axis, self.y_axis, self.colour):
+            box.layout.width = "200px"
+        self.map = LatentMap()
+        self.pictures = ipw.HTML()
+        self.pictures.add_class("pima-pictures")
+        self.table = ipw.HTML()
+        self.table.add_class("pima-table")
+        self.refit = Refit(fit, data) if fit.model.options.physics else None
+        self._build()
+        for box in (self.x_axis, self.y_axis):
+            box.observe(lambda _: self._place(), "value")
+        self.colour.observe(lambda _: self._paint(), "value")
+        self.map.observe(lambda change: self.select(change["new"]), "selection")
+        self._place()
+        self._regrouped()
+        self.select([])
+
+    def _build(self) -> None:
+        self.target = ipw.Dropdown(description="group")
+        self.other = ipw.Dropdown(description="with")
+        self.new_name = ipw.Text(placeholder="name")
+        self.path = ipw.Text(value="selection.csv", description="file")
+        for box in (self.target, self.other, self.new_name, self.path):
+            box.layout.width = "220px"
+        self.move_button = self.button("Move selection here", lambda: self.move(self.target.value))
+        self.new_button = self.button(
+            "New group of the selection", lambda: self.move(self.new_name.value or "new group")
+        )
+        self.merge_button = self.button("Merge", lambda: self.merge(self.target.value, self.other.value))
+        self.split_button = self.button("Split", lambda: self.split(self.target.value), hint="Part the group in two")
+        self.rename_button = self.button("Rename", lambda: self.rename(self.target.value, self.new_name.value))
+        self.undo_button = self.button("Undo", self.undo, icon="undo")
+        self.export_button = self.button("Export selection", lambda: self.export(self.path.value), icon="save")
+        self.select_button = self.button("Select group", lambda: self.select_group(self.target.value))
+        parts = [
+            row(self.x_axis, self.y_axis, self.colour, self.status),
+            self.map,
+            self.error,
+            self.pictures,
+            heading("Groups"),
+            self.table,
+            row(self.target, self.select_button, self.move_button, self.split_button),
+            row(self.other, self.merge_button, self.undo_button),
+            row(self.new_name, self.new_button, self.rename_button),
+            row(self.path, self.export_button),
+        ]
+        if self.refit is not None:
+            self.refit_button = self.button("Refit group", lambda: self.refit_group(self.target.value), style="primary")
+            self.refit_selection_button = self.button("Fit selection", self.refit_selection, style="primary")
+            extra = [heading("Physics"), self.refit.widget, row(self.refit_button, self.refit_selection_button)]
+            parts += [*extra, self.refit.status, self.refit.outcome]
+        self.children = parts
+
+    # ---------------------------------------------------------------- the map
+
+    def _colour_choices(self) -> dict[str, xr.DataArray | None]:
+        """What the map can be coloured by: groups, what is known of each specimen, and its own parameters."""
+        choices: dict[str, xr.DataArray | None] = {"group": None}
+        for name, coordinate in self.data.coords.items():
+            if coordinate.dims == ("specimen",) and name != "specimen" and coordinate.dtype.kind in "biufUO":
+                choices[str(name)] = coordinate
+        specimens = self.fit.specimens
+        if np.array_equal(specimens["specimen"].values, self.data["specimen"].values):
+            for parameter in specimens["parameter"].values:
+                one = specimens["value"].sel(parameter=parameter)
+                unit = str(specimens["unit"].sel(parameter=parameter).item())
+                choices[f"{parameter} [{unit}]"] = one
+        choices["typicality"] = self.answer["typicality"]
+        return choices
+
+    def _place(self) -> None:
+        position = self.answer["posterior_mean"].transpose("specimen", "latent").values
+        across, up = self.x_axis.value, self.y_axis.value
+        about = self.fit.clusters
+        mean, std = about["mean"].values, np.sqrt(about["variance"].values)
+        with self.map.hold_sync():
+            self.map.place(position[:, [across, up]], self.names, labels=(f"latent {across}", f"latent {up}"))
+            self.map.ellipses = [
+                {
+                    "x": float(mean[c, across]),
+                    "y": float(mean[c, up]),
+                    "cluster": c,
+                    "label": str(c),
+                    "x_std": float(std[c, across]),
+                    "y_std": float(std[c, up]),
+                }
+                for c in range(len(mean))
+            ]
+
+    def _paint(self) -> None:
+        chosen = self._colours[self.colour.value]
+        if chosen is None:
+            groups = self.grouping
+            self.map.paint(groups.best.astype(np.float64), "group", groups.names)
+            return
+        values = chosen.values
+        if values.dtype.kind == "f" or (values.dtype.kind in "iu" and len(np.unique(values)) > 12):
+            self.map.paint(values.astype(np.float64), self.colour.value)
+        else:
+            kinds, places = np.unique(values.astype(str), return_inverse=True)
+            self.map.paint(places.astype(np.float64), self.colour.value, kinds.tolist())
+
+    def select(self, specimens: list[int]) -> None:
+        """Select specimens by number, as the lasso does; nothing clears the selection."""
+        with self.guarded():
+            chosen = sorted({int(k) for k in specimens})
+            if chosen and not 0 <= chosen[0] <= chosen[-1] < len(self.names):
+                raise OptionError(f"specimens are numbered 0 to {len(self.names) - 1}, got {chosen[0]} to {chosen[-1]}")
+            self.selection = chosen
+            self.map.selection = chosen
+            shown = [str(self.names[k]) for k in chosen[:3]]
+            more = f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""
+            self.say(f"{len(chosen)} selected: {', '.join(shown)}{more}" if chosen else f"{len(self.names)} specimens")
+            self._show_pictures()
+            if self.refit is not None:
+                self.refit.show(chosen, self.grouping)
+
+    def select_group(self, name: str) -> None:
+        """Select the specimens of a group."""
+        self.select(np.flatnonzero(self.grouping.best == self.grouping.place(name)).tolist())
+
+    def _show_pictures(self) -> None:
+        chosen, parts = self.selection[:_PICTURES], []
+        for name in image_names(self.data) if chosen else []:
+            parts.append(pictures_html(self.data[name].isel(specimen=chosen), [self.names[k] for k in chosen]))
+        rest = len(self.selection) - len(chosen)
+        self.pictures.value = "".join(parts) + (f"<small>and {rest} more</small>" if parts and rest else "")
+
+    # ---------------------------------------------------------------- the groups
+
+    def _change(self, to: Grouping) -> Grouping:
+        self._before.append(self.grouping)
+        self.grouping = to
+        self._regrouped()
+        return to
+
+    def _regrouped(self) -> None:
+        names, kept = self.grouping.names, self.target.value
+        self.target.options = self.other.options = names
+        self.target.value = kept if kept in names else names[0]
+        self.other.value = next((name for name in names if name != self.target.value), names[0])
+        self.undo_button.disabled = not self._before
+        self._paint()
+        self.table.value = self._table()
+        if self.refit is not None:
+            self.refit.show(self.selection or [], self.grouping)
+
+    def _table(self) -> str:
+        """Groups and their parameters: those of the fit for untouched clusters, of the last refit for others."""
+        weight = self.grouping.responsibilities.sum(0)
+        physics = self.refit.table(self.grouping) if self.refit is not None else [[] for _ in weight]
+        head = "".join(
+            f"<th>{escape(h)}</th>" for h in ("group", "specimens", *(self.refit.heads if self.refit else ()))
+        )
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{w:.1f}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+            for name, w, cells in zip(self.grouping.names, weight, physics, strict=True)
+        )
+        return f"<table><tr>{head}</tr>{rows}</table>"
+
+    def move(self, to: str) -> Grouping:
+        """Move the selected specimens into a group; a new name makes a new group."""
+        return self._change(self.grouping.move(self.selection, to))
+
+    def merge(self, first: str, second: str) -> Grouping:
+        """Make one group of two."""
+        return self._change(self.grouping.merge(first, second))
+
+    def split(self, name: str) -> Grouping:
+        """Part a group in two, by the specimens' own parameters where they have any, else by their place in the map."""
+        features = self.answer["posterior_mean"].values
+        specimens = self.fit.specimens
+        if np.array_equal(specimens["specimen"].values, self.data["specimen"].values) and specimens.sizes["parameter"]:
+            own = specimens["value"].values
+            features = own if np.isfinite(own).all(1).sum() >= 4 else features
+        return self._change(self.grouping.split(name, features))
+
+    def rename(self, old: str, new: str) -> Grouping:
+        """Give a group another name."""
+        return self._change(self.grouping.rename(old, new))
+
+    def undo(self) -> Grouping:
+        """Take the last change back.
+
+        Raises:
+            OptionError: If there was none.
+        """
+        if not self._before:
+            raise OptionError("there is nothing to undo")
+        self.grouping = self._before.pop()
+        self._regrouped()
+        return self.grouping
+
+    # ---------------------------------------------------------------- physics and export
+
+    def refit_group(self, name: str) -> pima.Solution:
+        """Fit the expert to a group, specimens weighed by their responsibilities."""
+        place = self.grouping.place(name)
+        self.result = self.refit.fit(self.grouping.responsibilities[:, place], name)
+        self.table.value = self._table()
+        return self.result
+
+    def refit_selection(self) -> pima.Solution:
+        """Fit the expert to the selected specimens.
+
+        Raises:
+            OptionError: If none are selected.
+        """
+        if not self.selection:
+            raise OptionError("no specimens are selected: draw a lasso around some in the map, or click one")
+        weight = np.zeros(len(self.names))
+        weight[self.selection] = 1.0
+        self.result = self.refit.fit(weight, "the selection")
+        return self.result
+
+    def assignment(self) -> xr.Dataset:
+        """Every specimen's group and responsibilities as they are now, with the coordinates of the data."""
+        groups = np.array(self.grouping.names, dtype=object)
+        kept = {k: v for k, v in self.data.coords.items() if v.dims == ("specimen",)}
+        return xr.Dataset(
+            {
+                "group": ("specimen", groups[self.grouping.best]),
+                "probability": (("specimen", "of_group"), self.grouping.responsibilities),
+            },
+            coords={**kept, "of_group": list(self.grouping.names)},
+        )
+
+    def export(self, path: str | Path) -> Path:
+        """Write the selected specimens, or all where none are: CSV with their groups, or NetCDF or Zarr with all data.
+
+        Args:
+            path: The file; its ending says which.
+
+        Raises:
+            DataError: If the ending is none of these.
+        """
+        target = Path(path).expanduser()
+        chosen = self.selection or list(range(len(self.names)))
+        table = self.assignment().isel(specimen=chosen)
+        if target.suffix == ".csv":
+            frame = table["group"].to_dataframe()
+            for name in self.grouping.names:
+                frame[f"p({name})"] = table["probability"].sel(of_group=name).values
+            frame.to_csv(target)
+        elif target.suffix in (".nc", ".zarr"):
+            pima.save_data(self.data.isel(specimen=chosen).assign_coords(group=table["group"]), target)
+        else:
+            raise DataError(f"{target.name!r} has no ending that says what to write: use .csv, .nc or .zarr")
+        self.say(f"{len(chosen)} specimens written to {target}")
+        return target
