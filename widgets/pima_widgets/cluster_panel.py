@@ -46,7 +46,10 @@ class ClusterPanel(Panel):
         self.answer = fit.infer(data, predict=())
         self.names = [str(name) for name in data["specimen"].values]
         self._before: list[Grouping] = []
-        self.grouping = Grouping.of(self.answer["responsibilities"].values)
+        # Of the training specimens the fit knows more than what each modality says on its own.
+        specimens = fit.specimens
+        self._own = np.array_equal(specimens["specimen"].values, data["specimen"].values)
+        self.grouping = Grouping.of((specimens if self._own else self.answer)["responsibilities"].values)
         self._colours = self._colour_choices()
         latent = self.answer.sizes["latent"]
         axes = [(f"latent {k}", k) for k in range(latent)]
@@ -115,7 +118,7 @@ class ClusterPanel(Panel):
             if coordinate.dims == ("specimen",) and name != "specimen" and coordinate.dtype.kind in "biufUO":
                 choices[str(name)] = coordinate
         specimens = self.fit.specimens
-        if np.array_equal(specimens["specimen"].values, self.data["specimen"].values):
+        if self._own:
             for parameter in specimens["parameter"].values:
                 one = specimens["value"].sel(parameter=parameter)
                 unit = str(specimens["unit"].sel(parameter=parameter).item())
@@ -175,9 +178,10 @@ class ClusterPanel(Panel):
         self.select(np.flatnonzero(self.grouping.best == self.grouping.place(name)).tolist())
 
     def _show_pictures(self) -> None:
-        chosen, parts = self.selection[:_PICTURES], []
-        for name in image_names(self.data) if chosen else []:
-            parts.append(pictures_html(self.data[name].isel(specimen=chosen), [self.names[k] for k in chosen]))
+        chosen = self.selection[:_PICTURES]
+        titles = [self.names[k] for k in chosen]
+        names = image_names(self.data) if chosen else []
+        parts = [pictures_html(self.data[name].isel(specimen=chosen), titles) for name in names]
         rest = len(self.selection) - len(chosen)
         self.pictures.value = "".join(parts) + (f"<small>and {rest} more</small>" if parts and rest else "")
 
@@ -225,7 +229,7 @@ class ClusterPanel(Panel):
         """Part a group in two, by the specimens' own parameters where they have any, else by their place in the map."""
         features = self.answer["posterior_mean"].values
         specimens = self.fit.specimens
-        if np.array_equal(specimens["specimen"].values, self.data["specimen"].values) and specimens.sizes["parameter"]:
+        if self._own and specimens.sizes["parameter"]:
             own = specimens["value"].values
             features = own if np.isfinite(own).all(1).sum() >= 4 else features
         return self._change(self.grouping.split(name, features))

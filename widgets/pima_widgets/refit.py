@@ -206,7 +206,7 @@ class Refit:
         """Parameters of each group: of its last refit while its members stay, of the fit for untouched clusters."""
         experts = self.source.experts
         fitted = self.source.specimens["responsibilities"].values
-        same = self.expert is self.source.model.options.physics[self.modality.value].expert
+        same = self.expert == self.source.model.options.physics[self.modality.value].expert
         rows = []
         for place, name in enumerate(grouping.names):
             weight, number = grouping.responsibilities[:, place], grouping.number[place]
