@@ -56,6 +56,12 @@ class Formula:
         names = {symbol: latex_name(symbol.name) for symbol in self.expression.free_symbols}
         return _Latex({"symbol_names": names}).doprint(self.expression)
 
+    @property
+    def mathml(self) -> str:
+        """The right-hand side as MathML, which browsers draw by themselves."""
+        greek = {s: Symbol(s.name.replace("eps", "epsilon", 1)) for s in self.expression.free_symbols}
+        return f"<math>{sympy.mathml(self.expression.xreplace(greek), printer='presentation')}</math>"
+
 
 def latex_name(name: str) -> str:
     """A name as LaTeX: Greek letters and indices as such, words upright."""
@@ -66,12 +72,6 @@ def latex_name(name: str) -> str:
     if len(index) > 1 and index.isalpha():
         return read.replace("{" + index + "}", r"{\infty}" if index == "inf" else r"{\mathrm{" + index + "}}")
     return read
-
-    @property
-    def mathml(self) -> str:
-        """The right-hand side as MathML, which browsers draw by themselves."""
-        greek = {s: Symbol(s.name.replace("eps", "epsilon", 1)) for s in self.expression.free_symbols}
-        return f"<math>{sympy.mathml(self.expression.xreplace(greek), printer='presentation')}</math>"
 
 
 def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> Formula:
