@@ -85,7 +85,9 @@ def _check_brackets(text: str) -> None:
 
 def explain(text: str, error: SyntaxError) -> tuple[int, str]:
     """Where and why the text is no expression."""
-    position = original(text, max((error.offset or 1) - 2, 0))
+    # The closing bracket of ours, on a line of its own, stands where the text ended too early.
+    early = (error.lineno or 1) > 1
+    position = len(text.rstrip()) if early else original(text, max((error.offset or 1) - 2, 0))
     before = ""
     for match in re.finditer(r"[\w.]+|\S", text):
         word = match[0]

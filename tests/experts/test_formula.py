@@ -91,3 +91,9 @@ def test_values_follow_python():
     }.items():
         value, _ = SympyExpert(text, bounds={}).value_and_jacobian(t, [a, b])
         np.testing.assert_allclose(value, expected, rtol=1e-13)
+
+
+def test_a_formula_that_stops_too_early_is_faulty_at_its_end():
+    with pytest.raises(FormulaError, match="position 5") as caught:
+        read_formula("E*t + ", "t")
+    assert caught.value.position == 5
