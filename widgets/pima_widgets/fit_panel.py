@@ -217,9 +217,10 @@ class FitPanel(Panel):
         """
         if self.job is None:
             raise RuntimeError("no fit was started: call start()")
-        result = self.job.wait(timeout)
-        self._pump.join(timeout)
-        return result
+        try:
+            return self.job.wait(timeout)
+        finally:
+            self._pump.join(timeout)
 
     def _clear_charts(self) -> None:
         empty = np.zeros((0, 1))
