@@ -119,7 +119,8 @@ class ExpertPanel(Panel):
 
     def _point_at(self, text: str, error: FormulaError) -> None:
         caret = "" if error.position is None else f"\n{' ' * error.position}^"
-        self.fault.value = f'<pre style="margin:0;line-height:1.2">{escape(text)}{caret}</pre><div role="alert">{escape(str(error))}</div>'
+        pointed = f'<pre style="margin:0;line-height:1.2">{escape(text)}{caret}</pre>'
+        self.fault.value = f'{pointed}<div role="alert">{escape(str(error))}</div>'
 
     def _guessed(self, expert: pima.SympyExpert) -> np.ndarray:
         if self.curves is None:
