@@ -29,6 +29,7 @@ _HOME = {
     "Example": "experts",
     "SympyExpert": "experts",
     "Solution": "experts",
+    "quantities": "experts.quantities",
     "experts": "experts",
     "get_expert": "experts",
     "register": "experts",

@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from .answers import generation, results
-from .answers.closeup import to_lmfit
 from .answers.conditions import At
 from .answers.export import export
 from .answers.finish import train
 from .answers.html_report import save_report
 from .answers.inference import infer
+from .answers.laws import Laws
 from .answers.planning import next_measurements
 from .answers.report import text_report
 from .answers.settings import associate
@@ -26,9 +25,6 @@ from .answers.trained import Trained
 from .fitting.job import Callback
 from .fitting.settings import ModelOptions, TrainingSettings
 from .model.modality import Modality
-
-if TYPE_CHECKING:
-    from lmfit.model import ModelResult
 
 
 class PIMA:
@@ -148,7 +144,7 @@ class PIMA:
         return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 
-class Fit:
+class Fit(Laws):
     """A fitted model. Everything it returns is xarray, with units."""
 
     def __init__(self, trained: Trained) -> None:
@@ -289,30 +285,6 @@ class Fit:
             OptionError: If the modality is none of this fit's.
         """
         return next_measurements(self._trained, data, modality, n=n, seed=seed)
-
-    def to_lmfit(self, cluster: int, modality: str | None = None, *, data: xr.Dataset | None = None) -> ModelResult:
-        """One cluster's curves fitted by lmfit: its report, confidence intervals by profile likelihood, and plots.
-
-        Data are the cluster's mean curve with the root of the responsibilities over the noise as weights; chi-square,
-        degrees of freedom and the scaled covariance are those of all its curves' points. lmfit takes these points as
-        independent: where specimens differ its errors are too small, and those of :attr:`experts` hold. A parameter at
-        its bound is held there, so that the others have errors. With ``scatter="none"`` the best parameters are those
-        of :attr:`experts`; otherwise those weigh the points of a curve by how specimens differ.
-
-        Args:
-            cluster: Number of the cluster.
-            modality: A physics modality; needed where there are several.
-            data: The training set, for a fit read from a file.
-
-        Returns:
-            An ``lmfit.model.ModelResult``: ``.fit_report()``, ``.conf_interval()``, ``.plot()``.
-
-        Raises:
-            OptionError: If there is no such cluster or modality.
-            DataError: If the data are missing, others, or too few.
-            MissingDependency: If lmfit is not installed.
-        """
-        return to_lmfit(self._trained, cluster, modality, data)
 
     def export(self, folder: str | Path, data: xr.Dataset | None = None, **kinds: Sequence[str]) -> list[Path]:
         """Write tables (``formats=("csv", "xlsx", "nc")``) and figures (``figures=("svg", "pdf", "png")``) to a folder.

@@ -51,6 +51,7 @@ ORDER = {
             "drivers",
             "shown",
             "derived",
+            "quantities",
             "lmfit_bridge",
             "profiles",
         ),

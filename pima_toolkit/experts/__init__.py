@@ -1,9 +1,9 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
 In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
-codegen, shown, derived, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, levenberg_marquardt,
-least_squares, statistics, starting, search, regression, example, expert, card, symbolic, scatter, hooks, manager,
-plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+codegen, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers,
+levenberg_marquardt, least_squares, statistics, starting, search, regression, example, expert, card, symbolic, scatter,
+hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .manager import Manager, PluginRecord
     from .parameters import Box, Parameter, resolve_unit
     from .plugins import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
+    from .quantities import CurveQuantity, derive
     from .solution import Solution
     from .statistics import CurveStatistics
     from .symbolic import SympyExpert
@@ -31,6 +32,7 @@ _HOME = {
     "Box": "parameters",
     "Card": "card",
     "card_of": "card",
+    "CurveQuantity": "quantities",
     "CurveStatistics": "statistics",
     "Example": "example",
     "Expert": "expert",
@@ -41,6 +43,7 @@ _HOME = {
     "Parameter": "parameters",
     "Solution": "solution",
     "SympyExpert": "symbolic",
+    "derive": "quantities",
     "expert_from_dict": "plugins",
     "experts": "plugins",
     "get_expert": "plugins",
@@ -62,6 +65,7 @@ _HOME = {
 __all__ = [
     "Box",
     "Card",
+    "CurveQuantity",
     "CurveStatistics",
     "Example",
     "Expert",
@@ -72,6 +76,7 @@ __all__ = [
     "Solution",
     "SympyExpert",
     "card_of",
+    "derive",
     "example_of",
     "expert_from_dict",
     "experts",

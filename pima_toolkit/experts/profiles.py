@@ -78,7 +78,9 @@ def profile(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a bound was reached: the bound is the answer
-            ends = library.conf_interval(result, result, p_names=[name], sigmas=[level], prob_func=share)[name]
+            # A kink dents the profile between two grid points: going down a little is no reason to stop looking.
+            options = {"p_names": [name], "sigmas": [level], "min_rel_change": -np.inf}
+            ends = library.conf_interval(result, result, prob_func=share, **options)[name]
     except library.MinimizerException:
         return np.nan, np.nan
     low, high = ends[0][1], ends[-1][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,9 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .inputs import Inputs
-from .intervals import Measurements, band, bootstrap, confidence
+from .inputs import Inputs, variable
+from .intervals import Measurements, band, bootstrap, confidence, measurements
 from .parameters import Parameter, resolve_unit
+from .quantities import CurveQuantity, derive
 
 #: Status of a row -> what to do about it.
 ADVICE = {
@@ -169,6 +171,42 @@ class Solution:
             ExpertError: If a specimen's band is asked of one curve.
         """
         return band(self, t, level, of)
+
+    def derive(
+        self,
+        quantities: Mapping[str, str | CurveQuantity],
+        units: Mapping[str, str] | None = None,
+        *,
+        at: Mapping[str, float] | None = None,
+    ) -> xr.Dataset:
+        """Further quantities with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
+
+        Args:
+            quantities: By the name it shall have, a formula of the shown parameters, or a measure of the curve:
+                ``pima.quantities.offset_yield()``, ``resilience()``, ``toughness()``, ``ultimate()``.
+            units: Units of the formulas.
+            at: Values of covariates, for measures of the curve.
+
+        Returns:
+            ``value``, ``std_error`` (cluster, quantity), with ``unit``.
+
+        Raises:
+            FormulaError: If a formula cannot be read, or names what is not shown.
+            ExpertError: If the solution has no errors, or a measure does not go with the law.
+        """
+        data = measurements(self)
+        reach = float(np.max(variable(self.expert, data.grid)))
+        return derive(
+            self.expert,
+            self.parameters,
+            self.covariance,
+            quantities,
+            units,
+            reach=reach,
+            y_unit=self.y_unit,
+            t_unit=self.t_unit,
+            at=at,
+        )
 
     def _rows(self) -> list[list[str]]:
         """Per row the texts ``value ± error``."""
