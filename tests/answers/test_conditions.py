@@ -50,6 +50,7 @@ def population(specimens, seed, scatter, noise=2.0):
 
 
 def learn(data, scatter, **options):
+    """A short training."""
     model = pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics(COOK, scatter=scatter)}, clusters=2)
     return model.fit(data, **{"epochs": 6, "crossmodal_epochs": 4, "progress": False, **options})
 
@@ -80,9 +81,11 @@ def test_the_parameters_of_both_alloys_are_recovered(fit, data):
 
 
 @pytest.mark.slow
-def test_so_are_those_of_specimens_that_differ():
+@pytest.mark.parametrize("vary", ["none", "latent"])
+def test_so_are_those_of_specimens_that_differ(vary):
     data = population(60, 1, scatter=0.04)
-    fit = learn(data, "specimen")
+    model = pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics(COOK, vary=vary)}, clusters=2)
+    fit = model.fit(data, epochs=6, crossmodal_epochs=4, progress=False)
     order, share = alloys(fit, data)
     assert share >= 0.98
     experts = fit.experts.isel(cluster=order)
@@ -95,6 +98,9 @@ def test_so_are_those_of_specimens_that_differ():
     middle = TRUE[data.label.values]
     middle = middle[:, 0] + middle[:, 1] * 0.1 ** middle[:, 2]
     assert np.corrcoef((A + B * 0.1**n - middle)[cold], (data.level.values - middle)[cold])[0, 1] > 0.9
+    predicted = fit.infer(data[["feature", "T"]])
+    inside = (data.stress >= predicted.stress_low) & (data.stress <= predicted.stress_high)
+    assert float(inside.mean()) > 0.8
 
 
 def test_a_curve_is_predicted_at_its_own_test(fit, data):
