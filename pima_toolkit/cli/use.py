@@ -53,8 +53,7 @@ def infer(
     """Say what specimens are, and predict what was not measured of them."""
     voice = Voice(quiet, as_json)
     fitted = opened(fit, plugin)
-    source = pima.runs.read_source(data)
-    answer = fitted.infer(source.data, predict=predict, coverage=coverage, seed=seed)
+    answer = fitted.infer(pima.runs.new_data(fit, fitted, data), predict=predict, coverage=coverage, seed=seed)
     written = [] if out is None else pima.runs.write_answer(answer, out, "predictions")
     specimens = [
         {

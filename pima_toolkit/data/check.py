@@ -125,6 +125,8 @@ def _ordered_dims(variable: xr.DataArray, like: Measured | None) -> tuple[str, .
     dims = tuple(str(d) for d in variable.dims if d != "specimen")
     if like is None:
         return tuple(sorted(dims, key=lambda d: d != "channel"))  # a stable sort: only the channel moves
+    if like.kind == "curve" and dims == (like.t_name,):
+        return dims  # on a shared grid, as answers are, where the training's were each on its own
     if set(dims) != set(like.dims):
         raise ShapeError(
             f"{variable.name!r} has dims {('specimen', *dims)}, trained with {('specimen', *like.dims)}: rename or "

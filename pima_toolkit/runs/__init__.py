@@ -4,7 +4,7 @@
 """
 
 from ..answers.export import write_answer
-from .folder import RunFolder, open_fit, training_data
+from .folder import RunFolder, new_data, open_fit, training_data
 from .options import merge, read_options
 from .run import Outcome, run
 from .source import read_source
@@ -15,6 +15,7 @@ __all__ = [
     "RunFolder",
     "fit_summary",
     "merge",
+    "new_data",
     "open_fit",
     "read_options",
     "read_source",

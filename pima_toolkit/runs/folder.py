@@ -4,6 +4,7 @@
 
     options.toml   every option; ``pima fit --options run/options.toml`` repeats the run
     run.json       state, where the data lay and their fingerprint, versions, plugins
+    data.nc        the dataset, where it was made from a folder of files, and files.csv: what became of every file
     checkpoint/    written after every epoch: a killed run goes on from here
     fit.pima       the fit
     report.html    the report
@@ -17,7 +18,7 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ import xarray as xr
 from ..api import Fit, load
 from ..errors import FileFormatError, OptionError, StorageError, require
 from ..files import refused, write_text
-from .source import read_source
+from .source import Source, read_source, reading_like, with_measurements
 
 try:
     import fcntl
@@ -68,6 +69,11 @@ class RunFolder:
     def tables(self) -> Path:
         """Folder of the tables."""
         return self.path / "tables"
+
+    @property
+    def data_file(self) -> Path:
+        """The dataset, where it was made from a folder of files."""
+        return self.path / "data.nc"
 
     @property
     def begun(self) -> bool:
@@ -139,8 +145,18 @@ class RunFolder:
         with refused(self.path):
             for folder in (self.checkpoint, self.tables):
                 shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
-            for name in ("run.json", "options.toml", "fit.pima", "report.html", "log.txt"):
+            for name in ("run.json", "options.toml", "fit.pima", "report.html", "log.txt", "files.csv"):
                 (self.path / name).unlink(missing_ok=True)
+
+    def _tidy(self) -> None:
+        """Remove what a killed process was writing; only who holds the lock may."""
+        for file in (*self.path.glob(".*"), *self.checkpoint.glob(".*"), *self.tables.glob(".*")):
+            if file.name != ".lock" and file.is_file():
+                file.unlink()
+
+    def source(self, options: Mapping[str, object], progress: bool = False) -> Source:
+        """The data that options name, from the copy in this folder where they are made of files."""
+        return read_source(Path(str(options["data"])), options.get("reading"), self.data_file, progress)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -167,6 +183,7 @@ class RunFolder:
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
+            self._tidy()
             yield
             file.truncate(0)
 
@@ -191,10 +208,30 @@ def open_fit(path: str | Path) -> Fit:
     return load(run.fit_file)
 
 
+def new_data(path: str | Path, fit: Fit, data: str | Path) -> xr.Dataset:
+    """Specimens to answer for; a folder of files is read as the fit's own data were.
+
+    Args:
+        path: The fit's run folder, or the saved fit.
+        fit: The fit.
+        data: A dataset, a folder of files, or a table.
+
+    Raises:
+        DataError, FileFormatError, OptionError: As :func:`read_source`.
+    """
+    run = RunFolder(Path(path).expanduser())
+    reading = run.options().get("reading", {}) if run.options_file.exists() else {}
+    return read_source(Path(data), reading_like(fit, reading)).data
+
+
 def training_data(path: str | Path) -> xr.Dataset | None:
     """What the fit of a run folder was trained on; None for a saved fit, or where the data changed or went away."""
-    about = RunFolder(Path(path).expanduser()).about() if Path(path).is_dir() else None
+    run = RunFolder(Path(path).expanduser())
+    about = run.about() if run.path.is_dir() else None
     if about is None or not Path(about["data"]["path"]).exists():
         return None
-    source = read_source(Path(about["data"]["path"]))
-    return source.data if source.fingerprint == about["data"]["fingerprint"] else None
+    options = run.options()
+    source = run.source(options)
+    if source.fingerprint != about["data"]["fingerprint"]:
+        return None
+    return with_measurements(source, options["modalities"])[0].data

@@ -16,6 +16,9 @@
     [training]                       # any argument of PIMA.fit
     seed = 0
 
+    [reading.images]                 # any argument of pima.from_folder, where the data are a folder of files
+    size = 64
+
 Which keys there are follows from the signatures of what they are passed to: no list of options is kept here.
 """
 
@@ -25,20 +28,21 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import xarray as xr
 
 from ..api import PIMA
-from ..data import closest, measure
-from ..errors import OptionError
+from ..data import closest, from_folder, measure
+from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
+from ..fitting.settings import TrainingSettings
 from ..model.modality import Modality, Neural, Physics
 
 Options = dict[str, object]
 #: Arguments that a run sets itself.
-_OWN = {"self", "data", "modalities", "checkpoint", "callbacks", "progress", "expert"}
+_OWN = {"self", "data", "modalities", "checkpoint", "callbacks", "progress", "expert", "path", "workers"}
 _TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool, "tuple": list, "Mapping": dict, "Sequence": list}
 _SAID = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 _SAID |= {"tuple": "a list", "Sequence": "a list", "Mapping": "a table"}
@@ -109,6 +113,7 @@ def check(options: Mapping[str, object], where: str = "") -> None:
     _section(options, top, where)
     _section(options.get("model", {}), keys_of(PIMA), f"{where}model.")
     _section(options.get("training", {}), keys_of(PIMA.fit), f"{where}training.")
+    _section(options.get("reading", {}), keys_of(from_folder), f"{where}reading.")
     for name, values in dict(options.get("modalities", {})).items():
         path = f"{where}modalities.{name}"
         Key("Mapping", {}).check(path, values)
@@ -223,7 +228,10 @@ def build(options: Mapping[str, object]) -> tuple[PIMA, Options]:
         for name, values in dict(options["modalities"]).items()
         if values["kind"] != "none"
     }
-    return PIMA(modalities, **model), dict(options.get("training", {}))
+    training = dict(options.get("training", {}))
+    own = {f.name for f in fields(TrainingSettings)}
+    TrainingSettings(**{name: value for name, value in training.items() if name in own})  # refused here, not later
+    return PIMA(modalities, **model), training
 
 
 def _modality(name: str, values: Mapping[str, object]) -> Modality:
@@ -241,7 +249,10 @@ def _expert(path: str, expert: object) -> Expert:
     _section(expert, keys, path)
     if "formula" not in expert:
         raise OptionError(f"{path}formula is missing: write one, such as formula = 'K * strain**n'")
-    return SympyExpert(**{k: v for k, v in expert.items() if k != "bounds"}, bounds=_bounds(path, expert))
+    try:
+        return SympyExpert(**{k: v for k, v in expert.items() if k != "bounds"}, bounds=_bounds(path, expert))
+    except FormulaError as error:
+        raise OptionError(f"{path}formula = {expert['formula']!r}: {error}") from None
 
 
 def _bounds(path: str, expert: Mapping[str, object]) -> dict[str, tuple[float, float]]:

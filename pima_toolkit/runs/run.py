@@ -14,14 +14,16 @@ from pathlib import Path
 
 import torch
 
+from ..answers.sheets import write_csv
 from ..api import Fit
+from ..data import account, save_data
 from ..errors import MissingDependency, OptionError, PimaWarning
 from ..experts import load_plugin
 from ..experts.plugins import manager
 from ..fitting.job import Progress
 from .folder import RunFolder, open_fit
 from .options import Options, build, check, choose, complete, differences
-from .source import Source, read_source
+from .source import Source, kept, listed, with_measurements
 
 _LIBRARIES = ("pima-toolkit", "torch", "numpy", "scipy", "numba", "sympy", "xarray")
 
@@ -75,10 +77,18 @@ def run(
         raise OptionError("say which data: pima fit DATA, or data = 'specimens.nc' in the options file")
     for plugin in options.get("plugins", []):
         load_plugin(plugin)
-    source = read_source(Path(str(options["data"])))
-    chosen, notes = choose(options, source.data)
-    effective = complete({**chosen, "data": str(source.path)})
-    model, training = build(effective)
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        notes.append(text)
+        say(text)
+
+    with _warnings_to(tell):
+        source = target.source(options, progress)
+        chosen, sentences = choose(options, source.data)
+        effective = complete({**chosen, "data": str(source.path)})
+        model, training = build(effective)
+        read, (source, lost) = source, with_measurements(source, effective["modalities"])
     target.prepare()
     with target.locked():
         if overwrite:
@@ -86,24 +96,21 @@ def run(
         before = target.about() if target.begun or target.fit_file.exists() else None
         if before is not None:
             _same(target, before, source, effective)
-        if before is not None and before["state"] == "finished":
-            return Outcome(target, open_fit(target.path), True, ())
-        about = {"state": "training", **_made_with(source)}
-        if before is not None:
-            notes = [*_changed(before["versions"], about["versions"])]
+            if before["state"] == "finished":
+                return Outcome(target, open_fit(target.path), True, ())
             say(f"going on with the run in {target.path}")
+        about = {"state": "training", **_made_with(source)}
+        if lost:
+            sentences.append(f"{len(lost)} specimens have none of the modalities and are left out: {listed(lost)}")
+        for sentence in [*sentences, *(_changed(before["versions"], about["versions"]) if before else ())]:
+            tell(sentence)
         target.write(about, effective)
+        _keep(target, read)
         target.log(f"{'going on' if before else 'begun'}: {source.path}, {source.data.sizes['specimen']} specimens")
-
-        def tell(text: str) -> None:
-            notes.append(text)
-            target.log(text)
-            say(text)
-
-        for note in tuple(notes):
+        for note in notes:
             target.log(note)
-            say(note)
-        with _told(tell):
+        known = len(notes)
+        with _warnings_to(tell):
             fit = model.fit(
                 source.data,
                 checkpoint=target.checkpoint,
@@ -112,15 +119,27 @@ def run(
                 **training,
             )
             fit.save(target.fit_file)
-            for note in _tell_all(target, fit, source):
-                tell(note)
+            for sentence in _tables_and_report(target, fit, source):
+                tell(sentence)
+        for note in notes[known:]:
+            target.log(note)
         state = "stopped" if fit.interrupted else "finished"
         target.write({**about, "state": state, "seconds": round(time.perf_counter() - began, 1)})
         target.log(state)
     return Outcome(target, fit, False, tuple(notes))
 
 
-def _tell_all(target: RunFolder, fit: Fit, source: Source) -> Iterator[str]:
+def _keep(target: RunFolder, source: Source) -> None:
+    """Keep a dataset made from files, and what became of every file: a run that goes on need not read them again."""
+    if not source.from_files:
+        return
+    files = account(source.data)
+    write_csv(target.path / "files.csv", {str(name): files[name].to_numpy() for name in files})
+    if kept(target.data_file, source.fingerprint) is None:
+        save_data(source.data, target.data_file)
+
+
+def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[str]:
     """Tables and report; a machine that lacks the libraries for one of them keeps the fit, and yields a sentence."""
     # A fit stopped by hand does not know specimens that lack a modality.
     data = None if fit.interrupted else source.data
@@ -135,7 +154,9 @@ def _same(target: RunFolder, before: Mapping, source: Source, options: Options) 
     """Refuse to mix two runs in one folder."""
     told = differences(target.options(), options)
     if before["data"]["fingerprint"] != source.fingerprint:
-        told.insert(0, f"the data: {before['data']['path']} as it was then there, {source.path} now")
+        old = before["data"]["path"]
+        same = "changed since" if old == str(source.path) else f"{old} there, {source.path} now"
+        told.insert(0, f"the data: {same}")
     if told:
         more = f"; and {len(told) - 6} more" if len(told) > 6 else ""
         raise OptionError(
@@ -170,7 +191,7 @@ def _line(state: Progress) -> str:
 
 
 @contextmanager
-def _told(tell: Callable[[str], object]) -> Iterator[None]:
+def _warnings_to(tell: Callable[[str], object]) -> Iterator[None]:
     """Hand warnings of the toolkit to ``tell``, each as it comes."""
 
     def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from ..data import check_dataset, open_data
-from ..errors import DataError
+from ..api import Fit
+from ..data import check_dataset, from_folder, measure, open_data
+from ..errors import DataError, FileFormatError
+
+#: Endings of a table with one row for each specimen, which names files beside it.
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls")
+#: Attribute by which a dataset made from files remembers which.
+_MADE_FROM = "made_from"
 
 
 @dataclass(frozen=True)
@@ -20,30 +28,60 @@ class Source:
     Args:
         path: Where they lie.
         data: The dataset.
-        fingerprint: sha256 of every name, number and unit in the dataset.
+        fingerprint: sha256 of every name, number and unit in the dataset; of a folder, of its files and of how they
+            were read.
+        from_files: Whether the dataset was made from files, and is worth keeping.
     """
 
     path: Path
     data: xr.Dataset
     fingerprint: str
+    from_files: bool
 
 
-def read_source(path: Path) -> Source:
+def read_source(
+    path: Path, reading: Mapping[str, object] | None = None, copy: Path | None = None, progress: bool = False
+) -> Source:
     """Read the data of a run.
 
     Args:
-        path: A file ``.nc`` or a folder ``.zarr``.
+        path: A dataset ``.nc`` or ``.zarr``; a folder of files; or a table with one row for each specimen.
+        reading: Arguments of ``pima.from_folder``.
+        copy: Where a dataset made from files may lie already; it is taken if the files are still the same.
+        progress: Show a bar while files are read.
 
     Raises:
         DataError: If there is nothing, or it holds no specimens.
         FileFormatError: If it is damaged.
+        OptionError: If ``reading`` is wrong.
     """
-    path = path.expanduser()
+    path = path.expanduser().resolve()
     if not path.exists():
         raise DataError(f"there is no {path}: give the path of a dataset (.nc, .zarr) or of a folder of files")
-    data = open_data(path)
-    check_dataset(data)
-    return Source(path.resolve(), data, dataset_fingerprint(data))
+    ending, reading = path.suffix.lower(), dict(reading or {})
+    if ending == ".zarr" or (path.is_file() and ending not in _TABLES):
+        data = open_data(path)
+        check_dataset(data)
+        return Source(path, data, dataset_fingerprint(data), False)
+    folder = path.parent if path.is_file() else path
+    if path.is_file():
+        reading["table"] = path.name
+    mark = files_fingerprint(folder, reading)
+    data = kept(copy, mark)
+    if data is None:
+        data = from_folder(folder, **reading, progress=progress).assign_attrs({_MADE_FROM: mark})
+    return Source(path, data, mark, True)
+
+
+def kept(path: Path | None, mark: str) -> xr.Dataset | None:
+    """The dataset made from the same files before, if there is one."""
+    if path is None or not path.exists():
+        return None
+    try:
+        data = open_data(path)
+    except FileFormatError:  # damaged, so made anew
+        return None
+    return data if data.attrs.get(_MADE_FROM) == mark else None
 
 
 def dataset_fingerprint(data: xr.Dataset) -> str:
@@ -56,3 +94,57 @@ def dataset_fingerprint(data: xr.Dataset) -> str:
         digest.update(repr((name, variable.dims, values.dtype.str, values.shape, notes)).encode())
         digest.update(np.ascontiguousarray(values).data.tobytes())
     return digest.hexdigest()
+
+
+def files_fingerprint(folder: Path, reading: Mapping[str, object]) -> str:
+    """sha256 of the names and contents of all files below a folder, and of how they are to be read."""
+    digest = hashlib.sha256(json.dumps(reading, sort_keys=True, default=repr).encode())
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(
+            f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode(errors="surrogateescape")
+        )
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tuple[Source, list[str]]:
+    """The specimens that have any of the modalities, and the labels of the others."""
+    kinds = {name: values["kind"] for name, values in modalities.items() if values["kind"] != "none"}
+    if not kinds:
+        return source, []
+    present = np.any([measure(source.data, n, physics=kind == "physics").present for n, kind in kinds.items()], axis=0)
+    if present.all():
+        return source, []
+    lost = [str(label) for label in source.data["specimen"].values[~present]]
+    return replace(source, data=source.data.isel(specimen=np.flatnonzero(present))), lost
+
+
+def reading_like(fit: Fit, reading: Mapping[str, object]) -> dict[str, object]:
+    """How to read a folder of new specimens: as the training's was, to its picture size and its units."""
+    out = dict(reading)
+    centres = fit.clusters
+    pictures = {_size(centres[str(n)]) for n in fit.model.options.neural if {"y", "x"} <= set(centres[str(n)].dims)}
+    if len(pictures) == 1 and "modalities" not in out:
+        size, grey = pictures.pop()
+        out["images"] = {"size": list(size), "grey": grey} | dict(out.get("images", {}))
+    units = {}
+    for name in fit.model.options.physics:
+        curve = centres[name]
+        for variable in (curve, *curve.coords.values()):
+            unit = variable.attrs.get("units", "1")
+            units |= {} if unit == "1" else {str(variable.name): str(unit)}
+    if units and "modalities" not in out:
+        curves = dict(out.get("curves", {}))
+        out["curves"] = curves | {"units": units | dict(curves.get("units", {}))}
+    return out
+
+
+def _size(picture: xr.DataArray) -> tuple[tuple[int, int], bool]:
+    """((height, width), whether it is grey) of a modality's pictures."""
+    return (picture.sizes["y"], picture.sizes["x"]), picture.sizes.get("channel", 1) != 3
+
+
+def listed(labels: Sequence[str]) -> str:
+    """At most five labels, and how many more."""
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
