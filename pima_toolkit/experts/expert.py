@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..errors import ExpertError, ShapeError
+from ..errors import ShapeError
 from .example import Example
-from .inputs import Inputs, Named, packed, variable
+from .inputs import Inputs, packed, variable
 from .least_squares import evaluate
 from .lmfit_bridge import lmfit_model
 from .parameters import Box, Parameter
+from .reduction import prepare
 from .regression import fit
 from .solution import Solution
 from .starting import candidates, project, spread
@@ -197,8 +198,8 @@ class Expert(ABC):
 
     @property
     def guesses(self) -> bool:
-        """Whether the author replaced :meth:`guess_rows`, so that fits of few curves need no wider search."""
-        return type(self).guess_rows is not Expert.guess_rows
+        """Whether the author says where to start, so that fits of few curves need no wider search."""
+        return type(self).guess_rows is not Expert.guess_rows or type(self).trials is not Expert.trials
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
@@ -223,6 +224,8 @@ class Expert(ABC):
         start: ArrayLike | Mapping[str, float] | None = None,
         fixed: Mapping[str, float] | None = None,
         *,
+        priors: Mapping[str, tuple[float, float]] | None = None,
+        noise_std: ArrayLike | None = None,
         y_unit: str | None = None,
         t_unit: str | None = None,
     ) -> Solution:
@@ -237,6 +240,12 @@ class Expert(ABC):
                 a single curve weights per point (T,).
             start: Fitted parameters by name, or as (P,) or (C, P), instead of the expert's own starts.
             fixed: Fitted parameters to hold, by name.
+            priors: What is known beforehand of parameters, fitted or shown: mean and standard deviation of a Gaussian
+                by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``. They enter the solve and the errors as
+                further observations; how much the curves count against them follows from their noise (priors.py).
+            noise_std: Known standard deviation of the noise, in the unit of the curves: one number, one per point (T,),
+                or one per point of each curve (N, T). Points weigh by it, and for a single curve the errors are
+                absolute: not rescaled by how well the curve fits.
             y_unit: Unit of the curves.
             t_unit: Unit of the independent variable.
 
@@ -248,7 +257,8 @@ class Expert(ABC):
             ExpertError: If there is nothing to fit, too little of it, or a start or name is unusable.
             ShapeError: If the arrays do not fit together.
         """
-        return fit(self, t, y, weights, start, fixed, y_unit=y_unit, t_unit=t_unit)
+        options = {"priors": priors, "noise_std": noise_std, "y_unit": y_unit, "t_unit": t_unit}
+        return fit(self, t, y, weights, start, fixed, **options)
 
     def to_lmfit(self, prefix: str = "") -> lmfit.Model:
         """The expert as an ``lmfit.Model``, to combine with lmfit's own or to fit with its methods.
@@ -301,42 +311,3 @@ class Expert(ABC):
         heads = "".join(f"<th>{head}</th>" for head in ("parameter", "unit", "bounds", "meaning"))
         title = f"<b>{html.escape(self.name)}</b> {self._equation()}"
         return f"{title}<table><tr>{heads}</tr>{rows}</table>"
-
-
-def prepare(expert: Named, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
-    """Curves as rows without NaN, and weights that are 0 where there was one.
-
-    Args:
-        expert: Whose inputs these are.
-        t: Inputs by name, or packed, shape (V T,) or (N, V T).
-        y: Shape (T,) or (N, T).
-        weights: None, or broadcastable to y.
-
-    Returns:
-        t packed as float64, y (N, T), weights (N, T).
-
-    Raises:
-        ShapeError: If the shapes do not fit, or t is not finite.
-        ExpertError: If there are no points at all.
-    """
-    t = packed(expert, t, np.shape(y))
-    rows = np.array(y, dtype=np.float64, ndmin=2)
-    if rows.ndim != 2 or variable(expert, t).shape not in {rows.shape[1:], rows.shape}:
-        raise ShapeError(
-            f"y has the shape {np.shape(y)} and t {t.shape}: expected y (T,) or (N, T), and t (T,) or as y"
-        )
-    if rows.size == 0:
-        raise ExpertError("there are no points to fit: y is empty")
-    if not np.isfinite(t).all():
-        raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
-    try:
-        w = (
-            np.ones(rows.shape)
-            if weights is None
-            else np.array(np.broadcast_to(np.asarray(weights, dtype=np.float64), rows.shape))
-        )
-    except ValueError:
-        raise ShapeError(f"weights have the shape {np.shape(weights)}, expected {rows.shape}") from None
-    missing = ~np.isfinite(rows)
-    rows[missing], w[missing] = 0.0, 0.0
-    return t, rows, w

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ExpertError, ShapeError
-from .inputs import Inputs, pack, unpack, variable
+from .covariance import noise_variance, with_errors
+from .inputs import Inputs, pack, variable
 from .intervals import Measurements
 from .least_squares import solve
 from .parameters import Box
+from .priors import Given, Priors
+from .reduction import precision, reduce, responsibilities
 from .search import search
 from .solution import Solution
 from .starting import Projectable
-from .statistics import CurveStatistics
-from .uncertainty import inverse_information, sandwich
 
 Array = NDArray[np.float64]
+
+#: Rounds of a fit with priors: noise variance, linearised priors, solve.
+_ROUNDS = 50
 
 
 def fit(
@@ -31,8 +34,10 @@ def fit(
     start: ArrayLike | Mapping[str, float] | None,
     fixed: Mapping[str, float] | None,
     *,
-    y_unit: str | None,
-    t_unit: str | None,
+    priors: Given | None = None,
+    noise_std: ArrayLike | None = None,
+    y_unit: str | None = None,
+    t_unit: str | None = None,
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.expert.Expert.fit`."""
     y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
@@ -49,64 +54,121 @@ def fit(
         raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
     if np.isinf(y).any():
         raise ExpertError("y holds infinite values: use NaN where a point was not measured")
-    gamma, points = _weights(weights, y.shape, single)
+    gamma, points = responsibilities(weights, y.shape, single)
+    if noise_std is not None:
+        points = points * precision(noise_std, y.shape)
     observed = np.isfinite(y) & (points > 0)
-    _check_amount(expert, observed, gamma, fixed or {})
-
-    solution, reduced = _rows(expert, t, y, observed, points, fixed or {}, gamma, start)
+    known = Priors.read(expert, priors) if priors else None
+    problem = _Problem(expert, t, np.where(observed, y, 0.0), observed * points, fixed or {}, known)
+    _check_amount(problem, observed, gamma, spare=noise_std is not None)
+    solution, starts, reduced = problem.solve(gamma, start)
     data = Measurements(
-        t=t,
-        y=np.where(observed, y, 0.0),
-        observed=observed,
-        gamma=gamma,
-        points=points,
-        single=single,
-        **reduced,
-        again=lambda weights, begin: _rows(expert, t, y, observed, points, fixed or {}, weights, begin)[0],
+        t=t, y=problem.y, observed=observed, gamma=gamma, points=points, single=single, **reduced, again=problem.again
     )
-    return replace(_with_errors(solution, data), y_unit=y_unit, t_unit=t_unit, data=data)
+    absolute = noise_std is not None
+    if known is not None:
+        solution, variance = problem.posterior(solution, starts, data, absolute=absolute)
+        data = replace(data, again=lambda weights, begin: problem.again(weights, begin, variance))
+    else:
+        variance = noise_variance(solution, data, known=absolute)
+    solution = with_errors(solution, data, variance, known=absolute, priors=known)
+    return replace(solution, y_unit=y_unit, t_unit=t_unit, data=data)
 
 
-def _rows(
-    expert: Projectable,
-    t: Array,
-    y: Array,
-    observed: NDArray[np.bool_],
-    points: Array,
-    fixed: Mapping[str, float],
-    gamma: Array,
-    start: ArrayLike | Mapping[str, float] | None,
-) -> tuple[Solution, dict[str, Array | Box]]:
-    """One fit per column of gamma, without errors; and the reduced curves it is a fit of."""
-    grid, mean, weight, constant = _reduce(expert, t, y, observed, gamma, points)
-    box = expert.box(variable(expert, grid))
-    held = _held(expert, fixed)
-    starts = _starts(expert, grid, mean, weight, start, box, held)
-    for name, value in fixed.items():
-        starts[..., _number(expert, name)] = float(value)
-    solution = solve(expert, grid, mean, weight, starts, box, fixed=held, constant=constant, project=True)
-    return solution, {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Curves to be fitted: once by themselves, again with other responsibilities, or with priors.
+
+    Args:
+        expert: The physics.
+        t: Packed grid, (V T,) or (N, V T).
+        y: Curves (N, T), finite.
+        weight: Of every point, (N, T).
+        fixed: Parameters that are held, by name.
+        priors: Priors, or None.
+    """
+
+    expert: Projectable
+    t: Array
+    y: Array
+    weight: Array
+    fixed: Mapping[str, float]
+    priors: Priors | None
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """Which parameters are held, (P,)."""
+        return _held(self.expert, self.fixed)
+
+    def solve(
+        self, gamma: Array, start: ArrayLike | Mapping[str, float] | None, *, project: bool = True
+    ) -> tuple[Solution, Array, dict[str, Array | Box]]:
+        """One fit per column of gamma without errors and priors, its starts, and the reduced curves it is a fit of."""
+        grid, mean, weight, constant = reduce(self.expert, self.t, self.y, self.weight, gamma)
+        box = self.expert.box(variable(self.expert, grid))
+        starts = _starts(self.expert, grid, mean, weight, start, box, self.held)
+        for name, value in self.fixed.items():
+            starts[..., _number(self.expert, name)] = float(value)
+        reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
+        options = {"fixed": self.held, "constant": constant, "project": project}
+        return solve(self.expert, grid, mean, weight, starts, box, **options), starts, reduced
+
+    def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Solution:
+        """The same curves with other responsibilities (N, C'), from given starts (C', P)."""
+        solution, starts, reduced = self.solve(gamma, start, project=False)
+        if self.priors is None:
+            return solution
+        variance = np.tile(variance, len(start) // len(variance))
+        for _ in range(3):
+            solution = self._penalised(solution, starts, reduced, variance)
+            starts = solution.parameters[:, None]
+        return solution
+
+    def posterior(
+        self, first: Solution, starts: Array, data: Measurements, *, absolute: bool
+    ) -> tuple[Solution, Array]:
+        """The mode of the posterior and the noise variance at it, from the fit without priors."""
+        reduced = {name: getattr(data, name) for name in ("grid", "mean", "weight", "constant", "box")}
+        solution, agreement = first, first.agreement
+        starts = np.concatenate([first.parameters[:, None], starts], axis=1)
+        variance = noise_variance(first, data, known=absolute, priors=self.priors)
+        for iteration in range(_ROUNDS):
+            before = solution.parameters
+            solution = self._penalised(solution, starts, reduced, variance)
+            agreement = solution.agreement if iteration == 0 else agreement
+            starts = solution.parameters[:, None]
+            last, variance = variance, noise_variance(solution, data, known=absolute, priors=self.priors)
+            still = np.abs(solution.parameters - before) <= 1e-9 * np.abs(before)
+            if still.all() and (np.abs(variance - last) <= 1e-6 * last).all():
+                break
+        return replace(solution, agreement=agreement), variance
+
+    def _penalised(
+        self, about: Solution, starts: Array, reduced: Mapping[str, Array | Box], variance: Array
+    ) -> Solution:
+        """A fit with the priors linearised about another; its cost is that of the curves alone."""
+        rows, target = self.priors.rows(about.parameters)
+        unit = np.sqrt(variance)[:, None]
+        prior = rows * unit[..., None], target * unit
+        grid, mean, weight, constant, box = (reduced[n] for n in ("grid", "mean", "weight", "constant", "box"))
+        solution = solve(
+            self.expert,
+            grid,
+            mean,
+            weight,
+            starts,
+            box,
+            fixed=self.held,
+            constant=constant,
+            prior=prior,
+            project=starts.shape[1] > 1,
+        )
+        value = self.expert.value_and_jacobian(grid, solution.parameters)[0]
+        return replace(solution, cost=np.sum(weight * np.square(mean - value), axis=1))
 
 
-def _weights(weights: ArrayLike | None, shape: tuple[int, ...], single: bool) -> tuple[Array, Array]:
-    """Responsibilities (N, C) and weights per point (1, T)."""
-    N, T = shape
-    if weights is None:
-        return np.ones((N, 1)), np.ones((1, T))
-    w = np.asarray(weights, dtype=np.float64)
-    if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise ExpertError("weights must be finite and not negative: use 0 for what should not count")
-    if single and w.shape == (T,):
-        return np.ones((1, 1)), w[None]
-    if w.shape == (N,):
-        return w[:, None], np.ones((1, T))
-    if w.ndim == 2 and w.shape[0] == N and w.shape[1] >= 1:
-        return w, np.ones((1, T))
-    expected = f"({T},), one per point" if single else f"({N},), one per specimen, or ({N}, clusters)"
-    raise ShapeError(f"weights have the shape {w.shape}, expected {expected}")
-
-
-def _check_amount(expert: Projectable, observed: NDArray[np.bool_], gamma: Array, fixed: Mapping[str, float]) -> None:
+def _check_amount(problem: _Problem, observed: NDArray[np.bool_], gamma: Array, *, spare: bool) -> None:
+    """Refuse what says too little; with known noise a prior is worth a point (``spare``)."""
     if not observed.any():
         raise ExpertError("there is nothing to fit: no point of y is both finite and of a weight above zero")
     empty = np.flatnonzero(gamma.T @ observed.sum(1) == 0)
@@ -114,7 +176,9 @@ def _check_amount(expert: Projectable, observed: NDArray[np.bool_], gamma: Array
         raise ExpertError(
             f"cluster {empty[0]} has no data: all its weights are zero; leave the cluster out, or give it a specimen"
         )
-    needed = len(expert.parameters) - len(fixed)
+    expert = problem.expert
+    needed = len(expert.parameters) - len(problem.fixed)
+    needed -= len(problem.priors.mean) if spare and problem.priors is not None else 0
     for c in range(gamma.shape[1]):
         count = int(observed[gamma[:, c] > 0].sum())
         if count < needed:
@@ -123,40 +187,6 @@ def _check_amount(expert: Projectable, observed: NDArray[np.bool_], gamma: Array
                 f" measure more, or hold a"
                 " parameter by fixed={name: value}"
             )
-
-
-def _reduce(
-    expert: Projectable, t: Array, y: Array, observed: NDArray[np.bool_], gamma: Array, points: Array
-) -> tuple[Array, Array, Array, Array]:
-    """One packed grid of T' points, the mean curves (C, T'), their weights (C, T') and the constant of the cost (C,).
-
-    Specimens of the same grid and covariates, usually all of them or those of one test condition, are reduced to their
-    mean curve exactly; where hardly any two share one, every measured point stays.
-    """
-    if t.ndim == 1:
-        grids, which = t[None], np.zeros(len(y), dtype=np.int64)
-    else:
-        grids, which = np.unique(t, axis=0, return_inverse=True)
-        which = which.reshape(-1)
-    if t.ndim == 2 and 4 * len(grids) > len(t):
-        inputs = [part[observed] for part in unpack(t, len(expert.inputs))]
-        order = np.argsort(inputs[0], kind="stable")
-        specimen = np.nonzero(observed)[0][order]
-        return (
-            np.concatenate([part[order] for part in inputs]),
-            np.tile(y[observed][order], (gamma.shape[1], 1)),
-            np.ascontiguousarray(gamma[specimen].T),
-            np.zeros(gamma.shape[1]),
-        )
-    groups = []
-    for g in range(len(grids)):
-        same = which == g
-        parts = (torch.from_numpy(part[same]) for part in (y, gamma, observed))
-        groups.append(CurveStatistics(gamma.shape[1], y.shape[1]).update(*parts))
-    mean, weight = (np.concatenate([getattr(g, what).numpy() for g in groups], 1) for what in ("mean", "weight"))
-    weight = weight * np.tile(points, len(grids))
-    scatter = sum(g.constant.numpy() for g in groups) if (points == 1).all() else np.zeros(gamma.shape[1])
-    return np.concatenate(unpack(grids, len(expert.inputs)), axis=None), mean, weight, scatter
 
 
 def _number(expert: Projectable, name: str) -> int:
@@ -207,25 +237,3 @@ def _starts(
             f" {box.upper[i]:g}: start inside, or leave start out"
         )
     return starts
-
-
-def _with_errors(solution: Solution, data: Measurements) -> Solution:
-    """Add covariances: naive, and between curves where there are several."""
-    C, P = solution.parameters.shape
-    free = ~(solution.at_bound | solution.fixed)
-    naive, robust = np.zeros((C, P, P)), np.zeros((C, P, P))
-    mask, gamma = data.observed * data.points, data.gamma
-    for c in range(C):
-        value, jacobian = solution.expert.value_and_jacobian(data.t, solution.parameters[c])
-        if data.t.ndim == 1:
-            weighted = np.sqrt(gamma[:, c] @ mask)[:, None] * jacobian
-            scores = (mask * (data.y - value)) @ jacobian
-        else:
-            weighted = (np.sqrt(mask * gamma[:, c : c + 1])[..., None] * jacobian).reshape(-1, P)
-            scores = np.einsum("nt,nt,ntp->np", mask, data.y - value, jacobian)
-        inverse, _ = inverse_information(weighted, free[c])
-        count = data.count[c]
-        residual = (solution.cost[c] + data.constant[c]) / max(count - free[c].sum(), 1e-300)
-        naive[c] = np.where(inverse != 0, inverse * residual if count > free[c].sum() else np.inf, 0.0)
-        robust[c] = naive[c] if data.single else sandwich(inverse, scores, gamma[:, c])
-    return replace(solution, covariance=robust, naive_covariance=naive)

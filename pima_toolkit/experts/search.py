@@ -47,9 +47,11 @@ def search(expert: Projectable, t: Array, y: Array, weights: Array, box: Box, he
         return np.zeros((len(y), 0, P))
     shares = halton(_CANDIDATES // len(y), len(nonlinear))
     trials = np.zeros((len(shares), P))
-    values = {p: place((np.arange(_VALUES) + 0.5) / _VALUES, box.lower[p], box.upper[p], along) for p in nonlinear}
+    even = (np.arange(_VALUES) + 0.5) / _VALUES
+    units = [p.unit for p in expert.parameters]
+    values = {p: place(even, box.lower[p], box.upper[p], along, units[p]) for p in nonlinear}
     for column, p in enumerate(nonlinear):
-        trials[:, p] = place(shares[:, column], box.lower[p], box.upper[p], along)
+        trials[:, p] = place(shares[:, column], box.lower[p], box.upper[p], along, units[p])
     out = np.empty((len(y), _KEPT, P))
     for c in range(len(y)):
         judge = _Judge(expert, t, y[c], weights[c], box, linear)

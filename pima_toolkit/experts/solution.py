@@ -67,6 +67,9 @@ class Solution:
         covariance: Of the parameters, shape (C, P, P), or None where none was computed; rows of held parameters are 0.
             Between curves that differ it is the curve-clustered sandwich (EXPERTS.md §3).
         naive_covariance: The same as if every point were independent, or None.
+        unidentified: Whether the data leave a free parameter open, shape (C, P), or None where no errors were computed:
+            it can be moved together with others without any change of the curve, or its standard error is wider than
+            its bounds are apart, or a hundred times its distance to its only bound.
         y_unit: Unit of the curves.
         t_unit: Unit of the independent variable.
         data: What it was fitted to; None for the rows of a training.
@@ -82,6 +85,7 @@ class Solution:
     fixed: NDArray[np.bool_]
     covariance: NDArray[np.float64] | None = None
     naive_covariance: NDArray[np.float64] | None = None
+    unidentified: NDArray[np.bool_] | None = None
     y_unit: str = "1"
     t_unit: str = "1"
     data: Measurements | None = None
@@ -110,7 +114,10 @@ class Solution:
         if self.covariance is None:
             return None
         jacobian = self.expert.show_jacobian(self.parameters)
-        variance = np.einsum("cqp,cpr,cqr->cq", jacobian, self.covariance, jacobian)
+        finite = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
+        variance = np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian)
+        open_ = np.isinf(np.diagonal(self.covariance, axis1=1, axis2=2))
+        variance[np.any(open_[:, None, :] & (jacobian != 0), axis=2)] = np.inf
         # A shown parameter whose own fitted one is at a bound has no error of its own, though its other factors may
         # have.
         stuck = np.any(self.at_bound[:, None, :] & (jacobian != 0), axis=2)
@@ -257,6 +264,10 @@ class Solution:
         bound = [p.name for p, at in zip(self.expert.parameters, self.at_bound[c], strict=True) if at]
         if bound:
             notes.append(f"at a bound: {', '.join(bound)}")
+        lost = [] if self.unidentified is None else self.unidentified[c]
+        lost = [p.name for p, flag in zip(self.expert.parameters, lost, strict=False) if flag]
+        if lost:
+            notes.append(f"not determined by these data: {', '.join(lost)}; hold it by fixed=, or give a prior")
         if self.status[c] > 0 and self.agreement[c] < 0.5:
             notes.append(
                 f"only {self.agreement[c]:.0%} of the starts agree: a parameter may not be determined by these data"
@@ -283,7 +294,7 @@ class Solution:
 def _with_error(value: float, error: float | None) -> str:
     """``1234.5 ± 2.3``: two digits of the error, the value to the same place."""
     if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
-        return f"{value:.6g}" + (" ± ?" if error is not None and np.isnan(error) else "")
+        return f"{value:.6g}" + (" ± ?" if error is not None and not np.isfinite(error) else "")
     digits = 1 - int(np.floor(np.log10(error)))
     if abs(value) >= 1e6 or 0 < abs(value) < 1e-4 or digits > 12:
         return f"{value:.6g} ± {error:.2g}"

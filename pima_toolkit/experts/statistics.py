@@ -44,7 +44,8 @@ class CurveStatistics:
         Args:
             x: Curves, shape (n, T); unobserved values may be anything, NaN included.
             responsibilities: Shape (n, C), not negative; 0 for specimens without the curve.
-            observed: Which points were measured, shape (n, T), bool; all by default.
+            observed: Which points were measured, shape (n, T), bool, or how much each counts, not negative, such as the
+                inverse of its known noise variance; all by default.
 
         Returns:
             This object.
@@ -73,12 +74,14 @@ class CurveStatistics:
             batch.weight = gamma.sum(0)[:, None].expand(C, T).clone()
         else:
             mask = observed.to(self.weight)
-            x = torch.where(observed, x, torch.zeros_like(x))
-            shift = x.sum(0) / mask.sum(0).clamp(min=1)
-            centred = torch.where(observed, x - shift, torch.zeros_like(x))
+            seen = mask > 0
+            x = torch.where(seen, x, torch.zeros_like(x))
+            shift = x.sum(0) / seen.sum(0).clamp(min=1)
+            centred = torch.where(seen, x - shift, torch.zeros_like(x))
             batch.weight = gamma.T @ mask
-        first = gamma.T @ centred
-        second = gamma.T @ centred.square()
+        weighted = centred if observed is None else mask * centred
+        first = gamma.T @ weighted
+        second = gamma.T @ (weighted * centred)
         used = batch.weight > 0
         divisor = torch.where(used, batch.weight, torch.ones_like(batch.weight))
         batch.mean = torch.where(used, shift + first / divisor, torch.zeros_like(first))
