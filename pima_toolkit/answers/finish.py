@@ -121,6 +121,12 @@ def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
             f'update="adam" learns one set of parameters per cluster, and {varying[0]!r} has vary="latent": '
             'use update="wls", or vary="none"'
         )
+    with_priors = [name for name, option in options.physics.items() if option.priors]
+    if with_priors and settings.update == "adam":
+        raise OptionError(
+            f'{with_priors[0]!r} has priors, which enter the least squares and not the gradients of update="adam":'
+            ' leave update at "wls", or the priors out'
+        )
 
 
 def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:

@@ -105,7 +105,7 @@ def load(path: Path, given: ModelOptions | None = None) -> Trained:
 
 def _modality(option: Modality) -> dict:
     if isinstance(option, Physics):
-        values = {name: getattr(option, name) for name in ("scatter", "noise", "window", "vary")}
+        values = {name: getattr(option, name) for name in ("scatter", "noise", "window", "vary", "priors")}
         return {"kind": "physics", "expert": option.expert.to_dict(), **values}
     values = {f.name: getattr(option, f.name) for f in fields(option)}
     return {"kind": "neural", **{k: _MODULE if isinstance(v, nn.Module) else v for k, v in values.items()}}
@@ -196,6 +196,7 @@ def _rebuild(
             None
             if option.vary == "none"
             else Trend(*(parts[f"decoder.{name}.{f.name}"].to(device) for f in fields(Trend))),
+            option.known,
         )
         for name, option in options.physics.items()
     }

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..experts import resolve_unit
 from ..fitting.settings import ModelOptions
-from ..fitting.steps import MINIMUM_WEIGHT
+from ..fitting.steps import MINIMUM_WEIGHT, prior_rows
 from ..fitting.tensors import Template, Tensors
 from ..model.physics import PhysicsDecoder, scores
 
@@ -36,6 +36,8 @@ def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gam
         part = gamma[index].T
         bread += torch.einsum("cn,cnpq->cpq", part, information.expand(-1, len(piece), -1, -1))
         meat += torch.einsum("cn,cnp,cnq->cpq", part.square(), score, score)
+    rows, _ = prior_rows(decoder)
+    bread, meat = bread + rows.mT @ rows, meat + rows.mT @ rows
     bread, meat = bread.cpu().numpy(), meat.cpu().numpy()
     weight = gamma.sum(0).cpu().numpy()
     scattered = bool(decoder.total.any())

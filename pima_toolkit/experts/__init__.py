@@ -2,8 +2,9 @@
 
 In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
 codegen, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers,
-levenberg_marquardt, least_squares, statistics, starting, search, regression, example, expert, card, symbolic, scatter,
-hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+levenberg_marquardt, least_squares, statistics, starting, search, priors, covariance, reduction, regression, example,
+expert, card, symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import
+``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .manager import Manager, PluginRecord
     from .parameters import Box, Parameter, resolve_unit
     from .plugins import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
+    from .priors import Priors
     from .quantities import CurveQuantity, derive
     from .solution import Solution
     from .statistics import CurveStatistics
@@ -41,6 +43,7 @@ _HOME = {
     "PluginRecord": "manager",
     "example_of": "example",
     "Parameter": "parameters",
+    "Priors": "priors",
     "Solution": "solution",
     "SympyExpert": "symbolic",
     "derive": "quantities",
@@ -73,6 +76,7 @@ __all__ = [
     "Origin",
     "Parameter",
     "PluginRecord",
+    "Priors",
     "Solution",
     "SympyExpert",
     "card_of",

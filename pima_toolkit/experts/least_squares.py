@@ -89,7 +89,7 @@ def solve(
         start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
     start, free = _starts(expert, start, box, fixed, len(y))
     C, P, T = len(y), len(expert.parameters), y.shape[1]
-    rows, target = prior or (np.zeros((C, 0, P)), np.zeros((C, 0)))
+    rows, target = map(np.ascontiguousarray, prior or (np.zeros((C, 0, P)), np.zeros((C, 0))))
     if rows.shape[::2] != (C, P) or target.shape != rows.shape[:2]:
         raise ShapeError(f"the prior has the shapes {rows.shape} and {target.shape}, expected ({C}, K, {P}), ({C}, K)")
     logs, linear = np.array([p.log for p in expert.parameters]), np.zeros(P, dtype=bool)
@@ -97,7 +97,7 @@ def solve(
 
     def descend(solved: NDArray[np.bool_]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
         x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
-        inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, np.ascontiguousarray(rows), target)
+        inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, rows, target)
         found = run(start.size * T, solver, expert.curve(), *inputs, max_iterations, tolerance)
         return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
 

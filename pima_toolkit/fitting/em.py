@@ -22,7 +22,7 @@ from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.physics import PhysicsDecoder, scores
-from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, solved, stepped
+from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, prior_rows, solved, stepped
 from .trends import own_deviations, update_trend
 
 #: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
@@ -67,10 +67,15 @@ class MixtureStatistics:
 
 
 def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:
-    """Eq. 17 exactly, as a T-point problem per cluster (shared grids)."""
+    """Eq. 17 exactly, as a T-point problem per cluster (shared grids); priors, linearised, are further equations."""
     statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
     for index, piece in curves.chunks():
         statistics.update(piece.x, gamma[index], piece.observed)
+    prior = None
+    if decoder.priors is not None:
+        unit = np.sqrt(decoder.variance.cpu().numpy())[:, None] * decoder.scale
+        rows, target = decoder.priors.rows(decoder.theta)
+        prior = rows * unit[..., None], target * unit
     solution = solve(
         decoder.expert,
         curves.t,
@@ -78,6 +83,7 @@ def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np
         statistics.weight.cpu().numpy(),
         decoder.theta[:, None, :],
         decoder.box,
+        prior=prior,
     )
     return solution.parameters
 
@@ -95,13 +101,20 @@ def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.
         information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
         matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
         vector += torch.einsum("nc,cnp->cp", gamma[index], score)
+    rows, off = prior_rows(decoder)
+    matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ off[..., None]).squeeze(-1)
     return stepped(decoder, solved(matrix, vector))
 
 
 def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
-    """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old."""
+    """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old.
+
+    The likelihood is that of the curves times the priors. Between specimens that differ priors count against the
+    scattered likelihood, which ordinary least squares does not weigh.
+    """
     scattered = bool(decoder.scatter.any())
-    exact = not curves.own_grids and decoder.one_line and not (scattered and curves.observed is not None)
+    weighed = scattered and (curves.observed is not None or decoder.priors is not None)
+    exact = not curves.own_grids and decoder.one_line and not weighed
     proposal = _reduced_solve(decoder, curves, gamma) if exact else _gauss_newton(decoder, curves, gamma)
     weight = gamma.sum(0).cpu().numpy()
     proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)

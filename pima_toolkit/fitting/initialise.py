@@ -27,6 +27,7 @@ from ..model.modality import Modality, Physics
 from ..model.physics import PhysicsDecoder
 from .em import NOISE_VARIANCE_FLOOR, update_physics
 from .pooled import pooled_fits
+from .steps import log_prior
 from .tensors import Template, Tensors
 
 #: Specimens used to choose among starts; the chosen one goes on with all.
@@ -106,6 +107,7 @@ def blank_decoder(option: Physics, template: Template, curves: Curves, clusters:
         theta=np.tile(box.from_unbounded(np.zeros(size)), (clusters, 1)),
         scatter=torch.zeros(clusters, size, size, dtype=torch.float64, device=device),
         variance=torch.ones(clusters, dtype=torch.float64, device=device),
+        priors=option.known,
     )
 
 
@@ -178,12 +180,12 @@ def physics_em(
     """EM of the physics mixture until its likelihood stands still.
 
     Returns:
-        The mixture, responsibilities (specimen, cluster), and the log-likelihood in nats.
+        The mixture, responsibilities (specimen, cluster), and the log-likelihood, with the priors', in nats.
     """
     before = -np.inf
     for _ in range(iterations):
         log_joint = mixture.log_joint(curves)
-        likelihood = float(log_joint.logsumexp(1).sum())
+        likelihood = float(log_joint.logsumexp(1).sum() + sum(log_prior(d).sum() for d in mixture.decoders.values()))
         gamma = log_joint.softmax(1)
         if likelihood - before <= tolerance * abs(likelihood):
             break

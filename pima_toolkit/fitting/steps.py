@@ -44,6 +44,28 @@ def stepped(decoder: PhysicsDecoder, step: Tensor) -> np.ndarray:
     return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + move)
 
 
+def log_prior(decoder: PhysicsDecoder) -> Tensor:
+    """Logarithm of the priors' density at each cluster's parameters up to a constant, shape (cluster,), nats."""
+    if decoder.priors is None:
+        return torch.zeros_like(decoder.variance)
+    return torch.as_tensor(decoder.priors.log_prob(decoder.theta), device=decoder.variance.device)
+
+
+def prior_rows(decoder: PhysicsDecoder) -> tuple[Tensor, Tensor]:
+    """Derivatives of the parameters with priors by the unbounded ones, (cluster, K, P), and how far off they are.
+
+    The second, (cluster, K), is prior mean minus value; both are in units of the priors' standard deviations.
+    """
+    device = decoder.scatter.device
+    if decoder.priors is None:
+        none = decoder.scatter.new_zeros((len(decoder.theta), 0))
+        return none[..., None].expand(-1, -1, decoder.theta.shape[1]), none
+    rows, target = decoder.priors.rows(decoder.theta)
+    off = target - np.einsum("ckp,cp->ck", rows, decoder.theta)
+    slope = np.where(decoder.box.at_bound(decoder.theta), 0.0, decoder.box.slope(decoder.theta))
+    return torch.as_tensor(rows * slope[:, None, :], device=device), torch.as_tensor(off, device=device)
+
+
 def expected_log_prob(
     decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, latent: DiagonalGaussian | None = None
 ) -> Tensor:
@@ -61,6 +83,8 @@ def accepted(
 ) -> PhysicsDecoder:
     """The longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else the old.
 
+    The likelihood is that of the curves times the priors of the parameters.
+
     Args:
         old: Before the step.
         trial: From a share of the step to a decoder.
@@ -68,10 +92,11 @@ def accepted(
         gamma: Shape (specimen, cluster).
         latent: q(Z given X), where the parameters follow it.
     """
-    before = expected_log_prob(old, curves, gamma, latent)
+    before = expected_log_prob(old, curves, gamma, latent) + log_prior(old)
     best = trial(1.0)
     for halving in range(HALVINGS):
-        fallen = expected_log_prob(best, curves, gamma, latent) < before - ROUNDING * before.abs()
+        after = expected_log_prob(best, curves, gamma, latent) + log_prior(best)
+        fallen = after < before - ROUNDING * before.abs()
         if not fallen.any():
             return best
         best = best.where(~fallen, trial(0.5 ** (halving + 1)))

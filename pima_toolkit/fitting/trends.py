@@ -11,7 +11,7 @@ from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.physics import Conditioned, PhysicsDecoder, scores
 from ..model.trend import Trend, by_cluster
-from .steps import MINIMUM_WEIGHT, accepted, solved, stepped
+from .steps import MINIMUM_WEIGHT, accepted, prior_rows, solved, stepped
 
 
 def update_trend(
@@ -69,6 +69,9 @@ def update_trend(
             score = score - (information @ torch.einsum("cpl,cnl->cnp", old.slope, away)[..., None]).squeeze(-1)
         matrix += torch.einsum("nc,cnpq,cnkl->cpkql", gamma[index], information, second)
         vector += torch.einsum("nc,cnp,cnk->cpk", gamma[index], score, first)
+    rows, off = prior_rows(start)
+    matrix[:, :, 0, :, 0] += rows.mT @ rows
+    vector[:, :, 0] += (rows.mT @ off[..., None]).squeeze(-1)
     found = solved(matrix.flatten(3).flatten(1, 2), vector.flatten(1)).unflatten(1, (size, width))
     alive = (gamma.sum(0) >= MINIMUM_WEIGHT)[:, None, None]
     target = torch.where(alive, found[..., 1:], old.slope) if slope else old.slope

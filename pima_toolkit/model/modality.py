@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from ..errors import OptionError
-from ..experts import Expert, get_expert
+from ..experts import Expert, Priors, get_expert
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -65,10 +66,12 @@ class Physics:
         vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
             ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own
             specimen (model/trend.py).
+        priors: What is known beforehand of every cluster's parameters, fitted or shown: mean and standard deviation of
+            a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
 
     Raises:
         OptionError: If an option is not one of these.
-        ExpertError: If the expert is unknown.
+        ExpertError: If the expert is unknown, or a prior is not of its parameters.
     """
 
     expert: Expert
@@ -76,6 +79,7 @@ class Physics:
     noise: str = "pooled"
     window: tuple[float, float] | None = None
     vary: str = "none"
+    priors: Mapping[str, tuple[float, float]] | None = None
 
     def __init__(
         self,
@@ -84,6 +88,7 @@ class Physics:
         noise: str = "pooled",
         window: tuple[float, float] | None = None,
         vary: str = "none",
+        priors: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         _one_of("scatter", scatter, ("specimen", "none"))
         _one_of("noise", noise, ("pooled", "cluster", "unit"))
@@ -93,10 +98,19 @@ class Physics:
                 f"window={window} is not a range: expected (lower, upper) with lower < upper, in units of t"
             )
         object.__setattr__(self, "expert", get_expert(expert))
+        if priors:
+            Priors.read(self.expert, priors)
+            priors = {name: (float(mean), float(std)) for name, (mean, std) in priors.items()}
+        object.__setattr__(self, "priors", priors or None)
         object.__setattr__(self, "scatter", scatter)
         object.__setattr__(self, "noise", noise)
         object.__setattr__(self, "vary", vary)
         object.__setattr__(self, "window", None if window is None else (float(window[0]), float(window[1])))
+
+    @property
+    def known(self) -> Priors | None:
+        """The priors, read."""
+        return Priors.read(self.expert, self.priors) if self.priors else None
 
 
 Modality = Neural | Physics

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..experts import Box, Expert, own_lines
+from ..experts import Box, Expert, Priors, own_lines
 from .curves import Curves, by_grid
 from .gaussian import LOG_2PI, DiagonalGaussian
 from .trend import Evidence, Trend
@@ -68,6 +68,7 @@ class PhysicsDecoder:
         variance: v_c, shape (cluster,), float64, in units of scale squared.
         trend: How the parameters follow the latent, ``vary="latent"``; None where they do not. What is asked without a
             latent is then answered for Z from p(Z given c): specimens differ by ``total``.
+        priors: What is known of each cluster's parameters beforehand, or None.
     """
 
     expert: Expert
@@ -77,6 +78,7 @@ class PhysicsDecoder:
     scatter: Tensor
     variance: Tensor
     trend: Trend | None = None
+    priors: Priors | None = None
     _last: tuple[Curves, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
     _evidence: tuple[Curves, Evidence] | None = field(default=None, init=False, repr=False, compare=False)
 

@@ -95,7 +95,7 @@ def test_a_prior_on_what_people_see():
 
 
 def test_curves_that_differ_count_by_how_they_differ():
-    """A prior as wide as the curve-clustered error halves it in variance; by the number of points it would not count."""
+    """A prior as wide as the curve-clustered error halves the variance; by the number of points it would not count."""
     rng = np.random.default_rng(0)
     y = (2 + 0.3 * rng.normal(size=(40, 1))) * T + 1 + 0.02 * rng.normal(size=(40, T.size))
     free = AFFINE.fit(T, y)

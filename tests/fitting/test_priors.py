@@ -1,0 +1,102 @@
+"""Priors of a physics modality: the penalised bound never falls, and a linear expert is Bayesian regression."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pima_toolkit as pima
+from pima_toolkit.answers.tables import cluster_covariance
+from pima_toolkit.errors import ExpertError, OptionError
+from pima_toolkit.experts import Priors
+from pima_toolkit.fitting.em import update_physics, update_theta
+from pima_toolkit.fitting.steps import log_prior
+from pima_toolkit.fitting.tensors import Tensors
+
+GIVEN = {
+    "affine": {"slope": (20.0, 3.0), "intercept": (-5.0, 2.0)},
+    "linear_hardening": {"E": (60.0, 2.0), "sigma_y": (25.0, 1.0), "h": (0.3, 0.02)},
+}
+
+
+def with_priors(decoder):
+    return replace(decoder, priors=Priors.read(decoder.expert, GIVEN[decoder.expert.name]))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 100_000),
+    st.sampled_from(sorted(GIVEN)),
+    st.sampled_from(["shared", "masked", "own"]),
+    st.sampled_from(["specimen", "none"]),
+)
+def test_the_penalised_likelihood_never_falls(random_problem, seed, expert, grid, scatter):
+    _, mixture, decoder, curves = random_problem(seed, expert, grid, scatter=scatter == "specimen")
+    decoder, before = with_priors(decoder), None
+    for _ in range(4):
+        joint = mixture.log_weights + decoder.log_prob(curves)
+        likelihood = joint.logsumexp(1).sum() + log_prior(decoder).sum()
+        assert before is None or likelihood >= before - 1e-9 * before.abs()
+        decoder = update_physics(decoder, curves, joint.softmax(1), scatter=scatter, noise="pooled")
+        before = likelihood
+
+
+@pytest.mark.parametrize("grid", ["shared", "masked"])
+@pytest.mark.parametrize("scatter", [True, False])
+def test_lines_are_bayesian_regression(random_problem, grid, scatter):
+    _, _, decoder, curves = random_problem(3, "affine", grid, scatter=scatter)
+    decoder = with_priors(decoder)
+    gamma = torch.rand(len(curves), 3, generator=torch.Generator().manual_seed(0)).double() * curves.present[:, None]
+    found = update_theta(decoder, curves, gamma)
+    J = np.stack([curves.t, np.ones_like(curves.t)], 1) / decoder.scale
+    order = [p.name for p in decoder.expert.parameters]
+    mean, std = (np.array([GIVEN["affine"][name][k] for name in order]) for k in (0, 1))
+    tables = Tensors({}, {}, {"line": curves}, {})
+    covariance = cluster_covariance(found, tables, "line", gamma)
+    for c in range(3):
+        matrix, vector, meat = np.diag(std**-2.0), mean / std**2, np.diag(std**-2.0)
+        for d in range(len(curves)):
+            seen = np.ones(len(curves.t), bool) if curves.observed is None else curves.observed[d].numpy()
+            own, g = J[seen], float(gamma[d, c])
+            sigma = own @ decoder.scatter[c].numpy() @ own.T + float(decoder.variance[c]) * np.eye(len(own))
+            score = own.T @ np.linalg.solve(sigma, curves.x[d].numpy()[seen] - own @ found.theta[c])
+            matrix = matrix + g * own.T @ np.linalg.solve(sigma, own)
+            vector = vector + g * own.T @ np.linalg.solve(sigma, curves.x[d].numpy()[seen])
+            meat = meat + g**2 * np.outer(score, score)
+        np.testing.assert_allclose(found.theta[c], np.linalg.solve(matrix, vector), rtol=1e-6)
+        inverse = np.linalg.inv(matrix)
+        np.testing.assert_allclose(covariance[c], inverse if scatter else inverse @ meat @ inverse, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def lines():
+    rng = np.random.default_rng(0)
+    t, slope = np.linspace(0, 1, 20), np.repeat([1.0, 3.0], 12)
+    x = (slope + 0.1 * rng.normal(size=24))[:, None] * t + 0.02 * rng.normal(size=(24, 20))
+    return xr.Dataset({"line": (("specimen", "t"), x, {"units": "MPa"})}, coords={"t": t})
+
+
+def test_a_fit_keeps_its_priors(lines, tmp_path):
+    def fit(priors):
+        model = pima.PIMA({"line": pima.Physics("proportional", priors=priors)}, clusters=2, latent_dim=1)
+        return model.fit(lines, epochs=3, seed=0, progress=False)
+
+    free, drawn = fit(None), fit({"slope": (2.0, 0.15)})
+    gap = [abs(float(f.experts.value[0, 0] - f.experts.value[1, 0])) for f in (free, drawn)]
+    assert gap[0] == pytest.approx(2.0, abs=0.2)
+    assert gap[1] < 0.99 * gap[0]
+    loaded = pima.load(drawn.save(tmp_path / "fit.pima"))
+    assert loaded.model.options.modalities["line"].priors == {"slope": (2.0, 0.15)}
+    np.testing.assert_array_equal(loaded.experts.std_error, drawn.experts.std_error)
+
+
+def test_what_cannot_be_is_refused(lines):
+    with pytest.raises(ExpertError, match="prior for 'E', which is no parameter of 'proportional'"):
+        pima.Physics("proportional", priors={"E": (1.0, 1.0)})
+    model = pima.PIMA({"line": pima.Physics("proportional", priors={"slope": (1, 1)})}, clusters=2, latent_dim=1)
+    with pytest.raises(OptionError, match="has priors"):
+        model.fit(lines, update="adam", progress=False)
