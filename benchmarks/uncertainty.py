@@ -70,7 +70,7 @@ def tell(text: str) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=100, help="populations drawn for each line")
+    parser.add_argument("--draws", type=int, default=60, help="populations drawn for each line")
     draws = parser.parse_args().draws
     began = time.process_time()
     tell(f"coverage of {100 * LEVEL:.0f} % intervals in % (and median width over the true one), {draws} draws of each;")

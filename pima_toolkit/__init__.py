@@ -35,6 +35,7 @@ _HOME = {
     "register": "experts",
     "load_plugin": "experts",
     "hookimpl": "experts",
+    "compare_experts": "answers.comparison",
     "PIMA": "api",
     "Fit": "api",
     "load": "api",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from ..experts import CurveQuantity, derive
+from ..experts import CurveQuantity, Expert, derive
 from .closeup import physics_name, to_lmfit
+from .comparison import compare
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -90,3 +91,33 @@ class Laws:
             t_unit=template.measured.t_unit,
             at=at,
         )
+
+    def compare(
+        self,
+        experts: Sequence[str | Expert | type[Expert]],
+        modality: str | None = None,
+        *,
+        data: xr.Dataset | None = None,
+        folds: int = 5,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """Which of several laws predicts the specimens of each cluster best, when these are left out of its fit.
+
+        Specimens belong to the clusters as in this fit, which may favour its own law a little where clusters overlap.
+        Likelihoods let specimens differ, so that a curve counts once and not once a point, whatever ``scatter`` is.
+
+        Args:
+            experts: Names, experts or classes of them: ``["linear_hardening", "voce"]``.
+            modality: A physics modality; needed where there are several.
+            data: The training set, for a fit read from a file.
+            folds: Parts of the specimens of which each is left out once.
+            seed: Of the division into parts.
+
+        Returns:
+            As of :func:`pima_toolkit.compare_experts`; ``attrs["reading"]`` says what it means.
+
+        Raises:
+            OptionError: If fewer than two laws are given, or there is no such modality.
+            DataError: If the data are missing or others, or a law lacks an input.
+        """
+        return compare(self._trained, experts, modality, data, folds, seed)

@@ -61,6 +61,7 @@ _HOME = {
     "pack": "inputs",
     "unidentified": "uncertainty",
     "unpack": "inputs",
+    "variable": "inputs",
     "use_manager": "plugins",
     "with_covariates": "inputs",
 }
