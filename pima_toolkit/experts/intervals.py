@@ -35,6 +35,8 @@ Array = NDArray[np.float64]
 
 #: Replicates fitted at once: bounds the memory that their weights take.
 _AT_ONCE = 50
+#: Degrees of freedom that are as good as infinite.
+_MANY = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,9 @@ class Measurements:
         constant: Cost no parameters change, (C,).
         box: Bounds on this grid.
         again: Fits the same curves with other responsibilities (N, C') from given starts (C', P).
+        variance: Of a point of weight one, (C,): what the errors were computed with.
+        known: Whether that was given.
+        priors: Whether priors entered.
     """
 
     t: Array
@@ -68,6 +73,9 @@ class Measurements:
     constant: Array
     box: Box
     again: Callable[[Array, Array], Solution]
+    variance: Array | None = None
+    known: bool = False
+    priors: bool = False
 
     @property
     def count(self) -> Array:
@@ -104,8 +112,13 @@ def check_level(level: float) -> float:
 
 
 def freedom(solution: Solution) -> Array:
-    """Degrees of freedom of the errors, (C,): specimens less one, or for a single curve points less parameters."""
+    """Degrees of freedom of the errors, (C,).
+
+    Specimens less one; for a single curve points less parameters, or as good as infinite where the noise is known.
+    """
     data = measurements(solution)
+    if data.single and data.known:
+        return np.full(len(solution.cost), _MANY)
     free = np.sum(~(solution.at_bound | solution.fixed), axis=1)
     return np.maximum(data.count - free if data.single else data.effective - 1, 1.0)
 
@@ -157,6 +170,11 @@ def bootstrap(solution: Solution, n: int, seed: int, level: float) -> xr.Dataset
 def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dataset:
     """See :meth:`~pima_toolkit.experts.solution.Solution.confidence`."""
     data, level = measurements(solution), check_level(level)
+    if data.priors:
+        raise ExpertError(
+            "a profile is of the curves alone and leaves the priors out: use the standard errors"
+            + ("" if data.single else ", or bootstrap()")
+        )
     known = [p.name for p in solution.expert.shown]
     names = list(names) or known
     unknown = [name for name in names if name not in known]
@@ -186,6 +204,7 @@ def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dat
                 held=solution.at_bound[c] | solution.fixed,
                 name=name,
                 level=level,
+                variance=float(data.variance[c]),
                 stretch=robust / naive,
                 freedom=float(freedoms[c]),
             )
@@ -199,7 +218,7 @@ def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dat
 
 
 def specimen_scatter(solution: Solution) -> tuple[Array, Array]:
-    """How the parameters of specimens differ, (C, P, P), and the variance of the noise, (C,), by moments.
+    """How the parameters of specimens differ, (C, P, P), and the noise variance of a point of weight one, (C,).
 
     Raises:
         ExpertError: If there is one curve only.
@@ -229,9 +248,10 @@ def specimen_scatter(solution: Solution) -> tuple[Array, Array]:
             continue
         mean = g @ step / g.sum()
         spread = np.einsum("n,np,nq->pq", g, step - mean, step - mean) / g.sum() * n / (n - 1)
+        # Less what noise adds, a variance may be below zero where specimens hardly differ: the units are from before.
+        unit = np.sqrt(np.where(np.diagonal(spread) > 0, np.diagonal(spread), 1.0))
         spread = spread - noise[c] * np.einsum("n,npq->pq", g, inverse) / g.sum()
-        values, vectors = np.linalg.eigh(spread / np.sqrt(np.outer(*2 * [np.diagonal(spread).clip(1e-300)])))
-        unit = np.sqrt(np.diagonal(spread).clip(1e-300))
+        values, vectors = np.linalg.eigh(spread / np.outer(unit, unit))
         scatter[c][np.ix_(free, free)] = (vectors * values.clip(0)) @ vectors.T * np.outer(unit, unit)
     return scatter, noise
 
@@ -252,6 +272,8 @@ def band(solution: Solution, t: Inputs | None, level: float, of: str) -> xr.Data
     if of == "specimen":
         scatter, noise = specimen_scatter(solution)
         covariance = covariance + scatter
+        weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
+        noise = noise * np.mean(1 / weights)  # that of a point of weight one, turned into the mean of the points'
     variance = np.einsum("ctp,cpq,ctq->ct", jacobian, covariance, jacobian) + noise[:, None]
     unknown = ~np.isfinite(solution.covariance).all((1, 2))
     half = scipy.stats.t.ppf(0.5 * (1 + level), freedom(solution))[:, None] * np.sqrt(np.maximum(variance, 0.0))

@@ -40,6 +40,7 @@ def profile(
     held: NDArray[np.bool_],
     name: str,
     level: float,
+    variance: float,
     stretch: float,
     freedom: float,
 ) -> tuple[float, float]:
@@ -57,6 +58,7 @@ def profile(
         held: As there.
         name: A shown parameter. One that is a formula takes the place of a fitted one in which it is linear.
         level: Share of such intervals that hold the truth.
+        variance: Of a point of weight one, estimated or known.
         stretch: Variance of the parameter between curves over that of independent points.
         freedom: Degrees of freedom of the former.
 
@@ -70,7 +72,7 @@ def profile(
     library = require("lmfit", "profiles")
 
     def share(best: ModelResult, new: ModelResult) -> float:
-        rise = (new.chisqr - best.chisqr) / best.redchi / stretch
+        rise = (new.chisqr - best.chisqr) / variance / stretch
         return float(scipy.stats.f.cdf(max(rise, 0.0), 1, freedom))
 
     if result.nvarys == 1:

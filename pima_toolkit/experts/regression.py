@@ -71,6 +71,7 @@ def fit(
         data = replace(data, again=lambda weights, begin: problem.again(weights, begin, variance))
     else:
         variance = noise_variance(solution, data, known=absolute)
+    data = replace(data, variance=variance, known=absolute, priors=known is not None)
     solution = with_errors(solution, data, variance, known=absolute, priors=known)
     return replace(solution, y_unit=y_unit, t_unit=t_unit, data=data)
 

@@ -160,6 +160,34 @@ def test_how_specimens_differ_is_found_again(own):
     assert noise[0] == pytest.approx(0.04, rel=0.1)
 
 
+@pytest.mark.parametrize("noise_std", [None, 0.05])
+def test_specimens_that_hardly_differ_have_a_band(noise_std):
+    """The moments then put some variances below zero; the band is the noise and what little is left."""
+    t, shares = np.linspace(0, 1, 30), []
+    for seed in range(40):
+        y = 2 * t + 1 + 0.05 * np.random.default_rng(seed).standard_normal((15, 30))
+        band = AFFINE.fit(t, y, noise_std=noise_std).band(of="specimen")
+        new = 2 * t + 1 + 0.05 * np.random.default_rng(100 + seed).standard_normal((50, 30))
+        shares.append(((band.low.values <= new) & (new <= band.high.values)).mean())
+    assert 0.88 < np.mean(shares) < 0.95
+
+
+def test_a_profile_knows_the_noise_that_was_given_and_refuses_priors():
+    t = np.linspace(0, 1, 12)
+    y = 2 * t + 1 + 0.1 * np.random.default_rng(3).standard_normal(12)
+    line = AFFINE.fit(t, y, noise_std=0.5)
+    found = line.confidence(level=0.95)
+    np.testing.assert_allclose(0.5 * (found.high - found.low), scipy.stats.norm.ppf(0.975) * line.std_errors, rtol=1e-3)
+    width = line.band(level=0.95)
+    assert 0.5 * float(width.high[0, 0] - width.low[0, 0]) == pytest.approx(
+        scipy.stats.norm.ppf(0.975) * line.std_errors[0, 1]
+    )
+    with pytest.raises(ExpertError, match=r"leaves the priors out: use the standard errors$"):
+        AFFINE.fit(t, y, priors={"slope": (2, 0.1)}).confidence()
+    with pytest.raises(ExpertError, match=r"use the standard errors, or bootstrap\(\)"):
+        AFFINE.fit(t, np.stack([y, y + 0.1]), priors={"slope": (2, 0.1)}).confidence()
+
+
 def test_the_report_says_it_all(solution):
     text = solution.report()
     for words in (
