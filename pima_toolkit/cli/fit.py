@@ -34,10 +34,14 @@ def fit(
     ] = None,
     physics: Annotated[
         list[str] | None,
-        typer.Option("--physics", "-p", help="NAME=EXPERT of a curve, or NAME=FORMULA. Once for each."),
+        typer.Option("--physics", "-p", metavar="NAME=EXPERT", help="Physics of a curve, by name or as a formula."),
     ] = None,
-    neural: Annotated[list[str] | None, typer.Option("--neural", "-n", help="NAME of a neural modality.")] = None,
-    without: Annotated[list[str] | None, typer.Option("--without", help="NAME of a variable to leave out.")] = None,
+    neural: Annotated[
+        list[str] | None, typer.Option("--neural", "-n", metavar="NAME", help="A neural modality.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="NAME", help="A variable to leave out.")
+    ] = None,
     clusters: Annotated[int | None, typer.Option("--clusters", "-c", help="Number of populations.")] = None,
     latent_dim: Annotated[int | None, typer.Option("--latent-dim", "-l", help="Latent dimensions.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="Same seed, same machine: same numbers.")] = None,
@@ -46,7 +50,8 @@ def fit(
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     options: Annotated[Path | None, typer.Option("--options", help="TOML file with options.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any option, KEY=VALUE as in TOML: training.patience=5.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any option, as in TOML: training.patience=5."),
     ] = None,
     plugin: Plugin = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew where there is a run already.")] = False,

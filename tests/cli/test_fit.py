@@ -75,3 +75,95 @@ def test_other_data_in_the_same_folder_are_refused_and_the_same_elsewhere_are_no
     assert other.exit_code == 1
     assert "the data: " in other.stderr
     assert "other.nc now" in other.stderr
+
+
+def test_what_a_program_reads(command, specimens, tmp_path):
+    result = command("fit", specimens, *SHORT, "-o", tmp_path / "run", "--json")
+    said = json.loads(result.stdout)
+    fit = pima.runs.open_fit(tmp_path / "run")
+    assert said["state"] == "finished"
+    assert not said["finished_before"]
+    assert said["specimens"] == 48
+    assert said["elbo"] == fit.elbo
+    slope = said["clusters"][0]["parameters"]["slope"]
+    assert slope["value"] == float(fit.experts.value[0, 0])
+    assert slope["unit"] == "MPa"
+    assert set(said["files"]) == {"fit", "report", "options", "tables"}
+    assert json.loads(command("fit", specimens, *SHORT, "-o", tmp_path / "run", "--json").stdout)["finished_before"]
+    assert command("fit", specimens, *SHORT, "-o", tmp_path / "run", "--quiet").stdout == ""
+
+
+def test_a_formula_on_the_command_line(command, specimens, tmp_path):
+    formula = ("--physics", "stress=K * strain", "--clusters", 2, "--epochs", 1)
+    result = command("fit", specimens, *formula, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    options = pima.runs.read_options(tmp_path / "run" / "options.toml")
+    assert options["modalities"]["stress"]["expert"] == {"formula": "K * strain", "t": "strain"}
+    assert pima.runs.open_fit(tmp_path / "run").experts.parameter.values.tolist() == ["K"]
+    assert command("fit", "--options", tmp_path / "run" / "options.toml", "-o", tmp_path / "again").exit_code == 0
+    same_numbers(tmp_path / "run", tmp_path / "again")
+
+
+TOML = """
+data = "mine.nc"
+plugins = ["mine.py"]
+
+[model]
+clusters = 2
+
+[modalities.stress]
+expert = "of_this_test"
+window = [0, 0.8]
+
+[modalities.feature]
+kind = "none"
+
+[training]
+epochs = 1
+"""
+PLUGIN = """
+import pima_toolkit as pima
+
+class Mine(pima.SympyExpert):
+    "A line of the test's own."
+    name, t, formula = "of_this_test", "t", "mine * t"
+    parameters = (pima.Parameter("mine", unit="{y}"),)
+    example = pima.Example(t=(0, 1), parameters={"mine": 3})
+
+@pima.hookimpl
+def pima_experts():
+    return [Mine]
+"""
+
+
+def test_a_file_of_options_and_a_plugin_beside_it(command, two_populations, tmp_path, monkeypatch):
+    """What a file names is looked for beside it, wherever the command is given; the command line comes first."""
+    pima.save_data(two_populations(), tmp_path / "mine.nc")
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    (tmp_path / "options.toml").write_text(TOML)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = command("fit", "--options", "../options.toml", "--seed", 7)
+    assert result.exit_code == 0, result.output
+    run = tmp_path / "elsewhere" / "mine-run"  # called after the data
+    options = pima.runs.read_options(run / "options.toml")
+    assert options["modalities"]["feature"] == {"kind": "none"}
+    assert options["modalities"]["stress"]["window"] == [0, 0.8]
+    assert options["training"]["seed"] == 7
+    assert options["plugins"] == [str(tmp_path / "mine.py")]
+    plugins = json.loads((run / "run.json").read_text())["plugins"]
+    assert [p["experts"] for p in plugins if "mine.py" in p["name"]] == [["of_this_test"]]
+    fit = pima.runs.open_fit(run)
+    assert fit.experts.parameter.values.tolist() == ["mine"]
+    assert fit.model.options.modalities["stress"].window == (0.0, 0.8)
+
+
+def test_a_run_begun_with_other_versions_says_so(command, specimens, tmp_path):
+    short = ("fit", specimens, *SHORT, "-o", tmp_path)
+    assert command(*short).exit_code == 0
+    about = json.loads((tmp_path / "run.json").read_text())
+    about = {**about, "state": "training", "versions": {**about["versions"], "torch": "2.6.0"}}
+    (tmp_path / "run.json").write_text(json.dumps(about))
+    said = command(*short).stdout
+    assert "the run was begun with torch 2.6.0, now " in said
+    assert "numbers may differ in the last digits" in said
