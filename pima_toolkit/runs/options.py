@@ -186,8 +186,13 @@ def choose(options: Mapping[str, object], data: xr.Dataset) -> tuple[Options, li
         if values["kind"] == "physics":
             values["expert"] = _with_variable(values["expert"], data, name)
     sentences = []
+    inputs = {c: name for name, v in named.items() if v["kind"] == "physics" for c in _covariates(name, v["expert"])}
     for name in measured:
         if name in named:
+            continue
+        if name in inputs:
+            named[name] = {"kind": "none"}
+            sentences.append(f"{name}: what the expert of {inputs[name]} needs to know of each test")
             continue
         try:
             kind = measure(data, name, physics=False).kind
@@ -244,15 +249,17 @@ def _modality(name: str, values: Mapping[str, object]) -> Modality:
 def _expert(path: str, expert: object) -> Expert:
     if isinstance(expert, str):
         return get_expert(expert)
-    keys = {"formula": Key("str", ""), "t": Key("str", ""), "name": Key("str", "")}
-    keys |= {name: Key("Mapping", {}) for name in ("units", "bounds", "descriptions")}
-    _section(expert, keys, path)
+    _section(expert, {name: key for name, key in keys_of(SympyExpert).items() if name != "parameters"}, path)
     if "formula" not in expert:
         raise OptionError(f"{path}formula is missing: write one, such as formula = 'K * strain**n'")
     try:
         return SympyExpert(**{k: v for k, v in expert.items() if k != "bounds"}, bounds=_bounds(path, expert))
     except FormulaError as error:
         raise OptionError(f"{path}formula = {expert['formula']!r}: {error}") from None
+
+
+def _covariates(name: str, expert: object) -> tuple[str, ...]:
+    return _expert(f"modalities.{name}.expert.", expert).covariates
 
 
 def _bounds(path: str, expert: Mapping[str, object]) -> dict[str, tuple[float, float]]:

@@ -104,6 +104,18 @@ def test_a_formula_on_the_command_line(command, specimens, tmp_path):
     same_numbers(tmp_path / "run", tmp_path / "again")
 
 
+def test_covariates_are_no_modalities(command, two_populations, tmp_path):
+    """A variable that the formula asks for is not taken for something to learn."""
+    data = two_populations().assign(rate=("specimen", np.linspace(1.0, 2.0, 48)))
+    expert = "{formula = 'K * strain * rate', t = 'strain', covariates = ['rate']}"
+    (tmp_path / "o.toml").write_text(f"[model]\nclusters = 2\n[modalities.stress]\nexpert = {expert}\n")
+    path = pima.save_data(data, tmp_path / "d.nc")
+    result = command("fit", path, "--options", tmp_path / "o.toml", "--epochs", 1, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "rate: what the expert of stress needs to know of each test" in result.stdout
+    assert pima.runs.read_options(tmp_path / "run" / "options.toml")["modalities"]["rate"] == {"kind": "none"}
+
+
 TOML = """
 data = "mine.nc"
 plugins = ["mine.py"]
@@ -114,6 +126,7 @@ clusters = 2
 [modalities.stress]
 expert = "of_this_test"
 window = [0, 0.8]
+priors = {mine = [3.0, 2.0]}
 
 [modalities.feature]
 kind = "none"
