@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from .answers import generation, results
 from .answers.conditions import At
@@ -179,6 +180,23 @@ class Fit(Laws):
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
         """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1}`` or at its mean."""
         return generation.generate(self._trained, cluster, n, seed, at)
+
+    def decode(self, position: ArrayLike, *, at: At = None, coverage: float = 0.9) -> xr.Dataset:
+        """Every modality at latent positions, as in a map of the latent space.
+
+        Args:
+            position: Shape (n, latent), dimensionless.
+            at: Covariates of the curves; by default the populations' means, weighed by their responsibilities there.
+            coverage: Share of new measurements that the bands hold.
+
+        Returns:
+            Along ``specimen``: ``latent_position``, ``responsibilities`` p(c given Z), and each modality; a physics
+            modality with ``_low`` and ``_high``.
+
+        Raises:
+            ShapeError, DataError: If positions are not finite numbers of this shape.
+        """
+        return generation.decode(self._trained, position, at, coverage)
 
     def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
         """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""

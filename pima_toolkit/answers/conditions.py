@@ -69,6 +69,30 @@ def population_grid(trained: Trained, name: str, cluster: int | None = None, at:
     return grid if cluster is None or grid.ndim == 1 else grid[cluster]
 
 
+def position_grid(trained: Trained, name: str, gamma: np.ndarray, at: At = None) -> np.ndarray:
+    """The grid of a modality's curves at latent positions, with covariates.
+
+    Args:
+        trained: The fit.
+        name: A physics modality.
+        gamma: Responsibilities at the positions, (n, cluster): a covariate that is not in ``at`` is the mean of the
+            populations' means with these weights.
+        at: Covariates by name.
+
+    Returns:
+        Packed, (inputs * point,) where all positions share it, else (n, inputs * point).
+    """
+    wanted = trained.options.physics[name].expert.covariates
+    if set(wanted) <= set(at or {}):
+        row = np.array([[float(at[covariate]) for covariate in wanted]]) if wanted else None
+        grid = with_covariates(trained.templates[name].t, row)
+        return grid if grid.ndim == 1 else grid[0]
+    means = {k: gamma @ v for k, v in trained.covariates.items()} | {
+        k: np.full(len(gamma), v) for k, v in (at or {}).items()
+    }
+    return with_covariates(trained.templates[name].t, np.stack([means[covariate] for covariate in wanted], axis=1))
+
+
 def own_cluster(values: Tensor) -> Tensor:
     """Of curves (cluster, grid, ...) each cluster's on its own grid, (cluster, 1, ...); those of one grid as is."""
     every = torch.arange(len(values), device=values.device)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import ArrayLike
 
-from ..errors import OptionError
+from ..errors import DataError, OptionError, ShapeError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from .bands import mixture_quantile
-from .conditions import At, check_at, covariate_coords, own_cluster, population_grid, shown_at
+from .bands import mixture_moments, mixture_quantile
+from .conditions import At, check_at, covariate_coords, own_cluster, population_grid, position_grid, shown_at
 from .inference import modality_array
 from .trained import Trained
 
@@ -62,7 +63,49 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At 
     return out
 
 
+def decode(trained: Trained, position: ArrayLike, at: At, coverage: float) -> xr.Dataset:
+    """See :meth:`pima_toolkit.Fit.decode`."""
+    check_at(trained.options, at)
+    if not 0.0 < coverage < 1.0:
+        raise OptionError(f"coverage={coverage}: expected a share between 0 and 1, such as 0.9")
+    latent = trained.options.latent_dim
+    try:
+        places = np.asarray(position, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ShapeError(f"positions are numbers of shape (n, {latent}), got {type(position).__name__}") from None
+    if places.ndim != 2 or places.shape[1] != latent or len(places) == 0:
+        raise ShapeError(f"positions have shape {places.shape}, expected (n, {latent}): n points of this fit's latent")
+    if not np.isfinite(places).all():
+        raise DataError("positions hold NaN or infinite values, expected finite numbers")
+    return _decoded(trained, torch.as_tensor(places, device=trained.state.mixture.mean.device), at, coverage)
+
+
 @torch.no_grad()
+def _decoded(trained: Trained, z: torch.Tensor, at: At, coverage: float) -> xr.Dataset:
+    """Every modality at latent positions (n, latent), float64."""
+    mixture = trained.state.mixture
+    gamma = log_responsibilities(mixture, mixture.log_prob(z)).exp()
+    out = xr.Dataset(
+        {
+            "latent_position": (("specimen", "latent"), z.cpu().numpy(), {"units": "1"}),
+            "responsibilities": (("specimen", "cluster"), gamma.cpu().numpy(), {"units": "1"}),
+        },
+        coords={"specimen": np.arange(len(z))},
+    )
+    for name in trained.options.modalities:
+        if name in trained.options.neural:
+            out[name] = modality_array(trained, name, _decode(trained, name, z), "specimen")
+            continue
+        decoder, nominal = trained.state.decoders[name], trained.nominal(name, coverage)
+        prior = None if decoder.trend is None else decoder.prior(DiagonalGaussian(z, torch.zeros_like(z)))
+        mean, variance = decoder.marginal(position_grid(trained, name, gamma.cpu().numpy(), at), prior)
+        bands = [mixture_quantile(gamma, mean, variance, 0.5 * (1.0 + side * nominal)) for side in (-1.0, 1.0)]
+        curves = [mixture_moments(gamma, mean, variance)[0], *bands]
+        for suffix, values in zip(("", "_low", "_high"), curves, strict=True):
+            out[name + suffix] = modality_array(trained, name, values.cpu().numpy() * decoder.scale, "specimen")
+    return out
+
+
 def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.traverse`."""
     cluster = _check_cluster(trained, cluster)
@@ -74,23 +117,18 @@ def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, a
     offsets = torch.linspace(-std, std, steps, dtype=torch.float64, device=mixture.mean.device)
     axes = torch.eye(latent, dtype=torch.float64, device=mixture.mean.device)
     away = offsets[None, :, None] * axes[:, None, :] * mixture.variance[cluster].sqrt()
-    z = (mixture.mean[cluster] + away).flatten(0, 1)
-    gamma = log_responsibilities(mixture, mixture.log_prob(z)).exp()
+    conditions = {name: float(means[cluster]) for name, means in trained.covariates.items()} | dict(at or {})
+    flat = _decoded(trained, (mixture.mean[cluster] + away).flatten(0, 1), conditions, 0.9)
     out = xr.Dataset(
-        {"responsibilities": (("latent", "step", "cluster"), gamma.unflatten(0, (latent, steps)).cpu().numpy())},
         coords={"step": ("step", offsets.cpu().numpy(), {"long_name": "standard deviations from the centre"})},
         attrs={"title": f"from the centre of cluster {cluster} along each latent axis"},
     )
-    for name in trained.options.modalities:
-        if name in trained.options.neural:
-            values = _decode(trained, name, z)
-        else:
-            decoder = trained.state.decoders[name]
-            prior = None if decoder.trend is None else decoder.prior(DiagonalGaussian(z, torch.zeros_like(z)))
-            curves, _ = decoder.marginal(population_grid(trained, name, cluster, at), prior)
-            values = torch.einsum("nc,cnt->nt", gamma, curves.expand(-1, len(z), -1)).cpu().numpy() * decoder.scale
-        values = modality_array(trained, name, values.reshape(latent, steps, *values.shape[1:]), "latent", "step")
-        out[name] = values.assign_attrs(shown_at(trained, name, cluster, at))
+    for name, values in flat.drop_vars("latent_position").data_vars.items():
+        own = {k: v for k, v in values.coords.items() if "specimen" not in v.dims}
+        folded = values.values.reshape(latent, steps, *values.shape[1:])
+        out[name] = xr.DataArray(folded, dims=("latent", "step", *values.dims[1:]), coords=own, attrs=values.attrs)
+    for name in trained.options.physics:
+        out[name] = out[name].assign_attrs(shown_at(trained, name, cluster, at))
     return out
 
 

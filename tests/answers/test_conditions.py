@@ -231,3 +231,14 @@ def test_gradients_learn_them_too(data):
     fit = learn(data, "none", update="adam", epochs=2, crossmodal_epochs=1)
     order, _ = alloys(fit, data)
     np.testing.assert_allclose(fit.experts.value.isel(cluster=order), TRUE, rtol=0.1)
+
+
+def test_a_position_is_decoded_at_the_covariates_asked_for(fit):
+    centre = fit.clusters["mean"].values
+    asked = fit.decode(centre, at={"strain_rate": 100.0, "T": 0.2})
+    by_hand = np.stack([cook(100.0, 0.2, theta) for theta in fit.experts.value.values])
+    np.testing.assert_allclose(asked.stress, asked.responsibilities.values @ by_hand, rtol=1e-9)
+    usual = fit.decode(centre)
+    for k, gamma in enumerate(asked.responsibilities.values):
+        at = {name: float(gamma @ fit._trained.covariates[name]) for name in ("strain_rate", "T")}
+        np.testing.assert_allclose(usual.stress[k], fit.decode(centre, at=at).stress[k], rtol=1e-9)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
-from pima_toolkit.errors import OptionError
+from pima_toolkit.errors import DataError, OptionError, ShapeError
 
 
 def test_generated_specimens_have_the_moments_of_their_cluster(fit):
@@ -100,3 +100,40 @@ def test_latent_statistics_are_those_of_the_training_specimens(fit, train):
         spread = mine.var("specimen") + answer.posterior_variance[fit.specimens.cluster.values == c].mean("specimen")
         np.testing.assert_allclose(fit.clusters["mean"].sel(cluster=c), mine.mean("specimen"), atol=0.02)
         np.testing.assert_allclose(fit.clusters.variance.sel(cluster=c), spread, rtol=0.1)
+
+
+def test_decoding_the_centres_gives_the_populations(fit):
+    table = fit.clusters
+    made = fit.decode(table["mean"].values)
+    np.testing.assert_allclose(made.feature, table.feature, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(made.responsibilities.sum("cluster"), 1.0)
+    far = fit.decode(table["mean"].values + 40 * (table["mean"].values - table["mean"].values.mean(0)))
+    best = far.responsibilities.values.argmax(1)
+    for name in ("stress", "stress_low", "stress_high"):
+        np.testing.assert_allclose(far[name], table[name].values[best], rtol=1e-6, atol=1e-9)
+        assert far[name].attrs["units"] == "MPa"
+
+
+def test_a_band_between_two_populations_is_the_mixtures(fit):
+    between = fit.clusters["mean"].values.mean(0, keepdims=True)
+    made = fit.decode(between, coverage=0.5)
+    gamma, point = made.responsibilities.values[0], -1
+    assert gamma.min() > 0.0
+    mine, t = fit.experts, float(made.strain[point])
+    std = np.hypot(mine.scatter_std.values[:, 0] * t, mine.noise_std.values[:, 0])
+    tail = 0.5 * (1 - fit._trained.nominal("stress", 0.5))
+    for side, share in (("low", tail), ("high", 1 - tail)):
+        edge = float(made[f"stress_{side}"][0, point])
+        assert gamma @ norm.cdf(edge, mine.value.values[:, 0] * t, std) == pytest.approx(share, abs=1e-6)
+
+
+def test_positions_that_are_none_are_refused(fit):
+    for position in ([0.0, 1.0], np.zeros((3, 5)), np.zeros((0, 2))):
+        with pytest.raises(ShapeError, match=r"positions have shape .* expected \(n, 2\)"):
+            fit.decode(position)
+    with pytest.raises(ShapeError, match="positions are numbers"):
+        fit.decode(object())
+    with pytest.raises(DataError, match="positions hold NaN"):
+        fit.decode([[0.0, np.nan]])
+    with pytest.raises(OptionError, match="coverage=2"):
+        fit.decode([[0.0, 0.0]], coverage=2)
