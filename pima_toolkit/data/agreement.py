@@ -65,7 +65,7 @@ def agree(curves: Sequence[Curve], spec: Curves, modality: str) -> Agreed:
                     f"the files of {modality!r} do not hold the same quantity as {'xy'[k]}: {shown}; name the column "
                     f"({'xy'[k]}=...), or part the files"
                 )
-        stated = Counter(u for c in curves if (u := c.units[k]) is not None and quantity in (None, u.quantity))
+        stated = Counter(u for c in curves if (u := c.units[k]) is not None and quantity in (None, c.quantities[k]))
         unit = stated.most_common(1)[0][0] if stated and quantity != "strain" else None
         if wanted[k] is not None:
             unit = unit_of(wanted[k])
@@ -97,19 +97,8 @@ def shape_curve(curve: Curve, agreed: Agreed, spec: Curves) -> Curve:
                 f"has as {axis} the column {curve.headers[k]!r}, a {quantity}{stated}; the others have a "
                 f"{agreed.quantities[k]}"
             )
-        to = result_unit(agreed, k)
-        if to is not None:
-            source = unit or agreed.units[k] or to
-            values[k] = source.to(to, values[k])
-            if source != to:
-                notes.append(f"{agreed.names[k]} from {source.name} to {to.name}")
-            if unit is None and source.name != "1":
-                notes.append(f"states no unit of {agreed.names[k]}, taken as {source.name}")
-            if unit is None and source.name == "1" and np.nanmax(np.abs(values[k]), initial=0) > _LARGEST_STRAIN:
-                raise Unusable(
-                    f"states no unit of {agreed.names[k]}, and {np.nanmax(np.abs(values[k])):.4g} is no strain in 1: "
-                    f'say units={{"{agreed.names[k]}": "%"}}'
-                )
+        values[k], done = _in_result_unit(values[k], unit, agreed, k)
+        notes += done
     x, y = values
     x, y, done = shaping.drop_gaps(x, y)
     notes += done
@@ -128,6 +117,34 @@ def shape_curve(curve: Curve, agreed: Agreed, spec: Curves) -> Curve:
         x, y, done = shaping.inside(x, y, (float(spec.window[0]), float(spec.window[1])))
         notes += done
     return replace(curve, x=x, y=y, notes=tuple(notes))
+
+
+def _in_result_unit(values: np.ndarray, unit: Unit | None, agreed: Agreed, k: int) -> tuple[np.ndarray, list[str]]:
+    """Values in the unit of the result, and what was done to them; unit is what the file states.
+
+    Raises:
+        Unusable: If the unit cannot be turned into that of the result, or a strain without one cannot be in 1.
+    """
+    name, to = agreed.names[k], result_unit(agreed, k)
+    if to is None:
+        return values, []
+    source = unit or agreed.units[k] or to
+    if source.quantity != to.quantity:
+        raise Unusable(
+            f"states the unit {source.name!r} of {name}, which cannot be turned into {to.name!r}: correct it there"
+        )
+    values = source.to(to, values)
+    notes = [f"{name} from {source.name} to {to.name}"] if source != to else []
+    if unit is not None:
+        return values, notes
+    most = np.nanmax(np.abs(values), initial=0)
+    if source.name != "1":
+        notes.append(f"states no unit of {name}, taken as {source.name}")
+    elif most > _LARGEST_STRAIN:
+        raise Unusable(f'states no unit of {name}, and {most:.4g} is no strain in 1: say units={{"{name}": "%"}}')
+    elif most > 1:
+        notes.append(f"states no unit of {name}, taken as 1, though it reaches {most:.4g}")
+    return values, notes
 
 
 def result_unit(agreed: Agreed, k: int) -> Unit | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +137,7 @@ def _columns(numbers: Numbers, spec: Curves) -> tuple[int, int]:
     filled = [k for k in range(len(numbers.names)) if np.isfinite(numbers.values[:, k]).mean() > 0.1]
     words = [canonical(name)[0] for name in numbers.names]
     chosen = [_wanted(numbers, words, w, what) for w, what in ((spec.x, "x"), (spec.y, "y"))]
+    _refuse_pairs(numbers, spec, words)
     for at, order in ((1, _Y_ORDER), (0, _X_ORDER)):  # y first: a column of stress is never x
         if chosen[at] is None:
             known = [k for word in order for k in filled if words[k] == word and k not in chosen]
@@ -149,6 +151,28 @@ def _columns(numbers: Numbers, spec: Curves) -> tuple[int, int]:
     if chosen[0] == chosen[1]:
         raise OptionError(f"x and y are the same column, {spec.x!r}: name two")
     return chosen[0], chosen[1]
+
+
+def _refuse_pairs(numbers: Numbers, spec: Curves, words: list[str]) -> None:
+    """Several columns of x and as many of y, all called the same, are several curves, and none of them is the one.
+
+    Raises:
+        Unusable: If there are such columns, and none was asked for.
+    """
+    if spec.x is not None or spec.y is not None:
+        return
+    for x in _X_ORDER:
+        called = [[slug(re.sub(r"\d+", "", numbers.names[k])) for k in _at(words, w)] for w in (x, *_Y_ORDER)]
+        for y, names in zip(_Y_ORDER, called[1:], strict=True):
+            if len(names) == len(called[0]) > 1 and len(set(names)) == len(set(called[0])) == 1:
+                raise Unusable(
+                    f"holds {len(names)} columns of {x} and {len(names)} of {y}, all called the same: part it into a "
+                    "file per curve, or name the columns (x=..., y=...)"
+                )
+
+
+def _at(words: list[str], word: str) -> list[int]:
+    return [k for k, own in enumerate(words) if own == word]
 
 
 def _wanted(numbers: Numbers, words: list[str], wanted: str | int | None, what: str) -> int | None:

@@ -50,7 +50,8 @@ def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
         loading_only: False: a curve that goes back by more than 2 % of its range is refused instead.
 
     Raises:
-        Unusable: If x goes back and must not, or stands still.
+        Unusable: If x goes back and must not, or stands still; if it begins again in one step and goes farther than
+            before, as where a file holds two curves.
     """
     forward = x if x[np.abs(x - x[0]).argmax()] >= x[0] else -x
     span = forward.max() - forward.min()
@@ -64,6 +65,14 @@ def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
             f"goes back in x at point {int(back.argmax()) + 1} of {x.size} (unloading or a loop), so that y is no "
             "function of x: loading_only=True keeps the first rise"
         )
+    for at in np.flatnonzero(np.diff(forward) < -_JITTER * span):
+        risen = farthest[at] - forward[: at + 1].min()
+        farther = np.flatnonzero(forward[at + 1 :] > farthest[at])
+        if forward[at] - forward[at + 1] > 0.5 * risen and farther.size and farther[0] >= FEWEST:
+            raise Unusable(
+                f"jumps back from x = {x[at]:g} to {x[at + 1]:g} after point {at + 1} of {x.size} and then goes farther"
+                ": are these two curves? Part the file"
+            )
     keep = forward >= farthest
     keep[end + 1 :] = False
     u, group = np.unique(forward[keep], return_inverse=True)

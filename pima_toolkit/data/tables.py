@@ -6,6 +6,7 @@ are the longest run of such rows; what stands right above it are names and units
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,8 @@ import numpy as np
 
 from ..errors import require
 from .accounts import Unusable, count
-from .texts import COMMENT, DELIMITERS, GAPS, decode, detect, number, split_line
-from .units import find_unit, read_header
+from .texts import COMMENT, DELIMITERS, GAPS, PARTING, decode, detect, looks_like_number, number, split_line
+from .units import canonical, find_unit, read_header
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 
@@ -41,13 +42,18 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class _Sheet:
-    """Rows of texts, and how a line above the numbers is split where it is not split like them."""
+    """Rows of texts; of a text file also its lines, and what parts their columns (None: blanks)."""
 
     rows: list[list[str]]
     decimal: str
     notes: tuple[str, ...] = ()
     lines: list[str] | None = None
     delimiter: str | None = None
+
+    @property
+    def blanks(self) -> bool:
+        """Whether columns are parted by blanks, so that an empty cell moves those after it."""
+        return self.lines is not None and self.delimiter is None
 
 
 def read_numbers(path: Path, sheet: str | int | None = None) -> Numbers:
@@ -116,9 +122,14 @@ def _text_sheet(path: Path) -> _Sheet:
         raise Unusable("is empty: it holds blank lines alone")
     delimiter, decimal = detect(lines)
     rows = [split_line(line, delimiter) for line in lines]
+    struck = 0  # numbers behind a comment sign were taken out by somebody
+    for at, line in enumerate(lines):
+        if COMMENT.match(line) and rows[at] and all(number(field, decimal) is not None for field in rows[at]):
+            rows[at], struck = [], struck + 1
     notes = (f"read as {guessed}",) if guessed else ()
     notes += ("decimal commas",) if decimal == "," else ()
-    return _Sheet(rows, decimal, notes, lines if delimiter is None else None, delimiter)
+    notes += (f"{count(struck, 'row')} of numbers behind a comment sign left out",) if struck else ()
+    return _Sheet(rows, decimal, notes, lines, delimiter)
 
 
 def _workbook(path: Path, sheet: str | int | None) -> dict[str, _Sheet]:
@@ -155,31 +166,42 @@ def _cells(row: tuple) -> list[str]:
 def _numbers(sheet: _Sheet) -> Numbers | None:
     """The longest run of rows of numbers, with the names and units above it; None if there is none."""
 
-    def parse(row: list[str]) -> list[float] | None:
-        values = [number(field, sheet.decimal) for field in row]
+    def parse(row: list[str], *, certain: bool) -> list[float] | None:
+        values = [number(field, sheet.decimal, blanks=sheet.delimiter in PARTING, certain=certain) for field in row]
         filled = sum(v is not None for v in values)
         gaps = sum(field.lower() in GAPS for field in row)
         if filled == 0 or filled + gaps < 2:
             return None
         return [np.nan if v is None else v for v in values]
 
-    parsed = [parse(row) for row in sheet.rows]
+    parsed = [parse(row, certain=False) for row in sheet.rows]
+    read = (field for row, values in zip(sheet.rows, parsed, strict=True) if values is not None for field in row)
+    if any(sheet.decimal in field and number(field, sheet.decimal) is not None for field in read):
+        parsed = [
+            parse(row, certain=True) if values is None or np.isnan(values).any() else values
+            for row, values in zip(sheet.rows, parsed, strict=True)
+        ]
     widths = Counter(len(row) for row in parsed if row is not None)
     if not widths:
         return None
     # A row may lack its last cells; the widest shape that many rows have is the table's.
-    most = widths.most_common(1)[0][1]
-    width = max(w for w, n in widths.items() if n >= 0.5 * most)
+    width, most = widths.most_common(1)[0]
+    width = width if sheet.blanks else max(w for w, n in widths.items() if n >= 0.5 * most)
     runs, headers = _runs(sheet, parsed, width)
     best = max(range(len(runs)), key=lambda k: len(runs[k]))
     used = runs[best]
+    labelled = _labelled(sheet, used)
+    used = [at for at in used if at not in labelled]
     values = np.full((len(used), width), np.nan)
     for k, at in enumerate(used):
         values[k, : len(parsed[at])] = parsed[at][:width]
+    _check_numbers(sheet, used[0], values)
     names, units = _names_and_units(headers[best], width)
     notes = list(sheet.notes)
     notes += _check_header(sheet, used[0], values, bool(headers[best]))
-    beside = sum(row is not None for row in parsed) - len(used)
+    if labelled:
+        notes.append(f"{count(len(labelled), 'row')} that begin with a text left out")
+    beside = sum(row is not None for row in parsed) - len(used) - len(labelled)
     after = sum(1 for at in range(used[0], len(sheet.rows)) if parsed[at] is None and any(sheet.rows[at]))
     if beside:
         notes.append(f"{count(beside, 'row')} of numbers elsewhere in the file left out")
@@ -192,20 +214,76 @@ def _check_header(sheet: _Sheet, first: int, values: np.ndarray, has_names: bool
     """What to say of a line right above the numbers that has another number of fields.
 
     Raises:
-        Unusable: If it has half as many, and commas part columns of whole numbers: half of them are decimal commas.
+        Unusable: If it has fewer, and it cannot be known which columns they name: commas may stand in numbers as well
+            as between them, or a first column may have no name.
     """
-    above = next((sheet.rows[at] for at in range(first - 1, -1, -1) if any(sheet.rows[at])), [])
-    names = [field for field in above if field]
+    at = next((at for at in range(first - 1, -1, -1) if any(sheet.rows[at])), None)
+    names = [] if at is None else [field for field in sheet.rows[at] if field]
     width = values.shape[1]
-    if len(names) < 2 or any(number(field, sheet.decimal) is not None for field in names):
+    finite = values[np.isfinite(values)]
+    whole = sheet.delimiter == "," and bool((finite == np.round(finite)).all())
+    if any(number(field, sheet.decimal) is not None for field in names):
+        names = []
+    if len(names) < 2:
+        lone = len(names) == 1 and width == 2 and at == first - 1 and canonical(read_header(names[0])[0])[1] is not None
+        if whole and width % 2 == 0 and (lone or _fractions(sheet, first, len(values))):
+            raise Unusable(
+                f"has whole numbers alone in {width} columns: decimal commas and commas between columns cannot be told "
+                "apart; save it with semicolons"
+            )
         return []
-    whole = values[np.isfinite(values)]
-    if sheet.delimiter == "," and 2 * len(names) == width and (whole == np.round(whole)).all():
+    if sheet.lines is None or sheet.blanks:
+        return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
+    places = len(next(csv.reader([sheet.lines[at]], delimiter=sheet.delimiter), []))
+    if places < width and np.isfinite(values[:, places:]).mean() > 0.1:
+        within = "commas in numbers and commas between columns cannot be told apart; save it with semicolons"
         raise Unusable(
-            f"has {len(names)} names over {width} columns: decimal commas and commas between columns cannot be told "
-            "apart; save it with semicolons"
+            f"has {len(names)} names over {width} columns: "
+            + (within if sheet.delimiter == "," else "which they name is not known; give every column a name")
         )
     return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
+
+
+def _fractions(sheet: _Sheet, first: int, count: int) -> bool:
+    """Whether numbers in every other column look like what follows a decimal comma: some begin with a zero."""
+    return any(re.fullmatch(r"0\d+", field) for row in sheet.rows[first : first + count] for field in row[1::2])
+
+
+def _labelled(sheet: _Sheet, used: list[int]) -> set[int]:
+    """Rows such as ``Mean;0.15;12`` among rows that begin with a number: they are no points of a curve."""
+
+    def text(at: int) -> bool:
+        field = sheet.rows[at][0]
+        return not (field.lower() in GAPS or looks_like_number(field) or number(field, sheet.decimal) is not None)
+
+    texts = {at for at in used if text(at)}
+    return texts if 2 * len(texts) < len(used) else set()
+
+
+def _check_numbers(sheet: _Sheet, first: int, values: np.ndarray) -> None:
+    """Refuse a table with cells that are meant as numbers and cannot be read: they would be missing from the curve.
+
+    Raises:
+        Unusable: Naming the first of them.
+    """
+    width = values.shape[1]
+    numeric = [k for k in range(width) if np.isfinite(values[:, k]).any()]
+    for at in range(first, len(sheet.rows)):
+        row = sheet.rows[at]
+        if len(row) != width:
+            continue
+        fields = [row[k] for k in numeric if row[k].lower() not in GAPS]
+        strange = [
+            field
+            for field in fields
+            if number(field, sheet.decimal, blanks=sheet.delimiter in PARTING, certain=True) is None
+        ]
+        if strange and all(map(looks_like_number, strange)):
+            sign = "points" if sheet.decimal == "." else "commas"
+            raise Unusable(
+                f"holds {strange[0]!r} in line {at + 1}, while the other numbers have decimal {sign}: write all alike, "
+                "without signs between thousands"
+            )
 
 
 def _runs(sheet: _Sheet, parsed: list, width: int) -> tuple[list[list[int]], list[list[list[str]]]]:
@@ -215,7 +293,7 @@ def _runs(sheet: _Sheet, parsed: list, width: int) -> tuple[list[list[int]], lis
     headers: list[list[list[str]]] = [[]]
     for at, row in enumerate(sheet.rows):
         if parsed[at] is not None:
-            if len(row) <= width:
+            if len(row) == width or (len(row) < width and not sheet.blanks):
                 runs[-1].append(at)
             continue
         fields = split(at)
@@ -230,12 +308,15 @@ def _runs(sheet: _Sheet, parsed: list, width: int) -> tuple[list[list[int]], lis
 
 
 def _header_splitter(sheet: _Sheet, width: int) -> Callable[[int], list[str]]:
-    if sheet.lines is None:
+    if not sheet.blanks:
         return lambda at: sheet.rows[at] + [""] * (width - len(sheet.rows[at]) if len(sheet.rows[at]) > 1 else 0)
 
     def split(at: int) -> list[str]:
         """Names over columns parted by blanks may hold blanks: ``Strain (%)  Stress (MPa)``."""
-        line = COMMENT.sub("", sheet.lines[at]).strip()
+        line = sheet.lines[at].strip()
+        if len(sheet.rows[at]) == width and sheet.rows[at][0] == "%":
+            return sheet.rows[at]
+        line = COMMENT.sub("", line).strip()
         ways = (re.split(r"\t|\s{2,}", line), re.findall(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?", line), line.split())
         return next((way for way in ways if len(way) == width), [])
 

@@ -11,16 +11,25 @@ import numpy as np
 
 from ..errors import require
 from .accounts import Unusable
+from .units import find_unit
 
 #: Largest text file read, in bytes.
 MOST_BYTES = 300_000_000
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _THOUSANDS = {".": re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+"), ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")}
+#: Thousands without decimals: only to be read so where the decimal sign is certain.
+_WHOLE_THOUSANDS = {".": re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+"), ",": re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")}
+#: Thousands parted by what is no decimal sign: blanks of all widths, apostrophes.
+_PARTED = re.compile(r"[+-]?\d{1,3}([ \u00a0\u2009\u202f'\u2019])\d{3}(\1\d{3})*([.,]\d+)?")
+#: What is meant as a number, whether or not it can be read.
+_NUMBER_LIKE = re.compile(r"[+-]?\d[\d.,' \u00a0\u2009\u202f\u2019]*([eEdD][+-]?\d+)?")
 #: What programs write where there is no value.
 GAPS = {"", "-", "--", "---", "?", "nan", "na", "n/a", "#n/a", "null", "none", "inf", "-inf", "#value!", "#div/0!"}
 GAPS |= {"#num!", "1.#qnan", "-1.#ind", "overload", "overflow", "err", "error", "#ref!"}
 DELIMITERS: tuple[str | None, ...] = ("\t", ";", ",", "|", None)  # None: blanks
+#: Those that stand in no number and between no words.
+PARTING = ("\t", ";", "|")
 COMMENT = re.compile(r"^\s*(#+|%+|//+|!+|\*+)\s*")
 
 
@@ -69,12 +78,13 @@ def detect(lines: list[str]) -> tuple[str | None, str]:
     best, best_score = (None, "."), 0.0
     for delimiter in DELIMITERS:
         rows = [split_line(line, delimiter) for line in sample]
+        blanks = delimiter in PARTING
         for decimal in ".,":
             if delimiter == decimal and not quoted:
                 continue
             score = 0.0
             for row in rows:
-                filled = sum(number(field, decimal) is not None for field in row)
+                filled = sum(number(field, decimal, blanks=blanks) is not None for field in row)
                 gaps = sum(field.lower() in GAPS for field in row)
                 score += (filled + gaps) / len(row) if filled and filled + gaps >= 2 else 0.0
             if score > best_score + 1e-9:
@@ -84,7 +94,8 @@ def detect(lines: list[str]) -> tuple[str | None, str]:
 
 def split_line(line: str, delimiter: str | None) -> list[str]:
     """The fields of a line, without a comment sign before and a delimiter after; None parts at blanks."""
-    line = COMMENT.sub("", line)
+    if not _begins_with_per_cent(line, delimiter):
+        line = COMMENT.sub("", line)
     if delimiter is None:
         return line.split()
     if '"' in line:
@@ -100,10 +111,36 @@ def split_line(line: str, delimiter: str | None) -> list[str]:
     return fields
 
 
-def number(text: str, decimal: str) -> float | None:
-    """A real number, or None; ``1.234,5`` has thousands in groups."""
-    if _THOUSANDS[decimal].fullmatch(text):
-        text = text.replace("." if decimal == "," else ",", "")
+def _begins_with_per_cent(line: str, delimiter: str | None) -> bool:
+    """Whether a line is ``%;MPa``, units of columns, and not a comment after a percent sign."""
+    if not line.lstrip().startswith("%"):
+        return False
+    first, *others = [field.strip() for field in (line.split() if delimiter is None else line.split(delimiter))]
+    return first == "%" and any(others) and all(find_unit(field) is not None for field in others if field)
+
+
+def number(text: str, decimal: str, *, blanks: bool = False, certain: bool = False) -> float | None:
+    """A real number, or None; ``1.234,5`` has thousands in groups.
+
+    Args:
+        text: A field.
+        decimal: The decimal sign.
+        blanks: Whether ``1 024`` is a number: columns are parted by a sign that parts nothing else.
+        certain: Whether the decimal sign is settled, so that ``1,024`` beside points can only be thousands.
+    """
+    text = text.replace("\u2212", "-")  # the minus of typesetters
+    found = _plain_number(text, decimal)
+    if found is None:
+        groups = (_THOUSANDS, _WHOLE_THOUSANDS) if certain else (_THOUSANDS,)
+        if any(group[decimal].fullmatch(text) for group in groups):
+            return _plain_number(text.replace("." if decimal == "," else ",", ""), decimal)
+        parted = _PARTED.fullmatch(text)
+        if parted and (blanks or parted[1] != " "):
+            return _plain_number(text.replace(parted[1], ""), decimal)
+    return found
+
+
+def _plain_number(text: str, decimal: str) -> float | None:
     if decimal == ",":
         if "." in text:
             return None
@@ -112,3 +149,9 @@ def number(text: str, decimal: str) -> float | None:
         return None
     value = float(text)
     return value if np.isfinite(value) else None
+
+
+def looks_like_number(text: str) -> bool:
+    """Whether a field is meant as a number, though perhaps with signs that cannot be read: ``1,024.5,3``; no date."""
+    text = text.replace("\u2212", "-")
+    return _NUMBER_LIKE.fullmatch(text) is not None and not re.fullmatch(r"\d{1,2}\.\d{1,2}\.(\d{2}|\d{4})", text)

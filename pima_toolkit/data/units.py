@@ -125,6 +125,7 @@ def unit_of(text: str) -> Unit:
 
 _BRACKETS = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\[\]]*)\]\s*$")
 _PARENTHESES = re.compile(r"^(?P<name>.*?)\s*\((?P<unit>[^()]*)\)\s*$")
+_RATIO = re.compile(r"^(?P<name>.+?)[\s_,]+(?P<unit>\w+/\w+)$")
 _SLASH = re.compile(r"^(?P<name>.+?)(?:\s*/\s*|\s+in\s+)(?P<unit>\S+)$")
 _JOINED = re.compile(r"^(?P<name>.+?)[\s_]+(?P<unit>[^\s_]+)$")
 
@@ -140,11 +141,13 @@ def read_header(text: str) -> tuple[str, str | None]:
     found = _BRACKETS.match(text)
     if found and found["name"]:
         return found["name"], found["unit"].strip() or "1"
-    for pattern in (_PARENTHESES, _SLASH, _JOINED):
+    for pattern in (_PARENTHESES, _RATIO, _SLASH, _JOINED):
         found = pattern.match(text)
         unit = find_unit(found["unit"]) if found else None
         if found is None or unit is None or not found["name"].strip(" /_"):
             continue
+        if found["unit"] in ("1", "-") and unit.quantity != canonical(found["name"])[1]:
+            continue  # the first of several columns of stress, not stress in units of strain
         suits = unit.quantity == canonical(found["name"])[1] and found["unit"] not in ("1", "-")
         if pattern is not _JOINED or suits or (found["unit"] == unit.name and len(unit.name) > 2):
             return found["name"].strip(" /_"), found["unit"].strip()

@@ -127,7 +127,7 @@ def test_thousands_and_quoted_decimal_commas(tmp_path):
         (b"\xff\xfe\x00", "is no text"),
         (
             b"strain,stress\n0,1,2,5\n0,2,3,5\n0,3,4,5\n",
-            "has 2 names over 4 columns: decimal commas and commas between",
+            "has 2 names over 4 columns: commas in numbers and commas between",
         ),
     ],
 )
