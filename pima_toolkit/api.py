@@ -37,7 +37,8 @@ class PIMA:
         latent_dim: Latent dimensions, L.
         responsibilities: ``"exact"``: the ELBO's optimum in q(c given X); ``"latent"``: p(c given Z) integrated over
             q(Z); ``"sampled"``: the paper's eq. (15) as printed.
-        consistency: Weight of KL(q(c given X) || p(c given Z)) in the networks' loss.
+        consistency: Weight of KL(q(c given X) || p(c given Z)) in the networks' loss; with ``Physics(vary="latent")``
+            also of what curves say about Z, so that Z carries the physics.
         beta: Weight of the latent terms of the ELBO.
         prior_expert: Multiply the posterior by N(0, I).
         combine: ``"product"``: modalities are independent given c; ``"posterior"``: the fused posterior's own

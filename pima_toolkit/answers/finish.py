@@ -15,7 +15,7 @@ import xarray as xr
 
 from ..data import check_dataset, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning
-from ..fitting.crossmodal import CrossmodalTraining
+from ..fitting.crossmodal import CrossmodalTraining, held_back
 from ..fitting.health import duplicate_clusters, empty_clusters
 from ..fitting.job import Callback, Job, encode
 from ..fitting.progress import shown_progress
@@ -24,7 +24,7 @@ from ..fitting.state import fingerprint
 from ..fitting.steps import MINIMUM_WEIGHT
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.training import JointTraining
-from .bands import mixture_probability
+from .calibration import held_out_calibration, training_calibration
 from .conditions import mean_covariates
 from .inference import answer_tensors, specimen_coords
 from .quality import Quality, quality
@@ -90,7 +90,10 @@ def train(
         covariance=covariance,
         covariates=mean_covariates(options, tensors.curves, best.gamma),
         references={},
-        calibration={name: _calibrate(best, name) for name in best.state.decoders},
+        calibration={
+            name: training_calibration(decoder, tensors.curves[name], templates[name], best.gamma)
+            for name, decoder in best.state.decoders.items()
+        },
         training=training,
         history=best.history.dataset(),
         notes={
@@ -110,7 +113,7 @@ def train(
         },
         curves=tensors.curves,
     )
-    trained = _with_references(trained, tensors)
+    trained = held_out_calibration(_with_references(trained, tensors), tensors, held_back(job)[1])
     return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))
 
 
@@ -199,33 +202,6 @@ def _cautions(best: JointTraining) -> list[str]:
 def _quality(best: JointTraining, name: str) -> Quality:
     curves = best.job.tensors.curves[name]
     return quality(best.state.decoders[name], curves, best.gamma.double() * curves.present[:, None])
-
-
-def _calibrate(best: JointTraining, name: str) -> np.ndarray:
-    """Share of the model's distribution that holds 0, 1, ... 100 % of the training points, each under its own clusters.
-
-    Source: Kuleshov, Fenner, Ermon 2018, recalibration by the probability integral transform.
-    """
-    decoder, curves = best.state.decoders[name], best.job.tensors.curves[name]
-    template = best.job.templates[name]
-    conditioned = len(decoder.expert.inputs) > 1
-    mean, variance = decoder.marginal(curves.t if conditioned else template.t)
-    if not conditioned and (curves.own_grids or len(curves.t) != len(template.t)):
-        t = np.atleast_2d(curves.t)
-        mean, variance = (_at(t, template.t, part) for part in (mean, variance))
-    shares = []
-    for index, piece in curves.chunks(1024):
-        part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
-        inside = mixture_probability(best.gamma[index], mean[:, part], variance[:, part], piece.x)
-        seen = piece.present[:, None].expand_as(inside) if piece.observed is None else piece.observed
-        shares.append((2.0 * inside[seen] - 1.0).abs())
-    return np.quantile(torch.cat(shares).cpu().numpy(), np.linspace(0.0, 1.0, 101))
-
-
-def _at(t: np.ndarray, grid: np.ndarray, values: torch.Tensor) -> torch.Tensor:
-    """Curves (cluster, 1, point) read at other grids (specimen or 1, point)."""
-    rows = [[np.interp(own, grid, row) for own in t] for row in values[:, 0].cpu().numpy()]
-    return torch.as_tensor(np.array(rows), device=values.device)
 
 
 def _with_references(trained: Trained, tensors: Tensors) -> Trained:

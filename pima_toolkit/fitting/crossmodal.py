@@ -4,8 +4,10 @@ r"""Phase two: one encoder per modality learns what all modalities together knew
           + \sum_c q(c\mid X)\,\mathrm{KL}\big(q(Z\mid X)\,\|\,\tilde q(Z\mid X_i,c)\big)
 
 For a physics modality c needs no network, :math:`p(c \mid X_i) \propto \pi_c\,p(X_i \mid c)` (eq. 19): only the second
-term is learned. Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18)
-prints its -l inside the sum over dimensions.
+term is learned. Where parameters vary with the latent, a committee of encoders learns, each without a share of the
+specimens: what a member says of those tells how far to believe an answer about a specimen that nobody has seen.
+Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l
+inside the sum over dimensions.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..model.encoders import ClusterEncoder
+from ..model.encoders import ClusterEncoder, cluster_encoder, encoder_members
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.modality import Neural
@@ -23,17 +25,38 @@ from ..model.network import channels_last
 from .job import Job, Progress
 from .state import load_optimiser, optimiser_arrays, resume, write_arrays
 
+#: With parameters that vary, a committee of this many up to so many specimens; of more, one encoder that has not seen
+#: every tenth: many specimens are not learned by heart.
+_MEMBERS, _FEW, _SHARES = 4, 5000, 10
+#: Fewer specimens than this are too few to hold any back.
+_FEWEST = 40
 
-def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
+
+def held_back(job: Job) -> tuple[int, Tensor | None]:
+    """How many encoders each modality has, and which of them does not learn from each specimen, (specimen,).
+
+    None where all learn from all: nothing varies with the latent, or specimens are very few.
+    """
+    specimens = len(job.tensors)
+    varying = any(option.vary == "latent" for option in job.options.physics.values())
+    if not varying or specimens < _FEWEST:
+        return 1, None
+    members, shares = (_MEMBERS, _MEMBERS) if specimens <= _FEW else (1, _SHARES)
+    order = torch.randperm(specimens, generator=torch.Generator().manual_seed(job.seed(0, 12)))
+    return members, (order % shares).to(job.device)
+
+
+def cluster_encoders(job: Job, mixture: GaussianMixture, members: int) -> nn.ModuleList:
     """Untrained encoders, one per modality in the model's order."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(job.seed(0, 10))  # of the processor alone, as in model/network.py
         encoders = nn.ModuleList(
-            ClusterEncoder(
+            cluster_encoder(
                 job.templates[name].shape,
                 mixture.mean,
                 mixture.variance,
                 option.encoder if isinstance(option, Neural) else "conv",
+                members,
             )
             for name, option in job.options.modalities.items()
         )
@@ -63,7 +86,8 @@ class CrossmodalTraining:
         self.restart = restart
         self.posterior = posterior.detach()
         self.gamma = responsibilities.detach().float()
-        self.encoders = cluster_encoders(job, mixture)
+        members, self.left_out = held_back(job)
+        self.encoders = cluster_encoders(job, mixture, members)
         self.batches, _, self.epochs = job.settings.steps(len(job.tensors))
         self.parameters = list(self.encoders.parameters())
         self.optimiser = job.optimiser(self.parameters)
@@ -112,16 +136,27 @@ class CrossmodalTraining:
             inputs = job.augmented(index, generator)
             losses = []
             for name, encoder in zip(job.parts, self.encoders, strict=True):
-                with job.autocast():
-                    log_gamma, embedding = encoder(inputs[name])
-                present = job.tensors.present[name][index]
-                losses.append(torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0))
-            loss = sum(losses).mean()
+                members = encoder_members(encoder)
+                for m, member in enumerate(members):
+                    shown, x = index, inputs[name]
+                    if self.left_out is not None:
+                        keep = self.left_out[index] != m
+                        shown, x = index[keep], x[keep]
+                    # Of one specimen alone batch norm knows no variance.
+                    if len(shown) > 1 or self.left_out is None:
+                        losses.append(self._member_loss(name, member, shown, x) / len(members))
+            loss = sum(losses)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             total += loss.detach().double() * len(index)
         return float(total) / len(job.tensors)
+
+    def _member_loss(self, name: str, member: ClusterEncoder, index: Tensor, x: Tensor) -> Tensor:
+        with self.job.autocast():
+            log_gamma, embedding = member(x)
+        present = self.job.tensors.present[name][index]
+        return torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0).mean()
 
     def _loss(self, name: str, index: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
         gamma = self.gamma[index]

@@ -259,11 +259,18 @@ class JointTraining:
                 for name, mean in decoded.items()
             }
             if experts is None:
-                log_physics = physics_log_prob([part.at(index) for part in self.evidence], posterior)
+                evidence = [part.at(index) for part in self.evidence]
+                log_physics = physics_log_prob(evidence, posterior)
             else:
+                evidence = []
                 log_physics = experts.log_prob(job.tensors.curves, index)
             elbo, gap, log_gamma = self._objective(neural, log_physics, posterior, z)
             loss = (consistency * gap - elbo.total).mean()
+            if any(part.linear is not None for part in evidence):
+                # A picture has thousands of pixels to say where Z goes, a curve a few nats: without weight Z would
+                # learn the picture by heart and leave the physics to chance.
+                about_z = log_physics - sum(part.constant for part in evidence)
+                loss = loss - max(consistency - 1.0, 0.0) * (log_gamma.detach().exp() * about_z).sum(-1).mean()
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()

@@ -21,8 +21,9 @@ class Neural:
     """A modality without known physics: a network encodes and decodes it.
 
     Args:
-        encoder: ``"conv"``, ``"paper"`` (appendix A of Trask et al. 2022), or a torch module from
-            (specimen, channels, *spatial) to (specimen, features).
+        encoder: ``"conv"``; ``"pooled"``, the same with its features averaged over the whole frame, for textures, of
+            which it matters what is seen and not where; ``"paper"`` (appendix A of Trask et al. 2022); or a torch
+            module from (specimen, channels, *spatial) to (specimen, features).
         decoder: ``"conv"``, ``"paper"``, or a torch module from (specimen, latent) to
             (specimen, channels, *spatial), with channels 1 where the data name none; vectors (specimen, features).
         noise: ``"unit"``: noise variance 1 in units of the data's range, as in the paper; ``"learned"``: the mean
@@ -42,9 +43,9 @@ class Neural:
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("encoder", "decoder"):
+        for name, allowed in (("encoder", ("conv", "pooled", "paper")), ("decoder", ("conv", "paper"))):
             if not isinstance(getattr(self, name), nn.Module):
-                _one_of(name, getattr(self, name), ("conv", "paper"))
+                _one_of(name, getattr(self, name), allowed)
         _one_of("noise", self.noise, ("unit", "learned"))
         if isinstance(self.flips, str):
             object.__setattr__(self, "flips", (self.flips,))

@@ -65,6 +65,17 @@ def test_a_picture_predicts_its_own_specimens_curve(answers, new):
     assert error["latent"] < 0.5 * error["none"]
 
 
+def test_the_error_is_as_large_as_it_says(answers, new):
+    answer = answers["latent"]
+    away = (answer.parameters.values[:, 0] - new.modulus.values) / answer.parameters_std.values[:, 0]
+    assert 0.5 < np.sqrt((away**2).mean()) < 1.7
+    inside = (new.stress >= answer.stress_low) & (new.stress <= answer.stress_high)
+    assert 0.8 < float(inside[:, 1:].mean()) < 0.98
+    # The cluster alone knows that its specimens differ by a third, and says so.
+    spread = answers["none"].parameters_std.values
+    assert new.modulus.values.std() == pytest.approx(spread.mean(), rel=0.3)
+
+
 def test_with_its_curve_a_specimen_is_known_best(fits, new):
     for vary, fit in fits.items():
         for given in (["stress"], ["image", "stress"]):

@@ -15,13 +15,26 @@ SHAPES = [(5,), (1,), (1, 20), (2, 33), (1, 8, 8), (3, 13, 10), (1, 8, 8, 8), (2
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", ["conv", "paper"])
+@pytest.mark.parametrize("kind", ["conv", "pooled", "paper"])
 def test_every_shape_goes_in_and_comes_out(shape, kind):
     x = torch.rand(3, *shape)
     embedding = Encoder(shape, 2, kind)(x)
     assert embedding.mean.shape == embedding.variance.shape == (3, 2)
     assert (embedding.variance > 0).all()
-    assert decoder(shape, 2, kind)(embedding.mean).shape == x.shape
+    assert decoder(shape, 2, "conv" if kind == "pooled" else kind)(embedding.mean).shape == x.shape
+
+
+def test_a_pooled_encoder_sees_what_is_there_and_not_where():
+    """A blob moved by the stride of all stages together, far from the edges, embeds the same; unless by "conv"."""
+    pictures = torch.zeros(2, 1, 96, 96)
+    blob = 20.0 * torch.rand(8, 8, generator=torch.Generator().manual_seed(0))
+    pictures[0, 0, 32:40, 32:40], pictures[1, 0, 48:56, 48:56] = blob, blob
+    moved = {}
+    for kind in ("pooled", "conv"):
+        torch.manual_seed(0)
+        mean = Encoder((1, 96, 96), 2, kind).eval()(pictures).mean
+        moved[kind] = (mean[0] - mean[1]).abs().max().item()
+    assert moved["pooled"] < 1e-2 * moved["conv"]
 
 
 def test_paper_preset_is_that_of_appendix_a():
@@ -68,7 +81,7 @@ def test_an_own_encoder_that_returns_a_picture_is_told_to_flatten():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: pima.Neural(encoder="cnn"), r"encoder='cnn' is unknown: use one of 'conv', 'paper'"),
+        (lambda: pima.Neural(encoder="cnn"), r"encoder='cnn' is unknown: use one of 'conv', 'pooled', 'paper'"),
         (lambda: pima.Neural(decoder="cnn"), r"decoder='cnn'"),
         (lambda: pima.Neural(noise="lerned"), r"noise='lerned' is unknown: use one of 'unit', 'learned'"),
         (lambda: pima.Neural(shift=0.7), r"shift=0.7.*0 <= shift < 0.5"),

@@ -1,0 +1,101 @@
+r"""How much wider than the model says a band must be to hold what it says.
+
+Of every known point, :math:`|2F(x) - 1|` is the share of the model's distribution that a band just reaching it holds;
+the quantiles of these shares are the calibration. Where the parameters of a specimen follow its latent, the points are
+of specimens that the encoder in question has not learned from: those it has learned from it knows too well.
+
+Source: Kuleshov, Fenner, Ermon 2018, recalibration by the probability integral transform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..fitting.tensors import Template, Tensors
+from ..model.curves import Curves
+from ..model.encoders import encoder_members
+from ..model.physics import PhysicsDecoder
+from .bands import mixture_probability
+from .curves import predicted
+from .inference import answer_tensors
+from .trained import Trained
+
+_LEVELS = np.linspace(0.0, 1.0, 101)
+
+
+def training_calibration(decoder: PhysicsDecoder, curves: Curves, template: Template, gamma: Tensor) -> np.ndarray:
+    """Shares of the model's distribution that hold 0, 1, ... 100 % of the training points, each under its own clusters.
+
+    Args:
+        decoder: The physics.
+        curves: Of the training specimens.
+        template: Of the modality.
+        gamma: Responsibilities, (specimen, cluster).
+    """
+    conditioned = len(decoder.expert.inputs) > 1
+    mean, variance = decoder.marginal(curves.t if conditioned else template.t)
+    if not conditioned and (curves.own_grids or len(curves.t) != len(template.t)):
+        t = np.atleast_2d(curves.t)
+        mean, variance = (_at(t, template.t, part) for part in (mean, variance))
+    shares = []
+    for index, piece in curves.chunks(1024):
+        part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
+        inside = mixture_probability(gamma[index], mean[:, part], variance[:, part], piece.x)
+        shares.append((2.0 * inside[_seen(piece)] - 1.0).abs())
+    return np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+
+
+def _seen(curves: Curves) -> Tensor:
+    return curves.present[:, None].expand_as(curves.x) if curves.observed is None else curves.observed
+
+
+def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
+    """Curves (cluster, 1, point) read at other grids (specimen or 1, point)."""
+    rows = [[np.interp(own, grid, row) for own in t] for row in values[:, 0].cpu().numpy()]
+    return torch.as_tensor(np.array(rows), device=values.device)
+
+
+@torch.no_grad()
+def held_out_calibration(trained: Trained, tensors: Tensors, left_out: Tensor | None) -> Trained:
+    """Calibrate the physics that varies with the latent on curves predicted by encoders that have not seen them.
+
+    Args:
+        trained: The fit.
+        tensors: What it was trained on.
+        left_out: The member of the committee that each specimen was kept from, (specimen,); None: from none.
+    """
+    if left_out is None or trained.encoders is None:
+        return trained
+    calibration = dict(trained.calibration)
+    for name, option in trained.options.physics.items():
+        others = [flags for other, flags in tensors.present.items() if other != name]
+        usable = torch.stack(others).any(0) & tensors.present[name]
+        if option.vary == "none" or not bool(usable.any()):
+            continue
+        shares = []
+        for m in range(len(encoder_members(trained.encoders[0]))):
+            index = torch.nonzero(usable & (left_out == m)).flatten()
+            if len(index):
+                alone = nn.ModuleList(encoder_members(encoder)[m] for encoder in trained.encoders)
+                shares.append(_shares(replace(trained, encoders=alone), name, tensors.at(index)))
+        calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+    return replace(trained, calibration=calibration)
+
+
+def _shares(trained: Trained, name: str, tensors: Tensors) -> Tensor:
+    """|2F(x) - 1| of all observed points of specimens whose curve is predicted from their other modalities."""
+    curves = tensors.curves[name]
+    absent = torch.zeros_like(curves.present)
+    hidden = replace(
+        tensors,
+        present={**tensors.present, name: absent},
+        curves={**tensors.curves, name: replace(curves, present=absent)},
+    )
+    answers = answer_tensors(trained, hidden)
+    mean, variance = predicted(trained.state.decoders[name], curves.t, answers.others[name])
+    inside = mixture_probability(answers.log_gamma.exp(), mean, variance, curves.x)
+    return (2.0 * inside[_seen(curves)] - 1.0).abs()
