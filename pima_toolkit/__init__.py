@@ -10,7 +10,8 @@ import importlib
 
 __version__ = "0.1.0"
 
-#: Public name -> module, relative to this package; a name of its own module is the module.
+#: Public name -> module, relative to this package; a name of its own module is the module. The panels are a package
+#: beside this one, which only the one who asks for them loads.
 _HOME = {
     "datasets": "datasets",
     "split": "data",
@@ -43,6 +44,7 @@ _HOME = {
     "metrics": "answers.metrics",
     "plots": "answers.plots",
     "save_figure": "answers.canvas",
+    "app": "pima_widgets",
     "errors": "errors",
     "PimaError": "errors",
     "PimaWarning": "errors",
@@ -55,7 +57,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'pima_toolkit' has no attribute {name!r}")
     home = _HOME[name]
-    module = importlib.import_module(f".{home}", __name__)
+    module = importlib.import_module(home if home == "pima_widgets" else f".{home}", __name__)
     value = module if home.rpartition(".")[2] == name else getattr(module, name)
     globals()[name] = value
     return value

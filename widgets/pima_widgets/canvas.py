@@ -5,6 +5,7 @@ A page that is opened later, or loaded anew, therefore shows the same picture. A
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from numpy.typing import ArrayLike
 
 _STATIC = Path(__file__).parent / "static"
 _AXES = (_STATIC / "axes.js").read_text(encoding="utf-8")
+#: Colours of the clusters, told apart by colour-blind people too (Okabe and Ito 2008); the scripts use the same.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A", "#B8A600")
 _CSS = (_STATIC / "pima.css").read_text(encoding="utf-8")
 
 
 def _script(name: str) -> str:
-    return _AXES + (_STATIC / name).read_text(encoding="utf-8")
+    return f"const COLOURS = {json.dumps(COLOURS)};\n" + _AXES + (_STATIC / name).read_text(encoding="utf-8")
 
 
 def _bytes(values: ArrayLike) -> bytes:

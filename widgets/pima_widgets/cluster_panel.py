@@ -13,9 +13,9 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, OptionError
 
-from .canvas import LatentMap
 from .data import image_names, pictures_html
 from .grouping import Grouping
+from .latent_view import LatentView
 from .panel import Panel, heading, row
 from .refit import Refit
 
@@ -51,25 +51,18 @@ class ClusterPanel(Panel):
         self._own = np.array_equal(specimens["specimen"].values, data["specimen"].values)
         self.grouping = Grouping.of((specimens if self._own else self.answer)["responsibilities"].values)
         self._colours = self._colour_choices()
-        latent = self.answer.sizes["latent"]
-        axes = [(f"latent {k}", k) for k in range(latent)]
-        self.x_axis = ipw.Dropdown(options=axes, value=0, description="across")
-        self.y_axis = ipw.Dropdown(options=axes, value=min(1, latent - 1), description="up")
+        self.view = LatentView(fit, self.answer, self.names)
+        self.x_axis, self.y_axis, self.map = self.view.x_axis, self.view.y_axis, self.view.map
         self.colour = ipw.Dropdown(options=list(self._colours), value="group", description="colour")
-        for box in (self.x_axis, self.y_axis, self.colour):
-            box.layout.width = "200px"
-        self.map = LatentMap()
+        self.colour.layout.width = "200px"
         self.pictures = ipw.HTML()
         self.pictures.add_class("pima-pictures")
         self.table = ipw.HTML()
         self.table.add_class("pima-table")
         self.refit = Refit(fit, data) if fit.model.options.physics else None
         self._build()
-        for box in (self.x_axis, self.y_axis):
-            box.observe(lambda _: self._place(), "value")
         self.colour.observe(lambda _: self._paint(), "value")
         self.map.observe(lambda change: self.select(change["new"]), "selection")
-        self._place()
         self._regrouped()
         self.select([])
 
@@ -125,25 +118,6 @@ class ClusterPanel(Panel):
                 choices[f"{parameter} [{unit}]"] = one
         choices["typicality"] = self.answer["typicality"]
         return choices
-
-    def _place(self) -> None:
-        position = self.answer["posterior_mean"].transpose("specimen", "latent").values
-        across, up = self.x_axis.value, self.y_axis.value
-        about = self.fit.clusters
-        mean, std = about["mean"].values, np.sqrt(about["variance"].values)
-        with self.map.hold_sync():
-            self.map.place(position[:, [across, up]], self.names, labels=(f"latent {across}", f"latent {up}"))
-            self.map.ellipses = [
-                {
-                    "x": float(mean[c, across]),
-                    "y": float(mean[c, up]),
-                    "cluster": c,
-                    "label": str(c),
-                    "x_std": float(std[c, across]),
-                    "y_std": float(std[c, up]),
-                }
-                for c in range(len(mean))
-            ]
 
     def _paint(self) -> None:
         chosen = self._colours[self.colour.value]

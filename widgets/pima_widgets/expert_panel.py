@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import numpy as np
+import traitlets
 
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, ExpertError, FormulaError
@@ -38,10 +39,13 @@ class ExpertPanel(Panel):
         expert: The :class:`pima_toolkit.SympyExpert` as typed; None while the formula has a fault.
         result: The :class:`pima_toolkit.Solution` of the last fit.
         selection: Name of the curve.
+        registered: The expert registered last. Observable.
 
     Raises:
         DataError: If the dataset has no curves, or not this one.
     """
+
+    registered: pima.Expert | None = traitlets.Any(None, allow_none=True)
 
     def __init__(self, data: xr.Dataset | None = None, modality: str | None = None) -> None:
         super().__init__()
@@ -213,6 +217,7 @@ class ExpertPanel(Panel):
         """Make the expert known by its name in this session, for ``Physics("name")`` and every panel."""
         expert = pima.register(self._made())
         self.say(f'registered: pima.Physics("{expert.name}") knows it in this session')
+        self.registered = expert
         return expert
 
     def save(self, path: str | Path | None = None) -> Path:

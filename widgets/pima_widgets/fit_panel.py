@@ -34,7 +34,7 @@ class ModalityRow:
         variable = data[name]
         self.name = name
         dims = [dim for dim in variable.dims if dim != "specimen"]
-        independent = str(variable.attrs.get("independent", dims[0] if dims else ""))
+        self.independent = independent = str(variable.attrs.get("independent", dims[0] if dims else ""))
         coordinate = data[independent] if len(dims) == 1 and independent in data.coords else None
         self.curve = coordinate is not None and coordinate.dtype.kind in "if"
         experts = pima.experts.experts()
@@ -53,6 +53,12 @@ class ModalityRow:
         self.label.layout.width = "190px"
         self.kind.observe(self._show_expert, "value")
         self.widget = row(self.label, self.kind, self.expert)
+
+    def offer(self, expert: pima.Expert) -> None:
+        """Add an expert to the choices, and choose it where its input is what this curve was measured against."""
+        self.expert.options = tuple(dict.fromkeys([expert.name, *self.expert.options]))
+        if self.kind.value == _PHYSICS and expert.t == self.independent:
+            self.expert.value = expert.name
 
     def _show_expert(self, _: object) -> None:
         self.expert.layout.visibility = "visible" if self.kind.value == _PHYSICS else "hidden"
@@ -139,6 +145,12 @@ class FitPanel(Panel):
             self.source,
             self.report,
         ]
+
+    def offer(self, expert: pima.Expert) -> None:
+        """Let a registered expert be chosen; curves measured against its input take it at once."""
+        for one in self.rows:
+            if one.curve:
+                one.offer(expert)
 
     def model(self) -> pima.PIMA:
         """The model as chosen.

@@ -61,6 +61,16 @@ class Refit:
         """The expert chosen."""
         return self._experts[self.choice.value]
 
+    def offer(self, expert: Expert) -> None:
+        """Add an expert to the choices."""
+        chosen = self.choice.value
+        if expert.name == chosen and expert != self.expert:
+            self._experts[expert.name] = expert
+            self._other_expert()
+        self._experts[expert.name] = expert
+        self.choice.options = list(self._experts)
+        self.choice.value = chosen
+
     def _other_curve(self, _: object) -> None:
         self.curves = curves_of(self.data, self.modality.value)
         self._refits.clear()

@@ -1,9 +1,8 @@
 // What the map and the chart share: theme, ticks, a frame with labels, and a canvas as sharp as the screen.
 
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A", "#B8A600"];
 const CIVIDIS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [197, 183, 103], [254, 232, 56]];
 
-function colourOf(number) { return COLOURS[((number % 8) + 8) % 8]; }
+function colourOf(number) { return COLOURS[((number % COLOURS.length) + COLOURS.length) % COLOURS.length]; }
 
 function shade(share) {
   const at = Math.min(Math.max(share, 0), 1) * (CIVIDIS.length - 1), k = Math.min(Math.floor(at), CIVIDIS.length - 2);

@@ -1,0 +1,177 @@
+"""What an answer looks like: probabilities as bars, curves with bands, pictures, numbers, neighbours. Widgets only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import ipywidgets as ipw
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from .canvas import COLOURS, Chart
+from .data import curves_of, image_names, pictures_html
+from .uploads import Reader
+
+#: Numbers of a vector that are listed.
+_NUMBERS = 8
+
+
+def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
+    """Probabilities as bars in the clusters' colours.
+
+    Args:
+        shares: Shape (cluster,), 0 to 1.
+        names: Of the clusters.
+    """
+    values = np.asarray(shares, dtype=np.float64)
+    words = ", ".join(f"{name} {100 * v:.1f} %" for name, v in zip(names, values, strict=True))
+    rows = "".join(
+        f'<span>{escape(name)}</span><span style="border:1px solid rgba(128,128,128,.45);border-radius:2px">'
+        f'<span class="pima-bar" style="display:block;height:14px;width:{100 * v:.2f}%;'
+        f'background:{COLOURS[c % len(COLOURS)]}"></span></span>'
+        f'<span style="text-align:right;font-variant-numeric:tabular-nums">{100 * v:.1f} %</span>'
+        for c, (name, v) in enumerate(zip(names, values, strict=True))
+    )
+    style = "display:grid;grid-template-columns:max-content 1fr 60px;gap:4px 10px;align-items:center;line-height:1.3"
+    return f'<div class="pima-bars" role="img" aria-label="p(cluster): {escape(words)}" style="{style}">{rows}</div>'
+
+
+class Prediction:
+    """The widgets that show one answer of a fit.
+
+    Args:
+        reader: Which modalities are pictures and curves.
+        data: The measured specimens, for neighbours.
+        names: What to call them.
+    """
+
+    def __init__(self, reader: Reader, data: xr.Dataset, names: list[str]) -> None:
+        self.reader, self.data, self.names = reader, data, names
+        self.curve = ipw.Dropdown(options=reader.curves, description="curve")
+        self.curve.layout.display = "flex" if len(reader.curves) > 1 else "none"
+        self.chart = Chart(height=320)
+        self.chart.layout.display = "flex" if reader.curves else "none"
+        self.chart.layout.width = "100%"
+        self.bars, self.pictures, self.numbers, self.near = (ipw.HTML() for _ in range(4))
+        for box, name in ((self.bars, "bars"), (self.pictures, "pictures"), (self.numbers, "numbers")):
+            box.add_class(f"pima-{name}")
+        self.near.add_class("pima-near")
+        self.bars.layout.width = "100%"
+        self._y_range: list[float] = []
+        self._last: tuple[xr.Dataset, xr.Dataset | None, NDArray[np.intp]] | None = None
+        self.curve.observe(lambda _: self._draw(), "value")
+
+    def hold(self, answers: xr.Dataset | None) -> None:
+        """Keep the chart's range as wide as these answers need, so that it stands still; None lets it follow."""
+        name = self.curve.value
+        if answers is None or name is None:
+            self._y_range = []
+            return
+        parts = [answers[k].values for k in (name, f"{name}_low", f"{name}_high") if k in answers]
+        low, high = min(float(np.nanmin(p)) for p in parts), max(float(np.nanmax(p)) for p in parts)
+        pad = 0.05 * (high - low or abs(high) or 1.0)
+        self._y_range = [low - pad, high + pad]
+
+    def show(
+        self, answer: xr.Dataset, given: xr.Dataset | None, near: NDArray[np.intp], distance: NDArray[np.float64]
+    ) -> None:
+        """Show an answer.
+
+        Args:
+            answer: Of one specimen, from ``infer`` or ``decode``.
+            given: What was measured of it; None where nothing was.
+            near: Numbers of the nearest measured specimens.
+            distance: Their latent distances.
+        """
+        self._last = answer, given, near
+        gamma = answer["responsibilities"].values[0]
+        self.bars.value = bars_html(gamma, [f"cluster {c}" for c in range(len(gamma))])
+        self._draw()
+        self._show_pictures(answer, given)
+        self._show_numbers(answer, given)
+        self._show_near(near, distance)
+
+    def _draw(self) -> None:
+        if self._last is None or self.curve.value is None:
+            return
+        answer, given, near = self._last
+        name, best = self.curve.value, int(self._last[0]["responsibilities"].values[0].argmax())
+        read = curves_of(answer, name)
+        lines = [(read.t[0], read.y[0], {"colour": best, "width": 2.5, "name": "predicted"})]
+        if name in self.data.data_vars and len(near):
+            others = curves_of(self.data.isel(specimen=near), name)
+            style = {"colour": -1, "alpha": 0.35, "name": "nearest specimens"}
+            lines = [*((t, y, style) for t, y in zip(others.t, others.y, strict=True)), *lines]
+        if given is not None and name in given.data_vars:
+            own = curves_of(given, name)
+            lines.append((own.t[0], own.y[0], {"colour": -1, "width": 1.8, "dash": [5, 3], "name": "measured"}))
+        bands = []
+        if f"{name}_low" in answer:
+            low, high = (answer[f"{name}_{side}"].values[0] for side in ("low", "high"))
+            bands = [{"x": read.t[0], "low": low, "high": high, "colour": best}]
+        longest = max(len(t) for t, _, _ in lines)
+        t, y = (np.vstack([np.pad(part, (0, longest - len(part)), constant_values=np.nan) for part in parts])
+                for parts in ([line[0] for line in lines], [line[1] for line in lines]))  # fmt: skip
+        with self.chart.hold_sync():
+            self.chart.y_range = self._y_range
+            self.chart.draw(
+                t,
+                y,
+                [line[2] for line in lines],
+                bands=bands,
+                labels=(read.t_label, read.y_label),
+                summary=f"{name}: {', '.join(dict.fromkeys(str(line[2]['name']) for line in reversed(lines)))}",
+            )
+
+    def _show_pictures(self, answer: xr.Dataset, given: xr.Dataset | None) -> None:
+        parts = []
+        for name in self.reader.pictures:
+            images = [answer[name].isel(specimen=0)] if name in answer else []
+            titles = [f"{name}, predicted"] if images else []
+            if given is not None and name in given.data_vars:
+                measured = given[name].isel(specimen=0).transpose(*self._dims(answer, given, name))
+                if np.isfinite(measured.values.astype(np.float64)).all():
+                    images, titles = [measured, *images], [f"{name}, measured", *titles]
+            if images:
+                both = np.stack([image.values.astype(np.float64) for image in images])
+                parts.append(pictures_html(xr.DataArray(both, dims=("specimen", *images[0].dims)), titles, size=150))
+        self.pictures.value = "".join(parts)
+
+    @staticmethod
+    def _dims(answer: xr.Dataset, given: xr.Dataset, name: str) -> tuple[str, ...]:
+        return tuple(str(dim) for dim in (answer if name in answer else given)[name].dims if dim != "specimen")
+
+    def _show_numbers(self, answer: xr.Dataset, given: xr.Dataset | None) -> None:
+        """Modalities that are neither picture nor curve, and the specimen's own physical parameters."""
+        rows = []
+        shown = {*self.reader.pictures, *self.reader.curves}
+        for name in self.reader.names:
+            if name not in answer or name in shown:
+                continue
+            unit = str(answer[name].attrs.get("units", "1"))
+            values = np.atleast_1d(answer[name].values[0]).ravel()
+            text = ", ".join(f"{v:.4g}" for v in values[:_NUMBERS]) + (" …" if len(values) > _NUMBERS else "")
+            own = ""
+            if given is not None and name in given.data_vars:
+                known = np.atleast_1d(given[name].values[0]).ravel()
+                own = ", ".join(f"{v:.4g}" for v in known[:_NUMBERS]) + (" …" if len(known) > _NUMBERS else "")
+            rows.append((name, text + ("" if unit == "1" else f" {unit}"), own))
+        if "parameters" in answer:
+            for k, name in enumerate(answer["parameter"].values):
+                unit = str(answer["unit"].values[k])
+                value, std = float(answer["parameters"][0, k]), float(answer["parameters_std"][0, k])
+                spread = f" ± {std:.2g}" if np.isfinite(std) else ""
+                rows.append((str(name), f"{value:.4g}{spread}" + ("" if unit == "1" else f" {unit}"), ""))
+        cells = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
+        head = "<tr><th></th><th>predicted</th><th>measured</th></tr>"
+        self.numbers.value = f"<table>{head}{cells}</table>" if rows else ""
+
+    def _show_near(self, near: NDArray[np.intp], distance: NDArray[np.float64]) -> None:
+        titles = [f"{self.names[k]} · {d:.2f}" for k, d in zip(near, distance, strict=True)]
+        pictures = [name for name in image_names(self.data) if name in self.reader.pictures]
+        if pictures:
+            self.near.value = pictures_html(self.data[pictures[0]].isel(specimen=near), titles)
+        else:
+            self.near.value = f"<ol>{''.join(f'<li>{escape(title)}</li>' for title in titles)}</ol>"
