@@ -92,17 +92,18 @@ def solve(
     rows, target = map(np.ascontiguousarray, prior or (np.zeros((C, 0, P)), np.zeros((C, 0))))
     if rows.shape[::2] != (C, P) or target.shape != rows.shape[:2]:
         raise ShapeError(f"the prior has the shapes {rows.shape} and {target.shape}, expected ({C}, K, {P}), ({C}, K)")
-    logs, linear = np.array([p.log for p in expert.parameters]), np.zeros(P, dtype=bool)
-    bounds = np.stack([_coordinates(b, logs) for b in (box.lower, box.upper)])
+    declared, linear = np.array([p.log for p in expert.parameters]), np.zeros(P, dtype=bool)
 
     def descend(solved: NDArray[np.bool_]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
+        logs = declared & ~solved  # what is solved for at every step needs no coordinates to move in
+        bounds = np.stack([_coordinates(b, logs) for b in (box.lower, box.upper)])
         x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
         inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, rows, target)
         found = run(start.size * T, solver, expert.curve(), *inputs, max_iterations, tolerance)
         return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
 
     theta, cost, iterations, status = descend(linear)
-    linear[[p for p in expert.linear if free[p] and not logs[p]]] = True
+    linear[[p for p in expert.linear if free[p]]] = True
     if project and linear.any():
         other = descend(linear)
         # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
@@ -163,7 +164,8 @@ def _starts(
 
 def _coordinates(theta: Array, logs: NDArray[np.bool_]) -> Array:
     """What the driver moves: logarithms where wanted, of zero and infinity as far out as exp() gives them back."""
-    return np.where(logs, np.log(np.where(logs, np.clip(theta, 1e-300, 1e300), 1.0)), theta)
+    found = np.where(logs, np.log(np.where(logs, np.clip(theta, 1e-300, 1e300), 1.0)), theta)
+    return np.ascontiguousarray(found)
 
 
 def _choose(

@@ -21,7 +21,7 @@ from .expert import Expert, Origin
 from .hooks import hookimpl
 from .manager import FAILURES, FILE, OURS, SESSION, Manager, PluginRecord, instance, mark, one_line
 from .parameters import Parameter
-from .symbolic import SympyExpert
+from .symbolic import RestrictedExpert, SympyExpert
 
 __all__ = [
     "Manager",
@@ -192,6 +192,8 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
         ExpertError: If it needs an expert that is not installed, or that has changed since; it names the plugin.
         FormulaError: If its formula cannot be read.
     """
+    if isinstance(values, dict) and values.get("kind") == "restricted":
+        return _restricted(values, installed)
     if (
         not isinstance(values, dict)
         or values.get("kind") not in {"formula", "installed"}
@@ -266,3 +268,15 @@ def _how_to_get(origin: Origin | None) -> str:
     if origin.distribution == FILE:
         return f"load it with pima.load_plugin({origin.plugin!r})"
     return f"pip install {origin.distribution}=={origin.version}"
+
+
+def _restricted(values: dict[str, object], installed: Mapping[str, Expert] | None) -> RestrictedExpert:
+    """An expert some of whose parameters are given, see ``SympyExpert.fixed`` and ``SympyExpert.tied``."""
+    fixed, tied = values.get("fixed"), values.get("tied")
+    numbers = isinstance(fixed, dict) and all(isinstance(v, int | float) for v in fixed.values())
+    if not numbers or not isinstance(tied, dict) or not all(isinstance(v, str) for v in tied.values()):
+        raise FileFormatError(f"a saved expert lacks what its parameters are fixed at or tied to: {str(values)[:80]}")
+    base = expert_from_dict(values.get("base"), installed=installed)
+    if not isinstance(base, SympyExpert):
+        raise FileFormatError(f"a saved expert restricts {base.name!r}, which is no formula")
+    return RestrictedExpert(base, fixed=fixed, tied=tied)

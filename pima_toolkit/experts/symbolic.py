@@ -6,6 +6,7 @@ import functools
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from ..errors import ExpertError, FormulaError
 from .codegen import compile_curve, run_torch
+from .declared import made, matched
 from .derivatives import jointly_linear, with_jacobian
+from .example import Example
 from .expert import Expert
 from .formula import Formula, read_formula
-from .parameters import Parameter
+from .parameters import Box, Parameter
 from .program import Program, lower
 from .shown import show, show_jacobian, shown_program
+from .syntax import names_in, substituted
 
 
 @functools.lru_cache(maxsize=512)
@@ -57,6 +61,7 @@ class SympyExpert(Expert):
         units: Units by name of the parameter; ``{y}`` and ``{t}`` stand for those of the data.
         bounds: Lower and upper bound by name of the parameter; None for none.
         descriptions: A few words by name of the parameter.
+        log: Names of parameters to be solved for in their logarithms, see :class:`Parameter`.
 
     Raises:
         FormulaError: If the formula cannot be read, or its names are not those of the parameters.
@@ -78,6 +83,7 @@ class SympyExpert(Expert):
         units: Mapping[str, str] | None = None,
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         descriptions: Mapping[str, str] | None = None,
+        log: Sequence[str] = (),
     ) -> None:
         text = type(self).formula if formula is None else formula
         variable = type(self).t if t is None else t
@@ -86,25 +92,25 @@ class SympyExpert(Expert):
                 f"the expert class {type(self).__name__} has no formula: write formula = 'K * strain**n' in it"
             )
         given = type(self).parameters if parameters is None else parameters
-        if given and (units or bounds or descriptions):
-            raise ExpertError("give either parameters, or units, bounds and descriptions, not both")
+        if given and (units or bounds or descriptions or log):
+            raise ExpertError("give either parameters, or units, bounds, descriptions and log, not both")
         more = type(self).covariates if covariates is None else covariates
         if isinstance(more, str):
             raise ExpertError(f"covariates must be a tuple of names: ({more!r},)")
         read = _read(text, (variable, *more))
         if given:
-            made = _matched(read, tuple(given))
+            parameters = matched(read, tuple(given))
         else:
-            made = _made(read, units or {}, bounds or {}, descriptions or {})
+            parameters = made(read, units or {}, bounds or {}, descriptions or {}, log)
         values = {
             "formula": text,
             "t": variable,
             "covariates": read.covariates,
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
-            "parameters": made,
+            "parameters": parameters,
         }
         # Made here and kept: torch.compile follows what predict reads, and cannot follow sympy.
-        values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in made], safe=True)
+        values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in parameters], safe=True)
         for key, value in values.items():
             object.__setattr__(self, key, value)
         if self.shown_formulas:
@@ -140,6 +146,32 @@ class SympyExpert(Expert):
         """The compiled form; see :meth:`Expert.curve`."""
         return compile_curve(self._programs[0])
 
+    def fixed(self, **values: float) -> RestrictedExpert:
+        """This expert with some fitted parameters held at known values: constants of the formula, no longer parameters.
+
+        Args:
+            **values: By name of the fitted parameter, ``fixed(E=210e3)``, in its unit.
+
+        Raises:
+            ExpertError: If a name is no fitted parameter, a value not finite, or nothing is left to fit.
+        """
+        return RestrictedExpert(self, fixed=values)
+
+    def tied(self, **formulas: str) -> RestrictedExpert:
+        """This expert with some fitted parameters given by others, ``tied(h="0.1 * n")``.
+
+        What is shown still lists them, with the error that the others give them. Their own bounds are not kept: they
+        follow from the others.
+
+        Args:
+            **formulas: By name of the fitted parameter, formulas of the others.
+
+        Raises:
+            ExpertError: If a name is no fitted parameter, or nothing is left to fit.
+            FormulaError: If a formula cannot be read, or names something else.
+        """
+        return RestrictedExpert(self, tied=formulas)
+
     def show(self, theta: ArrayLike) -> NDArray[np.float64]:
         """What people see, shape (..., Q), of fitted parameters (..., P); by ``shown_formulas``."""
         return show(self._shown_programs(), theta) if self.shown_formulas else super().show(theta)
@@ -169,55 +201,114 @@ class SympyExpert(Expert):
         return f"$y({html.escape(', '.join(self.inputs))}) = {html.escape(self.latex)}$"
 
 
-def _role(read: Formula, name: str) -> str:
-    return "the independent variable" if name == read.variable else "a covariate"
+class RestrictedExpert(SympyExpert):
+    """An expert of fewer parameters than another: some held at values, some given by formulas of the others.
 
+    Its formula is the other's with the values and formulas put in, so that every form of it follows. Starts and bounds
+    taken from the data are the other's.
 
-def _matched(read: Formula, given: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-    if not all(isinstance(p, Parameter) for p in given):
-        raise ExpertError("parameters must be Parameter objects: Parameter('K', unit='MPa', lower=0)")
-    names = [p.name for p in given]
-    if len(set(names)) != len(names):
-        raise ExpertError(f"two parameters have the same name: {', '.join(names)}")
-    taken = [name for name in names if name in read.inputs]
-    if taken:
-        raise FormulaError(f"a parameter is called {taken[0]!r}, which is {_role(read, taken[0])}: rename one of them")
-    missing, extra = [n for n in read.parameters if n not in names], [n for n in names if n not in read.parameters]
-    if missing or extra:
-        said = [f"{', '.join(missing)} is in the formula but not declared"] if missing else []
-        said += [f"{', '.join(extra)} is declared but not in the formula"] if extra else []
-        raise FormulaError(f"parameters and formula {read.text!r} do not match: {'; '.join(said)}")
-    return given
+    Args:
+        base: The expert with all parameters.
+        fixed: Values by name of the fitted parameter.
+        tied: Formulas of the other fitted parameters, by name.
 
+    Raises:
+        ExpertError: If a name is no fitted parameter, is given twice, a value not finite, or nothing is left to fit.
+        FormulaError: If a formula cannot be read, or names what is no free parameter.
+    """
 
-def _made(
-    read: Formula,
-    units: Mapping[str, str],
-    bounds: Mapping[str, tuple[float | None, float | None]],
-    descriptions: Mapping[str, str],
-) -> tuple[Parameter, ...]:
-    for what, table in (("units", units), ("bounds", bounds), ("descriptions", descriptions)):
-        for name in table:
-            if name in read.inputs:
-                raise FormulaError(f"{what} are given for {name!r}, which is {_role(read, name)}, not a parameter")
-            if name not in read.parameters:
+    shown: tuple[Parameter, ...] = ()
+
+    def __init__(
+        self, base: SympyExpert, *, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None
+    ) -> None:
+        if isinstance(base, RestrictedExpert):
+            base, fixed, tied = base.base, {**base.held, **(fixed or {})}, {**base.ties, **(tied or {})}
+        fixed, tied = {name: _number(name, value) for name, value in (fixed or {}).items()}, dict(tied or {})
+        names = [p.name for p in base.parameters]
+        unknown, twice = [n for n in (*fixed, *tied) if n not in names], [n for n in fixed if n in tied]
+        if unknown:
+            raise ExpertError(f"expert {base.name!r} fits no parameter {unknown[0]!r}; it fits {', '.join(names)}")
+        if twice:
+            raise ExpertError(f"parameter {twice[0]!r} is both fixed and tied: do one of the two")
+        free = [p for p in base.parameters if p.name not in fixed and p.name not in tied]
+        if not free:
+            raise ExpertError(f"nothing is left to fit of expert {base.name!r}: all its parameters are fixed or tied")
+        allowed = {p.name for p in free} | set(fixed)
+        for name, text in tied.items():
+            other = sorted(names_in(text) - allowed)
+            if other:
                 raise FormulaError(
-                    f"{what} are given for {name!r}, which is not in the formula; its parameters are"
-                    f" {', '.join(read.parameters)}"
+                    f"{name!r} is tied to {text!r}, which uses {other[0]!r}: use {', '.join(sorted(allowed))}"
                 )
-    made = []
-    for name in read.parameters:
-        try:
-            low, high = bounds.get(name, (None, None))
-        except (TypeError, ValueError):
-            raise ExpertError(f"bounds of {name!r} must be a pair (lower, upper), got {bounds[name]!r}") from None
-        limits = {"lower": low, "upper": high}
-        made.append(
-            Parameter(
-                name,
-                unit=units.get(name, "1"),
-                description=descriptions.get(name, ""),
-                **{key: value for key, value in limits.items() if value is not None},
-            )
-        )
-    return tuple(made)
+        values = {name: repr(value) for name, value in fixed.items()}
+        values |= {name: substituted(text, values) for name, text in tied.items()}
+        formulas = base.shown_formulas or tuple(p.name for p in base.shown)
+        texts = [substituted(text, values) for text in formulas]
+        # What no longer depends on anything fitted is not shown: it was given.
+        kept = [k for k, text in enumerate(texts) if names_in(text) & {p.name for p in free}]
+        said = ", ".join([*(f"{n} = {v:g}" for n, v in fixed.items()), *(f"{n} = {text}" for n, text in tied.items())])
+        for key, value in {
+            "base": base,
+            "held": fixed,
+            "ties": tied,
+            "shown": tuple(base.shown[k] for k in kept),
+            "shown_formulas": tuple(texts[k] for k in kept),
+            "within": tuple(name for name in base.within if name in allowed - set(fixed)),
+        }.items():
+            object.__setattr__(self, key, value)
+        name = f"{base.name} with {said}" if said else base.name
+        text = substituted(base.formula, values)
+        super().__init__(text, base.t, covariates=base.covariates, name=name, parameters=free)
+
+    @property
+    def _free(self) -> list[int]:
+        names = {p.name for p in self.parameters}
+        return [k for k, p in enumerate(self.base.parameters) if p.name in names]
+
+    def box(self, t: ArrayLike) -> Box:
+        """The other expert's bounds of the parameters that are left."""
+        box = self.base.box(t)
+        return Box(box.lower[self._free], box.upper[self._free])
+
+    @property
+    def guesses(self) -> bool:
+        """As the other expert."""
+        return self.base.guesses
+
+    def guess_rows(self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
+        """The other expert's guess, where its author wrote one; what it says of given parameters is not used."""
+        if not self.base.guesses:
+            return super().guess_rows(t, y, weights)
+        return self.base.guess_rows(t, y, weights)[:, self._free]
+
+    @property
+    def example(self) -> Example | None:
+        """The other expert's, without what is given."""
+        example, names = self.base.example, {p.name for p in self.parameters}
+        if example is None:
+            return None
+        return replace(example, parameters={n: v for n, v in example.parameters.items() if n in names})
+
+    def to_dict(self) -> dict[str, object]:
+        """The other expert, and what is given."""
+        return {
+            "kind": "restricted",
+            "name": self.name,
+            "base": self.base.to_dict(),
+            "fixed": self.held,
+            "tied": self.ties,
+        }
+
+    def _content(self) -> tuple[object, ...]:
+        return (*super()._content(), self.base, tuple(self.held.items()), tuple(self.ties.items()))
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise ExpertError(f"parameter {name!r} cannot be held at {value!r}: give a finite number")
+    return number

@@ -6,6 +6,7 @@ import ast
 import keyword
 import re
 import warnings
+from collections.abc import Mapping
 
 from ..errors import FormulaError
 
@@ -113,3 +114,30 @@ def original(text: str, column: int) -> int:
         if seen > column:
             return position
     return max(len(text) - 1, 0)
+
+
+def names_in(text: str) -> set[str]:
+    """The names in a formula that are not functions called; raises as :func:`parse`."""
+    tree = parse(text)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called} - {"pi"}
+
+
+def substituted(text: str, values: Mapping[str, str]) -> str:
+    """A formula with other formulas in the place of names, by their syntax trees; raises as :func:`parse`.
+
+    Args:
+        text: The formula.
+        values: Formulas by the name they replace; what they name is not replaced again.
+    """
+    trees = {name: parse(value) for name, value in values.items()}
+
+    class Put(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.Call:
+            return ast.Call(node.func, [self.visit(argument) for argument in node.args], node.keywords)
+
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return trees.get(node.id, node)
+
+    # Python writes the tree with the brackets it needs: -3 stays one operand of a power.
+    return ast.unparse(Put().visit(parse(text)))
