@@ -29,6 +29,7 @@ _HOME = {
     "Expert": "experts",
     "Example": "experts",
     "SympyExpert": "experts",
+    "TorchExpert": "experts",
     "Solution": "experts",
     "quantities": "experts.quantities",
     "experts": "experts",

@@ -42,9 +42,9 @@ ORDER = {
     "experts": [
         *("parameters", "inputs", "syntax", "reader", "formula", "program", "codegen", "drivers", "shown"),
         *("derived", "quantities", "lmfit_bridge", "profiles", "intervals", "uncertainty", "solution"),
-        *("least_squares", "statistics", "starting", "search", "priors", "covariance", "reduction"),
+        *("torch_solver", "least_squares", "statistics", "starting", "search", "priors", "covariance", "reduction"),
         *("regression", "example"),
-        *("expert", "card", "symbolic", "scatter", "hooks", "plugins"),
+        *("expert", "card", "declared", "symbolic", "torch_expert", "scatter", "hooks", "plugins"),
     ],
     "model": [
         "gaussian",

@@ -1,10 +1,10 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
 In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
-codegen, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers,
+codegen, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, torch_solver,
 levenberg_marquardt, least_squares, statistics, starting, search, priors, covariance, reduction, regression, example,
-expert, card, symbolic, scatter, hooks, manager, plugins. Names load on first use, so that a plugin can import
-``hookimpl`` without torch.
+expert, card, declared, symbolic, torch_expert, scatter, hooks, manager, plugins. Names load on first use, so that a
+plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .solution import Solution
     from .statistics import CurveStatistics
     from .symbolic import SympyExpert
+    from .torch_expert import TorchExpert
     from .uncertainty import unidentified
 
 _HOME = {
@@ -46,6 +47,7 @@ _HOME = {
     "Priors": "priors",
     "Solution": "solution",
     "SympyExpert": "symbolic",
+    "TorchExpert": "torch_expert",
     "derive": "quantities",
     "expert_from_dict": "plugins",
     "experts": "plugins",
@@ -80,6 +82,7 @@ __all__ = [
     "Priors",
     "Solution",
     "SympyExpert",
+    "TorchExpert",
     "card_of",
     "derive",
     "example_of",

@@ -113,11 +113,15 @@ class Expert(ABC):
         """
 
     @abstractmethod
-    def curve(self) -> Callable[..., None]:
-        """The compiled form: a numba function of signature :data:`~pima_toolkit.experts.codegen.CURVE`."""
+    def curve(self) -> Callable[..., None] | None:
+        """The compiled form: a numba function of signature :data:`~pima_toolkit.experts.codegen.CURVE`; None without.
+
+        An expert without one is evaluated, differentiated and fitted by :meth:`predict`
+        (:class:`~pima_toolkit.experts.torch_expert.TorchExpert`).
+        """
 
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
-        """Values and derivatives by the parameters, compiled, float64.
+        """Values and derivatives by the parameters, float64, compiled where there is a compiled form.
 
         Args:
             t: Shared grid, shape (T,), or one grid per specimen, shape (N, T); with covariates the inputs by name, see

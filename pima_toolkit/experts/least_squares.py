@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ..errors import ShapeError
 from .drivers import evaluator, run
@@ -23,6 +24,7 @@ from .inputs import Named, packed, variable
 from .levenberg_marquardt import solver
 from .parameters import Box
 from .solution import Showable, Solution
+from .torch_solver import descend_rows, values_and_slopes
 
 Array = NDArray[np.float64]
 
@@ -32,8 +34,11 @@ class Solvable(Named, Showable, Protocol):
 
     linear: tuple[int, ...]
 
-    def curve(self) -> Callable[..., None]:
-        """The compiled curve."""
+    def curve(self) -> Callable[..., None] | None:
+        """The compiled curve, if there is one."""
+
+    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
+        """The torch form."""
 
     def box(self, t: Array) -> Box:
         """Bounds on the grid."""
@@ -99,12 +104,16 @@ def solve(
         bounds = np.stack([_coordinates(b, logs) for b in (box.lower, box.upper)])
         x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
         inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, rows, target)
-        found = run(start.size * T, solver, expert.curve(), *inputs, max_iterations, tolerance)
+        curve = expert.curve()
+        if curve is None:
+            found = descend_rows(expert, *inputs, max_iterations, tolerance)
+        else:
+            found = run(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
         return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
 
     theta, cost, iterations, status = descend(linear)
     linear[[p for p in expert.linear if free[p]]] = True
-    if project and linear.any():
+    if project and linear.any() and expert.curve() is not None:
         other = descend(linear)
         # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
         better = ~(cost <= other[1] * (1 + 1e-9))
@@ -207,8 +216,11 @@ def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
     Returns:
         Values, shape (R, G, T), and Jacobians, shape (R, G, T, P), in the expert's units.
     """
+    curve = expert.curve()
+    if curve is None:
+        return values_and_slopes(expert, t, theta)
     R, P = theta.shape
     G, T = t.shape[0], t.shape[1] // len(expert.inputs)
     value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))
-    run(jacobian.size, evaluator, expert.curve(), t, theta, value, jacobian)
+    run(jacobian.size, evaluator, curve, t, theta, value, jacobian)
     return value, jacobian

@@ -219,7 +219,10 @@ def _starts(
     P = len(expert.parameters)
     if start is None:
         near = expert.starts(grid, mean, weight, 8)
-        return near if expert.guesses else np.concatenate([near, search(expert, grid, mean, weight, box, held)], axis=1)
+        # A wider search asks for thousands of curves: of compiled ones only.
+        if expert.guesses or expert.curve() is None:
+            return near
+        return np.concatenate([near, search(expert, grid, mean, weight, box, held)], axis=1)
     if isinstance(start, Mapping):
         starts = expert.starts(grid, mean, weight, 1)
         for name, value in start.items():

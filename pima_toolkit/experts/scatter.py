@@ -49,6 +49,9 @@ def own_lines(
         r^T r (C, N), J^T r (C, N, P) and J^T J (C, N, P, P); r from the line at the cluster's parameters, J by the
         unbounded parameters.
     """
+    curve = expert.curve()
+    if curve is None:
+        return _without_loops(expert, box, t, x, mask, theta, root, precision)
     clusters, size = theta.shape
     specimens, points = x.shape
     squared = np.empty((clusters, specimens))
@@ -57,7 +60,7 @@ def own_lines(
     run(
         clusters * specimens * points * size,
         _driver,
-        expert.curve(),
+        curve,
         *(np.require(a, np.float64, ["C", "W"]) for a in (t, x, mask, theta, box.to_unbounded(theta), root)),
         np.ascontiguousarray(box.at_bound(theta)),
         box.lower.copy(),
@@ -68,6 +71,50 @@ def own_lines(
         normal,
     )
     return squared, projected, normal
+
+
+def _without_loops(
+    expert: Expert, box: Box, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
+) -> tuple[Array, Array, Array]:
+    """The same as :func:`_one_line` for all specimens at once, of experts without a compiled form."""
+    C, P = theta.shape
+    N = len(x)
+    fixed, centre = box.at_bound(theta)[:, None], box.to_unbounded(theta)[:, None]
+    precision = precision[:, None]
+
+    def evaluate(u: Array) -> tuple[Array, Array]:
+        own = np.where(fixed, theta[:, None], box.from_unbounded(centre + u @ root.mT))
+        slope = np.where(fixed, 0.0, box.slope(own))
+        if len(t) == 1:
+            value, jacobian = expert.value_and_jacobian(t[0], own)
+        else:
+            pairs = [expert.value_and_jacobian(t[d], own[:, d]) for d in range(N)]
+            value, jacobian = (np.stack([pair[k] for pair in pairs], axis=1) for k in (0, 1))
+        return (x - value) * mask, jacobian * slope[:, :, None] * mask[..., None]
+
+    def cost_of(u: Array, f: Array) -> Array:
+        return np.square(u).sum(-1) + precision * np.square(f).sum(-1)
+
+    u = np.zeros((C, N, P))
+    f, J = evaluate(u)
+    cost, damping = cost_of(u, f), np.full((C, N), 1e-3)
+    for _ in range(_STEPS):
+        M = J @ root[:, None]
+        normal = precision[..., None, None] * (M.mT @ M) + (1 + damping)[..., None, None] * np.eye(P)
+        right = precision[..., None] * (M.mT @ f[..., None])[..., 0] - u
+        step = np.linalg.solve(normal, right[..., None])[..., 0]
+        g, K = evaluate(u + step)
+        new = cost_of(u + step, g)
+        better = new < cost
+        damping = np.where(better, 0.2 * damping, 8.0 * damping + 1.0)
+        cost = np.where(better, new, cost)
+        u = np.where(better[..., None], u + step, u)
+        f, J = np.where(better[..., None], g, f), np.where(better[..., None, None], K, J)
+        if np.abs(step).max() < 1e-6:
+            break
+    # Back along each line to the cluster's own parameters.
+    r = f + (J @ (u @ root.mT)[..., None])[..., 0]
+    return np.square(r).sum(-1), (J.mT @ r[..., None])[..., 0], J.mT @ J
 
 
 @functools.cache
