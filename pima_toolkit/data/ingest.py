@@ -151,7 +151,7 @@ def _sort(
     if table is None or table is False:
         return None, found, left_out
     try:
-        rows = read_specimens(table, folder, files)
+        rows = read_specimens(table, folder, files, found)
     except DataError as error:
         raise DataError(f"{error} (found by itself: table=False leaves it out)") if by_itself else error from None
     if by_itself:

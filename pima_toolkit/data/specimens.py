@@ -18,7 +18,7 @@ from .accounts import Entry, Unusable
 from .discovery import KINDS, Found, modality_name, natural, specimen_key
 from .names import closest
 from .tables import SHEET_SUFFIXES, read_texts, to_number
-from .texts import TEXT_SUFFIXES
+from .texts import TEXT_SUFFIXES, number
 from .units import find_unit, read_header, slug, unit_of
 
 if TYPE_CHECKING:
@@ -65,13 +65,16 @@ class SpecimenTable:
         return xr.Variable(("specimen",), np.array(cells), attrs)
 
 
-def read_specimens(source: str | os.PathLike[str] | pd.DataFrame, folder: Path, files: Sequence[Path]) -> SpecimenTable:
+def read_specimens(
+    source: str | os.PathLike[str] | pd.DataFrame, folder: Path, files: Sequence[Path], found: Sequence[Found] = ()
+) -> SpecimenTable:
     """A table of specimens.
 
     Args:
         source: Path, from the folder or from here, or a DataFrame.
         folder: Where the files are that it names.
         files: All files of the folder.
+        found: Measurements of the folder; of a workbook, the sheet that names most of their specimens is read.
 
     Raises:
         OptionError: If there is no such file.
@@ -84,7 +87,7 @@ def read_specimens(source: str | os.PathLike[str] | pd.DataFrame, folder: Path, 
             near = [n for n in tables if _TABLES.search(n)] or tables[:10]
             raise OptionError(f"there is no table {str(source)!r} in {folder} or here: {closest(str(source), near)}")
         try:
-            rows = read_texts(path)
+            rows = read_texts(path, lambda page: len({f.key for f in found if f.path != path} & _keys(page)))
             if not rows:
                 raise Unusable("is empty")
         except Unusable as error:
@@ -164,6 +167,10 @@ def _read_column(table: SpecimenTable, header: str, cells: list[str], folder: Pa
         table.files[name] = [replace(f, modality=name) for f in found]
         return
     numbers = [to_number(cell) for cell in cells]
+    german = [v if v is not None else number(cell, ",") for cell, v in zip(cells, numbers, strict=True)]
+    if None in numbers and None not in german:  # typed as text into a spreadsheet that expects points
+        numbers = german
+        table.entries.append(Entry(table.file, "", "", "used", f"column {header!r} has decimal commas"))
     if filled and all(v is not None for v in numbers) and not np.isnan(numbers).all():
         values = np.array(numbers, dtype=np.float64)
         whole = not np.isnan(values).any() and bool((values == np.round(values)).all()) and unit is None
@@ -223,7 +230,7 @@ def guess_table(folder: Path, files: Sequence[Path], found: Sequence[Found]) -> 
     for path in candidates:
         keys = {f.key for f in found if f.path != path}
         try:
-            rows = read_texts(path)
+            rows = read_texts(path, lambda page: len(keys & _keys(page)))  # noqa: B023, called at once
         except Unusable:
             continue
         width = max(map(len, rows), default=0)
@@ -231,6 +238,11 @@ def guess_table(folder: Path, files: Sequence[Path], found: Sequence[Found]) -> 
         if width > 1 and keys and max(len(keys & column) for column in columns) >= max(2, 0.5 * len(keys)):
             fits.append(path)
     return fits[0] if len(fits) == 1 else None
+
+
+def _keys(rows: list[list[str]]) -> set[str]:
+    """What the cells of a table would be as names of specimens."""
+    return {specimen_key(Path(cell).stem) for row in rows for cell in row if cell}
 
 
 def in_order(names: dict[str, str]) -> list[str]:

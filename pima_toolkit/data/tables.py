@@ -85,16 +85,20 @@ def read_numbers(path: Path, sheet: str | int | None = None) -> Numbers:
     return numbers
 
 
-def read_texts(path: Path, sheet: str | int | None = None) -> list[list[str]]:
+def read_texts(path: Path, worth: Callable[[list[list[str]]], int] | None = None) -> list[list[str]]:
     """The rows of a table with one header line, cells as texts with decimal points, empty rows left out.
+
+    Args:
+        path: The file.
+        worth: Of the sheets of a workbook, the one whose rows are worth most is the table; None: the first.
 
     Raises:
         Unusable: If it is empty or no table.
         MissingDependency: If openpyxl is missing and needed.
     """
     if path.suffix.lower() in SHEET_SUFFIXES:
-        page = next(iter(_workbook(path, sheet).values()))
-        return [row for row in page.rows if any(row)]
+        pages = [[row for row in page.rows if any(row)] for page in _workbook(path, None).values()]
+        return max(pages, key=worth) if worth is not None else pages[0]
     text, _ = decode(path)
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     by_delimiter = {d: [split_line(line, d) for line in lines] for d in DELIMITERS[:-1]}
@@ -157,7 +161,7 @@ def _cells(row: tuple) -> list[str]:
         if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
             cells.append(repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value)))
         else:
-            cells.append("" if value is None else str(value).strip())
+            cells.append("" if value is None else str(value).strip().removesuffix(" 00:00:00"))  # of a date alone
     while cells and not cells[-1]:
         cells.pop()
     return cells

@@ -57,6 +57,8 @@ def decode(path: Path) -> tuple[str, str | None]:
         if name is None:  # no Unicode: an old code page
             best = require("charset_normalizer", "text files").from_bytes(content, cp_isolation=_CODE_PAGES).best()
             guessed = name = best.encoding if best is not None else "latin-1"
+            if name == "cp1250" and _is_western(content):
+                guessed = name = "cp1252"
         try:
             text = content.decode(name)
         except UnicodeDecodeError:
@@ -67,7 +69,15 @@ def decode(path: Path) -> tuple[str, str | None]:
 
 
 #: Code pages of laboratories; without the list a short file may come out in any of a hundred.
+#: cp1250 and cp1252 agree on umlauts and differ in ² and ³, without which N/mm² is no unit.
 _CODE_PAGES = ["cp1252", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030"]
+
+
+def _is_western(content: bytes) -> bool:
+    """Whether a text is umlauts and signs of units alone in cp1252; ² and ³ inside a word are Polish letters."""
+    text = content.decode("cp1252", errors="replace")
+    signs = {sign for sign in set(text) if ord(sign) > 127}
+    return signs <= set("äöüÄÖÜßéµ°±·×²³") and not re.search(r"[²³][^\W\d_]", text)
 
 
 def detect(lines: list[str]) -> tuple[str | None, str]:

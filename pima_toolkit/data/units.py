@@ -76,6 +76,16 @@ _TABLE: dict[str, dict[str, tuple[float, float, str]]] = {
         "min": (60.0, 0.0, "minutes"),
         "h": (3600.0, 0.0, "hr hour hours std"),
     },
+    "power": {
+        "W": (1.0, 0.0, "watt"),
+        "kW": (1e3, 0.0, ""),
+        "mW": (1e-3, 0.0, ""),
+        "MW": (1e6, 0.0, ""),
+    },
+    "density": {
+        "g/cm3": (1.0, 0.0, "g/cm^3"),
+        "kg/m3": (1e-3, 0.0, "kg/m^3"),
+    },
     "temperature": {
         "degC": (1.0, 0.0, "°C C celsius"),
         "K": (1.0, -273.15, "kelvin"),

@@ -64,6 +64,23 @@ def test_a_table_of_settings_alone_is_found_and_joined(lab):
     assert "width" not in pima.from_folder(lab, table=False).coords
 
 
+@pytest.mark.parametrize("table", [None, "proben.xlsx"])
+def test_a_workbook_of_notes_and_then_the_table(lab, table):
+    """The second sheet, a unit in parentheses, decimal commas typed as text, a date without a time."""
+    (lab / "proben.csv").unlink()
+    rows = {"Probe": ["P1", "P2", "P3"], "Leistung (W)": ["1,5", "2,5", ""], "Datum": pd.Timestamp("2024-03-11")}
+    with pd.ExcelWriter(lab / "proben.xlsx") as book:
+        pd.DataFrame({"Notizen": ["Kraftmessdose getauscht"]}).to_excel(book, sheet_name="Notizen", index=False)
+        pd.DataFrame(rows).to_excel(book, sheet_name="Proben", index=False)
+    data = pima.from_folder(lab, table=table)
+    np.testing.assert_array_equal(data.leistung, [1.5, 2.5, np.nan])
+    assert data.leistung.units == "W"
+    assert data.datum.values.tolist() == ["2024-03-11"] * 3
+    account = pima.account(data)
+    assert "column 'Leistung (W)' has decimal commas" in account.note.tolist()
+    assert not (account.status == "missing").any()
+
+
 def test_a_frame_is_a_table_and_columns_can_be_modalities(lab):
     frame = pd.DataFrame(
         {"a": [1.0, 2.0, 3.0], "b": [4.0, np.nan, 6.0], "c": ["x", "y", "z"]}, index=["P1", "P2", "P3"]

@@ -188,3 +188,18 @@ def test_tables_of_texts(tmp_path):
     assert read_texts(write(tmp_path / "a.csv", text, "cp1252")) == expected
     assert [to_number(c) for c in ("1.5", "x")] == [1.5, None]
     assert np.isnan(to_number("n/a"))
+
+
+def test_old_code_pages_keep_the_units(tmp_path):
+    rows = "".join(f"{k},5;{k},0\n" for k in range(9))
+    western = f"Prüfung 7\nDehnung [%];Spannung [N/mm²]\n{rows}"
+    numbers = read_numbers(write(tmp_path / "a.csv", western, "cp1252"))
+    assert numbers.units == ("%", "N/mm²")
+    assert "read as cp1252" in numbers.notes
+    assert read_texts(write(tmp_path / "b.csv", f"Odkształcenie;Siła\n{rows}", "cp1250"))[0][1] == "Siła"
+
+
+def test_the_sheet_that_is_the_table(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", Notes=[["Notes"], ["load cell changed"]], Data=[["Probe"], ["P1"], ["P2"]])
+    assert read_texts(path) == [["Notes"], ["load cell changed"]]
+    assert read_texts(path, worth=lambda rows: sum(row[0].startswith("P") for row in rows))[1:] == [["P1"], ["P2"]]
