@@ -30,6 +30,7 @@ _HOME = {
     "Example": "experts",
     "SympyExpert": "experts",
     "TorchExpert": "experts",
+    "LmfitExpert": "experts",
     "Solution": "experts",
     "quantities": "experts.quantities",
     "experts": "experts",

@@ -44,7 +44,7 @@ ORDER = {
         *("derived", "quantities", "lmfit_bridge", "profiles", "intervals", "uncertainty", "solution"),
         *("torch_solver", "least_squares", "statistics", "starting", "search", "priors", "covariance", "reduction"),
         *("regression", "example"),
-        *("expert", "card", "declared", "symbolic", "torch_expert", "scatter", "hooks", "plugins"),
+        *("expert", "card", "declared", "symbolic", "torch_expert", "lmfit_experts", "scatter", "hooks", "plugins"),
     ],
     "model": [
         "gaussian",

@@ -3,8 +3,8 @@
 In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
 codegen, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, torch_solver,
 levenberg_marquardt, least_squares, statistics, starting, search, priors, covariance, reduction, regression, example,
-expert, card, declared, symbolic, torch_expert, scatter, hooks, manager, plugins. Names load on first use, so that a
-plugin can import ``hookimpl`` without torch.
+expert, card, declared, symbolic, torch_expert, callback, lmfit_formulas, lmfit_experts, scatter, hooks, manager,
+plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .inputs import pack, unpack, with_covariates
     from .least_squares import solve
     from .lmfit_bridge import lmfit_result
+    from .lmfit_experts import LmfitExpert
     from .manager import Manager, PluginRecord
     from .parameters import Box, Parameter, resolve_unit
     from .plugins import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
@@ -43,6 +44,7 @@ _HOME = {
     "Origin": "expert",
     "PluginRecord": "manager",
     "example_of": "example",
+    "LmfitExpert": "lmfit_experts",
     "Parameter": "parameters",
     "Priors": "priors",
     "Solution": "solution",
@@ -75,6 +77,7 @@ __all__ = [
     "CurveStatistics",
     "Example",
     "Expert",
+    "LmfitExpert",
     "Manager",
     "Origin",
     "Parameter",

@@ -19,6 +19,7 @@ from typing import TypeVar
 from ..errors import ExpertError, FileFormatError, PluginWarning
 from .expert import Expert, Origin
 from .hooks import hookimpl
+from .lmfit_experts import LmfitExpert
 from .manager import FAILURES, FILE, OURS, SESSION, Manager, PluginRecord, instance, mark, one_line
 from .parameters import Parameter
 from .symbolic import RestrictedExpert, SympyExpert
@@ -196,11 +197,12 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
         return _restricted(values, installed)
     if (
         not isinstance(values, dict)
-        or values.get("kind") not in {"formula", "installed"}
+        or values.get("kind") not in {"formula", "installed", "lmfit"}
         or not isinstance(values.get("name"), str)
     ):
         raise FileFormatError(
-            f"a saved expert must be a table with kind 'formula' or 'installed' and a name, got {str(values)[:80]}"
+            f"a saved expert must be a table with kind 'formula', 'installed' or 'lmfit' and a name, got"
+            f" {str(values)[:80]}"
         )
     parameters = values.get("parameters")
     covariates = values.get("covariates", [])
@@ -208,6 +210,9 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
     if not isinstance(parameters, list) or not isinstance(values.get("t"), str) or not named:
         raise FileFormatError(f"the saved expert {values['name']!r} lacks its parameters or its variable")
     read, origin = tuple(Parameter.from_dict(p) for p in parameters), _read_origin(values.get("origin"))
+    if values["kind"] == "lmfit":
+        limits = {p.name: (p.lower, p.upper) for p in read}
+        return LmfitExpert(values["model"], values["t"], name=values["name"], bounds=limits, **values["options"])
     if values["kind"] == "formula":
         if not isinstance(values.get("formula"), str):
             raise FileFormatError(f"the saved expert {values['name']!r} lacks its formula")
