@@ -1,5 +1,6 @@
 # make demo   installs into .venv and runs `pima demo` (figures in demo-output/)
 # make test   installs into .venv, lints and runs every test
+# make docs   builds the site into docs/_build/html
 # A second call installs nothing unless pyproject.toml or constraints.txt changed.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ export PIMA_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(STAMP)
 	$(BIN)/pima demo
@@ -27,6 +28,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -35,4 +39,4 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo-output
+	rm -rf $(VENV) build dist demo-output docs/_build docs/_generated
