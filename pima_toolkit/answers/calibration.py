@@ -9,6 +9,7 @@ Source: Kuleshov, Fenner, Ermon 2018, recalibration by the probability integral 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch import Tensor, nn
 
 from ..fitting.tensors import Template, Tensors
 from ..model.curves import Curves
-from ..model.encoders import encoder_members
 from ..model.physics import PhysicsDecoder
 from .bands import mixture_probability
 from .curves import predicted
@@ -60,29 +60,28 @@ def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def held_out_calibration(trained: Trained, tensors: Tensors, left_out: Tensor | None) -> Trained:
+def held_out_calibration(trained: Trained, tensors: Tensors, alone: Sequence[tuple[nn.ModuleList, Tensor]]) -> Trained:
     """Calibrate the physics that varies with the latent on curves predicted by encoders that have not seen them.
 
     Args:
         trained: The fit.
         tensors: What it was trained on.
-        left_out: The member of the committee that each specimen was kept from, (specimen,); None: from none.
+        alone: Encoders of single modalities, each with the specimens that they have not learned from.
     """
-    if left_out is None or trained.encoders is None:
-        return trained
     calibration = dict(trained.calibration)
     for name, option in trained.options.physics.items():
         others = [flags for other, flags in tensors.present.items() if other != name]
-        usable = torch.stack(others).any(0) & tensors.present[name]
-        if option.vary == "none" or not bool(usable.any()):
+        if option.vary == "none" or not others:
             continue
-        shares = []
-        for m in range(len(encoder_members(trained.encoders[0]))):
-            index = torch.nonzero(usable & (left_out == m)).flatten()
-            if len(index):
-                alone = nn.ModuleList(encoder_members(encoder)[m] for encoder in trained.encoders)
-                shares.append(_shares(replace(trained, encoders=alone), name, tensors.at(index)))
-        calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+        usable = torch.stack(others).any(0) & tensors.present[name]
+        pairs = [(encoders, index[usable[index]]) for encoders, index in alone]
+        shares = [
+            _shares(replace(trained, encoders=encoders), name, tensors.at(index))
+            for encoders, index in pairs
+            if len(index)
+        ]
+        if shares:
+            calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
     return replace(trained, calibration=calibration)
 
 

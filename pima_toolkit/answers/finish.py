@@ -69,11 +69,17 @@ def train(
             callback,
         )
         best = _joint(job)
-        encoders, interrupted = None, best.interrupted
+        encoders, interrupted, alone = None, best.interrupted, []
         if not (best.interrupted or best.halted) and len(options.modalities) > 1:
             posterior = encode(best.state.network, tensors, torch.autocast(device.type, enabled=False))
             crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart).run()
             encoders, interrupted = crossmodal.encoders, crossmodal.interrupted
+            for share, index in enumerate(held_back(job)):
+                if interrupted:
+                    break
+                held = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart, share).run()
+                interrupted = held.interrupted
+                alone += [] if interrupted else [(held.encoders, index)]
     cautions = _cautions(best)
     for caution in cautions:
         warnings.warn(caution, PimaWarning, stacklevel=3)
@@ -113,7 +119,7 @@ def train(
         },
         curves=tensors.curves,
     )
-    trained = held_out_calibration(_with_references(trained, tensors), tensors, held_back(job)[1])
+    trained = held_out_calibration(_with_references(trained, tensors), tensors, alone)
     return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))
 
 

@@ -21,7 +21,7 @@ from ..files import replacing
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import State
 from ..fitting.tensors import Template
-from ..model.encoders import cluster_encoder, encoder_members
+from ..model.encoders import ClusterEncoder
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
 from ..model.network import build, channels_last
@@ -64,7 +64,6 @@ def save(trained: Trained, path: Path) -> Path:
         "settings": asdict(trained.settings),
         "templates": {name: _template(template) for name, template in trained.templates.items()},
         "encoders": trained.encoders is not None,
-        "members": 1 if trained.encoders is None else len(encoder_members(trained.encoders[0])),
         "notes": dict(trained.notes),
     }
     tables = {f"coords.{name}": _coords(template.measured) for name, template in trained.templates.items()}
@@ -213,12 +212,11 @@ def _rebuild(
         # Their first weights are overwritten at once: the global random state must not notice.
         with torch.random.fork_rng(devices=[]):
             encoders = nn.ModuleList(
-                cluster_encoder(
+                ClusterEncoder(
                     shapes[name],
                     mixture.mean,
                     mixture.variance,
                     option.encoder if isinstance(option, Neural) else "conv",
-                    about.get("members", 1),
                 )
                 for name, option in modalities.items()
             )

@@ -4,8 +4,8 @@ r"""Phase two: one encoder per modality learns what all modalities together knew
           + \sum_c q(c\mid X)\,\mathrm{KL}\big(q(Z\mid X)\,\|\,\tilde q(Z\mid X_i,c)\big)
 
 For a physics modality c needs no network, :math:`p(c \mid X_i) \propto \pi_c\,p(X_i \mid c)` (eq. 19): only the second
-term is learned. Where parameters vary with the latent, a committee of encoders learns, each without a share of the
-specimens: what a member says of those tells how far to believe an answer about a specimen that nobody has seen.
+term is learned. Where parameters vary with the latent, encoders trained without a share of the specimens say of those
+how far to believe an answer about a specimen that nobody has seen (answers/calibration.py).
 Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l
 inside the sum over dimensions.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..model.encoders import ClusterEncoder, cluster_encoder, encoder_members
+from ..model.encoders import ClusterEncoder
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.modality import Neural
@@ -25,38 +25,36 @@ from ..model.network import channels_last
 from .job import Job, Progress
 from .state import load_optimiser, optimiser_arrays, resume, write_arrays
 
-#: With parameters that vary, a committee of this many up to so many specimens; of more, one encoder that has not seen
-#: every tenth: many specimens are not learned by heart.
-_MEMBERS, _FEW, _SHARES = 4, 5000, 10
+#: Where parameters vary with the latent, encoders that answer nobody are trained without a share of the specimens each,
+#: as many of these as hold back enough specimens to tell how wide a band must be.
+_SHARES, _ENOUGH = 4, 300
 #: Fewer specimens than this are too few to hold any back.
 _FEWEST = 40
 
 
-def held_back(job: Job) -> tuple[int, Tensor | None]:
-    """How many encoders each modality has, and which of them does not learn from each specimen, (specimen,).
+def held_back(job: Job) -> list[Tensor]:
+    """Specimens (specimen,) that each of the encoders which calibrate the bands does not learn from.
 
-    None where all learn from all: nothing varies with the latent, or specimens are very few.
+    Empty where nothing varies with the latent, or specimens are very few.
     """
     specimens = len(job.tensors)
-    varying = any(option.vary == "latent" for option in job.options.physics.values())
-    if not varying or specimens < _FEWEST:
-        return 1, None
-    members, shares = (_MEMBERS, _MEMBERS) if specimens <= _FEW else (1, _SHARES)
+    if not job.options.varies or specimens < _FEWEST:
+        return []
     order = torch.randperm(specimens, generator=torch.Generator().manual_seed(job.seed(0, 12)))
-    return members, (order % shares).to(job.device)
+    count = min(_SHARES, -(-_ENOUGH * _SHARES // specimens))
+    return [torch.sort(share).values.to(job.device) for share in order.tensor_split(_SHARES)[:count]]
 
 
-def cluster_encoders(job: Job, mixture: GaussianMixture, members: int) -> nn.ModuleList:
+def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
     """Untrained encoders, one per modality in the model's order."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(job.seed(0, 10))  # of the processor alone, as in model/network.py
         encoders = nn.ModuleList(
-            cluster_encoder(
+            ClusterEncoder(
                 job.templates[name].shape,
                 mixture.mean,
                 mixture.variance,
                 option.encoder if isinstance(option, Neural) else "conv",
-                members,
             )
             for name, option in job.options.modalities.items()
         )
@@ -72,6 +70,7 @@ class CrossmodalTraining:
         posterior: q(Z given X) of all specimens, all modalities together.
         responsibilities: q(c given X), (specimen, cluster).
         restart: Which joint training they come from.
+        share: Which of :func:`held_back` they do not learn from; None: they learn from all.
     """
 
     def __init__(
@@ -81,14 +80,19 @@ class CrossmodalTraining:
         posterior: DiagonalGaussian,
         responsibilities: Tensor,
         restart: int = 0,
+        share: int | None = None,
     ) -> None:
         self.job = job
         self.restart = restart
         self.posterior = posterior.detach()
         self.gamma = responsibilities.detach().float()
-        members, self.left_out = held_back(job)
-        self.encoders = cluster_encoders(job, mixture, members)
-        self.batches, _, self.epochs = job.settings.steps(len(job.tensors))
+        self.share = share
+        kept = torch.ones(len(job.tensors), dtype=torch.bool, device=job.device)
+        if share is not None:
+            kept[held_back(job)[share]] = False
+        self.known = torch.nonzero(kept).flatten()
+        self.encoders = cluster_encoders(job, mixture)
+        self.batches, _, self.epochs = job.settings.steps(len(self.known), vary=job.options.varies)
         self.parameters = list(self.encoders.parameters())
         self.optimiser = job.optimiser(self.parameters)
         self.done = 0
@@ -97,7 +101,8 @@ class CrossmodalTraining:
     @property
     def path(self) -> Path | None:
         """Where the encoders are kept."""
-        return None if self.job.checkpoint is None else self.job.checkpoint / f"crossmodal-{self.restart}.safetensors"
+        name = f"crossmodal-{self.restart}" if self.share is None else f"calibration-{self.restart}-{self.share}"
+        return None if self.job.checkpoint is None else self.job.checkpoint / f"{name}.safetensors"
 
     def run(self) -> CrossmodalTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is."""
@@ -109,13 +114,14 @@ class CrossmodalTraining:
             )
             load_optimiser("networks", self.optimiser, self.parameters, arrays)
             self.done = meta["done"]
+        phase = ("crossmodal", 0) if self.share is None else ("calibration", self.share)
         occupancy = tuple(self.gamma.double().mean(0).tolist())
         try:
             while self.done < self.epochs:
                 loss = self._epoch()
                 self.done += 1
                 self._save()
-                progress = Progress("crossmodal", 0, self.done, self.epochs, -loss, occupancy)
+                progress = Progress(*phase, self.done, self.epochs, -loss, occupancy)
                 if self.job.callback(progress) is True:
                     self.interrupted = self.done < self.epochs
                     break
@@ -130,33 +136,22 @@ class CrossmodalTraining:
         generator = torch.Generator(job.device).manual_seed(seed)
         self.encoders.train()
         total = torch.zeros((), dtype=torch.float64, device=job.device)
-        for k, index in enumerate(job.batches(self.batches, seed)):
+        for k, index in enumerate(self.known[part] for part in job.batches(self.batches, seed, len(self.known))):
             for group in self.optimiser.param_groups:
                 group["lr"] = job.rate((self.done + k / self.batches) / self.epochs)
             inputs = job.augmented(index, generator)
             losses = []
             for name, encoder in zip(job.parts, self.encoders, strict=True):
-                members = encoder_members(encoder)
-                for m, member in enumerate(members):
-                    shown, x = index, inputs[name]
-                    if self.left_out is not None:
-                        keep = self.left_out[index] != m
-                        shown, x = index[keep], x[keep]
-                    # Of one specimen alone batch norm knows no variance.
-                    if len(shown) > 1 or self.left_out is None:
-                        losses.append(self._member_loss(name, member, shown, x) / len(members))
-            loss = sum(losses)
+                with job.autocast():
+                    log_gamma, embedding = encoder(inputs[name])
+                present = job.tensors.present[name][index]
+                losses.append(torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0))
+            loss = sum(losses).mean()
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             total += loss.detach().double() * len(index)
-        return float(total) / len(job.tensors)
-
-    def _member_loss(self, name: str, member: ClusterEncoder, index: Tensor, x: Tensor) -> Tensor:
-        with self.job.autocast():
-            log_gamma, embedding = member(x)
-        present = self.job.tensors.present[name][index]
-        return torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0).mean()
+        return float(total) / len(self.known)
 
     def _loss(self, name: str, index: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
         gamma = self.gamma[index]

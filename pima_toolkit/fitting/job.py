@@ -29,8 +29,8 @@ class Progress:
     """What a callback gets after every epoch.
 
     Args:
-        phase: ``"joint"`` or ``"crossmodal"``.
-        restart: Which restart, from 0.
+        phase: ``"joint"``, ``"crossmodal"``, or ``"calibration"`` of bands where physics varies with the latent.
+        restart: Which restart, from 0; in the calibration which share of the specimens is held back.
         epoch: How many epochs are done.
         epochs: How many there will be at most.
         elbo: Mean ELBO of a specimen in nats; in the cross-modal phase minus the mean loss.
@@ -75,9 +75,9 @@ class Job:
         """A seed for one purpose, independent of all others."""
         return int(np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)[0])
 
-    def batches(self, count: int, seed: int) -> Iterator[Tensor]:
-        """Indices of a shuffled epoch, in batches that differ by at most one specimen."""
-        order = torch.randperm(len(self.tensors), generator=torch.Generator().manual_seed(seed))
+    def batches(self, count: int, seed: int, specimens: int | None = None) -> Iterator[Tensor]:
+        """Indices of a shuffled epoch of all or so many specimens, in batches that differ by at most one."""
+        order = torch.randperm(specimens or len(self.tensors), generator=torch.Generator().manual_seed(seed))
         yield from order.to(self.device).tensor_split(count)
 
     def rate(self, share: float) -> float:

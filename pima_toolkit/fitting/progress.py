@@ -12,6 +12,8 @@ from ..errors import require
 if TYPE_CHECKING:
     from .job import Progress
 
+_NAMES = {"joint": "training", "crossmodal": "cross-modal encoders", "calibration": "width of the bands"}
+
 
 @contextmanager
 def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], None]]:
@@ -40,7 +42,9 @@ def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], N
         def update(progress: Progress) -> None:
             key = progress.phase, progress.restart
             if key not in tasks:
-                name = "training" if progress.phase == "joint" else "cross-modal encoders"
+                name = _NAMES[progress.phase]
+                if progress.phase == "calibration":
+                    name = f"{name} {progress.restart + 1}"
                 if restarts > 1 and progress.phase == "joint":
                     name = f"training {progress.restart + 1}/{restarts}"
                 tasks[key] = bar.add_task(name, total=progress.epochs, facts="")

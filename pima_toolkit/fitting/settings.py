@@ -94,6 +94,11 @@ class ModelOptions:
         return {name: option for name, option in self.modalities.items() if isinstance(option, Physics)}
 
     @property
+    def varies(self) -> bool:
+        """Whether the parameters of any physics modality vary with the latent."""
+        return any(option.vary == "latent" for option in self.physics.values())
+
+    @property
     def neural(self) -> dict[str, Neural]:
         """The neural modalities."""
         return {name: option for name, option in self.modalities.items() if isinstance(option, Neural)}
@@ -157,16 +162,18 @@ class TrainingSettings:
             return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         return self.precision == "bfloat16"
 
-    def steps(self, specimens: int) -> tuple[int, int, int]:
+    def steps(self, specimens: int, *, vary: bool = False) -> tuple[int, int, int]:
         """Batches an epoch, epochs, cross-modal epochs for this many specimens.
 
         A batch holds at most ``batch_size`` specimens and at most an eighth of all (at least 16), so that small data
         get enough steps; unless given, epochs make about 400 steps, between 8 and 60, and twice as
-        many for the cross-modal encoders, which have no decoder to pay for. No batch holds a single specimen,
+        many for the cross-modal encoders, which have no decoder to pay for; eight times as many where physics varies
+        with the latent, of which an encoder has more to tell than a cluster's number. No batch holds a single specimen,
         of which batch norm knows no variance: of an odd number in twos, one batch holds three.
         """
         batch = min(self.batch_size, max(16, specimens // 8))
         batches = max(1, min(math.ceil(specimens / batch), specimens // 2))
         epochs = self.epochs or min(60, max(8, math.ceil(400 / batches)))
-        crossmodal = self.crossmodal_epochs or self.epochs or min(100, max(10, math.ceil(800 / batches)))
+        most, steps = (400, 3200) if vary else (100, 800)
+        crossmodal = self.crossmodal_epochs or self.epochs or min(most, max(10, math.ceil(steps / batches)))
         return batches, epochs, crossmodal

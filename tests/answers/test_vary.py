@@ -121,14 +121,14 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     train["image"] = train.image.mean("x")
     options = {"epochs": 4, "crossmodal_epochs": 3, "progress": False}
     whole = model("latent").fit(train, **options)
-    moments = [("joint", 1), ("joint", 3), ("crossmodal", 2)]
+    moments = [("joint", 1), ("joint", 3), ("crossmodal", 2), ("calibration", 2)]
 
     def die(progress):
         if (progress.phase, progress.epoch) in moments:
             moments.remove((progress.phase, progress.epoch))
             raise RuntimeError("killed")
 
-    for _ in range(3):
+    for _ in range(4):
         with pytest.raises(RuntimeError, match="killed"):
             model("latent").fit(train, checkpoint=tmp_path, callbacks=[die], **options)
     resumed = model("latent").fit(train, checkpoint=tmp_path, callbacks=[die], **options)

@@ -1,0 +1,87 @@
+"""Encoders that have not seen every specimen, and the bands that they calibrate."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import pima_toolkit as pima
+from pima_toolkit.answers.calibration import held_out_calibration
+from pima_toolkit.fitting import crossmodal
+from pima_toolkit.fitting.crossmodal import CrossmodalTraining, held_back
+from pima_toolkit.fitting.job import Job, encode
+from pima_toolkit.fitting.tensors import to_tensors
+from pima_toolkit.model.gaussian import DiagonalGaussian
+
+
+def model():
+    physics = pima.Physics("proportional", vary="latent")
+    return pima.PIMA({"feature": pima.Neural(), "stress": physics}, clusters=2, latent_dim=2)
+
+
+@pytest.fixture(scope="module")
+def varying(two_populations):
+    """A job, and what its joint training found, of 48 specimens whose parameters vary with the latent."""
+    data = two_populations()
+    trained = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)._trained
+    tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
+    job = Job(
+        trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", lambda _: None
+    )
+    posterior = encode(trained.state.network, tensors, torch.autocast("cpu", enabled=False))
+    gamma = torch.as_tensor(trained.training.responsibilities.values)
+    return job, trained.state.mixture, posterior, gamma
+
+
+def test_each_specimen_is_held_back_once(varying):
+    shares = held_back(varying[0])
+    assert [len(share) for share in shares] == [12, 12, 12, 12]
+    assert torch.equal(torch.cat(shares).sort().values, torch.arange(48))
+    assert all(torch.equal(a, b) for a, b in zip(shares, held_back(varying[0]), strict=True))
+
+
+@pytest.mark.parametrize(("enough", "expected"), [(48, 4), (36, 3), (13, 2), (12, 1), (1, 1)])
+def test_of_many_specimens_few_shares_are_enough(varying, monkeypatch, enough, expected):
+    monkeypatch.setattr(crossmodal, "_ENOUGH", enough)
+    assert len(held_back(varying[0])) == expected
+
+
+def test_nothing_is_held_back_where_nothing_varies_or_specimens_are_few(two_populations, small_model, varying):
+    job = varying[0]
+    few = Job(job.options, job.settings, job.templates, job.tensors.at(torch.arange(39)), job.device, None, "", print)
+    plain = small_model().options
+    none = Job(plain, job.settings, job.templates, job.tensors, job.device, None, "", print)
+    for other in (few, none):
+        assert held_back(other) == []
+
+
+def test_encoders_learn_nothing_from_specimens_held_back(varying):
+    """Other targets for a share leave the weights of the encoders it was kept from, to the bit."""
+    job, mixture, posterior, gamma = varying
+    away = posterior.mean.clone()
+    away[held_back(job)[0]] += 3.0
+
+    def learned(mean, share):
+        training = CrossmodalTraining(job, mixture, DiagonalGaussian(mean, posterior.variance), gamma, 0, share)
+        return training.run().encoders.state_dict()
+
+    for share, same in ((0, True), (1, False), (None, False)):
+        one, other = learned(posterior.mean, share), learned(away, share)
+        assert all(torch.equal(one[name], other[name]) for name in one) == same
+
+
+def test_bands_are_calibrated_on_them(varying, two_populations):
+    """Of the points of held-back specimens, predicted by encoders that have not seen them, 90 % lie inside."""
+    job, mixture, posterior, gamma = varying
+    data = two_populations()
+    trained = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)._trained
+    runs = [CrossmodalTraining(job, mixture, posterior, gamma, 0, share).run() for share in range(4)]
+    alone = [(run.encoders, index) for run, index in zip(runs, held_back(job), strict=True)]
+    trained = held_out_calibration(trained, job.tensors, alone)
+    inside = []
+    for encoders, index in alone:
+        part = data.isel(specimen=index.numpy())
+        answer = pima.api.Fit(replace(trained, encoders=encoders)).infer(part[["feature"]], predict="stress")
+        inside.append((part.stress >= answer.stress_low) & (part.stress <= answer.stress_high))
+    assert np.concatenate(inside).mean() == pytest.approx(0.9, abs=0.01)
