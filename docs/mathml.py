@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from docutils import nodes
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
+
+#: What docutils does not read and a page can do without: sizes of brackets, and of fractions.
+_SIZES = re.compile(r"\\[bB]igg?[lr]?(?![A-Za-z])")
+_FRACTIONS = re.compile(r"\\[td]frac(?![A-Za-z])")
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
@@ -34,7 +39,7 @@ def _write(translator: HTML5Translator, node: nodes.Node, *, as_block: bool) -> 
     Raises:
         SkipNode: Always: the text of the node is written.
     """
-    text = node.astext()
+    text = _FRACTIONS.sub(lambda _: r"\frac", _SIZES.sub("", node.astext()))
     try:
         translator.body.append(tex2mathml(text, as_block=as_block))
     except MathError as error:

@@ -25,7 +25,7 @@ class Neural:
             which it matters what is seen and not where; ``"paper"`` (appendix A of Trask et al. 2022); or a torch
             module from (specimen, channels, *spatial) to (specimen, features).
         decoder: ``"conv"``, ``"paper"``, or a torch module from (specimen, latent) to
-            (specimen, channels, *spatial), with channels 1 where the data name none; vectors (specimen, features).
+            ``(specimen, channels, *spatial)``, with channels 1 where the data name none; vectors (specimen, features).
         noise: ``"unit"``: noise variance 1 in units of the data's range, as in the paper; ``"learned"``: the mean
             squared error of each epoch.
         flips: Dims that may be mirrored, drawn anew for every specimen and step: ``("x",)`` for a photograph with a
