@@ -16,9 +16,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What docutils does not read and a page can do without: sizes of brackets, and of fractions.
-_SIZES = re.compile(r"\\[bB]igg?[lr]?(?![A-Za-z])")
-_FRACTIONS = re.compile(r"\\[td]frac(?![A-Za-z])")
+#: What docutils reads otherwise than LaTeX, and how to say it so that both agree: sizes of brackets and fractions are
+#: left out; it takes the 12 of a fraction written without braces for a twelve.
+_REWRITTEN = (
+    (re.compile(r"\\[bB]igg?[lr]?(?![A-Za-z])"), ""),
+    (re.compile(r"\\[lr]Vert(?![A-Za-z])"), r"\\|"),
+    (re.compile(r"\\[td]?frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac\s*(\d)(?=\s*[{\\])"), r"\\frac{\1}"),
+)
+
+
+def readable(text: str) -> str:
+    """A formula as docutils reads it rightly."""
+    for pattern, replacement in _REWRITTEN:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
@@ -39,7 +52,7 @@ def _write(translator: HTML5Translator, node: nodes.Node, *, as_block: bool) -> 
     Raises:
         SkipNode: Always: the text of the node is written.
     """
-    text = _FRACTIONS.sub(lambda _: r"\frac", _SIZES.sub("", node.astext()))
+    text = readable(node.astext())
     try:
         translator.body.append(tex2mathml(text, as_block=as_block))
     except MathError as error:
