@@ -83,7 +83,7 @@ def fit(
         voice.say(f"{folder} is finished, with the same data and options: nothing to do (--overwrite starts anew)")
     else:
         voice.say(outcome.fit.report())
-        voice.say(f"\neverything is in {folder}")
+        voice.say(f"\neverything is in {folder}; to read: {outcome.folder.report}")
     voice.end(pima.runs.summary(outcome))
     if outcome.fit.interrupted:
         voice.say("stopped by hand: the fit so far is kept, the same command goes on")

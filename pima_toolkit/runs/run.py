@@ -119,6 +119,7 @@ def run(
                 **training,
             )
             fit.save(target.fit_file)
+            say("writing tables and the report")
             for sentence in _tables_and_report(target, fit, source):
                 tell(sentence)
         for note in notes[known:]:

@@ -22,12 +22,14 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p), "
 def begin(*arguments, limit=None):
     """The command in a process of its own, which may write files of at most ``limit`` bytes."""
 
-    def lower():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    def prepare():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs, and their children, ignore Ctrl-C
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
     command = [sys.executable, "-c", ENTRY, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=ENVIRONMENT, preexec_fn=lower if limit else None, **pipes)
+    return subprocess.Popen(command, env=ENVIRONMENT, preexec_fn=prepare, **pipes)
 
 
 def until(process, folder, words, seconds=60):
