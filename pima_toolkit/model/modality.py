@@ -23,7 +23,7 @@ class Neural:
     Args:
         encoder: ``"conv"``; ``"pooled"``, the same with its features averaged over the whole frame, for textures, of
             which it matters what is seen and not where; ``"paper"`` (appendix A of Trask et al. 2022); or a torch
-            module from (specimen, channels, *spatial) to (specimen, features).
+            module from ``(specimen, channels, *spatial)`` to (specimen, features).
         decoder: ``"conv"``, ``"paper"``, or a torch module from (specimen, latent) to
             ``(specimen, channels, *spatial)``, with channels 1 where the data name none; vectors (specimen, features).
         noise: ``"unit"``: noise variance 1 in units of the data's range, as in the paper; ``"learned"``: the mean
