@@ -19,7 +19,7 @@ from .generation import clusters
 from .inference import infer
 from .page import Picture, Section, Table, picture, write_page
 from .planning import next_measurements
-from .report import cautions, two_digits, with_error
+from .report import cautions, law_of, two_digits, with_error
 from .setting_plots import plot_settings
 from .settings import associate, setting_table, summarise
 from .tables import expert_table
@@ -96,6 +96,7 @@ def _data(trained: Trained) -> Section:
         unit = "–" if measured.unit == "1" else measured.unit
         table.rows.append([name, measured.kind, kind, size, unit, f"{present} of {trained.notes['specimens']}"])
     words = ["These data are synthetic: generated, not measured."] if trained.notes["synthetic"] else []
+    words += [law for name, option in trained.options.physics.items() if (law := law_of(name, option.expert))]
     return Section("What was measured", words, [table])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ..experts import Expert
 from .quality import FEWEST, MISFIT_RATIO
 from .trained import Trained
 
@@ -51,8 +52,9 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
             origin = option.expert.origin
             kind = f"physics, expert {option.expert.name}" + ("" if origin is None else f" of {origin}")
         lines.append(f"  {name} [{template.measured.unit}]: {template.measured.kind}, {kind}")
-        if name in options.physics and option.expert.latex:
-            lines.append(f"    {name}({', '.join(option.expert.inputs)}) = {option.expert.latex}")
+        if name in options.physics and (law := law_of(name, option.expert)):
+            lines.append(f"    {law}")
+            lines.append(f"    LaTeX: {option.expert.latex}")
     for c in range(options.clusters):
         weight = float(experts.effective_specimens[c])
         lines += ["", f"cluster {c}: {weight:.1f} specimens ({100 * weight / notes['specimens']:.0f} %)"]
@@ -70,6 +72,16 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         lines += [f"  {_curve_line(trained, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
     lines += ["", *cautions(trained, experts)]
     return "\n".join(lines)
+
+
+def law_of(name: str, expert: Expert) -> str:
+    """The law of a curve as people type it, with what is shown instead of what is fitted; empty where it has none."""
+    formula = getattr(expert, "formula", "")
+    if not formula:
+        return ""
+    shown = zip((p.name for p in expert.shown), expert.shown_formulas, strict=False)
+    also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
+    return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
 
 
 def _curve_line(trained: Trained, row: xr.Dataset) -> str:

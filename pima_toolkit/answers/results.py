@@ -93,7 +93,9 @@ def load(path: Path, given: ModelOptions | None = None) -> Trained:
             tables = {n.removesuffix(".nc"): _from_netcdf(file.read(n)) for n in file.namelist() if n.endswith(".nc")}
         return _rebuild(about, arrays, tables, given)
     except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist: expected a file written by Fit.save") from None
+        raise FileFormatError(
+            f"{path} does not exist: expected a folder that `pima fit` wrote, or a file that Fit.save wrote"
+        ) from None
     except PimaError:
         raise
     except Exception as error:  # noqa: BLE001 - what zlib, HDF5 and the tables raise on damaged bytes has no common base

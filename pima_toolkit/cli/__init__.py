@@ -5,11 +5,13 @@ Heavy libraries load when a command needs them, so that ``pima --help`` answers 
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import pima_toolkit as pima
 
-from ..errors import PimaError, require
+from ..errors import PimaError, PimaWarning, require
 from . import data, demo, experts, export, fit, plugins, use
 
 typer = require("typer", "the command line")
@@ -21,13 +23,27 @@ class _Group(typer.core.TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _sentence(warnings.showwarning)
+                return super().invoke(ctx)
         except PimaError as error:
             typer.echo(f"pima: {error}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("pima: stopped by hand; the same command goes on from what was written", err=True)
             raise typer.Exit(130) from None
+
+
+def _sentence(usual: Callable[..., object]) -> Callable[..., None]:
+    """Show warnings of the toolkit as sentences, without the line of code they come from; others as usual."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
+        if issubclass(category, PimaWarning):
+            typer.echo(f"pima: {message}", err=True)
+        else:
+            usual(message, category, *rest, **more)
+
+    return show
 
 
 app = typer.Typer(

@@ -76,6 +76,8 @@ def infer(
         voice.say(f"{row['specimen']}: cluster {row['cluster']}, {100 * row['probability']:.1f} %{unlike}")
     if len(specimens) > _SHOWN:
         voice.say(f"... and {len(specimens) - _SHOWN} more")
+    if out is None:
+        voice.say("predicted curves, pictures and parameters: -o FILE writes them")
     voice.wrote(written)
     voice.end({"specimens": specimens, "files": written})
 

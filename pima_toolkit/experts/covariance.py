@@ -91,7 +91,8 @@ def with_errors(
         unit = np.sqrt(variance[c]) if variance[c] > 0 else 1.0
         inverse, lost[c] = inverse_information(np.concatenate([weighted, rows * unit]), free[c])
         enough = known or priors is not None or data.count[c] > free[c].sum()
-        naive[c] = np.where(inverse != 0, inverse * variance[c] if enough else np.inf, 0.0)
+        with np.errstate(invalid="ignore"):  # nothing known, and no noise to go by: NaN
+            naive[c] = np.where(inverse != 0, inverse * variance[c] if enough else np.inf, 0.0)
         if data.single:
             robust[c] = naive[c]
             continue

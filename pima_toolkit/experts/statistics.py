@@ -16,6 +16,9 @@ from torch import Tensor
 
 from ..errors import ShapeError
 
+#: Specimens added at once.
+_BLOCK = 2048
+
 
 class CurveStatistics:
     """Weight, mean and constant of C clusters on a shared grid of T points.
@@ -31,12 +34,12 @@ class CurveStatistics:
         self.weight = torch.zeros(clusters, points, dtype=torch.float64, device=device)
         #: Mean curve, shape (C, T), in the unit of the curves; 0 where the weight is 0.
         self.mean = torch.zeros_like(self.weight)
-        self._scatter = torch.zeros_like(self.weight)
+        self._scatter = torch.zeros(clusters, dtype=torch.float64, device=device)
 
     @property
     def constant(self) -> Tensor:
         """The part of the sum of squares no expert can change, shape (C,), in the squared unit of the curves."""
-        return self._scatter.sum(1)
+        return self._scatter
 
     def update(self, x: Tensor, responsibilities: Tensor, observed: Tensor | None = None) -> CurveStatistics:
         """Add a batch of n specimens.
@@ -67,25 +70,32 @@ class CurveStatistics:
         batch = CurveStatistics(C, T, self.weight.device)
         if n == 0:
             return self
-        # One common shift per point keeps the sums of squares small without a pass per cluster.
-        if observed is None:
-            shift = x.mean(0)
-            centred = x - shift
-            batch.weight = gamma.sum(0)[:, None].expand(C, T).clone()
+        # One common shift per point keeps the sums of squares small without a pass per cluster. In blocks that stay in
+        # the processor's cache, the curves are read once, and that costs no more than the matrix product itself.
+        mask = None if observed is None else observed.to(self.weight)
+        few = slice(0, _BLOCK // 32)
+        if mask is None:
+            shift = x[few].mean(0)
         else:
-            mask = observed.to(self.weight)
-            seen = mask > 0
-            x = torch.where(seen, x, torch.zeros_like(x))
-            shift = x.sum(0) / seen.sum(0).clamp(min=1)
-            centred = torch.where(seen, x - shift, torch.zeros_like(x))
-            batch.weight = gamma.T @ mask
-        weighted = centred if observed is None else mask * centred
-        first = gamma.T @ weighted
-        second = gamma.T @ (weighted * centred)
+            shift = torch.where(mask[few] > 0, x[few], 0.0).sum(0) / (mask[few] > 0).sum(0).clamp(min=1)
+        first, second = torch.zeros_like(batch.weight), torch.zeros_like(batch._scatter)
+        for rows in (slice(i, i + _BLOCK) for i in range(0, n, _BLOCK)):
+            centred, own = x[rows] - shift, gamma[rows].T
+            if mask is None:
+                first.addmm_(own, centred)
+                second.addmv_(own, torch.linalg.vector_norm(centred, dim=1).square_())
+                continue
+            centred = torch.where(mask[rows] > 0, centred, 0.0)
+            weighted = mask[rows] * centred
+            first.addmm_(own, weighted)
+            second.addmv_(own, (weighted * centred).sum(1))
+            batch.weight.addmm_(own, mask[rows])
+        if mask is None:
+            batch.weight = gamma.sum(0)[:, None].expand(C, T).clone()
         used = batch.weight > 0
         divisor = torch.where(used, batch.weight, torch.ones_like(batch.weight))
         batch.mean = torch.where(used, shift + first / divisor, torch.zeros_like(first))
-        batch._scatter = (second - first.square() / divisor).clamp(min=0)
+        batch._scatter = (second - (first.square() / divisor).sum(1)).clamp(min=0)
         return self.merge(batch)
 
     def merge(self, other: CurveStatistics) -> CurveStatistics:
@@ -109,7 +119,7 @@ class CurveStatistics:
             total > 0, other.weight / torch.where(total > 0, total, torch.ones_like(total)), torch.zeros_like(total)
         )
         difference = other.mean - self.mean
-        self._scatter = self._scatter + other._scatter + difference.square() * self.weight * share
+        self._scatter = self._scatter + other._scatter + (difference.square() * self.weight * share).sum(1)
         self.mean = self.mean + difference * share
         self.weight = total
         return self

@@ -59,6 +59,8 @@ def read_source(
     if not path.exists():
         raise DataError(f"there is no {path}: give the path of a dataset (.nc, .zarr) or of a folder of files")
     ending, reading = path.suffix.lower(), dict(reading or {})
+    if path.is_file() and ending not in (".nc", ".zarr", *_TABLES):
+        raise DataError(f"{path.name} is neither a dataset (.nc, .zarr) nor a table: give the folder it lies in")
     if ending == ".zarr" or (path.is_file() and ending not in _TABLES):
         data = open_data(path)
         check_dataset(data)

@@ -1,12 +1,13 @@
 """The HTML report: what it says, that it is whole, and how it looks in a real browser."""
 
+import html
 import re
 
 import numpy as np
 import pytest
 
 import pima_toolkit as pima
-from pima_toolkit.answers.report import with_error
+from pima_toolkit.answers.report import law_of, with_error
 from pima_toolkit.errors import DataError
 
 
@@ -123,3 +124,18 @@ def test_a_setting_given_as_a_coordinate_is_in_the_report(report):
     text = report.read_text(encoding="utf-8")
     row = re.search(r"<th scope=\"row\">label</th>(.*?)</tr>", text, re.S).group(1)
     assert re.search(r"<td>\d+ %</td>", row)
+
+
+def test_the_law_is_there_as_people_type_it():
+    expert = pima.get_expert("linear_hardening")
+    law = law_of("stress", expert)
+    assert law.startswith(f"stress = {expert.formula}, with sigma_y = ")
+    assert "\\" not in law
+    assert law_of("stress", pima.get_expert("affine")) == f"stress = {pima.get_expert('affine').formula}"
+
+
+def test_the_law_is_in_the_report(partly_fit, report):
+    (law,) = (law_of(name, option.expert) for name, option in partly_fit._trained.options.physics.items())
+    assert law
+    assert law in partly_fit.report()
+    assert law in html.unescape(report.read_text(encoding="utf-8"))

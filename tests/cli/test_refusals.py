@@ -160,7 +160,7 @@ def test_usage_is_code_2(refused, specimens, finished):
 
 def test_runs_and_fits(refused, command, finished, specimens, tmp_path):
     nowhere = tmp_path / "nowhere.pima"
-    assert "nowhere.pima does not exist: expected a file written by Fit.save" in refused("report", nowhere)
+    assert "nowhere.pima does not exist: expected a folder that `pima fit` wrote" in refused("report", nowhere)
     assert "is no run: expected a folder that `pima fit` wrote" in refused("infer", tmp_path, specimens)
     (tmp_path / "text.pima").write_text("nonsense")
     assert "text.pima is not a saved fit or is damaged" in refused("report", tmp_path / "text.pima")

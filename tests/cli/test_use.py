@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -97,3 +98,24 @@ def test_data_that_changed_are_not_taken_for_the_training_data(command, specimen
     )
     mine.unlink()
     assert "are not there" in command("report", tmp_path / "run", "-o", tmp_path / "r.html").stdout
+
+
+def test_a_picture_is_no_dataset_and_without_a_file_it_says_how(command, finished, specimens, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    refused = command("infer", finished, tmp_path / "a.png")
+    assert refused.exit_code == 1
+    assert "a.png is neither a dataset (.nc, .zarr) nor a table: give the folder it lies in" in refused.stderr
+    assert "-o FILE writes them" in command("infer", finished, specimens).output
+
+
+def test_a_warning_is_a_sentence(command, finished, specimens, monkeypatch):
+    def warned(*rest):
+        warnings.warn("4 files could not be used", pima.PimaWarning, stacklevel=2)
+        return pima.open_data(specimens)
+
+    monkeypatch.setattr(pima.runs, "new_data", warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = command("infer", finished, specimens)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == ["pima: 4 files could not be used"]

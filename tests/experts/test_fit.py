@@ -192,3 +192,9 @@ def test_experts_are_compared_by_content_and_do_not_change():
     with pytest.raises(AttributeError, match="do not change"):
         HARDENING.shown = ()
     assert "K, n of strain" in repr(POWER)
+
+
+def test_a_law_that_is_finite_nowhere_says_so_without_a_warning_of_numpy():
+    x = np.linspace(-0.05, 0.15, 100)
+    solution = SympyExpert("K * strain**n", t="strain", bounds={"n": (0, 1)}).fit(x, 500 + x)
+    assert "not finite at any start" in solution.report()
