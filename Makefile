@@ -1,5 +1,6 @@
 # make demo   installs into .venv and runs `pima demo` (figures in demo-output/)
 # make test   installs into .venv, lints and runs every test
+# make tutorials   runs every tutorial from its first cell to its last
 # make docs   builds the site into docs/_build/html
 # A second call installs nothing unless pyproject.toml or constraints.txt changed.
 
@@ -15,7 +16,7 @@ export PIMA_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint tutorials docs clean
 
 demo: $(STAMP)
 	$(BIN)/pima demo
@@ -28,6 +29,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+tutorials: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial tests/test_tutorials.py
+
 docs: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
@@ -39,4 +43,4 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo-output docs/_build docs/_generated
+	rm -rf $(VENV) build dist demo-output docs/_build docs/tutorials docs/experts

@@ -19,7 +19,7 @@ MEASURED = {
 FOREIGN = re.compile(r"/home/|/tmp/|/root/|/work/|[A-Z]:\\\\|0x[0-9a-f]{6,}|Warning\b|Traceback|\d+ s on cpu")
 
 
-@pytest.mark.slow
+@pytest.mark.tutorial
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, tmp_path):
     nbformat = pytest.importorskip("nbformat", reason="pip install nbclient")
