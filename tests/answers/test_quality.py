@@ -118,5 +118,6 @@ def test_quality_survives_the_file_and_older_files_have_none(tmp_path):
 
 def test_the_report_has_the_formula():
     text = fitted(data()).report()
-    assert r"stress(strain) = E \left(" in text
+    assert "stress = E * " in text
+    assert r"LaTeX: E \left(" in text
     assert r"\varepsilon_{y}" in text
