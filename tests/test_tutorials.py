@@ -16,7 +16,7 @@ MEASURED = {
     "06_missing_measurements": "spinodal_compression/spinodal_compression.npz",
 }
 #: What must not stand in an output: folders of a machine, addresses, warnings, timings.
-FOREIGN = re.compile(r"/home/|/tmp/|/root/|/work/|[A-Z]:\\\\|0x[0-9a-f]{6,}|Warning\b|Traceback|\d+ s on cpu")
+FOREIGN = re.compile(r"/home/|/tmp/|/root/|[A-Z]:\\\\|0x[0-9a-f]{6,}|Warning\b|Traceback|\d+ s on cpu")
 
 
 @pytest.mark.tutorial
