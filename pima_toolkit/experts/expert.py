@@ -242,7 +242,9 @@ class Expert(ABC):
             y: One curve (T,) or specimens (N, T); NaN where not measured. An ``xarray.DataArray`` brings its units.
             weights: Weight per specimen (N,) or responsibilities (N, C): one fit per cluster. All ones by default; for
                 a single curve weights per point (T,).
-            start: Fitted parameters by name, or as (P,) or (C, P), instead of the expert's own starts.
+            start: Fitted parameters by name, or as (P,) or (C, P). A given start is tried beside the expert's own, so
+                that a start far off does no harm: the lowest cost wins, and of equal ones the given start's, which
+                keeps the order of terms that may trade places. ``experts.solve`` goes from given starts alone.
             fixed: Fitted parameters to hold, by name.
             priors: What is known beforehand of parameters, fitted or shown: mean and standard deviation of a Gaussian
                 by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``. They enter the solve and the errors as

@@ -123,9 +123,8 @@ def solve(
     known = np.zeros(C) if constant is None else np.maximum(np.asarray(constant, dtype=np.float64).reshape(-1), 0.0)
     if known.shape != (C,):
         raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
-    # Data without noise leave rounding, of which none is better than another.
-    blur = 1e-3 * known + 1e-14 * np.sum(w * y * y, axis=1)
-    return _choose(expert, theta, cost, iterations, status, blur, w, free, box)
+    whole = np.sum(w * y * y, axis=1)
+    return _choose(expert, theta, cost, iterations, status, known, whole, w, free, box)
 
 
 def _rows(
@@ -183,19 +182,25 @@ def _choose(
     cost: Array,
     iterations: NDArray[np.int64],
     status: NDArray[np.int64],
-    blur: Array,
+    known: Array,
+    whole: Array,
     w: Array,
     free: NDArray[np.bool_],
     box: Box,
 ) -> Solution:
-    """The best start of every row, and how many agree with it."""
+    """The best start of every row, and how many agree with it.
+
+    Data without noise leave rounding, of which none is better than another: of the order of 1e-14 of what was measured
+    (``whole``) where it changes who agrees, of its square where it changes who is best.
+    """
     rows = np.arange(cost.shape[0])
     points = np.count_nonzero(w > 0, axis=1)
     finite = np.where(np.isfinite(cost), cost, np.inf)
-    best = np.argmin(finite, axis=1)
-    lowest = finite[rows, best]
+    lowest = finite.min(axis=1)
+    # Of starts that came to the same optimum the first: terms that may trade places keep the order of its parameters.
+    best = np.argmax(finite <= (lowest + 1e-9 * np.abs(lowest) + 1e-28 * whole)[:, None], axis=1)
     # Within a thousandth of the cost: the tiny dents a kink makes between two grid points are no different optimum.
-    agreement = np.mean(finite <= (lowest * (1 + 1e-3) + blur)[:, None], axis=1)
+    agreement = np.mean(finite <= (lowest * (1 + 1e-3) + 1e-3 * known + 1e-14 * whole)[:, None], axis=1)
     code = status[rows, best]
     code = np.where((points < free.sum()) & (code >= 0), -3, code)
     empty = points == 0

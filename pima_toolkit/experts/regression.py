@@ -107,7 +107,8 @@ class _Problem:
         """One fit per column of gamma without errors and priors, its starts, and the reduced curves it is a fit of."""
         grid, mean, weight, constant = reduce(self.expert, self.t, self.y, self.weight, gamma)
         box = self.expert.box(variable(self.expert, grid))
-        starts = _starts(self.expert, grid, mean, weight, start, box, self.held)
+        # A refit (project=False) starts near its answer: there the given start is the only one.
+        starts = _starts(self.expert, grid, mean, weight, start, box, self.held, beside=project)
         for name, value in self.fixed.items():
             starts[..., _number(self.expert, name)] = float(value)
         reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
@@ -214,17 +215,20 @@ def _starts(
     start: ArrayLike | Mapping[str, float] | None,
     box: Box,
     held: NDArray[np.bool_],
+    *,
+    beside: bool,
 ) -> Array:
+    """Starts (C, S, P): the expert's own, or the given one first with the expert's own after it (``beside``)."""
     C = len(mean)
     P = len(expert.parameters)
+    # Several starts, and a wider search with thousands of curves, are cheap for compiled experts only.
+    compiled = expert.curve() is not None
+    own = expert.starts(grid, mean, weight, 8 if compiled or start is None else 1) if beside else None
     if start is None:
-        near = expert.starts(grid, mean, weight, 8)
-        # A wider search asks for thousands of curves: of compiled ones only.
-        if expert.guesses or expert.curve() is None:
-            return near
-        return np.concatenate([near, search(expert, grid, mean, weight, box, held)], axis=1)
+        wide = compiled and not expert.guesses
+        return np.concatenate([own, search(expert, grid, mean, weight, box, held)], axis=1) if wide else own
     if isinstance(start, Mapping):
-        starts = expert.starts(grid, mean, weight, 1)
+        starts = own[:, :1].copy()
         for name, value in start.items():
             starts[..., _number(expert, name)] = float(value)
     else:
@@ -240,4 +244,4 @@ def _starts(
             f" {box.lower[i]:g} to"
             f" {box.upper[i]:g}: start inside, or leave start out"
         )
-    return starts
+    return starts if own is None else np.concatenate([starts, own], axis=1)

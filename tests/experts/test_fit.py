@@ -6,6 +6,7 @@ import xarray as xr
 
 from pima_toolkit import Parameter, SympyExpert, get_expert
 from pima_toolkit.errors import ExpertError, ShapeError
+from pima_toolkit.experts import solve
 
 T = np.linspace(0, 0.1, 60)
 HARDENING = get_expert("linear_hardening")
@@ -107,6 +108,29 @@ def test_an_elastic_curve_has_no_error_of_the_hardening():
     assert solution.at_bound[0, 2]
     assert np.isnan(solution.shown_std_errors[0, 2])
     assert "± ? MPa" in str(solution)
+
+
+def test_a_given_start_is_tried_beside_the_experts_own():
+    """A start from which the descent ends elsewhere does no harm, and is no longer the only one."""
+    wave = SympyExpert("a*sin(w*x)", t="x", bounds={"w": (0.1, 10)})
+    x = np.linspace(0, 10, 80)
+    y = 2 * np.sin(5 * x) + 0.1 * np.cos(40 * x)
+    alone, best = solve(wave, x, y, None, [[[1.0, 2.0]]], project=True), wave.fit(x, y)
+    assert best.parameters[0, 1] == pytest.approx(5, abs=0.01)
+    assert alone.cost[0] > 10 * best.cost[0]
+    for start in ([1.0, 2.0], {"w": 2.0}):
+        np.testing.assert_allclose(wave.fit(x, y, start=start).parameters, best.parameters, rtol=1e-5)
+
+
+def test_of_equal_optima_the_given_starts_is_kept():
+    """Two peaks may trade names: who gives a start has said which is which."""
+    peaks = SympyExpert("a*exp(-(t-m)**2/2e-4) + b*exp(-(t-n)**2/2e-4)")
+    y = 3 * np.exp(-((T - 0.03) ** 2) / 2e-4) + 2 * np.exp(-((T - 0.07) ** 2) / 2e-4) + 0.01 * np.cos(400 * T)
+    one = peaks.fit(T, y, start={"m": 0.035, "n": 0.065}).parameters[0]
+    other = peaks.fit(T, y, start={"m": 0.065, "n": 0.035}).parameters[0]
+    names = [p.name for p in peaks.parameters]
+    assert one[names.index("m")] == pytest.approx(0.03, abs=1e-3)
+    assert other[names.index("m")] == pytest.approx(0.07, abs=1e-3)
 
 
 TROUBLE = {
