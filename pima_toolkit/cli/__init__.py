@@ -12,7 +12,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import PimaError, PimaWarning, require
-from . import data, demo, experts, export, fit, plugins, use
+from . import data, demo, experts, export, fit, panels, plugins, use
 
 typer = require("typer", "the command line")
 require("typer.core", "the command line")
@@ -58,6 +58,7 @@ app.command("fit", epilog=fit.EXAMPLES)(fit.fit)
 app.command("infer", epilog=use.INFER)(use.infer)
 app.command("generate", epilog=use.GENERATE)(use.generate)
 app.command("report")(export.report)
+app.command("app", epilog=panels.APP)(panels.app)
 app.command("export", epilog=export.EXPORT)(export.export)
 app.add_typer(experts.app, name="experts")
 app.add_typer(data.app, name="data")

@@ -34,7 +34,7 @@ def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
         f'<span style="text-align:right;font-variant-numeric:tabular-nums">{100 * v:.1f} %</span>'
         for c, (name, v) in enumerate(zip(names, values, strict=True))
     )
-    style = "display:grid;grid-template-columns:max-content 1fr 60px;gap:4px 10px;align-items:center;line-height:1.3"
+    style = "display:grid;grid-template-columns:max-content 1fr 60px;gap:4px 10px;align-items:center;line-height:1.3;padding-right:10px"
     return f'<div class="pima-bars" role="img" aria-label="p(cluster): {escape(words)}" style="{style}">{rows}</div>'
 
 
@@ -58,7 +58,7 @@ class Prediction:
         for box, name in ((self.bars, "bars"), (self.pictures, "pictures"), (self.numbers, "numbers")):
             box.add_class(f"pima-{name}")
         self.near.add_class("pima-near")
-        self.bars.layout.width = "100%"
+        self.bars.layout.width = "auto"
         self._y_range: list[float] = []
         self._last: tuple[xr.Dataset, xr.Dataset | None, NDArray[np.intp]] | None = None
         self.curve.observe(lambda _: self._draw(), "value")
@@ -164,8 +164,12 @@ class Prediction:
                 value, std = float(answer["parameters"][0, k]), float(answer["parameters_std"][0, k])
                 spread = f" ± {std:.2g}" if np.isfinite(std) else ""
                 rows.append((str(name), f"{value:.4g}{spread}" + ("" if unit == "1" else f" {unit}"), ""))
-        cells = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
-        head = "<tr><th></th><th>predicted</th><th>measured</th></tr>"
+        heads = ("", "predicted", "measured") if any(own for *_, own in rows) else ("", "predicted")
+        pad = 'style="padding:1px 14px 1px 0;text-align:left;line-height:1.5"'
+        cells = "".join(
+            f"<tr>{''.join(f'<td {pad}>{escape(cell)}</td>' for cell in row[: len(heads)])}</tr>" for row in rows
+        )
+        head = f"<tr>{''.join(f'<th {pad}>{word}</th>' for word in heads)}</tr>"
         self.numbers.value = f"<table>{head}{cells}</table>" if rows else ""
 
     def _show_near(self, near: NDArray[np.intp], distance: NDArray[np.float64]) -> None:

@@ -1,0 +1,102 @@
+"""`pima app`: the panels in a browser, for who has no notebook; on this machine only, behind a token."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import pima_toolkit as pima
+
+from ..errors import DataError, StorageError, require
+from .options import Plugin, Voice
+
+typer = require("typer", "the command line")
+
+APP = """
+Examples:
+
+  pima app run                      the fit of a run and its training data
+
+  pima app lattice.pima --data lattice.nc
+
+  pima app specimens/               a folder of files: fit it in the browser
+
+Ctrl-C ends it; each page that is opened has a session of its own, which ends with the page.
+"""
+
+
+def app(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_OR_DATA", help="Run, saved fit, dataset or folder of files.", show_default=False),
+    ],
+    data: Annotated[Path | None, typer.Option("--data", help="With a saved fit: the specimens to look at.")] = None,
+    plugin: Plugin = None,
+    port: Annotated[int, typer.Option("--port", help="Port on this machine; 0: a free one.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
+) -> None:
+    """Open the panels in a browser: fit, clusters, prediction, expert."""
+    voice = Voice(quiet=False, as_json=False)
+    require("voila", "pages of their own")
+    # What cannot be shown is told here, not in the page.
+    pima.app  # noqa: B018 - the widget libraries are there, or this says what to install
+    paths = [source, *([data] if data else []), *(plugin or [])]
+    for path in paths:
+        if not path.expanduser().exists():
+            raise DataError(f"there is no {path}: give the path of a run, a saved fit, a dataset or a folder of files")
+    source, *_ = paths = [path.expanduser().resolve() for path in paths]
+    is_fit = source.suffix == ".pima" or (source / "run.json").exists()
+    if is_fit:
+        pima.runs.open_fit(source)
+    if is_fit and data is None and (source.suffix == ".pima" or pima.runs.training_data(source) is None):
+        raise DataError(f"the training data of {source} are not there or have changed: give them, --data PATH")
+    call = {"source": str(source)}
+    call |= {"data": str(paths[1])} if data else {}
+    call |= {"plugins": [str(path) for path in paths[1 + bool(data) :]]} if plugin else {}
+    with tempfile.TemporaryDirectory(prefix="pima-app-") as folder:
+        token, port = secrets.token_urlsafe(32), port or _free_port()
+        notebook = _write(Path(folder), call, token, port)
+        voice.say(f"open http://127.0.0.1:{port}/?token={token}\nCtrl-C ends it")
+        command = [sys.executable, "-m", "voila", str(notebook), *([] if browser else ["--no-browser"])]
+        # The settings of the server lie in the folder, which nobody else can read, and not on its command line.
+        process = subprocess.Popen(command, cwd=folder)  # noqa: S603 - our own interpreter and file
+        ended = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            code = 0
+            voice.say("ended")
+        finally:
+            signal.signal(signal.SIGTERM, ended)
+            process.terminate()
+            process.wait(20)
+    if code:
+        raise StorageError(f"the server ended with code {code}: its own words stand above")
+
+
+def _write(folder: Path, call: dict, token: str, port: int) -> Path:
+    """The server's settings and the one page it serves."""
+    server = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "token": token}
+    page = {"strip_sources": True, "show_tracebacks": True, "theme": "light", "file_allowlist": ["^$"]}
+    config = {"Voila": server, "VoilaConfiguration": page}
+    (folder / "voila.json").write_text(json.dumps(config), encoding="utf-8")
+    text = f"import json\nimport pima_widgets\npima_widgets.open_app(**json.loads({json.dumps(call)!r}))"
+    cell = {"cell_type": "code", "execution_count": None, "id": "panels", "metadata": {}, "outputs": [], "source": text}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    path = folder / "pima.ipynb"
+    path.write_text(json.dumps(book), encoding="utf-8")
+    return path
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

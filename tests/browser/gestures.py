@@ -1,0 +1,86 @@
+"""What hands do, and what eyes see: drags, and the colours on a canvas."""
+
+import re
+import time
+
+from pima_widgets.canvas import COLOURS
+from playwright.sync_api import expect
+
+expect.set_options(timeout=20_000)
+
+_COUNT = """(canvas, [r, g, b, reach]) => {
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4)
+    if (data[i + 3] > 100 &&
+        Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < reach) count++;
+  return count;
+}"""
+_DRAWN = """(canvas) => {
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let hash = 0;
+  for (let i = 0; i < data.length; i++) hash = (hash * 31 + data[i]) | 0;
+  return hash;
+}"""
+
+
+def colour_count(canvas, number):
+    """How many pixels of a canvas have the colour of a cluster."""
+    rgb = [int(COLOURS[number][k : k + 2], 16) for k in (1, 3, 5)]
+    return canvas.evaluate(_COUNT, [*rgb, 40])
+
+
+def picture_of(canvas):
+    """A number that changes with what is drawn."""
+    return canvas.evaluate(_DRAWN)
+
+
+def until(true, what, seconds=20.0):
+    """Wait for something that no locator can tell."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def settled(locator, quiet=0.4, seconds=20.0):
+    """The box of an element, once it has stopped moving."""
+    locator.wait_for()
+    locator.scroll_into_view_if_needed()
+    last, since, end = None, time.monotonic(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        box = locator.bounding_box()
+        if box != last:
+            last, since = box, time.monotonic()
+        elif time.monotonic() - since > quiet:
+            return box
+        locator.page.wait_for_timeout(60)
+    raise AssertionError("the element never came to rest")
+
+
+def lasso(locator, path=((0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.03))):
+    """Draw a line around something; the path in shares of the element's box."""
+    box, mouse = settled(locator), locator.page.mouse
+    points = [(box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in path]
+    mouse.move(*points[0])
+    mouse.down()
+    for point in points[1:]:
+        mouse.move(*point, steps=8)
+    mouse.up()
+
+
+def click_at(locator, a, b):
+    """Click a place given in shares of the element's box."""
+    box = settled(locator)
+    locator.page.mouse.click(box["x"] + a * box["width"], box["y"] + b * box["height"])
+
+
+def push(page, text):
+    """Press the button of this text; before it stands the icon, a letter of the icons' font."""
+    page.get_by_role("button", name=re.compile(rf"^\W*{re.escape(text)}\s*$")).first.click()
+
+
+def status(page, pattern):
+    """Wait for the status line of the panel to say something."""
+    expect(page.locator(".pima-status").filter(has_text=re.compile(pattern)).first).to_be_visible()

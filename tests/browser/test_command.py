@@ -1,0 +1,66 @@
+"""`pima app`: answers on this machine, to who has the token, with the same panels."""
+
+import re
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+
+import pytest
+from gestures import colour_count, until
+from playwright.sync_api import expect
+
+import pima_toolkit as pima
+
+_MAIN = "from pima_toolkit.cli import main; main()"
+pytestmark = pytest.mark.skipif(find_spec("voila") is None, reason="no voila: pip install 'pima-toolkit[app]'")
+
+
+@pytest.fixture
+def served(fit, specimens, tmp_path):
+    """The address that `pima app` says, with its token."""
+    saved, data = fit.save(tmp_path / "digits.pima"), pima.save_data(specimens, tmp_path / "digits.nc")
+    command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
+    reader.start()
+    try:
+        until(lambda: any("open http" in line for line in lines) or process.poll() is not None, "an address", 120)
+        found = re.search(r"open (http://127\.0\.0\.1:\d+/)\?token=(\S+)", "".join(lines))
+        assert found, "".join(lines)
+        until(lambda: answers(found[1]) != 0, "the server answers", 120)
+        yield found[1], found[2]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answers(address):
+    """The status an address answers with; 0 if nobody does."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own server
+            # Who has no token is shown the form that asks for it, not the page.
+            return 401 if "/login" in answer.url else answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def test_it_shows_the_panels_with_the_token_and_refuses_without(served, browser, pictures):
+    address, token = served
+    assert answers(address) in (401, 403)
+    assert answers(f"{address}?token=wrong") in (401, 403)
+    assert answers(f"{address}api/kernels") in (401, 403)
+    context = browser.new_context(viewport={"width": 1180, "height": 1300})
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    page.goto(f"{address}?token={token}")
+    expect(page.locator(".pima-tabs")).to_be_visible(timeout=90_000)
+    canvas = page.locator(".pima-map canvas").first
+    until(lambda: colour_count(canvas, 0) > 30, "the map is drawn", 60)
+    page.screenshot(path=pictures / "command.png")
+    context.close()
