@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .card import Card, card_of
     from .example import Example, example_of
     from .expert import Expert, Origin
+    from .formula import read_formula
     from .hooks import hookimpl
     from .inputs import pack, unpack, with_covariates
     from .least_squares import solve
@@ -58,6 +59,7 @@ _HOME = {
     "lmfit_result": "lmfit_bridge",
     "load_plugin": "plugins",
     "plugin_records": "plugins",
+    "read_formula": "formula",
     "register": "plugins",
     "resolve_unit": "parameters",
     "solve": "least_squares",
@@ -98,6 +100,7 @@ __all__ = [
     "own_lines",
     "pack",
     "plugin_records",
+    "read_formula",
     "register",
     "resolve_unit",
     "solve",

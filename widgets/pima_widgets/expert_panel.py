@@ -19,6 +19,7 @@ from .canvas import Chart
 from .data import Curves, curve_names, curves_of
 from .panel import Panel, heading, row
 from .parameter_table import ParameterTable
+from .units import units_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -118,8 +119,28 @@ class ExpertPanel(Panel):
         known = {one.name for one in self.table.rows}
         new = [p for p in read.parameters if p.name not in known]
         values = np.ones(len(read.parameters)) if not new else self._guessed(read)
-        self.table.show(read.parameters, values.tolist(), editable=True)
+        self.table.show(read.parameters, values.tolist(), editable=True, units=self._units())
         self._drawn()
+
+    def _units(self) -> dict[str, str]:
+        """Units that follow from the data's; empty where the formula does not tell them, to be typed."""
+        here = self.curves
+        known = units_of(self.formula.value, self.t, here.t_unit if here else "1", here.y_unit if here else "1")
+        return {name: unit or "" for name, unit in known.items()}
+
+    def _finished(self) -> pima.SympyExpert:
+        """The expert as others are to find it.
+
+        Raises:
+            ExpertError: If a parameter has no unit.
+        """
+        without = [one.name for one in self.table.rows if not one.unit.value.strip()]
+        if without:
+            raise ExpertError(
+                f"the unit of {', '.join(without)} does not follow from the formula and the units of the data: type it"
+                " into the table, 1 for none"
+            )
+        return self._made()
 
     def _point_at(self, text: str, error: FormulaError) -> None:
         caret = "" if error.position is None else f"\n{' ' * error.position}^"
@@ -214,8 +235,12 @@ class ExpertPanel(Panel):
             raise DataError("there are no data to fit: make the panel with a dataset, ExpertPanel(data)")
 
     def register(self) -> pima.Expert:
-        """Make the expert known by its name in this session, for ``Physics("name")`` and every panel."""
-        expert = pima.register(self._made())
+        """Make the expert known by its name in this session, for ``Physics("name")`` and every panel.
+
+        Raises:
+            ExpertError: If a parameter has no unit.
+        """
+        expert = pima.register(self._finished())
         self.say(f'registered: pima.Physics("{expert.name}") knows it in this session')
         self.registered = expert
         return expert
@@ -227,10 +252,10 @@ class ExpertPanel(Panel):
             path: The file; the one in the box by default. An existing file is not overwritten.
 
         Raises:
-            ExpertError: If the file exists, or the name is none.
+            ExpertError: If the file exists, a parameter has no unit, or the name is none.
         """
         target = Path(path or self.file.value).expanduser()
-        source = plugin_source(self._made())
+        source = plugin_source(self._finished())
         try:
             with target.open("x", encoding="utf-8") as file:
                 file.write(source)

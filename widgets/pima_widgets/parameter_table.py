@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import ipywidgets as ipw
 import numpy as np
@@ -22,10 +22,20 @@ class ParameterRow:
         value: Where it starts.
         changed: Called after every change.
         editable: Whether bounds and unit may be changed, as for a formula of one's own.
+        unit: What is in the box of the unit at first, empty where it is not known; by default the parameter's own.
     """
 
-    def __init__(self, parameter: Parameter, value: float, changed: Callable[[], None], *, editable: bool) -> None:
+    def __init__(
+        self,
+        parameter: Parameter,
+        value: float,
+        changed: Callable[[], None],
+        *,
+        editable: bool,
+        unit: str | None = None,
+    ) -> None:
         self.name = parameter.name
+        self._proposed = parameter.unit if unit is None else unit
         self._quiet = False
         self._changed = changed
         self.label = ipw.HTML(f"<b>{parameter.name}</b>")
@@ -35,7 +45,7 @@ class ParameterRow:
             value="" if parameter.lower == -np.inf else f"{parameter.lower:g}", placeholder="no bound"
         )
         self.upper = ipw.Text(value="" if parameter.upper == np.inf else f"{parameter.upper:g}", placeholder="no bound")
-        self.unit = ipw.Text(value=parameter.unit)
+        self.unit = ipw.Text(value=self._proposed, placeholder="unit?")
         self.fixed = ipw.Checkbox(value=False, description="fixed", indent=False)
         for widget, width in (
             *((self.label, "70px"), (self.slider, "190px"), (self.number, "110px"), (self.lower, "84px")),
@@ -109,9 +119,16 @@ class ParameterRow:
                 ) from None
         return out[0], out[1]
 
+    def propose(self, unit: str) -> None:
+        """Put another unit, unless one was typed."""
+        typed = self.unit.value != self._proposed
+        self._proposed = unit
+        if not typed:
+            self.unit.value = unit
+
     @property
     def parameter(self) -> Parameter:
-        """Name, unit and bounds as they are now."""
+        """Name, unit and bounds as they are now; the unit is "1" where none is known."""
         lower, upper = self.bounds
         return Parameter(self.name, unit=self.unit.value.strip() or "1", lower=lower, upper=upper)
 
@@ -131,7 +148,13 @@ class ParameterTable(ipw.VBox):
         self.add_class("pima-parameters")
 
     def show(
-        self, parameters: tuple[Parameter, ...], values: list[float], *, editable: bool, keep: bool = True
+        self,
+        parameters: tuple[Parameter, ...],
+        values: list[float],
+        *,
+        editable: bool,
+        keep: bool = True,
+        units: Mapping[str, str] | None = None,
     ) -> None:
         """Make the rows; those of a name there was before keep what was typed.
 
@@ -140,12 +163,16 @@ class ParameterTable(ipw.VBox):
             values: Where new rows start.
             editable: Whether bounds and units may be changed.
             keep: Whether rows of the same name stay as they are.
+            units: Units to propose by name, empty where one must be typed; by default the parameters' own.
         """
         old = {one.name: one for one in self.rows} if keep else {}
+        units = {p.name: p.unit for p in parameters} if units is None else units
         self.rows = [
-            old.get(p.name) or ParameterRow(p, v, self._bump, editable=editable)
+            old.get(p.name) or ParameterRow(p, v, self._bump, editable=editable, unit=units[p.name])
             for p, v in zip(parameters, values, strict=True)
         ]
+        for one in self.rows:
+            one.propose(units[one.name])
         widths = (("parameter", 70), ("value", 306), ("lower", 90), ("upper", 90), ("unit", 84))
         cells = "".join(f'<span style="width:{w}px;display:inline-block">{t}</span>' for t, w in widths)
         self.children = [ipw.HTML(f'<small style="opacity:.75">{cells}</small>'), *(one.widget for one in self.rows)]

@@ -34,7 +34,8 @@ def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
         f'<span style="text-align:right;font-variant-numeric:tabular-nums">{100 * v:.1f} %</span>'
         for c, (name, v) in enumerate(zip(names, values, strict=True))
     )
-    style = "display:grid;grid-template-columns:max-content 1fr 60px;gap:4px 10px;align-items:center;line-height:1.3;padding-right:10px"
+    style = "display:grid;grid-template-columns:max-content 1fr 60px;gap:4px 10px;align-items:center"
+    style += ";line-height:1.3;padding-right:10px"
     return f'<div class="pima-bars" role="img" aria-label="p(cluster): {escape(words)}" style="{style}">{rows}</div>'
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import pima_toolkit as pima
 from pima_toolkit import Expert, Fit, Solution
+from pima_toolkit.experts import resolve_unit
 
 from .canvas import Chart
 from .data import Curves, curves_of
@@ -84,7 +85,9 @@ class Refit:
         self._refits.clear()
         self._live = False
         start = self._guess()
-        self.sliders.show(self.expert.parameters, start.tolist(), editable=False, keep=False)
+        here = self.curves
+        units = {p.name: resolve_unit(p.unit, here.y_unit, here.t_unit) for p in self.expert.parameters}
+        self.sliders.show(self.expert.parameters, start.tolist(), editable=False, keep=False, units=units)
         if self._grouping is not None:
             self._draw()
 

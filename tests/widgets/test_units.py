@@ -1,0 +1,77 @@
+"""Units of a formula's parameters: what follows from the data's, what a person types, what reaches the plugin file."""
+
+import pytest
+from pima_widgets.cluster_panel import ClusterPanel
+from pima_widgets.expert_panel import ExpertPanel
+from pima_widgets.units import units_of
+
+import pima_toolkit as pima
+from pima_toolkit.errors import ExpertError
+
+
+@pytest.mark.parametrize(
+    ("formula", "t_unit", "y_unit", "expected"),
+    [
+        ("K * t**n", "1", "MPa", {"K": "MPa", "n": "1"}),
+        # How K goes with seconds to the power of n no unit can say.
+        ("K * t**n", "s", "MPa", {"K": None, "n": "1"}),
+        ("K * (t / tau)**n", "s", "MPa", {"K": "MPa", "tau": "s", "n": "1"}),
+        ("a * t + b * sqrt(t) + c", "s", "mm", {"a": "mm/s", "b": "mm/s**(1/2)", "c": "mm"}),
+        ("A * exp(-t / tau)", "s", "V", {"A": "V", "tau": "s"}),
+        ("E * t / (1 + (t / t0)**n)", "%", "MPa", {"E": "MPa/%", "t0": "%", "n": "1"}),
+        ("max(a * t, b)", "s", "V", {"a": "V/s", "b": "V"}),
+        ("where(t < t0, a * t, b)", "s", "V", {"t0": "s", "a": "V/s", "b": "V"}),
+        ("a * heaviside(t - t0)", "s", "V", {"a": "V", "t0": "s"}),
+        ("a * b * t", "s", "V", {"a": None, "b": None}),
+        ("sqrt(a * t)", "s", "V", {"a": "V**2/s"}),
+        # The logarithm of seconds: the formula contradicts itself, so nothing follows.
+        ("a * log(t)", "s", "V", {"a": None}),
+        ("a * log(t) + b", "1", "1", {"a": "1", "b": "1"}),
+    ],
+)
+def test_units_follow_from_those_of_the_data(formula, t_unit, y_unit, expected):
+    assert units_of(formula, "t", t_unit, y_unit) == expected
+
+
+def test_units_of_the_data_and_typed_ones_reach_the_plugin_file(lines, tmp_path):
+    panel = ExpertPanel(lines)
+    panel.formula.value = "a * strain**n + b"
+    assert [one.unit.value for one in panel.table.rows] == ["MPa", "1", "MPa"]
+    panel.table.rows[2].unit.value = "N/mm**2"
+    panel.formula.value = "a * strain**n + b + c * strain"
+    panel.name.value = "law"
+    path = panel.save(tmp_path / "law.py")
+    with pima.experts.use_manager(pima.experts.Manager()):
+        (loaded,) = pima.load_plugin(path)
+    assert {p.name: p.unit for p in loaded.parameters} == {"a": "MPa", "n": "1", "b": "N/mm**2", "c": "MPa"}
+
+
+def test_a_unit_that_does_not_follow_must_be_typed(lines, tmp_path):
+    data = lines.assign_coords(strain=lines.strain.assign_attrs(units="%"))
+    panel = ExpertPanel(data)
+    panel.formula.value = "a * strain**n"
+    assert [one.unit.value for one in panel.table.rows] == ["", "1"]
+    assert panel.fit().parameters.shape == (1, 2)
+    for keep in (panel.register, lambda: panel.save(tmp_path / "law.py")):
+        with pytest.raises(ExpertError, match="the unit of a does not follow"):
+            keep()
+    panel.table.rows[0].unit.value = "MPa"
+    assert "unit='MPa'" in panel.save(tmp_path / "law.py").read_text()
+    # With another formula the unit follows: what was typed stays.
+    panel.formula.value = "a * strain"
+    assert panel.table.rows[0].unit.value == "MPa"
+
+
+def test_a_proposed_unit_follows_the_formula(lines):
+    data = lines.assign_coords(strain=lines.strain.assign_attrs(units="s"))
+    panel = ExpertPanel(data)
+    panel.formula.value = "a * strain"
+    assert panel.table.rows[0].unit.value == "MPa/s"
+    panel.formula.value = "a * strain**2"
+    assert panel.table.rows[0].unit.value == "MPa/s**2"
+
+
+def test_sliders_of_a_known_expert_carry_the_units_of_the_data(lines, small_model):
+    fit = small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False)
+    panel = ClusterPanel(fit, lines)
+    assert [one.unit.value for one in panel.refit.sliders.rows] == ["MPa"]
