@@ -1,6 +1,7 @@
-"""Chromium, data and fits for the panels; without a browser the tests are skipped, under PIMA_REQUIRE_BROWSER=1 fail.
+"""Chromium, JupyterLab, data and fits for the panels; without a browser the tests are skipped, or fail where promised.
 
-Screenshots of every panel are written to the folder in PIMA_SCREENSHOTS, by default one that pytest names at the end.
+PIMA_REQUIRE_BROWSER=1 promises one. Screenshots of the panels are written to the folder in PIMA_SCREENSHOTS, by default
+one of pytest's own.
 """
 
 import os
@@ -10,23 +11,28 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-os.environ.setdefault("SOLARA_TELEMETRY_MIXPANEL_ENABLE", "False")
 
 import numpy as np
 import pytest
+from lab import Notebook, jupyterlab
 
 import pima_toolkit as pima
 
 CHROMIUM = os.environ.get("PIMA_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+#: What every notebook begins with.
+_SETUP = """import pima_toolkit as pima
+from pima_widgets import App, ClusterPanel, CrossModalPanel, ExpertPanel, FitPanel
+specimens = pima.open_data({data!r})
+fit = pima.load({fit!r})"""
 
 
 def missing():
     """What is not there, as the reason of a skip; None where everything is."""
-    packages = [name for name in ("playwright", "pytest_playwright", "solara") if find_spec(name) is None]
+    packages = [name for name in ("playwright", "jupyterlab") if find_spec(name) is None]
     if packages:
         return f"no {', '.join(packages)}: pip install 'pima-toolkit[browser]'"
     return None if CHROMIUM else "no chromium: apt-get install chromium, or set PIMA_CHROMIUM"
@@ -39,18 +45,29 @@ def pytest_collection_modifyitems(items):
     if os.environ.get("PIMA_REQUIRE_BROWSER") == "1":
         raise pytest.UsageError(f"PIMA_REQUIRE_BROWSER=1, but {reason}")
     for item in items:
-        item.fixturenames.clear()  # what a missing plugin would give is not asked for
         item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args):
-    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": list(OPTIONS)}
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Of a test that fails, a screenshot of the page as it then is."""
+    report = yield
+    if report.failed and "pictures" in item.funcargs:
+        opened = [one for one in item.funcargs.values() if isinstance(one, Notebook)]
+        for one in opened:
+            one.page.screenshot(path=item.funcargs["pictures"] / f"failed_{item.name}.png")
+    return report
 
 
 @pytest.fixture(scope="session")
-def browser_context_args(browser_context_args):
-    return {**browser_context_args, "viewport": {"width": 1180, "height": 1500}}
+def browser():
+    """A real Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -61,24 +78,11 @@ def pictures(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def show(solara_test, page_session, pictures):
-    """A function that puts a panel on the page; its ``shot`` writes a screenshot."""
-    from IPython.display import display
-
-    page_session.set_default_timeout(20_000)
-
-    def put(panel):
-        display(panel)
-        page_session.locator(".pima-panel").first.wait_for()
-        return page_session
-
-    def shot(name):
-        page_session.wait_for_timeout(300)  # the last frame is drawn
-        page_session.locator(".pima-panel").first.screenshot(path=pictures / f"{name}.png")
-
-    put.shot = shot
-    return put
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A JupyterLab of its own: its address and the folder it shows."""
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -89,16 +93,22 @@ def specimens():
 
 
 @pytest.fixture(scope="session")
-def fit(specimens):
+def stored(specimens, tmp_path_factory):
+    """Paths of a saved fit and of its data."""
     model = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("affine")}, clusters=3, latent_dim=2)
-    return model.fit(specimens, epochs=20, crossmodal_epochs=20, progress=False)
+    fit = model.fit(specimens, epochs=20, crossmodal_epochs=20, progress=False)
+    folder = tmp_path_factory.mktemp("stored")
+    return fit.save(folder / "digits.pima"), pima.save_data(specimens, folder / "digits.nc")
 
 
-@pytest.fixture
-def registry():
-    """Experts that are registered during a test are forgotten after it."""
-    with pima.experts.use_manager(pima.experts.Manager()):
-        yield
+@pytest.fixture(scope="module")
+def notebook(request, browser, lab, stored, pictures):
+    """A notebook whose Python knows ``fit``, ``specimens`` and the panels; one for all tests of a file."""
+    opened = Notebook(browser, lab, request.module.__name__.rpartition(".")[2], pictures)
+    fit, data = stored
+    opened.run(_SETUP.format(data=str(data), fit=str(fit)))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

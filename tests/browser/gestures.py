@@ -6,7 +6,7 @@ import time
 from pima_widgets.canvas import COLOURS
 from playwright.sync_api import expect
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 _COUNT = """(canvas, [r, g, b, reach]) => {
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -35,7 +35,14 @@ def picture_of(canvas):
     return canvas.evaluate(_DRAWN)
 
 
-def until(true, what, seconds=20.0):
+def canvases(page, kind, count):
+    """The first canvases of a kind, "map" or "chart", once they are there."""
+    found = page.locator(f".pima-{kind} canvas")
+    expect(found.nth(count - 1)).to_be_visible()
+    return [found.nth(k) for k in range(count)]
+
+
+def until(true, what, seconds=60.0):
     """Wait for something that no locator can tell."""
     end = time.monotonic() + seconds
     while not true():
@@ -44,7 +51,7 @@ def until(true, what, seconds=20.0):
         time.sleep(0.05)
 
 
-def settled(locator, quiet=0.4, seconds=20.0):
+def settled(locator, quiet=0.4, seconds=60.0):
     """The box of an element, once it has stopped moving."""
     locator.wait_for()
     locator.scroll_into_view_if_needed()
@@ -84,3 +91,16 @@ def push(page, text):
 def status(page, pattern):
     """Wait for the status line of the panel to say something."""
     expect(page.locator(".pima-status").filter(has_text=re.compile(pattern)).first).to_be_visible()
+
+
+def fill(box, text):
+    """Type into a box and leave it."""
+    box.fill(text)
+    box.press("Tab")
+
+
+def choose_file(page, path):
+    """Upload a file."""
+    with page.expect_file_chooser() as chooser:
+        page.locator("button.widget-upload, .widget-upload button").first.click()
+    chooser.value.set_files(str(path))

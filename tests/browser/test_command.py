@@ -6,22 +6,18 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from importlib.util import find_spec
 
 import pytest
 from gestures import colour_count, until
 from playwright.sync_api import expect
 
-import pima_toolkit as pima
-
 _MAIN = "from pima_toolkit.cli import main; main()"
-pytestmark = pytest.mark.skipif(find_spec("voila") is None, reason="no voila: pip install 'pima-toolkit[app]'")
 
 
 @pytest.fixture
-def served(fit, specimens, tmp_path):
+def served(stored):
     """The address that `pima app` says, with its token."""
-    saved, data = fit.save(tmp_path / "digits.pima"), pima.save_data(specimens, tmp_path / "digits.nc")
+    saved, data = stored
     command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
