@@ -88,9 +88,10 @@ def push(page, text):
     page.get_by_role("button", name=re.compile(rf"^\W*{re.escape(text)}\s*$")).first.click()
 
 
-def status(page, pattern):
+def status(page, pattern, seconds=60.0):
     """Wait for the status line of the panel to say something."""
-    expect(page.locator(".pima-status").filter(has_text=re.compile(pattern)).first).to_be_visible()
+    said = page.locator(".pima-status").filter(has_text=re.compile(pattern)).first
+    expect(said).to_be_visible(timeout=1000 * seconds)
 
 
 def fill(box, text):

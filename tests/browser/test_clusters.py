@@ -66,7 +66,7 @@ def test_the_map_is_coloured_anew(notebook, page, canvas):
 def test_every_button_of_the_groups(notebook, page, canvas, tmp_path):
     lasso(canvas, _LEFT)
     status(page, "selected")
-    fill(page.get_by_placeholder("name"), "odd")
+    fill(page.get_by_placeholder("name", exact=True), "odd")
     push(page, "New group of the selection")
     table = page.locator(".pima-table")
     expect(table).to_contain_text("odd")
@@ -75,7 +75,7 @@ def test_every_button_of_the_groups(notebook, page, canvas, tmp_path):
     until(
         lambda: notebook.ask("len(panel.selection) == int((panel.grouping.best == 3).sum())"), "the group is selected"
     )
-    fill(page.get_by_placeholder("name"), "strange")
+    fill(page.get_by_placeholder("name", exact=True), "strange")
     push(page, "Rename")
     expect(table).to_contain_text("strange")
     page.get_by_label("with", exact=True).select_option("cluster 1")

@@ -32,6 +32,8 @@ def served(stored):
     finally:
         process.terminate()
         process.wait(20)
+        reader.join(20)
+        process.stdout.close()
 
 
 def answers(address):

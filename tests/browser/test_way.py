@@ -33,7 +33,7 @@ def test_from_a_folder_to_a_prediction(opened):
     page.locator(".pima-tabs").wait_for()
     fill(page.get_by_label("epochs", exact=True), "6")
     push(page, "Fit")
-    status(page, r"fitted after \d+ s")
+    status(page, r"fitted after \d+ s", seconds=240)
 
     tab(page, "Clusters")
     (clusters,) = canvases(page, "map", 1)
