@@ -31,30 +31,18 @@ import numpy as np
 import scipy
 import scipy.optimize
 import torch
+from bilinear_law import bilinear, errors, mstep, speed
 from strd_problems import Problem, digits, problems
 
 import pima_toolkit as pima
-from pima_toolkit.experts import CurveStatistics, pack, solve
+from pima_toolkit.experts import pack, solve
 
 RESULTS = Path(__file__).parent / "results" / "experts.jsonl"
-HARDENING = pima.get_expert("linear_hardening")
-GRID = np.linspace(0.0, 0.1, 100)
 
 
 def say(*words: object) -> None:
     """Print at once."""
     print(*words, flush=True)  # noqa: T201 - a benchmark prints
-
-
-def cpu(act: Callable[[], object], runs: int = 7) -> float:
-    """Median CPU seconds of a call, the first not counted."""
-    act()
-    seconds = []
-    for _ in range(runs):
-        began = time.process_time()
-        act()
-        seconds.append(time.process_time() - began)
-    return statistics.median(seconds)
 
 
 def expert_of(p: Problem) -> pima.SympyExpert:
@@ -141,170 +129,6 @@ def nostart() -> dict:
     return {"problems": len(seconds), "reached": reached, "missed": missed, "median_cpu_s": statistics.median(seconds)}
 
 
-def clusters(C: int, D: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True parameters (C, 3), curves (D, 100) and soft responsibilities (D, C)."""
-    rng = np.random.default_rng(seed)
-    theta = np.stack([rng.uniform(300, 1500, C), rng.uniform(0.015, 0.07, C), rng.uniform(0.02, 0.5, C)], 1)
-    label = rng.integers(0, C, D)
-    x = HARDENING.value_and_jacobian(GRID, theta)[0][label] + rng.normal(size=(D, GRID.size))
-    gamma = rng.dirichlet(np.full(C, 0.05), D)
-    gamma[np.arange(D), label] += 20.0
-    return theta, x, gamma / gamma.sum(1, keepdims=True)
-
-
-def bilinear(starts: int = 200) -> dict:
-    """Share of random starts in a 3-decade box that end at the global optimum, by default settings.
-
-    ``ours`` is ``expert.fit(start=...)``, which tries the expert's own starts beside the given one; ``ours_alone`` is
-    ``experts.solve`` from the given start and no other, as the peers go.
-    """
-    _theta, x, gamma = clusters(10, 1000)
-    rng, box = np.random.default_rng(1), HARDENING.box(GRID)
-    free = HARDENING.fit(GRID, x, weights=gamma)
-    lowest = free.cost
-    good = {"ours": 0, "ours_alone": 0, "scipy": 0, "lmfit": 0}
-    tried = dict.fromkeys(good, 0)
-    mean = CurveStatistics(10, GRID.size).update(torch.as_tensor(x), torch.as_tensor(gamma))
-    y, root = mean.mean.numpy(), np.sqrt(mean.weight.numpy())
-    for k in range(starts):
-        begin = np.stack(
-            [10 ** rng.uniform(1.5, 4.5, 10), 0.1 * 10 ** rng.uniform(-3, 0, 10), 10 ** rng.uniform(-3, 0, 10)]
-        )
-        begin = box.clip(begin.T)
-        given = {
-            "ours": HARDENING.fit(GRID, x, weights=gamma, start=begin),
-            "ours_alone": solve(HARDENING, GRID, y, root**2, begin[:, None], box, project=True),
-        }
-        for name, found in given.items():
-            good[name] += int(np.sum(found.cost <= lowest * (1 + 1e-6)))
-            tried[name] += 10
-        for name in ("scipy", "lmfit") if k < 10 else ():
-            for c in range(10):
-                cost = peer_cost(name, y[c], root[c], begin[c], box)
-                good[name] += bool(cost <= lowest[c] * (1 + 1e-6))
-                tried[name] += 1
-    return {"share": {n: good[n] / tried[n] for n in good}, "fits": tried}
-
-
-def peer_cost(name: str, y: np.ndarray, root: np.ndarray, start: np.ndarray, box: pima.experts.Box) -> float:
-    """Cost that a peer reaches on one reduced cluster."""
-    inside = box.clip(start, 1e-9)
-    if name == "lmfit":
-        names = lmfit.Parameters()
-        for i, p in enumerate(HARDENING.parameters):
-            names.add(p.name, value=inside[i], min=box.lower[i], max=box.upper[i])
-        values = [p.name for p in HARDENING.parameters]
-
-        def residual(given: lmfit.Parameters) -> np.ndarray:
-            return root * (HARDENING.value_and_jacobian(GRID, [given[n].value for n in values])[0] - y)
-
-        return float(lmfit.minimize(residual, names).chisqr)
-    found = scipy.optimize.least_squares(
-        lambda th: root * (HARDENING.value_and_jacobian(GRID, th)[0] - y),
-        np.maximum(inside, 1e-12),
-        jac=lambda th: root[:, None] * HARDENING.value_and_jacobian(GRID, th)[1],
-        bounds=(box.lower, box.upper),
-        x_scale="jac",
-    )
-    return 2 * float(found.cost)
-
-
-def mstep() -> dict:
-    """The experts' M-step, D = 20,000, T = 100, C = 10, warm, against the float64 matrix product of its statistics."""
-    from_truth, x, gamma = clusters(10, 20_000)
-    X, g, box = torch.as_tensor(x), torch.as_tensor(gamma), HARDENING.box(GRID)
-    state = {"theta": from_truth}
-
-    def step() -> None:
-        sums = CurveStatistics(10, GRID.size).update(X, g)
-        found = solve(HARDENING, GRID, sums.mean.numpy(), sums.weight.numpy(), state["theta"][:, None], box)
-        state["theta"] = found.parameters
-
-    out = {"gemm_s": cpu(lambda: g.T @ X), "none_s": cpu(step), "specimen_s": cpu(specimen_step(x, g, from_truth), 3)}
-    return {
-        **out,
-        "none_over_gemm": out["none_s"] / out["gemm_s"],
-        "specimen_over_gemm": out["specimen_s"] / out["gemm_s"],
-    }
-
-
-def specimen_step(x: np.ndarray, gamma: torch.Tensor, theta: np.ndarray) -> Callable[[], object]:
-    """A whole M-step with specimens that scatter, as a fit does it."""
-    from pima_toolkit.fitting.em import update_physics
-    from pima_toolkit.model.curves import Curves
-    from pima_toolkit.model.physics import PhysicsDecoder
-
-    scale, C = float(np.abs(x).max()), len(theta)
-    present = torch.ones(len(x), dtype=torch.bool)
-    curves = Curves(torch.as_tensor(x / scale), GRID, None, present)
-    scatter = (1e-3 * torch.eye(3, dtype=torch.float64)).expand(C, 3, 3).clone()
-    noise = torch.full((C,), 1.0 / scale**2, dtype=torch.float64)
-    decoder = PhysicsDecoder(HARDENING, HARDENING.box(GRID), scale, theta, scatter, noise)
-    return lambda: update_physics(decoder, curves, gamma, scatter="specimen", noise="pooled")
-
-
-def speed() -> dict:
-    """CPU time of one cluster's fit against lmfit on all curves and on their mean, to the same optimum."""
-    _, x, gamma = clusters(2, 4000)
-    X, g, box = torch.as_tensor(x), torch.as_tensor(gamma), HARDENING.box(GRID)
-    start = np.array([800.0, 0.04, 0.1])
-    names = [p.name for p in HARDENING.parameters]
-
-    def ours() -> np.ndarray:
-        sums = CurveStatistics(2, GRID.size).update(X, g)
-        begin = np.tile(start, (2, 1, 1))
-        return solve(HARDENING, GRID, sums.mean.numpy(), sums.weight.numpy(), begin, box).parameters
-
-    def reduced_ours() -> np.ndarray:
-        return solve(HARDENING, GRID, mean, weight, np.tile(start, (2, 1, 1)), box).parameters
-
-    def peer(values: np.ndarray, root: np.ndarray) -> np.ndarray:
-        given = lmfit.Parameters()
-        for i, name in enumerate(names):
-            given.add(name, value=start[i], min=box.lower[i], max=box.upper[i])
-
-        def residual(at: lmfit.Parameters) -> np.ndarray:
-            curve = HARDENING.value_and_jacobian(GRID, [at[n].value for n in names])[0]
-            return (root * (curve - values)).ravel()
-
-        result = lmfit.minimize(residual, given, ftol=1e-12, xtol=1e-12)
-        return np.array([result.params[n].value for n in names])
-
-    sums = CurveStatistics(2, GRID.size).update(X, g)
-    mean, weight = sums.mean.numpy(), sums.weight.numpy()
-    theta = ours()
-    raw = [peer(x, np.sqrt(gamma[:, c, None])) for c in range(2)]
-    seconds = {
-        "ours": cpu(ours),
-        "ours_reduced": cpu(reduced_ours),
-        "lmfit_raw": cpu(lambda: [peer(x, np.sqrt(gamma[:, c, None])) for c in range(2)], 1),
-        "lmfit_reduced": cpu(lambda: [peer(mean[c], np.sqrt(weight[c])) for c in range(2)], 3),
-    }
-    return {
-        **seconds,
-        "raw_ratio": seconds["lmfit_raw"] / seconds["ours"],
-        "reduced_ratio": seconds["lmfit_reduced"] / seconds["ours_reduced"],
-        "same_optimum": float(np.max(np.abs(theta / np.array(raw) - 1))),
-    }
-
-
-def errors(replicates: int = 100) -> dict:
-    """Curve-clustered standard error over the spread of the estimates, at 5, 10 and 15 % between specimens."""
-    out = {}
-    for scatter in (0.05, 0.10, 0.15):
-        estimates, said = [], []
-        for seed in range(replicates):
-            rng = np.random.default_rng(seed)
-            theta = np.array([800.0, 0.035, 0.2]) * (1 + scatter * rng.normal(size=(200, 3)))
-            y = HARDENING.value_and_jacobian(GRID, theta)[0] + 0.3 * rng.normal(size=(200, GRID.size))
-            fit = HARDENING.fit(GRID, y, start=[800.0, 0.035, 0.2])
-            estimates.append(fit.shown[0])
-            said.append(fit.shown_std_errors[0])
-        ratio = np.mean(said, 0) / np.std(estimates, 0, ddof=1)
-        out[f"{scatter:.0%}"] = dict(zip([p.name for p in HARDENING.shown], ratio.tolist(), strict=True))
-    return out
-
-
 def timed(code: str, cache: str, runs: int = 3) -> float:
     """Median wall seconds that code in a new process says it took."""
     seconds = []
@@ -337,14 +161,15 @@ def formula() -> dict:
 
 
 def imports() -> dict:
-    """Wall seconds of the import, and of the first model against torch's own import."""
+    """Wall seconds of the import, and of the first model against torch's own import; 7 runs of each in turn."""
+    made = 'import pima_toolkit as p; p.PIMA({"a": p.Physics("affine")}, clusters=2)'
+    acts = {"import": "import pima_toolkit", "torch": "import torch", "first_model": made}
+    seconds = {name: [] for name in acts}
     with tempfile.TemporaryDirectory() as folder:
-        made = 'import pima_toolkit as p; p.PIMA({"a": p.Physics("affine")}, clusters=2)'
-        out = {
-            "import_wall_s": timed(_CLOCK.format(act="import pima_toolkit"), folder),
-            "torch_wall_s": timed(_CLOCK.format(act="import torch"), folder),
-            "first_model_wall_s": timed(_CLOCK.format(act=made), folder),
-        }
+        for _ in range(7):
+            for name, act in acts.items():
+                seconds[name].append(timed(_CLOCK.format(act=act), folder, 1))
+    out = {f"{name}_wall_s": statistics.median(values) for name, values in seconds.items()}
     return {**out, "first_model_over_torch": out["first_model_wall_s"] / out["torch_wall_s"]}
 
 
