@@ -312,6 +312,15 @@ def test_import_is_light():
     assert run.stdout.strip() == ""
 
 
+def test_a_first_model_waits_for_nothing_it_does_not_need():
+    """scipy's parts load on first use; ``import scipy.stats`` alone would cost half as much as torch."""
+    code = "import sys, pima_toolkit as p\np.PIMA({'a': p.Physics('affine')}, clusters=2)\n"
+    code += "late = ['scipy.' + part for part in ('stats', 'optimize', 'integrate', 'special', 'linalg')]\n"
+    code += "print(' '.join({*late, 'lmfit', 'sklearn', 'matplotlib', 'torch._dynamo'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == ""
+
+
 #: Each check must find what it is for: a bad file and a word of what is said about it.
 BAD = {
     "later room": (arrows_back, "model/elbo.py", "from ..fitting.em import x", "arrow back"),

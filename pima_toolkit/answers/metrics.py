@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 import numpy as np
+import scipy  # loads its parts on first use
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.stats import spearmanr
 
 from ..errors import DataError, ShapeError
 
@@ -71,7 +70,7 @@ def match_clusters(labels: ArrayLike, clusters: ArrayLike) -> dict[Hashable, Has
     Source: Trask et al. 2022, eq. (21); solved exactly by the Hungarian algorithm (Kuhn 1955).
     """
     table = confusion(labels, clusters)
-    rows, columns = linear_sum_assignment(table.values, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(table.values, maximize=True)
     names, groups = table["label"].values.tolist(), table["cluster"].values.tolist()
     return {groups[column]: names[row] for row, column in zip(rows, columns, strict=True)}
 
@@ -92,7 +91,7 @@ def cluster_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
     Source: Trask et al. 2022, eq. (21).
     """
     table = confusion(labels, clusters).values
-    rows, columns = linear_sum_assignment(table, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(table, maximize=True)
     return float(table[rows, columns].sum() / table.sum())
 
 
@@ -265,7 +264,7 @@ def latent_order(clusters: xr.Dataset, modality: str) -> float:
     first, second = np.triu_indices(len(centres), k=1)
     near = np.linalg.norm(centres[first] - centres[second], axis=-1)
     alike = np.sqrt(np.nanmean((curves[first] - curves[second]) ** 2, axis=-1))
-    return float(spearmanr(near, alike).statistic)
+    return float(scipy.stats.spearmanr(near, alike).statistic)
 
 
 def _groups(values: ArrayLike, what: str) -> tuple[NDArray, NDArray[np.intp]]:

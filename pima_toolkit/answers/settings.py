@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # loads its parts on first use
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..data import closest
 from ..errors import DataError, OptionError
@@ -133,7 +133,7 @@ def _kind(values: NDArray) -> str:
 def _features(values: NDArray) -> Array:
     """Ranks (N, 1) of numbers, one column per category (N, K)."""
     if _kind(values) == "number":
-        return stats.rankdata(values)[:, None]
+        return scipy.stats.rankdata(values)[:, None]
     return (values[:, None] == np.array(sorted(set(values.tolist())), dtype=values.dtype)).astype(np.float64)
 
 
@@ -153,7 +153,7 @@ def _test(gamma: Array, features: Array, permutations: int, rng: np.random.Gener
 
     # About 100 MB at a time, whatever the number of specimens.
     batch = max(1, 4_000_000 // (features.size * max(int(used.sum()), 1)))
-    found = stats.permutation_test(
+    found = scipy.stats.permutation_test(
         (np.arange(len(gamma), dtype=np.float64),),
         effect,
         permutation_type="pairings",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.stats
+import scipy  # loads its parts on first use
 import xarray as xr
 from numpy.typing import NDArray
 

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.optimize
-import scipy.stats
+import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from ..errors import require

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.integrate
-import scipy.optimize
+import scipy  # loads its parts on first use
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
