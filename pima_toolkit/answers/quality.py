@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..experts import Expert, solve, unidentified
+from ..experts import Expert, inverse_information, solve
 from ..model.curves import Curves
 from ..model.physics import PhysicsDecoder
 from .closeup import reduced
@@ -47,7 +47,8 @@ def quality(decoder: PhysicsDecoder, curves: Curves, gamma: torch.Tensor) -> Qua
 
     Returns:
         ``misfit`` in the unit of the curves, ``misfit_ratio``, ``agreement`` (share of starts that end at the best
-        optimum) and ``unidentified`` (a flag for each fitted parameter); NaN and False for an empty cluster.
+        optimum) and ``unidentified`` (a flag for each fitted parameter that the curves say nothing about); NaN and
+        False for an empty cluster.
     """
     found: Quality = {"misfit": [], "misfit_ratio": [], "agreement": [], "unidentified": []}
     for c in range(gamma.shape[1]):
@@ -124,6 +125,6 @@ def _starts(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
     starts = expert.starts(t, mean[None], w[None], _STARTS)
     solution = solve(expert, t, mean[None], w[None], starts, decoder.box, constant=[constant])
     _, jacobian = expert.value_and_jacobian(t, decoder.theta[c])
-    information = jacobian.T @ (w[:, None] * jacobian)
     free = ~decoder.box.at_bound(decoder.theta[c])
-    return float(solution.agreement[0]), [bool(flag) for flag in unidentified(information, free)]
+    _, lost = inverse_information(np.sqrt(w)[:, None] * jacobian, free)
+    return float(solution.agreement[0]), [bool(flag) for flag in lost]

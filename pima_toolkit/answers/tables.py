@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..experts import resolve_unit
+from ..experts import resolve_unit, unidentified
 from ..fitting.settings import ModelOptions
 from ..fitting.steps import MINIMUM_WEIGHT, prior_rows
 from ..fitting.tensors import Template, Tensors
@@ -99,7 +99,11 @@ def expert_table(
         # A shown parameter is at its bound where one of the fitted ones it is made of, and of no other shown one, is.
         made_of = decoder.expert.show_jacobian(decoder.theta) != 0
         own = made_of & (made_of.sum(-2, keepdims=True) == 1)
-        unknown = np.array(quality[name]["unidentified"]) if name in quality else np.zeros(decoder.theta.shape, bool)
+        lost = np.array(quality[name]["unidentified"]) if name in quality else np.zeros(decoder.theta.shape, bool)
+        std = np.sqrt(np.maximum(np.diagonal(covariance[name], axis1=1, axis2=2), 0.0))  # of unbounded coordinates
+        with np.errstate(invalid="ignore"):  # infinite at a bound, where the slope is zero
+            std = std * decoder.box.slope(decoder.theta)
+        unknown = unidentified(lost, std, decoder.theta, decoder.box)
         open_.append((made_of & unknown[:, None, :]).any(-1))
         bound.append((own & decoder.box.at_bound(decoder.theta)[:, None, :]).any(-1))
         noise.append(np.sqrt(decoder.variance.cpu().numpy()) * decoder.scale)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .statistics import CurveStatistics
     from .symbolic import SympyExpert
     from .torch_expert import TorchExpert
-    from .uncertainty import unidentified
+    from .uncertainty import inverse_information, unidentified
 
 _HOME = {
     "Box": "parameters",
@@ -55,6 +55,7 @@ _HOME = {
     "expert_from_dict": "plugins",
     "experts": "plugins",
     "get_expert": "plugins",
+    "inverse_information": "uncertainty",
     "hookimpl": "hooks",
     "lmfit_result": "lmfit_bridge",
     "load_plugin": "plugins",
@@ -95,6 +96,7 @@ __all__ = [
     "experts",
     "get_expert",
     "hookimpl",
+    "inverse_information",
     "lmfit_result",
     "load_plugin",
     "own_lines",

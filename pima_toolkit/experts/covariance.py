@@ -8,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .intervals import Measurements
-from .parameters import Box
 from .priors import Priors
 from .solution import Solution
-from .uncertainty import inverse_information, sandwich
+from .uncertainty import inverse_information, sandwich, unidentified
 
 Array = NDArray[np.float64]
 
-#: Standard error over the distance to the only bound from which a parameter counts as not determined.
-_FAR = 100.0
 #: Rounds in which noise variance and the degrees of freedom the data pay for settle each other.
 _ROUNDS = 20
 
@@ -100,16 +97,6 @@ def with_errors(
         if len(rows):
             inside = np.where(np.isfinite(inverse), inverse, 0.0) * unit
             robust[c] += inside @ rows.T @ rows @ inside * variance[c]
-    lost |= free & _far(np.sqrt(np.maximum(np.diagonal(robust, axis1=1, axis2=2), 0.0)), solution.parameters, data.box)
-    return replace(solution, covariance=robust, naive_covariance=naive, unidentified=lost)
-
-
-def _far(std: Array, theta: Array, box: Box) -> NDArray[np.bool_]:
-    """Whether a standard error is wider than the box, or many times the distance to the only bound."""
-    both = np.isfinite(box.lower) & np.isfinite(box.upper)
-    width = np.where(both, np.where(both, box.upper, 0.0) - np.where(both, box.lower, 0.0), np.inf)
-    distance = np.minimum(
-        np.where(np.isfinite(box.lower), theta - np.where(np.isfinite(box.lower), box.lower, 0.0), np.inf),
-        np.where(np.isfinite(box.upper), np.where(np.isfinite(box.upper), box.upper, 0.0) - theta, np.inf),
-    )
-    return std > np.where(both, width, _FAR * distance)
+    std = np.sqrt(np.maximum(np.diagonal(robust, axis1=1, axis2=2), 0.0))
+    open_ = free & unidentified(lost, std, solution.parameters, data.box)
+    return replace(solution, covariance=robust, naive_covariance=naive, unidentified=open_)

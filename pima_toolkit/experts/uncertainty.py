@@ -16,10 +16,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .parameters import Box
+
 Array = NDArray[np.float64]
 
-#: A direction with less than this share of the information of the best known one is not known at all.
-_NOTHING_KNOWN = 1e-12
+#: Standard error over the distance to the only bound from which a parameter counts as not determined.
+_FAR = 100.0
 #: Relative singular value of a direction the data do not see, and the share of a parameter in it that matters.
 _SINGULAR, _PART = 1e-10, 1e-3
 
@@ -57,25 +59,26 @@ def inverse_information(weighted: Array, free: NDArray[np.bool_]) -> tuple[Array
     return inverse, lost
 
 
-def unidentified(information: Array, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Parameters that could be moved together without any change of the curve at the measured points.
+def unidentified(lost: NDArray[np.bool_], std: Array, theta: Array, box: Box) -> NDArray[np.bool_]:
+    """Which parameters the data leave open: the one notion of it, of a fit of an expert as of a model's clusters.
 
     Args:
-        information: :math:`J^T W J`, shape (P, P).
-        free: Which parameters were estimated, shape (P,).
+        lost: Those in a direction the data say nothing about, from :func:`inverse_information`, shape (..., P).
+        std: Standard errors, shape (..., P); NaN where there is none.
+        theta: Parameters, shape (..., P).
+        box: Their bounds; a parameter at one is not open.
 
     Returns:
-        Flags, shape (P,): those with a share of at least a tenth in a direction the data say nothing about.
+        Flags, shape (..., P): the lost ones, and those whose standard error is wider than the box, or a hundred times
+        the distance to the only bound.
     """
-    flags = np.zeros(free.shape, dtype=bool)
-    size = np.sqrt(np.maximum(np.diagonal(information), 0.0))
-    flags |= free & ~(np.isfinite(size) & (size > 0))
-    index = np.flatnonzero(free & ~flags)
-    if index.size:
-        values, vectors = np.linalg.eigh(information[np.ix_(index, index)] / np.outer(size[index], size[index]))
-        open_ = values <= _NOTHING_KNOWN * values[-1]
-        flags[index] |= np.any(np.abs(vectors[:, open_]) > 0.1, axis=1)
-    return flags
+    both = np.isfinite(box.lower) & np.isfinite(box.upper)
+    width = np.where(both, np.where(both, box.upper, 0.0) - np.where(both, box.lower, 0.0), np.inf)
+    distance = np.minimum(
+        np.where(np.isfinite(box.lower), theta - np.where(np.isfinite(box.lower), box.lower, 0.0), np.inf),
+        np.where(np.isfinite(box.upper), np.where(np.isfinite(box.upper), box.upper, 0.0) - theta, np.inf),
+    )
+    return (lost | (std > np.where(both, width, _FAR * distance))) & ~box.at_bound(theta)
 
 
 def sandwich(inverse: Array, scores: Array, responsibilities: Array) -> Array:

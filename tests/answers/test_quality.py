@@ -7,7 +7,7 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.answers.quality import quality
-from pima_toolkit.experts import unidentified
+from pima_toolkit.experts import Box, inverse_information, unidentified
 
 T = np.linspace(0, 0.05, 40)
 EXPERT = pima.get_expert("linear_hardening")
@@ -94,15 +94,28 @@ def test_a_parameter_the_curves_do_not_determine_is_named():
     assert "stress, cluster 0: the curves do not determine a, b: hold a parameter, or measure more." in text
 
 
-def test_unidentified_is_a_question_of_directions_not_of_units():
+def test_an_error_wider_than_the_bounds_says_as_little_as_none():
+    """What a Solution calls unidentified, a model's cluster is, too."""
+    fit = fitted(data())
+    assert not fit.experts.unidentified.any()
+    fit._trained.covariance["stress"][:, 0, 0] = 200.0**2  # E: the error is 200 times what is known to be above zero
+    assert fit.experts.unidentified.values.tolist() == [[True, True, True]]  # sigma_y and H are made of E
+
+
+def test_unidentified_is_a_question_of_directions_and_of_bounds():
     J = np.random.default_rng(0).normal(size=(30, 3)) * [1e6, 1.0, 1e-6]
     free = np.ones(3, dtype=bool)
-    assert not unidentified(J.T @ J, free).any()
+    assert not inverse_information(J, free)[1].any()
     J[:, 2] = 1e-12 * J[:, 0]
-    assert unidentified(J.T @ J, free).tolist() == [True, False, True]
-    assert unidentified(J.T @ J, np.array([True, True, False])).tolist() == [False, False, False]
+    assert inverse_information(J, free)[1].tolist() == [True, False, True]
+    assert inverse_information(J, np.array([True, True, False]))[1].tolist() == [False, False, False]
     J[:, 1] = 0
-    assert unidentified(J.T @ J, np.array([True, True, False])).tolist() == [False, True, False]
+    assert inverse_information(J, np.array([True, True, False]))[1].tolist() == [False, True, False]
+    box = Box([0.0, 0.0, -np.inf], [1.0, np.inf, np.inf])
+    theta, none = np.array([0.5, 2.0, 1.0]), np.zeros(3, dtype=bool)
+    assert unidentified(none, np.array([0.9, 199.0, 1e9]), theta, box).tolist() == [False, False, False]
+    assert unidentified(none, np.array([1.1, 201.0, 1e9]), theta, box).tolist() == [True, True, False]
+    assert unidentified(~none, np.full(3, np.nan), np.array([1.0, 2.0, 1.0]), box).tolist() == [False, True, True]
 
 
 def test_quality_survives_the_file_and_older_files_have_none(tmp_path):
