@@ -44,9 +44,7 @@ def app(
 ) -> None:
     """Open the panels in a browser: fit, clusters, prediction, expert."""
     voice = Voice(quiet=False, as_json=False)
-    require("voila", "pages of their own")
     # What cannot be shown is told here, not in the page.
-    pima.app  # noqa: B018 - the widget libraries are there, or this says what to install
     paths = [source, *([data] if data else []), *(plugin or [])]
     for path in paths:
         if not path.expanduser().exists():
@@ -57,6 +55,8 @@ def app(
         pima.runs.open_fit(source)
     if is_fit and data is None and (source.suffix == ".pima" or pima.runs.training_data(source) is None):
         raise DataError(f"the training data of {source} are not there or have changed: give them, --data PATH")
+    require("voila", "pages of their own")
+    pima.app  # noqa: B018 - the widget libraries are there, or this says what to install
     call = {"source": str(source)}
     call |= {"data": str(paths[1])} if data else {}
     call |= {"plugins": [str(path) for path in paths[1 + bool(data) :]]} if plugin else {}

@@ -1,6 +1,7 @@
 """`pima app`: answers on this machine, to who has the token, with the same panels."""
 
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -62,3 +63,15 @@ def test_it_shows_the_panels_with_the_token_and_refuses_without(served, browser,
     until(lambda: colour_count(canvas, 0) > 30, "the map is drawn", 60)
     page.screenshot(path=pictures / "command.png")
     context.close()
+
+
+def test_a_port_that_is_taken_is_a_sentence(stored):
+    saved, data = stored
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
+        command += ["--port", str(taken.getsockname()[1])]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 1
+    assert "the server ended with code 1" in ended.stderr

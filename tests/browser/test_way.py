@@ -44,7 +44,7 @@ def test_from_a_folder_to_a_prediction(opened):
     outcome = page.locator(".pima-outcome").filter(has_text="lmfit report").first
     expect(outcome).to_be_visible()
     expect(outcome).to_contain_text("MPa")
-    fill(page.get_by_label("file", exact=True).first, "selection.csv")
+    fill(page.get_by_label("file", exact=True).locator("visible=true"), "selection.csv")
     push(page, "Export selection")
     status(page, "48 specimens written to selection.csv")
 
@@ -52,7 +52,7 @@ def test_from_a_folder_to_a_prediction(opened):
     photograph = sorted((opened.folder / "measured" / "photos").iterdir())[5]
     choose_file(page, photograph)
     status(page, rf"{photograph.name} as image: cluster \d")
-    fill(page.get_by_label("file", exact=True).last, "predicted.csv")
+    fill(page.get_by_label("file", exact=True).locator("visible=true"), "predicted.csv")
     push(page, "Save prediction")
     status(page, r"written: .*predicted\.csv")
     assert len((opened.folder / "selection.csv").read_text().splitlines()) == 49

@@ -75,3 +75,14 @@ def test_sliders_of_a_known_expert_carry_the_units_of_the_data(lines, small_mode
     fit = small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False)
     panel = ClusterPanel(fit, lines)
     assert [one.unit.value for one in panel.refit.sliders.rows] == ["MPa"]
+
+
+def test_a_slider_that_comes_back_rounded_has_not_moved(lines, small_model):
+    fit = small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False)
+    (one,) = ClusterPanel(fit, lines).refit.sliders.rows
+    shown, revision = [], one.value
+    one._changed = lambda: shown.append(one.value)
+    one.slider.value += 1e-9 * one.slider.step
+    assert (shown, one.value) == ([], revision)
+    one.slider.value += one.slider.step
+    assert shown == [pytest.approx(revision + one.slider.step, rel=1e-5)]

@@ -119,7 +119,7 @@ class FitPanel(Panel):
         self.bar = ipw.FloatProgress(min=0.0, max=1.0, value=0.0)
         self.bar.layout.width = "200px"
         self.elbo = Chart(height=220)
-        self.occupancy = Chart(height=220)
+        self.occupancy = Chart(height=220, y_range=[0.0, 1.0])
         self.copy = CopyButton()
         self.source = ipw.HTML()
         self.report = ipw.HTML()

@@ -13,6 +13,12 @@ from pima_toolkit.errors import ExpertError
 
 from .panel import row
 
+#: Heads of the columns and their widths.
+_COLUMNS = (
+    *(("parameter", "90px"), ("", "190px"), ("value", "110px"), ("lower bound", "90px"), ("upper bound", "90px")),
+    *(("unit", "90px"), ("", "70px")),
+)
+
 
 class ParameterRow:
     """One parameter: value by slider or number, bounds, unit, and whether it is held.
@@ -47,10 +53,8 @@ class ParameterRow:
         self.upper = ipw.Text(value="" if parameter.upper == np.inf else f"{parameter.upper:g}", placeholder="no bound")
         self.unit = ipw.Text(value=self._proposed, placeholder="unit?")
         self.fixed = ipw.Checkbox(value=False, description="fixed", indent=False)
-        for widget, width in (
-            *((self.label, "70px"), (self.slider, "190px"), (self.number, "110px"), (self.lower, "84px")),
-            *((self.upper, "84px"), (self.unit, "84px"), (self.fixed, "70px")),
-        ):
+        self.widget = row(self.label, self.slider, self.number, self.lower, self.upper, self.unit, self.fixed)
+        for widget, (_, width) in zip(self.widget.children, _COLUMNS, strict=True):
             widget.layout.width = width
         self.lower.disabled = self.upper.disabled = self.unit.disabled = not editable
         for widget, hint in ((self.lower, "lower bound"), (self.upper, "upper bound"), (self.unit, "unit")):
@@ -60,7 +64,6 @@ class ParameterRow:
         self.number.observe(lambda change: self._moved(change["new"], self.slider), "value")
         for widget in (self.lower, self.upper, self.unit, self.fixed):
             widget.observe(lambda _: self._changed(), "value")
-        self.widget = row(self.label, self.slider, self.number, self.lower, self.upper, self.unit, self.fixed)
 
     def set(self, value: float) -> None:
         """Put the value, and the slider's range around it."""
@@ -85,7 +88,9 @@ class ParameterRow:
         return min(low, value), max(high, value)
 
     def _moved(self, value: float, other: ipw.Widget) -> None:
-        if self._quiet:
+        # A page that opens sends the slider's value back, rounded in its last digit: that is no movement.
+        same = other is self.number and abs(value - self.value) < self.slider.step / 4
+        if self._quiet or same:
             return
         self._quiet = True
         try:
@@ -173,9 +178,10 @@ class ParameterTable(ipw.VBox):
         ]
         for one in self.rows:
             one.propose(units[one.name])
-        widths = (("parameter", 70), ("value", 306), ("lower", 90), ("upper", 90), ("unit", 84))
-        cells = "".join(f'<span style="width:{w}px;display:inline-block">{t}</span>' for t, w in widths)
-        self.children = [ipw.HTML(f'<small style="opacity:.75">{cells}</small>'), *(one.widget for one in self.rows)]
+        heads = [ipw.HTML(f'<small style="opacity:.75">{text}</small>') for text, _ in _COLUMNS]
+        for head, (_, width) in zip(heads, _COLUMNS, strict=True):
+            head.layout.width = width
+        self.children = [row(*heads), *(one.widget for one in self.rows)]
 
     def _bump(self) -> None:
         self.revision += 1

@@ -33,6 +33,9 @@ class Refit:
 
     def __init__(self, fit: Fit, data: xr.Dataset) -> None:
         self.source, self.data = fit, data
+        # Asked once: what a fit says of its clusters is computed, pictures decoded, whenever it is asked.
+        self._clusters, self._experts_table = fit.clusters, fit.experts
+        self._responsibilities = fit.specimens["responsibilities"].values
         physics = fit.model.options.physics
         names = [name for name in physics if name in data]
         self.modality = ipw.Dropdown(options=names, value=names[0], description="curve")
@@ -127,7 +130,7 @@ class Refit:
         t, y = self.curves.t[drawn], self.curves.y[drawn]
         alpha = 0.7 if len(drawn) < 20 else 0.4
         styles: list[dict[str, object]] = [{"colour": self._grouping.number[best[d]], "alpha": alpha} for d in drawn]
-        bands = self._bands({int(c) for c in self._grouping.number if c < self.source.clusters.sizes["cluster"]})
+        bands = self._bands({int(c) for c in self._grouping.number if c < self._clusters.sizes["cluster"]})
         lines_t, lines_y = [t], [y]
         if self._live:
             grid = np.linspace(np.nanmin(self.curves.t), np.nanmax(self.curves.t), y.shape[1])
@@ -148,7 +151,7 @@ class Refit:
 
     def _bands(self, clusters: set[int]) -> list[dict[str, object]]:
         """The 90 % bands of the fit's own clusters."""
-        about, name = self.source.clusters, self.modality.value
+        about, name = self._clusters, self.modality.value
         t = about[self.curves.t_name].values
         edges = [about[f"{name}_{side}"].values for side in ("low", "high")]
         return [{"x": t, "low": edges[0][c], "high": edges[1][c], "colour": c} for c in sorted(clusters)]
@@ -217,8 +220,7 @@ class Refit:
 
     def table(self, grouping: Grouping) -> list[list[str]]:
         """Parameters of each group: of its last refit while its members stay, of the fit for untouched clusters."""
-        experts = self.source.experts
-        fitted = self.source.specimens["responsibilities"].values
+        experts, fitted = self._experts_table, self._responsibilities
         same = self.expert == self.source.model.options.physics[self.modality.value].expert
         rows = []
         for place, name in enumerate(grouping.names):

@@ -16,8 +16,9 @@ function ink(el) {
 }
 
 function ticks(low, high, wanted) {
-  const raw = (high - low) / Math.max(wanted, 1), power = Math.pow(10, Math.floor(Math.log10(raw)));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw) || 10 * power;
+  // The finest step that leaves room for the words; never fewer than three ticks.
+  const raw = (high - low) / Math.max(wanted, 4), power = Math.pow(10, Math.floor(Math.log10(raw)));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999) || 10 * power;
   const out = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) out.push(k * step);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
@@ -40,26 +41,33 @@ function floats(view) {
   return new Float32Array(buffer);
 }
 
-// A canvas that follows the width of its place; `draw(context, width, height)` is called whenever it must look new.
+// A canvas that follows the width of its place; `draw(context, width, height, whole)` is called whenever it must look
+// new, `whole` being false where `redraw(false)` said that only what lies on top has changed.
 function board(el, height, draw) {
   const canvas = document.createElement("canvas");
   canvas.style.cssText = "display:block;width:100%;height:" + height + "px;touch-action:none";
   el.appendChild(canvas);
-  let waiting = 0;
+  let waiting = 0, stale = true;
   const paint = () => {
     waiting = 0;
     const width = canvas.clientWidth, scale = window.devicePixelRatio || 1;
     if (!width) return;
     if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
+      stale = true;
       canvas.width = Math.round(width * scale);
       canvas.height = Math.round(height * scale);
     }
     const context = canvas.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
-    draw(context, width, height);
+    const whole = stale;
+    stale = false;
+    draw(context, width, height, whole);
   };
-  const redraw = () => { if (!waiting) waiting = requestAnimationFrame(paint); };
+  const redraw = (whole = true) => {
+    stale = stale || Boolean(whole);
+    if (!waiting) waiting = requestAnimationFrame(paint);
+  };
   const watchers = [new ResizeObserver(redraw)];
   watchers[0].observe(canvas);
   const theme = new MutationObserver(redraw);

@@ -33,8 +33,23 @@ export default {
     tip.className = "pima-tip";
     const legendWidth = 118;
 
-    const draw = (context, width, height) => {
-      const paint = ink(el), n = x.length;
+    // Specimens, populations and axes are kept as a picture: a lasso or a pointer moves on top of it.
+    const still = document.createElement("canvas");
+    const draw = (context, width, height, whole) => {
+      const paint = ink(el);
+      if (whole) {
+        still.width = context.canvas.width;
+        still.height = context.canvas.height;
+        const below = still.getContext("2d");
+        below.scale(still.width / width, still.height / height);
+        drawStill(below, width, height, paint);
+      }
+      context.drawImage(still, 0, 0, width, height);
+      drawTop(context, paint);
+    };
+
+    const drawStill = (context, width, height, paint) => {
+      const n = x.length;
       const ellipses = model.get("ellipses"), numbers = model.get("numeric");
       const place = { left: 58, top: 10, right: width - legendWidth, bottom: height - 46 };
       const xr = range([...x, ...ellipses.flatMap((e) => [e.x - 2 * e.x_std, e.x + 2 * e.x_std])], 0.04);
@@ -71,10 +86,13 @@ export default {
         context.fillText(e.label, maps.sx(e.x), maps.sy(e.y));
       }
       legend(context, place.right + 12, paint, numbers, vr);
+    };
+
+    const drawTop = (context, paint) => {
       const spot = model.get("spot");
       if (spot.length === 2) cross(context, maps.sx(spot[0]), maps.sy(spot[1]), paint.text);
       for (const k of [cursor, hover]) {
-        if (k < 0 || k >= n) continue;
+        if (k < 0 || k >= x.length) continue;
         context.strokeStyle = paint.text;
         context.lineWidth = 1.5;
         context.beginPath();
@@ -188,11 +206,11 @@ export default {
       else {
         const found = nearest(px, py, 9);
         if (found !== hover) { hover = found; show(found, px, py); }
-        else if (found >= 0) return;
+        else return;
       }
-      redraw();
+      redraw(false);
     };
-    canvas.onpointerleave = () => { hover = -1; show(-1); redraw(); };
+    canvas.onpointerleave = () => { hover = -1; show(-1); redraw(false); };
     canvas.onpointerup = (event) => {
       if (!path) return;
       const drawn = path, add = event.shiftKey || event.ctrlKey || event.metaKey;
@@ -211,7 +229,7 @@ export default {
         for (let i = 0; i < x.length; i++) if (inside(drawn, maps.sx(x[i]), maps.sy(y[i]))) found.push(i);
         choose(found, add);
       }
-      redraw();
+      redraw(false);
     };
     canvas.onkeydown = (event) => {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -232,7 +250,7 @@ export default {
       else if (event.key === "Escape") { cursor = -1; show(-1); choose([], false); }
       else return;
       event.preventDefault();
-      redraw();
+      redraw(false);
     };
     const names = ["x", "y", "values", "selection", "ellipses", "groups", "numeric", "spot", "colour_label", "x_label", "y_label"];
     const changed = () => { read(); tell(); redraw(); };

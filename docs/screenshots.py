@@ -1,0 +1,104 @@
+"""Pictures of the panels for the pages: `python docs/screenshots.py FOLDER`, with Chromium and the extra ``browser``.
+
+Every panel, in a notebook of JupyterLab, wide and narrow, light and dark; a person looks at them and copies the good
+ones to ``docs/_static``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+import pima_toolkit as pima
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "browser"))
+from gestures import choose_file, fill, lasso, push, status
+from lab import Notebook, jupyterlab
+
+_SETUP = """import pima_toolkit as pima
+from pima_widgets import App, ClusterPanel, CrossModalPanel, ExpertPanel, FitPanel
+data = pima.open_data({data!r})
+fit = pima.load({fit!r})"""
+#: Around one of the two populations.
+_HALF = ((0.06, 0.06), (0.45, 0.06), (0.45, 0.86), (0.06, 0.86), (0.06, 0.07))
+
+
+def fit_panel(notebook: Notebook) -> None:
+    """A fit that has ended."""
+    page = notebook.show("FitPanel(data)")
+    fill(page.get_by_label("epochs", exact=True), "40")
+    push(page, "Fit")
+    status(page, "fitted after", seconds=600)
+
+
+def clusters(notebook: Notebook) -> None:
+    """A lasso, and the refit of what it encloses."""
+    page = notebook.show("ClusterPanel(fit, data)")
+    lasso(page.locator(".pima-map canvas").first, _HALF)
+    status(page, "selected")
+    push(page, "Fit selection")
+    page.locator(".pima-outcome details").first.wait_for()
+
+
+def crossmodal(notebook: Notebook) -> None:
+    """A photograph, uploaded."""
+    page = notebook.show("CrossModalPanel(fit, data)")
+    choose_file(page, notebook.folder / "photograph.png")
+    status(page, "photograph.png")
+
+
+def expert(notebook: Notebook) -> None:
+    """A formula, fitted."""
+    page: Page = notebook.show("ExpertPanel(data)")
+    page.locator(".pima-formula input").fill("s0 + h * (1 - exp(-strain / e0))")
+    push(page, "Guess")
+    push(page, "Fit")
+    page.locator(".pima-outcome table").first.wait_for()
+
+
+def app(notebook: Notebook) -> None:
+    """All of them, in tabs."""
+    notebook.show("App(data, fit)").locator(".pima-map canvas").first.wait_for()
+
+
+def main(folder: Path) -> None:
+    """Write all pictures into a folder, their colours reduced to a palette.
+
+    Args:
+        folder: Made where it is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as driver:
+        here = Path(scratch)
+        data = pima.datasets.lattice()
+        model = pima.PIMA({"image": pima.Neural(), "stress": pima.Physics("linear_hardening")}, clusters=2)
+        fit = model.fit(data, seed=0, epochs=80)
+        source = _SETUP.format(data=str(pima.save_data(data, here / "d.nc")), fit=str(fit.save(here / "f.pima")))
+        with jupyterlab(here) as lab:
+            pixels = (255 * data["image"].values[6]).clip(0, 255).astype("uint8")
+            Image.fromarray(pixels).save(lab[1] / "photograph.png")
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            notebook = Notebook(browser, lab, "panels", folder)
+            notebook.run(source)
+            for show in (fit_panel, clusters, crossmodal, expert, app):
+                notebook.page.set_viewport_size({"width": 1400, "height": 2600})
+                show(notebook)
+                for width, size in (("wide", 1400), ("narrow", 700)):
+                    notebook.page.set_viewport_size({"width": size, "height": 2600})
+                    for theme in ("Dark", "Light"):
+                        notebook.theme(theme)
+                        name = f"{show.__name__}_{width}_{theme.lower()}"
+                        notebook.shot(name)
+                        path = folder / f"{name}.png"
+                        Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+            notebook.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

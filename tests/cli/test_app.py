@@ -1,0 +1,45 @@
+"""`pima app` before it serves anything: help, refusals, and the settings that keep it to this machine."""
+
+import importlib.util
+import json
+
+import pytest
+
+from pima_toolkit.cli import panels
+
+
+def test_its_help_names_every_option_and_shows_examples(command):
+    said = command("app", "--help").stdout
+    for word in ("RUN_OR_DATA", "--data", "--plugin", "--port", "--no-browser", "pima app run"):
+        assert word in said
+
+
+def test_what_cannot_be_shown_is_told_before_a_server_starts(command, finished, tmp_path):
+    nothing = command("app", tmp_path / "nothing", "--no-browser")
+    assert nothing.exit_code == 1
+    assert f"there is no {tmp_path / 'nothing'}" in " ".join(nothing.stderr.split())
+    broken = tmp_path / "broken.pima"
+    broken.write_text("no fit")
+    assert command("app", broken, "--no-browser").exit_code == 1
+    alone = command("app", finished / "fit.pima", "--no-browser")
+    assert alone.exit_code == 1
+    assert "give them, --data PATH" in " ".join(alone.stderr.split())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("voila") is not None, reason="voila is installed")
+def test_without_a_server_it_says_what_to_install(command, specimens):
+    said = command("app", specimens, "--no-browser")
+    assert said.exit_code == 1
+    assert "pip install voila" in " ".join(said.stderr.split())
+
+
+def test_the_server_answers_this_machine_only_with_the_token_and_serves_no_files(tmp_path):
+    page = panels._write(tmp_path, {"source": 'it\'s "here"'}, "secret", 4321)
+    settings = json.loads((tmp_path / "voila.json").read_text())
+    assert settings["Voila"] == {"ip": "127.0.0.1", "port": 4321, "port_retries": 0, "token": "secret"}
+    assert settings["VoilaConfiguration"]["file_allowlist"] == ["^$"]
+    (cell,) = json.loads(page.read_text())["cells"]
+    made = cell["source"].replace("pima_widgets.open_app(", "call = dict(").replace("import pima_widgets", "")
+    names = {}
+    exec(made, names)  # noqa: S102 - the page's own text
+    assert names["call"] == {"source": 'it\'s "here"'}
