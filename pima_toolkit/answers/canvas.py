@@ -49,6 +49,13 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def leave_out(axes: NDArray[np.object_], number: int, columns: int) -> None:
+    """Hide the panels from a number on; those above them get the values of the axis they share."""
+    for index in range(number, len(axes)):
+        axes[index].set_visible(False)
+        axes[index - columns].tick_params(labelbottom=True)
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure, whole or not at all; the same figure gives the same bytes, whenever it is drawn.
 

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, require
-from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, marker_of, new_figure, signed
+from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, leave_out, marker_of, new_figure, signed
 from .expert_plot import plot_expert
 from .metrics import cluster_accuracy, confusion, match_clusters
 from .setting_plots import plot_settings
@@ -111,10 +111,8 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
     rows = -(-panels // columns)
     figure = new_figure(max(3.1 * columns, 5.0), max(2.6 * rows, 3.6))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for panel, axis in enumerate(axes):
-        axis.set_visible(panel < panels)
-        if panel >= panels:
-            continue
+    leave_out(axes, panels, columns)
+    for panel, axis in enumerate(axes[:panels]):
         members = np.arange(len(t)) if assigned is None else np.flatnonzero(np.asarray(assigned) == panel)
         _bundle(axis, t[members], curves.values[members])
         for cluster in range(number) if assigned is None else [panel]:
@@ -124,7 +122,8 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
         axis.set_title("all specimens" if assigned is None else title, fontsize=10)
         axis.autoscale_view()
     axes[0].legend(fontsize=8, frameon=False)
-    figure.supxlabel(axis_label(axis_t, "t" if axis_t is None else str(expert.dims[1])))
+    name = str(curves.attrs.get("independent", expert.dims[1]))
+    figure.supxlabel(axis_label(data.coords.get(name, axis_t), "t" if axis_t is None else name))
     figure.supylabel(axis_label(curves, modality))
     return signed(figure, data, clusters)
 
@@ -155,10 +154,8 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     t, grid = independent_of(truth, measured), independent_of(answer, predicted)
     low, high = (_variable(answer, f"{modality}_{edge}").transpose("specimen", ...).values for edge in ("low", "high"))
-    for index, axis in enumerate(axes):
-        axis.set_visible(index < number)
-        if index >= number:
-            continue
+    leave_out(axes, number, columns)
+    for index, axis in enumerate(axes[:number]):
         axis.fill_between(
             grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"
         )

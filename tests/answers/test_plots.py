@@ -163,6 +163,20 @@ def test_curves_are_drawn_under_their_own_cluster():
         np.testing.assert_allclose(axis.lines[0].get_ydata(), clusters["stress"].values[cluster])
 
 
+def test_every_column_of_panels_ends_in_the_values_of_its_axis():
+    answer, _ = example(specimens=6)
+    curve = answer["stress"]
+    figure = plots.plot_prediction(answer, answer.assign(stress_low=0.9 * curve, stress_high=1.1 * curve), "stress")
+    assert [axis.get_visible() for axis in figure.axes] == [True] * 6 + [False] * 2
+    assert [axis.xaxis.get_tick_params()["labelbottom"] for axis in figure.axes[:6]] == [False] * 2 + [True] * 4
+
+
+def test_the_axis_of_curves_is_named_as_the_data_name_it():
+    answer, clusters = example()
+    answer["strain"].attrs["long_name"] = "compressive strain"
+    assert plots.plot_curves(answer, clusters, "stress").get_supxlabel() == "compressive strain"
+
+
 def test_ellipses_span_two_standard_deviations_each_way():
     answer, clusters = example()
     ellipses = plots.plot_latent(answer, clusters).axes[0].patches
