@@ -24,7 +24,9 @@ from ..errors import DataError, OptionError, TrainingError
 from ..fitting.job import encode, physics_evidence, physics_log_prob
 from ..fitting.settings import ANSWER_NAMES
 from ..fitting.tensors import Tensors, to_tensors
+from ..model.augment import mirrored
 from ..model.curves import Curves
+from ..model.encoders import averaged
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .conditions import check_known
@@ -90,9 +92,10 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
     for k, name in enumerate(names):
         here = tensors.present[name][:, None]
         if fused_only:
-            log_gamma, embedding = total, posterior[:, None]
+            said = [(total, posterior[:, None])]
         else:
-            log_gamma, embedding = _encode_one(trained, k, tensors.inputs[name])
+            said = _encode_one(trained, k, name, tensors.inputs[name])
+            log_gamma, embedding = averaged(said)
             part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
             own[name] = part, part * embedding.mean.double()
             precision += part
@@ -100,7 +103,7 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
             if name in options.neural:
                 total = total + torch.where(here, log_gamma.double() - floored, 0.0)
         if name in options.neural:
-            score = _reconstruction(trained, name, tensors.inputs[name], log_gamma, embedding)
+            score = _reconstruction(trained, name, tensors.inputs[name], *said[0])  # not of its mirror image
             scores[name] = torch.where(here[:, 0], score, torch.nan)
     log_gamma = torch.log_softmax(total, 1)
     # A lone curve needs no network: eq. 19 is exact.
@@ -155,12 +158,15 @@ def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGa
     return DiagonalGaussian(torch.where(none, prior.mean, mean), torch.where(none, prior.variance, variance))
 
 
-def _encode_one(trained: Trained, k: int, x: Tensor) -> tuple[Tensor, DiagonalGaussian]:
-    encoder = trained.encoders[k].eval()
-    pieces = [encoder(x[i : i + 4096]) for i in range(0, len(x), 4096)]
-    return torch.cat([p[0] for p in pieces]), DiagonalGaussian(
-        torch.cat([p[1].mean for p in pieces]), torch.cat([p[1].variance for p in pieces])
-    )
+def _encode_one(trained: Trained, k: int, name: str, x: Tensor) -> list[tuple[Tensor, DiagonalGaussian]]:
+    """What one modality says by itself of the specimens, and by its mirror images where it may be mirrored."""
+    encoder, option = trained.encoders[k].eval(), trained.options.neural.get(name)
+    said = []
+    for view in mirrored(x, trained.templates[name].axes(option.flips) if option is not None else []):
+        pieces = [encoder(view[i : i + 4096]) for i in range(0, len(x), 4096)]
+        mean, variance = (torch.cat([getattr(p[1], part) for p in pieces]) for part in ("mean", "variance"))
+        said.append((torch.cat([p[0] for p in pieces]), DiagonalGaussian(mean, variance)))
+    return said
 
 
 def _reconstruction(trained: Trained, name: str, x: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:

@@ -99,8 +99,7 @@ class Job:
             inputs[name] = x[index]
             option = self.options.neural.get(name)
             if option is not None and (option.flips or option.shift):
-                dims = [d for d in self.templates[name].measured.dims if d != "channel"]
-                axes = [2 + dims.index(d) for d in option.flips]
+                axes = self.templates[name].axes(option.flips)
                 inputs[name] = augment(inputs[name], axes, option.shift, generator)
         return inputs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,6 +51,11 @@ class Template:
     def t(self) -> np.ndarray:
         """The grid that predicted curves are given on, without covariates."""
         return self.grid
+
+    def axes(self, dims: Sequence[str]) -> list[int]:
+        """Where dims of the data lie in an encoder input (specimen, channels, *spatial)."""
+        spatial = [d for d in self.measured.dims if d != "channel"]
+        return [2 + spatial.index(d) for d in dims]
 
     def unusual(self, covariates: np.ndarray) -> np.ndarray:
         """Which specimens (specimen,) have a covariate (specimen, inputs - 1) outside the range of training; bool."""

@@ -1,4 +1,4 @@
-"""Flips and shifts of a batch, drawn anew for every specimen and step."""
+"""Flips and shifts of a batch, drawn anew for every specimen and step, and all mirror images of an input."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ def augment(x: Tensor, flips: Sequence[int], shift: float, generator: torch.Gene
         shape[axis] = size
         x = x.gather(axis, source.view(shape).expand(x.shape))
     return x
+
+
+def mirrored(x: Tensor, flips: Sequence[int]) -> list[Tensor]:
+    """The input itself and all its mirror images: 2, 4, ... views, each of the shape of ``x``.
+
+    Args:
+        x: Shape (specimen, channels, *spatial).
+        flips: Axes that may be mirrored.
+    """
+    views = [x]
+    for axis in flips:
+        views += [view.flip(axis) for view in views]
+    return views

@@ -156,3 +156,22 @@ class ClusterEncoder(nn.Module):
         offset, log_ratio = rest.unflatten(1, (2, self.clusters, self.latent_dim)).unbind(1)
         variance = (self.log_variance + log_ratio).clamp(*LOG_VARIANCE_RANGE).exp()
         return logits.log_softmax(-1), DiagonalGaussian(self.mean + offset, variance)
+
+
+def averaged(said: Sequence[tuple[Tensor, DiagonalGaussian]]) -> tuple[Tensor, DiagonalGaussian]:
+    r"""What K views of the same specimens say together, as of :class:`ClusterEncoder`.
+
+    .. math:: \tilde q(c) = \tfrac1K \sum_k \tilde q_k(c),\qquad
+              \mathrm{mean}_c = \tfrac1K \sum_k \mathrm{mean}_{kc},\qquad
+              \mathrm{variance}_c = \tfrac1K \sum_k \big(\mathrm{variance}_{kc} + \mathrm{mean}_{kc}^2\big)
+              - \mathrm{mean}_c^2
+
+    Args:
+        said: Of each view log responsibilities (specimen, cluster), and q(Z given c) (specimen, cluster, latent).
+    """
+    if len(said) == 1:
+        return said[0]
+    log_gamma = torch.stack([one[0] for one in said]).logsumexp(0) - math.log(len(said))
+    means = torch.stack([one[1].mean for one in said])
+    variances = torch.stack([one[1].variance for one in said])
+    return log_gamma, DiagonalGaussian(means.mean(0), variances.mean(0) + means.var(0, correction=0))

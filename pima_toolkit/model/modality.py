@@ -29,7 +29,8 @@ class Neural:
         noise: ``"unit"``: noise variance 1 in units of the data's range, as in the paper; ``"learned"``: the mean
             squared error of each epoch.
         flips: Dims that may be mirrored, drawn anew for every specimen and step: ``("x",)`` for a photograph with a
-            left-right symmetry. Only where the mirrored picture is one you could have taken.
+            left-right symmetry. Only where the mirrored picture is one you could have taken: answers about its specimen
+            are then those of the picture and its mirror images together.
         shift: Largest shift along every dim as a share of its size, drawn likewise; edges are repeated.
 
     Raises:

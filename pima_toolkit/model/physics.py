@@ -274,7 +274,7 @@ class PhysicsDecoder:
         (cluster, specimen, point).
 
         Where the expert is not linear the population is averaged over, by the same quasi-random specimens every time:
-        the mean of many curves with kinks is not the curve of the mean kink.
+        the mean of many curves with kinks is not the curve of the mean kink. Of a specimen: their interquartile mean.
         """
         centre, spread = self.prior() if prior is None else prior
         if self.one_line:
@@ -296,7 +296,10 @@ class PhysicsDecoder:
         ordered = curves.sort(2).values
         low, high = (ordered[:, :, round(p * (draws - 1))] for p in (0.05, 0.95))
         std = (high - low) / (2.0 * 1.6448536269514722)
-        return curves.mean(2), std.square() + self.variance[:, None, None]
+        # A population's tails are its specimens' and count in its mean. Those of one specimen are what an encoder does
+        # not know, and in logarithms they lean upwards: its curve is the mean of the middle half.
+        value = curves.mean(2) if prior is None else ordered[:, :, draws // 4 : -(draws // 4)].mean(2)
+        return value, std.square() + self.variance[:, None, None]
 
 
 def scores(decoder: PhysicsDecoder, said: Conditioned, spread: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """A modulus that follows what a photograph shows: predicted by ``vary="latent"``, and not by the cluster alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,19 @@ def test_a_picture_predicts_its_own_specimens_modulus(answers, new):
 def test_a_picture_predicts_its_own_specimens_curve(answers, new):
     error = {v: np.sqrt(((a.stress.values - new.stress.values) ** 2).mean()) for v, a in answers.items()}
     assert error["latent"] < 0.5 * error["none"]
+
+
+def test_a_mirrored_picture_gets_the_same_answer(fits, new):
+    """Where it may be mirrored; without a word on that the two answers differ."""
+    trained = fits["latent"]._trained
+    either = {**trained.options.modalities, "image": pima.Neural(flips=("x", "y"))}
+    fit = pima.api.Fit(replace(trained, options=replace(trained.options, modalities=either)))
+    turned = new[["image"]].copy(data={"image": new.image.values[:, ::-1, ::-1]})
+    names = ["stress", "stress_low", "stress_high", "parameters", "responsibilities"]
+    one, other = (fit.infer(data, predict="stress")[names] for data in (new[["image"]], turned))
+    xr.testing.assert_allclose(one, other, rtol=1e-5)
+    plain, mirrored = (fits["latent"].infer(data, predict="stress") for data in (new[["image"]], turned))
+    assert np.abs(plain.stress - mirrored.stress).max() > 0.1
 
 
 def test_the_error_is_as_large_as_it_says(answers, new):

@@ -6,8 +6,8 @@ from torch import nn
 
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, OptionError
-from pima_toolkit.model.augment import augment
-from pima_toolkit.model.encoders import ClusterEncoder, Encoder
+from pima_toolkit.model.augment import augment, mirrored
+from pima_toolkit.model.encoders import ClusterEncoder, Encoder, averaged
 from pima_toolkit.model.network import build
 from pima_toolkit.model.neural import decoder
 
@@ -146,3 +146,31 @@ def test_shifts_move_by_whole_pixels_and_repeat_the_edge():
 def test_nothing_asked_for_changes_nothing():
     x = torch.rand(4, 2, 5, 5)
     assert augment(x, [], 0.0, torch.Generator().manual_seed(0)) is x
+
+
+def test_views_together_have_the_moments_of_what_each_says():
+    """Probabilities, means and variances of the equal mixture of three views, by a loop."""
+    torch.manual_seed(0)
+    encoder = ClusterEncoder((1, 12, 12), torch.randn(2, 3), torch.rand(2, 3) + 0.5).eval()
+    said = [encoder(torch.rand(5, 1, 12, 12)) for _ in range(3)]
+    log_gamma, together = averaged(said)
+    gamma, first, second = torch.zeros(5, 2), torch.zeros(5, 2, 3), torch.zeros(5, 2, 3)
+    for one, gaussian in said:
+        gamma += one.exp() / 3
+        first += gaussian.mean / 3
+        second += (gaussian.variance + gaussian.mean**2) / 3
+    torch.testing.assert_close(log_gamma.exp(), gamma)
+    torch.testing.assert_close(together.mean, first)
+    torch.testing.assert_close(together.variance, second - first**2)
+    assert averaged(said[:1]) is said[0]
+
+
+def test_all_mirror_images():
+    x = torch.arange(6.0).reshape(1, 1, 2, 3)
+    assert [view.flatten().tolist() for view in mirrored(x, [3, 2])] == [
+        [0, 1, 2, 3, 4, 5],
+        [2, 1, 0, 5, 4, 3],
+        [3, 4, 5, 0, 1, 2],
+        [5, 4, 3, 2, 1, 0],
+    ]
+    assert mirrored(x, [])[0] is x

@@ -280,6 +280,25 @@ def test_marginal_of_an_expert_that_is_not_linear_is_the_mean_of_many_specimens(
     assert torch.equal(variance, again[1])
 
 
+@pytest.mark.parametrize("width", [0.3, 3.0])
+def test_the_curve_of_one_specimen_is_the_mean_of_the_middle_half(width):
+    """Of the curves that it may have; however wide the guess, tails of a logarithm do not lift it."""
+    decoder, curves = make(8, "power law")
+    rng = np.random.default_rng(0)
+    centre = torch.as_tensor(0.1 * rng.standard_normal((CLUSTERS, 2, 2)))
+    spread = (width * torch.eye(2, dtype=torch.float64)).square().expand(CLUSTERS, 2, 2, 2)
+    value, _ = decoder.marginal(curves.t, (centre, spread))
+    still = decoder.own_curves(curves.t, centre)[0]
+    for c in range(CLUSTERS):
+        for n in range(2):
+            at = decoder.box.to_unbounded(decoder.theta[c]) + centre[c, n].numpy()
+            own = rng.normal(at, width, (40_000, 2))
+            many = np.sort(decoder.expert.value_and_jacobian(curves.t, decoder.box.from_unbounded(own))[0], 0) / SCALE
+            np.testing.assert_allclose(value[c, n], many[10_000:30_000].mean(0), rtol=0.2 * width)
+            if width > 1.0:
+                assert (many.mean(0)[-1] - still[c, n, -1]).abs() > 3 * (value[c, n, -1] - still[c, n, -1]).abs()
+
+
 def test_many_curves_go_through_in_pieces():
     decoder, curves = make(9)
     many = Curves(curves.x.repeat(2000, 1), curves.t, None, torch.ones(10_000, dtype=torch.bool))
