@@ -32,7 +32,8 @@ RESULTS = Path(__file__).parent / "results" / "within_cluster.jsonl"
 #: What predicts a curve, one line each; rows without a number are of the first. Only those with vary="latent" differ.
 METHODS = {
     1: "the picture as it lies; a specimen's curve is the mean over what is not known of its parameters",
-    2: "the picture and its mirror image together; the mean over the middle half of what is not known",
+    2: "the picture and its mirror image together; the mean over the middle half of what is not known; encoders whose "
+    "means learn from all specimens alike",
 }
 METHOD = max(METHODS)
 

@@ -4,10 +4,16 @@ r"""Phase two: one encoder per modality learns what all modalities together knew
           + \sum_c q(c\mid X)\,\mathrm{KL}\big(q(Z\mid X)\,\|\,\tilde q(Z\mid X_i,c)\big)
 
 For a physics modality c needs no network, :math:`p(c \mid X_i) \propto \pi_c\,p(X_i \mid c)` (eq. 19): only the second
-term is learned. Where parameters vary with the latent, encoders trained without a share of the specimens say of those
-how far to believe an answer about a specimen that nobody has seen (answers/calibration.py).
+term is learned.
+
+Where parameters vary with the latent, specimens are predicted from the mean of Z, and each dimension of the second term
+is multiplied by :math:`\tilde v_{ic} / v_c`, its variance over the cluster's, without a gradient: the mean then learns
+from all specimens alike, and not the less from one the more the encoder doubts it. There, too, encoders trained without
+a share of the specimens say of those how far to believe an answer about a specimen that nobody has seen
+(answers/calibration.py).
+
 Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l
-inside the sum over dimensions.
+inside the sum over dimensions. The weight: Seitzer, Tavakoli, Antic, Martius 2022, ICLR, with their beta = 1.
 """
 
 from __future__ import annotations
@@ -86,6 +92,7 @@ class CrossmodalTraining:
         self.restart = restart
         self.posterior = posterior.detach()
         self.gamma = responsibilities.detach().float()
+        self.variance = mixture.variance.float()
         self.share = share
         kept = torch.ones(len(job.tensors), dtype=torch.bool, device=job.device)
         if share is not None:
@@ -154,8 +161,13 @@ class CrossmodalTraining:
         return float(total) / len(self.known)
 
     def _loss(self, name: str, index: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
-        gamma = self.gamma[index]
-        loss = (gamma * self.posterior[index][:, None].kl(embedding)).sum(1)
+        gamma, known = self.gamma[index], self.posterior[index][:, None]
+        if self.job.options.varies:
+            each = known[..., None].kl(embedding[..., None])
+            apart = (embedding.variance.detach() / self.variance * each).sum(-1)
+        else:
+            apart = known.kl(embedding)
+        loss = (gamma * apart).sum(1)
         if name in self.job.options.neural:
             loss = loss + (gamma * (gamma.clamp_min(1e-12).log() - log_gamma)).sum(1)
         return loss

@@ -71,6 +71,23 @@ def test_encoders_learn_nothing_from_specimens_held_back(varying):
         assert all(torch.equal(one[name], other[name]) for name in one) == same
 
 
+def test_where_parameters_vary_the_mean_learns_from_all_specimens_alike(varying):
+    """Its gradient is gamma (mean - target) / variance of the cluster, whatever variance the encoder names; that one is
+    at rest where it is the expected square of the error."""
+    job, mixture, posterior, gamma = varying
+    training = CrossmodalTraining(job, mixture, posterior, gamma)
+    index = torch.tensor([3, 0, 17])
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(3, 2, 2, generator=generator).requires_grad_()
+    variance = (0.1 + 5.0 * torch.rand(3, 2, 2, generator=generator)).requires_grad_()
+    training._loss("stress", index, torch.zeros(3, 2), DiagonalGaussian(mean, variance)).sum().backward()
+    share, away = gamma[index].float()[..., None], mean.detach() - posterior.mean[index][:, None]
+    torch.testing.assert_close(mean.grad, share * away / mixture.variance.float())
+    square = away**2 + posterior.variance[index][:, None]
+    expected = 0.5 * share * (1.0 - square / variance.detach()) / mixture.variance.float()
+    torch.testing.assert_close(variance.grad, expected)
+
+
 def test_bands_are_calibrated_on_them(varying, two_populations):
     """Of the points of held-back specimens, predicted by encoders that have not seen them, 90 % lie inside."""
     job, mixture, posterior, gamma = varying
