@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -27,11 +28,42 @@ _REWRITTEN = (
 )
 
 
+_SPACE = "{http://www.w3.org/1998/Math/MathML}"
+_APPLY = "\u2061"
+_ACCENTS = ("ˉ", "¯", "~", "˜", "ˆ", "^", "˙", "→")
+ElementTree.register_namespace("", _SPACE.strip("{}"))
+
+
 def readable(text: str) -> str:
     """A formula as docutils reads it rightly."""
     for pattern, replacement in _REWRITTEN:
         text = pattern.sub(replacement, text)
     return text
+
+
+def polished(mathml: str) -> str:
+    """What docutils writes, with accents that stay on their letter, norms of one size, and spaces about functions.
+
+    Args:
+        mathml: One ``<math>`` element; in it a letter with accent and index is a ``munderover``, the index under it.
+    """
+    root = ElementTree.fromstring(mathml.replace("&ApplyFunction;", _APPLY))  # noqa: S314 - our own text
+    for node in root.iter():
+        if node.tag == f"{_SPACE}munderover" and node[2].text in _ACCENTS:
+            letter, index, accent = node
+            node.tag = f"{_SPACE}msub"
+            node[:] = [ElementTree.Element(f"{_SPACE}mover", accent="true"), index]
+            node[0].extend([letter, accent])
+        if node.tag == f"{_SPACE}mo" and node.text == "‖":
+            node.attrib.update(stretchy="false", lspace="0", rspace="0")
+    for node in root.iter():
+        for applied in [child for child in node if child.text == _APPLY]:
+            at = list(node).index(applied)
+            if at + 1 < len(node) and (node[at + 1].text or "") != "(":
+                node.insert(at + 1, ElementTree.Element(f"{_SPACE}mspace", width="0.17em"))
+            if at > 1 and node[at - 2].tag != f"{_SPACE}mo":
+                node.insert(at - 1, ElementTree.Element(f"{_SPACE}mspace", width="0.17em"))
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
@@ -54,7 +86,7 @@ def _write(translator: HTML5Translator, node: nodes.Node, *, as_block: bool) -> 
     """
     text = readable(node.astext())
     try:
-        translator.body.append(tex2mathml(text, as_block=as_block))
+        translator.body.append(polished(tex2mathml(text, as_block=as_block)))
     except MathError as error:
         logger.warning("this formula cannot be shown: %s: %s", text, error, location=node)
         translator.body.append(translator.encode(text))
