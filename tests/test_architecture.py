@@ -1,9 +1,9 @@
 """Imports go one way, nothing a file holds is executed, files stay short: read from the source.
 
-The rooms, first to last: errors -> files -> data, experts -> model -> fitting -> answers -> api -> datasets -> testing
--> demo, runs -> cli. Data and experts do not know each other. Inside a room the files named in ``ORDER`` import to the
-left only, and no files import in a circle. Plugins and widgets stand outside and use public names. What fails is told
-with its line.
+The rooms, first to last: errors -> files, units -> data, experts -> model -> fitting -> answers -> api -> datasets ->
+testing -> demo, runs -> cli. Data and experts do not know each other. Inside a room the files named in ``ORDER``
+import to the left only, and no files import in a circle. Plugins and widgets stand outside and use public names. What
+fails is told with its line.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ PACKAGE = "pima_toolkit"
 RANK = {
     "errors": 0,
     "files": 0.5,
+    "units": 0.5,
     "data": 1,
     "experts": 1,
     "model": 2,
@@ -40,7 +41,18 @@ ORDER = {
         *("shaping", "agreement", "pictures", "images", "discovery", "specimens", "reading", "assembly", "ingest"),
     ],
     "experts": [
-        *("parameters", "inputs", "syntax", "reader", "formula", "program", "codegen", "drivers", "shown"),
+        *(
+            "parameters",
+            "inputs",
+            "syntax",
+            "reader",
+            "formula",
+            "program",
+            "codegen",
+            "consistency",
+            "drivers",
+            "shown",
+        ),
         *("derived", "quantities", "lmfit_bridge", "profiles", "intervals", "uncertainty", "solution"),
         *("torch_solver", "least_squares", "statistics", "starting", "search", "priors", "covariance", "reduction"),
         *("regression", "example"),

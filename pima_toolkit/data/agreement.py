@@ -13,12 +13,13 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, OptionError
+from ..units import Unit, find_unit, unit_of
 from . import shaping
 from .accounts import Unusable
 from .curves import Curve, Curves
 from .grids import same_grid
 from .names import closest
-from .units import Unit, canonical, find_unit, unit_of
+from .units import canonical
 
 #: A strain beyond this, in a file that states no unit, is taken for one in per cent.
 _LARGEST_STRAIN = 10.0

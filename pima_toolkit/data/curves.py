@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
+from ..units import Unit, find_unit, unit_of
 from .accounts import Unusable
 from .names import closest
 from .tables import Numbers, read_numbers
-from .units import Unit, canonical, find_unit, slug, unit_of
+from .units import canonical, slug
 
 #: Which column is taken for x, and which for y, where it is not said: the first of these quantities that is there.
 _X_ORDER = ("strain", "displacement", "time", "temperature")

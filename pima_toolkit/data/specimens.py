@@ -14,12 +14,13 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, OptionError
+from ..units import find_unit, unit_of
 from .accounts import Entry, Unusable
 from .discovery import KINDS, Found, modality_name, natural, specimen_key
 from .names import closest
 from .tables import SHEET_SUFFIXES, read_texts, to_number
 from .texts import TEXT_SUFFIXES, number
-from .units import find_unit, read_header, slug, unit_of
+from .units import read_header, slug
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import require
+from ..units import find_unit
 from .accounts import Unusable, count
 from .texts import COMMENT, DELIMITERS, GAPS, PARTING, decode, detect, looks_like_number, number, split_line
-from .units import canonical, find_unit, read_header
+from .units import canonical, read_header
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import require
+from ..units import find_unit
 from .accounts import Unusable
-from .units import find_unit
 
 #: Largest text file read, in bytes.
 MOST_BYTES = 300_000_000

@@ -1,10 +1,10 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
 In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
-codegen, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers, torch_solver,
-levenberg_marquardt, least_squares, statistics, starting, search, priors, covariance, reduction, regression, example,
-expert, card, declared, symbolic, torch_expert, callback, lmfit_formulas, lmfit_experts, scatter, hooks, manager,
-plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+codegen, consistency, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers,
+torch_solver, levenberg_marquardt, least_squares, statistics, starting, search, priors, covariance, reduction,
+regression, example, expert, card, declared, symbolic, torch_expert, callback, lmfit_formulas, lmfit_experts, scatter,
+hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations

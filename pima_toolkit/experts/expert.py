@@ -220,6 +220,20 @@ class Expert(ABC):
         shape = np.shape(theta)
         return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
 
+    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:  # noqa: B027 - nothing to say
+        """Refuse data whose units contradict those the parameters declare; only a formula can tell.
+
+        Nothing is ever converted: a declared unit is a promise about the data. ``{y}`` and ``{t}`` follow the data.
+
+        Args:
+            t: Independent variable, any shape.
+            units: Of the inputs, by name.
+            y_unit: Of the curves.
+
+        Raises:
+            ExpertError: If they do; a unit that is not known contradicts nothing.
+        """
+
     def fit(
         self,
         t: Inputs,

@@ -54,6 +54,7 @@ def fit(
         raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
     if np.isinf(y).any():
         raise ExpertError("y holds infinite values: use NaN where a point was not measured")
+    expert.check_units(variable(expert, t), {expert.t: t_unit}, y_unit)
     gamma, points = responsibilities(weights, y.shape, single)
     if noise_std is not None:
         points = points * precision(noise_std, y.shape)

@@ -7,11 +7,11 @@ them is solved outright. Golub & Pereyra 1973.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .inputs import variable
 from .least_squares import Solvable
@@ -39,6 +39,9 @@ class Projectable(Solvable, Protocol):
 
     def trials(self, t: Array) -> Array:
         """Where to search."""
+
+    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
+        """Refuse data in units that contradict the parameters'."""
 
 
 def halton(count: int, dimensions: int) -> Array:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import ExpertError, FormulaError
 from .codegen import compile_curve, run_torch
+from .consistency import contradicted
 from .declared import made, matched
 from .derivatives import jointly_linear, with_jacobian
 from .example import Example
@@ -145,6 +146,18 @@ class SympyExpert(Expert):
     def curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`Expert.curve`."""
         return compile_curve(self._programs[0])
+
+    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
+        """See :meth:`Expert.check_units`."""
+        wrong = contradicted(self._torch_form, self.inputs, self.parameters, t, units, y_unit, self.box)
+        if not wrong:
+            return
+        said = " and ".join(f"{p.name} in {p.unit}" for p in wrong)
+        data = " and ".join(f"{name} in {units[name]}" for name in self.inputs if name in units)
+        raise ExpertError(
+            f"expert {self.name!r} declares {said}, which contradicts curves in {y_unit} over {data}: nothing is"
+            " converted, so convert the data, or declare units that follow them, such as '{y}' or '{y}/{t}'"
+        )
 
     def fixed(self, **values: float) -> RestrictedExpert:
         """This expert with some fitted parameters held at known values: constants of the formula, no longer parameters.

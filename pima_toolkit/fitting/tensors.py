@@ -161,7 +161,10 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
             scale=residual_scale(measured) if physics else 1.0,
             conditions=np.stack([f(_covariates(measured)[measured.present], axis=0) for f in (np.min, np.max)]),
         )
-        if not physics:
+        if physics:
+            units = {measured.t_name: measured.t_unit, **measured.covariate_units}
+            option.expert.check_units(measured.t, units, measured.unit)
+        else:
             _check_augmentation(name, option, measured)
     return templates
 

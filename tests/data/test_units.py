@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pima_toolkit.data.units import _EXACT, canonical, find_unit, read_header, slug, unit_of
+from pima_toolkit.data.units import canonical, read_header, slug
+from pima_toolkit.units import _EXACT, dimension, find_unit, unit_of
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,24 @@ def test_any_text_has_a_slug_and_a_header(text):
     name, unit = read_header(text)
     assert unit is None or unit
     assert isinstance(canonical(name)[0], str)
+
+
+@pytest.mark.parametrize(
+    ("text", "factor", "exponents"),
+    [
+        ("GPa", 1e3, (1, -2, 0, 0)),
+        ("1/s", 1.0, (0, 0, -1, 0)),
+        ("%/min", 0.01 / 60, (0, 0, -1, 0)),
+        ("MPa*um**0.5", 1e-3**0.5, (1, -1.5, 0, 0)),
+        ("N*m/mm^2", 1e3, (1, -1, 0, 0)),
+        ("W", 1e3, (1, 1, -1, 0)),
+        ("kg/m3", 1e-12, (1, -4, 2, 0)),
+    ],
+)
+def test_a_unit_is_a_size_and_exponents(text, factor, exponents):
+    np.testing.assert_allclose(dimension(text), [np.log(factor), *exponents], atol=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "J/mol", "a.u.", "count", "(MPa)/s", "MPa s s", "MPa**1.2.3", "mm/cycle", "mPa"])
+def test_a_unit_that_is_not_known_is_none(text):
+    assert dimension(text) is None
