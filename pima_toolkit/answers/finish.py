@@ -176,13 +176,13 @@ def _mark(options: ModelOptions, settings: TrainingSettings, templates: Mapping[
 
 
 def _joint(job: Job) -> JointTraining:
-    """All restarts; the best by ELBO, which nobody's labels have touched."""
+    """All restarts; the best by ELBO and priors, which nobody's labels have touched."""
     runs = []
     for restart in range(job.settings.restarts):
         runs.append(JointTraining(job, restart).run())
         if runs[-1].interrupted or runs[-1].halted:
             break
-    best = max(runs, key=lambda run: run.elbo)
+    best = max(runs, key=lambda run: run.merit)
     best.interrupted, best.halted = runs[-1].interrupted, runs[-1].halted
     return best
 

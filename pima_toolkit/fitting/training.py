@@ -24,6 +24,7 @@ from .health import duplicate_clusters, empty_clusters, reseed
 from .initialise import blank_decoder, latent_partition, physics_first
 from .job import Job, Progress, encode, physics_evidence, physics_log_prob
 from .state import History, State, load_optimiser, optimiser_arrays, resume, write_arrays
+from .steps import log_prior as parameter_prior
 
 #: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
 NEURAL_NOISE_FLOOR = 1e-4
@@ -81,9 +82,12 @@ class JointTraining:
         return None if folder is None else folder / f"restart-{self.restart}.safetensors"
 
     @property
-    def elbo(self) -> float:
-        """Of the last epoch: what restarts are chosen by."""
-        return self.history.rows[-1]["elbo"] if self.history.rows else -math.inf
+    def merit(self) -> float:
+        """What restarts are chosen by: the ELBO of the last epoch with the priors of parameters, nats per specimen."""
+        if not self.history.rows:
+            return -math.inf
+        known = sum(float(parameter_prior(decoder).sum()) for decoder in self.state.decoders.values())
+        return self.history.rows[-1]["elbo"] + known / len(self.job.tensors)
 
     def run(self) -> JointTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is, in the middle of an epoch too."""

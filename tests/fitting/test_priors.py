@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pima_toolkit as pima
+from pima_toolkit.answers import finish
 from pima_toolkit.answers.tables import cluster_covariance
 from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.experts import Priors
 from pima_toolkit.fitting.em import update_physics, update_theta
 from pima_toolkit.fitting.steps import log_prior
 from pima_toolkit.fitting.tensors import Tensors
+from pima_toolkit.fitting.training import JointTraining
 
 GIVEN = {
     "affine": {"slope": (20.0, 3.0), "intercept": (-5.0, 2.0)},
@@ -92,6 +94,26 @@ def test_a_fit_keeps_its_priors(lines, tmp_path):
     loaded = pima.load(drawn.save(tmp_path / "fit.pima"))
     assert loaded.model.options.modalities["line"].priors == {"slope": (2.0, 0.15)}
     np.testing.assert_array_equal(loaded.experts.std_error, drawn.experts.std_error)
+
+
+def test_restarts_are_chosen_by_what_the_priors_say_too(lines, monkeypatch):
+    runs = []
+
+    class Kept(JointTraining):
+        def run(self):
+            runs.append(super().run())
+            self.history.rows[-1]["elbo"] = -0.1 - 0.05 * len(runs)  # the first is the better one but for the priors
+            self.state.decoders["line"] = replace(
+                self.state.decoders["line"], theta=np.array([[2.0], [4.0 - len(runs)]])
+            )
+            return self
+
+    monkeypatch.setattr(finish, "JointTraining", Kept)
+    physics = pima.Physics("proportional", priors={"slope": (2.0, 0.5)})
+    fit = pima.PIMA({"line": physics}, clusters=2, latent_dim=1).fit(lines, epochs=1, restarts=2, progress=False)
+    # (3 - 2)^2 / 2 / 0.5^2 = 2 nats over 24 specimens, against none
+    assert [run.merit for run in runs] == pytest.approx([-0.15 - 2 / 24, -0.2], abs=1e-12)
+    assert fit.experts.value.values.ravel().tolist() == [2.0, 2.0]
 
 
 def test_what_cannot_be_is_refused(lines):
