@@ -136,7 +136,10 @@ def load_optimiser(
         if name.startswith(f"optimiser.{prefix}."):
             _, _, k, moment = name.split(".")
             parameter = parameters[int(k)]
-            optimiser.state[parameter][moment] = value.to(parameter.device)
+            # Laid out in memory as the parameter is: the fused Adam pairs the two entry by entry as they lie.
+            layout = parameter if value.shape == parameter.shape else value
+            kept = torch.empty_like(layout, dtype=value.dtype, device=parameter.device, requires_grad=False)
+            optimiser.state[parameter][moment] = kept.copy_(value)
 
 
 def write_arrays(path: Path, arrays: Arrays, meta: Mapping[str, object]) -> None:

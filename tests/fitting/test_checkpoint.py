@@ -8,9 +8,11 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 import pima_toolkit as pima
 from pima_toolkit.errors import FileFormatError, TrainingError
+from pima_toolkit.fitting.state import load_optimiser, optimiser_arrays
 
 
 class Killed(RuntimeError):
@@ -254,3 +256,28 @@ def test_a_checkpoint_costs_little(data, small_model, tmp_path):
     assert time.perf_counter() - began < 20
     assert sorted(p.name for p in tmp_path.iterdir()) == ["crossmodal-0.safetensors", "restart-0.safetensors"]
     assert sum(p.stat().st_size for p in tmp_path.iterdir()) < 2e6
+
+
+def test_moments_come_back_laid_out_as_their_parameter():
+    """The fused Adam pairs entries as they lie in memory: a convolution's moments in another order are scrambled."""
+
+    def steps(optimiser, parameter, count):
+        for k in range(count):
+            generator = torch.Generator().manual_seed(k)
+            parameter.grad = torch.randn(4, 3, 3, 3, generator=generator).to(memory_format=torch.channels_last)
+            optimiser.step()
+
+    def fresh():
+        values = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(9))
+        parameter = torch.nn.Parameter(values.to(memory_format=torch.channels_last))
+        return parameter, torch.optim.AdamW([parameter], 1e-2, fused=True)
+
+    one, optimiser = fresh()
+    steps(optimiser, one, 3)
+    kept = {name: value.contiguous().clone() for name, value in optimiser_arrays("n", optimiser, [one]).items()}
+    other, again = fresh()
+    other.data.copy_(one.data)
+    load_optimiser("n", again, [other], kept)
+    steps(optimiser, one, 2)
+    steps(again, other, 2)
+    assert torch.equal(one, other)
