@@ -43,6 +43,9 @@ class PIMA:
         prior_expert: Multiply the posterior by N(0, I).
         combine: ``"product"``: modalities are independent given c; ``"posterior"``: the fused posterior's own
             responsibilities where all modalities are present.
+        crossmodal: What answers for a modality alone: ``"mixture"``: an encoder with a Gaussian in each cluster;
+            ``"gaussian"``: the paper's single one (eq. 18); ``"dropout"``: the encoders of the fused posterior, half of
+            the specimens having one modality only while it is trained.
 
     Raises:
         OptionError: If an option is not one of these.
@@ -61,10 +64,10 @@ class PIMA:
         beta: float = 1.0,
         prior_expert: bool = False,
         combine: str = "product",
+        crossmodal: str = "mixture",
     ) -> None:
-        self.options = ModelOptions(
-            dict(modalities), clusters, latent_dim, responsibilities, consistency, beta, prior_expert, combine
-        )
+        about = (responsibilities, consistency, beta, prior_expert, combine, crossmodal)
+        self.options = ModelOptions(dict(modalities), clusters, latent_dim, *about)
 
     def fit(
         self,
@@ -80,6 +83,7 @@ class PIMA:
         update: str = "wls",
         restarts: int = 1,
         patience: int | None = None,
+        start: str = "auto",
         device: str = "auto",
         precision: str = "auto",
         checkpoint: str | Path | None = None,
@@ -103,6 +107,8 @@ class PIMA:
             update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
             restarts: Independent runs, of which the one with the highest ELBO is kept.
             patience: Stop when the ELBO has not risen for this many epochs; by default never.
+            start: ``"auto"``: physics first, else the invariance of pictures, else a mixture of reconstructed latents;
+                ``"random"``: cluster centres drawn from N(0, I), as the paper did.
             device: ``"auto"``, ``"cpu"``, ``"cuda"``.
             precision: Of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are float32.
             checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
@@ -128,6 +134,7 @@ class PIMA:
             update=update,
             restarts=restarts,
             patience=patience,
+            start=start,
             device=device,
             precision=precision,
         )

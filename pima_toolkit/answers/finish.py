@@ -15,7 +15,7 @@ import xarray as xr
 
 from ..data import check_dataset, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning
-from ..fitting.crossmodal import CrossmodalTraining, held_back
+from ..fitting.crossmodal import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.health import duplicate_clusters, empty_clusters
 from ..fitting.job import Callback, Job, encode
 from ..fitting.progress import shown_progress
@@ -70,7 +70,10 @@ def train(
         )
         best = _joint(job)
         encoders, interrupted, alone = None, best.interrupted, []
-        if not (best.interrupted or best.halted) and len(options.modalities) > 1:
+        whole = not (best.interrupted or best.halted) and len(options.modalities) > 1
+        if whole and options.crossmodal == "dropout":
+            encoders = fused_encoders(job, best.state.network, best.state.mixture)
+        elif whole:
             posterior = encode(best.state.network, tensors, torch.autocast(device.type, enabled=False))
             crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart).run()
             encoders, interrupted = crossmodal.encoders, crossmodal.interrupted

@@ -82,7 +82,10 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
     physics = {name: state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics}
     scores = {name: _curve_score(trained, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
     log_pi = state.mixture.log_weights
-    total = log_pi + sum(physics.values(), start=torch.zeros(len(tensors), 1, dtype=torch.float64, device=device))
+    # The paper's encoders say the cluster of a curve too; else eq. 19 does, exactly.
+    by_encoder = options.modalities if options.crossmodal != "mixture" and not fused_only else options.neural
+    direct = [log_prob for name, log_prob in physics.items() if name not in by_encoder]
+    total = log_pi + sum(direct, start=torch.zeros(len(tensors), 1, dtype=torch.float64, device=device))
     posterior = encode(state.network, tensors, _float32(device)).to(torch.float64)
     # A weight of almost nothing must not turn into evidence when it is divided by.
     floored = log_pi.clamp_min(float(np.log(1e-3 / options.clusters)))
@@ -100,7 +103,7 @@ def answer_tensors(trained: Trained, tensors: Tensors) -> Answers:
             own[name] = part, part * embedding.mean.double()
             precision += part
             natural += own[name][1]
-            if name in options.neural:
+            if name in by_encoder:
                 total = total + torch.where(here, log_gamma.double() - floored, 0.0)
         if name in options.neural:
             score = _reconstruction(trained, name, tensors.inputs[name], *said[0])  # not of its mirror image

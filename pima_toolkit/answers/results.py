@@ -18,13 +18,13 @@ from ..data import Measured, Scaling, save_data
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Box, expert_from_dict
 from ..files import replacing
+from ..fitting.crossmodal import single_encoders
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import State
 from ..fitting.tensors import Template
-from ..model.encoders import ClusterEncoder
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
-from ..model.network import build, channels_last
+from ..model.network import build
 from ..model.physics import PhysicsDecoder
 from ..model.trend import Trend
 from .conditions import covariate_names
@@ -211,18 +211,7 @@ def _rebuild(
     state.load(parts)
     encoders = None
     if about["encoders"]:
-        # Their first weights are overwritten at once: the global random state must not notice.
-        with torch.random.fork_rng(devices=[]):
-            encoders = nn.ModuleList(
-                ClusterEncoder(
-                    shapes[name],
-                    mixture.mean,
-                    mixture.variance,
-                    option.encoder if isinstance(option, Neural) else "conv",
-                )
-                for name, option in modalities.items()
-            )
-        encoders = channels_last(encoders).to(device)
+        encoders = single_encoders(options, shapes, mixture, 0)
         saved = {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
         encoders.load_state_dict(saved)
         encoders.eval()

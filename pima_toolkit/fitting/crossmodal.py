@@ -12,23 +12,27 @@ from all specimens alike, and not the less from one the more the encoder doubts 
 a share of the specimens say of those how far to believe an answer about a specimen that nobody has seen
 (answers/calibration.py).
 
+``crossmodal="gaussian"`` is the paper's single Gaussian, which reads the cluster off Z for every modality;
+``crossmodal="dropout"`` needs no second phase: modalities were dropped while the fused posterior was trained.
 Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l
 inside the sum over dimensions. The weight: Seitzer, Tavakoli, Antic, Martius 2022, ICLR, with their beta = 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..model.encoders import ClusterEncoder
+from ..model.encoders import ClusterEncoder, Encoder, GaussianEncoder
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
-from ..model.modality import Neural
-from ..model.network import channels_last
+from ..model.modality import Modality, Neural
+from ..model.network import Network, channels_last
 from .job import Job, Progress
+from .settings import ModelOptions
 from .state import load_optimiser, optimiser_arrays, resume, write_arrays
 
 #: Where parameters vary with the latent, encoders that answer nobody are trained without a share of the specimens each,
@@ -51,20 +55,37 @@ def held_back(job: Job) -> list[Tensor]:
     return [torch.sort(share).values.to(job.device) for share in order.tensor_split(_SHARES)[:count]]
 
 
-def cluster_encoders(job: Job, mixture: GaussianMixture) -> nn.ModuleList:
-    """Untrained encoders, one per modality in the model's order."""
+def single_encoders(
+    options: ModelOptions, shapes: Mapping[str, tuple[int, ...]], mixture: GaussianMixture, seed: int
+) -> nn.ModuleList:
+    """Untrained encoders of single modalities, in the model's order, the global random state untouched.
+
+    Args:
+        options: The model.
+        shapes: Of one specimen's encoder input by modality.
+        mixture: The trained prior.
+        seed: Of their first weights.
+    """
+
+    def one(name: str, option: Modality) -> nn.Module:
+        kind = option.encoder if isinstance(option, Neural) else "conv"
+        if options.crossmodal == "mixture":
+            return ClusterEncoder(shapes[name], mixture.mean, mixture.variance, kind)
+        encoder = Encoder(shapes[name], options.latent_dim, kind)
+        return GaussianEncoder(encoder, mixture.log_weights, mixture.mean, mixture.variance)
+
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(job.seed(0, 10))  # of the processor alone, as in model/network.py
-        encoders = nn.ModuleList(
-            ClusterEncoder(
-                job.templates[name].shape,
-                mixture.mean,
-                mixture.variance,
-                option.encoder if isinstance(option, Neural) else "conv",
-            )
-            for name, option in job.options.modalities.items()
-        )
-    return channels_last(encoders).to(job.device)
+        torch.default_generator.manual_seed(seed)  # of the processor alone, as in model/network.py
+        encoders = nn.ModuleList(one(name, option) for name, option in options.modalities.items())
+    return channels_last(encoders).to(mixture.mean.device)
+
+
+def fused_encoders(job: Job, network: Network, mixture: GaussianMixture) -> nn.ModuleList:
+    """``crossmodal="dropout"``: the encoders of the fused posterior, which training taught to stand alone."""
+    encoders = single_encoders(job.options, {name: t.shape for name, t in job.templates.items()}, mixture, 0)
+    for single, encoder in zip(encoders, network.encoders, strict=True):
+        single.encoder.load_state_dict(encoder.state_dict())
+    return encoders.eval()
 
 
 class CrossmodalTraining:
@@ -98,7 +119,8 @@ class CrossmodalTraining:
         if share is not None:
             kept[held_back(job)[share]] = False
         self.known = torch.nonzero(kept).flatten()
-        self.encoders = cluster_encoders(job, mixture)
+        shapes = {name: template.shape for name, template in job.templates.items()}
+        self.encoders = single_encoders(job.options, shapes, mixture, job.seed(0, 10))
         self.batches, _, self.epochs = job.settings.steps(len(self.known), vary=job.options.varies)
         self.parameters = list(self.encoders.parameters())
         self.optimiser = job.optimiser(self.parameters)
@@ -168,7 +190,8 @@ class CrossmodalTraining:
         else:
             apart = known.kl(embedding)
         loss = (gamma * apart).sum(1)
-        if name in self.job.options.neural:
+        # Eq. (18) has no cluster of its own to learn: it reads one off Z.
+        if name in self.job.options.neural and self.job.options.crossmodal == "mixture":
             loss = loss + (gamma * (gamma.clamp_min(1e-12).log() - log_gamma)).sum(1)
         return loss
 

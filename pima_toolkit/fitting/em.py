@@ -11,6 +11,7 @@ missing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,8 @@ from .trends import own_deviations, update_trend
 #: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
 LATENT_VARIANCE_FLOOR = 1e-4
 NOISE_VARIANCE_FLOOR = 1e-8
+#: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
+NEURAL_NOISE_FLOOR = 1e-4
 
 
 class MixtureStatistics:
@@ -64,6 +67,18 @@ class MixtureStatistics:
             mean = torch.where(empty, previous.mean, mean)
             variance = torch.where(empty, previous.variance, variance)
         return GaussianMixture((weight / weight.sum()).log(), mean, variance)
+
+
+def neural_noise(variance: float, log_prob: float, points: int) -> float:
+    """``noise="learned"``: the mean squared error of a neural modality, read off its ELBO term.
+
+    Args:
+        variance: That the term was computed with, in units of the range squared.
+        log_prob: Mean of log p(X_i given Z) over the specimens that have the modality, nats.
+        points: Entries of one specimen.
+    """
+    squared = -2.0 * variance * (log_prob + 0.5 * points * math.log(2.0 * math.pi * variance))
+    return max(squared / points, NEURAL_NOISE_FLOOR)
 
 
 def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:

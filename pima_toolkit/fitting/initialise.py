@@ -23,6 +23,8 @@ from torch import Tensor
 from ..errors import DataError, require
 from ..experts import Box, solve
 from ..model.curves import Curves
+from ..model.gaussian import DiagonalGaussian
+from ..model.mixture import GaussianMixture, log_responsibilities
 from ..model.modality import Modality, Physics
 from ..model.physics import PhysicsDecoder
 from .em import NOISE_VARIANCE_FLOOR, update_physics
@@ -277,6 +279,41 @@ def physics_first(
     _, best = max(tried, key=lambda one: np.nan_to_num(one[0], nan=-np.inf))
     mixture, gamma, _ = physics_em(best, tensors.curves, options, iterations=100)
     return mixture, gamma
+
+
+def random_start(
+    tensors: Tensors,
+    modalities: Mapping[str, Modality],
+    templates: Mapping[str, Template],
+    posterior: DiagonalGaussian,
+    mixture: GaussianMixture,
+    seed: int,
+) -> tuple[dict[str, PhysicsDecoder], Tensor]:
+    """``start="random"``, the paper's: cluster centres drawn from N(0, I) before any network has learned anything.
+
+    Args:
+        tensors: The data.
+        modalities: Options by name.
+        templates: As trained, by name.
+        posterior: q(Z given X) of the untrained networks, (specimen, latent).
+        mixture: Whose centres are drawn anew.
+        seed: Of the draw.
+
+    Returns:
+        Experts with the moments of the specimens' own fits under the responsibilities, and these, by eq. (15).
+    """
+    centres = torch.as_tensor(
+        np.random.default_rng(seed).standard_normal(mixture.mean.shape), device=mixture.mean.device
+    )
+    mixture = replace(mixture, mean=centres)
+    gamma = log_responsibilities(mixture, mixture.expected_log_prob(posterior)).exp()
+    decoders = {}
+    for name, option in modalities.items():
+        if isinstance(option, Physics):
+            curves = tensors.curves[name]
+            own = fit_each(option, templates[name], curves)
+            decoders[name] = start_decoder(option, templates[name], curves, own, gamma.cpu().numpy())
+    return decoders, gamma
 
 
 @_quiet()

@@ -29,11 +29,12 @@ class Progress:
     """What a callback gets after every epoch.
 
     Args:
-        phase: ``"joint"``, ``"crossmodal"``, or ``"calibration"`` of bands where physics varies with the latent.
+        phase: ``"joint"``, ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
+            first clusters, after them ``"calibration"`` of bands where physics varies with the latent.
         restart: Which restart, from 0; in the calibration which share of the specimens is held back.
         epoch: How many epochs are done.
         epochs: How many there will be at most.
-        elbo: Mean ELBO of a specimen in nats; in the cross-modal phase minus the mean loss.
+        elbo: Mean ELBO of a specimen in nats; in the other phases minus the mean loss.
         occupancy: Share of the specimens in each cluster.
     """
 

@@ -12,7 +12,12 @@ from ..errors import require
 if TYPE_CHECKING:
     from .job import Progress
 
-_NAMES = {"joint": "training", "crossmodal": "cross-modal encoders", "calibration": "width of the bands"}
+_NAMES = {
+    "invariance": "clusters of pictures",
+    "joint": "training",
+    "crossmodal": "cross-modal encoders",
+    "calibration": "width of the bands",
+}
 
 
 @contextmanager
@@ -50,7 +55,7 @@ def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], N
                 tasks[key] = bar.add_task(name, total=progress.epochs, facts="")
             label = "ELBO" if progress.phase == "joint" else "-loss"
             facts = f"{label} {progress.elbo:.4g}"
-            if progress.phase == "joint":
+            if progress.phase in ("invariance", "joint"):
                 shares = sorted(progress.occupancy, reverse=True)
                 facts += "  clusters " + " ".join(f"{100 * share:.0f}%" for share in shares[:12])
             bar.update(tasks[key], completed=progress.epoch, facts=facts)

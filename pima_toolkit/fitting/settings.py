@@ -65,6 +65,7 @@ class ModelOptions:
     beta: float = 1.0
     prior_expert: bool = False
     combine: str = "product"
+    crossmodal: str = "mixture"
 
     def __post_init__(self) -> None:
         _check(bool(self.modalities), "modalities is empty: name at least one, such as {'image': pima.Neural()}")
@@ -82,11 +83,17 @@ class ModelOptions:
         for name, allowed in (
             ("responsibilities", ("exact", "latent", "sampled")),
             ("combine", ("product", "posterior")),
+            ("crossmodal", ("mixture", "gaussian", "dropout")),
         ):
             value = getattr(self, name)
             _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
         _check(self.consistency >= 0, f"consistency={self.consistency}: expected a number of at least 0")
         _check(self.beta > 0, f"beta={self.beta}: expected a positive number")
+        _check(
+            self.crossmodal == "mixture" or not self.varies,
+            f'crossmodal={self.crossmodal!r} knows one Gaussian for all clusters, and vary="latent" asks for one in '
+            'each: leave crossmodal at "mixture"',
+        )
 
     @property
     def physics(self) -> dict[str, Physics]:
@@ -118,6 +125,7 @@ class TrainingSettings:
     update: str = "wls"
     restarts: int = 1
     patience: int | None = None
+    start: str = "auto"
     device: str = "auto"
     precision: str = "auto"
 
@@ -133,6 +141,7 @@ class TrainingSettings:
         for name, allowed in (
             ("em", ("epoch", "online")),
             ("update", ("wls", "adam")),
+            ("start", ("auto", "random")),
             ("precision", ("auto", "float32", "bfloat16")),
         ):
             value = getattr(self, name)

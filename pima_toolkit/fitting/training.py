@@ -12,22 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..model.elbo import Elbo, neural_log_prob
+from ..model.elbo import neural_log_prob
+from ..model.fusion import drop_modalities
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
 from ..model.network import build
 from ..model.physics import PhysicsDecoder
 from ..model.trend import Trend
 from .adam_experts import AdamExperts
-from .em import MixtureStatistics, update_physics
+from .em import MixtureStatistics, neural_noise, update_physics
 from .health import duplicate_clusters, empty_clusters, reseed
-from .initialise import blank_decoder, latent_partition, physics_first
+from .initialise import blank_decoder, latent_partition, physics_first, random_start
+from .invariance import InvarianceFirst, picture_names
 from .job import Job, Progress, encode, physics_evidence, physics_log_prob
+from .objective import anchored, objective
 from .state import History, State, load_optimiser, optimiser_arrays, resume, write_arrays
 from .steps import log_prior as parameter_prior
 
-#: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
-NEURAL_NOISE_FLOOR = 1e-4
 #: Share of the epochs in which parameters that vary with the latent keep the slope they started with.
 _HELD = 0.2
 
@@ -71,6 +72,8 @@ class JointTraining:
         self.evidence = physics_evidence({}, tensors, clusters)
         self.posterior: DiagonalGaussian | None = None
         self.gamma: Tensor | None = None
+        # Responsibilities of the pictures' invariance, (specimen, cluster), NaN where unknown: held while training.
+        self.anchor: Tensor | None = None
         self.experts: AdamExperts | None = None
         self.halted = False
         self.interrupted = False
@@ -107,6 +110,8 @@ class JointTraining:
             self.history.rows, self.done, self.stopped = meta["history"], meta["done"], meta["stopped"]
             if self.done == 0 or self.job.settings.em == "online":
                 self.gamma = arrays["gamma"].to(self.job.device)
+            if "anchor" in arrays:
+                self.anchor = arrays["anchor"].to(self.job.device)
         self.evidence = physics_evidence(self.state.decoders, self.job.tensors, self.job.options.clusters)
         if found is None:
             self._make_experts()
@@ -117,7 +122,8 @@ class JointTraining:
                 self._save()
         except KeyboardInterrupt:
             self.interrupted = True
-        # A last E- and M-step, so that clusters and experts belong to the final networks.
+        # A last E- and M-step, so that clusters and experts belong to the final networks, free of any anchor.
+        self.anchor = None
         self._em(encode(self.state.network, self.job.tensors, self.job.autocast()), seeds=False)
         return self
 
@@ -140,11 +146,23 @@ class JointTraining:
     def _initialise(self) -> None:
         job, options = self.job, self.job.options
         seed = job.seed(self.restart, 1) % 2**31
+        if job.settings.start == "random":
+            posterior = encode(self.state.network, job.tensors, job.autocast())
+            decoders, self.gamma = random_start(
+                job.tensors, options.modalities, job.templates, posterior, self.state.mixture, seed
+            )
+            self.state.decoders = {name: self._vary(name, decoder) for name, decoder in decoders.items()}
+            return
         if options.physics:
             mixture, self.gamma = physics_first(job.tensors, options.modalities, job.templates, options.clusters, seed)
             self.state.decoders = {name: self._vary(name, decoder) for name, decoder in mixture.decoders.items()}
             return
-        # No physics: reconstruct under a standard normal prior, then find clusters among the latent means.
+        if picture_names(job):
+            first = InvarianceFirst(job, self.state.network, self.restart)
+            self.anchor, self.halted = first.run(), first.halted
+            self.gamma = self.anchor.nan_to_num(1.0 / options.clusters)
+            return
+        # No physics, no picture: reconstruct under a standard normal prior, then find clusters among the means.
         warm = max(3, self.epochs // 8)
         for epoch in range(warm):
             self._adam(job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
@@ -165,7 +183,8 @@ class JointTraining:
         rate = job.rate(self.done / self.epochs)
         record = self._adam(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
         if job.settings.em == "online":
-            if self.done < self.epochs // 2 and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
+            early = self.done < self.epochs // 2 and self.anchor is None
+            if early and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
                 reseeded = self._em(encode(self.state.network, job.tensors, job.autocast()), seeds=True)
             else:
                 self._maximise_experts(self.gamma, self.posterior)
@@ -200,14 +219,14 @@ class JointTraining:
         if options.responsibilities == "exact":
             log_prior = options.beta * log_prior
         evidence = (mixture.log_weights + log_prior + physics).logsumexp(1)
-        return log_responsibilities(mixture, log_prior, physics).exp(), evidence
+        return anchored(log_responsibilities(mixture, log_prior, physics), self.anchor).exp(), evidence
 
     def _em(self, posterior: DiagonalGaussian, *, seeds: bool) -> list[int]:
         """One E-step and one M-step over all specimens; returns the clusters seeded anew."""
         reseeded: list[int] = []
         if self.done > 0:
             self.gamma, evidence = self._expect(posterior)
-            if seeds:
+            if seeds and self.anchor is None:
                 self.gamma, reseeded = reseed(self.gamma, evidence)
         statistics = MixtureStatistics(self.job.options.clusters, self.job.options.latent_dim, self.job.device)
         self.state.mixture = statistics.update(posterior, self.gamma).finish(self.state.mixture)
@@ -253,8 +272,9 @@ class JointTraining:
                 group["lr"] = job.rate(share) if rate is None else rate
             inputs = job.augmented(index, generator)
             present = {name: flag[index] for name, flag in job.tensors.present.items()}
+            used = drop_modalities(present, generator) if options.crossmodal == "dropout" else present
             with job.autocast():
-                posterior = state.network.posterior(inputs, present)
+                posterior = state.network.posterior(inputs, used)
                 noise = torch.randn(posterior.mean.shape, generator=generator, device=job.device)
                 z = posterior.sample(noise)
                 decoded = {name: state.network.decode(name, z) for name in options.neural}
@@ -268,7 +288,8 @@ class JointTraining:
             else:
                 evidence = []
                 log_physics = experts.log_prob(job.tensors.curves, index)
-            elbo, gap, log_gamma = self._objective(neural, log_physics, posterior, z)
+            anchor = None if self.anchor is None else self.anchor[index]
+            elbo, gap, log_gamma = objective(options, state.mixture, neural, log_physics, posterior, z, anchor)
             loss = (consistency * gap - elbo.total).mean()
             if any(part.linear is not None for part in evidence):
                 # A picture has thousands of pixels to say where Z goes, a curve a few nats: without weight Z would
@@ -298,24 +319,6 @@ class JointTraining:
         gap = means.pop("consistency")
         return {"elbo": sum(means.values()), "terms": means, "consistency": gap}
 
-    def _objective(
-        self, neural: dict[str, Tensor], log_physics: Tensor, posterior: DiagonalGaussian, z: Tensor
-    ) -> tuple[Elbo, Tensor, Tensor]:
-        """The ELBO, the consistency gap KL(q(c|X) || p(c|Z)) and log responsibilities of a batch."""
-        options, mixture = self.job.options, self.state.mixture
-        log_prior = mixture.expected_log_prob(posterior)
-        latent = log_responsibilities(mixture, log_prior)
-        if options.responsibilities == "exact":
-            log_gamma = log_responsibilities(mixture, options.beta * log_prior, log_physics).detach()
-        elif options.responsibilities == "latent":
-            log_gamma = latent
-        else:
-            log_gamma = log_responsibilities(mixture, mixture.log_prob(z))
-        elbo = Elbo.of(neural, log_physics, posterior, mixture, log_gamma, beta=options.beta, log_prior=log_prior)
-        fixed = log_gamma.detach()
-        gap = (fixed.exp() * (fixed - latent).clamp_min(-700.0)).sum(-1)
-        return elbo, gap, log_gamma
-
     def _learn_noise(self, means: Mapping[str, float]) -> None:
         """``noise="learned"``: the variance is the epoch's mean squared error, read off the ELBO term itself."""
         for name, option in self.job.options.neural.items():
@@ -323,10 +326,7 @@ class JointTraining:
                 continue
             present = self.job.tensors.present[name].double().mean().item()
             points = math.prod(self.job.templates[name].shape)
-            variance = self.state.noise[name]
-            per_specimen = means[f"neural:{name}"] / present
-            squared = -2.0 * variance * (per_specimen + 0.5 * points * math.log(2.0 * math.pi * variance))
-            self.state.noise[name] = max(squared / points, NEURAL_NOISE_FLOOR)
+            self.state.noise[name] = neural_noise(self.state.noise[name], means[f"neural:{name}"] / present, points)
 
     def _save(self) -> None:
         if self.path is None:
@@ -338,6 +338,8 @@ class JointTraining:
             arrays |= {f"phi.{name}": phi for name, phi in self.experts.phi.items()}
         if self.gamma is not None:
             arrays["gamma"] = self.gamma
+        if self.anchor is not None:
+            arrays["anchor"] = self.anchor
         meta = {
             "fingerprint": self.job.mark,
             "history": self.history.rows,

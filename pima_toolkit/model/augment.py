@@ -1,11 +1,13 @@
-"""Flips and shifts of a batch, drawn anew for every specimen and step, and all mirror images of an input."""
+"""Flips, shifts, deformations of a batch, drawn anew for each specimen and step, and all mirror images of an input."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def augment(x: Tensor, flips: Sequence[int], shift: float, generator: torch.Generator) -> Tensor:
@@ -51,3 +53,38 @@ def mirrored(x: Tensor, flips: Sequence[int]) -> list[Tensor]:
     for axis in flips:
         views += [view.flip(axis) for view in views]
     return views
+
+
+def deform(
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    rotation: float = 15.0,
+    shear: float = 15.0,
+    stretch: float = 0.12,
+    shift: float = 0.1,
+) -> Tensor:
+    """Turn, shear, stretch and move each picture on its own, by amounts drawn uniformly up to the largest.
+
+    Args:
+        x: Pictures, shape (specimen, channels, y, x).
+        generator: On the device of ``x``.
+        rotation: Largest angle in degrees.
+        shear: Largest shear in degrees.
+        stretch: Largest change of the size along each axis, as a share of it.
+        shift: Largest shift along each axis, as a share of its size; edges are repeated.
+
+    Returns:
+        The same shape, interpolated linearly.
+    """
+    drawn = 2.0 * torch.rand(6, len(x), generator=generator, device=x.device) - 1.0
+    angle, slope = drawn[0] * math.radians(rotation), drawn[1] * math.tan(math.radians(shear))
+    wide, high = 1.0 + stretch * drawn[2], 1.0 + stretch * drawn[3]
+    cos, sin = angle.cos(), angle.sin()
+    # Coordinates run from -1 to 1: a share of the size is twice that many of them.
+    rows = [
+        torch.stack([wide * cos, wide * (cos * slope - sin), 2.0 * shift * drawn[4]], 1),
+        torch.stack([high * sin, high * (sin * slope + cos), 2.0 * shift * drawn[5]], 1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -175,3 +175,29 @@ def averaged(said: Sequence[tuple[Tensor, DiagonalGaussian]]) -> tuple[Tensor, D
     means = torch.stack([one[1].mean for one in said])
     variances = torch.stack([one[1].variance for one in said])
     return log_gamma, DiagonalGaussian(means.mean(0), variances.mean(0) + means.var(0, correction=0))
+
+
+class GaussianEncoder(nn.Module):
+    """One Gaussian for all clusters, the paper's q~(Z given X_i) of eq. (18), read as :class:`ClusterEncoder` is.
+
+    Args:
+        encoder: From one modality to a Gaussian.
+        log_weights: log pi_c, shape (cluster,).
+        mean: Cluster means, shape (cluster, latent).
+        variance: Cluster variances, shape (cluster, latent).
+    """
+
+    def __init__(self, encoder: Encoder, log_weights: Tensor, mean: Tensor, variance: Tensor) -> None:
+        super().__init__()
+        self.encoder = encoder
+        for name, value in (("log_weights", log_weights), ("mean", mean), ("variance", variance)):
+            self.register_buffer(name, value.float())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, DiagonalGaussian]:
+        """Log p(c given Z) integrated over it (specimen, cluster), and the Gaussian, once for every cluster."""
+        embedding = self.encoder(x)[:, None]
+        log_prior = embedding.expected_log_prob(DiagonalGaussian(self.mean, self.variance))
+        shape = (-1, len(self.mean), -1)
+        return (self.log_weights + log_prior).log_softmax(-1), DiagonalGaussian(
+            embedding.mean.expand(shape), embedding.variance.expand(shape)
+        )

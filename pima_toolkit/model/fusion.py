@@ -41,3 +41,20 @@ def fuse(
         precision = precision + share
         weighted = weighted + share * embedding.mean
     return DiagonalGaussian(weighted / precision, 1.0 / precision)
+
+
+def drop_modalities(present: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Leave half of the specimens one modality of those they have, drawn evenly: so encoders learn to stand alone.
+
+    Args:
+        present: Presence by modality, bool of shape (specimen,).
+        generator: On the device of the presence.
+
+    Returns:
+        Presence likewise; every specimen that had a modality keeps one.
+    """
+    flags = torch.stack(list(present.values()), 1)
+    drawn = torch.rand(flags.shape, generator=generator, device=flags.device).masked_fill(~flags, -1.0)
+    alone = torch.zeros_like(flags).scatter_(1, drawn.argmax(1, keepdim=True), True) & flags
+    half = torch.rand(len(flags), 1, generator=generator, device=flags.device) < 0.5
+    return dict(zip(present, torch.where(half, alone, flags).unbind(1), strict=True))

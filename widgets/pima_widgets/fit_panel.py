@@ -257,7 +257,8 @@ class FitPanel(Panel):
             self.bar.value = share
             passed = time.monotonic() - self._began
             left = passed / len(reports) * (last.epochs - len(same))
-            phase = "training" if last.phase == "joint" else "cross-modal encoders"
+            names = {"joint": "training", "invariance": "clusters of pictures"}
+            phase = names.get(last.phase, "cross-modal encoders")
             asked = "stopping; " if job.asked else ""
             self.say(f"{asked}{phase}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")
         if ended:

@@ -1,0 +1,230 @@
+r"""Where training starts when pictures are all there is: invariance first.
+
+A picture of a thing, moved, turned, sheared or stretched a little, is a picture of the same thing, and so is most often
+its neighbour in the latent space. After a short reconstruction many small heads h on shared features each maximise the
+mutual information between the clusters of two such pictures,
+
+.. math:: I_h = \sum_{cc'} P_{cc'} \log P_{cc'} - 2\lambda \sum_c \pi_c \log \pi_c, \qquad
+          P = \tfrac1{2N} \sum_d \big[p_d\,{p'_d}^{\!\top} + p'_d\,p_d^\top\big], \quad \pi_c = \sum_{c'} P_{cc'}
+
+(the mutual information itself at :math:`\lambda = 1`; a little more keeps clusters of about the same size), and the
+head with the largest :math:`I_h` gives the responsibilities that joint training holds on to. Heads are chosen by this
+measure of their own, never by labels. Source: Ji, Henriques and Vedaldi 2019, ICCV; latent neighbours as in Van
+Gansbeke et al. 2020, ECCV.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..model.augment import deform
+from ..model.encoders import LOG_VARIANCE_RANGE
+from ..model.network import Network, channels_last
+from ..model.neural import decoder
+from .job import Job, Progress
+
+#: Latent size of the short reconstruction, its noise variance, and its steps: enough that neighbours look alike.
+_LATENT, _NOISE, _WARM_STEPS = 10, 0.03, 700
+#: Heads, and how much more than the mutual information itself the balance of their clusters counts.
+_HEADS, _BALANCE = 20, 1.5
+#: Specimens in a step, steps, and the share of them after which only the best head goes on.
+_BATCH, _STEPS, _CHOSEN = 1024, 600, 0.4
+#: Each specimen's neighbours, sought among so many others.
+_NEIGHBOURS, _SOUGHT = 10, 20_000
+#: Passes over small data end here.
+_MOST_EPOCHS = 300
+
+
+def picture_names(job: Job) -> list[str]:
+    """Neural modalities that are pictures: what can be turned and moved."""
+    return [name for name in job.options.neural if job.templates[name].measured.kind == "image"]
+
+
+def mutual_information(p: Tensor, q: Tensor, balance: float) -> Tensor:
+    """I_h of every head, shape (head,), nats, from two views' cluster probabilities (specimen, head, cluster)."""
+    joint = torch.einsum("bhc,bhd->hcd", p, q) / len(p)
+    joint = 0.5 * (joint + joint.transpose(1, 2))
+    share = joint.sum(2)
+    return torch.special.entr(share).sum(1) * 2.0 * balance - torch.special.entr(joint).sum((1, 2))
+
+
+class InvarianceFirst:
+    """Clusters of pictures alone.
+
+    Args:
+        job: What to train on; it has pictures and no physics.
+        network: Of the joint training; the features of its picture encoders are learned here first.
+        restart: Which restart this is.
+    """
+
+    def __init__(self, job: Job, network: Network, restart: int) -> None:
+        self.job, self.restart = job, restart
+        self.names = picture_names(job)
+        self.trunks = nn.ModuleList(network.encoders[network.names.index(name)].trunk for name in self.names)
+        self.known = torch.nonzero(torch.stack([job.tensors.present[n] for n in self.names]).any(0)).flatten()
+        self.halted = False
+        self.leading = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(job.seed(restart, 4))  # of the processor alone, as in model/network.py
+            shapes = [job.templates[name].shape for name in self.names]
+            width = self._width(shapes)
+            self.latent = nn.Linear(width, 2 * _LATENT)
+            self.decoders = nn.ModuleList(decoder(shape, _LATENT) for shape in shapes)
+            self.heads = nn.Linear(width, _HEADS * job.options.clusters)
+        for module in (self.latent, self.decoders, self.heads):
+            channels_last(module).to(job.device)
+
+    def _width(self, shapes: list[tuple[int, ...]]) -> int:
+        with torch.no_grad():
+            probes = [torch.zeros(2, *shape, device=self.job.device) for shape in shapes]
+            widths = [trunk.eval()(probe).shape[1] for trunk, probe in zip(self.trunks, probes, strict=True)]
+        self.trunks.train()
+        return sum(widths)
+
+    def run(self) -> Tensor:
+        """Responsibilities (specimen, cluster), float64; NaN for specimens without a picture.
+
+        Ctrl-C, or a callback that asks to stop, ends it early; ``halted`` tells.
+        """
+        if self.job.options.clusters == 1:
+            gamma = torch.ones(len(self.known), 1, dtype=torch.float64, device=self.job.device)
+        else:
+            try:
+                self._reconstruct()
+                self._separate(self._neighbours())
+            except KeyboardInterrupt:
+                self.halted = True
+            gamma = self._responsibilities()
+        out = torch.full(
+            (len(self.job.tensors), gamma.shape[1]), torch.nan, dtype=torch.float64, device=self.job.device
+        )
+        out[self.known] = gamma
+        return out
+
+    # -- pieces ----------------------------------------------------------------------------------------------------
+
+    def _features(self, pictures: list[Tensor], index: Tensor) -> Tensor:
+        """Of these pictures of the specimens ``index``, (specimen, features); zero where there is no picture."""
+        parts = []
+        for name, trunk, x in zip(self.names, self.trunks, pictures, strict=True):
+            present = self.job.tensors.present[name][index]
+            parts.append(trunk(x) * present[:, None])
+        return torch.cat(parts, 1)
+
+    def _view(self, index: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """The pictures of the specimens, each moved, turned, sheared and stretched anew."""
+        inputs = self.job.augmented(index, generator)
+        return [deform(inputs[name], generator) for name in self.names]
+
+    @torch.no_grad()
+    def _everywhere(self, head: nn.Module) -> Tensor:
+        """What a head says of all pictures as they are, in eval mode, (specimen, outputs), float32."""
+        self.trunks.eval()
+        pieces = []
+        for index in self.known.split(4096):
+            with self.job.autocast():
+                features = self._features([self.job.tensors.inputs[name][index] for name in self.names], index)
+            pieces.append(head(features.float()))
+        self.trunks.train()
+        return torch.cat(pieces)
+
+    def _epochs(self, steps: int, batch: int) -> tuple[int, int]:
+        """Batches an epoch, and epochs."""
+        batches = max(1, round(len(self.known) / batch))
+        return batches, min(_MOST_EPOCHS, math.ceil(steps / batches))
+
+    def _optimiser(self, *modules: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam([p for m in modules for p in m.parameters()], 1e-3, fused=True)
+
+    def _pace(self, optimiser: torch.optim.Optimizer, share: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = 0.6 * self.job.rate(share)
+
+    def _tell(self, epoch: int, epochs: int, value: float, occupancy: list[float]) -> bool:
+        """Whether the callback asks to stop."""
+        progress = Progress("invariance", self.restart, epoch, epochs, value, tuple(occupancy))
+        self.halted = self.halted or self.job.callback(progress) is True
+        return self.halted
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def _reconstruct(self) -> None:
+        """A short variational autoencoder: its latent space tells neighbours."""
+        job = self.job
+        optimiser = self._optimiser(self.trunks, self.latent, self.decoders)
+        batches, epochs = self._epochs(_WARM_STEPS, max(16, min(256, len(self.known) // 8)))
+        for epoch in range(epochs):
+            seed = job.seed(self.restart, 2, epoch)
+            generator = torch.Generator(job.device).manual_seed(seed)
+            for k, part in enumerate(job.batches(batches, seed, len(self.known))):
+                self._pace(optimiser, (epoch + k / batches) / epochs)
+                index = self.known[part]
+                with job.autocast():
+                    features = self._features(self._view(index, generator), index)
+                mean, log_variance = self.latent(features.float()).chunk(2, -1)
+                log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
+                noise = torch.randn(mean.shape, generator=generator, device=job.device)
+                z = mean + (0.5 * log_variance).exp() * noise
+                loss = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
+                for name, decode in zip(self.names, self.decoders, strict=True):
+                    with job.autocast():
+                        said = decode(z)
+                    squared = (job.tensors.inputs[name][index] - said.float()).square().flatten(1).sum(1)
+                    loss = loss + torch.where(job.tensors.present[name][index], squared / (2.0 * _NOISE), 0.0)
+                optimiser.zero_grad(set_to_none=True)
+                loss.mean().backward()
+                optimiser.step()
+
+    @torch.no_grad()
+    def _neighbours(self) -> Tensor:
+        """Positions in ``known`` of each specimen's nearest others in the latent space, (specimen, neighbour)."""
+        mean = self._everywhere(self.latent)[:, :_LATENT]
+        order = torch.randperm(len(mean), generator=torch.Generator().manual_seed(self.job.seed(self.restart, 5)))
+        sought = torch.sort(order[:_SOUGHT]).values.to(mean.device)
+        others = mean[sought]
+        count = min(_NEIGHBOURS, len(sought) - 1)
+        length = others.square().sum(1)
+        found = []
+        for start in range(0, len(mean), 2000):
+            here = mean[start : start + 2000]
+            distance = torch.addmm(length[None], here, others.T, alpha=-2.0)
+            itself = torch.arange(start, start + len(here), device=mean.device)[:, None] == sought[None]
+            found.append(distance.masked_fill_(itself, torch.inf).topk(count, largest=False).indices)
+        return sought[torch.cat(found)]
+
+    def _separate(self, neighbours: Tensor) -> None:
+        """Train all heads, later the leading one alone."""
+        job, clusters = self.job, self.job.options.clusters
+        optimiser = self._optimiser(self.trunks, self.heads)
+        batches, epochs = self._epochs(_STEPS, max(min(len(self.known), 128), min(_BATCH, len(self.known) // 4)))
+        for epoch in range(epochs):
+            chosen = epoch >= _CHOSEN * epochs
+            seed = job.seed(self.restart, 6, epoch)
+            generator = torch.Generator(job.device).manual_seed(seed)
+            total = torch.zeros(_HEADS, device=job.device)
+            occupancy = torch.zeros(_HEADS, clusters, device=job.device)
+            for k, part in enumerate(job.batches(batches, seed, len(self.known))):
+                self._pace(optimiser, (epoch + k / batches) / epochs)
+                pick = torch.randint(neighbours.shape[1], (len(part), 1), generator=generator, device=job.device)
+                index = torch.cat([self.known[part], self.known[neighbours[part].gather(1, pick)[:, 0]]])
+                with job.autocast():
+                    features = self._features(self._view(index, generator), index)
+                p, q = self.heads(features.float()).unflatten(1, (_HEADS, clusters)).softmax(2).chunk(2)
+                information = mutual_information(p, q, _BALANCE)
+                loss = -(information[self.leading] if chosen else information.mean())
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                total += information.detach() / batches
+                occupancy += p.detach().mean(0) / batches
+            if not chosen:
+                self.leading = int(total.argmax())
+            if self._tell(epoch + 1, epochs, float(total[self.leading]), occupancy[self.leading].tolist()):
+                break
+
+    def _responsibilities(self) -> Tensor:
+        logits = self._everywhere(self.heads).unflatten(1, (_HEADS, self.job.options.clusters))[:, self.leading]
+        return logits.double().softmax(1)
