@@ -143,7 +143,8 @@ def _best_of(
     best = default.copy()
     same = t.ndim == 1 and bool(np.all(w == w[:1]))
     lower, upper = box.lower[linear], box.upper[linear]
-    at_once = expert.value_and_jacobian(t, trials) if t.ndim == 1 and trials.size * y.shape[1] <= _AT_ONCE else None
+    numbers = trials.size * (y.shape[1] if t.ndim == 1 else y.size)
+    at_once = expert.value_and_jacobian(t, trials) if numbers <= _AT_ONCE else None
     for k, theta in enumerate(trials):
         value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         basis = jacobian[..., linear]

@@ -42,7 +42,7 @@ class TorchExpert(Expert):
         solver gives up by an AssertionError, that row counts as not finite.
 
         Args:
-            t: Independent variable, shape (T,), in its own unit; with covariates packed, see
+            t: Independent variable, increasing, shape (T,), in its own unit; with covariates packed, see
                 :func:`~pima_toolkit.experts.inputs.unpack`.
             theta: Parameters, shape (..., P).
 

@@ -8,6 +8,7 @@ from pima_toolkit.testing import CHECKS, Outcome, Report, Result, check_expert, 
 from pima_toolkit.testing.conformance import Check, ConformanceCase, judged
 
 from .broken_experts import BROKEN, Sound
+from .torch_experts import Cooling, Detached, Unbatched
 
 # A broken expert may overflow on its way to being found.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -34,6 +35,25 @@ def test_only_its_check_finds_the_broken_expert(name):
     assert not report.passed
     # Without a usable example nothing else can be asked, and that is counted.
     assert len(report.of(Outcome.NOT_RUN)) == (report.applicable - 1 if name == "example" else 0)
+
+
+def test_a_differential_equation_conforms():
+    report = check_expert(Cooling)
+    assert report.passed, str(report)
+    assert {r.check for r in report.of(Outcome.NOT_APPLICABLE)} == {
+        *("linear_parameters", "covariates", "torch_equals_compiled", "jacobian_equals_torch")
+    }
+    assert report.ran == report.applicable == len(CHECKS) - 5  # these; the thorough one
+
+
+@pytest.mark.parametrize(
+    ("expert", "check"), [(Detached, "jacobian_equals_differences"), (Unbatched, "shapes"), (Unbatched, "vmap")]
+)
+def test_a_differential_equation_that_is_broken_is_found(expert, check):
+    (broken,) = (c for c in CHECKS if c.name == check)
+    result = ConformanceCase(expert()).run(broken)
+    assert result.outcome is Outcome.FAILED
+    assert result.reason
 
 
 def test_an_expected_failure_is_none_and_one_that_passes_is():
