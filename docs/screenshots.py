@@ -31,7 +31,7 @@ _HALF = ((0.06, 0.06), (0.45, 0.06), (0.45, 0.86), (0.06, 0.86), (0.06, 0.07))
 def fit_panel(notebook: Notebook) -> None:
     """A fit that has ended."""
     page = notebook.show("FitPanel(data)")
-    fill(page.get_by_label("epochs", exact=True), "40")
+    fill(page.get_by_label("epochs", exact=True), "20")
     push(page, "Fit")
     status(page, "fitted after", seconds=600)
 
@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
         here = Path(scratch)
         data = pima.datasets.lattice()
         model = pima.PIMA({"image": pima.Neural(), "stress": pima.Physics("linear_hardening")}, clusters=2)
-        fit = model.fit(data, seed=0, epochs=80)
+        fit = model.fit(data, seed=0, epochs=60)
         source = _SETUP.format(data=str(pima.save_data(data, here / "d.nc")), fit=str(fit.save(here / "f.pima")))
         with jupyterlab(here) as lab:
             pixels = (255 * data["image"].values[6]).clip(0, 255).astype("uint8")

@@ -3,9 +3,10 @@
 import re
 import time
 
+import pytest
 from pima_widgets.canvas import COLOURS
-from playwright.sync_api import expect
 
+expect = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'pima-toolkit[browser]'").expect
 expect.set_options(timeout=60_000)
 
 _COUNT = """(canvas, [r, g, b, reach]) => {

@@ -126,7 +126,8 @@ class Notebook:
     def theme(self, name):
         """Put on a theme, "Light" or "Dark"."""
         self.page.evaluate(_THEME, f"JupyterLab {name}")
-        self.page.locator(f"body[data-jp-theme-light={'true' if name == 'Light' else 'false'}]").wait_for()
+        light = "true" if name == "Light" else "false"
+        self.page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached")
 
     def shot(self, name):
         """Write a screenshot of the panel."""

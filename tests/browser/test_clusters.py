@@ -3,8 +3,7 @@
 import re
 
 import pytest
-from gestures import canvases, colour_count, fill, lasso, picture_of, push, settled, status, until
-from playwright.sync_api import expect
+from gestures import canvases, colour_count, expect, fill, lasso, picture_of, push, settled, status, until
 
 _LEFT = ((0.05, 0.05), (0.42, 0.05), (0.42, 0.9), (0.05, 0.9), (0.05, 0.06))
 

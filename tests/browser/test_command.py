@@ -9,8 +9,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from gestures import colour_count, until
-from playwright.sync_api import expect
+from gestures import colour_count, expect, until
 
 _MAIN = "from pima_toolkit.cli import main; main()"
 

@@ -1,8 +1,7 @@
 """ExpertPanel and App: type, fit, register, save, load the page anew; and what one panel makes the others show."""
 
 import pytest
-from gestures import canvases, colour_count, fill, picture_of, push, status, until
-from playwright.sync_api import expect
+from gestures import canvases, colour_count, expect, fill, picture_of, push, status, until
 
 
 @pytest.fixture
@@ -34,6 +33,20 @@ def test_a_formula_is_typed_drawn_fitted_and_there_after_a_reload(notebook, page
     expect(page.locator(".pima-outcome")).to_contain_text("±")
     formula.fill("a * t + b * sqrt(")
     expect(page.locator(".pima-fault pre")).to_contain_text("^")
+
+
+def test_the_keyboard_alone_types_a_formula_and_fits_it(notebook, page):
+    page.locator(".pima-formula input").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("a * t")
+    until(lambda: notebook.ask("[row.name for row in panel.table.rows]") == ["a"], "the table follows")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText").strip() == "Fit":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator(".pima-outcome")).to_contain_text("±")
+    assert notebook.ask("'converged' in panel.result.advice[0]")
 
 
 def test_bounds_names_and_files_that_cannot_be_are_sentences(notebook, page, tmp_path):

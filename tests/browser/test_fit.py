@@ -2,8 +2,7 @@
 
 import re
 
-from gestures import canvases, colour_count, picture_of, push, status, until
-from playwright.sync_api import expect
+from gestures import canvases, colour_count, expect, picture_of, push, status, until
 
 
 def number_box(page, label, value):

@@ -1,8 +1,7 @@
 """CrossModalPanel: choose, upload, click, walk, save, refuse, load the page anew."""
 
 import pytest
-from gestures import canvases, choose_file, click_at, colour_count, fill, picture_of, push, status, until
-from playwright.sync_api import expect
+from gestures import canvases, choose_file, click_at, colour_count, expect, fill, picture_of, push, status, until
 
 
 @pytest.fixture

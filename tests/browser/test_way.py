@@ -1,9 +1,20 @@
 """A person's way in JupyterLab: own folder, fit, lasso, refit, predict from a photograph, export; the page anew."""
 
 import pytest
-from gestures import canvases, choose_file, colour_count, fill, lasso, picture_of, push, settled, status, until
+from gestures import (
+    canvases,
+    choose_file,
+    colour_count,
+    expect,
+    fill,
+    lasso,
+    picture_of,
+    push,
+    settled,
+    status,
+    until,
+)
 from lab import Notebook
-from playwright.sync_api import expect
 
 import pima_toolkit as pima
 
@@ -69,3 +80,4 @@ def test_from_a_folder_to_a_prediction(opened):
     until(lambda: picture_of(chart) == before, "the same picture after the page is loaded anew")
     opened.theme("Dark")
     until(lambda: picture_of(chart) != before, "the ink follows the dark theme")
+    opened.theme("Light")  # the theme is the server's, for all notebooks

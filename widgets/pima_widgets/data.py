@@ -83,6 +83,24 @@ def _label(variable: xr.DataArray, name: str, unit: str) -> str:
     return words if unit in ("", "1") else f"{words} ({unit})"
 
 
+def quantity(value: float, error: float | None, unit: str) -> str:
+    """``3060 ± 610 MPa``: two digits of the error, the value to the same place.
+
+    Args:
+        value: In ``unit``.
+        error: Its standard error; None or not finite where none is known.
+        unit: ``"1"`` for none.
+    """
+    after = "" if unit == "1" else f" {unit}"
+    if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
+        return f"{value:.4g} ± ?{after}"
+    digits = 1 - int(np.floor(np.log10(error)))
+    if digits > 6 or digits < -6:
+        return f"{value:.4g} ± {error:.2g}{after}"
+    places = max(digits, 0)
+    return f"{round(value, digits):.{places}f} ± {round(error, digits):.{places}f}{after}"
+
+
 def pictures_html(images: xr.DataArray, titles: list[str], *, size: int = 84) -> str:
     """Pictures in a row that wraps, on one grey scale.
 

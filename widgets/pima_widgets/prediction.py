@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from .canvas import COLOURS, Chart
-from .data import curves_of, image_names, pictures_html
+from .data import curves_of, image_names, pictures_html, quantity
 from .uploads import Reader
 
 #: Numbers of a vector that are listed.
@@ -163,8 +163,7 @@ class Prediction:
             for k, name in enumerate(answer["parameter"].values):
                 unit = str(answer["unit"].values[k])
                 value, std = float(answer["parameters"][0, k]), float(answer["parameters_std"][0, k])
-                spread = f" ± {std:.2g}" if np.isfinite(std) else ""
-                rows.append((str(name), f"{value:.4g}{spread}" + ("" if unit == "1" else f" {unit}"), ""))
+                rows.append((str(name), quantity(value, std, unit), ""))
         heads = ("", "predicted", "measured") if any(own for *_, own in rows) else ("", "predicted")
         pad = 'style="padding:1px 14px 1px 0;text-align:left;line-height:1.5"'
         cells = "".join(

@@ -14,7 +14,7 @@ from pima_toolkit import Expert, Fit, Solution
 from pima_toolkit.experts import resolve_unit
 
 from .canvas import Chart
-from .data import Curves, curves_of
+from .data import Curves, curves_of, quantity
 from .grouping import Grouping
 from .panel import row
 from .parameter_table import ParameterTable
@@ -229,20 +229,15 @@ class Refit:
             if known is not None and np.array_equal(known[0], weight):
                 solution = known[1]
                 errors = solution.shown_std_errors
-                values = [_with(v, None if errors is None else errors[0][q], solution.units[q])
+                values = [quantity(v, None if errors is None else errors[0][q], solution.units[q])
                           for q, v in enumerate(solution.shown[0])]  # fmt: skip
             elif same and number < fitted.shape[1] and np.array_equal(fitted[:, number], weight):
                 own = experts.isel(
                     cluster=number, parameter=experts["parameter_modality"].values == self.modality.value
                 )
-                values = [_with(float(v), float(e), str(u)) for v, e, u in
+                values = [quantity(float(v), float(e), str(u)) for v, e, u in
                           zip(own["value"], own["std_error"].values, own["unit"].values, strict=True)]  # fmt: skip
             else:
                 values = ["refit" for _ in self.heads]
             rows.append(values)
         return rows
-
-
-def _with(value: float, error: float | None, unit: str) -> str:
-    error_text = "?" if error is None or not np.isfinite(error) else f"{error:.2g}"
-    return f"{value:.4g} ± {error_text}" + ("" if unit == "1" else f" {unit}")
