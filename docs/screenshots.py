@@ -24,8 +24,8 @@ _SETUP = """import pima_toolkit as pima
 from pima_widgets import App, ClusterPanel, CrossModalPanel, ExpertPanel, FitPanel
 data = pima.open_data({data!r})
 fit = pima.load({fit!r})"""
-#: Around one of the two populations.
-_HALF = ((0.06, 0.06), (0.45, 0.06), (0.45, 0.86), (0.06, 0.86), (0.06, 0.07))
+#: Around some specimens, in shares of the map.
+_SOME = ((0.07, 0.62), (0.4, 0.62), (0.4, 0.86), (0.07, 0.86), (0.07, 0.63))
 
 
 def fit_panel(notebook: Notebook) -> None:
@@ -39,7 +39,7 @@ def fit_panel(notebook: Notebook) -> None:
 def clusters(notebook: Notebook) -> None:
     """A lasso, and the refit of what it encloses."""
     page = notebook.show("ClusterPanel(fit, data)")
-    lasso(page.locator(".pima-map canvas").first, _HALF)
+    lasso(page.locator(".pima-map canvas").first, _SOME)
     status(page, "selected")
     push(page, "Fit selection")
     page.locator(".pima-outcome details").first.wait_for()
@@ -81,8 +81,8 @@ def main(folder: Path) -> None:
         fit = model.fit(data, seed=0, epochs=60)
         source = _SETUP.format(data=str(pima.save_data(data, here / "d.nc")), fit=str(fit.save(here / "f.pima")))
         with jupyterlab(here) as lab:
-            pixels = (255 * data["image"].values[6]).clip(0, 255).astype("uint8")
-            Image.fromarray(pixels).save(lab[1] / "photograph.png")
+            grey = data["image"].values[6]
+            Image.fromarray((255 * grey / data["image"].values.max()).astype("uint8")).save(lab[1] / "photograph.png")
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             notebook = Notebook(browser, lab, "panels", folder)
             notebook.run(source)
@@ -96,7 +96,7 @@ def main(folder: Path) -> None:
                         name = f"{show.__name__}_{width}_{theme.lower()}"
                         notebook.shot(name)
                         path = folder / f"{name}.png"
-                        Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+                        Image.open(path).convert("RGB").quantize(160, kmeans=1).save(path, optimize=True)
             notebook.close()
 
 

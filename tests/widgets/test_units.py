@@ -1,9 +1,11 @@
 """Units of a formula's parameters: what follows from the data's, what a person types, what reaches the plugin file."""
 
+import numpy as np
 import pytest
 from pima_widgets.cluster_panel import ClusterPanel
 from pima_widgets.data import quantity
 from pima_widgets.expert_panel import ExpertPanel
+from pima_widgets.parameter_table import ParameterRow
 from pima_widgets.units import units_of
 
 import pima_toolkit as pima
@@ -101,3 +103,17 @@ def test_a_slider_that_comes_back_rounded_has_not_moved(lines, small_model):
 )
 def test_a_value_has_the_digits_its_error_leaves(value, error, unit, expected):
     assert quantity(value, error, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"),
+    [(2591.823, (0.0, None)), (-3.3, (None, None)), (0.07, (0.0, 1.0)), (1.0, (0.0, 1.0)), (0.0, (0.0, None))],
+)
+def test_a_value_lies_on_a_step_of_its_slider_within_its_bounds(value, bounds):
+    lower, upper = (edge if one is None else one for one, edge in zip(bounds, (-np.inf, np.inf), strict=True))
+    one = ParameterRow(pima.Parameter("a", lower=lower, upper=upper), value, lambda: None, editable=True)
+    steps = (one.slider.value - one.slider.min) / one.slider.step
+    assert one.slider.value == value
+    assert steps == pytest.approx(round(steps), abs=1e-6)
+    assert lower <= one.slider.min <= value <= one.slider.max <= upper * (1 + 1e-12)
+    assert 100 <= (one.slider.max - one.slider.min) / one.slider.step <= 900

@@ -13,11 +13,23 @@ from pima_toolkit.errors import ExpertError
 
 from .panel import row
 
-#: Heads of the columns and their widths.
+#: Heads of the columns and their widths; the slider takes what a narrow page leaves.
 _COLUMNS = (
-    *(("parameter", "90px"), ("", "190px"), ("value", "110px"), ("lower bound", "90px"), ("upper bound", "90px")),
-    *(("unit", "90px"), ("", "70px")),
+    *(("", "66px"), ("", "84px"), ("value", "92px"), ("lower bound", "72px"), ("upper bound", "72px")),
+    *(("unit", "72px"), ("", "58px")),
 )
+_SLIDER = 1
+#: Steps of a slider.
+_STEPS = 400
+
+
+def _set_widths(line: ipw.Box) -> None:
+    line.layout.grid_gap = "4px"
+    for k, (widget, (_, width)) in enumerate(zip(line.children, _COLUMNS, strict=True)):
+        widget.layout.width = width
+        widget.layout.min_width = "0"
+        if k == _SLIDER:
+            widget.layout.flex, widget.layout.max_width = f"1 1 {width}", "220px"
 
 
 class ParameterRow:
@@ -54,8 +66,7 @@ class ParameterRow:
         self.unit = ipw.Text(value=self._proposed, placeholder="unit?")
         self.fixed = ipw.Checkbox(value=False, description="fixed", indent=False)
         self.widget = row(self.label, self.slider, self.number, self.lower, self.upper, self.unit, self.fixed)
-        for widget, (_, width) in zip(self.widget.children, _COLUMNS, strict=True):
-            widget.layout.width = width
+        _set_widths(self.widget)
         self.lower.disabled = self.upper.disabled = self.unit.disabled = not editable
         for widget, hint in ((self.lower, "lower bound"), (self.upper, "upper bound"), (self.unit, "unit")):
             widget.tooltip = f"{hint} of {self.name}"
@@ -69,23 +80,28 @@ class ParameterRow:
         """Put the value, and the slider's range around it."""
         self._quiet = True
         try:
-            low, high = self._range(value)
+            low, high, step = self._range(value)
             with self.slider.hold_sync():
                 # In this order no bound ever passes the other.
                 self.slider.min, self.slider.max = -np.inf, np.inf
                 self.slider.value = value
                 self.slider.min, self.slider.max = low, high
-                self.slider.step = (high - low) / 400
+                self.slider.step = step
             self.number.value = float(f"{value:.6g}")
         finally:
             self._quiet = False
 
-    def _range(self, value: float) -> tuple[float, float]:
+    def _range(self, value: float) -> tuple[float, float, float]:
+        """The slider's ends and step; the value lies on a step, since the page moves it to the nearest one."""
         lower, upper = self.bounds
         reach = 2 * abs(value) or 1.0
         low = lower if np.isfinite(lower) else value - reach
         high = upper if np.isfinite(upper) and upper - low <= 20 * reach else max(value + reach, low + reach)
-        return min(low, value), max(high, value)
+        low, high = min(low, value), max(high, value)
+        step = (high - low) / _STEPS
+        if value > low:
+            step = (value - low) / max(round((value - low) / step), 1)
+        return low, low + step * max(int((high - low) / step + 1e-9), 1), step
 
     def _moved(self, value: float, other: ipw.Widget) -> None:
         # A page that opens sends the slider's value back, rounded in its last digit: that is no movement.
@@ -179,9 +195,9 @@ class ParameterTable(ipw.VBox):
         for one in self.rows:
             one.propose(units[one.name])
         heads = [ipw.HTML(f'<small style="opacity:.75">{text}</small>') for text, _ in _COLUMNS]
-        for head, (_, width) in zip(heads, _COLUMNS, strict=True):
-            head.layout.width = width
-        self.children = [row(*heads), *(one.widget for one in self.rows)]
+        top = row(*heads)
+        _set_widths(top)
+        self.children = [top, *(one.widget for one in self.rows)]
 
     def _bump(self) -> None:
         self.revision += 1

@@ -129,7 +129,10 @@ class Refit:
         best = self._grouping.best
         t, y = self.curves.t[drawn], self.curves.y[drawn]
         alpha = 0.7 if len(drawn) < 20 else 0.4
-        styles: list[dict[str, object]] = [{"colour": self._grouping.number[best[d]], "alpha": alpha} for d in drawn]
+        names, numbers = self._grouping.names, self._grouping.number
+        styles: list[dict[str, object]] = [
+            {"colour": numbers[best[d]], "alpha": alpha, "name": names[best[d]]} for d in drawn
+        ]
         bands = self._bands({int(c) for c in self._grouping.number if c < self._clusters.sizes["cluster"]})
         lines_t, lines_y = [t], [y]
         if self._live:

@@ -16,8 +16,8 @@ function ink(el) {
 }
 
 function ticks(low, high, wanted) {
-  // The finest step that leaves room for the words; never fewer than three ticks.
-  const raw = (high - low) / Math.max(wanted, 4), power = Math.pow(10, Math.floor(Math.log10(raw)));
+  // The finest step that leaves room for the words.
+  const raw = (high - low) / Math.max(wanted, 3), power = Math.pow(10, Math.floor(Math.log10(raw)));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999) || 10 * power;
   const out = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) out.push(k * step);
@@ -98,7 +98,7 @@ function frame(context, place, xr, yr, xlabel, ylabel, paint) {
   }
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (const [v, text] of ticks(yr[0], yr[1], (bottom - top) / 45)) {
+  for (const [v, text] of ticks(yr[0], yr[1], (bottom - top) / 32)) {
     context.fillRect(left - 4, sy(v), 4, 1);
     context.fillText(text, left - 7, sy(v));
   }

@@ -8,7 +8,7 @@ export default {
     tip.className = "pima-tip";
     const draw = (context, width, height) => {
       const paint = ink(el), [n, T] = model.get("shape"), styles = model.get("styles"), bands = model.get("bands");
-      const place = { left: 66, top: 12, right: width - 12, bottom: height - 46 };
+      const place = { left: 74, top: 12, right: width - 12, bottom: height - 46 };
       const xr = model.get("x_range").length ? model.get("x_range") : range([...xs, ...bands.flatMap((b) => b.x)], 0.02);
       const yr = model.get("y_range").length ? model.get("y_range") : range([...ys, ...bands.flatMap((b) => [...b.low, ...b.high])], 0.05);
       maps = frame(context, place, xr, yr, model.get("x_label"), model.get("y_label"), paint);
