@@ -1,4 +1,6 @@
-"""Pictures of the panels for the pages: `python docs/screenshots.py FOLDER`, with Chromium and the extra ``browser``.
+"""Pictures of the panels for the pages, with Chromium and the extra ``browser``.
+
+    python docs/screenshots.py FOLDER [fit_panel] [clusters] [crossmodal] [expert] [app]     # all by default
 
 Every panel, in a notebook of JupyterLab, wide and narrow, light and dark; a person looks at them and copies the good
 ones to ``docs/_static``.
@@ -66,11 +68,12 @@ def app(notebook: Notebook) -> None:
     notebook.show("App(data, fit)").locator(".pima-map canvas").first.wait_for()
 
 
-def main(folder: Path) -> None:
-    """Write all pictures into a folder, their colours reduced to a palette.
+def main(folder: Path, names: list[str]) -> None:
+    """Write pictures into a folder, their colours reduced to a palette.
 
     Args:
         folder: Made where it is missing.
+        names: Of the panels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -81,12 +84,11 @@ def main(folder: Path) -> None:
         fit = model.fit(data, seed=0, epochs=60)
         source = _SETUP.format(data=str(pima.save_data(data, here / "d.nc")), fit=str(fit.save(here / "f.pima")))
         with jupyterlab(here) as lab:
-            grey = data["image"].values[6]
-            Image.fromarray((255 * grey / data["image"].values.max()).astype("uint8")).save(lab[1] / "photograph.png")
+            Image.fromarray(data["image"].values[6].astype("uint8")).save(lab[1] / "photograph.png")
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             notebook = Notebook(browser, lab, "panels", folder)
             notebook.run(source)
-            for show in (fit_panel, clusters, crossmodal, expert, app):
+            for show in (one for one in (fit_panel, clusters, crossmodal, expert, app) if one.__name__ in names):
                 notebook.page.set_viewport_size({"width": 1400, "height": 2600})
                 show(notebook)
                 for width, size in (("wide", 1400), ("narrow", 700)):
@@ -101,4 +103,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or ["fit_panel", "clusters", "crossmodal", "expert", "app"])

@@ -50,7 +50,7 @@ def test_the_keyboard_alone_types_a_formula_and_fits_it(notebook, page):
 
 
 def test_bounds_names_and_files_that_cannot_be_are_sentences(notebook, page, tmp_path):
-    lower = page.get_by_placeholder("no bound").first
+    lower = page.get_by_placeholder("none").first
     fill(lower, "many")
     expect(page.locator(".pima-error [role=alert] b")).to_contain_text("expected a number")
     fill(lower, "")

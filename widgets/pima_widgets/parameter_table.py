@@ -15,8 +15,8 @@ from .panel import row
 
 #: Heads of the columns and their widths; the slider takes what a narrow page leaves.
 _COLUMNS = (
-    *(("", "66px"), ("", "84px"), ("value", "92px"), ("lower bound", "72px"), ("upper bound", "72px")),
-    *(("unit", "72px"), ("", "58px")),
+    *(("", "62px"), ("", "60px"), ("value", "108px"), ("lower bound", "72px"), ("upper bound", "76px")),
+    *(("unit", "68px"), ("", "56px")),
 )
 _SLIDER = 1
 #: Steps of a slider.
@@ -59,10 +59,8 @@ class ParameterRow:
         self.label = ipw.HTML(f"<b>{parameter.name}</b>")
         self.slider = ipw.FloatSlider(continuous_update=True, readout=False, description="")
         self.number = ipw.FloatText(value=value)
-        self.lower = ipw.Text(
-            value="" if parameter.lower == -np.inf else f"{parameter.lower:g}", placeholder="no bound"
-        )
-        self.upper = ipw.Text(value="" if parameter.upper == np.inf else f"{parameter.upper:g}", placeholder="no bound")
+        self.lower = ipw.Text(value="" if parameter.lower == -np.inf else f"{parameter.lower:g}", placeholder="none")
+        self.upper = ipw.Text(value="" if parameter.upper == np.inf else f"{parameter.upper:g}", placeholder="none")
         self.unit = ipw.Text(value=self._proposed, placeholder="unit?")
         self.fixed = ipw.Checkbox(value=False, description="fixed", indent=False)
         self.widget = row(self.label, self.slider, self.number, self.lower, self.upper, self.unit, self.fixed)

@@ -162,6 +162,7 @@ class Refit:
     def _draw_residuals(self, drawn: NDArray[np.intp], styles: list[dict[str, object]]) -> None:
         """Measured minus the expert at the sliders, once there is something to compare with."""
         labels = (self.curves.t_label, "residual" if self.curves.y_unit == "1" else f"residual ({self.curves.y_unit})")
+        self.residuals.layout.display = None if self._live else "none"
         if not self._live:
             self.residuals.draw(np.zeros(1), np.zeros((0, 1)), [], labels=labels)
             return

@@ -2,7 +2,13 @@
 
 const CIVIDIS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [197, 183, 103], [254, 232, 56]];
 
-function colourOf(number) { return COLOURS[((number % COLOURS.length) + COLOURS.length) % COLOURS.length]; }
+// On a dark page the colours are mixed with white; each drawing begins with `ink`, which looks at the page.
+let dark = false;
+function colourOf(number) {
+  const colour = COLOURS[((number % COLOURS.length) + COLOURS.length) % COLOURS.length];
+  if (!dark) return colour;
+  return "rgb(" + [1, 3, 5].map((k) => Math.round(0.7 * parseInt(colour.slice(k, k + 2), 16) + 76)).join(",") + ")";
+}
 
 function shade(share) {
   const at = Math.min(Math.max(share, 0), 1) * (CIVIDIS.length - 1), k = Math.min(Math.floor(at), CIVIDIS.length - 2);
@@ -12,6 +18,7 @@ function shade(share) {
 // The page's own ink: right in a light and in a dark theme, without being told which.
 function ink(el) {
   const colour = getComputedStyle(el).color || "rgb(40,40,40)";
+  dark = (colour.match(/[\d.]+/g) || []).slice(0, 3).reduce((sum, v) => sum + Number(v), 0) > 382;
   return { text: colour, line: colour.replace(/^rgb\(([^)]+)\)$/, "rgba($1,0.35)"), faint: colour.replace(/^rgb\(([^)]+)\)$/, "rgba($1,0.12)") };
 }
 
