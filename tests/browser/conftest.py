@@ -34,7 +34,7 @@ def missing():
     """What is not there, as the reason of a skip; None where everything is."""
     packages = [name for name in ("playwright", "jupyterlab") if find_spec(name) is None]
     if packages:
-        return f"no {', '.join(packages)}: pip install 'pima-toolkit[browser]'"
+        return f"no {', '.join(packages)}: pip install -c constraints.txt -e '.[browser]'"
     return None if CHROMIUM else "no chromium: apt-get install chromium, or set PIMA_CHROMIUM"
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from pima_widgets.canvas import COLOURS
 
-expect = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'pima-toolkit[browser]'").expect
+expect = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[browser]'").expect
 expect.set_options(timeout=60_000)
 
 _COUNT = """(canvas, [r, g, b, reach]) => {

@@ -1,4 +1,4 @@
-"""Units of a formula's parameters: what follows from the data's, what a person types, what reaches the plugin file."""
+"""Parameters in the panels: units that follow or are typed, digits, steps of sliders, residuals."""
 
 import numpy as np
 import pytest
@@ -117,3 +117,11 @@ def test_a_value_lies_on_a_step_of_its_slider_within_its_bounds(value, bounds):
     assert steps == pytest.approx(round(steps), abs=1e-6)
     assert lower <= one.slider.min <= value <= one.slider.max <= upper * (1 + 1e-12)
     assert 100 <= (one.slider.max - one.slider.min) / one.slider.step <= 900
+
+
+def test_residuals_are_shown_once_there_is_a_curve_to_compare_with(lines, small_model):
+    panel = ClusterPanel(small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False), lines)
+    assert panel.refit.residuals.layout.display == "none"
+    panel.refit_group("cluster 0")
+    assert panel.refit.residuals.layout.display is None
+    assert panel.refit.residuals.shape[0] == 32
