@@ -43,6 +43,7 @@ _HOME = {
     "Fit": "api",
     "load": "api",
     "runs": "runs",
+    "trackers": "fitting.trackers",
     "metrics": "answers.metrics",
     "plots": "answers.plots",
     "save_figure": "answers.canvas",

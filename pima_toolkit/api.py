@@ -25,6 +25,7 @@ from .answers.tables import expert_table
 from .answers.trained import Trained
 from .fitting.job import Callback
 from .fitting.settings import ModelOptions, TrainingSettings
+from .fitting.trackers import Tracker
 from .model.modality import Modality
 
 
@@ -88,6 +89,7 @@ class PIMA:
         precision: str = "auto",
         checkpoint: str | Path | None = None,
         callbacks: Sequence[Callback] = (),
+        tracker: Tracker | None = None,
         progress: bool = True,
     ) -> Fit:
         """Fit to a dataset.
@@ -113,6 +115,7 @@ class PIMA:
             precision: Of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are float32.
             checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
             callbacks: Called after every epoch with a ``Progress``; one that returns True stops the training.
+            tracker: Where the numbers of every epoch go, such as ``pima.trackers.CSVTracker("track.csv")``.
             progress: Draw a progress bar.
 
         Returns:
@@ -138,8 +141,8 @@ class PIMA:
             device=device,
             precision=precision,
         )
-        folder = None if checkpoint is None else Path(checkpoint)
-        return Fit(train(self.options, settings, data, checkpoint=folder, callbacks=callbacks, progress=progress))
+        how = {"checkpoint": None if checkpoint is None else Path(checkpoint), "callbacks": callbacks}
+        return Fit(train(self.options, settings, data, tracker=tracker, progress=progress, **how))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())

@@ -37,7 +37,8 @@ RANK |= {"demo": 8, "runs": 8, "cli": 9}  # `cli` is the last room: it may impor
 #: Left to right inside a room; a file not named here need only keep out of circles.
 ORDER = {
     "data": [
-        *("measured", "check", "normalise", "split", "storage", "accounts", "units", "texts", "tables", "curves"),
+        *("measured", "check", "normalise", "streaming", "split", "storage", "accounts", "units", "texts", "tables"),
+        "curves",
         *("shaping", "agreement", "pictures", "images", "discovery", "specimens", "reading", "assembly", "ingest"),
     ],
     "experts": [
@@ -71,18 +72,10 @@ ORDER = {
         "network",
     ],
     "fitting": [
-        "steps",
-        "trends",
-        "em",
-        "pooled",
-        "initialise",
-        "invariance",
-        "objective",
-        "training",
-        "crossmodal",
-        "selection",
+        *("distributed", "trackers", "stored", "tensors", "state", "job", "steps", "trends", "em", "pooled"),
+        *("initialise", "shared_start", "invariance", "objective", "training", "crossmodal", "selection"),
     ],
-    "runs": ["options", "source", "folder", "run"],
+    "runs": ["options", "source", "folder", "run", "together"],
     "answers": [
         "bands",
         "tables",

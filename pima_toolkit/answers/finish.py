@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +17,16 @@ import xarray as xr
 from ..data import check_dataset, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning
 from ..fitting.crossmodal import CrossmodalTraining, fused_encoders, held_back
+from ..fitting.distributed import Processes
 from ..fitting.health import duplicate_clusters, empty_clusters
-from ..fitting.job import Callback, Job, encode
+from ..fitting.job import Callback, Job, Progress
 from ..fitting.progress import shown_progress
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
 from ..fitting.steps import MINIMUM_WEIGHT
+from ..fitting.stored import Stored
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
+from ..fitting.trackers import Tracker, check_tracker, values_of
 from ..fitting.training import JointTraining
 from .calibration import held_out_calibration, training_calibration
 from .conditions import mean_covariates
@@ -39,24 +43,32 @@ def train(
     *,
     checkpoint: Path | None,
     callbacks: Sequence[Callback],
+    tracker: Tracker | None = None,
     progress: bool,
 ) -> Trained:
     """See :meth:`pima_toolkit.PIMA.fit`."""
     began = time.perf_counter()
     _check_together(options, settings)
+    check_tracker(tracker)
     check_dataset(data)
-    device = settings.torch_device()
+    device, among = settings.torch_device(), Processes.here()
     templates = learn_templates(data, options.modalities)
     tensors = to_tensors(data, options.modalities, templates, device)
-    _enough(options, data, tensors)
+    _enough(options, data, tensors, among)
     fingerprint_of_data = fingerprint(_arrays(tensors), [])
-    with shown_progress(progress, settings.restarts) as bar:
+    with shown_progress(progress and among.rank == 0, settings.restarts) as bar, ExitStack() as ending:
+        if tracker is not None:
+            ending.callback(tracker.close)
 
-        def callback(state: object) -> bool:
+        def callback(state: Progress) -> bool:
             bar(state)
+            if among.rank:
+                return among.agreed(False)
+            if tracker is not None:
+                tracker.log(state.epoch, values_of(state))
             # Every callback hears of every epoch, also after one has asked to stop.
             answers = [call(state) is True for call in callbacks]
-            return any(answers)
+            return among.agreed(any(answers))
 
         job = Job(
             options,
@@ -67,6 +79,7 @@ def train(
             checkpoint,
             _mark(options, settings, templates, fingerprint_of_data),
             callback,
+            among,
         )
         best = _joint(job)
         encoders, interrupted, alone = None, best.interrupted, []
@@ -74,7 +87,7 @@ def train(
         if whole and options.crossmodal == "dropout":
             encoders = fused_encoders(job, best.state.network, best.state.mixture)
         elif whole:
-            posterior = encode(best.state.network, tensors, torch.autocast(device.type, enabled=False))
+            posterior = job.encode(best.state.network, torch.autocast(device.type, enabled=False))
             crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart).run()
             encoders, interrupted = crossmodal.encoders, crossmodal.interrupted
             for share, index in enumerate(held_back(job)):
@@ -141,7 +154,7 @@ def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
         )
 
 
-def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:
+def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, among: Processes) -> None:
     specimens = len(tensors)
     if specimens < 2:
         raise DataError("the dataset holds one specimen: populations need many, and at least two for anything at all")
@@ -149,12 +162,14 @@ def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors) -> None:
         raise DataError(
             f"{specimens} specimens cannot fill {options.clusters} clusters: ask for fewer clusters, or measure more"
         )
+    if specimens < 2 * among.count:
+        raise DataError(f"{specimens} specimens are too few for {among.count} processes, each needs two: use fewer")
     presence_by_specimen(tensors, specimen_labels(data))
 
 
-def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
+def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
     """The data as the training saw them, by name."""
-    arrays = {f"inputs.{name}": x.cpu().numpy() for name, x in tensors.inputs.items()}
+    arrays = {f"inputs.{name}": x if isinstance(x, Stored) else x.cpu().numpy() for name, x in tensors.inputs.items()}
     arrays |= {f"present.{name}": flags.cpu().numpy() for name, flags in tensors.present.items()}
     for name, curves in tensors.curves.items():
         arrays[f"t.{name}"] = curves.t

@@ -23,6 +23,7 @@ from ..data import check_dataset, closest, specimen_labels
 from ..errors import DataError, OptionError, TrainingError
 from ..fitting.job import encode, physics_evidence, physics_log_prob
 from ..fitting.settings import ANSWER_NAMES
+from ..fitting.stored import Stored, looked_at
 from ..fitting.tensors import Tensors, to_tensors
 from ..model.augment import mirrored
 from ..model.curves import Curves
@@ -161,25 +162,27 @@ def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGa
     return DiagonalGaussian(torch.where(none, prior.mean, mean), torch.where(none, prior.variance, variance))
 
 
-def _encode_one(trained: Trained, k: int, name: str, x: Tensor) -> list[tuple[Tensor, DiagonalGaussian]]:
+def _encode_one(trained: Trained, k: int, name: str, x: Tensor | Stored) -> list[tuple[Tensor, DiagonalGaussian]]:
     """What one modality says by itself of the specimens, and by its mirror images where it may be mirrored."""
     encoder, option = trained.encoders[k].eval(), trained.options.neural.get(name)
+    axes = trained.templates[name].axes(option.flips) if option is not None else []
+    pieces = [[encoder(view) for view in mirrored(x[rows], axes)] for rows in looked_at(x)]
     said = []
-    for view in mirrored(x, trained.templates[name].axes(option.flips) if option is not None else []):
-        pieces = [encoder(view[i : i + 4096]) for i in range(0, len(x), 4096)]
-        mean, variance = (torch.cat([getattr(p[1], part) for p in pieces]) for part in ("mean", "variance"))
-        said.append((torch.cat([p[0] for p in pieces]), DiagonalGaussian(mean, variance)))
+    for view in zip(*pieces, strict=True):
+        mean, variance = (torch.cat([getattr(p[1], part) for p in view]) for part in ("mean", "variance"))
+        said.append((torch.cat([p[0] for p in view]), DiagonalGaussian(mean, variance)))
     return said
 
 
-def _reconstruction(trained: Trained, name: str, x: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
+def _reconstruction(
+    trained: Trained, name: str, x: Tensor | Stored, log_gamma: Tensor, embedding: DiagonalGaussian
+) -> Tensor:
     """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
     network = trained.state.network.eval()
     best = log_gamma.argmax(1).clamp_max(embedding.mean.shape[1] - 1)
     z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
     errors = [
-        (network.decode(name, z[i : i + _CHUNK]) - x[i : i + _CHUNK]).square().flatten(1).mean(1)
-        for i in range(0, len(x), _CHUNK)
+        (network.decode(name, z[rows]) - x[rows]).square().flatten(1).mean(1) for rows in looked_at(x, most=_CHUNK)
     ]
     return -torch.cat(errors).double().clamp_min(1e-12).log()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,12 @@ def fit(
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="Same seed, same machine: same numbers.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")] = None,
     restarts: Annotated[int | None, typer.Option("--restarts", help="Runs, of which the best is kept.")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Processes of this machine that train one model together.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option("--track", help="Numbers of every epoch too: csv or tensorboard.")
+    ] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     options: Annotated[Path | None, typer.Option("--options", help="TOML file with options.")] = None,
     settings: Annotated[
@@ -59,7 +66,8 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a model to data, in a folder with everything: options, fit, tables, report."""
-    voice = Voice(quiet, as_json)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    voice = Voice(quiet or not first, as_json and first)
     wanted = {} if options is None else pima.runs.read_options(options)
     modalities = {name: {"kind": "physics", "expert": e} for name, e in named(physics, "--physics", "y=affine").items()}
     modalities |= {name: {"kind": "neural"} for name in neural or []}
@@ -78,7 +86,12 @@ def fit(
     if plugin:
         wanted["plugins"] = [str(path.resolve()) for path in plugin]
     folder = out or Path(f"{Path(str(wanted.get('data', 'pima'))).stem or 'pima'}-run")
-    outcome = pima.runs.run(folder, wanted, overwrite=overwrite, progress=voice.progress, say=voice.say)
+    said = {"overwrite": overwrite, "track": track, "progress": voice.progress, "say": voice.say}
+    outcome = (
+        pima.runs.run_together(processes, folder, wanted, **said)
+        if processes
+        else pima.runs.run(folder, wanted, **said)
+    )
     if outcome.finished_before:
         voice.say(f"{folder} is finished, with the same data and options: nothing to do (--overwrite starts anew)")
     else:

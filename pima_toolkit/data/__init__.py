@@ -14,6 +14,7 @@ from .names import closest, few, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .split import split
 from .storage import open_data, replacing, save_data
+from .streaming import alone, block_rows, blocks, kind_of, presence, stored, survey
 
 __all__ = [
     "Curves",
@@ -22,19 +23,26 @@ __all__ = [
     "Scalars",
     "Scaling",
     "account",
+    "alone",
+    "block_rows",
+    "blocks",
     "check_dataset",
     "closest",
     "common_grid",
     "encoder_input",
     "few",
     "from_folder",
+    "kind_of",
     "measure",
     "needs_presence",
     "open_data",
+    "presence",
     "replacing",
     "residual_scale",
     "save_data",
     "specimen_labels",
     "split",
+    "stored",
     "summary",
+    "survey",
 ]

@@ -52,7 +52,13 @@ def check_dataset(data: object) -> None:
 
 
 def measure(
-    data: xr.Dataset, name: str, *, physics: bool, covariates: tuple[str, ...] = (), like: Measured | None = None
+    data: xr.Dataset,
+    name: str,
+    *,
+    physics: bool,
+    covariates: tuple[str, ...] = (),
+    like: Measured | None = None,
+    part: bool = False,
 ) -> Measured:
     """Read one modality.
 
@@ -75,6 +81,7 @@ def measure(
             grid. A physics curve on the trained grid (to 1e-6 of its range) keeps it; on any other grid, or when
             the training was ragged, it is returned with t of shape (specimen, T): expert and encoder can use it.
             Where no specimen has a ragged modality, t is the common grid of the training.
+        part: These are some of the specimens, and may hold nothing to learn from.
 
     Raises:
         DataError: If the values or the independent variable cannot be used.
@@ -106,9 +113,11 @@ def measure(
     names = covariates if like is None else tuple(like.covariates)
     values, units = read_covariates(data, name, names, measured.present, given_later=like is not None)
     measured = dataclasses.replace(measured, covariates=values, covariate_units=units)
-    if like is None:
-        _check_informative(measured)
-    else:
+    if like is None and not part:
+        seen = np.broadcast_to(measured.mask(), measured.values.shape)
+        low, high = (f(measured.values, where=seen, initial=i) for f, i in ((np.min, np.inf), (np.max, -np.inf)))
+        check_informative(name, bool(measured.present.any()), low, high, measured.values.dtype.name)
+    elif like is not None:
         _check_units(measured, like)
     return measured
 
@@ -294,15 +303,17 @@ def _check_finite(data: xr.Dataset, name: str, values: np.ndarray, what: str) ->
         )
 
 
-def _check_informative(measured: Measured) -> None:
-    name = measured.name
-    if not measured.present.any():
+def check_informative(name: str, anything: bool, low: float, high: float, dtype: str) -> None:
+    """Refuse a modality that no specimen has, or whose smallest and largest value are the same.
+
+    Raises:
+        DataError: Naming it.
+    """
+    if not anything:
         raise DataError(f"{name!r} is missing for every specimen: leave it out of the modalities, or check the file")
-    seen = np.broadcast_to(measured.mask(), measured.values.shape)
-    low, high = measured.values.min(where=seen, initial=np.inf), measured.values.max(where=seen, initial=-np.inf)
     if low == high:
         raise DataError(
-            f"{name!r} is constant: every value is {low:g} in {measured.values.dtype.name}, there is nothing to learn: "
+            f"{name!r} is constant: every value is {low:g} in {dtype}, there is nothing to learn: "
             "leave it out, or subtract its mean if small differences matter"
         )
 

@@ -1,4 +1,7 @@
-"""The files of one modality read side by side in threads: `read_modality`. Whatever happens to a file is an entry."""
+"""The files of one modality read side by side: `read_modality`. Whatever happens to a file is an entry.
+
+In threads of this process, or by the workers of a dask cluster that the user hands over.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import sys
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import xarray as xr
 
@@ -24,6 +28,16 @@ from .images import Images
 
 #: What a reader gives: what it read, or why it could not.
 Outcome = tuple[object | None, str]
+
+
+class Client(Protocol):
+    """What is asked of a ``dask.distributed.Client``."""
+
+    def map(self, function: Callable, *arguments: Sequence[object], pure: bool) -> list:
+        """Futures of ``function`` of each argument."""
+
+    def gather(self, futures: list) -> list:
+        """Their results, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +73,12 @@ def progress_bar(files: int, show: bool | None) -> Iterator[Callable[[], None]]:
 
 
 def read_modality(
-    name: str, members: Sequence[Found], spec: Images | Curves, workers: int, tick: Callable[[], None]
+    name: str,
+    members: Sequence[Found],
+    spec: Images | Curves,
+    workers: int,
+    tick: Callable[[], None],
+    client: Client | None = None,
 ) -> Read:
     """All files of a modality.
 
@@ -69,24 +88,57 @@ def read_modality(
         spec: How to read them.
         workers: Threads.
         tick: Called after every file.
+        client: Of a dask cluster whose workers see the same files; it reads them instead of the threads.
 
     Raises:
         DataError: If none can be used, or what is common to them (units, memory) does not work out.
     """
-    with warnings.catch_warnings():
-        # For the threads too, hence here: what openpyxl says of styles is of no use, and pillow warns of a huge picture
-        # before it refuses one.
+    reader = _read_images if _images(spec) else _read_curves
+    if client is not None:
+        return reader(name, members, spec, partial(_by_cluster, client, _images(spec)), tick)
+    with _quiet(_images(spec)), ThreadPoolExecutor(max_workers=workers) as pool:
+        return reader(name, members, spec, partial(_by_threads, pool), tick)
+
+
+@contextmanager
+def _quiet(images: bool) -> Iterator[None]:
+    """What openpyxl says of styles is of no use, and pillow warns of a huge picture before it refuses one."""
+    with warnings.catch_warnings():  # of all threads
         warnings.filterwarnings("ignore", module="openpyxl")
-        huge = getattr(require("PIL.Image", "photographs"), "DecompressionBombWarning", None) if _images(spec) else None
+        huge = getattr(require("PIL.Image", "photographs"), "DecompressionBombWarning", None) if images else None
         if huge is not None:
             warnings.simplefilter("error", huge)
-        with ThreadPoolExecutor(max_workers=workers) as pool:
+        yield
 
-            def every(read: Callable[[Found], object], files: Sequence[Found]) -> list[Outcome]:
-                return list(pool.map(partial(_attempt, read), files))
 
-            reader = _read_images if _images(spec) else _read_curves
-            return reader(name, members, spec, every, tick)
+def _by_threads(
+    pool: Executor, read: Callable[[Found], object], files: Sequence[Found], tick: Callable[[], None]
+) -> list[Outcome]:
+    out = []
+    for outcome in pool.map(partial(_attempt, read), files):
+        out.append(outcome)
+        tick()
+    return out
+
+
+def _by_cluster(
+    client: Client, images: bool, read: Callable[[Found], object], files: Sequence[Found], tick: Callable[[], None]
+) -> list[Outcome]:
+    # Not pure: a file of the same name may have changed since.
+    out = client.gather(client.map(partial(_elsewhere, images, read), list(files), pure=False))
+    for _ in files:
+        tick()
+    return out
+
+
+def _elsewhere(images: bool, read: Callable[[Found], object], found: Found) -> Outcome:
+    """On a worker, which has its own rules for warnings."""
+    with _quiet(images):
+        return _attempt(read, found)
+
+
+def _silent() -> None:
+    """No step of the bar: sizes are read before the pictures."""
 
 
 def _images(spec: Images | Curves) -> bool:
@@ -170,6 +222,18 @@ def _outcomes(files: Sequence[Found], outcomes: Sequence[Outcome], ledger: _Ledg
     return out
 
 
+def _size(spec: Images, f: Found) -> object:
+    return image_files.read_size(f.path, spec)
+
+
+def _picture(spec: Images, size: tuple, f: Found) -> image_files.Picture:
+    return image_files.read_picture(f.path, spec, size)
+
+
+def _curve(spec: Curves, f: Found) -> Curve:
+    return read_curve(f.path, spec)
+
+
 def _read_images(name: str, members: Sequence[Found], spec: Images, every: Callable, tick: Callable[[], None]) -> Read:
     ledger = _Ledger(name, members)
     groups = _by_specimen(members)
@@ -179,20 +243,14 @@ def _read_images(name: str, members: Sequence[Found], spec: Images, every: Calla
             groups[key] = [first]
     _drop_ambiguous(groups, ledger, views=True)
     files = [f for group in groups.values() for f in group]
-    sizes = _outcomes(files, every(lambda f: image_files.read_size(f.path, spec), files), ledger)
+    sizes = _outcomes(files, every(partial(_size, spec), files, _silent), ledger)
     if not sizes:
         ledger.entries({})
     size = image_files.common_size(list(sizes.values()), spec)
     image_files.check_memory(len(groups), max(map(len, groups.values())), size, name)
 
-    def read(f: Found) -> image_files.Picture:
-        try:
-            return image_files.read_picture(f.path, spec, size)
-        finally:
-            tick()
-
     readable = [f for f in files if f.file in sizes]
-    pictures = _outcomes(readable, every(read, readable), ledger)
+    pictures = _outcomes(readable, every(partial(_picture, spec, size), readable, tick), ledger)
     whole = {}
     for key, group in groups.items():
         if all(f.file in pictures for f in group):
@@ -217,13 +275,7 @@ def _read_curves(name: str, members: Sequence[Found], spec: Curves, every: Calla
     _drop_ambiguous(groups, ledger, views=False)
     files = [group[0] for group in groups.values()]
 
-    def read(f: Found) -> Curve:
-        try:
-            return read_curve(f.path, spec)
-        finally:
-            tick()
-
-    raw = _outcomes(files, every(read, files), ledger)
+    raw = _outcomes(files, every(partial(_curve, spec), files, tick), ledger)
     if not raw:
         ledger.entries({})
     agreed = agreement.agree(list(raw.values()), spec, name)

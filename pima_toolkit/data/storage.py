@@ -20,6 +20,10 @@ from .names import closest
 _ENGINES = {".nc": "netCDF4", ".zarr": "zarr"}
 #: Variables of fewer values than this are not worth compressing.
 _COMPRESSED = 1024
+#: Variables of more bytes than this stay on disk where that is asked for.
+LAZY_BYTES = 64 * 2**20
+#: Bytes of a chunk of Zarr: consecutive specimens are read without their neighbours.
+_CHUNK_BYTES = 2**20
 
 
 def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
@@ -51,7 +55,10 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     try:
         with replacing(path) as temporary:
             if engine == "zarr":
-                storable.to_zarr(temporary, mode="w", zarr_format=2, consolidated=False)
+                chunks = {
+                    str(n): {"chunks": _chunks(v)} for n, v in storable.data_vars.items() if v.nbytes > _CHUNK_BYTES
+                }
+                storable.to_zarr(temporary, mode="w", zarr_format=2, consolidated=False, encoding=chunks)
             else:
                 packed = {"zlib": True, "complevel": 1, "shuffle": True}
                 encoding = {
@@ -70,22 +77,28 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def open_data(path: str | os.PathLike[str]) -> xr.Dataset:
+def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset:
     """Read a dataset from a file ``.nc`` or a folder ``.zarr``, whole, into memory.
 
     Args:
         path: The file or folder.
+        lazy: Of a ``.zarr``, leave variables of more than 64 MiB on disk, to be read a block of specimens at a time
+            by ``PIMA.fit`` and ``Fit.infer``.
 
     Returns:
         The dataset; texts as numpy's, times in seconds or days as the numbers they were.
 
     Raises:
         FileFormatError: If it is not there, is damaged, or would have to be unpickled.
-        OptionError: If the suffix is another.
+        OptionError: If the suffix is another, or ``lazy`` is asked of a ``.nc``.
         MissingDependency: If netCDF4 or zarr is missing.
     """
     path = Path(path).expanduser()
     engine = _engine(path)
+    if lazy and engine != "zarr":
+        raise OptionError(
+            f"{path.name} is read whole: lazy=True needs a folder .zarr, pima.save_data(data, 'data.zarr')"
+        )
     if not path.exists():
         near = closest(path.name, (p.name for p in path.parent.glob(f"*{path.suffix}")))
         raise FileFormatError(f"{path} does not exist; of such names in {path.parent} {near}")
@@ -96,7 +109,13 @@ def open_data(path: str | os.PathLike[str]) -> xr.Dataset:
     require(engine, f"files {path.suffix}")
     options = {"engine": "zarr", "consolidated": False} if engine == "zarr" else {"engine": "netcdf4"}
     try:
-        data = xr.load_dataset(path, decode_timedelta=False, **options)
+        if lazy:
+            data = xr.open_dataset(path, decode_timedelta=False, cache=False, **options)
+            small = {n: v.load() for n, v in data.variables.items() if v.nbytes <= LAZY_BYTES or v.dtype.kind in "OT"}
+            data = data.assign({n: v for n, v in small.items() if n in data.data_vars})
+            data = data.assign_coords({n: v for n, v in small.items() if n in data.coords and n not in data.indexes})
+        else:
+            data = xr.load_dataset(path, decode_timedelta=False, **options)
     except Exception as error:  # what HDF5, zlib and zarr raise on damaged bytes has no common base
         raise FileFormatError(
             f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged or no {path.suffix[1:]} file"
@@ -113,6 +132,14 @@ def _engine(path: Path) -> str:
             f"{path.name!r} ends neither in .nc (NetCDF, one file) nor in .zarr (a folder): name it data.nc, say"
         )
     return engine
+
+
+def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
+    """Whole specimens, as many as make about a megabyte."""
+    if "specimen" not in variable.dims:
+        return variable.shape
+    rows = max(1, int(_CHUNK_BYTES * variable.sizes["specimen"] / variable.nbytes))
+    return tuple(rows if dim == "specimen" else size for dim, size in variable.sizes.items())
 
 
 def _is_zarr(path: Path) -> bool:

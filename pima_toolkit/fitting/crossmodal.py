@@ -33,7 +33,7 @@ from ..model.modality import Modality, Neural
 from ..model.network import Network, channels_last
 from .job import Job, Progress
 from .settings import ModelOptions
-from .state import load_optimiser, optimiser_arrays, resume, write_arrays
+from .state import load_optimiser, optimiser_arrays, write_arrays
 
 #: Where parameters vary with the latent, encoders that answer nobody are trained without a share of the specimens each,
 #: as many of these as hold back enough specimens to tell how wide a band must be.
@@ -121,7 +121,8 @@ class CrossmodalTraining:
         self.known = torch.nonzero(kept).flatten()
         shapes = {name: template.shape for name, template in job.templates.items()}
         self.encoders = single_encoders(job.options, shapes, mixture, job.seed(0, 10))
-        self.batches, _, self.epochs = job.settings.steps(len(self.known), vary=job.options.varies)
+        self.batches, _, self.epochs = job.steps(len(self.known))
+        self.forward = job.processes.computed(self.encoders, self._losses)
         self.parameters = list(self.encoders.parameters())
         self.optimiser = job.optimiser(self.parameters)
         self.done = 0
@@ -135,7 +136,7 @@ class CrossmodalTraining:
 
     def run(self) -> CrossmodalTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is."""
-        found = resume(self.path, self.job.mark) if self.path else None
+        found = self.job.resumed(self.path)
         if found is not None:
             arrays, meta = found
             self.encoders.load_state_dict(
@@ -155,6 +156,8 @@ class CrossmodalTraining:
                     self.interrupted = self.done < self.epochs
                     break
         except KeyboardInterrupt:
+            if self.job.processes.several:
+                raise
             self.interrupted = True
         self.encoders.eval()
         return self
@@ -162,25 +165,30 @@ class CrossmodalTraining:
     def _epoch(self) -> float:
         job = self.job
         seed = job.seed(0, 11, self.done)
-        generator = torch.Generator(job.device).manual_seed(seed)
+        generator = job.generator(seed)
         self.encoders.train()
         total = torch.zeros((), dtype=torch.float64, device=job.device)
         for k, index in enumerate(self.known[part] for part in job.batches(self.batches, seed, len(self.known))):
             for group in self.optimiser.param_groups:
                 group["lr"] = job.rate((self.done + k / self.batches) / self.epochs)
             inputs = job.augmented(index, generator)
-            losses = []
-            for name, encoder in zip(job.parts, self.encoders, strict=True):
-                with job.autocast():
-                    log_gamma, embedding = encoder(inputs[name])
-                present = job.tensors.present[name][index]
-                losses.append(torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0))
-            loss = sum(losses).mean()
+            loss = self.forward(inputs, index).mean()
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             total += loss.detach().double() * len(index)
-        return float(total) / len(self.known)
+        job.processes.averaged(self.encoders.buffers())
+        return float(job.processes.total(total)[0]) / len(self.known)
+
+    def _losses(self, inputs: Mapping[str, Tensor], index: Tensor) -> Tensor:
+        """Of each specimen, summed over its modalities, (specimen,)."""
+        losses = []
+        for name, encoder in zip(self.job.parts, self.encoders, strict=True):
+            with self.job.autocast():
+                log_gamma, embedding = encoder(inputs[name])
+            present = self.job.tensors.present[name][index]
+            losses.append(torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0))
+        return sum(losses)
 
     def _loss(self, name: str, index: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
         gamma, known = self.gamma[index], self.posterior[index][:, None]
@@ -196,7 +204,7 @@ class CrossmodalTraining:
         return loss
 
     def _save(self) -> None:
-        if self.path is None:
+        if self.path is None or self.job.processes.rank:
             return
         arrays = {f"encoders.{name}": tensor for name, tensor in self.encoders.state_dict().items()}
         arrays |= optimiser_arrays("networks", self.optimiser, self.parameters)

@@ -23,6 +23,7 @@ from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.physics import PhysicsDecoder, scores
+from .distributed import ALONE, Processes
 from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, prior_rows, solved, stepped
 from .trends import own_deviations, update_trend
 
@@ -57,6 +58,11 @@ class MixtureStatistics:
         self.second += other.second
         return self
 
+    def over(self, among: Processes) -> MixtureStatistics:
+        """Those of all processes together, by one all-reduce."""
+        self.weight, self.first, self.second = among.total(self.weight, self.first, self.second)
+        return self
+
     def finish(self, previous: GaussianMixture | None = None) -> GaussianMixture:
         """The mixture of highest expected likelihood; a cluster without weight keeps ``previous``."""
         weight = self.weight.clamp_min(MINIMUM_WEIGHT)
@@ -67,6 +73,49 @@ class MixtureStatistics:
             mean = torch.where(empty, previous.mean, mean)
             variance = torch.where(empty, previous.variance, variance)
         return GaussianMixture((weight / weight.sum()).log(), mean, variance)
+
+
+class Collected:
+    """What one pass of Adam learns of the specimens on its way: the mixture's statistics, q(Z given X) and gamma.
+
+    Args:
+        specimens: Of the data set; each process sees its own.
+        clusters: C.
+        latent_dim: L.
+        device: Where it is kept.
+    """
+
+    def __init__(self, specimens: int, clusters: int, latent_dim: int, device: torch.device) -> None:
+        self.statistics = MixtureStatistics(clusters, latent_dim, device)
+        self.mean = torch.zeros(specimens, latent_dim, device=device)
+        self.variance = torch.zeros_like(self.mean)
+        self.gamma = torch.zeros(specimens, clusters, dtype=torch.float64, device=device)
+
+    def add(self, index: Tensor, posterior: DiagonalGaussian, responsibilities: Tensor) -> None:
+        """A batch: the specimens of ``index``."""
+        self.statistics.update(posterior, responsibilities)
+        self.mean[index], self.variance[index] = posterior.mean, posterior.variance
+        self.gamma[index] = responsibilities
+
+    def over(self, among: Processes) -> tuple[MixtureStatistics, DiagonalGaussian, Tensor]:
+        """Statistics, posterior (specimen, latent) and responsibilities (specimen, cluster) of all processes."""
+        mean, variance, gamma = among.total(self.mean, self.variance, self.gamma)
+        return self.statistics.over(among), DiagonalGaussian(mean, variance), gamma
+
+
+def update_mixture(
+    old: GaussianMixture, posterior: DiagonalGaussian, responsibilities: Tensor, among: Processes = ALONE
+) -> GaussianMixture:
+    """M-step of the mixture prior (eq. 16).
+
+    Args:
+        old: Of the clusters that are empty now.
+        posterior: q(Z given X) of all specimens, or of this process's, (specimen, latent).
+        responsibilities: Theirs, (specimen, cluster).
+        among: The processes that have the other specimens; one all-reduce joins their statistics.
+    """
+    statistics = MixtureStatistics(*old.mean.shape, old.mean.device)
+    return statistics.update(posterior, responsibilities).over(among).finish(old)
 
 
 def neural_noise(variance: float, log_prob: float, points: int) -> float:
@@ -81,11 +130,15 @@ def neural_noise(variance: float, log_prob: float, points: int) -> float:
     return max(squared / points, NEURAL_NOISE_FLOOR)
 
 
-def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:
+def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
     """Eq. 17 exactly, as a T-point problem per cluster (shared grids); priors, linearised, are further equations."""
     statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
     for index, piece in curves.chunks():
         statistics.update(piece.x, gamma[index], piece.observed)
+    weight, mean = statistics.weight, statistics.mean
+    if among.several:
+        weight, first = among.total(weight, weight * mean)
+        mean = first / torch.where(weight > 0, weight, 1.0)
     prior = None
     if decoder.priors is not None:
         unit = np.sqrt(decoder.variance.cpu().numpy())[:, None] * decoder.scale
@@ -94,8 +147,8 @@ def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np
     solution = solve(
         decoder.expert,
         curves.t,
-        (statistics.mean * decoder.scale).cpu().numpy(),
-        statistics.weight.cpu().numpy(),
+        (mean * decoder.scale).cpu().numpy(),
+        weight.cpu().numpy(),
         decoder.theta[:, None, :],
         decoder.box,
         prior=prior,
@@ -103,7 +156,7 @@ def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np
     return solution.parameters
 
 
-def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.ndarray:
+def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
     r"""One step weighted by :math:`\Sigma^{-1}` in the unbounded parameters (masked points with scatter, own grids).
 
     .. math:: \Delta\phi_c =
@@ -116,12 +169,13 @@ def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> np.
         information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
         matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
         vector += torch.einsum("nc,cnp->cp", gamma[index], score)
+    matrix, vector = among.total(matrix, vector)
     rows, off = prior_rows(decoder)
     matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ off[..., None]).squeeze(-1)
     return stepped(decoder, solved(matrix, vector))
 
 
-def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> PhysicsDecoder:
+def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes = ALONE) -> PhysicsDecoder:
     """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old.
 
     The likelihood is that of the curves times the priors. Between specimens that differ priors count against the
@@ -130,8 +184,8 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Phys
     scattered = bool(decoder.scatter.any())
     weighed = scattered and (curves.observed is not None or decoder.priors is not None)
     exact = not curves.own_grids and decoder.one_line and not weighed
-    proposal = _reduced_solve(decoder, curves, gamma) if exact else _gauss_newton(decoder, curves, gamma)
-    weight = gamma.sum(0).cpu().numpy()
+    proposal = (_reduced_solve if exact else _gauss_newton)(decoder, curves, gamma, among)
+    weight = among.total(gamma.sum(0))[0].cpu().numpy()
     proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
     start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
 
@@ -139,7 +193,7 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor) -> Phys
         halved = decoder.box.from_unbounded(start + share * (end - start))
         return replace(decoder, theta=proposal if share == 1.0 else halved)
 
-    return accepted(decoder, trial, curves, gamma)
+    return accepted(decoder, trial, curves, gamma, None, among)
 
 
 def update_physics(
@@ -153,12 +207,13 @@ def update_physics(
     slope: bool = True,
     posterior: DiagonalGaussian | None = None,
     components: DiagonalGaussian | None = None,
+    among: Processes = ALONE,
 ) -> PhysicsDecoder:
     """M-step of one physics modality: theta_c and A_c, then S_c and the noise variance.
 
     Args:
         decoder: The old parameters.
-        curves: Curves of all specimens.
+        curves: Curves of all specimens, or of this process's.
         responsibilities: Shape (specimen, cluster).
         scatter: ``"specimen"`` or ``"none"``.
         noise: ``"pooled"``, ``"cluster"`` or ``"unit"``.
@@ -166,15 +221,16 @@ def update_physics(
         slope: Whether A_c is solved for; it stays otherwise.
         posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
         components: p(Z given c), likewise.
+        among: The processes that have the other specimens; one all-reduce joins their statistics.
 
     Source: Trask et al. 2022, eq. (17), with specimens that differ.
     """
     gamma = responsibilities.double() * curves.present[:, None]
     if decoder.trend is None:
         posterior = None
-        decoder = update_theta(decoder, curves, gamma) if theta else decoder
+        decoder = update_theta(decoder, curves, gamma, among) if theta else decoder
     else:
-        decoder = update_trend(decoder, curves, gamma, posterior, components, slope=slope)
+        decoder = update_trend(decoder, curves, gamma, posterior, components, slope=slope, among=among)
     outer = torch.zeros_like(decoder.scatter)
     squared = torch.zeros_like(decoder.variance)
     points = torch.zeros_like(decoder.variance)
@@ -190,7 +246,7 @@ def update_physics(
         squared += (part * misfit).sum(1)
         observed = piece.x.new_tensor(piece.x.shape[1]) if piece.observed is None else piece.observed.double().sum(1)
         points += (part * observed).sum(1)
-    weight = gamma.sum(0)
+    outer, squared, points, weight = among.total(outer, squared, points, gamma.sum(0))
     alive = weight >= MINIMUM_WEIGHT
     fresh = decoder
     if scatter == "specimen":
@@ -202,23 +258,28 @@ def update_physics(
     elif noise == "cluster":
         variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
         fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR))
-    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma, posterior)
+    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma, posterior, among)
 
 
 def _no_worse(
-    old: PhysicsDecoder, new: PhysicsDecoder, curves: Curves, gamma: Tensor, posterior: DiagonalGaussian | None
+    old: PhysicsDecoder,
+    new: PhysicsDecoder,
+    curves: Curves,
+    gamma: Tensor,
+    posterior: DiagonalGaussian | None,
+    among: Processes,
 ) -> PhysicsDecoder:
     """Scatter and noise on the way from old to new, as far as the likelihood does not fall.
 
     Specimens with lines of their own are linearised elsewhere once scatter and noise change, so the closed forms alone
     promise nothing (MODEL.md §7).
     """
-    before = expected_log_prob(old, curves, gamma, posterior).sum()
+    before = expected_log_prob(old, curves, gamma, posterior, among).sum()
     for halving in range(HALVINGS):
         share = 0.5**halving
         trial = replace(
             old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)
         )
-        if expected_log_prob(trial, curves, gamma, posterior).sum() >= before - ROUNDING * before.abs():
+        if expected_log_prob(trial, curves, gamma, posterior, among).sum() >= before - ROUNDING * before.abs():
             return trial
     return old

@@ -25,6 +25,7 @@ from ..model.encoders import LOG_VARIANCE_RANGE
 from ..model.network import Network, channels_last
 from ..model.neural import decoder
 from .job import Job, Progress
+from .stored import Stored
 
 #: Latent size of the short reconstruction, its noise variance, and its steps: enough that neighbours look alike.
 _LATENT, _NOISE, _WARM_STEPS = 10, 0.03, 700
@@ -39,8 +40,10 @@ _MOST_EPOCHS = 300
 
 
 def picture_names(job: Job) -> list[str]:
-    """Neural modalities that are pictures: what can be turned and moved."""
-    return [name for name in job.options.neural if job.templates[name].measured.kind == "image"]
+    """Neural modalities that are pictures in memory: what can be turned and moved."""
+    # On disk a picture's neighbours would be read from anywhere.
+    here = [name for name, x in job.tensors.inputs.items() if not isinstance(x, Stored)]
+    return [name for name in job.options.neural if name in here and job.templates[name].measured.kind == "image"]
 
 
 def mutual_information(p: Tensor, q: Tensor, balance: float) -> Tensor:

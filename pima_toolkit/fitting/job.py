@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from ..model.augment import augment
+from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
 from ..model.trend import Evidence
+from .distributed import ALONE, Processes
 from .settings import ModelOptions, TrainingSettings
+from .state import Arrays, resume
+from .stored import looked_at
 from .tensors import Template, Tensors
 
 
@@ -62,6 +67,7 @@ class Job:
     checkpoint: Path | None
     mark: str
     callback: Callback
+    processes: Processes = ALONE
 
     @property
     def parts(self) -> list[str]:
@@ -76,10 +82,80 @@ class Job:
         """A seed for one purpose, independent of all others."""
         return int(np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)[0])
 
+    def resumed(self, path: Path | None) -> tuple[Arrays, dict] | None:
+        """The checkpoint at ``path``, or None where there is none; what the first process finds, all read.
+
+        Raises:
+            TrainingError: If it belongs to other data or options.
+        """
+        if path is None or not self.processes.agreed(path.exists()):
+            return None
+        return resume(path, self.mark)
+
+    def alone(self) -> Job:
+        """The same job, done by every process on its own, to the same end."""
+        return replace(self, processes=ALONE)
+
+    @property
+    def own(self) -> slice:
+        """The specimens whose sums this process makes."""
+        return self.processes.own(len(self.tensors))
+
+    @cached_property
+    def own_curves(self) -> dict[str, Curves]:
+        """Their curves, always the same objects: decoders remember what they said of them last."""
+        curves = self.tensors.curves
+        return {name: c[self.own] for name, c in curves.items()} if self.processes.several else dict(curves)
+
+    def steps(self, specimens: int) -> tuple[int, int, int]:
+        """Batches an epoch, epochs, cross-modal epochs for this many specimens."""
+        return self.settings.steps(specimens, vary=self.options.varies, processes=self.processes.count)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Of the random numbers of this process in one epoch, on the device."""
+        if self.processes.rank:
+            seed = int(np.random.SeedSequence([seed, self.processes.rank]).generate_state(1)[0])
+        return torch.Generator(self.device).manual_seed(seed)
+
     def batches(self, count: int, seed: int, specimens: int | None = None) -> Iterator[Tensor]:
-        """Indices of a shuffled epoch of all or so many specimens, in batches that differ by at most one."""
-        order = torch.randperm(specimens or len(self.tensors), generator=torch.Generator().manual_seed(seed))
-        yield from order.to(self.device).tensor_split(count)
+        """Indices of a shuffled epoch of all or so many specimens, in batches that differ by at most one.
+
+        Of several processes each gets its part of every batch. Specimens on disk come block by block, blocks and the
+        specimens in each shuffled.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        many = specimens or len(self.tensors)
+        if self.tensors.block is None:
+            order = torch.randperm(many, generator=generator)
+        else:
+            blocks = torch.arange(many).split(self.tensors.block)
+            shuffled = torch.randperm(len(blocks), generator=generator).tolist()
+            order = torch.cat([blocks[k][torch.randperm(len(blocks[k]), generator=generator)] for k in shuffled])
+        own = order.tensor_split(self.processes.count)[self.processes.rank]
+        yield from own.to(self.device).tensor_split(count)
+
+    def encode(self, network: Network, autocast: torch.autocast | None = None) -> DiagonalGaussian:
+        """q(Z given X) of all specimens, (specimen, latent), each process encoding its own."""
+        autocast = autocast or self.autocast()
+        own = encode(network, self.tensors, autocast, self.own)
+        joined = (self.processes.joined(part, len(self.tensors)) for part in (own.mean, own.variance))
+        return DiagonalGaussian(*joined)
+
+    def evidence(self, decoders: Mapping[str, PhysicsDecoder]) -> list[Evidence]:
+        """What the curves say about c and Z, as :func:`physics_evidence`, each process asking its own."""
+        specimens, clusters = len(self.tensors), self.options.clusters
+        if not (decoders and self.processes.several):
+            return physics_evidence(decoders, self.tensors, clusters)
+        found = [decoder.evidence(self.own_curves[name]) for name, decoder in decoders.items()]
+        return [self._joined(part, specimens) for part in found]
+
+    def _joined(self, part: Evidence, specimens: int) -> Evidence:
+        joined = self.processes.joined
+        if part.linear is None:
+            return Evidence(joined(part.constant, specimens))
+        shared = part.curvature.shape[0] != part.constant.shape[0]
+        curvature = part.curvature if shared else joined(part.curvature, specimens)
+        return Evidence(joined(part.constant, specimens), joined(part.linear, specimens), curvature, part.origin)
 
     def rate(self, share: float) -> float:
         """One cycle: up from 1/25 over the first 30 %, then down to nothing, by cosines."""
@@ -106,18 +182,21 @@ class Job:
 
 
 @torch.no_grad()
-def encode(network: Network, tensors: Tensors, autocast: torch.autocast, batch: int = 4096) -> DiagonalGaussian:
-    """q(Z given X) of all specimens in eval mode, (specimen, latent); does not depend on the batch size."""
+def encode(network: Network, tensors: Tensors, autocast: torch.autocast, part: slice = slice(None)) -> DiagonalGaussian:
+    """q(Z given X) in eval mode of all specimens, or of ``part``; (specimen, latent), however many at once."""
     training = network.training
     network.eval()
+    first, last, _ = part.indices(len(tensors))
     pieces = []
-    for i in range(0, len(tensors), batch):
-        part = slice(i, i + batch)
+    for rows in looked_at(*tensors.inputs.values()):
+        rows = slice(max(rows.start, first), min(rows.stop, last))
+        if rows.start >= rows.stop:
+            continue
         with autocast:
             pieces.append(
                 network.posterior(
-                    {name: x[part] for name, x in tensors.inputs.items()},
-                    {name: present[part] for name, present in tensors.present.items()},
+                    {name: x[rows] for name, x in tensors.inputs.items()},
+                    {name: present[rows] for name, present in tensors.present.items()},
                 )
             )
     network.train(training)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ..model.elbo import Elbo
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
+from ..model.trend import Evidence
 from .settings import ModelOptions
 
 
@@ -56,3 +59,20 @@ def objective(
     fixed = log_gamma.detach()
     gap = (fixed.exp() * (fixed - latent).clamp_min(-700.0)).sum(-1)
     return elbo, gap, log_gamma
+
+
+def physics_of_z(evidence: Sequence[Evidence], log_physics: Tensor, log_gamma: Tensor) -> Tensor | float:
+    """What the curves of a batch say about Z, mean over its specimens, nats; 0 where no parameters vary with it.
+
+    A picture has thousands of pixels to say where Z goes, a curve a few nats: without weight Z would learn the picture
+    by heart and leave the physics to chance.
+
+    Args:
+        evidence: Of each physics modality; empty where Adam learns the experts.
+        log_physics: Sum of log p(X_i given Z, c), (specimen, cluster).
+        log_gamma: Log responsibilities, likewise.
+    """
+    if all(part.linear is None for part in evidence):
+        return 0.0
+    about_z = log_physics - sum(part.constant for part in evidence)
+    return (log_gamma.detach().exp() * about_z).sum(-1).mean()

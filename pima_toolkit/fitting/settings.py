@@ -171,17 +171,18 @@ class TrainingSettings:
             return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         return self.precision == "bfloat16"
 
-    def steps(self, specimens: int, *, vary: bool = False) -> tuple[int, int, int]:
+    def steps(self, specimens: int, *, vary: bool = False, processes: int = 1) -> tuple[int, int, int]:
         """Batches an epoch, epochs, cross-modal epochs for this many specimens.
 
         A batch holds at most ``batch_size`` specimens and at most an eighth of all (at least 16), so that small data
         get enough steps; unless given, epochs make about 400 steps, between 8 and 60, and twice as
         many for the cross-modal encoders, which have no decoder to pay for; eight times as many where physics varies
         with the latent, of which an encoder has more to tell than a cluster's number. No batch holds a single specimen,
-        of which batch norm knows no variance: of an odd number in twos, one batch holds three.
+        of which batch norm knows no variance: of an odd number in twos, one batch holds three. Several processes share
+        a batch, each with at least two.
         """
         batch = min(self.batch_size, max(16, specimens // 8))
-        batches = max(1, min(math.ceil(specimens / batch), specimens // 2))
+        batches = max(1, min(math.ceil(specimens / batch), specimens // (2 * processes)))
         epochs = self.epochs or min(60, max(8, math.ceil(400 / batches)))
         most, steps = (400, 3200) if vary else (100, 800)
         crossmodal = self.crossmodal_epochs or self.epochs or min(most, max(10, math.ceil(steps / batches)))

@@ -19,6 +19,7 @@ from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
 from ..model.trend import Trend
+from .stored import Stored
 
 Arrays = dict[str, Tensor]
 
@@ -109,13 +110,14 @@ class History:
         )
 
 
-def fingerprint(arrays: Mapping[str, np.ndarray], description: object) -> str:
+def fingerprint(arrays: Mapping[str, np.ndarray | Stored], description: object) -> str:
     """A hash of data and options: a checkpoint belongs to exactly one."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = arrays[name]
         digest.update(f"{name}{array.dtype}{array.shape}".encode())
-        digest.update(array.data)
+        for piece in [array] if isinstance(array, np.ndarray) else array.blocks():
+            digest.update(np.ascontiguousarray(piece).data)
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.physics import PhysicsDecoder
+from .distributed import ALONE, Processes
 
 #: A cluster of less weight than this keeps its parameters: the data say nothing about it.
 MINIMUM_WEIGHT = 1e-6
@@ -67,11 +68,15 @@ def prior_rows(decoder: PhysicsDecoder) -> tuple[Tensor, Tensor]:
 
 
 def expected_log_prob(
-    decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, latent: DiagonalGaussian | None = None
+    decoder: PhysicsDecoder,
+    curves: Curves,
+    gamma: Tensor,
+    latent: DiagonalGaussian | None = None,
+    among: Processes = ALONE,
 ) -> Tensor:
     """Sum over specimens of gamma log p(X given c), or of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,)."""
     log_prob = decoder.log_prob(curves) if latent is None else decoder.evidence(curves).expected(latent)
-    return (gamma * log_prob).sum(0)
+    return among.total((gamma * log_prob).sum(0))[0]
 
 
 def accepted(
@@ -80,6 +85,7 @@ def accepted(
     curves: Curves,
     gamma: Tensor,
     latent: DiagonalGaussian | None = None,
+    among: Processes = ALONE,
 ) -> PhysicsDecoder:
     """The longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else the old.
 
@@ -88,14 +94,15 @@ def accepted(
     Args:
         old: Before the step.
         trial: From a share of the step to a decoder.
-        curves: Of all specimens.
+        curves: Of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         latent: q(Z given X), where the parameters follow it.
+        among: The processes that have the other specimens.
     """
-    before = expected_log_prob(old, curves, gamma, latent) + log_prior(old)
+    before = expected_log_prob(old, curves, gamma, latent, among) + log_prior(old)
     best = trial(1.0)
     for halving in range(HALVINGS):
-        after = expected_log_prob(best, curves, gamma, latent) + log_prior(best)
+        after = expected_log_prob(best, curves, gamma, latent, among) + log_prior(best)
         fallen = after < before - ROUNDING * before.abs()
         if not fallen.any():
             return best

@@ -13,16 +13,21 @@ from torch import Tensor
 from ..data import (
     Measured,
     Scaling,
+    block_rows,
+    blocks,
     common_grid,
     encoder_input,
     measure,
     needs_presence,
     residual_scale,
+    stored,
+    survey,
 )
 from ..errors import DataError, OptionError
 from ..experts import with_covariates
 from ..model.curves import Curves
 from ..model.modality import Modality, Neural, Physics
+from .stored import Stored
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,13 @@ class Tensors:
 
     Args:
         inputs: Encoder inputs by modality, float32, (specimen, channels, *spatial); also what neural decoders aim at.
+            Those that do not fit into memory are :class:`Stored`.
         present: Bool (specimen,) by modality.
         curves: Measured curves of the physics modalities.
         outside: Bool (specimen,) by modality, numpy: values outside the range seen in training.
     """
 
-    inputs: dict[str, Tensor]
+    inputs: dict[str, Tensor | Stored]
     present: dict[str, Tensor]
     curves: dict[str, Curves]
     outside: dict[str, np.ndarray]
@@ -82,10 +88,15 @@ class Tensors:
     def __len__(self) -> int:
         return len(next(iter(self.present.values())))
 
+    @property
+    def block(self) -> int | None:
+        """Specimens that are read from disk together; None where everything is in memory."""
+        return next((x.rows for x in self.inputs.values() if isinstance(x, Stored)), None)
+
     def at(self, index: Tensor) -> Tensors:
         """The specimens of ``index``, on the device."""
         return Tensors(
-            {name: x[index] for name, x in self.inputs.items()},
+            {name: x.at(index) if isinstance(x, Stored) else x[index] for name, x in self.inputs.items()},
             {name: flag[index] for name, flag in self.present.items()},
             {name: curves.at(index) for name, curves in self.curves.items()},
             {name: flag[index.cpu().numpy()] for name, flag in self.outside.items()},
@@ -137,15 +148,17 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
         DataError, ShapeError: If the data cannot be used; see :func:`pima_toolkit.data.measure`.
     """
     templates = {}
-    everything = {
-        name: measure(data, name, physics=True, covariates=option.expert.covariates)
-        if isinstance(option, Physics)
-        else measure(data, name, physics=False)
-        for name, option in modalities.items()
-    }
+    everything, scalings = {}, {}
+    for name, option in modalities.items():
+        if isinstance(option, Physics):
+            everything[name] = measure(data, name, physics=True, covariates=option.expert.covariates)
+        elif stored(data, name):
+            everything[name], scalings[name] = survey(data, name)
+        else:
+            everything[name] = measure(data, name, physics=False)
     for name, option in modalities.items():
         physics, measured = isinstance(option, Physics), everything[name]
-        scaling = Scaling.of(measured)
+        scaling = scalings.get(name) or Scaling.of(measured)
         grid = _grid(measured, everything)
         presence = needs_presence(measured)
         shape = encoder_input(measured.take(np.arange(1)), scaling, grid, presence).shape[1:]
@@ -197,9 +210,14 @@ def to_tensors(
     """Put a dataset on the device, once; modalities it lacks are absent for every specimen."""
     device = torch.device(device)
     inputs, present, curves, outside = {}, {}, {}, {}
+    on_disk = [name for name, option in modalities.items() if isinstance(option, Neural) and stored(data, name)]
     for name, option in modalities.items():
         template = templates[name]
         physics = isinstance(option, Physics)
+        if name in on_disk:
+            inputs[name] = Stored(data, template, block_rows(data, on_disk), device)
+            present[name], outside[name] = _looked_through(data, template, device)
+            continue
         measured = measure(data, name, physics=physics, like=template.measured)
         inputs[name] = torch.as_tensor(
             encoder_input(measured, template.scaling, template.grid, template.presence), device=device
@@ -210,6 +228,16 @@ def to_tensors(
             curves[name] = _curves(option, measured, template, device)
             outside[name] = outside[name] | template.unusual(_covariates(measured))
     return Tensors(inputs, present, curves, outside)
+
+
+def _looked_through(data: xr.Dataset, template: Template, device: torch.device) -> tuple[Tensor, np.ndarray]:
+    """Who has a modality on disk, and whose values are outside the range of training, by one pass."""
+    present, outside = [], []
+    for block in blocks(data, template.measured.name):
+        measured = measure(block, template.measured.name, physics=False, like=template.measured)
+        present.append(measured.present)
+        outside.append(template.scaling.outside(measured.values, measured.mask()))
+    return torch.as_tensor(np.concatenate(present), device=device), np.concatenate(outside)
 
 
 def presence_by_specimen(tensors: Tensors, labels: np.ndarray) -> None:

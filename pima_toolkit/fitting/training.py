@@ -20,13 +20,14 @@ from ..model.network import build
 from ..model.physics import PhysicsDecoder
 from ..model.trend import Trend
 from .adam_experts import AdamExperts
-from .em import MixtureStatistics, neural_noise, update_physics
+from .em import Collected, neural_noise, update_mixture, update_physics
 from .health import duplicate_clusters, empty_clusters, reseed
-from .initialise import blank_decoder, latent_partition, physics_first, random_start
+from .initialise import blank_decoder, latent_partition, random_start
 from .invariance import InvarianceFirst, picture_names
-from .job import Job, Progress, encode, physics_evidence, physics_log_prob
-from .objective import anchored, objective
-from .state import History, State, load_optimiser, optimiser_arrays, resume, write_arrays
+from .job import Job, Progress, physics_evidence, physics_log_prob
+from .objective import anchored, objective, physics_of_z
+from .shared_start import shared_physics_first
+from .state import History, State, load_optimiser, optimiser_arrays, write_arrays
 from .steps import log_prior as parameter_prior
 
 #: Share of the epochs in which parameters that vary with the latent keep the slope they started with.
@@ -44,26 +45,20 @@ class JointTraining:
     def __init__(self, job: Job, restart: int) -> None:
         self.job, self.restart = job, restart
         options, tensors = job.options, job.tensors
-        self.batches, self.epochs, _ = job.settings.steps(len(tensors))
+        self.batches, self.epochs, _ = job.steps(len(tensors))
+        shapes = {name: template.shape for name, template in job.templates.items()}
         network = build(
-            job.seed(restart, 0),
-            options.modalities,
-            {name: template.shape for name, template in job.templates.items()},
-            options.latent_dim,
-            prior_expert=options.prior_expert,
+            job.seed(restart, 0), options.modalities, shapes, options.latent_dim, prior_expert=options.prior_expert
         ).to(job.device)
         clusters, latent = options.clusters, options.latent_dim
         standard = torch.zeros(clusters, latent, dtype=torch.float64, device=job.device)
         mixture = GaussianMixture(standard[:, 0] - math.log(clusters), standard, torch.ones_like(standard))
-        self.state = State(
-            network,
-            mixture,
-            {
-                name: self._vary(name, blank_decoder(option, job.templates[name], tensors.curves[name], clusters))
-                for name, option in options.physics.items()
-            },
-            dict.fromkeys(options.neural, 1.0),
-        )
+        decoders = {
+            name: self._vary(name, blank_decoder(option, job.templates[name], tensors.curves[name], clusters))
+            for name, option in options.physics.items()
+        }
+        self.state = State(network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
+        self.forward = job.processes.computed(network, self._forward)
         self.history = History()
         self.done = 0
         self.stopped = False
@@ -94,7 +89,7 @@ class JointTraining:
 
     def run(self) -> JointTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is, in the middle of an epoch too."""
-        found = resume(self.path, self.job.mark) if self.path else None
+        found = self.job.resumed(self.path)
         if found is None:
             self._initialise()
         else:
@@ -112,7 +107,7 @@ class JointTraining:
                 self.gamma = arrays["gamma"].to(self.job.device)
             if "anchor" in arrays:
                 self.anchor = arrays["anchor"].to(self.job.device)
-        self.evidence = physics_evidence(self.state.decoders, self.job.tensors, self.job.options.clusters)
+        self.evidence = self.job.evidence(self.state.decoders)
         if found is None:
             self._make_experts()
             self._save()
@@ -121,10 +116,12 @@ class JointTraining:
                 self._epoch()
                 self._save()
         except KeyboardInterrupt:
+            if self.job.processes.several:
+                raise  # the others are anywhere in an epoch
             self.interrupted = True
         # A last E- and M-step, so that clusters and experts belong to the final networks, free of any anchor.
         self.anchor = None
-        self._em(encode(self.state.network, self.job.tensors, self.job.autocast()), seeds=False)
+        self._em(self.job.encode(self.state.network), seeds=False)
         return self
 
     def _vary(self, name: str, decoder: PhysicsDecoder) -> PhysicsDecoder:
@@ -147,28 +144,31 @@ class JointTraining:
         job, options = self.job, self.job.options
         seed = job.seed(self.restart, 1) % 2**31
         if job.settings.start == "random":
-            posterior = encode(self.state.network, job.tensors, job.autocast())
+            posterior = job.encode(self.state.network)
             decoders, self.gamma = random_start(
                 job.tensors, options.modalities, job.templates, posterior, self.state.mixture, seed
             )
             self.state.decoders = {name: self._vary(name, decoder) for name, decoder in decoders.items()}
             return
         if options.physics:
-            mixture, self.gamma = physics_first(job.tensors, options.modalities, job.templates, options.clusters, seed)
+            mixture, self.gamma = shared_physics_first(job, seed)
             self.state.decoders = {name: self._vary(name, decoder) for name, decoder in mixture.decoders.items()}
             return
         if picture_names(job):
-            first = InvarianceFirst(job, self.state.network, self.restart)
+            # Every process does the same to its own copy.
+            first = InvarianceFirst(job.alone(), self.state.network, self.restart)
             self.anchor, self.halted = first.run(), first.halted
+            job.processes.as_first([self.anchor, *self.state.network.state_dict().values()])
             self.gamma = self.anchor.nan_to_num(1.0 / options.clusters)
             return
         # No physics, no picture: reconstruct under a standard normal prior, then find clusters among the means.
         warm = max(3, self.epochs // 8)
         for epoch in range(warm):
             self._adam(job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
-        posterior = encode(self.state.network, job.tensors, job.autocast())
+        posterior = job.encode(self.state.network)
         gamma = latent_partition(posterior.mean.double().cpu().numpy(), options.clusters, seed)
         self.gamma = torch.as_tensor(gamma, device=job.device)
+        job.processes.as_first([self.gamma])
 
     # -- one epoch -------------------------------------------------------------------------------------------------
 
@@ -179,13 +179,13 @@ class JointTraining:
         if job.settings.em == "epoch" or self.done == 0:
             # Late seeds would not have the time to settle.
             seeds = self.done <= self.epochs // 2
-            reseeded = self._em(encode(self.state.network, job.tensors, job.autocast()), seeds=seeds)
+            reseeded = self._em(job.encode(self.state.network), seeds=seeds)
         rate = job.rate(self.done / self.epochs)
         record = self._adam(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
         if job.settings.em == "online":
             early = self.done < self.epochs // 2 and self.anchor is None
             if early and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
-                reseeded = self._em(encode(self.state.network, job.tensors, job.autocast()), seeds=True)
+                reseeded = self._em(job.encode(self.state.network), seeds=True)
             else:
                 self._maximise_experts(self.gamma, self.posterior)
         if not math.isfinite(record["elbo"]):
@@ -228,8 +228,8 @@ class JointTraining:
             self.gamma, evidence = self._expect(posterior)
             if seeds and self.anchor is None:
                 self.gamma, reseeded = reseed(self.gamma, evidence)
-        statistics = MixtureStatistics(self.job.options.clusters, self.job.options.latent_dim, self.job.device)
-        self.state.mixture = statistics.update(posterior, self.gamma).finish(self.state.mixture)
+        own = self.job.own
+        self.state.mixture = update_mixture(self.state.mixture, posterior[own], self.gamma[own], self.job.processes)
         self._maximise_experts(self.gamma, posterior)
         return reseeded
 
@@ -241,28 +241,26 @@ class JointTraining:
         for name, option in job.options.physics.items():
             self.state.decoders[name] = update_physics(
                 self.state.decoders[name],
-                job.tensors.curves[name],
-                gamma,
+                job.own_curves[name],
+                gamma[job.own],
                 scatter=option.scatter,
                 noise=option.noise,
                 theta=job.settings.update == "wls",
                 slope=slope,
-                posterior=posterior,
+                posterior=posterior[job.own],
                 components=self.state.mixture.components,
+                among=job.processes,
             )
-        self.evidence = physics_evidence(self.state.decoders, job.tensors, job.options.clusters)
+        self.evidence = job.evidence(self.state.decoders)
 
     def _adam(self, seed: int, rate: float | None, *, consistency: float) -> dict:
         """One pass of Adam over all specimens; ``rate`` None follows the schedule."""
         job, state, options = self.job, self.state, self.job.options
-        generator = torch.Generator(job.device).manual_seed(seed)
+        generator = job.generator(seed)
         state.network.train()
         sums: dict[str, Tensor] = {}
         online = job.settings.em == "online" and rate is None
-        statistics = MixtureStatistics(options.clusters, options.latent_dim, job.device)
-        if online:
-            empty = torch.zeros(len(job.tensors), options.latent_dim, device=job.device)
-            self.posterior = DiagonalGaussian(empty, empty.clone())
+        collected = Collected(len(job.tensors), options.clusters, options.latent_dim, job.device)
         experts = self.experts if rate is None else None
         if experts is not None:
             experts.begin(state.decoders)
@@ -273,51 +271,54 @@ class JointTraining:
             inputs = job.augmented(index, generator)
             present = {name: flag[index] for name, flag in job.tensors.present.items()}
             used = drop_modalities(present, generator) if options.crossmodal == "dropout" else present
-            with job.autocast():
-                posterior = state.network.posterior(inputs, used)
-                noise = torch.randn(posterior.mean.shape, generator=generator, device=job.device)
-                z = posterior.sample(noise)
-                decoded = {name: state.network.decode(name, z) for name in options.neural}
+            noise = torch.randn(len(index), options.latent_dim, generator=generator, device=job.device)
+            mean, variance, z, decoded = self.forward(inputs, used, noise)
+            posterior = DiagonalGaussian(mean, variance)
             neural = {
                 name: neural_log_prob(inputs[name], mean, state.noise[name], present[name])
                 for name, mean in decoded.items()
             }
+            evidence = [part.at(index) for part in self.evidence] if experts is None else []
             if experts is None:
-                evidence = [part.at(index) for part in self.evidence]
                 log_physics = physics_log_prob(evidence, posterior)
             else:
-                evidence = []
                 log_physics = experts.log_prob(job.tensors.curves, index)
             anchor = None if self.anchor is None else self.anchor[index]
             elbo, gap, log_gamma = objective(options, state.mixture, neural, log_physics, posterior, z, anchor)
             loss = (consistency * gap - elbo.total).mean()
-            if any(part.linear is not None for part in evidence):
-                # A picture has thousands of pixels to say where Z goes, a curve a few nats: without weight Z would
-                # learn the picture by heart and leave the physics to chance.
-                about_z = log_physics - sum(part.constant for part in evidence)
-                loss = loss - max(consistency - 1.0, 0.0) * (log_gamma.detach().exp() * about_z).sum(-1).mean()
+            loss = loss - max(consistency - 1.0, 0.0) * physics_of_z(evidence, log_physics, log_gamma)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             if experts is not None:
+                job.processes.averaged(phi.grad for phi in experts.parameters)
                 experts.step(self.optimiser.param_groups[0]["lr"])
             for name, term in {**elbo.terms(), "consistency": gap}.items():
                 sums[name] = sums.get(name, 0.0) + term.detach().double().sum()
             if online:
-                gamma = log_gamma.detach().exp()
-                known = posterior.detach()
-                statistics.update(known, gamma)
-                self.gamma[index] = gamma
-                self.posterior.mean[index], self.posterior.variance[index] = known.mean, known.variance
+                collected.add(index, posterior.detach(), log_gamma.detach().exp())
+        job.processes.averaged(state.network.buffers())
         if experts is not None:
             state.decoders = experts.decoders()
         if online:
+            statistics, self.posterior, self.gamma = collected.over(job.processes)
             state.mixture = statistics.finish(state.mixture)
         # The only wait for the device in an epoch.
-        means = {name: float(total) / len(job.tensors) for name, total in sums.items()}
+        totals = job.processes.total(*sums.values())
+        means = {name: float(total) / len(job.tensors) for name, total in zip(sums, totals, strict=True)}
         self._learn_noise(means)
         gap = means.pop("consistency")
         return {"elbo": sum(means.values()), "terms": means, "consistency": gap}
+
+    def _forward(
+        self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor], noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Mean and variance of q(Z given X), a sample of Z, and what the neural modalities' decoders make of it."""
+        with self.job.autocast():
+            posterior = self.state.network.posterior(inputs, present)
+            z = posterior.sample(noise)
+            decoded = {name: self.state.network.decode(name, z) for name in self.job.options.neural}
+        return posterior.mean, posterior.variance, z, decoded
 
     def _learn_noise(self, means: Mapping[str, float]) -> None:
         """``noise="learned"``: the variance is the epoch's mean squared error, read off the ELBO term itself."""
@@ -329,7 +330,7 @@ class JointTraining:
             self.state.noise[name] = neural_noise(self.state.noise[name], means[f"neural:{name}"] / present, points)
 
     def _save(self) -> None:
-        if self.path is None:
+        if self.path is None or self.job.processes.rank:
             return
         arrays = self.state.arrays()
         for prefix, optimiser, parameters in self._optimisers():

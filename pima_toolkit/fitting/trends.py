@@ -11,6 +11,7 @@ from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
 from ..model.physics import Conditioned, PhysicsDecoder, scores
 from ..model.trend import Trend, by_cluster
+from .distributed import ALONE, Processes
 from .steps import MINIMUM_WEIGHT, accepted, prior_rows, solved, stepped
 
 
@@ -22,6 +23,7 @@ def update_trend(
     components: DiagonalGaussian,
     *,
     slope: bool = True,
+    among: Processes = ALONE,
 ) -> PhysicsDecoder:
     r"""One Gauss-Newton step of phi_c and A_c together, exact for experts linear in phi; never lowers the bound.
 
@@ -36,11 +38,12 @@ def update_trend(
 
     Args:
         decoder: The old parameters.
-        curves: Of all specimens.
+        curves: Of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         posterior: q(Z given X), shape (specimen, latent).
         components: p(Z given c) of the mixture's own M-step.
         slope: Whether A_c moves; phi_c alone otherwise.
+        among: The processes that have the other specimens.
     """
     old = decoder.trend
     fixed = torch.as_tensor(decoder.box.at_bound(decoder.theta), device=gamma.device)
@@ -69,11 +72,12 @@ def update_trend(
             score = score - (information @ torch.einsum("cpl,cnl->cnp", old.slope, away)[..., None]).squeeze(-1)
         matrix += torch.einsum("nc,cnpq,cnkl->cpkql", gamma[index], information, second)
         vector += torch.einsum("nc,cnp,cnk->cpk", gamma[index], score, first)
+    matrix, vector, weight = among.total(matrix, vector, gamma.sum(0))
     rows, off = prior_rows(start)
     matrix[:, :, 0, :, 0] += rows.mT @ rows
     vector[:, :, 0] += (rows.mT @ off[..., None]).squeeze(-1)
     found = solved(matrix.flatten(3).flatten(1, 2), vector.flatten(1)).unflatten(1, (size, width))
-    alive = (gamma.sum(0) >= MINIMUM_WEIGHT)[:, None, None]
+    alive = (weight >= MINIMUM_WEIGHT)[:, None, None]
     target = torch.where(alive, found[..., 1:], old.slope) if slope else old.slope
 
     def trial(share: float) -> PhysicsDecoder:
@@ -83,7 +87,7 @@ def update_trend(
             trend=replace(start.trend, slope=old.slope.lerp(target, share)),
         )
 
-    return accepted(decoder, trial, curves, gamma, posterior)
+    return accepted(decoder, trial, curves, gamma, posterior, among)
 
 
 def own_deviations(

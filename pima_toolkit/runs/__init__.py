@@ -9,6 +9,7 @@ from .options import merge, read_options
 from .run import Outcome, run
 from .source import read_source
 from .summary import fit_summary, summary
+from .together import run_together
 
 __all__ = [
     "Outcome",
@@ -20,6 +21,7 @@ __all__ = [
     "read_options",
     "read_source",
     "run",
+    "run_together",
     "summary",
     "training_data",
     "write_answer",

@@ -10,6 +10,7 @@
     report.html    the report
     tables/        the fit as CSV
     log.txt        what happened, with times
+    track.csv, tensorboard/  numbers of every epoch, where asked for
 """
 
 from __future__ import annotations
@@ -143,9 +144,9 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what a run wrote; other files stay."""
         with refused(self.path):
-            for folder in (self.checkpoint, self.tables):
+            for folder in (self.checkpoint, self.tables, self.path / "tensorboard"):
                 shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
-            for name in ("run.json", "options.toml", "fit.pima", "report.html", "log.txt", "files.csv"):
+            for name in ("run.json", "options.toml", "fit.pima", "report.html", "log.txt", "files.csv", "track.csv"):
                 (self.path / name).unlink(missing_ok=True)
 
     def _tidy(self) -> None:

@@ -34,7 +34,7 @@ from pathlib import Path
 import xarray as xr
 
 from ..api import PIMA
-from ..data import closest, from_folder, measure
+from ..data import closest, from_folder, kind_of, measure
 from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
 from ..fitting.settings import TrainingSettings
@@ -42,7 +42,8 @@ from ..model.modality import Modality, Neural, Physics
 
 Options = dict[str, object]
 #: Arguments that a run sets itself.
-_OWN = {"self", "data", "modalities", "checkpoint", "callbacks", "progress", "expert", "path", "workers"}
+_OWN = {"self", "data", "modalities", "checkpoint", "callbacks", "tracker", "progress", "expert", "path", "workers"}
+_OWN |= {"client"}
 _TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool, "tuple": list, "Mapping": dict, "Sequence": list}
 _SAID = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 _SAID |= {"tuple": "a list", "Sequence": "a list", "Mapping": "a table"}
@@ -195,7 +196,7 @@ def choose(options: Mapping[str, object], data: xr.Dataset) -> tuple[Options, li
             sentences.append(f"{name}: what the expert of {inputs[name]} needs to know of each test")
             continue
         try:
-            kind = measure(data, name, physics=False).kind
+            kind = kind_of(data, name)
         except ValueError as error:
             named[name] = {"kind": "none"}
             sentences.append(f"{name}: left out, {error}")

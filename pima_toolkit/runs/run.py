@@ -5,26 +5,34 @@ from __future__ import annotations
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..answers.sheets import write_csv
-from ..api import Fit
-from ..data import account, save_data
+from ..api import PIMA, Fit
+from ..data import account, save_data, stored
 from ..errors import MissingDependency, OptionError, PimaWarning
 from ..experts import load_plugin
 from ..experts.plugins import manager
+from ..fitting.distributed import Processes, process_group
 from ..fitting.job import Progress
+from ..fitting.trackers import CSVTracker, TensorBoardTracker, Tracker
 from .folder import RunFolder, open_fit
 from .options import Options, build, check, choose, complete, differences
 from .source import Source, kept, listed, with_measurements
 
+#: What ``track`` may be, and where it goes.
+_TRACKERS: dict[str, Callable[[RunFolder], Tracker]] = {
+    "csv": lambda target: CSVTracker(target.path / "track.csv"),
+    "tensorboard": lambda target: TensorBoardTracker(target.path / "tensorboard"),
+}
 _LIBRARIES = ("pima-toolkit", "torch", "numpy", "scipy", "numba", "sympy", "xarray")
 
 
@@ -50,6 +58,7 @@ def run(
     options: Mapping[str, object],
     *,
     overwrite: bool = False,
+    track: str | None = None,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
 ) -> Outcome:
@@ -59,6 +68,7 @@ def run(
         folder: Of the run; made where it is missing.
         options: As :func:`read_options` gives them; ``data`` names the dataset.
         overwrite: Start anew where there is a run already.
+        track: Keep the numbers of every epoch too: ``"csv"`` in track.csv, ``"tensorboard"`` in tensorboard/.
         progress: Draw a progress bar.
         say: Called with each thing a person would want to know on the way.
 
@@ -70,6 +80,21 @@ def run(
         DataError: If the data cannot be used.
         StorageError: If the folder is in use, or cannot be written.
     """
+    if track not in (None, *_TRACKERS):
+        raise OptionError(f"track={track!r} is unknown: use one of {', '.join(map(repr, _TRACKERS))}")
+    with process_group() as among:
+        return _run(among, folder, options, overwrite, track, progress, (lambda _: None) if among.rank else say)
+
+
+def _run(
+    among: Processes,
+    folder: str | Path,
+    options: Mapping[str, object],
+    overwrite: bool,
+    track: str | None,
+    progress: bool,
+    say: Callable[[str], object],
+) -> Outcome:
     began = time.perf_counter()
     target = RunFolder(Path(folder).expanduser())
     check(options)
@@ -89,6 +114,8 @@ def run(
         effective = complete({**chosen, "data": str(source.path)})
         model, training = build(effective)
         read, (source, lost) = source, with_measurements(source, effective["modalities"])
+    if among.rank:
+        return _help(among, target, model, source, training)
     target.prepare()
     with target.locked():
         if overwrite:
@@ -97,12 +124,11 @@ def run(
         if before is not None:
             _same(target, before, source, effective)
             if before["state"] == "finished":
+                among.agreed(True)
                 return Outcome(target, open_fit(target.path), True, ())
             say(f"going on with the run in {target.path}")
         about = {"state": "training", **_made_with(source)}
-        if lost:
-            sentences.append(f"{len(lost)} specimens have none of the modalities and are left out: {listed(lost)}")
-        for sentence in [*sentences, *(_changed(before["versions"], about["versions"]) if before else ())]:
+        for sentence in [*sentences, *_noticed(lost, before, about)]:
             tell(sentence)
         target.write(about, effective)
         _keep(target, read)
@@ -110,11 +136,13 @@ def run(
         for note in notes:
             target.log(note)
         known = len(notes)
+        among.agreed(False)
         with _warnings_to(tell):
             fit = model.fit(
                 source.data,
                 checkpoint=target.checkpoint,
                 callbacks=[lambda state: target.log(_line(state))],
+                tracker=_TRACKERS[track](target) if track else None,
                 progress=progress,
                 **training,
             )
@@ -128,6 +156,15 @@ def run(
         target.write({**about, "state": state, "seconds": round(time.perf_counter() - began, 1)})
         target.log(state)
     return Outcome(target, fit, False, tuple(notes))
+
+
+def _help(among: Processes, target: RunFolder, model: PIMA, source: Source, training: Mapping[str, Any]) -> Outcome:
+    """Train beside the first process, which alone writes to the folder and knows whether it is finished."""
+    if among.agreed(False):
+        return Outcome(target, open_fit(target.path), True, ())
+    with _warnings_to(lambda _: None):
+        fit = model.fit(source.data, checkpoint=target.checkpoint, progress=False, **training)
+    return Outcome(target, fit, False, ())
 
 
 def _keep(target: RunFolder, source: Source) -> None:
@@ -144,6 +181,9 @@ def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[
     """Tables and report; a machine that lacks the libraries for one of them keeps the fit, and yields a sentence."""
     # A fit stopped by hand does not know specimens that lack a modality.
     data = None if fit.interrupted else source.data
+    if data is not None and any(stored(data, name) for name in fit.model.options.neural):
+        yield "the data stay on disk: tables and report are without predictions and pictures of the specimens"
+        data = None
     try:
         fit.export(target.tables, data, figures=())
         fit.save_report(target.report, data)
@@ -179,6 +219,13 @@ def _made_with(source: Source) -> dict:
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         "plugins": [{"name": r.name, "version": r.version, "experts": sorted(r.experts)} for r in plugins],
     }
+
+
+def _noticed(lost: Sequence[str], before: Mapping | None, about: Mapping) -> Iterator[str]:
+    if lost:
+        yield f"{len(lost)} specimens have none of the modalities and are left out: {listed(lost)}"
+    if before is not None:
+        yield from _changed(before["versions"], about["versions"])
 
 
 def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:

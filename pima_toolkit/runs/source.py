@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..api import Fit
-from ..data import check_dataset, from_folder, measure, open_data
+from ..data import blocks, check_dataset, from_folder, open_data, presence, stored
 from ..errors import DataError, FileFormatError
 
 #: Endings of a table with one row for each specimen, which names files beside it.
@@ -62,7 +62,7 @@ def read_source(
     if path.is_file() and ending not in (".nc", ".zarr", *_TABLES):
         raise DataError(f"{path.name} is neither a dataset (.nc, .zarr) nor a table: give the folder it lies in")
     if ending == ".zarr" or (path.is_file() and ending not in _TABLES):
-        data = open_data(path)
+        data = open_data(path, lazy=ending == ".zarr")
         check_dataset(data)
         return Source(path, data, dataset_fingerprint(data), False)
     folder = path.parent if path.is_file() else path
@@ -91,10 +91,16 @@ def dataset_fingerprint(data: xr.Dataset) -> str:
     digest = hashlib.sha256()
     for name in sorted(map(str, data.variables)):
         variable = data.variables[name]
-        values = variable.values.astype(str) if variable.dtype.kind == "O" else variable.values
         notes = sorted((str(k), repr(v)) for k, v in variable.attrs.items())
+        if stored(data, name) and variable.dims[:1] == ("specimen",):
+            values = variable
+            pieces = (block[name].values for block in blocks(data, name))
+        else:
+            values = variable.values.astype(str) if variable.dtype.kind == "O" else variable.values
+            pieces = iter([values])
         digest.update(repr((name, variable.dims, values.dtype.str, values.shape, notes)).encode())
-        digest.update(np.ascontiguousarray(values).data.tobytes())
+        for piece in pieces:
+            digest.update(np.ascontiguousarray(piece).data.tobytes())
     return digest.hexdigest()
 
 
@@ -115,7 +121,7 @@ def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tupl
     kinds = {name: values["kind"] for name, values in modalities.items() if values["kind"] != "none"}
     if not kinds:
         return source, []
-    present = np.any([measure(source.data, n, physics=kind == "physics").present for n, kind in kinds.items()], axis=0)
+    present = np.any([presence(source.data, n, physics=kind == "physics") for n, kind in kinds.items()], axis=0)
     if present.all():
         return source, []
     lost = [str(label) for label in source.data["specimen"].values[~present]]

@@ -1,0 +1,123 @@
+"""Two processes that train one model: the same clusters, experts and accuracy as one; one that dies ends all."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import pima_toolkit as pima
+from pima_toolkit.errors import OptionError, StorageError, TrainingError
+from pima_toolkit.fitting.distributed import ALONE, Processes
+
+OPTIONS = {
+    "modalities": {"stress": {"expert": "proportional"}, "feature": {"kind": "neural"}},
+    "model": {"clusters": 2, "latent_dim": 2},
+    "training": {"epochs": 12},
+}
+
+
+@pytest.fixture(scope="module")
+def options(two_populations, tmp_path_factory):
+    # An odd number of specimens: shares and batches differ.
+    path = pima.save_data(two_populations(specimens=97), tmp_path_factory.mktemp("data") / "specimens.nc")
+    return OPTIONS | {"data": str(path)}
+
+
+@pytest.fixture(scope="module")
+def alone(options, tmp_path_factory):
+    return pima.runs.run(tmp_path_factory.mktemp("alone") / "run", options).fit
+
+
+@pytest.fixture(scope="module")
+def pair(options, tmp_path_factory):
+    said = []
+    folder = tmp_path_factory.mktemp("pair") / "run"
+    return pima.runs.run_together(2, folder, options, say=said.append), said
+
+
+def test_two_processes_find_what_one_finds(alone, pair):
+    fit = pair[0].fit
+    np.testing.assert_array_equal(fit.specimens.cluster, alone.specimens.cluster)
+    np.testing.assert_allclose(fit.specimens.responsibilities, alone.specimens.responsibilities, atol=1e-3)
+    np.testing.assert_allclose(fit.experts.value, alone.experts.value, rtol=1e-4)
+    np.testing.assert_allclose(fit.experts.scatter_std, alone.experts.scatter_std, rtol=1e-3)
+    np.testing.assert_allclose(fit.clusters.weight, alone.clusters.weight, atol=1e-4)
+    assert fit.elbo == pytest.approx(alone.elbo, rel=0.05)
+
+
+def test_the_first_process_alone_speaks_and_writes(pair):
+    outcome, said = pair
+    assert outcome.folder.about()["state"] == "finished"
+    assert said.count("writing tables and the report") == 1
+    epochs = [line for line in (outcome.folder.path / "log.txt").read_text().splitlines() if "joint 0 epoch" in line]
+    assert len(epochs) == 12
+    assert outcome.folder.report.exists()
+
+
+def test_the_same_call_again_finds_the_run_finished(pair, options):
+    again = pima.runs.run_together(2, pair[0].folder.path, options)
+    assert again.finished_before
+    np.testing.assert_array_equal(again.fit.experts.value, pair[0].fit.experts.value)
+
+
+def test_a_process_that_dies_ends_the_run_with_its_error_and_the_same_call_goes_on(options, pair, tmp_path):
+    """A killed worker; what was trained until then counts, and the end is that of the run nothing happened to."""
+    folder = tmp_path / "run"
+
+    def kill():
+        log = folder / "log.txt"
+        while not (log.exists() and "joint 0 epoch 2/" in log.read_text()):
+            time.sleep(0.01)
+        # The children of this process that run our worker; the last one started is the second rank.
+        path = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+        with open(path) as children:  # noqa: PTH123 - a file of the kernel
+            workers = [int(pid) for pid in children.read().split()]
+        spawned = [pid for pid in workers if b"spawn_main" in _command(pid)]
+        os.kill(max(spawned), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with pytest.raises(TrainingError, match="process 1 of 2 was ended by SIGKILL"):
+        pima.runs.run_together(2, folder, options)
+    killer.join()
+    assert json.loads((folder / "run.json").read_text())["state"] == "training"
+    fit = pima.runs.run_together(2, folder, options).fit
+    np.testing.assert_array_equal(fit.experts.value, pair[0].fit.experts.value)
+    np.testing.assert_array_equal(fit.specimens.responsibilities, pair[0].fit.specimens.responsibilities)
+
+
+def _command(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def test_an_error_of_a_process_is_the_error_of_the_run(options, pair, tmp_path):
+    with pair[0].folder.locked(), pytest.raises(StorageError, match="in use by process"):
+        pima.runs.run_together(2, pair[0].folder.path, options)
+
+
+def test_numbers_of_processes_that_make_no_sense_are_refused(options, tmp_path, monkeypatch):
+    with pytest.raises(OptionError, match="at least 2"):
+        pima.runs.run_together(1, tmp_path / "run", options)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match="torchrun already"):
+        pima.runs.run_together(2, tmp_path / "run", options)
+
+
+def test_shares_cover_all_specimens_once():
+    for count in (1, 2, 3, 7):
+        rows = np.concatenate([np.arange(23)[Processes(rank, count).own(23)] for rank in range(count)])
+        np.testing.assert_array_equal(rows, np.arange(23))
+
+
+def test_one_process_alone_adds_nothing_up():
+    numbers = torch.arange(3.0)
+    assert ALONE.total(numbers)[0] is numbers
+    assert ALONE.joined(numbers, 3) is numbers
+    assert ALONE.agreed(True)
+    assert Processes.here() == ALONE

@@ -1,0 +1,179 @@
+"""Pictures that stay on disk: the same numbers as in memory, block by block, in bounded memory."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import pima_toolkit as pima
+from pima_toolkit.data import streaming
+from pima_toolkit.errors import DataError, OptionError
+from pima_toolkit.fitting.job import Job
+from pima_toolkit.fitting.settings import TrainingSettings
+from pima_toolkit.fitting.stored import Stored
+from pima_toolkit.fitting.tensors import learn_templates, to_tensors
+from pima_toolkit.runs.source import dataset_fingerprint
+
+SIZE = 12
+
+
+@pytest.fixture(scope="module")
+def pictures(two_populations):
+    """Pictures of eight bits, some missing, beside the curves of two populations."""
+    data = two_populations(specimens=50).drop_vars("feature")
+    rng = np.random.default_rng(0)
+    frame = 90 + 60 * data.label.values[:, None, None] + rng.integers(-40, 40, (50, SIZE, SIZE))
+    image = (("specimen", "y", "x"), frame.astype(np.uint8), {"units": "1"})
+    return data.assign(image=image, image_present=("specimen", np.arange(50) % 7 != 3))
+
+
+@pytest.fixture
+def on_disk(pictures, tmp_path, monkeypatch):
+    """The same on disk, in blocks of eight specimens."""
+    monkeypatch.setattr(streaming, "BLOCK_BYTES", 8 * SIZE * SIZE)
+    path = pima.save_data(pictures, tmp_path / "pictures.zarr")
+    data = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False)
+    assert streaming.stored(data, "image")
+    return data
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pima.PIMA({"image": pima.Neural(), "stress": pima.Physics("proportional")}, clusters=2, latent_dim=2)
+
+
+def tensors_of(model, data):
+    templates = learn_templates(data, model.options.modalities)
+    return templates, to_tensors(data, model.options.modalities, templates, "cpu")
+
+
+def test_pictures_on_disk_are_the_tensors_they_would_be_in_memory(model, pictures, on_disk):
+    templates, memory = tensors_of(model, pictures)
+    others, disk = tensors_of(model, on_disk)
+    assert templates["image"].scaling == others["image"].scaling
+    assert isinstance(disk.inputs["image"], Stored)
+    assert disk.block == 8
+    assert disk.inputs["image"].shape == memory.inputs["image"].shape
+    assert torch.equal(disk.present["image"], memory.present["image"])
+    np.testing.assert_array_equal(disk.outside["image"], memory.outside["image"])
+    shuffled = torch.randperm(50, generator=torch.Generator().manual_seed(0))
+    for index in (slice(3, 21), slice(None), shuffled, shuffled[:1]):
+        assert torch.equal(disk.inputs["image"][index], memory.inputs["image"][index])
+    assert torch.equal(disk.at(shuffled[:9]).inputs["image"][slice(2, 5)], memory.inputs["image"][shuffled[2:5]])
+
+
+def test_a_block_stays_as_stored_until_it_is_in_a_batch(model, on_disk):
+    _, tensors = tensors_of(model, on_disk)
+    stored = tensors.inputs["image"]
+    for start in range(0, 50, 8):
+        assert stored[torch.tensor([start])].dtype == torch.float32
+        assert len(stored._kept) <= 2
+        assert {block["image"].dtype for block in stored._kept.values()} == {np.dtype(np.uint8)}
+
+
+def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
+    templates, tensors = tensors_of(model, on_disk)
+    job = Job(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
+    first, again, other = (torch.cat(list(job.batches(5, seed))) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert sorted(first.tolist()) == list(range(50))
+    turns = (first // 8).diff().count_nonzero()
+    assert turns == 6  # seven blocks, each from its first to its last specimen before the next
+    assert not torch.equal(first, first.sort().values)
+
+
+def test_a_fit_and_its_answers(model, pictures, on_disk):
+    settings = {"epochs": 3, "crossmodal_epochs": 2, "progress": False}
+    fits = [model.fit(data, **settings) for data in (on_disk, on_disk, pictures)]
+    first, again, memory = fits
+    assert first._trained.notes["data"] == memory._trained.notes["data"]
+    np.testing.assert_array_equal(first.specimens.responsibilities, again.specimens.responsibilities)
+    np.testing.assert_array_equal(first.specimens.cluster, memory.specimens.cluster)
+    np.testing.assert_allclose(first.experts.value, memory.experts.value, rtol=1e-3)
+    here, there = (first.infer(data[["image", "image_present"]], predict="stress") for data in (pictures, on_disk))
+    for name in ("responsibilities", "stress", "typicality"):
+        np.testing.assert_allclose(here[name], there[name], rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_wrong_with_pictures_on_disk_is_said(model, pictures, tmp_path):
+    def opened(data, name):
+        path = pima.save_data(data, tmp_path / name)
+        return xr.open_dataset(path, engine="zarr", consolidated=False, cache=False)
+
+    constant = opened(pictures.assign(image=pictures.image * 0 + 3), "constant.zarr")
+    with pytest.raises(DataError, match="'image' is constant: every value is 3"):
+        model.fit(constant, progress=False)
+    absent = opened(pictures.assign(image_present=pictures.image_present & False), "absent.zarr")
+    with pytest.raises(DataError, match="'image' is missing for every specimen"):
+        model.fit(absent, progress=False)
+    broken = pictures.assign(image=pictures.image.astype(float))
+    broken.image.values[5, 0, 0] = np.nan
+    with pytest.raises(DataError, match="NaN inside present specimens: s005"):
+        model.fit(opened(broken, "broken.zarr"), progress=False)
+
+
+def test_large_variables_of_a_zarr_folder_stay_on_disk(pictures, tmp_path, monkeypatch):
+    path = pima.save_data(pictures, tmp_path / "pictures.zarr")
+    assert not streaming.stored(pima.open_data(path, lazy=True), "image")
+    monkeypatch.setattr("pima_toolkit.data.storage.LAZY_BYTES", 5000)
+    data = pima.open_data(path, lazy=True)
+    assert streaming.stored(data, "image")
+    assert not streaming.stored(data, "stress")
+    xr.testing.assert_identical(data.load(), pima.open_data(path))
+    with pytest.raises(OptionError, match=r"lazy=True needs a folder \.zarr"):
+        pima.open_data(tmp_path / "pictures.nc", lazy=True)
+
+
+def test_a_run_of_pictures_on_disk(pictures, tmp_path, monkeypatch):
+    path = pima.save_data(pictures, tmp_path / "pictures.zarr")
+    monkeypatch.setattr("pima_toolkit.data.storage.LAZY_BYTES", 5000)
+    data = pima.open_data(path, lazy=True)
+    assert dataset_fingerprint(data) == dataset_fingerprint(pima.open_data(path))
+    options = {"data": str(path), "model": {"clusters": 2}, "training": {"epochs": 2}}
+    options["modalities"] = {"stress": {"expert": "proportional"}}
+    outcome = pima.runs.run(tmp_path / "run", options)
+    assert any("the data stay on disk" in note for note in outcome.notes)
+    assert set(outcome.fit.model.options.neural) == {"image"}
+    assert outcome.folder.report.exists()
+
+
+PROGRAM = """
+import json, resource, sys
+from torch import nn
+import pima_toolkit as pima
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+encoder = nn.Sequential(nn.AvgPool2d(64), nn.Flatten())
+decoder = nn.Sequential(nn.Linear(2, 64), nn.Unflatten(1, (1, 8, 8)), nn.Upsample(scale_factor=64))
+model = pima.PIMA(
+    {"image": pima.Neural(encoder, decoder), "stress": pima.Physics("proportional")}, clusters=2, latent_dim=2
+)
+settings = {"epochs": 1, "batch_size": 8, "progress": False, "precision": "float32"}
+data = pima.open_data(sys.argv[1], lazy=True)
+model.fit(data.isel(specimen=slice(0, 24)).load(), **settings)  # libraries and compiled code are not counted
+before = peak()
+fit = model.fit(data, **settings)
+print(json.dumps({"before": before, "after": peak(), "pictures": data.image.nbytes / 2**20}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_memory_does_not_grow_with_the_pictures(two_populations, tmp_path):
+    """131 MB of pictures, 524 MB as the numbers that networks take, in 128 MiB beyond what a few of them need."""
+    data = two_populations(specimens=500).drop_vars("feature")
+    frame = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 255, (500, 64, 64), np.uint8), 8, 1), 8, 2)
+    frame[:, :256] //= (1 + data.label.values[:, None, None]).astype(np.uint8)
+    path = pima.save_data(data.assign(image=(("specimen", "y", "x"), frame)), tmp_path / "pictures.zarr")
+    run = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["pictures"] == 125
+    assert found["after"] - found["before"] < 128
