@@ -42,6 +42,8 @@ _HOME = {
     "PIMA": "api",
     "Fit": "api",
     "load": "api",
+    "select_clusters": "answers.selection",
+    "Selection": "answers.selection",
     "runs": "runs",
     "trackers": "fitting.trackers",
     "metrics": "answers.metrics",

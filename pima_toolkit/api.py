@@ -23,6 +23,7 @@ from .answers.report import text_report
 from .answers.settings import associate
 from .answers.tables import expert_table
 from .answers.trained import Trained
+from .answers.trust import Trust
 from .fitting.job import Callback
 from .fitting.settings import ModelOptions, TrainingSettings
 from .fitting.trackers import Tracker
@@ -83,6 +84,7 @@ class PIMA:
         em: str = "online",
         update: str = "wls",
         restarts: int = 1,
+        processes: int | None = None,
         patience: int | None = None,
         start: str = "auto",
         device: str = "auto",
@@ -108,6 +110,7 @@ class PIMA:
                 (Algorithm 1), which costs a pass and, with few batches an epoch, sees batch norms that lag behind.
             update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
             restarts: Independent runs, of which the one with the highest ELBO is kept.
+            processes: Restarts at a time, each in a process with one torch thread; by default one after the other here.
             patience: Stop when the ELBO has not risen for this many epochs; by default never.
             start: ``"auto"``: physics first, else the invariance of pictures, else a mixture of reconstructed latents;
                 ``"random"``: cluster centres drawn from N(0, I), as the paper did.
@@ -142,7 +145,8 @@ class PIMA:
             precision=precision,
         )
         how = {"checkpoint": None if checkpoint is None else Path(checkpoint), "callbacks": callbacks}
-        return Fit(train(self.options, settings, data, tracker=tracker, progress=progress, **how))
+        how |= {"tracker": tracker, "progress": progress, "processes": processes}
+        return Fit(train(self.options, settings, data, **how))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())
@@ -157,7 +161,7 @@ class PIMA:
         return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 
-class Fit(Laws):
+class Fit(Laws, Trust):
     """A fitted model. Everything it returns is xarray, with units."""
 
     def __init__(self, trained: Trained) -> None:
@@ -245,11 +249,6 @@ class Fit(Laws):
     def elbo(self) -> float:
         """Mean ELBO of a training specimen in the last epoch, nats; what restarts are chosen by."""
         return float(self._trained.history.elbo[-1]) if self._trained.history.sizes["epoch"] else float("-inf")
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether training was stopped by hand before its end."""
-        return bool(self._trained.notes["interrupted"])
 
     @property
     def model(self) -> PIMA:

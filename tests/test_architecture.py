@@ -73,7 +73,8 @@ ORDER = {
     ],
     "fitting": [
         *("distributed", "trackers", "stored", "tensors", "state", "job", "steps", "trends", "em", "pooled"),
-        *("initialise", "shared_start", "invariance", "objective", "training", "crossmodal", "selection"),
+        *("initialise", "shared_start", "invariance", "objective", "processes", "training", "restarts", "crossmodal"),
+        "selection",
     ],
     "runs": ["options", "source", "folder", "run", "together"],
     "answers": [

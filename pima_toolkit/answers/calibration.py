@@ -85,6 +85,24 @@ def held_out_calibration(trained: Trained, tensors: Tensors, alone: Sequence[tup
     return replace(trained, calibration=calibration)
 
 
+def predicted_shares(trained: Trained, name: str, tensors: Tensors) -> np.ndarray:
+    """|2F(x) - 1| of all observed points of the specimens that have a curve and something to predict it from.
+
+    Args:
+        trained: The fit, with encoders of single modalities.
+        name: The physics modality.
+        tensors: Specimens, with what was measured of them.
+    """
+    others = [flags for other, flags in tensors.present.items() if other != name]
+    if not others:
+        return np.zeros(0)
+    usable = torch.nonzero(torch.stack(others).any(0) & tensors.present[name]).flatten()
+    if len(usable) == 0:
+        return np.zeros(0)
+    with torch.no_grad():
+        return _shares(trained, name, tensors.at(usable)).cpu().numpy()
+
+
 def _shares(trained: Trained, name: str, tensors: Tensors) -> Tensor:
     """|2F(x) - 1| of all observed points of specimens whose curve is predicted from their other modalities."""
     curves = tensors.curves[name]

@@ -18,20 +18,23 @@ from ..data import check_dataset, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning
 from ..fitting.crossmodal import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.distributed import Processes
-from ..fitting.health import duplicate_clusters, empty_clusters
 from ..fitting.job import Callback, Job, Progress
+from ..fitting.processes import check_processes
 from ..fitting.progress import shown_progress
+from ..fitting.restarts import train_restarts
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
-from ..fitting.steps import MINIMUM_WEIGHT
 from ..fitting.stored import Stored
 from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.trackers import Tracker, check_tracker, values_of
 from ..fitting.training import JointTraining
 from .calibration import held_out_calibration, training_calibration
+from .cautions import bound_cautions, cluster_cautions
 from .conditions import mean_covariates
-from .inference import answer_tensors, specimen_coords
+from .inference import OUT_OF_POPULATION, answer_tensors, specimen_coords
 from .quality import Quality, quality
+from .remarks import typicality
+from .stability import compare_restarts
 from .tables import cluster_covariance, specimen_table
 from .trained import Reference, Trained
 
@@ -45,17 +48,24 @@ def train(
     callbacks: Sequence[Callback],
     tracker: Tracker | None = None,
     progress: bool,
+    processes: int | None = None,
 ) -> Trained:
     """See :meth:`pima_toolkit.PIMA.fit`."""
     began = time.perf_counter()
+    check_processes(processes)
     _check_together(options, settings)
     check_tracker(tracker)
     check_dataset(data)
     device, among = settings.torch_device(), Processes.here()
+    if among.several and processes is not None:
+        raise OptionError(
+            f"processes={processes} trains restarts side by side, but this training is one of {among.count} processes"
+            " that train together: leave processes out"
+        )
     templates = learn_templates(data, options.modalities)
     tensors = to_tensors(data, options.modalities, templates, device)
     _enough(options, data, tensors, among)
-    fingerprint_of_data = fingerprint(_arrays(tensors), [])
+    fingerprint_of_data = data_fingerprint(tensors)
     with shown_progress(progress and among.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)
@@ -81,7 +91,10 @@ def train(
             callback,
             among,
         )
-        best = _joint(job)
+        runs = train_restarts(job, data, processes)
+        # The best by ELBO and priors, which nobody's labels have touched.
+        best = max(runs, key=lambda run: run.merit)
+        best.interrupted, best.halted = runs[-1].interrupted, runs[-1].halted
         encoders, interrupted, alone = None, best.interrupted, []
         whole = not (best.interrupted or best.halted) and len(options.modalities) > 1
         if whole and options.crossmodal == "dropout":
@@ -96,13 +109,18 @@ def train(
                 held = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart, share).run()
                 interrupted = held.interrupted
                 alone += [] if interrupted else [(held.encoders, index)]
-    cautions = _cautions(best)
+    weighed = best.gamma.cpu().numpy()
+    cautions = cluster_cautions(weighed) + bound_cautions(best.state.decoders, weighed.sum(0))
     for caution in cautions:
         warnings.warn(caution, PimaWarning, stacklevel=3)
     covariance = {
         name: cluster_covariance(decoder, tensors, name, best.gamma) for name, decoder in best.state.decoders.items()
     }
     training = specimen_table(options, templates, best.state.decoders, covariance, tensors, best.gamma)
+    about_restarts, agreeing = compare_restarts([run.gamma for run in runs], runs.index(best))
+    if agreeing is not None:
+        about = {"long_name": "share of the other restarts with the same cluster", "units": "1"}
+        training = training.assign(restarts_agree=("specimen", agreeing, about))
     trained = Trained(
         options=options,
         settings=settings,
@@ -121,7 +139,8 @@ def train(
         notes={
             "seconds": time.perf_counter() - began,
             "interrupted": interrupted or best.halted,
-            "restart": best.restart,
+            "restart": runs.index(best),
+            "restarts": {"elbo": [run.merit for run in runs], "agreement": about_restarts},
             "device": str(device),
             "bfloat16": settings.autocast(device),
             "versions": {name: version(name) for name in ("pima-toolkit", "torch", "numpy")},
@@ -167,8 +186,12 @@ def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, among: Pr
     presence_by_specimen(tensors, specimen_labels(data))
 
 
+def data_fingerprint(tensors: Tensors) -> str:
+    """sha256 of the data as the training sees them."""
+    return fingerprint(_arrays(tensors), [])
+
+
 def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
-    """The data as the training saw them, by name."""
     arrays = {f"inputs.{name}": x if isinstance(x, Stored) else x.cpu().numpy() for name, x in tensors.inputs.items()}
     arrays |= {f"present.{name}": flags.cpu().numpy() for name, flags in tensors.present.items()}
     for name, curves in tensors.curves.items():
@@ -193,36 +216,6 @@ def _mark(options: ModelOptions, settings: TrainingSettings, templates: Mapping[
     return fingerprint({}, [described, model, training, data])
 
 
-def _joint(job: Job) -> JointTraining:
-    """All restarts; the best by ELBO and priors, which nobody's labels have touched."""
-    runs = []
-    for restart in range(job.settings.restarts):
-        runs.append(JointTraining(job, restart).run())
-        if runs[-1].interrupted or runs[-1].halted:
-            break
-    best = max(runs, key=lambda run: run.merit)
-    best.interrupted, best.halted = runs[-1].interrupted, runs[-1].halted
-    return best
-
-
-def _cautions(best: JointTraining) -> list[str]:
-    """What a careful person would want to know of these clusters, in sentences."""
-    out = []
-    weight = best.gamma.sum(0).cpu().numpy()
-    empty, double = empty_clusters(best.gamma), duplicate_clusters(best.gamma)
-    if empty:
-        held = ", ".join(f"{c} ({weight[c]:.2g} specimens)" for c in empty)
-        out.append(f"clusters are empty at the end of training: {held}; ask for fewer clusters")
-    elif double:
-        out.append(f"clusters {double} hold the same specimens as another: ask for fewer clusters")
-    for name, decoder in best.state.decoders.items():
-        bound = decoder.box.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
-        for c, p in np.argwhere(bound):
-            parameter = decoder.expert.parameters[p].name
-            out.append(f"{name!r}, cluster {c}: the parameter {parameter!r} sits at a bound, so its error is unknown")
-    return out
-
-
 def _quality(best: JointTraining, name: str) -> Quality:
     curves = best.job.tensors.curves[name]
     return quality(best.state.decoders[name], curves, best.gamma.double() * curves.present[:, None])
@@ -237,7 +230,10 @@ def _with_references(trained: Trained, tensors: Tensors) -> Trained:
     if len(tensors) == 0:
         return replace(trained, references={name: Reference(np.zeros(1)) for name in trained.options.modalities})
     references = {}
-    for name, score in answer_tensors(trained, tensors).scores.items():
+    scores = answer_tensors(trained, tensors).scores
+    for name, score in scores.items():
         values = score.cpu().numpy()
         references[name] = Reference(np.sort(values[np.isfinite(values)]))
-    return replace(trained, references=references)
+    trained = replace(trained, references=references)
+    strange = int((typicality(trained, scores)[0] < OUT_OF_POPULATION).sum())
+    return replace(trained, notes={**trained.notes, "out_of_population": strange})

@@ -13,6 +13,7 @@ from ..model.mixture import log_responsibilities
 from .bands import mixture_moments, mixture_quantile
 from .conditions import At, check_at, covariate_coords, own_cluster, population_grid, position_grid, shown_at
 from .inference import modality_array
+from .remarks import check_coverage
 from .trained import Trained
 
 
@@ -66,8 +67,7 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At 
 def decode(trained: Trained, position: ArrayLike, at: At, coverage: float) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.decode`."""
     check_at(trained.options, at)
-    if not 0.0 < coverage < 1.0:
-        raise OptionError(f"coverage={coverage}: expected a share between 0 and 1, such as 0.9")
+    check_coverage(coverage)
     latent = trained.options.latent_dim
     try:
         places = np.asarray(position, dtype=np.float64)

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from ..data import unused_files
 from ..errors import DataError
 from . import plots
+from .cautions import SURE, cautions, how_stable, sentences, two_digits
 from .generation import clusters
 from .inference import infer
 from .page import Picture, Section, Table, picture, write_page
-from .planning import next_measurements
-from .report import cautions, law_of, two_digits, with_error
+from .planning import measured, next_measurements
+from .report import in_words, law_of, plain, with_error
 from .setting_plots import plot_settings
 from .settings import associate, setting_table, summarise
 from .tables import expert_table
@@ -29,8 +31,6 @@ from .trained import Trained
 _ROWS = 40
 #: Pictures of a population.
 _PICTURES = 8
-#: Below this probability a specimen's cluster is in doubt.
-_SURE = 0.9
 
 
 def save_report(trained: Trained, path: Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
@@ -41,7 +41,7 @@ def save_report(trained: Trained, path: Path, data: xr.Dataset | None = None, ne
         title=str(notes["title"] or "a PIMA fit"),
         subtitle=f"{notes['specimens']} specimens, {trained.options.clusters} clusters"
         + (" · synthetic data, generated, not measured" if notes["synthetic"] else ""),
-        cautions=cautions(trained, _experts(trained)),
+        cautions=sentences(cautions(trained, _experts(trained)), trained),
         sections=list(_sections(trained, data, new)),
     )
 
@@ -51,7 +51,7 @@ def _sections(trained: Trained, data: xr.Dataset | None, new: xr.Dataset | None)
     if data is not None:
         _same_specimens(trained, data)
     seen = None if data is None else infer(trained, data)
-    yield _data(trained)
+    yield _data(trained, data)
     yield _populations(trained, about, data)
     if seen is not None:
         yield _map(about, seen)
@@ -82,7 +82,7 @@ def _experts(trained: Trained) -> xr.Dataset:
     )
 
 
-def _data(trained: Trained) -> Section:
+def _data(trained: Trained, data: xr.Dataset | None) -> Section:
     table = Table(["modality", "kind", "described by", "size", "unit", "specimens with it"], [])
     for name, option in trained.options.modalities.items():
         template = trained.templates[name]
@@ -97,7 +97,18 @@ def _data(trained: Trained) -> Section:
         table.rows.append([name, measured.kind, kind, size, unit, f"{present} of {trained.notes['specimens']}"])
     words = ["These data are synthetic: generated, not measured."] if trained.notes["synthetic"] else []
     words += [law for name, option in trained.options.physics.items() if (law := law_of(name, option.expert))]
-    return Section("What was measured", words, [table])
+    section = Section("What was measured", words, [table])
+    files = None if data is None else unused_files(data)
+    if files is not None:
+        used, rest = files
+        section.words.append(
+            f"{used} files were read, {len(rest)} could not be used." if rest else f"{used} files were read."
+        )
+        rows = [[entry.file, entry.specimen or "–", entry.modality or "–", entry.note] for entry in rest[:_ROWS]]
+        if rows:
+            head = ["file that could not be used", "specimen", "modality", "why"]
+            section.tables.append(Table(head, rows, max(len(rest) - _ROWS, 0)))
+    return section
 
 
 def _populations(trained: Trained, about: xr.Dataset, data: xr.Dataset | None) -> Section:
@@ -140,11 +151,16 @@ def _parameter(one: xr.Dataset) -> list[str]:
 
 
 def _pictures(trained: Trained, name: str, cluster: int, data: xr.Dataset) -> Iterator[Picture]:
-    """The first members of a cluster."""
-    members = np.flatnonzero(trained.training["responsibilities"].values.argmax(1) == cluster)[:_PICTURES]
+    """The first members of a cluster of which there is a picture."""
+    inside = trained.training["responsibilities"].values.argmax(1) == cluster
+    there = measured(data, name)
+    members = np.flatnonzero(inside & there)[:_PICTURES]
+    lacking = int((inside & ~there).sum())
     if len(members):
         shown = plots.plot_images(data.isel(specimen=members), name)
-        yield picture(shown, f"{name} of the first specimens of cluster {cluster}")
+        named = ", ".join(map(str, data["specimen"].values[members]))
+        note = f"; not taken of {lacking} more of the cluster" if lacking else ""
+        yield picture(shown, f"{name} of the first specimens of cluster {cluster}: {named}{note}")
 
 
 def _map(about: xr.Dataset, seen: xr.Dataset) -> Section:
@@ -177,12 +193,12 @@ def _settings(trained: Trained) -> Section:
 def _trust(trained: Trained, seen: xr.Dataset | None) -> Section:
     gamma = trained.training["responsibilities"].values
     best = gamma.max(1)
-    sure = int((best >= _SURE).sum())
+    sure = int((best >= SURE).sum())
     words = (
-        f"{sure} of {len(best)} specimens belong to one cluster with at least {100 * _SURE:.0f} % probability, given"
+        f"{sure} of {len(best)} specimens belong to one cluster with at least {100 * SURE:.0f} % probability, given"
         " all that was measured of them."
     )
-    section = Section("How far to trust it", [words])
+    section = Section("How far to trust it", [words, how_stable(trained)])
     for name in trained.options.physics:
         shares = trained.calibration[name]
         inside = float(np.interp(0.9, shares, np.linspace(0.0, 1.0, len(shares))))
@@ -192,7 +208,7 @@ def _trust(trained: Trained, seen: xr.Dataset | None) -> Section:
             " may hold less."
         )
     labels = trained.training["specimen"].values
-    doubt = np.argsort(best, kind="stable")[: int((best < _SURE).sum())]
+    doubt = np.argsort(best, kind="stable")[: int((best < SURE).sum())]
     if len(doubt):
         rows = [[str(labels[d]), *(f"{100 * g:.0f} %" for g in gamma[d])] for d in doubt[:_ROWS]]
         head = ["specimens in doubt", *(f"cluster {c}" for c in range(gamma.shape[1]))]
@@ -222,7 +238,9 @@ def _next(trained: Trained, data: xr.Dataset) -> Iterator[Section]:
         words = (
             f"Of {ranked.sizes['specimen']} specimens without {name}, those whose measurement should teach most:"
             " about which population the specimen is of, and about that population's physics. In nats; 0.69 nats are a"
-            " question of two equal answers settled. Ranked one by one, not as a set."
+            " question of two equal answers settled. Ranked one by one, not as a set. These need not be the specimens"
+            f" in doubt above: here are only those without {name}, doubt counts as far as {name} would settle it, and a"
+            " specimen in no doubt may still teach a small population's parameters."
         )
         table = Table(["specimen", "expected information", "why"], rows, max(ranked.sizes["specimen"] - 10, 0))
         yield Section(f"Worth measuring next: {name}", [words], [table])
@@ -234,11 +252,12 @@ def _predictions(trained: Trained, new: xr.Dataset) -> Section:
     table = Table(["specimen", *(f"cluster {c}" for c in range(count)), "typicality", "remark"], [])
     for d in range(min(answer.sizes["specimen"], _ROWS)):
         one = answer.isel(specimen=d)
-        remark = "unlike every cluster" if bool(one["out_of_population"]) else ""
-        if bool(one["outside_range"].any()):
-            remark += ("; " if remark else "") + "values beyond the training range"
-        shares = [f"{100 * float(g):.0f} %" for g in one["responsibilities"].values]
-        table.rows.append([str(one["specimen"].item()), *shares, f"{float(one['typicality']):.2g}", remark])
+        numbers = [f"{100 * float(g):.0f} %" for g in one["responsibilities"].values]
+        numbers.append(f"{float(one['typicality']):.2g}")
+        known = np.isfinite(one["typicality"].item())
+        table.rows.append(
+            [str(one["specimen"].item()), *(numbers if known else ["–"] * len(numbers)), str(one["remark"].item())]
+        )
     table.more = max(answer.sizes["specimen"] - _ROWS, 0)
     section = Section(f"Predictions for {answer.sizes['specimen']} new specimens", tables=[table])
     for name in trained.options.physics:
@@ -255,12 +274,12 @@ def _made(trained: Trained) -> Section:
     rows = [["software", ", ".join(f"{name} {number}" for name, number in notes["versions"].items())]]
     rows.append(["time", f"{notes['seconds']:.0f} s on {notes['device']}"])
     rows.append(["training data", f"sha256 {notes['data']}"])
-    rows += [[name, str(option)] for name, option in options.modalities.items()]
-    rows += [[f.name, str(getattr(options, f.name))] for f in fields(options) if f.name != "modalities"]
-    rows += [[f.name, _plain(getattr(settings, f.name))] for f in fields(settings)]
+    rows += [[name, in_words(option)] for name, option in options.modalities.items()]
+    rows += [[_title(f.name), plain(getattr(options, f.name))] for f in fields(options) if f.name != "modalities"]
+    rows += [[_title(f.name), plain(getattr(settings, f.name))] for f in fields(settings)]
     words = ["The same data, options, seed, versions and machine give the same numbers."]
     return Section("How it was made", words, [Table(["", ""], rows)])
 
 
-def _plain(value: object) -> str:
-    return "default" if value is None else str(value)
+def _title(name: str) -> str:
+    return name.replace("_", " ")

@@ -19,10 +19,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..data import check_dataset, closest, specimen_labels
+from ..data import ANSWER_NAMES, check_dataset, closest, specimen_labels
 from ..errors import DataError, OptionError, TrainingError
 from ..fitting.job import encode, physics_evidence, physics_log_prob
-from ..fitting.settings import ANSWER_NAMES
 from ..fitting.stored import Stored, looked_at
 from ..fitting.tensors import Tensors, to_tensors
 from ..model.augment import mirrored
@@ -32,6 +31,7 @@ from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .conditions import check_known
 from .curves import curve_answers, parameter_answers
+from .remarks import check_coverage, remarks, typicality, unanswered
 from .trained import Trained
 
 #: A specimen less typical than this is flagged; of specimens like the training ones about one in a thousand is.
@@ -191,19 +191,31 @@ def infer(
     trained: Trained,
     data: xr.Dataset,
     *,
-    predict: Sequence[str] | None = None,
+    predict: Sequence[str] | str | None = None,
     seed: int = 0,
     coverage: float = 0.9,
 ) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.infer`."""
+    out = expected(trained, data, predict=predict, seed=seed, coverage=coverage)
+    return unanswered(out, trained.options.modalities)
+
+
+def expected(
+    trained: Trained,
+    data: xr.Dataset,
+    *,
+    predict: Sequence[str] | str | None = None,
+    seed: int = 0,
+    coverage: float = 0.9,
+) -> xr.Dataset:
+    """As :func:`infer`; of a specimen of which nothing was measured, what the populations alone make one expect."""
     check_dataset(data)
     names = list(trained.options.modalities)
     wanted = names if predict is None else [predict] if isinstance(predict, str) else list(predict)
     for name in wanted:
         if name not in names:
             raise OptionError(f"predict names {name!r}, which is no modality of this fit: {closest(name, names)}")
-    if not 0.0 < coverage < 1.0:
-        raise OptionError(f"coverage={coverage}: expected a share between 0 and 1, such as 0.9")
+    check_coverage(coverage)
     if not any(name in data.data_vars for name in names):
         raise DataError(
             f"the dataset holds none of this fit's modalities ({', '.join(names)}): it has {list(data.data_vars)}"
@@ -229,15 +241,9 @@ def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Answer
     weight = gamma[..., None]
     mean = (weight * answers.latent.mean).sum(1)
     variance = (weight * (answers.latent.variance + answers.latent.mean.square())).sum(1) - mean.square()
-    typical = np.full((len(tensors), len(names)), np.nan)
-    for k, name in enumerate(names):
-        score = answers.scores[name].cpu().numpy()
-        typical[:, k] = np.where(np.isnan(score), np.nan, trained.references[name].typicality(score))
-    seen = np.isfinite(typical).sum(1)
-    worst = np.where(seen > 0, np.nanmin(np.where(np.isnan(typical), np.inf, typical), axis=1), np.nan)
-    # The least typical of several modalities is less typical than one alone.
-    typicality = np.minimum(worst * np.maximum(seen, 1), 1.0)
+    typical, seen = typicality(trained, answers.scores)
     outside = np.stack([tensors.outside[name] for name in names], 1)
+    said = remarks(seen, typical < OUT_OF_POPULATION, outside.any(1))
     out = xr.Dataset(
         {
             "responsibilities": (
@@ -250,11 +256,16 @@ def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Answer
             "posterior_variance": (("specimen", "latent"), variance.cpu().numpy(), {"units": "1"}),
             "typicality": (
                 "specimen",
-                typicality,
+                typical,
                 {"long_name": "share of training specimens explained no better", "units": "1"},
             ),
-            "out_of_population": ("specimen", typicality < OUT_OF_POPULATION, {"long_name": "unlike every cluster"}),
+            "out_of_population": ("specimen", typical < OUT_OF_POPULATION, {"long_name": "unlike every cluster"}),
             "outside_range": (("specimen", "modality"), outside, {"long_name": "values beyond the training range"}),
+            "remark": (
+                "specimen",
+                said,
+                {"long_name": "what to know of the answer"},
+            ),
         },
         coords={"modality": names},
     )

@@ -24,7 +24,7 @@ from ..data import closest
 from ..errors import DataError, OptionError
 from .conditions import own_cluster, population_grid
 from .generation import generate
-from .inference import infer
+from .inference import expected
 from .trained import Trained
 
 Array = NDArray[np.float64]
@@ -44,7 +44,7 @@ def next_measurements(
         raise OptionError(f"modality={modality!r} is no modality of this fit: {closest(modality, names)}")
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise OptionError(f"n={n!r}: expected a whole number of at least 1, or None for all")
-    waiting = data.isel(specimen=np.flatnonzero(~_measured(data, modality)))
+    waiting = data.isel(specimen=np.flatnonzero(~measured(data, modality)))
     if waiting.sizes["specimen"] == 0:
         raise DataError(f"every specimen of the dataset has {modality!r}: there is nothing left to measure of it")
     others = [name for name in names if name != modality and name in waiting.data_vars]
@@ -53,7 +53,7 @@ def next_measurements(
             f"the dataset holds nothing of these specimens but {modality!r}: give what was measured of them, one of"
             f" {', '.join(name for name in names if name != modality)}"
         )
-    answer = infer(trained, waiting.drop_vars(modality, errors="ignore"), predict=(), seed=seed)
+    answer = expected(trained, waiting.drop_vars(modality, errors="ignore"), predict=(), seed=seed)
     gamma = answer["responsibilities"].values
     about_population = _population_gain(gamma, *_readings(trained, modality, seed))
     about_physics = gamma @ physics_gain(trained, modality)
@@ -70,7 +70,7 @@ def next_measurements(
     return out.isel(specimen=order).assign_attrs(modality=modality, seed=seed)
 
 
-def _measured(data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
+def measured(data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
     """Which specimens have the modality."""
     if modality not in data.data_vars:
         return np.zeros(data.sizes["specimen"], dtype=bool)
@@ -97,7 +97,7 @@ def _readings(trained: Trained, modality: str, seed: int) -> tuple[Array, Array]
             std = float(decoder.variance[c]) ** 0.5 * decoder.scale
             noisy = drawn[modality].values + std * rng.standard_normal(drawn[modality].shape)
             drawn[modality] = drawn[modality].copy(data=noisy)
-        said = infer(trained, drawn, predict=())["responsibilities"].values
+        said = expected(trained, drawn, predict=())["responsibilities"].values
         out.append(np.log(np.maximum(said, 1e-300)))
     return np.stack(out) - log_pi, log_pi
 

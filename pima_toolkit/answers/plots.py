@@ -15,16 +15,15 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, require
+from .calibration_plot import plot_calibration
 from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, leave_out, marker_of, new_figure, signed
+from .captions import caption
 from .expert_plot import plot_expert
 from .metrics import cluster_accuracy, confusion, match_clusters
 from .setting_plots import plot_settings
 
-__all__ = [
-    *("plot_latent", "plot_curves", "plot_prediction", "plot_images", "plot_confusion", "plot_history"),
-    "plot_expert",
-    "plot_settings",
-]
+__all__ = ["plot_calibration", "plot_expert", "plot_settings"]
+__all__ += ["plot_confusion", "plot_curves", "plot_history", "plot_images", "plot_latent", "plot_prediction"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,6 +207,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
             continue
         picture = values[divmod(index, columns)] if table else values[index]
         axis.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+        caption(axis, picture, None if table else dataset, index)
         if len(names) and (index % columns == 0 or names[index] != names[index - 1]):
             axis.set_title(f"cluster {names[index]}", fontsize=8)
         if table and index % columns == 0:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+
 import numpy as np
 import xarray as xr
+from torch.nn import Module
 
 from ..experts import Expert
-from .quality import FEWEST, MISFIT_RATIO
+from ..model.modality import Modality, Physics
+from .cautions import cautions, sentences, two_digits
 from .trained import Trained
 
 
@@ -23,11 +28,6 @@ def with_error(value: float, error: float) -> str:
     if abs(value) >= 1e6 or digits > 8:
         return f"{value:.4g} ± {error:.2g}"
     return f"{round(value, digits):.{max(digits, 0)}f} ± {round(error, digits):.{max(digits, 0)}f}"
-
-
-def two_digits(value: float) -> str:
-    """Two significant digits without an exponent where people write none: ``360``, ``0.021``, ``1.2e+07``."""
-    return f"{float(f'{value:.2g}'):g}"
 
 
 def text_report(trained: Trained, experts: xr.Dataset) -> str:
@@ -70,7 +70,7 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
                 text += "   not determined by these curves"
             lines.append(text)
         lines += [f"  {_curve_line(trained, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
-    lines += ["", *cautions(trained, experts)]
+    lines += ["", *sentences(cautions(trained, experts), trained)]
     return "\n".join(lines)
 
 
@@ -82,6 +82,33 @@ def law_of(name: str, expert: Expert) -> str:
     shown = zip((p.name for p in expert.shown), expert.shown_formulas, strict=False)
     also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
     return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
+
+
+def in_words(option: Modality) -> str:
+    """A modality's options as people say them: ``neural; encoder conv, decoder conv, noise unit``."""
+    if isinstance(option, Physics):
+        named = {f.name: getattr(option, f.name) for f in fields(option) if f.name != "expert"}
+        head = f"expert {option.expert.name}"
+    else:
+        named = {f.name: getattr(option, f.name) for f in fields(option)}
+        head = "neural"
+    return f"{head}; " + ", ".join(f"{name} {plain(value)}" for name, value in named.items() if value not in (None, ()))
+
+
+def plain(value: object) -> str:
+    """An option's value without the signs of a programming language."""
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {plain(part)}" for name, part in value.items())
+    if isinstance(value, tuple | list):
+        numbers = len(value) == 2 and all(isinstance(part, int | float) for part in value)
+        return (" to " if numbers else " and ").join(map(plain, value))
+    return (
+        f"{value:g}" if isinstance(value, float) else type(value).__name__ if isinstance(value, Module) else str(value)
+    )
 
 
 def _curve_line(trained: Trained, row: xr.Dataset) -> str:
@@ -97,50 +124,3 @@ def _curve_line(trained: Trained, row: xr.Dataset) -> str:
     if np.isfinite(row.agreement):
         text += f", {100 * float(row.agreement):.0f} % of starts agree"
     return text
-
-
-def _misfits(trained: Trained, experts: xr.Dataset) -> list[str]:
-    """Sentences on laws that miss their clusters by more than chance, and on those whose optimum is not sure."""
-    out = []
-    enough = experts.effective_specimens.values >= FEWEST
-    for name in map(str, experts.curve.values):
-        row = experts.sel(curve=name)
-        unit = trained.templates[name].measured.unit
-        unit = "" if unit == "1" else f" {unit}"
-        law = trained.options.physics[name].expert.name
-        out += [
-            f"{name}, cluster {c}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
-            f" average, {two_digits(float(row.misfit_ratio[c]))} times what chance explains: its standard errors say"
-            " how well the best curve of this law is found, not how near the truth it is; try another law."
-            for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO))
-        ]
-        out += [
-            f"{name}, cluster {c}: only {100 * float(row.agreement[c]):.0f} % of starts find the best optimum, so there"
-            " may be a better one, or a parameter is not determined."
-            for c in np.flatnonzero(row.agreement.values < 0.5)
-        ]
-        unknown = row.unidentified.values & (row.parameter_modality.values == name)
-        for c in np.flatnonzero(unknown.any(1)):
-            named = ", ".join(map(str, experts.parameter.values[unknown[c]]))
-            out.append(f"{name}, cluster {c}: the curves do not determine {named}: hold a parameter, or measure more.")
-    return out
-
-
-def cautions(trained: Trained, experts: xr.Dataset) -> list[str]:
-    """What to be careful about, in sentences; never empty."""
-    confidence = trained.training.responsibilities.max("cluster").values
-    out = [f"{caution[0].upper()}{caution[1:]}." for caution in trained.notes["cautions"]]
-    unsure = int((confidence < 0.9).sum())
-    if unsure:
-        out.append(f"{unsure} training specimens belong to no cluster with 90 % probability.")
-    small = np.flatnonzero(experts.effective_specimens.values < 5)
-    if len(small):
-        out.append(f"Clusters {', '.join(map(str, small))} hold fewer than five specimens: do not trust their errors.")
-    out += _misfits(trained, experts)
-    if trained.notes["interrupted"]:
-        out.append("Training was stopped by hand before its end.")
-    if not out:
-        out.append("No warnings.")
-    if trained.options.physics:
-        out.append("Standard errors take the assignment of specimens to clusters as given.")
-    return out

@@ -87,6 +87,10 @@ def associate(
     )
 
 
+#: What a fit says of its specimens along the same dim.
+_OWN = ("specimen", "restarts_agree")
+
+
 def setting_table(settings: xr.Dataset, names: Sequence[str] | None = None) -> dict[str, NDArray]:
     """The settings by name, each (specimen,).
 
@@ -103,7 +107,7 @@ def setting_table(settings: xr.Dataset, names: Sequence[str] | None = None) -> d
             if name not in single:
                 raise DataError(f"there is no setting {name!r} of dims ('specimen',): {closest(name, single)}")
         return {name: single[name] for name in names}
-    return {name: values for name, values in single.items() if name != "specimen" and _is_setting(values)}
+    return {name: values for name, values in single.items() if name not in _OWN and _is_setting(values)}
 
 
 def _is_setting(values: NDArray) -> bool:

@@ -62,8 +62,11 @@ def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
             curves.setdefault(curve if curve in dataset else key, []).append(key)
         elif values[0].size <= WIDEST:
             flat = values.values.reshape(len(values), -1)
+            # Parameters have a unit each.
+            own = values["unit"] if "unit" in values.coords and "units" not in values.attrs else None
+            units = [unit] * flat.shape[1] if own is None or own.dims != values.dims[1:] else own.values.tolist()
             for k, label in enumerate(_labels(values[0])):
-                wide[header(f"{key} {label}", unit)] = flat[:, k]
+                wide[header(f"{key} {label}", units[k])] = flat[:, k]
     return {name: wide} | {f"{name}_{curve}": _long(dataset, keys, rows) for curve, keys in curves.items()}
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 typer = require("typer", "the command line")
 rich_table = require("rich.table", "the command line")
 rich_text = require("rich.text", "the command line")
+rich_box = require("rich.box", "the command line")
+
+#: Letters of a name that is shown on one line.
+_NAME = 28
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: from a folder of files, and what is in them.")
 
@@ -159,11 +163,19 @@ def _show(voice: Voice, data: xr.Dataset, account: pd.DataFrame | None, all_file
         return
     summary = pima.summary(data)
     title = str(data.attrs.get("title", "Dataset"))
-    table = rich_table.Table(title=rich_text.Text(f"{title}: {data.sizes['specimen']} specimens"))
-    for column in ("name", *summary.columns):
-        table.add_column(column, justify="right" if column in ("present", "missing") else "left", overflow="fold")
+    title = rich_text.Text(f"{title}: {data.sizes['specimen']} specimens")
+    table = rich_table.Table(title=title, box=rich_box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # Eighty columns are enough: a name stays whole unless it is very long, what folds is the range.
+    widest = max(map(len, map(str, summary.index)), default=0)
+    table.add_column("name", no_wrap=widest <= _NAME, overflow="fold")
+    for column in ("role", "unit", "present"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("sizes", overflow="fold")
+    table.add_column("range", overflow="fold")
     for name, row in summary.iterrows():
-        table.add_row(*(rich_text.Text(str(cell)) for cell in (name, *row)))
+        present = f"{row.present} of {row.present + row.missing}"
+        cells = (name, row.role, row.unit, present, row.sizes, row.range)
+        table.add_row(*(rich_text.Text(str(cell)) for cell in cells))
     voice.console.print(table)
     if account is None:
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pima_toolkit as pima
 
+from ..answers.remarks import check_coverage
 from ..errors import require
 from .options import FitPath, Json, Plugin, Quiet, Voice, opened
 
@@ -39,12 +40,20 @@ Out = Annotated[
 ]
 
 
+def _share(coverage: float) -> float:
+    """Refuse a percentage before the work is done."""
+    check_coverage(coverage)
+    return coverage
+
+
 def infer(
     fit: FitPath,
     data: Annotated[Path, typer.Argument(help="Specimens with any of the modalities: .nc, .zarr or a folder.")],
     out: Out = None,
     predict: Annotated[list[str] | None, typer.Option("--predict", help="Modality to predict; all by default.")] = None,
-    coverage: Annotated[float, typer.Option("--coverage", help="Share of new measurements a band holds.")] = 0.9,
+    coverage: Annotated[
+        float, typer.Option("--coverage", callback=_share, help="Share of new measurements a band holds, such as 0.95.")
+    ] = 0.9,
     seed: Annotated[int, typer.Option("--seed", help="Of the samples behind neural predictions.", min=0)] = 0,
     plugin: Plugin = None,
     quiet: Quiet = False,
@@ -62,18 +71,20 @@ def infer(
             "probability": float(gamma.max()),
             "responsibilities": gamma.tolist(),
             "out_of_population": bool(strange),
+            "remark": str(remark),
         }
-        for label, cluster, gamma, strange in zip(
+        for label, cluster, gamma, strange, remark in zip(
             answer["specimen"].values.tolist(),
             answer["cluster"].values,
             answer["responsibilities"].values,
             answer["out_of_population"].values,
+            answer["remark"].values,
             strict=True,
         )
     ]
     for row in specimens[:_SHOWN]:
-        unlike = ", unlike every population" if row["out_of_population"] else ""
-        voice.say(f"{row['specimen']}: cluster {row['cluster']}, {100 * row['probability']:.1f} %{unlike}")
+        known = [f"cluster {row['cluster']}", f"{100 * row['probability']:.1f} %"] if row["cluster"] >= 0 else []
+        voice.say(f"{row['specimen']}: {', '.join(filter(None, [*known, row['remark']]))}")
     if len(specimens) > _SHOWN:
         voice.say(f"... and {len(specimens) - _SHOWN} more")
     if out is None:

@@ -4,19 +4,20 @@
 `split` keeps specimens apart for testing; `from_folder` makes a dataset of a folder of files.
 """
 
-from .accounts import account, summary
+from .accounts import account, summary, unused_files, with_lost_specimens
 from .check import check_dataset, measure
 from .curves import Curves
 from .images import Images
 from .ingest import Scalars, from_folder
 from .measured import Measured
-from .names import closest, few, specimen_labels
+from .names import ANSWER_NAMES, closest, few, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .split import split
 from .storage import open_data, replacing, save_data
 from .streaming import alone, block_rows, blocks, kind_of, presence, stored, survey
 
 __all__ = [
+    "ANSWER_NAMES",
     "Curves",
     "Images",
     "Measured",
@@ -45,4 +46,6 @@ __all__ = [
     "stored",
     "summary",
     "survey",
+    "unused_files",
+    "with_lost_specimens",
 ]

@@ -13,6 +13,7 @@ import xarray as xr
 from ..errors import DataError, require
 from .check import check_dataset
 from .grids import is_numeric_coordinate
+from .names import ANSWER_NAMES, specimen_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,33 @@ def account(data: xr.Dataset) -> pd.DataFrame:
     return pandas.DataFrame(json.loads(text), columns=[f.name for f in fields(Entry)], dtype=object)
 
 
+def unused_files(data: xr.Dataset) -> tuple[int, list[Entry]] | None:
+    """How many files a dataset was made from, and those that could not be used; None where it was made from none."""
+    if ATTRIBUTE not in data.attrs:
+        return None
+    entries = [Entry(*row) for row in json.loads(data.attrs[ATTRIBUTE])]
+    return sum(e.status == "used" for e in entries), [e for e in entries if e.status == "unusable"]
+
+
+def with_lost_specimens(data: xr.Dataset) -> xr.Dataset:
+    """A dataset made from files, with a row for every specimen of which no file could be used.
+
+    Args:
+        data: As `pima.from_folder` made it; any other stays as it is.
+
+    Returns:
+        The specimens in the same order, then those that were lost: NaN, False or an empty text in every variable.
+    """
+    rows = json.loads(data.attrs.get(ATTRIBUTE, "[]"))
+    known = set(map(str, specimen_labels(data)))
+    lost = dict.fromkeys(row[1] for row in rows if row[3] == "unusable" and row[1] and row[1] not in known)
+    if not lost:
+        return data
+    gaps = {"b": False, "U": "", "S": "", "O": ""}
+    blank = {k: gaps.get(v.dtype.kind, np.nan) for k, v in data.variables.items() if "specimen" in v.dims}
+    return data.reindex(specimen=[*data["specimen"].values, *lost], fill_value=blank)
+
+
 def summary(data: xr.Dataset) -> pd.DataFrame:
     """What a dataset holds: one row per variable that has specimens, modalities first.
 
@@ -82,8 +110,9 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
         data: Dataset with a ``specimen`` dim.
 
     Returns:
-        Index: the variable's name. Columns ``role`` ("modality", "axis" or "setting"), ``sizes`` (without specimen),
-        ``unit``, ``present`` and ``missing`` (specimens), ``range`` (of the values, or of texts the first few).
+        Index: the variable's name. Columns ``role`` ("modality", "axis", "setting", or "answer" for what a fit said of
+        the specimens, such as ``latent_position``), ``sizes`` (without specimen), ``unit``, ``present`` and
+        ``missing`` (specimens), ``range`` (of the values, or of texts the first few).
 
     Raises:
         DataError: If it is no such dataset.
@@ -100,6 +129,7 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
         if name == "specimen":
             continue
         role = "axis" if name in axes else "modality" if name in data.data_vars else "setting"
+        role = "answer" if role == "modality" and name in ANSWER_NAMES else role
         present = _present(data, str(name)) if "specimen" in variable.dims else np.ones(n, dtype=bool)
         sizes = " x ".join(f"{d} {n}" for d, n in variable.sizes.items() if d != "specimen")
         unit = str(variable.attrs.get("units", ""))

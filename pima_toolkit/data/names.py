@@ -8,6 +8,35 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import xarray as xr
 
+#: What answers call their own: a modality of such a name would take its place, and an answer's part is none.
+ANSWER_NAMES = frozenset(
+    [
+        "responsibilities",
+        "cluster",
+        "posterior_mean",
+        "posterior_variance",
+        "typicality",
+        "out_of_population",
+        "outside_range",
+        "modality",
+        "weight",
+        "mean",
+        "variance",
+        "latent",
+        "latent_position",
+        "remark",
+        "restarts_agree",
+        "specimen",
+        "step",
+        "parameters",
+        "parameters_std",
+        "parameter",
+        "parameter_modality",
+        "unit",
+        "description",
+    ]
+)
+
 
 def closest(name: object, known: Iterable[Hashable]) -> str:
     """The end of an error's sentence: the names there are, the nearest first asked for."""

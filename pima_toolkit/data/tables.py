@@ -20,6 +20,7 @@ from ..units import find_unit
 from .accounts import Unusable, count
 from .texts import COMMENT, DELIMITERS, GAPS, PARTING, decode, detect, looks_like_number, number, split_line
 from .units import canonical, read_header
+from .workbooks import cells_of
 
 SHEET_SUFFIXES = (".xlsx", ".xlsm")
 
@@ -151,21 +152,9 @@ def _workbook(path: Path, sheet: str | int | None) -> dict[str, _Sheet]:
         if sheet is not None and sheet not in (range(len(names)) if isinstance(sheet, int) else names):
             raise Unusable(f"has no sheet {sheet!r} (its sheets: {', '.join(names)})")
         wanted = names if sheet is None else [names[sheet] if isinstance(sheet, int) else sheet]
-        return {name: _Sheet([_cells(row) for row in book[name].iter_rows(values_only=True)], ".") for name in wanted}
+        return {name: _Sheet(cells_of(book[name]), ".") for name in wanted}
     finally:
         book.close()
-
-
-def _cells(row: tuple) -> list[str]:
-    cells = []
-    for value in row:
-        if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
-            cells.append(repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value)))
-        else:
-            cells.append("" if value is None else str(value).strip().removesuffix(" 00:00:00"))  # of a date alone
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells
 
 
 def _numbers(sheet: _Sheet) -> Numbers | None:

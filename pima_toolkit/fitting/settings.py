@@ -9,35 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..data import ANSWER_NAMES
 from ..errors import OptionError
 from ..model.modality import Modality, Neural, Physics
-
-#: What answers call their own: a modality of such a name would take its place.
-ANSWER_NAMES = frozenset(
-    [
-        "responsibilities",
-        "cluster",
-        "posterior_mean",
-        "posterior_variance",
-        "typicality",
-        "out_of_population",
-        "outside_range",
-        "modality",
-        "weight",
-        "mean",
-        "variance",
-        "latent",
-        "latent_position",
-        "specimen",
-        "step",
-        "parameters",
-        "parameters_std",
-        "parameter",
-        "parameter_modality",
-        "unit",
-        "description",
-    ]
-)
 
 
 def _check(condition: bool, message: str) -> None:

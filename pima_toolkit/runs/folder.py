@@ -28,6 +28,7 @@ from pathlib import Path
 import xarray as xr
 
 from ..api import Fit, load
+from ..data import with_lost_specimens
 from ..errors import FileFormatError, OptionError, StorageError, require
 from ..files import refused, write_text
 from .source import Source, read_source, reading_like, with_measurements
@@ -212,6 +213,8 @@ def open_fit(path: str | Path) -> Fit:
 def new_data(path: str | Path, fit: Fit, data: str | Path) -> xr.Dataset:
     """Specimens to answer for; a folder of files is read as the fit's own data were.
 
+    A specimen of which no file can be used has a row too, with NaN.
+
     Args:
         path: The fit's run folder, or the saved fit.
         fit: The fit.
@@ -222,7 +225,7 @@ def new_data(path: str | Path, fit: Fit, data: str | Path) -> xr.Dataset:
     """
     run = RunFolder(Path(path).expanduser())
     reading = run.options().get("reading", {}) if run.options_file.exists() else {}
-    return read_source(Path(data), reading_like(fit, reading)).data
+    return with_lost_specimens(read_source(Path(data), reading_like(fit, reading)).data)
 
 
 def training_data(path: str | Path) -> xr.Dataset | None:

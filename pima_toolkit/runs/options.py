@@ -34,7 +34,7 @@ from pathlib import Path
 import xarray as xr
 
 from ..api import PIMA
-from ..data import closest, from_folder, kind_of, measure
+from ..data import ANSWER_NAMES, closest, from_folder, kind_of, measure
 from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
 from ..fitting.settings import TrainingSettings
@@ -194,6 +194,10 @@ def choose(options: Mapping[str, object], data: xr.Dataset) -> tuple[Options, li
         if name in inputs:
             named[name] = {"kind": "none"}
             sentences.append(f"{name}: what the expert of {inputs[name]} needs to know of each test")
+            continue
+        if name in ANSWER_NAMES:
+            named[name] = {"kind": "none"}
+            sentences.append(f"{name}: left out, part of a fit's answer and no measurement")
             continue
         try:
             kind = kind_of(data, name)

@@ -11,7 +11,8 @@ from scipy.stats import multivariate_normal
 
 import pima_toolkit as pima
 from pima_toolkit.answers.bands import mixture_quantile
-from pima_toolkit.errors import DataError, OptionError
+from pima_toolkit.answers.inference import expected
+from pima_toolkit.errors import DataError, OptionError, PimaWarning
 from pima_toolkit.model.fusion import fuse
 
 SUBSETS = [("feature",), ("stress",), ("feature", "stress")]
@@ -279,14 +280,15 @@ def holes(test):
 
 
 def test_each_specimen_is_answered_from_what_it_has(fit, test):
-    answer = fit.infer(holes(test))
+    with pytest.warns(PimaWarning, match="have none of this fit's modalities"):
+        answer = fit.infer(holes(test))
     for d, subset in ((0, ["feature", "stress"]), (1, ["feature"]), (2, ["stress"])):
         alone = fit.infer(test[subset].isel(specimen=[d]))
         xr.testing.assert_allclose(answer.isel(specimen=[d]), alone, rtol=1e-5, atol=1e-6)
 
 
-def test_a_specimen_without_anything_is_the_prior(fit, test):
-    answer = fit.infer(holes(test)).isel(specimen=3)
+def test_what_is_expected_of_a_specimen_without_anything_is_the_prior(fit, test):
+    answer = expected(fit._trained, holes(test)).isel(specimen=3)
     clusters = fit.clusters
     np.testing.assert_allclose(answer.responsibilities, clusters.weight)
     mean = (clusters.weight * clusters["mean"]).sum("cluster")
@@ -305,6 +307,21 @@ def test_none_of_the_modalities_is_an_error(fit, test):
         fit.infer(test[["feature"]].rename(feature="picture"))
 
 
+def test_a_specimen_of_which_nothing_was_measured_keeps_its_row(fit, test):
+    gaps = test.isel(specimen=slice(0, 4)).copy(deep=True)
+    gaps.feature[1], gaps.stress[1] = np.nan, np.nan
+    with pytest.warns(PimaWarning, match=r"1 specimens have none .*\(feature, stress\): s001; their answers are NaN"):
+        answer = fit.infer(gaps)
+    assert answer.remark.values.tolist() == ["", "nothing was measured of it", "", ""]
+    assert answer.cluster[1] == -1
+    lost = answer.isel(specimen=1)
+    for name in ("responsibilities", "posterior_mean", "typicality", "stress", "stress_low", "feature", "parameters"):
+        assert np.isnan(lost[name]).all()
+    others = [0, 2, 3]
+    alone = fit.infer(test.isel(specimen=others))
+    xr.testing.assert_allclose(answer.isel(specimen=others), alone, rtol=1e-5, atol=1e-6)
+
+
 # -- unlike every cluster --------------------------------------------------------------------------------------------
 
 
@@ -317,6 +334,8 @@ def test_specimens_unlike_every_cluster_are_flagged(fit, test):
     assert answer.outside_range.sel(modality="stress").values.tolist() == [True, True, False]
     assert not answer.outside_range.sel(modality="feature").any()
     assert (answer.typicality[:2] < 1e-3).all()
+    assert answer.remark[0] == "unlike every cluster; values beyond the training range"
+    assert answer.remark[2] == ""
 
 
 def test_specimens_of_the_populations_are_not_flagged(fit, test):
@@ -336,6 +355,8 @@ def test_options_of_infer_are_checked(fit, test):
     for coverage in (0.0, 1.0, 90, -0.5, float("nan")):
         with pytest.raises(OptionError, match=r"coverage=.*between 0 and 1"):
             fit.infer(test, coverage=coverage)
+    with pytest.raises(OptionError, match=r"coverage=95: .*such as 0\.95"):
+        fit.infer(test, coverage=95)
 
 
 def test_another_unit_or_size_is_refused(fit, test):

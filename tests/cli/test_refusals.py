@@ -15,10 +15,10 @@ GOOD = ("--physics", "stress=proportional", "--clusters", 2, "--epochs", 1)
 
 @pytest.fixture(autouse=True)
 def _no_training(monkeypatch):
-    def never(job):
+    def never(*job):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(finish, "_joint", never)
+    monkeypatch.setattr(finish, "train_restarts", never)
 
 
 @pytest.fixture
@@ -178,7 +178,9 @@ def test_runs_and_fits(refused, command, finished, specimens, tmp_path):
     assert "n=0: expected a whole number" in refused("generate", finished, "-c", 0, "-n", 0, "-o", "x.nc")
     said = refused("infer", finished, specimens, "--predict", "stres")
     assert "predict names 'stres'" in said
-    assert "coverage=90.0: expected a share" in refused("infer", finished, specimens, "--coverage", 90)
+    # Before anything is read: there is no such data.
+    said = refused("infer", finished, "nowhere.nc", "--coverage", 95)
+    assert "coverage=95: expected a share between 0 and 1, such as 0.95" in said
     assert "formats names 'ods'" in refused("export", finished, "-o", tmp_path / "e", "--format", "csv,ods")
 
 

@@ -36,6 +36,7 @@ def test_infer_writes_tables(command, finished, specimens, fit, tmp_path):
         rows = list(csv.DictReader(file))
     expected = fit.infer(pima.open_data(specimens))
     assert [int(r["cluster"]) for r in rows] == expected.cluster.values.tolist()
+    assert "parameters slope [MPa]" in rows[0]
     assert (tmp_path / "p_stress.csv").exists()
     assert command("infer", finished, specimens, "-o", tmp_path / "p.xlsx").exit_code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.csv", "p.xlsx", "p_stress.csv"]
@@ -56,6 +57,9 @@ def test_generate_is_by_seed(command, finished, fit, tmp_path):
     one, two = tmp_path / "one.nc", tmp_path / "two.csv"
     assert command("generate", finished, "--cluster", 1, "-n", 3, "--seed", 4, "-o", one, "-q").stdout == ""
     np.testing.assert_array_equal(pima.open_data(one).stress, fit.generate(1, 3, seed=4).stress)
+    roles = pima.summary(pima.open_data(one)).role
+    assert roles["latent_position"] == "answer"
+    assert roles["stress"] == "modality"
     said = json.loads(command("generate", finished, "--cluster", 1, "-n", 3, "-o", two, "--json").stdout)
     assert said["files"] == [str(two), str(tmp_path / "two_stress.csv")]
 

@@ -203,3 +203,19 @@ def test_the_sheet_that_is_the_table(tmp_path):
     path = workbook(tmp_path / "a.xlsx", Notes=[["Notes"], ["load cell changed"]], Data=[["Probe"], ["P1"], ["P2"]])
     assert read_texts(path) == [["Notes"], ["load cell changed"]]
     assert read_texts(path, worth=lambda rows: sum(row[0].startswith("P") for row in rows))[1:] == [["P1"], ["P2"]]
+
+
+@pytest.mark.parametrize(("header", "expected"), [("Dehnung [%]", 7.0), ("Dehnung", 0.07), ("strain (percent)", 7.0)])
+def test_cells_shown_as_percentages_are_not_divided_twice(tmp_path, header, expected):
+    """Such a cell holds 0.07 and shows 7 %: under a header that says % the 7 is meant, else the 0.07."""
+    book = openpyxl.Workbook()
+    book.active.append([header, "Spannung [MPa]"])
+    for k in range(5):
+        book.active.append([0.07 * k, 10.0 * k])
+        book.active.cell(k + 2, 1).number_format = "0.00%"
+    book.save(tmp_path / "a.xlsx")
+    numbers = read_numbers(tmp_path / "a.xlsx")
+    np.testing.assert_array_equal(numbers.values[1], [expected, 10.0])
+    book.active["A3"].number_format = "General"  # typed as it is meant
+    book.save(tmp_path / "a.xlsx")
+    np.testing.assert_array_equal(read_numbers(tmp_path / "a.xlsx").values[1:3, 0], [0.07, 2 * expected])

@@ -1,0 +1,88 @@
+"""Restarts of the joint training, one after the other or side by side in processes; the same to the bit.
+
+A process leaves its restart in the checkpoint folder, a temporary one where none was asked for, and from there it is
+read back as one that was interrupted after its last epoch would be.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import xarray as xr
+
+from .job import Job
+from .processes import one_thread, run
+from .settings import ModelOptions, TrainingSettings
+from .tensors import learn_templates, to_tensors
+from .training import JointTraining
+
+
+@dataclass(frozen=True)
+class _Restart:
+    """What a process needs to know to train one restart."""
+
+    options: ModelOptions
+    settings: TrainingSettings
+    data: xr.Dataset
+    checkpoint: Path
+    mark: str
+
+    def __call__(self, task: int, tell: Callable[[object], bool]) -> None:
+        device = self.settings.torch_device()
+        templates = learn_templates(self.data, self.options.modalities)
+        tensors = to_tensors(self.data, self.options.modalities, templates, device)
+        job = Job(self.options, self.settings, templates, tensors, device, self.checkpoint, self.mark, tell)
+        JointTraining(job, task).run()
+
+
+def train_restarts(job: Job, data: xr.Dataset, processes: int | None) -> list[JointTraining]:
+    """Every restart that was begun; of the last, ``interrupted`` and ``halted`` say whether it was the last wanted.
+
+    Args:
+        job: What to train on.
+        data: What its tensors were made of.
+        processes: Restarts at a time, each in a process with one torch thread; None: one after the other in this
+            process, with torch's own number of threads.
+    """
+    with ExitStack() as stack:
+        if processes is not None:
+            stack.enter_context(one_thread())
+        if (processes or 1) > 1 and job.settings.restarts > 1:
+            if job.checkpoint is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pima-restarts-"))
+                job = replace(job, checkpoint=Path(folder))
+            return _side_by_side(job, data, processes)
+        runs: list[JointTraining] = []
+        for restart in range(job.settings.restarts):
+            runs.append(JointTraining(job, restart).run())
+            if runs[-1].interrupted or runs[-1].halted:
+                break
+        return runs
+
+
+def _side_by_side(job: Job, data: xr.Dataset, processes: int) -> list[JointTraining]:
+    stopped = False
+
+    def hear(news: object) -> bool:
+        nonlocal stopped
+        stopped = job.callback(news) is True or stopped
+        return stopped
+
+    work = _Restart(job.options, job.settings, data, job.checkpoint, job.mark)
+    try:
+        for _ in run(work, range(job.settings.restarts), processes, hear):
+            pass
+    except KeyboardInterrupt:
+        stopped = True
+    begun = [JointTraining(job, restart) for restart in range(job.settings.restarts)]
+    begun = [one for one in begun if one.path.exists()]
+    if not begun:  # stopped before the first epoch: there is nothing to keep
+        raise KeyboardInterrupt
+    for one in begun:
+        one.halted = stopped
+        one.run()
+    return begun

@@ -1,0 +1,85 @@
+"""Work in processes: the same answer, and never a wait for what cannot come."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pima_toolkit.errors import DataError, OptionError, TrainingError
+from pima_toolkit.fitting.processes import _error, _told, run
+
+#: What the processes do, by the name of the task; a file of its own, which they can import.
+WORK = """
+import os, signal
+from pima_toolkit.errors import DataError
+
+def work(task, tell):
+    if task == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    for step in range(10**9 if task == "for ever" else task):
+        if tell((task, step)):
+            raise DataError("stopped as it was told")
+    return task * task
+"""
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    (tmp_path / "work_of_a_test.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    return pytest.importorskip("work_of_a_test").work
+
+
+def test_in_one_process_tasks_are_done_in_turn(work):
+    heard = []
+    assert dict(run(work, [2, 0, 1], 1, heard.append)) == {0: 4, 1: 0, 2: 1}
+    assert heard == [(2, 0), (2, 1), (1, 0)]
+    with pytest.raises(DataError, match="stopped as it was told"):
+        list(run(work, [3], 1, lambda news: news == (3, 1)))
+
+
+def test_a_process_hears_that_it_should_stop_and_its_error_is_heard(work):
+    with pytest.raises(DataError, match=r"^stopped as it was told$"):
+        list(run(work, ["for ever", 0], 2, lambda news: True))
+
+
+def test_a_process_that_dies_ends_the_run(work):
+    with pytest.raises(TrainingError, match=r"ended by signal 9; memory may be short, before its work was done"):
+        list(run(work, ["for ever", "die"], 2, lambda news: False))
+
+
+def test_an_error_that_is_none_of_ours_comes_with_its_lines():
+    try:
+        {}["missing"]
+    except KeyError as error:
+        told = _error(*_told(error))
+    assert isinstance(told, TrainingError)
+    assert "failed with KeyError: 'missing'" in str(told)
+    assert "in test_an_error_that_is_none_of_ours" in str(told)
+
+
+def test_what_cannot_travel_is_refused_before_a_process_starts():
+    with pytest.raises(OptionError, match=r"cannot be handed to other processes \(.*lambda"):
+        list(run(lambda task, tell: None, [1, 2], 2, lambda news: False))
+
+
+def test_restarts_side_by_side_are_those_in_turn_to_the_bit(two_populations, small_model, tmp_path):
+    data = two_populations(32, seed=3)
+    options = {"epochs": 2, "restarts": 2, "progress": False}
+    heard = []
+    turn = small_model().fit(data, processes=1, **options)
+    side = small_model().fit(data, processes=2, checkpoint=tmp_path, callbacks=[heard.append], **options)
+    xr.testing.assert_identical(turn.specimens, side.specimens)
+    xr.testing.assert_identical(turn.history.drop_vars("seconds"), side.history.drop_vars("seconds"))
+    xr.testing.assert_identical(turn.infer(data), side.infer(data))
+    xr.testing.assert_identical(turn.stability, side.stability)
+    assert {(p.restart, p.epoch) for p in heard if p.phase == "joint"} == {(0, 1), (0, 2), (1, 1), (1, 2)}
+    # the best is kept, and the agreement is that of their clusters
+    about = side.stability
+    assert side.elbo == pytest.approx(float(about.elbo.max()))
+    assert about.attrs["best"] == int(np.argmax(about.elbo.values))
+
+
+def test_processes_are_a_number(two_populations, small_model):
+    for wrong in (0, 1.5, True):
+        with pytest.raises(OptionError, match=r"processes=.*: expected a whole number of at least 1"):
+            small_model().fit(two_populations(32), processes=wrong)
