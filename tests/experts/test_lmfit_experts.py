@@ -63,7 +63,7 @@ BY_FUNCTION = ["SplineModel", "VoigtModel", "Pearson4Model", "Pearson7Model", "S
 def case(kind, options=None):
     made, theta, (low, high) = CASES[kind]
     options = made if options is None else options
-    return LmfitExpert(kind, **options), np.array(theta), np.linspace(low, high, 61)
+    return LmfitExpert(kind, **options), np.array(theta), np.linspace(low, high, 41)
 
 
 def lmfits(kind, options, t, theta):
