@@ -24,15 +24,15 @@ def served(stored):
     reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
     reader.start()
     try:
-        until(lambda: any("open http" in line for line in lines) or process.poll() is not None, "an address", 120)
+        until(lambda: any("open http" in line for line in lines) or process.poll() is not None, "an address", 300)
         found = re.search(r"open (http://127\.0\.0\.1:\d+/)\?token=(\S+)", "".join(lines))
         assert found, "".join(lines)
-        until(lambda: answers(found[1]) != 0, "the server answers", 120)
+        until(lambda: answers(found[1]) != 0, "the server answers", 300)
         yield found[1], found[2]
     finally:
         process.terminate()
-        process.wait(20)
-        reader.join(20)
+        process.wait(60)
+        reader.join(60)
         process.stdout.close()
 
 
@@ -71,6 +71,6 @@ def test_a_port_that_is_taken_is_a_sentence(stored):
         taken.listen()
         command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
         command += ["--port", str(taken.getsockname()[1])]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert ended.returncode == 1
     assert "the server ended with code 1" in ended.stderr
