@@ -121,8 +121,12 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
             f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged or no {path.suffix[1:]} file"
         ) from error
     texts = {str(n): _text(v) for n, v in data.variables.items() if v.dtype.kind in "OT"}
+    chunks = {n: v.encoding["preferred_chunks"] for n, v in data.variables.items() if lazy and v.nbytes > LAZY_BYTES}
     data = data.assign({n: v for n, v in texts.items() if n in data.data_vars})
-    return data.assign_coords({n: v for n, v in texts.items() if n in data.coords}).drop_encoding()
+    data = data.assign_coords({n: v for n, v in texts.items() if n in data.coords}).drop_encoding()
+    for name, sizes in chunks.items():  # blocks of specimens hold whole chunks
+        data.variables[name].encoding["preferred_chunks"] = sizes
+    return data
 
 
 def _engine(path: Path) -> str:

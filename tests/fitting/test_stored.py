@@ -124,6 +124,7 @@ def test_large_variables_of_a_zarr_folder_stay_on_disk(pictures, tmp_path, monke
     data = pima.open_data(path, lazy=True)
     assert streaming.stored(data, "image")
     assert not streaming.stored(data, "stress")
+    assert data.isel(specimen=slice(9)).image.encoding["preferred_chunks"]["specimen"] == 50
     xr.testing.assert_identical(data.load(), pima.open_data(path))
     with pytest.raises(OptionError, match=r"lazy=True needs a folder \.zarr"):
         pima.open_data(tmp_path / "pictures.nc", lazy=True)
