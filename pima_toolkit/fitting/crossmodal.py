@@ -116,6 +116,9 @@ class CrossmodalTraining:
         self.variance = mixture.variance.float()
         self.share = share
         kept = torch.ones(len(job.tensors), dtype=torch.bool, device=job.device)
+        several = torch.stack(list(job.tensors.present.values())).sum(0) > 1
+        if job.options.varies and several.any():
+            kept = several.clone()  # of a specimen with one modality, what all know is what that one guessed
         if share is not None:
             kept[held_back(job)[share]] = False
         self.known = torch.nonzero(kept).flatten()

@@ -71,6 +71,23 @@ def test_encoders_learn_nothing_from_specimens_held_back(varying):
         assert all(torch.equal(one[name], other[name]) for name in one) == same
 
 
+def test_where_parameters_vary_a_lone_modality_is_no_teacher_of_itself(varying, small_model):
+    """What all modalities of such a specimen know is what that one guessed; without variation all teach the cluster."""
+    job, mixture, posterior, gamma = varying
+    untested = torch.arange(48) % 3 == 0
+
+    def taught(options, **present):
+        tensors = replace(job.tensors, present={**job.tensors.present, **present})
+        one = Job(options, job.settings, job.templates, tensors, job.device, None, "", lambda _: None)
+        return CrossmodalTraining(one, mixture, posterior, gamma).known.tolist()
+
+    everyone = list(range(48))
+    assert taught(job.options) == everyone
+    assert taught(job.options, stress=~untested) == [d for d in everyone if d % 3]
+    assert taught(job.options, stress=torch.zeros(48, dtype=torch.bool)) == everyone
+    assert taught(small_model().options, stress=~untested) == everyone
+
+
 def test_where_parameters_vary_the_mean_learns_from_all_specimens_alike(varying):
     """Its gradient is gamma (mean - target) / variance of the cluster, whatever variance the encoder names; that one is
     at rest where it is the expected square of the error."""
