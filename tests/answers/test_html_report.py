@@ -42,6 +42,10 @@ def test_it_says_what_the_tables_say(report, partly_fit):
         assert f"Cluster {c}: {float(slope.effective_specimens[c]):.1f} specimens" in text
         assert with_error(float(slope.value[c]), float(slope.std_error[c])) in text
     assert "110 of 120" in text
+    assert "Neural(" not in text
+    assert "neural; encoder conv, decoder conv, noise unit" in text
+    assert "One run only" in text
+    assert "These need not be the specimens in doubt" in text
     assert str(partly_fit._trained.notes["data"]) in text
     assert pima.__version__ in text
     for title in ("What was measured", "Populations", "Latent map", "Clusters and settings", "How far to trust it"):

@@ -213,3 +213,13 @@ def test_nothing_touches_pyplot():
 def test_errors_say_what_to_do(call, says):
     with pytest.raises(DataError, match=says):
         call()
+
+
+def test_a_gallery_names_its_specimens_and_says_who_has_no_picture():
+    values = np.random.default_rng(0).random((3, 4, 4))
+    values[1] = np.nan
+    names = ["s1", "a very long name of a specimen", "s3"]
+    data = xr.Dataset({"image": (("specimen", "y", "x"), values)}, coords={"specimen": names})
+    axes = [axis for axis in plots.plot_images(data, "image").axes if axis.get_visible()]
+    assert [axis.get_xlabel() for axis in axes] == ["s1", "a very …ecimen", "s3"]
+    assert [[text.get_text() for text in axis.texts] for axis in axes] == [[], ["not\nmeasured"], []]

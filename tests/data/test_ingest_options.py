@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import pima_toolkit as pima
+from pima_toolkit.data import unused_files, with_lost_specimens
 from pima_toolkit.errors import DataError, MissingDependency, OptionError, PimaWarning
 
 X = np.linspace(0, 0.1, 12)
@@ -318,3 +319,21 @@ def test_an_account_and_a_summary(lab):
     assert "<table" in table._repr_html_()
     with pytest.raises(DataError, match="has no account of files"):
         pima.account(data.drop_attrs())
+
+
+def test_a_specimen_whose_files_are_all_lost_can_keep_a_row(lab):
+    (lab / "photos/P2.png").write_bytes(b"")
+    (lab / "curves/P2.csv").write_bytes(b"")
+    with pytest.warns(PimaWarning, match="2 files could not be used"):
+        data = pima.from_folder(lab, {"image": "images", "stress": "curves"}, table=False)
+    assert data.specimen.values.tolist() == ["P1", "P3"]
+    used, lost = unused_files(data)
+    assert used == 4
+    assert sorted(entry.file for entry in lost) == ["curves/P2.csv", "photos/P2.png"]
+    assert unused_files(data.drop_attrs()) is None
+    whole = with_lost_specimens(data)
+    assert whole.specimen.values.tolist() == ["P1", "P3", "P2"]
+    assert whole.image.sel(specimen="P2").isnull().all()
+    assert whole.stress.sel(specimen="P2").isnull().all()
+    np.testing.assert_array_equal(whole.stress.sel(specimen=["P1", "P3"]), data.stress)
+    assert with_lost_specimens(whole) is whole
