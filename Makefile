@@ -1,6 +1,7 @@
 # make demo   installs into .venv and runs `pima demo` (figures in demo-output/)
 # make test   installs into .venv, lints and runs every test
 # make tutorials   runs every tutorial from its first cell to its last
+# make browser     drives the panels in JupyterLab in a real Chromium
 # make docs   builds the site into docs/_build/html
 # A second call installs nothing unless pyproject.toml or constraints.txt changed.
 
@@ -16,7 +17,7 @@ export PIMA_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test lint tutorials docs clean
+.PHONY: demo test lint tutorials browser docs clean
 
 demo: $(STAMP)
 	$(BIN)/pima demo
@@ -30,7 +31,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 tutorials: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial tests/test_tutorials.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial -n auto --dist load tests/test_tutorials.py
+
+browser: $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[browser]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -c tests/browser/pytest.ini tests/browser
 
 docs: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
