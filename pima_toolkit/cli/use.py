@@ -7,8 +7,7 @@ from typing import Annotated
 
 import pima_toolkit as pima
 
-from ..answers.remarks import check_coverage
-from ..errors import require
+from ..errors import OptionError, require
 from .options import FitPath, Json, Plugin, Quiet, Voice, opened
 
 typer = require("typer", "the command line")
@@ -41,8 +40,10 @@ Out = Annotated[
 
 
 def _share(coverage: float) -> float:
-    """Refuse a percentage before the work is done."""
-    check_coverage(coverage)
+    """Refuse a percentage before anything is read, as ``infer`` does, without loading what it is made of."""
+    if not 0.0 < coverage < 1.0:
+        meant = f"{coverage / 100:g}" if 1.0 < coverage < 100.0 else "0.9"
+        raise OptionError(f"coverage={coverage:g}: expected a share between 0 and 1, such as {meant}")
     return coverage
 
 
