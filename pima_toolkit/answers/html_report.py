@@ -15,13 +15,14 @@ import xarray as xr
 
 from ..data import unused_files
 from ..errors import DataError
+from ..experts.solution import law_of
 from . import plots
 from .cautions import SURE, cautions, how_stable, sentences, two_digits
 from .generation import clusters
 from .inference import infer
 from .page import Picture, Section, Table, picture, write_page
 from .planning import measured, next_measurements
-from .report import in_words, law_of, plain, with_error
+from .report import in_words, plain, with_error
 from .setting_plots import plot_settings
 from .settings import associate, setting_table, summarise
 from .tables import expert_table

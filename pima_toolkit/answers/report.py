@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from torch.nn import Module
 
-from ..experts import Expert
+from ..experts.solution import law_of
 from ..model.modality import Modality, Physics
 from .cautions import cautions, sentences, two_digits
 from .trained import Trained
@@ -72,16 +72,6 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         lines += [f"  {_curve_line(trained, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
     lines += ["", *sentences(cautions(trained, experts), trained)]
     return "\n".join(lines)
-
-
-def law_of(name: str, expert: Expert) -> str:
-    """The law of a curve as people type it, with what is shown instead of what is fitted; empty where it has none."""
-    formula = getattr(expert, "formula", "")
-    if not formula:
-        return ""
-    shown = zip((p.name for p in expert.shown), expert.shown_formulas, strict=False)
-    also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
-    return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
 
 
 def in_words(option: Modality) -> str:

@@ -38,7 +38,6 @@ class Showable(Protocol):
     parameters: tuple[Parameter, ...]
     shown: tuple[Parameter, ...]
     shown_formulas: tuple[str, ...]
-    latex: str
 
     def value_and_jacobian(self, t: Inputs, theta: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
         """Values and derivatives by the fitted parameters."""
@@ -246,8 +245,8 @@ class Solution:
     def report(self) -> str:
         """Formula, parameters with errors and units, how sure the fit is, and what to do, as text."""
         lines = [f"{self.expert.name}: {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
-        if self.expert.latex:
-            lines.append(f"  y({', '.join(self.expert.inputs)}) = {self.expert.latex}")
+        if law := law_of(f"y({', '.join(self.expert.inputs)})", self.expert):
+            lines.append(f"  {law}")
         names = [p.name for p in self.expert.shown]
         for c, row in enumerate(self._rows()):
             head = "one curve"
@@ -283,12 +282,28 @@ class Solution:
         for c, row in enumerate(self._rows()[:100]):
             notes = html.escape("; ".join(self._notes(c)))
             cells = "".join(f"<td>{html.escape(text)}</td>" for text in row)
-            body.append(f"<tr><th>{c}</th>{cells}<td>{notes}</td></tr>")
+            number = c if len(self.cost) > 1 else ""
+            body.append(f"<tr><th>{number}</th>{cells}<td>{notes}</td></tr>")
         header = "".join(f"<th>{head}</th>" for head in heads)
         return (
             f"<table><caption>{html.escape(self.expert.name)}</caption><thead><tr><th></th>{header}<th></th></tr></thead>"
             f"<tbody>{''.join(body)}</tbody></table>"
         )
+
+
+def law_of(name: str, expert: Showable) -> str:
+    """The law of a curve as people type it, with what is shown instead of what is fitted; empty where it has none.
+
+    Args:
+        name: What the curve is called, the left-hand side.
+        expert: The physics; one that holds a formula inside, as lmfit's models do, has the law of that.
+    """
+    formula = getattr(getattr(expert, "inner", None) or expert, "formula", "")
+    if not formula:
+        return ""
+    shown = zip((p.name for p in expert.shown), expert.shown_formulas, strict=False)
+    also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
+    return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
 
 
 def _with_error(value: float, error: float | None) -> str:

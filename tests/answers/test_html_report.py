@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import pima_toolkit as pima
-from pima_toolkit.answers.report import law_of, with_error
+from pima_toolkit.answers.report import with_error
 from pima_toolkit.errors import DataError
+from pima_toolkit.experts.solution import law_of
 
 
 @pytest.fixture(scope="module")

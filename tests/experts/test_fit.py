@@ -30,7 +30,10 @@ def test_a_curve_gives_its_parameters_with_errors_and_units():
     assert "K = " in text
     assert "± " in text
     assert "MPa" in text
-    assert "<td>" in solution._repr_html_()
+    html = solution._repr_html_()
+    assert "<td>" in html
+    assert "<th>0</th>" not in html
+    assert "<th>1</th>" in POWER.fit(T, np.stack([y, 2 * y]), np.eye(2))._repr_html_()
     assert solution.advice[0].startswith("converged")
 
 

@@ -197,9 +197,10 @@ def test_the_report_says_it_all(solution):
         "sigma_y",
         " ± ",
         "MPa",
-        r"\max",
+        f"y(strain) = {HARDENING.formula}, with sigma_y = E * eps_y, H = E * h",
     ):
         assert words in text
+    assert "\\" not in text
 
 
 @pytest.mark.parametrize(
