@@ -104,7 +104,7 @@ class Densification(SympyExpert):
     name     unit    bounds        meaning
     ======== ======= ============= ====================================
     E        {y}/{t} E >= 0        elastic modulus
-    sigma_pl {y}     E eps_y       plateau stress, at its beginning
+    sigma_pl {y}     sigma_pl >= 0 plateau stress, at its beginning
     H        {y}/{t} 0 <= H <= E   slope of the plateau
     D        {y}/{t} D >= 0        slope gained in densification
     eps_D    {t}     within strain strain at which densification begins

@@ -45,7 +45,7 @@ class LinearHardening(SympyExpert):
     name     unit     bounds         meaning
     ======== ======== ============== =======================================
     E        {y}/{t}  E >= 0         elastic modulus
-    sigma_y  {y}      E eps_y        yield stress
+    sigma_y  {y}      sigma_y >= 0   yield stress, reached within the strains
     H        {y}/{t}  0 <= H <= E    hardening modulus
     ======== ======== ============== =======================================
 
@@ -93,12 +93,12 @@ class ElasticPerfectlyPlastic(SympyExpert):
 
     Fitted as (E, eps_y) like :class:`LinearHardening`. Shown as
 
-    ======= ======= ======= ===============
-    name    unit    bounds  meaning
-    ======= ======= ======= ===============
-    E       {y}/{t} E >= 0  elastic modulus
-    sigma_y {y}     E eps_y yield stress
-    ======= ======= ======= ===============
+    ======= ======= ============ ========================================
+    name    unit    bounds       meaning
+    ======= ======= ============ ========================================
+    E       {y}/{t} E >= 0       elastic modulus
+    sigma_y {y}     sigma_y >= 0 yield stress, reached within the strains
+    ======= ======= ============ ========================================
 
     Valid for: monotone loading of metals that hardly harden, strain from zero upwards.
     Source: Prandtl 1924, Proc. 1st Int. Congr. Appl. Mech., Delft, 43.

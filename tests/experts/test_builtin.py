@@ -1,6 +1,7 @@
 """Three built-in experts in detail, and what goes to files; test_catalogue.py asks every one."""
 
 import json
+import re
 
 import numpy as np
 import pima_experts
@@ -9,7 +10,7 @@ import torch
 
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, FileFormatError, FormulaError
-from pima_toolkit.experts import expert_from_dict, experts, solve
+from pima_toolkit.experts import card_of, expert_from_dict, experts, solve
 
 T = np.linspace(0, 0.1, 100)
 TRUTH = {"proportional": [3.0], "affine": [3.0, -1.0], "linear_hardening": [800.0, 0.04, 0.2]}
@@ -74,6 +75,10 @@ def test_it_has_a_table_and_a_docstring(expert):
     assert all(p.name in expert._repr_html_() for p in expert.parameters)
     assert "Valid for:" in type(expert).__doc__
     assert all(p.description for p in (*expert.parameters, *expert.shown))
+    for name, _, bounds, _ in card_of(expert).rows:
+        assert (
+            bounds == "none" or bounds.startswith("within ") or re.search(rf"\b{name}\b.*[<>]|[<>].*\b{name}\b", bounds)
+        )
 
 
 def test_linear_hardening_shows_what_the_paper_names():
