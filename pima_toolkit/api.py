@@ -297,7 +297,7 @@ class Fit(Laws, Trust):
         )
 
     def next_measurements(self, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0) -> xr.Dataset:
-        """Specimens that lack a modality, those first whose measurement is expected to teach most.
+        """Specimens that lack a modality, those first whose measurement is expected to teach most; of equals, the odd.
 
         Args:
             data: Specimens and what was measured of them; those that have the modality are left out.

@@ -8,7 +8,8 @@ The first term asks how much the measurement x, not yet made, would settle of th
 each population, read as :meth:`~pima_toolkit.Fit.infer` would read it, and weighed by the responsibilities known so
 far. The second is what one more curve of information F_c teaches of a population's parameters, whose covariance is
 Cov_c: nearly P / (2 W_c), so small populations gain most. Both in nats. Specimens are ranked one by one, not as a set,
-and a specimen unlike every population comes first whatever the model expects of it: there it does not know.
+and a specimen unlike every population comes first whatever the model expects of it: there it does not know. A model of
+one population expects the same of every specimen, and each reason says so; then the least typical come first.
 
 Source: Lindley 1956; MacKay 1992, "Information-based objective functions for active data selection".
 """
@@ -59,7 +60,7 @@ def next_measurements(
     about_physics = gamma @ physics_gain(trained, modality)
     strange = answer["out_of_population"].values
     total = about_population + about_physics
-    order = np.lexsort((np.arange(len(total)), -total, ~strange))[:n]
+    order = np.lexsort((np.arange(len(total)), answer["typicality"].values, -total, ~strange))[:n]
     information = {"units": "nat", "long_name": "expected information"}
     out = answer[["responsibilities", "cluster", "typicality", "out_of_population"]].assign(
         information=("specimen", total, information),
@@ -149,6 +150,8 @@ def _reasons(gamma: Array, population: Array, physics: Array, strange: NDArray[n
         ranked = np.argsort(-share, kind="stable")
         if strange[d]:
             said.append("unlike every population: a measurement shows whether it is a new one, or a bad record")
+        elif gamma.shape[1] == 1:
+            said.append("one population: every specimen is expected to teach the same, the least typical come first")
         elif max(population[d], physics[d]) < _LITTLE:
             said.append(f"little to learn: it is in cluster {ranked[0]}, which is well known")
         elif population[d] >= physics[d]:

@@ -69,6 +69,17 @@ def test_only_specimens_without_the_measurement_are_ranked(fit, test):
     assert set(fit.next_measurements(flagged, "feature").specimen.values) == set(test.specimen.values[:2])
 
 
+def test_with_one_population_all_teach_the_same_and_the_odd_come_first(train, test, small_model):
+    one = small_model(clusters=1).fit(train, epochs=1, crossmodal_epochs=1, progress=False)
+    ranked = one.next_measurements(test[["feature"]], "stress")
+    ordinary = ranked.isel(specimen=~ranked.out_of_population.values)
+    assert ordinary.sizes["specimen"] > 3
+    assert np.ptp(ordinary.information.values) == 0
+    assert (np.diff(ordinary.typicality.values) >= 0).all()
+    assert np.ptp(ordinary.typicality.values) > 0
+    assert all(reason.startswith("one population") for reason in ordinary.reason.values)
+
+
 def test_what_is_certain_has_little_to_teach(fit, test):
     ranked = fit.next_measurements(test[["stress"]], "feature")
     assert float(ranked.information.max()) < 0.05
