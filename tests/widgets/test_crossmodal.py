@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from pima_widgets.crossmodal_panel import CrossModalPanel
+from pima_widgets.data import curves_of
 from pima_widgets.uploads import levels_of
 
 import pima_toolkit as pima
@@ -60,6 +61,14 @@ def test_the_curve_is_drawn_with_its_band_the_measured_one_and_the_neighbours(pa
     np.testing.assert_allclose(chart.bands[0]["high"], panel.result["line_high"].values[0])
     assert panel.prediction.pictures.value.count("<img") == 2
     assert "line: measured, predicted" in chart.summary
+
+
+def test_the_axes_say_what_the_data_say(specimens, digits_fit):
+    """An answer knows the coordinate's name only; the panel of clusters, which draws the data, says their long name."""
+    named = specimens.assign_coords(t=specimens["t"].assign_attrs(long_name="compressive strain", units="1"))
+    chart = CrossModalPanel(digits_fit, named).prediction.chart
+    assert chart.x_label == curves_of(named, "line").t_label == "compressive strain"
+    assert chart.y_label == curves_of(named, "line").y_label
 
 
 def test_the_nearest_are_the_nearest_by_latent_distance(panel, digits_fit, specimens):

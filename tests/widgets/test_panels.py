@@ -317,6 +317,17 @@ def test_groups_are_moved_merged_split_renamed_and_taken_back(panel):
         panel.undo()
 
 
+def test_whole_specimens_are_counted_whole_and_shares_are_not(panel):
+    panel.select(list(range(90)))
+    panel.new_name.value = "all"
+    click(panel.new_button)
+    assert "<th>all</th><td>90</td>" in panel.table.value
+    gamma = np.full((90, 2), 0.5)
+    gamma[0] = 0.7, 0.3
+    panel.grouping = type(panel.grouping).of(gamma)
+    assert "<th>cluster 0</th><td>45.2</td>" in panel._table()
+
+
 def test_a_group_is_selected_whole(panel):
     panel.target.value = "cluster 1"
     click(panel.select_button)

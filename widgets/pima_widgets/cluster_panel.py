@@ -186,7 +186,7 @@ class ClusterPanel(Panel):
             f"<th>{escape(h)}</th>" for h in ("group", "specimens", *(self.refit.heads if self.refit else ()))
         )
         rows = "".join(
-            f"<tr><th>{escape(name)}</th><td>{w:.1f}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in (_count(w), *cells))}</tr>"
             for name, w, cells in zip(self.grouping.names, weight, physics, strict=True)
         )
         return f"<table><tr>{head}</tr>{rows}</table>"
@@ -281,3 +281,8 @@ class ClusterPanel(Panel):
             raise DataError(f"{target.name!r} has no ending that says what to write: use .csv, .nc or .zarr")
         self.say(f"{len(chosen)} specimens written to {target}")
         return target
+
+
+def _count(weight: float) -> str:
+    """A sum of responsibilities: a whole number where, to two digits, it is one, else one digit of the shares."""
+    return f"{weight:.0f}" if abs(weight - round(weight)) < 0.005 else f"{weight:.1f}"

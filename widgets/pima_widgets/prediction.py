@@ -100,6 +100,9 @@ class Prediction:
         answer, given, near = self._last
         name, best = self.curve.value, int(self._last[0]["responsibilities"].values[0].argmax())
         read = curves_of(answer, name)
+        # The data say how their coordinate is called at length, an answer does not.
+        source = self.data if name in self.data.data_vars else answer
+        words = curves_of(source.isel(specimen=slice(1)), name)
         lines = [(read.t[0], read.y[0], {"colour": best, "width": 2.5, "name": "predicted"})]
         if name in self.data.data_vars and len(near):
             others = curves_of(self.data.isel(specimen=near), name)
@@ -122,7 +125,7 @@ class Prediction:
                 y,
                 [line[2] for line in lines],
                 bands=bands,
-                labels=(read.t_label, read.y_label),
+                labels=(words.t_label, words.y_label),
                 summary=f"{name}: {', '.join(dict.fromkeys(str(line[2]['name']) for line in reversed(lines)))}",
             )
 
