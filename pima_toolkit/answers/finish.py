@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -18,14 +18,14 @@ from ..data import check_dataset, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning
 from ..fitting.crossmodal import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.distributed import Processes
-from ..fitting.job import Callback, Job, Progress
+from ..fitting.job import Callback, Job, Progress, mark_of
 from ..fitting.processes import check_processes
 from ..fitting.progress import shown_progress
 from ..fitting.restarts import train_restarts
 from ..fitting.settings import ModelOptions, TrainingSettings
 from ..fitting.state import fingerprint
 from ..fitting.stored import Stored
-from ..fitting.tensors import Template, Tensors, learn_templates, presence_by_specimen, to_tensors
+from ..fitting.tensors import Tensors, learn_templates, presence_by_specimen, to_tensors
 from ..fitting.trackers import Tracker, check_tracker, values_of
 from ..fitting.training import JointTraining
 from .calibration import held_out_calibration, training_calibration
@@ -52,16 +52,11 @@ def train(
 ) -> Trained:
     """See :meth:`pima_toolkit.PIMA.fit`."""
     began = time.perf_counter()
-    check_processes(processes)
+    device, among = settings.torch_device(), Processes.here()
+    _check_processes(processes, among)
     _check_together(options, settings)
     check_tracker(tracker)
     check_dataset(data)
-    device, among = settings.torch_device(), Processes.here()
-    if among.several and processes is not None:
-        raise OptionError(
-            f"processes={processes} trains restarts side by side, but this training is one of {among.count} processes"
-            " that train together: leave processes out"
-        )
     templates = learn_templates(data, options.modalities)
     tensors = to_tensors(data, options.modalities, templates, device)
     _enough(options, data, tensors, among)
@@ -87,7 +82,7 @@ def train(
             tensors,
             device,
             checkpoint,
-            _mark(options, settings, templates, fingerprint_of_data),
+            mark_of(options, settings, templates, fingerprint_of_data),
             callback,
             among,
         )
@@ -110,8 +105,7 @@ def train(
                 interrupted = held.interrupted
                 alone += [] if interrupted else [(held.encoders, index)]
     weighed = best.gamma.cpu().numpy()
-    cautions = cluster_cautions(weighed) + bound_cautions(best.state.decoders, weighed.sum(0))
-    for caution in cautions:
+    for caution in cluster_cautions(weighed) + bound_cautions(best.state.decoders, weighed.sum(0)):
         warnings.warn(caution, PimaWarning, stacklevel=3)
     covariance = {
         name: cluster_covariance(decoder, tensors, name, best.gamma) for name, decoder in best.state.decoders.items()
@@ -148,7 +142,6 @@ def train(
             "present": {name: int(flags.sum()) for name, flags in tensors.present.items()},
             "data": fingerprint_of_data,
             "title": str(data.attrs.get("title", "")),
-            "cautions": cautions,
             "quality": {name: _quality(best, name) for name in best.state.decoders},
             "synthetic": bool(data.attrs.get("synthetic", False)),
         },
@@ -156,6 +149,17 @@ def train(
     )
     trained = held_out_calibration(_with_references(trained, tensors), tensors, alone)
     return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))
+
+
+def _check_processes(processes: int | None, among: Processes) -> None:
+    if processes is None:
+        return
+    check_processes(processes)
+    if among.several:
+        raise OptionError(
+            f"processes={processes} trains restarts side by side, but this training is one of {among.count} processes"
+            " that train together: leave processes out"
+        )
 
 
 def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
@@ -200,20 +204,6 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
         if curves.observed is not None:
             arrays[f"observed.{name}"] = curves.observed.cpu().numpy()
     return arrays
-
-
-def _mark(options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], data: str) -> str:
-    """What a checkpoint belongs to: the data, by their fingerprint, and every option that changes the result."""
-    # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
-    scales = {name: template.scale for name, template in templates.items()}
-    # Which version of a plugin brought it does not count where formula and parameters are the same.
-    experts = {name: {**option.expert.to_dict(), "origin": None} for name, option in options.physics.items()}
-    described = [{name: repr(option) for name, option in options.modalities.items()}, scales, experts]
-    model = {
-        name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")
-    }
-    training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
-    return fingerprint({}, [described, model, training, data])
 
 
 def _quality(best: JointTraining, name: str) -> Quality:

@@ -79,7 +79,7 @@ class Selection:
                 str(int(one["clusters"])),
                 f"{float(one['held_out_elbo'].mean()):.5g}",
                 f"{two_digits(float(one['shortfall']))} ± {two_digits(float(one['shortfall_std_error']))}",
-                "–" if np.isnan(one["stability"]) else f"{float(one['stability']):.2f}",
+                f"{float(one['stability']):.2f}",
                 f"{float(one['smallest']):.1f} specimens",
             ]
             mark = "<b>{}</b>" if int(one["clusters"]) == self.clusters else "{}"
@@ -169,7 +169,8 @@ def _numbers(clusters: Iterable[int], restarts: int, held_out: float) -> list[in
 def _table(tried: list[int], restarts: int, found: dict[Task, dict], data: xr.Dataset) -> xr.Dataset:
     held = [[np.array(found[c, r]["held_out_elbo"]) for r in range(restarts)] for c in tried]
     mean = np.array([[one.mean() for one in row] for row in held])
-    best = int(mean.mean(1).argmax())
+    average = mean.mean(1)
+    best = int(average.argmax())
     assigned = np.array([[found[c, r]["assigned"] for r in range(restarts)] for c in tried])
     agreement = [pairwise_agreement(list(rows))[np.tril_indices(restarts, -1)] for rows in assigned]
     weights = [[found[c, r]["weights"] for r in range(restarts)] for c in tried]
@@ -178,7 +179,7 @@ def _table(tried: list[int], restarts: int, found: dict[Task, dict], data: xr.Da
     return xr.Dataset(
         {
             "held_out_elbo": (dims, mean, {"long_name": "held-out ELBO", **nats}),
-            "shortfall": ("clusters", mean[best].mean() - mean.mean(1), {"long_name": "below the best", **nats}),
+            "shortfall": ("clusters", average[best] - average, {"long_name": "below the best", **nats}),
             "shortfall_std_error": ("clusters", [_std_error(held[best], row) for row in held], nats),
             "stability": ("clusters", [a.mean() for a in agreement], {"long_name": "adjusted Rand index", **share}),
             "stability_lowest": ("clusters", [a.min() for a in agreement], share),
@@ -205,7 +206,7 @@ def _selection(model: Model, table: xr.Dataset, histories: list[list[float]]) ->
     stable = table["stability"].values >= AGREE
     close = np.flatnonzero(shortfall <= error)
     chosen = int(next((k for k in close if stable[k]), close[0]))
-    best = int(np.flatnonzero(shortfall == 0.0)[0])
+    best = int(np.flatnonzero(numbers == table.attrs["best"])[0])
     reasons = []
     if chosen == best:
         reasons.append(f"Specimens held out are explained best by {_clusters(numbers[chosen])}.")

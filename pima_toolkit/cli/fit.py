@@ -88,9 +88,9 @@ def fit(
     folder = out or Path(f"{Path(str(wanted.get('data', 'pima'))).stem or 'pima'}-run")
     said = {"overwrite": overwrite, "track": track, "progress": voice.progress, "say": voice.say}
     outcome = (
-        pima.runs.run_together(processes, folder, wanted, **said)
-        if processes
-        else pima.runs.run(folder, wanted, **said)
+        pima.runs.run(folder, wanted, **said)
+        if processes is None
+        else pima.runs.run_together(processes, folder, wanted, **said)
     )
     if outcome.finished_before:
         voice.say(f"{folder} is finished, with the same data and options: nothing to do (--overwrite starts anew)")

@@ -24,7 +24,7 @@ from ..model.physics import PhysicsDecoder
 from ..model.trend import Evidence
 from .distributed import ALONE, Processes
 from .settings import ModelOptions, TrainingSettings
-from .state import Arrays, resume
+from .state import Arrays, fingerprint, resume
 from .stored import looked_at
 from .tensors import Template, Tensors
 
@@ -179,6 +179,22 @@ class Job:
                 axes = self.templates[name].axes(option.flips)
                 inputs[name] = augment(inputs[name], axes, option.shift, generator)
         return inputs
+
+
+def mark_of(
+    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], data: str, *more: object
+) -> str:
+    """What a training's files belong to: the data, by their fingerprint, and every option that changes the result."""
+    # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
+    scales = {name: template.scale for name, template in templates.items()}
+    # Which version of a plugin brought it does not count where formula and parameters are the same.
+    experts = {name: {**option.expert.to_dict(), "origin": None} for name, option in options.physics.items()}
+    described = [{name: repr(option) for name, option in options.modalities.items()}, scales, experts]
+    model = {
+        name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")
+    }
+    training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
+    return fingerprint({}, [described, model, training, data, *more])
 
 
 @torch.no_grad()

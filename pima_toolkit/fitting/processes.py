@@ -50,13 +50,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def check_processes(processes: int | None) -> None:
+def check_processes(processes: object) -> None:
     """Refuse what is no number of processes.
 
     Raises:
         OptionError: If it is none.
     """
-    if processes is not None and (isinstance(processes, bool) or not isinstance(processes, int) or processes < 1):
+    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
         raise OptionError(f"processes={processes!r}: expected a whole number of at least 1")
 
 
@@ -204,9 +204,10 @@ def _serve(connection: Connection, plugins: Sequence[str]) -> None:
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
+            packed = connection.recv()  # first of all: who sends it waits until it is taken
             for plugin in plugins:
                 load_plugin(plugin)
-            work = ForkingPickler.loads(connection.recv())
+            work = ForkingPickler.loads(packed)
         except EOFError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a plugin or a class that is gone says is told

@@ -29,7 +29,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..files import write_text
 from ..model.elbo import neural_log_prob
-from .job import Job, encode, physics_evidence, physics_log_prob
+from .job import Job, encode, mark_of, physics_evidence, physics_log_prob
 from .objective import objective
 from .settings import ModelOptions, TrainingSettings
 from .state import State, fingerprint
@@ -145,13 +145,7 @@ class Candidates:
 
     def mark(self, data: str) -> str:
         """What results belong to: data, by their fingerprint, and everything that changes them."""
-        without = ("modalities", "clusters", "combine")
-        names = [name for name in self.options.__dataclass_fields__ if name not in without]
-        model = {name: getattr(self.options, name) for name in names}
-        experts = {n: {**o.expert.to_dict(), "origin": None} for n, o in self.options.physics.items()}
-        training = {n: getattr(self.settings, n) for n in self.settings.__dataclass_fields__ if n != "restarts"}
-        modalities = {name: repr(option) for name, option in self.options.modalities.items()}
-        return fingerprint({}, [modalities, experts, model, training, self.share, data])
+        return mark_of(replace(self.options, clusters=1), self.settings, self.templates, data, self.share)
 
     def known(self, task: Task, mark: str) -> dict | None:
         """The result of an earlier call, if it is of the same data and options."""
@@ -211,7 +205,6 @@ class Candidates:
         result = {
             "mark": mark,
             "held_out_elbo": elbo[out].tolist(),
-            "train_elbo": float(elbo[train].mean()),
             "assigned": gamma.argmax(1).tolist(),
             "weights": gamma.sum(0).tolist(),
             "history": [row["elbo"] for row in run.history.rows],

@@ -63,7 +63,8 @@ def run_together(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError("these are processes of torchrun already: leave --processes out")
     target = RunFolder(Path(folder).expanduser())
-    finished = target.fit_file.exists() and not overwrite
+    # A run stopped by hand has a fit too, and goes on.
+    finished = not overwrite and (target.about() or {}).get("state") == "finished"
     context = multiprocessing.get_context("spawn")
     port = _free_port()
     notes: list[str] = []

@@ -1,6 +1,7 @@
 """How many clusters: the truth of three populations, and none where there is no structure."""
 
 import json
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -96,6 +97,21 @@ def test_it_goes_on_from_its_folder(three, model, folder):
     assert kept.known((3, 1), made["mark"]) is None
 
 
+def test_results_belong_to_data_in_their_unit_and_to_all_options(model):
+    """An expert's bounds have units: the same curves in another one are other data, whatever they are divided by."""
+    data = populations(True, 24)
+    small = data.assign(stress=data.stress * 1e-3)
+    options = model.options
+
+    def mark(data, options=options, share=0.2, **training):
+        return Candidates(options, TrainingSettings(**training), data, share, None).mark("the same numbers")
+
+    same = mark(data)
+    assert mark(data, replace(options, clusters=5), restarts=4) == same
+    others = [mark(small), mark(data, share=0.5), mark(data, seed=1), mark(data, replace(options, beta=0.5))]
+    assert len({same, *others}) == 5
+
+
 def test_without_structure_one_cluster_is_suggested(model):
     found = select_clusters(model, populations(False), clusters=[1, 3], restarts=2, epochs=4, progress=False)
     assert float(found.table.stability.sel(clusters=3)) < 1.0
@@ -144,6 +160,7 @@ def test_bad_input_is_refused_before_any_training(model):
         ({"restarts": 1}, "at least 2, one alone cannot be compared"),
         ({"held_out": 0.9}, "held_out=0.9: expected a share above 0"),
         ({"processes": 0}, "processes=0"),
+        ({"processes": None}, "processes=None"),
         ({"epoch": 3}, "'epoch' is no option of training here"),
     ):
         with pytest.raises(OptionError, match=words):

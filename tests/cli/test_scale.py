@@ -20,7 +20,11 @@ def test_a_table_of_every_epoch(command, specimens, tmp_path):
 
 
 def test_what_cannot_be_is_refused_before_any_work(specimens, tmp_path):
-    for more, words in ((("--processes", "1"), "at least 2"), (("--track", "excel"), "'csv', 'tensorboard'")):
+    for more, words in (
+        (("--processes", "0"), "processes=0"),
+        (("--processes", "1"), "at least 2"),
+        (("--track", "excel"), "'csv', 'tensorboard'"),
+    ):
         arguments = [str(a) for a in ("fit", specimens, *SHORT, *more, "-o", tmp_path / "run")]
         result = CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "200"})
         assert result.exit_code == 1

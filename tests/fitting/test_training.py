@@ -288,7 +288,6 @@ def test_collapsed_clusters_are_reported(data):
 
 
 def test_batches_hold_every_specimen_once(fitted, data):
-    from pima_toolkit.answers.finish import _mark  # noqa: F401 - the job below is built as finish builds it
     from pima_toolkit.fitting.tensors import to_tensors
     from pima_toolkit.fitting.training import Job
 
