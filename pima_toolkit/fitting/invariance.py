@@ -16,10 +16,12 @@ Gansbeke et al. 2020, ECCV.
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import PimaWarning
 from ..model.augment import deform
 from ..model.encoders import LOG_VARIANCE_RANGE
 from ..model.network import Network, channels_last
@@ -40,10 +42,21 @@ _MOST_EPOCHS = 300
 
 
 def picture_names(job: Job) -> list[str]:
-    """Neural modalities that are pictures in memory: what can be turned and moved."""
-    # On disk a picture's neighbours would be read from anywhere.
-    here = [name for name, x in job.tensors.inputs.items() if not isinstance(x, Stored)]
-    return [name for name in job.options.neural if name in here and job.templates[name].measured.kind == "image"]
+    """Neural modalities that are pictures in memory, of more than one specimen: what can be turned and compared.
+
+    Warns:
+        PimaWarning: If there are pictures, but all on disk, where the neighbours of one would be read from anywhere.
+    """
+    pictures = [name for name in job.options.neural if job.templates[name].measured.kind == "image"]
+    here = [name for name in pictures if not isinstance(job.tensors.inputs[name], Stored)]
+    if pictures and not here:
+        warnings.warn(
+            f"{pictures[0]!r} stays on disk, so clusters start from what a reconstruction tells apart and not from the"
+            " pictures' invariance, which finds better ones: data.load() first where memory allows",
+            PimaWarning,
+            stacklevel=2,
+        )
+    return [name for name in here if int(job.tensors.present[name].sum()) > 1]
 
 
 def mutual_information(p: Tensor, q: Tensor, balance: float) -> Tensor:
@@ -119,7 +132,7 @@ class InvarianceFirst:
 
     def _view(self, index: Tensor, generator: torch.Generator) -> list[Tensor]:
         """The pictures of the specimens, each moved, turned, sheared and stretched anew."""
-        inputs = self.job.augmented(index, generator)
+        inputs = self.job.augmented(index, generator, self.names)
         return [deform(inputs[name], generator) for name in self.names]
 
     @torch.no_grad()

@@ -169,11 +169,13 @@ class Job:
         settings = self.settings
         return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
-    def augmented(self, index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Encoder inputs of a batch, flipped and shifted where the modality allows it."""
+    def augmented(
+        self, index: Tensor, generator: torch.Generator, names: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Encoder inputs of a batch, of all or these modalities, flipped and shifted where the modality allows it."""
         inputs = {}
-        for name, x in self.tensors.inputs.items():
-            inputs[name] = x[index]
+        for name in self.parts if names is None else names:
+            inputs[name] = self.tensors.inputs[name][index]
             option = self.options.neural.get(name)
             if option is not None and (option.flips or option.shift):
                 axes = self.templates[name].axes(option.flips)

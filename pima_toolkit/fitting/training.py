@@ -90,6 +90,8 @@ class JointTraining:
     def run(self) -> JointTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is, in the middle of an epoch too."""
         found = self.job.resumed(self.path)
+        if found is not None and found[1].get("halted") and not self.halted:
+            found = None  # stopped while first clusters were sought: half of a search is no start
         if found is None:
             self._initialise()
         else:
@@ -341,10 +343,5 @@ class JointTraining:
             arrays["gamma"] = self.gamma
         if self.anchor is not None:
             arrays["anchor"] = self.anchor
-        meta = {
-            "fingerprint": self.job.mark,
-            "history": self.history.rows,
-            "done": self.done,
-            "stopped": self.stopped,
-        }
-        write_arrays(self.path, arrays, meta)
+        meta = {"fingerprint": self.job.mark, "history": self.history.rows, "done": self.done, "stopped": self.stopped}
+        write_arrays(self.path, arrays, meta | {"halted": self.halted and self.done == 0})

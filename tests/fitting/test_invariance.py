@@ -151,9 +151,23 @@ def interrupt(progress):
 
 @pytest.mark.filterwarnings("ignore::pima_toolkit.errors.PimaWarning")
 @pytest.mark.parametrize("how", [stop, interrupt])
-def test_stopping_while_first_clusters_are_sought_keeps_what_there_is(data, how):
+def test_stopping_while_first_clusters_are_sought_keeps_what_there_is(fitted, data, how, tmp_path):
+    """The same call again does not hold on to clusters that were half found."""
     seen = []
-    fit = model().fit(data, epochs=4, callbacks=[seen.append, how], progress=False)
+    fit = model().fit(data, epochs=4, checkpoint=tmp_path, callbacks=[seen.append, how], progress=False)
     assert [p.phase for p in seen] == ["invariance"] * 3
     assert fit.interrupted
     assert fit.specimens.responsibilities.shape == (96, 2)
+    again = model().fit(data, epochs=4, checkpoint=tmp_path, progress=False)
+    assert not again.interrupted
+    np.testing.assert_array_equal(fitted[0].specimens.responsibilities, again.specimens.responsibilities)
+
+
+@pytest.mark.filterwarnings("ignore::pima_toolkit.errors.PimaWarning")
+def test_a_lone_picture_has_no_neighbours_and_starts_nothing(data):
+    lone = data.isel(specimen=slice(24))
+    lone = lone.assign(image=lone.image.where(xr.DataArray(np.arange(24) == 3, dims="specimen")))
+    seen = []
+    fit = model().fit(lone, epochs=2, crossmodal_epochs=1, callbacks=[seen.append], progress=False)
+    assert {p.phase for p in seen} == {"joint", "crossmodal"}
+    assert np.isfinite(fit.elbo)

@@ -11,7 +11,7 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.data import streaming
-from pima_toolkit.errors import DataError, OptionError
+from pima_toolkit.errors import DataError, OptionError, PimaWarning
 from pima_toolkit.fitting.job import Job
 from pima_toolkit.fitting.settings import TrainingSettings
 from pima_toolkit.fitting.stored import Stored
@@ -100,6 +100,15 @@ def test_a_fit_and_its_answers(model, pictures, on_disk):
     here, there = (first.infer(data, predict="stress") for data in asked)
     for name in ("responsibilities", "stress", "typicality"):
         np.testing.assert_allclose(here[name], there[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:clusters")  # of one epoch
+def test_pictures_alone_that_stay_on_disk_are_told_what_they_miss(on_disk):
+    alone = pima.PIMA({"image": pima.Neural()}, clusters=2, latent_dim=2)
+    seen = []
+    with pytest.warns(PimaWarning, match=r"'image' stays on disk, so clusters start .* data\.load\(\) first"):
+        alone.fit(on_disk.isel(specimen=on_disk.image_present), epochs=1, callbacks=[seen.append], progress=False)
+    assert {p.phase for p in seen} == {"joint"}
 
 
 def test_what_is_wrong_with_pictures_on_disk_is_said(model, pictures, tmp_path):
