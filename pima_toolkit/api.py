@@ -102,7 +102,7 @@ class PIMA:
             epochs: Passes over the data; by default enough for about 400 steps, between 8 and 60.
             crossmodal_epochs: Passes for the encoders of single modalities; by default ``epochs`` where that is
                 given, else enough for about 800 steps, between 10 and 100; with ``Physics(vary="latent")`` 3200, up to
-                400.
+                400. With ``crossmodal="dropout"`` there are none.
             batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
             learning_rate: Highest rate of the one-cycle schedule.
             weight_decay: Decoupled weight decay of the networks.

@@ -40,19 +40,31 @@ from .state import load_optimiser, optimiser_arrays, write_arrays
 _SHARES, _ENOUGH = 4, 300
 #: Fewer specimens than this are too few to hold any back.
 _FEWEST = 40
+#: Specimens that are too few to learn from alone: one batch.
+_SOME = 16
 
 
 def held_back(job: Job) -> list[Tensor]:
     """Specimens (specimen,) that each of the encoders which calibrate the bands does not learn from.
 
-    Empty where nothing varies with the latent, or specimens are very few.
+    Empty where nothing varies with the latent, or those it could learn from are very few.
     """
     specimens = len(job.tensors)
-    if not job.options.varies or specimens < _FEWEST:
+    if not job.options.varies or int(taught(job).sum()) < _FEWEST:
         return []
     order = torch.randperm(specimens, generator=torch.Generator().manual_seed(job.seed(0, 12)))
     count = min(_SHARES, -(-_ENOUGH * _SHARES // specimens))
     return [torch.sort(share).values.to(job.device) for share in order.tensor_split(_SHARES)[:count]]
+
+
+def taught(job: Job) -> Tensor:
+    """Specimens that encoders of single modalities learn from, bool (specimen,).
+
+    Where parameters vary with the latent not those with one modality, unless there are hardly any others: what all
+    know of them is what that one guessed.
+    """
+    several = torch.stack(list(job.tensors.present.values())).sum(0) > 1
+    return several if job.options.varies and int(several.sum()) >= _SOME else torch.ones_like(several)
 
 
 def single_encoders(
@@ -115,10 +127,7 @@ class CrossmodalTraining:
         self.gamma = responsibilities.detach().float()
         self.variance = mixture.variance.float()
         self.share = share
-        kept = torch.ones(len(job.tensors), dtype=torch.bool, device=job.device)
-        several = torch.stack(list(job.tensors.present.values())).sum(0) > 1
-        if job.options.varies and several.any():
-            kept = several.clone()  # of a specimen with one modality, what all know is what that one guessed
+        kept = taught(job).clone()
         if share is not None:
             kept[held_back(job)[share]] = False
         self.known = torch.nonzero(kept).flatten()

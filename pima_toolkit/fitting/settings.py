@@ -69,6 +69,12 @@ class ModelOptions:
             'each: leave crossmodal at "mixture"',
         )
 
+        _check(
+            not (self.crossmodal == "dropout" and self.prior_expert),
+            'crossmodal="dropout" answers with the encoders of the fused posterior, and prior_expert=True multiplies'
+            " that by N(0, I), which no encoder knows of: leave one of them out",
+        )
+
     @property
     def physics(self) -> dict[str, Physics]:
         """The physics modalities."""

@@ -50,9 +50,11 @@ def test_of_many_specimens_few_shares_are_enough(varying, monkeypatch, enough, e
 def test_nothing_is_held_back_where_nothing_varies_or_specimens_are_few(two_populations, small_model, varying):
     job = varying[0]
     few = Job(job.options, job.settings, job.templates, job.tensors.at(torch.arange(39)), job.device, None, "", print)
+    present = {**job.tensors.present, "stress": torch.arange(48) < 39}
+    lone = replace(few, tensors=replace(job.tensors, present=present))
     plain = small_model().options
     none = Job(plain, job.settings, job.templates, job.tensors, job.device, None, "", print)
-    for other in (few, none):
+    for other in (few, lone, none):
         assert held_back(other) == []
 
 
@@ -85,6 +87,9 @@ def test_where_parameters_vary_a_lone_modality_is_no_teacher_of_itself(varying, 
     assert taught(job.options) == everyone
     assert taught(job.options, stress=~untested) == [d for d in everyone if d % 3]
     assert taught(job.options, stress=torch.zeros(48, dtype=torch.bool)) == everyone
+    # Of one specimen no batch norm learns, and hardly any encoder of a few.
+    for few, known in ((1, everyone), (15, everyone), (16, everyone[:16])):
+        assert taught(job.options, stress=torch.arange(48) < few) == known
     assert taught(small_model().options, stress=~untested) == everyone
 
 

@@ -165,3 +165,8 @@ def test_one_gaussian_for_all_clusters_cannot_tell_what_varies_in_each(crossmoda
     physics = pima.Physics("proportional", vary="latent")
     with pytest.raises(pima.errors.OptionError, match=r'vary="latent" asks for one in each: leave crossmodal at'):
         pima.PIMA({"feature": pima.Neural(), "stress": physics}, 2, crossmodal=crossmodal)
+
+
+def test_dropout_knows_no_prior_expert():
+    with pytest.raises(pima.errors.OptionError, match=r"no encoder knows of: leave one of them out"):
+        pima.PIMA({"feature": pima.Neural()}, 2, crossmodal="dropout", prior_expert=True)
