@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pima_toolkit as pima
-from pima_toolkit.answers import finish
 from pima_toolkit.answers.tables import cluster_covariance
 from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.experts import Priors
+from pima_toolkit.fitting import restarts
 from pima_toolkit.fitting.em import update_physics, update_theta
 from pima_toolkit.fitting.steps import log_prior
 from pima_toolkit.fitting.tensors import Tensors
@@ -108,7 +108,7 @@ def test_restarts_are_chosen_by_what_the_priors_say_too(lines, monkeypatch):
             )
             return self
 
-    monkeypatch.setattr(finish, "JointTraining", Kept)
+    monkeypatch.setattr(restarts, "JointTraining", Kept)
     physics = pima.Physics("proportional", priors={"slope": (2.0, 0.5)})
     fit = pima.PIMA({"line": physics}, clusters=2, latent_dim=1).fit(lines, epochs=1, restarts=2, progress=False)
     # (3 - 2)^2 / 2 / 0.5^2 = 2 nats over 24 specimens, against none
