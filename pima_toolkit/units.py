@@ -98,12 +98,13 @@ for _quantity, _units in _TABLE.items():
     for _name, (_factor, _offset, _spellings) in _units.items():
         for _spelling in (_name, *_spellings.split()):
             _EXACT[_spelling] = Unit(_name, _quantity, _factor, _offset)
-#: Spellings that differ in case alone, such as mN and MN, are not guessed; mPa would be a millionth of what was meant.
+#: Spellings that differ in case alone, such as mN and MN, are not guessed; mPa would be a millionth of what was meant,
+#: and Nm is a moment, no nanometre.
 _FOLDED: dict[str, Unit] = {}
 for _spelling in _EXACT:
     if sum(other.casefold() == _spelling.casefold() for other in _EXACT) == 1:
         _FOLDED[_spelling.casefold()] = _EXACT[_spelling]
-_AMBIGUOUS = {"mPa"}
+_AMBIGUOUS = {"mPa", "Nm", "NM"}
 
 #: Quantity -> exponents of force, length, time and temperature, and its base unit in N, mm, s and K.
 _DIMENSIONS: dict[str, tuple[tuple[int, int, int, int], float]] = {
