@@ -185,8 +185,9 @@ class Fit(Laws, Trust):
 
         Returns:
             ``responsibilities`` (specimen, cluster), ``cluster``, ``posterior_mean`` and ``posterior_variance``
-            (specimen, latent), ``typicality``, ``out_of_population``, ``outside_range``, and each predicted modality;
-            a physics modality with ``_low`` and ``_high``.
+            (specimen, latent), ``typicality``, ``out_of_population``, ``outside_range``, ``remark``, and each predicted
+            modality; a physics modality with ``_low`` and ``_high``, and ``parameters``. Of a specimen of which nothing
+            was measured numbers are NaN, and its cluster is -1.
 
         Raises:
             DataError, ShapeError: If the data do not fit the training.
@@ -247,7 +248,7 @@ class Fit(Laws, Trust):
 
     @property
     def elbo(self) -> float:
-        """Mean ELBO of a training specimen in the last epoch, nats; what restarts are chosen by."""
+        """Mean ELBO of a training specimen in the last epoch, nats; restarts are chosen by it and by priors."""
         return float(self._trained.history.elbo[-1]) if self._trained.history.sizes["epoch"] else float("-inf")
 
     @property

@@ -199,7 +199,9 @@ class Candidates:
             lambda progress: tell((task, progress)),
         )
         run = JointTraining(job, restart).run()
-        if run.interrupted or run.halted:
+        if run.interrupted:  # a fit would keep what there is; here it is the end of all trainings
+            raise KeyboardInterrupt
+        if run.halted:
             return None
         elbo, gamma = specimen_elbo(run.state, options, self.tensors, torch.autocast(device.type, enabled=False))
         result = {

@@ -1,6 +1,7 @@
 """How many clusters: the truth of three populations, and none where there is no structure."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
 
@@ -95,6 +96,25 @@ def test_it_goes_on_from_its_folder(three, model, folder):
     assert kept.known((3, 1), "of other data") is None
     path.write_text("{")
     assert kept.known((3, 1), made["mark"]) is None
+
+
+def test_ctrl_c_ends_all_trainings_and_not_one(model, tmp_path, monkeypatch):
+    heard = []
+
+    @contextmanager
+    def impatient(*_):
+        def hear(news):
+            heard.append(news)
+            if len(heard) == 2:
+                raise KeyboardInterrupt
+
+        yield hear
+
+    monkeypatch.setattr("pima_toolkit.answers.selection._shown", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        select_clusters(model, populations(True, 24), clusters=[1, 2], restarts=2, epochs=3, folder=tmp_path)
+    assert len(heard) == 2
+    assert not list(tmp_path.rglob("result-*.json"))
 
 
 def test_results_belong_to_data_in_their_unit_and_to_all_options(model):
