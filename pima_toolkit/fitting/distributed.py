@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import torch
 from torch import Tensor, distributed, nn
@@ -106,11 +107,17 @@ class Processes:
         """
         if not self.several:
             return compute
-        # A static graph: encoders of a physics modality have outputs that the cross-modal loss never asks for.
-        with warnings.catch_warnings():
-            # Newer versions of torch call it by another name, which older ones do not know.
-            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-            return DistributedDataParallel(_Computed(network, compute), broadcast_buffers=False, static_graph=True)
+
+        # Made when it is first asked: its hooks would hear of gradients before it, too (fitting/invariance.py).
+        @cache
+        def engine() -> DistributedDataParallel:
+            # A static graph: encoders of a physics modality have outputs that the cross-modal loss never asks for.
+            with warnings.catch_warnings():
+                # Newer versions of torch call it by another name, which older ones do not know.
+                warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+                return DistributedDataParallel(_Computed(network, compute), broadcast_buffers=False, static_graph=True)
+
+        return lambda *arguments: engine()(*arguments)
 
 
 #: One process, as nearly always.

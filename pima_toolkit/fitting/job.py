@@ -153,8 +153,12 @@ class Job:
         joined = self.processes.joined
         if part.linear is None:
             return Evidence(joined(part.constant, specimens))
-        shared = part.curvature.shape[0] != part.constant.shape[0]
-        curvature = part.curvature if shared else joined(part.curvature, specimens)
+        # One curvature serves all only where no process has a specimen without the curve.
+        shared = part.constant.new_tensor(float(part.curvature.shape[0] == 1))
+        if self.processes.total(shared)[0] == self.processes.count:
+            curvature = part.curvature
+        else:
+            curvature = joined(part.curvature.expand(len(part.constant), -1, -1, -1), specimens)
         return Evidence(joined(part.constant, specimens), joined(part.linear, specimens), curvature, part.origin)
 
     def rate(self, share: float) -> float:

@@ -101,6 +101,30 @@ def _command(pid):
         return file.read()
 
 
+VARY = {
+    "stress": {"expert": "proportional", "vary": "latent"},
+    "feature": {"kind": "neural"},
+    "image": {"kind": "none"},
+}
+PICTURES = {"stress": {"kind": "none"}, "feature": {"kind": "neural"}, "image": {"kind": "neural"}}
+
+
+@pytest.mark.parametrize("modalities", [VARY, PICTURES], ids=["vary", "pictures"])
+def test_two_processes_start_from_pictures_and_train_what_varies(modalities, two_populations, tmp_path):
+    """One process has a specimen without the curve, the other none; gradients before training are nobody else's."""
+    data = two_populations(specimens=20)
+    image = 0.2 * np.random.default_rng(0).random((20, 6, 6)) + data.label.values[:, None, None] * np.eye(6)
+    data = data.assign(image=(("specimen", "y", "x"), image.astype(np.float32)))
+    data["stress"] = data.stress.where(data.specimen != data.specimen[3])
+    path = pima.save_data(data, tmp_path / "data.nc")
+    training = {"epochs": 1, "crossmodal_epochs": 1}
+    options = {"data": str(path), "modalities": modalities, "model": OPTIONS["model"], "training": training}
+    fit = pima.runs.run_together(2, tmp_path / "run", options).fit
+    assert np.isfinite(fit.elbo)
+    np.testing.assert_allclose(fit.specimens.responsibilities.sum("cluster"), 1.0)
+    assert pima.metrics.cluster_accuracy(data.label, fit.specimens.cluster) >= 0.9  # after one epoch
+
+
 def test_an_error_of_a_process_is_the_error_of_the_run(options, pair, tmp_path):
     with pair[0].folder.locked(), pytest.raises(StorageError, match="in use by process"):
         pima.runs.run_together(2, pair[0].folder.path, options)
