@@ -87,8 +87,7 @@ def test_it_goes_on_from_its_folder(three, model, folder):
     options = {"restarts": 2, "epochs": 6, "progress": False, "folder": folder}
     again = select_clusters(model, populations(True), clusters=[3], processes=2, **options)
     remade = json.loads(path.read_text())
-    assert remade.pop("seconds") != made.pop("seconds")
-    assert remade == made
+    assert remade | {"seconds": made["seconds"]} == made
     before = three.table.sel(clusters=[3])
     np.testing.assert_array_equal(again.table.held_out_elbo, before.held_out_elbo)
     kept = Candidates(model.options, TrainingSettings(), populations(True), 0.2, folder)
