@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     pass
 
 
+#: Epochs of a quick run.
+_QUICK = 10
+
+
 @dataclass(frozen=True)
 class Study:
     """One experiment: the data, the model, and what the paper reports.
@@ -103,7 +107,7 @@ def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progr
     Args:
         study: Which.
         out: Folder of the figures; made where it is missing.
-        quick: Fewer specimens.
+        quick: Fewer specimens and epochs.
         seed: Seed of the split, the training and the generated pictures.
         progress: Whether to show a progress bar.
 
@@ -118,7 +122,7 @@ def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progr
         clusters=study.clusters,
         latent_dim=study.latent_dim,
     )
-    fit = model.fit(train, seed=seed, progress=progress)
+    fit = model.fit(train, seed=seed, epochs=_QUICK if quick else None, progress=progress)
 
     labels = test["label"].values
     both, image, curve = (fit.infer(test[names]) for names in (["image", study.curve], ["image"], [study.curve]))

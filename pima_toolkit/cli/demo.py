@@ -15,7 +15,9 @@ rich_table = require("rich.table", "the command line")
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the figures; made where it is missing.")] = Path("demo-output"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer specimens: to see that it runs, not how well.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer specimens and epochs: to see that it runs, not how well.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split and the training.", min=0)] = 0,
 ) -> None:
     """Run the paper's two experiments on data that need no download: lattices and digits. About two minutes."""
