@@ -177,6 +177,8 @@ def test_no_folder_at_all_is_one_clear_sentence(monkeypatch):
         codegen._temporary_folder()
 
 
+#: Compiled for seconds and run for none: the compiler need not optimise.
+QUICK = {"NUMBA_OPT": "0"}
 FRESH = """
 import warnings
 warnings.simplefilter("error")
@@ -192,7 +194,7 @@ print(pima.get_expert("proportional").fit(np.tile(t, (4000, 1)), np.tile(3 * t, 
 
 @pytest.mark.slow
 def test_a_first_run_with_empty_caches_gives_no_warning(tmp_path):
-    env = {**os.environ, "PIMA_CACHE_DIR": str(tmp_path / "a"), "NUMBA_CACHE_DIR": str(tmp_path / "b")}
+    env = {**os.environ, "PIMA_CACHE_DIR": str(tmp_path / "a"), "NUMBA_CACHE_DIR": str(tmp_path / "b")} | QUICK
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", FRESH], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -204,7 +206,7 @@ def test_a_first_run_with_empty_caches_gives_no_warning(tmp_path):
 def test_where_nothing_can_be_cached_everything_still_runs(tmp_path):
     """A cluster node without a home: numba finds no folder, and says so by an error."""
     code = "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n" + FRESH
-    env = {**os.environ, "PIMA_CACHE_DIR": "/dev/null/nowhere"}
+    env = {**os.environ, "PIMA_CACHE_DIR": "/dev/null/nowhere"} | QUICK
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["[5.0, 0.4]", "[3.0]"]
