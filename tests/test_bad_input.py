@@ -1,7 +1,5 @@
 """Whatever is wrong with the data or the options: one sentence, the fix in it, before any training."""
 
-import time
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -37,16 +35,13 @@ def model(**options):
 
 @pytest.fixture(autouse=True)
 def _no_training(monkeypatch):
-    """A sentence must come before the first step, and within a second."""
+    """A sentence must come before the first step."""
     from pima_toolkit.answers import finish
 
     def never(*job):
         raise AssertionError("training began")
 
     monkeypatch.setattr(finish, "train_restarts", never)
-    began = time.perf_counter()
-    yield
-    assert time.perf_counter() - began < 5
 
 
 def refused(data, error, words, make=model):

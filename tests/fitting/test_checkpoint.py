@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -250,10 +249,8 @@ def test_killed_by_the_system_and_resumed_in_another_process(data, small_model, 
 
 
 def test_a_checkpoint_costs_little(data, small_model, tmp_path):
-    """Every epoch writes a file: a small one, in milliseconds."""
-    began = time.perf_counter()
+    """Every epoch writes a file over the last one, and a small one."""
     small_model().fit(data, epochs=10, crossmodal_epochs=10, checkpoint=tmp_path, progress=False)
-    assert time.perf_counter() - began < 20
     assert sorted(p.name for p in tmp_path.iterdir()) == ["crossmodal-0.safetensors", "restart-0.safetensors"]
     assert sum(p.stat().st_size for p in tmp_path.iterdir()) < 2e6
 
