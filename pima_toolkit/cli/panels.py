@@ -87,7 +87,9 @@ def _write(folder: Path, call: dict, token: str, port: int) -> Path:
     page = {"strip_sources": True, "show_tracebacks": True, "theme": "light", "file_allowlist": ["^$"]}
     config = {"Voila": server, "VoilaConfiguration": page}
     (folder / "voila.json").write_text(json.dumps(config), encoding="utf-8")
-    text = f"import json\nimport pima_widgets\npima_widgets.open_app(**json.loads({json.dumps(call)!r}))"
+    # What people write from the page goes where they called the command: a kernel starts in the page's own folder.
+    go = f"import json\nimport os\nimport pima_widgets\nos.chdir({str(Path.cwd())!r})\n"
+    text = f"{go}pima_widgets.open_app(**json.loads({json.dumps(call)!r}))"
     cell = {"cell_type": "code", "execution_count": None, "id": "panels", "metadata": {}, "outputs": [], "source": text}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,10 @@ def test_without_a_server_it_says_what_to_install(command, specimens):
     assert "pip install voila" in " ".join(said.stderr.split())
 
 
-def test_the_server_answers_this_machine_only_with_the_token_and_serves_no_files(tmp_path):
+def test_the_server_answers_this_machine_only_with_the_token_and_serves_no_files(tmp_path, monkeypatch):
+    started = tmp_path / "o'clock"
+    started.mkdir()
+    monkeypatch.chdir(started)
     page = panels._write(tmp_path, {"source": 'it\'s "here"'}, "secret", 4321)
     settings = json.loads((tmp_path / "voila.json").read_text())
     assert settings["Voila"] == {"ip": "127.0.0.1", "port": 4321, "port_retries": 0, "token": "secret"}
@@ -41,5 +45,7 @@ def test_the_server_answers_this_machine_only_with_the_token_and_serves_no_files
     (cell,) = json.loads(page.read_text())["cells"]
     made = cell["source"].replace("pima_widgets.open_app(", "call = dict(").replace("import pima_widgets", "")
     names = {}
+    monkeypatch.chdir(tmp_path)  # where a kernel starts
     exec(made, names)  # noqa: S102 - the page's own text
     assert names["call"] == {"source": 'it\'s "here"'}
+    assert Path.cwd() == started  # what the page writes stays when the server ends

@@ -267,7 +267,7 @@ class ClusterPanel(Panel):
         Raises:
             DataError: If the ending is none of these.
         """
-        target = Path(path).expanduser()
+        target = Path(path).expanduser().resolve()
         chosen = self.selection or list(range(len(self.names)))
         table = self.assignment().isel(specimen=chosen)
         if target.suffix == ".csv":

@@ -343,6 +343,8 @@ class CrossModalPanel(Panel):
         """
         if self.result is None:
             raise OptionError("there is no prediction yet: choose a specimen, upload a file or click in the map")
-        written = pima.runs.write_answer(self.result, Path(path or self.path.value).expanduser(), "predictions")
+        written = pima.runs.write_answer(
+            self.result, Path(path or self.path.value).expanduser().resolve(), "predictions"
+        )
         self.say(f"written: {', '.join(map(str, written))}")
         return written

@@ -254,7 +254,7 @@ class ExpertPanel(Panel):
         Raises:
             ExpertError: If the file exists, a parameter has no unit, or the name is none.
         """
-        target = Path(path or self.file.value).expanduser()
+        target = Path(path or self.file.value).expanduser().resolve()
         source = plugin_source(self._finished())
         try:
             with target.open("x", encoding="utf-8") as file:
