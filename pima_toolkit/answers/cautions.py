@@ -14,6 +14,7 @@ from ..data import few
 from ..fitting.health import duplicate_clusters, empty_clusters
 from ..fitting.steps import MINIMUM_WEIGHT
 from ..model.physics import PhysicsDecoder
+from .conditions import population_grid
 from .quality import FEWEST, MISFIT_RATIO
 from .trained import Trained
 
@@ -27,6 +28,9 @@ STILL_RISING = 0.02
 BAND, BAND_OFF = 0.9, 0.1
 #: More of the training specimens unlike every cluster than this is a sign that there is another population.
 STRANGE = 0.02
+#: A law that misses its curves by more than this share of their range is wrong in what a person reads off them; less is
+#: told, since every law is somewhat wrong and enough specimens show it, but it is no reason to distrust the fit.
+LARGE_MISFIT = 0.05
 
 
 class Caution(NamedTuple):
@@ -190,11 +194,14 @@ def _laws(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
         unit = "" if unit == "1" else f" {unit}"
         law = trained.options.physics[name].expert.name
         for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO)):
+            share = float(row.misfit[c]) / _range(trained, name, int(c))
             yield Caution(
                 f"{name}, cluster {c}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
-                f" average, {two_digits(float(row.misfit_ratio[c]))} times what chance explains: its standard errors"
-                " say how well the best curve of this law is found, not how near the truth it is; try another law.",
-                serious=True,
+                f" average, {two_digits(100 * share)} % of their range and"
+                f" {two_digits(float(row.misfit_ratio[c]))} times what chance explains: its standard errors"
+                " say how well the best curve of this law is found, not how near the truth it is;"
+                f" {'try another law' if share > LARGE_MISFIT else 'where that is too much, try another law'}.",
+                serious=share > LARGE_MISFIT,
             )
         for c in np.flatnonzero(row.agreement.values < 0.5):
             yield Caution(
@@ -207,6 +214,13 @@ def _laws(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
             yield Caution(
                 f"{name}, cluster {c}: the curves do not determine {named}: hold a parameter, or measure more."
             )
+
+
+def _range(trained: Trained, name: str, cluster: int) -> float:
+    """From the lowest to the highest point of a cluster's curve, in its unit; tiny where the curve is flat."""
+    decoder = trained.state.decoders[name]
+    curve, _ = decoder.expert.value_and_jacobian(population_grid(trained, name, cluster), decoder.theta[cluster])
+    return max(float(np.ptp(curve)), 1e-300)
 
 
 def _bands(trained: Trained) -> Iterator[Caution]:

@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.answers.cautions import cautions
 from pima_toolkit.answers.quality import quality
 from pima_toolkit.experts import Box, inverse_information, unidentified
 
@@ -53,6 +54,18 @@ def test_a_law_that_misses_its_curves_says_by_how_much(own):
     text = fit.report()
     assert "stress, cluster 0: the law linear_hardening misses the curves by 0.0" in text
     assert "try another law" in text
+
+
+def test_a_misfit_speaks_against_the_fit_only_where_it_is_large_against_the_curves():
+    """Five per cent of what the curves span: 0.3 GPa in places are told, 3 GPa of 4 to 5 are too much."""
+    small, large = fitted(data(bump=0.3)), fitted(data(bump=3.0))
+    for fit, serious in ((small, False), (large, True)):
+        told = [c for c in cautions(fit._trained, fit.experts) if "misses the curves" in c.words]
+        assert [c.serious for c in told] == [serious]
+        curve = EXPERT.value_and_jacobian(T, fit._trained.state.decoders["stress"].theta[0])[0]
+        share = 100 * float(fit.experts.misfit[0, 0]) / np.ptp(curve)
+        assert f"{float(f'{share:.2g}'):g} % of their range" in told[0].words
+        assert (share > 5) == serious
 
 
 def test_the_misfit_is_the_mean_residual_over_its_error():
