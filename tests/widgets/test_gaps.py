@@ -1,7 +1,24 @@
 """Panels in daily use: where files go, specimens without a curve or a picture, choices of a fit that is there."""
 
+import numpy as np
+import pytest
 from pima_widgets.cluster_panel import ClusterPanel
+from pima_widgets.data import curves_of
 from pima_widgets.expert_panel import ExpertPanel
+from pima_widgets.grouping import Grouping
+from pima_widgets.refit import Refit
+
+import pima_toolkit as pima
+from pima_toolkit.errors import DataError
+
+
+@pytest.fixture
+def some_without(ragged):
+    """Lines on grids of their own; the first specimen and the sixth have none."""
+    data = ragged.copy(deep=True)
+    for name in ("stress", "strain"):
+        data[name].values[[0, 5]] = np.nan
+    return data
 
 
 def test_what_is_written_is_named_with_its_full_path(digits_fit, specimens, tmp_path, monkeypatch):
@@ -15,3 +32,39 @@ def test_what_is_written_is_named_with_its_full_path(digits_fit, specimens, tmp_
     law.save_button.click()
     assert str(tmp_path / "my_law.py") in law.status.value
     assert (tmp_path / "my_law.py").exists()
+
+
+def test_specimens_without_a_curve_are_left_out_of_a_formula(some_without):
+    panel = ExpertPanel(some_without)
+    panel.formula.value = "a * strain"
+    assert panel.error.value == ""
+    assert panel.chart.shape[0] == 11  # ten curves and the formula
+    panel.fit_button.click()
+    assert panel.error.value == ""
+    t, y = (some_without[name].values for name in ("strain", "stress"))
+    seen = np.isfinite(y)
+    assert panel.result.parameters[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
+    formula = np.frombuffer(panel.chart.y, dtype="<f4").reshape(panel.chart.shape)[-1]
+    assert np.isfinite(formula).all()
+
+
+def test_where_nobody_has_a_curve_there_are_no_data_to_fit(some_without):
+    panel = ExpertPanel(some_without.isel(specimen=[0, 5]))
+    with pytest.raises(DataError, match="no data to fit"):
+        panel.fit()
+
+
+def test_specimens_without_a_curve_are_left_out_of_a_group(some_without):
+    model = pima.PIMA({"stress": pima.Physics("proportional")}, clusters=1, latent_dim=1)
+    fit = model.fit(some_without.isel(specimen=curves_of(some_without, "stress").measured), epochs=2, progress=False)
+    refit = Refit(fit, some_without)
+    refit.show([], Grouping.of(np.ones((12, 1))))
+    assert refit.chart.shape[0] == 10
+    solution = refit.fit(np.ones(12), "all")
+    t, y = (some_without[name].values for name in ("strain", "stress"))
+    seen = np.isfinite(y)
+    assert solution.parameters[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
+    refit.show([0, 5], Grouping.of(np.ones((12, 1))))
+    assert refit.chart.summary.startswith("0 curves")
+    with pytest.raises(DataError, match="no specimen of the selection has a curve 'stress'"):
+        refit.fit(np.eye(12)[0], "the selection")

@@ -17,7 +17,8 @@ class Curves(NamedTuple):
     """Curves of a dataset.
 
     Args:
-        t: Independent variable of every curve, shape (specimen, point); the last value is repeated where one is short.
+        t: Independent variable of every curve, shape (specimen, point); the last value is repeated where one is short,
+            NaN throughout where a specimen has no curve on a grid of its own.
         y: Shape (specimen, point), NaN where not measured.
         t_name: Name of the independent variable.
         t_label: Its axis label, with unit.
@@ -33,6 +34,19 @@ class Curves(NamedTuple):
     y_label: str
     t_unit: str
     y_unit: str
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which specimens have a curve: at least one point, shape (specimen,)."""
+        return np.isfinite(self.y).any(axis=1)
+
+    def only(self, specimens: NDArray[np.bool_]) -> Curves:
+        """The curves of these specimens.
+
+        Args:
+            specimens: Which, shape (specimen,).
+        """
+        return self._replace(t=self.t[specimens], y=self.y[specimens])
 
 
 def curve_names(data: xr.Dataset) -> list[str]:
@@ -70,9 +84,10 @@ def curves_of(data: xr.Dataset, name: str) -> Curves:
     variable, coordinate = data[name].transpose("specimen", ...), data[independent]
     y = variable.values.astype(np.float64)
     t = np.array(np.broadcast_to(coordinate.values.astype(np.float64), y.shape))
-    last = np.nanmax(np.where(np.isfinite(t), t, np.nan), axis=1, keepdims=True) if t.size else t
-    y = np.where(np.isfinite(t), y, np.nan)
-    t = np.where(np.isfinite(t), t, last)
+    known = np.isfinite(t)
+    last = np.max(np.where(known, t, -np.inf), axis=1, keepdims=True, initial=-np.inf)
+    y = np.where(known, y, np.nan)
+    t = np.where(known, t, np.where(np.isfinite(last), last, np.nan))
     units = [str(v.attrs.get("units", "1")) for v in (coordinate, variable)]
     labels = [_label(v, n, unit) for v, n, unit in zip((coordinate, variable), (independent, name), units, strict=True)]
     return Curves(t, y, independent, labels[0], labels[1], units[0], units[1])

@@ -100,7 +100,11 @@ class ExpertPanel(Panel):
         return self.curves.t_name if self.curves is not None else "t"
 
     def _choose(self, _: object = None) -> None:
-        self.curves = None if self.data is None else curves_of(self.data, self.modality.value)
+        self.curves = None
+        if self.data is not None:
+            read = curves_of(self.data, self.modality.value)
+            # A specimen without a curve has nothing to say here.
+            self.curves = read.only(read.measured) if read.measured.any() else None
         self.selection = self.modality.value
         if self.formula.value:
             self._typed()

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import pima_toolkit as pima
 from pima_toolkit import Expert, Fit, Solution
+from pima_toolkit.errors import DataError
 from pima_toolkit.experts import resolve_unit
 
 from .canvas import Chart
@@ -95,9 +96,11 @@ class Refit:
             self._draw()
 
     def _guess(self) -> NDArray[np.float64]:
-        middle = np.nanmean(np.where(np.isfinite(self.curves.y), self.curves.y, np.nan), axis=0)
-        seen = np.isfinite(middle)
-        return self.expert.guess(self._inputs(slice(0, 1), seen), middle[seen])
+        known = np.isfinite(self.curves.y)
+        count, seen = known.sum(0), known.any(0)
+        middle = np.where(known, self.curves.y, 0.0).sum(0)[seen] / count[seen]
+        longest = int(known.sum(1).argmax())  # some specimens have no curve, and no grid
+        return self.expert.guess(self._inputs(slice(longest, longest + 1), seen), middle)
 
     def _inputs(self, specimens: object, points: object = slice(None)) -> ArrayLike | dict[str, ArrayLike]:
         """What the expert takes as t: the grid, or with covariates all inputs by name."""
@@ -125,7 +128,8 @@ class Refit:
         if self._grouping is None:
             return
         everyone = np.asarray(self._chosen if self._chosen else np.arange(len(self.curves.y)))
-        drawn = everyone[np.unique(np.linspace(0, len(everyone) - 1, _DRAWN).astype(int))]
+        everyone = everyone[self.curves.measured[everyone]]
+        drawn = everyone[np.unique(np.linspace(0, max(len(everyone) - 1, 0), _DRAWN).astype(int))[: len(everyone)]]
         best = self._grouping.best
         t, y = self.curves.t[drawn], self.curves.y[drawn]
         alpha = 0.7 if len(drawn) < 20 else 0.4
@@ -162,8 +166,9 @@ class Refit:
     def _draw_residuals(self, drawn: NDArray[np.intp], styles: list[dict[str, object]]) -> None:
         """Measured minus the expert at the sliders, once there is something to compare with."""
         labels = (self.curves.t_label, "residual" if self.curves.y_unit == "1" else f"residual ({self.curves.y_unit})")
-        self.residuals.layout.display = None if self._live else "none"
-        if not self._live:
+        shown = self._live and len(drawn) > 0
+        self.residuals.layout.display = None if shown else "none"
+        if not shown:
             self.residuals.draw(np.zeros(1), np.zeros((0, 1)), [], labels=labels)
             return
         t = self.curves.t[drawn]
@@ -180,8 +185,13 @@ class Refit:
         Args:
             weight: Shape (specimen,).
             what: Whom the fit is of, for the status line.
+
+        Raises:
+            DataError: If none of them has a curve.
         """
-        used = np.flatnonzero(weight > 1e-6)
+        used = np.flatnonzero((weight > 1e-6) & self.curves.measured)
+        if not len(used):
+            raise DataError(f"no specimen of {what} has a curve {self.modality.value!r}: there is nothing to fit")
         curves, inputs = self.curves.y[used], self._inputs(used)
         start = self.sliders.values if self._live else None
         solution = self.expert.fit(
