@@ -18,6 +18,7 @@ from ..data import check_dataset, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning
 from ..fitting.crossmodal import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.distributed import Processes
+from ..fitting.domain import check_domain
 from ..fitting.job import Callback, Job, Progress, mark_of
 from ..fitting.processes import check_processes
 from ..fitting.progress import shown_progress
@@ -60,6 +61,7 @@ def train(
     templates = learn_templates(data, options.modalities)
     tensors = to_tensors(data, options.modalities, templates, device)
     _enough(options, data, tensors, among)
+    check_domain(options.modalities, templates, tensors.curves)
     fingerprint_of_data = data_fingerprint(tensors)
     with shown_progress(progress and among.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
