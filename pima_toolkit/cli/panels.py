@@ -49,17 +49,36 @@ def app(
     for path in paths:
         if not path.expanduser().exists():
             raise DataError(f"there is no {path}: give the path of a run, a saved fit, a dataset or a folder of files")
-    source, *_ = paths = [path.expanduser().resolve() for path in paths]
+    voice.say(f"starting: reading {source}, loading the panels and starting a server takes some time; Ctrl-C ends it")
+    try:
+        _open([path.expanduser().resolve() for path in paths], data is not None, port, browser, voice)
+    except KeyboardInterrupt:
+        # Here and not for all commands: nothing was written that the same command goes on from.
+        voice.say("ended")
+
+
+def _open(paths: list[Path], with_data: bool, port: int, browser: bool, voice: Voice) -> None:
+    """Check what is to be shown, and serve it until somebody ends it.
+
+    Args:
+        paths: The source, the data where there are any, plugins.
+        with_data: Whether there are data.
+        port: 0 for a free one.
+        browser: Whether to open the page.
+        voice: Says where the page is.
+    """
+    source, *_ = paths
     is_fit = source.suffix == ".pima" or (source / "run.json").exists()
     if is_fit:
         pima.runs.open_fit(source)
-    if is_fit and data is None and (source.suffix == ".pima" or pima.runs.training_data(source) is None):
+    if is_fit and not with_data and (source.suffix == ".pima" or pima.runs.training_data(source) is None):
         raise DataError(f"the training data of {source} are not there or have changed: give them, --data PATH")
     require("voila", "pages of their own")
     pima.app  # noqa: B018 - the widget libraries are there, or this says what to install
     call = {"source": str(source)}
-    call |= {"data": str(paths[1])} if data else {}
-    call |= {"plugins": [str(path) for path in paths[1 + bool(data) :]]} if plugin else {}
+    call |= {"data": str(paths[1])} if with_data else {}
+    plugins = [str(path) for path in paths[1 + with_data :]]
+    call |= {"plugins": plugins} if plugins else {}
     with tempfile.TemporaryDirectory(prefix="pima-app-") as folder:
         token, port = secrets.token_urlsafe(32), port or _free_port()
         notebook = _write(Path(folder), call, token, port)
@@ -70,9 +89,6 @@ def app(
         ended = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             code = process.wait()
-        except KeyboardInterrupt:
-            code = 0
-            voice.say("ended")
         finally:
             signal.signal(signal.SIGTERM, ended)
             process.terminate()

@@ -27,6 +27,18 @@ def test_what_cannot_be_shown_is_told_before_a_server_starts(command, finished, 
     assert "give them, --data PATH" in " ".join(alone.stderr.split())
 
 
+def test_it_says_that_it_starts_and_ends_when_asked(command, finished, monkeypatch):
+    def asked(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(panels.pima.runs, "open_fit", asked)
+    said = command("app", finished, "--no-browser")
+    assert said.exit_code == 0
+    assert said.stdout.startswith("starting: ")
+    assert said.stdout.endswith("\nended\n")
+    assert "goes on" not in said.output
+
+
 @pytest.mark.skipif(importlib.util.find_spec("voila") is not None, reason="voila is installed")
 def test_without_a_server_it_says_what_to_install(command, specimens):
     said = command("app", specimens, "--no-browser")
