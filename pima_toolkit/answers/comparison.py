@@ -97,7 +97,11 @@ def compare(
     curves = training_curves(trained, name, data)
     decoder = trained.state.decoders[name]
     gamma = responsibilities(trained, curves)
-    return _compare(_laws(experts), decoder.expert.inputs, curves, gamma, decoder.scale, folds, seed)
+    laws = _laws(experts, decoder.expert)
+    table = _compare(laws, decoder.expert.inputs, curves, gamma, decoder.scale, folds, seed)
+    fitted = [law == decoder.expert for law in laws]
+    own = {"long_name": "whether it is the law of the fit"}
+    return table.assign_coords(fitted=("expert", fitted, own))
 
 
 class _Inputs:
@@ -107,10 +111,13 @@ class _Inputs:
         self.name, self.inputs = "of a comparison", inputs
 
 
-def _laws(experts: Candidates) -> list[Expert]:
-    if isinstance(experts, str | Expert) or len(experts) < 2:
+def _laws(experts: Candidates, fitted: Expert | None = None) -> list[Expert]:
+    """The laws to compare; that of a fit goes first where none of its name is among them."""
+    laws = [] if isinstance(experts, str | Expert) else [get_expert(expert) for expert in experts]
+    if laws and fitted is not None and fitted.name not in [law.name for law in laws]:
+        laws = [fitted, *laws]
+    if len(laws) < 2:
         raise OptionError(f"experts={experts!r}: expected at least two laws to compare, ['linear_hardening', 'voce']")
-    laws = [get_expert(expert) for expert in experts]
     names = [law.name for law in laws]
     if len(set(names)) < len(names):
         raise OptionError(f"two of the laws have the same name: {', '.join(names)}")

@@ -107,17 +107,19 @@ class Laws:
         Likelihoods let specimens differ, so that a curve counts once and not once a point, whatever ``scatter`` is.
 
         Args:
-            experts: Names, experts or classes of them: ``["linear_hardening", "voce"]``.
+            experts: Names, experts or classes of them: ``["linear_hardening", "voce"]``. The law of this fit is
+                compared too; one of its name given here takes its place.
             modality: A physics modality; needed where there are several.
             data: The training set, for a fit read from a file.
             folds: Parts of the specimens of which each is left out once.
             seed: Of the division into parts.
 
         Returns:
-            As of :func:`pima_toolkit.compare_experts`; ``attrs["reading"]`` says what it means.
+            As of :func:`pima_toolkit.compare_experts`; ``attrs["reading"]`` says what it means, ``fitted`` (expert)
+            which law is that of this fit.
 
         Raises:
-            OptionError: If fewer than two laws are given, or there is no such modality.
+            OptionError: If no law but that of the fit is given, or there is no such modality.
             DataError: If the data are missing or others, or a law lacks an input.
         """
         return compare(self._trained, experts, modality, data, folds, seed)

@@ -132,6 +132,13 @@ def test_a_fit_compares_on_its_own_clusters(two_populations, tmp_path):
     data = two_populations(48)
     fit = pima.PIMA({"stress": pima.Physics("proportional")}, 2, latent_dim=1).fit(data, epochs=2, progress=False)
     found = fit.compare(["proportional", "affine"])
+    assert found.fitted.values.tolist() == [True, False]
+    alone = fit.compare(["affine"])  # the law of the fit takes part unasked
+    assert alone.expert.values.tolist() == ["proportional", "affine"]
+    assert alone.fitted.values.tolist() == [True, False]
+    np.testing.assert_allclose(alone.difference, found.difference, rtol=1e-9)
+    with pytest.raises(OptionError, match="expected at least two laws"):
+        fit.compare(["proportional"])
     gamma = fit.specimens.responsibilities.values
     direct = compare_experts(["proportional", "affine"], data.strain.values, data.stress.values, gamma)
     np.testing.assert_allclose(found.difference, direct.difference, rtol=1e-6, atol=1e-6)
