@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pima_widgets.cluster_panel import ClusterPanel
-from pima_widgets.data import curves_of
+from pima_widgets.data import curves_of, pictures_html
 from pima_widgets.expert_panel import ExpertPanel
 from pima_widgets.grouping import Grouping
 from pima_widgets.refit import Refit
@@ -68,3 +68,13 @@ def test_specimens_without_a_curve_are_left_out_of_a_group(some_without):
     assert refit.chart.summary.startswith("0 curves")
     with pytest.raises(DataError, match="no specimen of the selection has a curve 'stress'"):
         refit.fit(np.eye(12)[0], "the selection")
+
+
+def test_a_specimen_without_a_picture_is_no_black_photograph(specimens):
+    images = specimens["image"].isel(specimen=slice(0, 3)).astype(float).copy(deep=True)
+    images.values[1] = np.nan
+    html = pictures_html(images, ["a", "b", "c"])
+    assert html.count("<img") == 2
+    assert html.count("no image") == 1
+    assert html.index('alt="a"') < html.index("no image</span><small>b</small>") < html.index('alt="c"')
+    assert "no image" in pictures_html(images.isel(specimen=[1]), ["b"])

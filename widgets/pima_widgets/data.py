@@ -117,7 +117,7 @@ def quantity(value: float, error: float | None, unit: str) -> str:
 
 
 def pictures_html(images: xr.DataArray, titles: list[str], *, size: int = 84) -> str:
-    """Pictures in a row that wraps, on one grey scale.
+    """Pictures in a row that wraps, on one grey scale; "no image" where nothing of one was measured.
 
     Args:
         images: Shape (specimen, y, x), or with a dim ``channel`` of 1 or 3.
@@ -127,18 +127,24 @@ def pictures_html(images: xr.DataArray, titles: list[str], *, size: int = 84) ->
     image = require("PIL.Image", "pictures in panels")
     values = images.transpose("specimen", ..., "channel") if "channel" in images.dims else images
     values = values.values.astype(np.float64)
+    there = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     grey = np.clip(255 * (values - low) / (high - low or 1.0), 0, 255)
     grey = np.where(np.isfinite(grey), grey, 0).astype(np.uint8)
     parts = []
-    for picture, title in zip(grey, titles, strict=True):
+    for picture, title, seen in zip(grey, titles, there, strict=True):
+        words = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+        box = f"width:{size}px;height:{size}px;"
+        if not seen:
+            style = f"{box}display:flex;align-items:center;justify-content:center;border:1px dashed;opacity:.7"
+            parts.append(f'<span><span style="{style}">no image</span><small>{words}</small></span>')
+            continue
         buffer = io.BytesIO()
         image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture).save(
             buffer, "PNG"
         )
         source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        style = f"width:{size}px;height:{size}px;object-fit:contain;image-rendering:pixelated;display:block"
-        words = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+        style = f"{box}object-fit:contain;image-rendering:pixelated;display:block"
         parts.append(f'<span><img src="{source}" alt="{words}" style="{style}"><small>{words}</small></span>')
     return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{"".join(parts)}</div>'
