@@ -341,7 +341,7 @@ def load(path: str | Path, *, model: PIMA | None = None) -> Fit:
     """Read a fit written by :meth:`Fit.save`.
 
     Args:
-        path: The file.
+        path: The file, or a run's folder that holds it as ``fit.pima``.
         model: Needed only where the fit was made with torch modules of your own: a model with the same modules.
 
     Raises:

@@ -31,6 +31,8 @@ from .conditions import covariate_names
 from .trained import Reference, Trained
 
 FORMAT, VERSION = "pima_toolkit fit", 1
+#: The name of the file in the folder of a run.
+IN_RUN = "fit.pima"
 _MODULE = "a torch module of the user"
 
 
@@ -80,6 +82,13 @@ def save(trained: Trained, path: Path) -> Path:
 def load(path: Path, given: ModelOptions | None = None) -> Trained:
     """See :func:`pima_toolkit.load`."""
     read = require("safetensors.torch", "saved fits").load
+    if path.is_dir():
+        path = path / IN_RUN
+        if not path.is_file():
+            raise FileFormatError(
+                f"{path.parent} is a folder without {IN_RUN}: expected a folder that `pima fit` wrote, or a file that"
+                " Fit.save wrote"
+            )
     try:
         with zipfile.ZipFile(path) as file:
             about = json.loads(file.read("about.json"))

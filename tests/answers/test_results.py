@@ -82,6 +82,15 @@ def test_a_text_path_will_do(fit, tmp_path):
     assert pima.load(str(path)).elbo == fit.elbo
 
 
+def test_the_folder_of_a_run_will_do(fit, tmp_path):
+    with pytest.raises(
+        FileFormatError, match=r"is a folder without fit\.pima: expected a folder that `pima fit` wrote"
+    ):
+        pima.load(tmp_path)
+    fit.save(tmp_path / "fit.pima")
+    assert pima.load(tmp_path).elbo == fit.elbo
+
+
 def test_another_process_gets_the_same_numbers(fit, saved, test, tmp_path):
     test.to_netcdf(tmp_path / "test.nc")
     program = (
