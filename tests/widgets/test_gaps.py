@@ -5,6 +5,7 @@ import pytest
 from pima_widgets.cluster_panel import ClusterPanel
 from pima_widgets.data import curves_of, pictures_html
 from pima_widgets.expert_panel import ExpertPanel
+from pima_widgets.fit_panel import FitPanel
 from pima_widgets.grouping import Grouping
 from pima_widgets.refit import Refit
 
@@ -78,3 +79,21 @@ def test_a_specimen_without_a_picture_is_no_black_photograph(specimens):
     assert html.count("no image") == 1
     assert html.index('alt="a"') < html.index("no image</span><small>b</small>") < html.index('alt="c"')
     assert "no image" in pictures_html(images.isel(specimen=[1]), ["b"])
+
+
+def test_a_fit_that_is_there_is_what_the_tab_fit_begins_with(digits_fit, specimens):
+    here = pima.app(digits_fit, specimens).fit_panel
+    assert (here.clusters.value, here.latent_dim.value, here.epochs.value, here.seed.value) == (3, 2, 6, 0)
+    assert here.model().options == digits_fit.model.options
+    assert "epochs=6)" in here.code()
+    assert "but for its own crossmodal_epochs" in here.status.value
+
+
+def test_what_the_tab_fit_cannot_say_of_a_fit_is_named(lines):
+    own = pima.SympyExpert("a * strain", t="strain", name="nobody_knows")
+    model = pima.PIMA({"stress": pima.Physics(own)}, clusters=1, latent_dim=4, consistency=5.0)
+    panel = FitPanel(lines)
+    panel.adopt(model.fit(lines, epochs=2, seed=3, progress=False))
+    assert panel.rows[0].kind.value == "leave out"
+    assert (panel.clusters.value, panel.latent_dim.value, panel.seed.value) == (1, 4, 3)
+    assert "but for its own stress, consistency<" in panel.status.value

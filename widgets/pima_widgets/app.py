@@ -62,6 +62,7 @@ class App(Panel):
             self.expert_panel.observe(lambda change: self.offer(change["new"]), "registered")
         if fit is not None:
             self.show(fit)
+            self.fit_panel.adopt(fit)
             self.turn_to("Clusters")
 
     def turn_to(self, tab: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import fields
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,23 @@ class ModalityRow:
         self.expert.options = tuple(dict.fromkeys([expert.name, *self.expert.options]))
         if self.kind.value == _PHYSICS and expert.t == self.independent:
             self.expert.value = expert.name
+
+    def choose(self, modality: object | None) -> bool:
+        """Choose what a model was told of this variable; None: left out.
+
+        Returns:
+            Whether the choices here say all of it: no other options, and an expert known by its name.
+        """
+        physics = isinstance(modality, pima.Physics)
+        if physics and modality.expert.name not in self.expert.options:
+            return False
+        kind = _OUT if modality is None else _PHYSICS if physics else _NEURAL
+        if kind not in self.kind.options:
+            return False
+        if physics:
+            self.expert.value = modality.expert.name
+        self.kind.value = kind
+        return self.modality == modality
 
     def _show_expert(self, _: object) -> None:
         self.expert.layout.visibility = "visible" if self.kind.value == _PHYSICS else "hidden"
@@ -151,6 +169,27 @@ class FitPanel(Panel):
         for one in self.rows:
             if one.curve:
                 one.offer(expert)
+
+    def adopt(self, fit: pima.Fit) -> None:
+        """Choose as a fit was made, so that the button makes it again; the status names what cannot be chosen here.
+
+        Args:
+            fit: A fit of the same variables.
+        """
+        options, settings = fit.model.options, fit._trained.settings
+        others = [one.name for one in self.rows if not one.choose(options.modalities.get(one.name))]
+        others += [name for name in options.modalities if name not in {one.name for one in self.rows}]
+        chosen = {"clusters": self.clusters, "latent_dim": self.latent_dim}
+        for name, box in chosen.items():
+            box.max = max(box.max, getattr(options, name))
+            box.value = getattr(options, name)
+        self.epochs.max = max(self.epochs.max, settings.epochs or 0)
+        self.epochs.value, self.seed.value = settings.epochs or 0, settings.seed
+        for made, here in ((options, {"modalities", *chosen}), (settings, {"epochs", "seed", "device"})):
+            left = [f for f in fields(made) if f.name not in here]
+            others += [f.name for f in left if getattr(made, f.name) != f.default]
+        but = f", but for its own {', '.join(others)}" if others else ""
+        self.say(f"chosen as in the fit{but}")
 
     def model(self) -> pima.PIMA:
         """The model as chosen.
