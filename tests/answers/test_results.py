@@ -251,7 +251,7 @@ def test_files_from_elsewhere_are_refused(saved, tmp_path, kind):
 def test_no_file_and_a_folder(tmp_path):
     with pytest.raises(FileFormatError, match=r"nothing.pima does not exist"):
         pima.load(tmp_path / "nothing.pima")
-    with pytest.raises(FileFormatError, match=r"expected a file written by Fit.save"):
+    with pytest.raises(FileFormatError, match=r"is a folder without fit\.pima: .* or a file that Fit\.save wrote"):
         pima.load(tmp_path)
 
 
