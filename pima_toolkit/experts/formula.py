@@ -6,6 +6,7 @@ and the size after rewriting (``min``, ``max`` and ``abs`` repeat their argument
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 import sympy
@@ -110,9 +111,16 @@ def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> 
         )
     if variable not in found:
         known = f"the names found are {', '.join(found)}" if found else "no names were found"
+        near = difflib.get_close_matches(variable, parameters, n=1, cutoff=0.7)
+        if near:  # either may be the misspelt one
+            raise FormulaError(
+                f"the formula does not contain its independent variable {variable!r} ({known}): did you mean"
+                f" {near[0]!r} and {variable!r} to be the same? spell both alike",
+                found[near[0]],
+            )
         raise FormulaError(
-            f"the formula does not contain its independent variable {variable!r} ({known}): pass t='...' with the"
-            f" variable's name, or add '+ 0*{variable}' for a constant",
+            f"the formula does not contain its independent variable {variable!r} ({known}): call the variable so in the"
+            f" formula (in Python t='...' says what it is called), or add '+ 0*{variable}' for a constant",
             0,
         )
     if not parameters:

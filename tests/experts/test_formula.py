@@ -71,6 +71,11 @@ def test_names_are_never_sympys():
 def test_missing_variable_and_missing_parameters_say_what_to_do():
     with pytest.raises(FormulaError, match=r"does not contain its independent variable 'strain'.*K, eps, n"):
         read_formula("K*eps**n", "strain")
+    with pytest.raises(FormulaError, match=r"call the variable so in the formula .in Python t='\.\.\.'"):
+        read_formula("K*eps**n", "strain")
+    with pytest.raises(FormulaError, match="did you mean 'strian' and 'strain' to be the same") as caught:
+        read_formula("K*strian**n", "strain")
+    assert caught.value.position == 2
     with pytest.raises(FormulaError, match="no parameters to fit"):
         read_formula("2*t + sin(t)", "t")
 
