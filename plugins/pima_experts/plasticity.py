@@ -45,7 +45,7 @@ class LinearHardening(SympyExpert):
     name     unit     bounds         meaning
     ======== ======== ============== =======================================
     E        {y}/{t}  E >= 0         elastic modulus
-    sigma_y  {y}      sigma_y >= 0   yield stress, reached within the strains
+    sigma_y  {y}      sigma_y >= 0   yield stress
     H        {y}/{t}  0 <= H <= E    hardening modulus
     ======== ======== ============== =======================================
 
@@ -97,7 +97,7 @@ class ElasticPerfectlyPlastic(SympyExpert):
     name    unit    bounds       meaning
     ======= ======= ============ ========================================
     E       {y}/{t} E >= 0       elastic modulus
-    sigma_y {y}     sigma_y >= 0 yield stress, reached within the strains
+    sigma_y {y}     sigma_y >= 0 yield stress
     ======= ======= ============ ========================================
 
     Valid for: monotone loading of metals that hardly harden, strain from zero upwards.
