@@ -31,7 +31,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 tutorials: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial -n auto --dist load tests/test_tutorials.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial tests/test_tutorials.py
 
 browser: $(STAMP)
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[browser]"

@@ -31,7 +31,7 @@ def test_it_runs(path, tmp_path):
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     client = nbclient.NotebookClient(
         nbformat.read(path, as_version=4),
-        timeout=540,
+        timeout=1500,
         kernel_name="python3",
         resources={"metadata": {"path": tmp_path}},
     )
