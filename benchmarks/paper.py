@@ -3,6 +3,7 @@
     python benchmarks/paper.py                  # MNIST, 10 seeds: several hours on 2 cores; stop and start it at will
     python benchmarks/paper.py --quick          # scikit-learn's digits, 1 seed: a few minutes
     python benchmarks/paper.py --only "no physics" --seeds 5
+    python benchmarks/paper.py --together 2     # two runs side by side, each with a share of the processors
     python benchmarks/paper.py --table          # only print and draw what was measured before
 
 Every run appends one line to benchmarks/results/paper.jsonl and is not repeated; a run that was killed goes on from its
@@ -15,12 +16,14 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import multiprocessing
 import os
 import platform
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -130,7 +133,9 @@ def tables(rows: Sequence[dict], plan: Sequence[Case]) -> Iterator[tuple[str, Ta
         for name, runs in found.items():
             cells = [summary(runs, key, digits) for key, _, digits in columns]
             said = [f"{title.split(',')[0]} {PAPER[name, key]}" for key, title, _ in columns if (name, key) in PAPER]
-            seconds = f"{np.median([row['seconds'] for row in runs]):.0f}"
+            # A run beside others says nothing of the time of one.
+            alone_in_time = [row["seconds"] for row in runs if row["together"] == 1]
+            seconds = f"{np.median(alone_in_time):.0f}" if alone_in_time else ""
             body.append([name, str(len(runs)), *cells, seconds, "; ".join(said) if group != "order" else ""])
         yield group, Table(head, body)
 
@@ -175,6 +180,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="scikit-learn's digits instead of MNIST, one seed")
     parser.add_argument("--only", action="append", default=[], metavar="CASE", help="cases or groups of this beginning")
     parser.add_argument("--seeds", type=int, help="how many runs of each case; else 10, 5 or 3, with --quick 1")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="runs side by side, each timed as such")
     parser.add_argument("--table", action="store_true", help="train nothing")
     return parser.parse_args(words)
 
@@ -189,36 +195,61 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(f"--only {asked.only}: no such case; there are {', '.join(case.name for case in plan)}")
     with alone():
         if not asked.table:
-            train_all(chosen, data_set, asked.seeds)
+            train_all(chosen, data_set, asked.seeds, asked.together)
         rows = [row for row in measured() if row["data"] in (data_set, "lattice")]
         show(rows, plan)
         if rows:
             say(f"\n{write_report(rows, plan, data_set)}")
 
 
-def train_all(chosen: Sequence[Case], data_set: str, seeds: int | None) -> None:
+def train_all(chosen: Sequence[Case], data_set: str, seeds: int | None, together: int) -> None:
     """Every run that is not there yet; the first error of the data ends it with what to do."""
-    machine = f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
     done = {(row["data"], row["case"], row["seed"]) for row in measured()}
-    for case in chosen:
-        for seed in range(seeds or case.seeds):
-            data = case.data(data_set)
-            if (data, case.name, seed) in done:
-                continue
-            keep = KEPT / f"{slug(data, case)}-{seed}"
-            load_before = os.getloadavg()[0]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", pima.PimaWarning)
-                try:
-                    fit, scores = run(case, data_set, seed, keep)
-                except pima.errors.DataError as error:
-                    sys.exit(f"{error}\nWithout MNIST: python benchmarks/paper.py --quick")
-            if seed == 0:
-                fit.save(KEPT / f"{slug(data, case)}.pima")
-            row = {"data": data, "case": case.name, "seed": seed, **scores, "elbo": fit.elbo}
-            append(row | {"date": str(date.today()), "machine": machine, "load": round(load_before, 1)})
-            shutil.rmtree(keep)
-            say({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
+    runs = [(case, data_set, seed, together) for case in chosen for seed in range(seeds or case.seeds)]
+    runs = [run for run in runs if (run[0].data(data_set), run[0].name, run[2]) not in done]
+    try:
+        if together == 1:
+            for run in runs:
+                told(train_one(run), run[0])
+        else:
+            # Fresh processes: what torch keeps of one run weighs on no other, and one that dies ends this one.
+            start = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(together, mp_context=start, max_tasks_per_child=1) as pool:
+                asked = {pool.submit(train_one, run): run[0] for run in runs}
+                for future in as_completed(asked):
+                    told(future.result(), asked[future])
+    except pima.errors.DataError as error:
+        sys.exit(f"{error}\nWithout MNIST: python benchmarks/paper.py --quick")
+
+
+def told(row: dict, case: Case) -> None:
+    """Keep and print a result; only then its checkpoint may go."""
+    append(row)
+    shutil.rmtree(checkpoint_of(case, row["data"], row["seed"]))
+    say({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
+
+
+def checkpoint_of(case: Case, data: str, seed: int) -> Path:
+    """Folder where a killed run goes on."""
+    return KEPT / f"{slug(data, case)}-{seed}"
+
+
+def train_one(asked: tuple[Case, str, int, int]) -> dict:
+    """One run: its result; the fit of seed 0 is kept."""
+    case, data_set, seed, together = asked
+    if together > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // together))
+    data = case.data(data_set)
+    keep = checkpoint_of(case, data, seed)
+    load_before = os.getloadavg()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pima.PimaWarning)
+        fit, scores = run(case, data_set, seed, keep)
+    if seed == 0:
+        fit.save(KEPT / f"{slug(data, case)}.pima")
+    machine = f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
+    row = {"data": data, "case": case.name, "seed": seed, **scores, "elbo": fit.elbo, "together": together}
+    return row | {"date": str(date.today()), "machine": machine, "load": round(load_before, 1)}
 
 
 if __name__ == "__main__":

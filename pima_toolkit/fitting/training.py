@@ -20,6 +20,7 @@ from ..model.network import build
 from ..model.physics import PhysicsDecoder
 from ..model.trend import Trend
 from .adam_experts import AdamExperts
+from .allocator import keep_freed_memory
 from .em import Collected, neural_noise, update_mixture, update_physics
 from .health import duplicate_clusters, empty_clusters, reseed
 from .initialise import blank_decoder, latent_partition, random_start
@@ -43,6 +44,7 @@ class JointTraining:
     """
 
     def __init__(self, job: Job, restart: int) -> None:
+        keep_freed_memory()
         self.job, self.restart = job, restart
         options, tensors = job.options, job.tensors
         self.batches, self.epochs, _ = job.steps(len(tensors))

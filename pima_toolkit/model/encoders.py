@@ -74,7 +74,7 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
     if kind not in ("conv", "pooled", "paper"):
         raise OptionError(f'encoder={kind!r} is unknown: use "conv", "pooled", "paper" or a torch module')
     if len(shape) == 1:
-        layers: list[nn.Module] = [nn.Linear(shape[0], HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ELU()]
+        layers: list[nn.Module] = [nn.Linear(shape[0], HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ELU(inplace=True)]
         width = HIDDEN
     else:
         channels, spatial = shape[0], shape[1:]
@@ -82,7 +82,7 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
         widths = [8, 16] if kind == "paper" and rank == 1 else [32, 64] if kind == "paper" else conv_widths(spatial)
         layers = []
         for out_channels in widths:
-            layers += [_CONV[rank](channels, out_channels, 3, 2, 1), _NORM[rank](out_channels), nn.ELU()]
+            layers += [_CONV[rank](channels, out_channels, 3, 2, 1), _NORM[rank](out_channels), nn.ELU(inplace=True)]
             channels = out_channels
         last = halved(spatial, len(widths))[-1]
         if kind == "pooled":
@@ -97,7 +97,7 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
         width = channels * math.prod(last)
     if kind != "paper":
         # One hidden layer before the output lifts image-only accuracy by 8-10 points at equal cost.
-        layers += [nn.Linear(width, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ELU()]
+        layers += [nn.Linear(width, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ELU(inplace=True)]
         width = HIDDEN
     return nn.Sequential(*layers), width
 

@@ -33,7 +33,7 @@ def decoder(shape: Sequence[int], latent_dim: int, kind: str | nn.Module = "conv
     if kind not in ("conv", "paper"):
         raise OptionError(f'decoder={kind!r} is unknown: use "conv", "paper" or a torch module')
     if len(shape) == 1:
-        return nn.Sequential(nn.Linear(latent_dim, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, shape[0]))
+        return nn.Sequential(nn.Linear(latent_dim, HIDDEN), nn.ELU(inplace=True), nn.Linear(HIDDEN, shape[0]))
     channels, spatial = shape[0], shape[1:]
     rank = len(spatial)
     widths = [64, 32] if kind == "paper" else conv_widths(spatial)[::-1]
@@ -50,7 +50,7 @@ def decoder(shape: Sequence[int], latent_dim: int, kind: str | nn.Module = "conv
     for width, size in zip(widths, sizes[1:], strict=True):
         # An even size needs one more row than 2m - 1; an odd one does not.
         extra = tuple(1 - n % 2 for n in size)
-        layers += [convolution(inner, width, 3, 2, 1, output_padding=extra), nn.ReLU()]
+        layers += [convolution(inner, width, 3, 2, 1, output_padding=extra), nn.ReLU(inplace=True)]
         inner = width
     layers.append(convolution(inner, channels, 3, 1, 1))
     return nn.Sequential(*layers)
