@@ -213,6 +213,8 @@ def train_all(chosen: Sequence[Case], data_set: str, seeds: int | None, together
                 told(train_one(run), run[0])
         else:
             # Fresh processes: what torch keeps of one run weighs on no other, and one that dies ends this one.
+            # Set before they import torch, or its pool of threads has the size of the machine all the same.
+            os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // together))
             start = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(together, mp_context=start, max_tasks_per_child=1) as pool:
                 asked = {pool.submit(train_one, run): run[0] for run in runs}
@@ -237,8 +239,6 @@ def checkpoint_of(case: Case, data: str, seed: int) -> Path:
 def train_one(asked: tuple[Case, str, int, int]) -> dict:
     """One run: its result; the fit of seed 0 is kept."""
     case, data_set, seed, together = asked
-    if together > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // together))
     data = case.data(data_set)
     keep = checkpoint_of(case, data, seed)
     load_before = os.getloadavg()[0]

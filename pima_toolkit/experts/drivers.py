@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable
 
+import torch
 from numba import float64, get_num_threads, njit, prange, set_num_threads, types
 from numba.core.errors import NumbaWarning
 
@@ -34,12 +35,26 @@ def run(size: int, build: Callable[[], Callable], *arguments: object) -> tuple:
         arguments: What the driver takes.
     """
     with _LOCK:
-        threads = get_num_threads()
-        set_num_threads(threads if size > _WORTH_THREADS else 1)
+        threads = torch.get_num_threads()
+        available = _launched(threads)
+        set_num_threads(min(threads, available) if size > _WORTH_THREADS else 1)
         try:
             return build()(*arguments)
         finally:
-            set_num_threads(threads)
+            set_num_threads(available)
+
+
+@functools.cache
+def _launched(threads: int) -> int:
+    """Threads that numba has.
+
+    Its first look at them launches them, which sets the number of OpenMP's threads in the whole process: torch's too,
+    whatever it was asked for, and two processes of two threads on two cores wait for each other in every layer of a
+    network. So it is put back.
+    """
+    available = get_num_threads()
+    torch.set_num_threads(threads)
+    return available
 
 
 def compile_driver(signature: object, function: Callable) -> Callable:

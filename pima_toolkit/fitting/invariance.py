@@ -34,7 +34,7 @@ _LATENT, _NOISE, _WARM_STEPS = 10, 0.03, 700
 #: Heads, and how much more than the mutual information itself the balance of their clusters counts.
 _HEADS, _BALANCE = 20, 1.5
 #: Specimens in a step, steps, and the share of them after which only the best head goes on.
-_BATCH, _STEPS, _CHOSEN = 1024, 600, 0.4
+_BATCH, _STEPS, _CHOSEN = 1024, 900, 0.4
 #: Each specimen's neighbours, sought among so many others.
 _NEIGHBOURS, _SOUGHT = 10, 20_000
 #: Passes over small data end here.
