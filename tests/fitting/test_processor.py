@@ -1,0 +1,51 @@
+"""What a fit does to the process it runs in: its memory and its threads."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+import numpy as np
+from pima_toolkit.fitting.allocator import keep_freed_memory
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(5_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = pages()
+keep_freed_memory()
+print(first, pages())
+"""
+
+THREADS = """
+import numpy as np
+import torch
+import pima_toolkit as pima
+
+torch.set_num_threads(1)
+x = np.linspace(0.0, 0.2, 30)
+pima.get_expert("voce").fit(x, 100.0 + 50.0 * (1.0 - np.exp(-20.0 * x)))
+print(torch.get_num_threads())
+"""
+
+
+def printed(script: str) -> list[int]:
+    """Numbers that a process of its own prints."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_freed_memory_is_used_again():
+    """Twenty arrays of 40 MB in turn: their pages are asked of the system each time, and after it once."""
+    before, after = printed(FAULTS)
+    assert after < before / 5
+
+
+def test_numba_leaves_the_number_of_torchs_threads_alone():
+    assert printed(THREADS) == [1]
