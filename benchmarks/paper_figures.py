@@ -143,7 +143,8 @@ def missing(rows: Sequence[dict], data_set: str) -> Iterator[Drawn]:
                 drawn = True
                 _lines(axes, found, style, modality)
         axes[0].set(xlabel="training specimens without it, %", ylabel="accuracy on test specimens, %")
-        axes[1].set(xlabel="training specimens without it, %", ylabel="RMSE of curves predicted from pictures")
+        unit = "MPa" if kind == "lattice" else "units of the digit"
+        axes[1].set(xlabel="training specimens without it, %", ylabel=f"RMSE of curves from pictures, {unit}")
         axes[1].set_ylim(bottom=0.0)
         if drawn:
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)

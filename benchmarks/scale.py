@@ -102,11 +102,12 @@ def known() -> dict[tuple[int, int, int], dict]:
 def measure(case: Sequence[int]) -> None:
     """Run one case in a process of its own and append its line."""
     command = [sys.executable, __file__, "--one", *map(str, case)]
-    run = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file itself
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, check=True, capture_output=True, text=True, env=one_thread)  # noqa: S603 - itself
     about = {
         "case": list(case),
         "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}",
+        "machine": f"{platform.machine()}, 1 thread, load {os.getloadavg()[0]:.1f}",
         "torch": torch.__version__,
     }
     RESULTS.parent.mkdir(exist_ok=True)

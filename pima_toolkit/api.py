@@ -174,6 +174,8 @@ class Fit(Laws, Trust):
         predict: Sequence[str] | str | None = None,
         seed: int = 0,
         coverage: float = 0.9,
+        typical: bool = True,
+        precision: str = "float32",
     ) -> xr.Dataset:
         """What the specimens are, and what was not measured of them.
 
@@ -182,6 +184,8 @@ class Fit(Laws, Trust):
             predict: Modalities to predict; all by default, ``()`` for none.
             seed: Of the samples behind neural predictions.
             coverage: Share of new measurements that the bands hold.
+            typical: Whether to say how typical each is: most of a picture's time, as it is drawn again.
+            precision: Of the networks; ``"auto"``: bfloat16 where the machine has units for it.
 
         Returns:
             ``responsibilities`` (specimen, cluster), ``cluster``, ``posterior_mean`` and ``posterior_variance``
@@ -192,7 +196,8 @@ class Fit(Laws, Trust):
         Raises:
             DataError, ShapeError: If the data do not fit the training.
         """
-        return infer(self._trained, data, predict=predict, seed=seed, coverage=coverage)
+        how = {"predict": predict, "seed": seed, "coverage": coverage, "typical": typical, "precision": precision}
+        return infer(self._trained, data, **how)
 
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
         """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1}`` or at its mean."""

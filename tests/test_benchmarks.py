@@ -26,7 +26,7 @@ def paper(monkeypatch, tmp_path):
 
 
 def row(case, seed, **scores):
-    return {"data": "digits", "case": case, "seed": seed, "seconds": 10.0 + seed, **scores}
+    return {"data": "digits", "case": case, "seed": seed, "seconds": 10.0 + seed, "together": 1 + seed, **scores}
 
 
 def test_a_line_half_written_is_taken_away_and_its_run_repeated(paper):
@@ -62,8 +62,8 @@ def test_a_run_that_is_there_is_not_repeated(paper, monkeypatch):
     monkeypatch.setattr(paper, "run", run)
     chosen = [case for case in paper.cases(quick=True) if case.name in ("clean", "lattice")]
     with paper.alone():
-        paper.train_all(chosen, "digits", seeds=2)
-        paper.train_all(chosen, "digits", seeds=3)
+        paper.train_all(chosen, "digits", 2, together=1)
+        paper.train_all(chosen, "digits", 3, together=1)
     assert asked == [(name, "digits", s) for name in ("clean", "lattice") for s in (0, 1)] + [
         ("clean", "digits", 2),
         ("lattice", "digits", 2),
@@ -95,6 +95,7 @@ def test_tables_tell_mean_std_and_best_beside_the_paper(paper):
     cells = dict(zip(found["table"].head, found["table"].rows[0], strict=True))
     assert cells["both, %"] == "99.50 ± 0.50, best 100.00"
     assert cells["runs"] == "2"
+    assert cells["seconds a run"] == "10"  # the second ran beside another
     assert "both 100.0 best, 96.74 ± 4.72" in cells["the paper"]
 
 

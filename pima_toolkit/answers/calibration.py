@@ -21,7 +21,7 @@ from ..model.curves import Curves
 from ..model.physics import PhysicsDecoder
 from .bands import mixture_probability
 from .curves import predicted
-from .inference import answer_tensors
+from .posterior import answer_tensors
 from .trained import Trained
 
 _LEVELS = np.linspace(0.0, 1.0, 101)

@@ -32,7 +32,8 @@ from ..fitting.training import JointTraining
 from .calibration import held_out_calibration, training_calibration
 from .cautions import bound_cautions, cluster_cautions
 from .conditions import mean_covariates
-from .inference import OUT_OF_POPULATION, answer_tensors, specimen_coords
+from .inference import OUT_OF_POPULATION, specimen_coords
+from .posterior import answer_tensors
 from .quality import Quality, quality
 from .remarks import typicality
 from .stability import compare_restarts

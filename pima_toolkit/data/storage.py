@@ -86,7 +86,8 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
             by ``PIMA.fit`` and ``Fit.infer``.
 
     Returns:
-        The dataset; texts as numpy's, times in seconds or days as the numbers they were.
+        The dataset, variables of a ``.zarr`` in the order of their names; texts as numpy's, times in seconds or days
+        as the numbers they were.
 
     Raises:
         FileFormatError: If it is not there, is damaged, or would have to be unpickled.
@@ -120,6 +121,11 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
         raise FileFormatError(
             f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged or no {path.suffix[1:]} file"
         ) from error
+    if engine == "zarr":
+        # A folder is listed in the order in which its answers arrive; a model takes its modalities, and their random
+        # numbers, in the order of the data.
+        named = {name: data.variables[name] for name in sorted(data.data_vars, key=str)}
+        data = data.drop_vars(named).assign(named)
     texts = {str(n): _text(v) for n, v in data.variables.items() if v.dtype.kind in "OT"}
     chunks = {n: v.encoding["preferred_chunks"] for n, v in data.variables.items() if lazy and v.nbytes > LAZY_BYTES}
     data = data.assign({n: v for n, v in texts.items() if n in data.data_vars})

@@ -47,6 +47,12 @@ def test_what_is_read_is_what_was_written(data, tmp_path, name):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_variables_of_a_folder_come_in_one_order(data, tmp_path):
+    """A folder has none of its own, and the order of modalities decides what random numbers each gets."""
+    turned = data[list(data.data_vars)[::-1]]
+    assert list(pima.open_data(pima.save_data(turned, tmp_path / "data.zarr")).data_vars) == sorted(data.data_vars)
+
+
 @pytest.mark.parametrize("name", ["data.nc", "data.zarr"])
 def test_a_failed_write_leaves_what_was_there(data, tmp_path, name, monkeypatch):
     path = pima.save_data(data, tmp_path / name)

@@ -1,0 +1,201 @@
+r"""What each specimen is, from the modalities it has, as tensors (§2.4).
+
+.. math:: \log q(c \mid X_S) = \log\pi_c + \sum_{i\in S}\big[\log q(c \mid X_i) - \log\pi_c\big] + \mathrm{const}
+
+with :math:`q(c\mid X_i) \propto \pi_c\,p(X_i\mid c)` for a physics modality (eq. 19) and the trained encoder for a
+neural one. It is exact where modalities are independent given c; with ``vary="latent"`` they share Z inside a cluster
+too, and it is an approximation (``combine="posterior"`` takes the fused posterior's own). The latent posterior of a
+subset, per cluster, is the product of the encoders' Gaussians over the prior that all of them counted; with all
+modalities present it is q(Z given X).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import TrainingError
+from ..fitting.allocator import keep_freed_memory
+from ..fitting.job import encode, physics_evidence, physics_log_prob
+from ..fitting.stored import Stored, looked_at
+from ..fitting.tensors import Tensors
+from ..model.augment import mirrored
+from ..model.curves import Curves
+from ..model.encoders import averaged
+from ..model.gaussian import DiagonalGaussian
+from ..model.mixture import log_responsibilities
+from .trained import Trained
+
+#: Pictures that are drawn again at once.
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Everything known about a batch of specimens, as tensors.
+
+    Args:
+        log_gamma: Log responsibilities, (specimen, cluster), float64.
+        latent: q(Z given c, X_S), (specimen, cluster, latent).
+        scores: How well each modality present is explained, by name; NaN where absent. Empty if not asked for.
+        others: By physics modality, what its specimens' other modalities say: q(Z given c, the others), (specimen,
+            cluster, latent). Empty where single modalities have no encoders.
+    """
+
+    log_gamma: Tensor
+    latent: DiagonalGaussian
+    scores: dict[str, Tensor]
+    others: dict[str, DiagonalGaussian]
+
+
+def _float32(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, enabled=False)
+
+
+@torch.no_grad()
+def answer_tensors(
+    trained: Trained, tensors: Tensors, *, scored: bool = True, autocast: torch.autocast | None = None
+) -> Answers:
+    """Responsibilities, latent posterior and scores of every specimen.
+
+    Args:
+        trained: The fit.
+        tensors: The specimens.
+        scored: Whether to say how well each is explained, which asks the decoders too.
+        autocast: Precision of the networks; float32 by default.
+
+    Raises:
+        TrainingError: If a subset is asked of a fit whose cross-modal encoders were never trained.
+    """
+    keep_freed_memory()
+    options, state = trained.options, trained.state
+    device = state.mixture.mean.device
+    autocast = autocast or _float32(device)
+    names = list(options.modalities)
+    present = torch.stack([tensors.present[name] for name in names], 1)
+    full = present.all(1)
+    fused_only = trained.encoders is None
+    if fused_only and len(names) > 1 and not bool(full.all()):
+        raise TrainingError(
+            "this fit was stopped before its cross-modal encoders were trained, so it answers for specimens with all "
+            f"modalities only ({', '.join(names)}): fit again with the same checkpoint folder to go on"
+        )
+    physics = {name: state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics}
+    scores = {}
+    if scored:
+        scores = {name: _curve_score(trained, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
+    log_pi = state.mixture.log_weights
+    # The paper's encoders say the cluster of a curve too; else eq. 19 does, exactly.
+    by_encoder = options.modalities if options.crossmodal != "mixture" and not fused_only else options.neural
+    direct = [log_prob for name, log_prob in physics.items() if name not in by_encoder]
+    total = log_pi + sum(direct, start=torch.zeros(len(tensors), 1, dtype=torch.float64, device=device))
+    posterior = None
+    if fused_only or bool(full.any()):
+        posterior = encode(state.network, tensors, autocast).to(torch.float64)
+    # A weight of almost nothing must not turn into evidence when it is divided by.
+    floored = log_pi.clamp_min(float(np.log(1e-3 / options.clusters)))
+    precision = torch.zeros(len(tensors), options.clusters, options.latent_dim, dtype=torch.float64, device=device)
+    natural = torch.zeros_like(precision)
+    own: dict[str, tuple[Tensor, Tensor]] = {}
+    for k, name in enumerate(names):
+        here = tensors.present[name][:, None]
+        if not bool(here.any()):
+            scores |= {name: torch.full_like(total[:, 0], torch.nan)} if scored else {}
+            own |= {} if fused_only else {name: (total.new_zeros(()), total.new_zeros(()))}
+            continue
+        if fused_only:
+            said = [(total, posterior[:, None])]
+        else:
+            with autocast:
+                said = _encode_one(trained, k, name, tensors.inputs[name])
+            log_gamma, embedding = averaged(said)
+            part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
+            own[name] = part, part * embedding.mean.double()
+            precision += part
+            natural += own[name][1]
+            if name in by_encoder:
+                total = total + torch.where(here, log_gamma.double() - floored, 0.0)
+        if scored and name in options.neural:
+            with autocast:
+                score = _reconstruction(trained, name, tensors.inputs[name], *said[0])  # not of its mirror image
+            scores[name] = torch.where(here[:, 0], score, torch.nan)
+    log_gamma = torch.log_softmax(total, 1)
+    # A lone curve needs no network: eq. 19 is exact.
+    if posterior is not None and ((fused_only and options.neural) or options.combine == "posterior"):
+        log_gamma = torch.where(full[:, None], _fused_rule(trained, tensors, posterior), log_gamma)
+    count = present.sum(1)
+    latent = _subset(precision, natural, count, state.mixture.components)
+    others = {
+        name: _subset(precision - own[name][0], natural - own[name][1], count - here.long(), state.mixture.components)
+        for name, here in tensors.present.items()
+        if name in options.physics and name in own
+    }
+    if posterior is not None:
+        everything = full[:, None, None]
+        latent = DiagonalGaussian(
+            torch.where(everything, posterior.mean[:, None], latent.mean),
+            torch.where(everything, posterior.variance[:, None], latent.variance),
+        )
+    return Answers(log_gamma, latent, scores, others)
+
+
+def _fused_rule(trained: Trained, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:
+    """Log responsibilities of the fused posterior, by the model's own rule."""
+    options, mixture = trained.options, trained.state.mixture
+    log_prior = mixture.expected_log_prob(posterior)
+    if options.responsibilities != "exact":
+        return log_responsibilities(mixture, log_prior)
+    evidence = physics_evidence(trained.state.decoders, tensors, options.clusters)
+    return log_responsibilities(mixture, options.beta * log_prior, physics_log_prob(evidence, posterior))
+
+
+def _curve_score(trained: Trained, log_prob: Tensor, curves: Curves) -> Tensor:
+    """Log density of a curve under the mixture per observed point, (specimen,); NaN where absent."""
+    points = curves.x.new_tensor(curves.x.shape[1]) if curves.observed is None else curves.observed.sum(1)
+    score = (trained.state.mixture.log_weights + log_prob).logsumexp(1) / points.clamp_min(1)
+    return torch.where(curves.present, score, torch.nan)
+
+
+def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGaussian) -> DiagonalGaussian:
+    """Product of the encoders' Gaussians over the prior counted once too often for each after the first."""
+    extra = (count - 1).clamp_min(0).double()[:, None, None]
+    own = 1.0 / prior.variance
+    corrected = precision - extra * own
+    # An encoder vaguer than the prior would leave less than the prior knows: then the prior's width, the plain mean.
+    usable = corrected >= own
+    none = (count == 0)[:, None, None]
+    mean = torch.where(
+        usable,
+        (natural - extra * own * prior.mean) / torch.where(usable, corrected, 1.0),
+        natural / precision.clamp_min(1e-300),
+    )
+    variance = 1.0 / torch.where(usable, corrected, own.expand_as(corrected))
+    return DiagonalGaussian(torch.where(none, prior.mean, mean), torch.where(none, prior.variance, variance))
+
+
+def _encode_one(trained: Trained, k: int, name: str, x: Tensor | Stored) -> list[tuple[Tensor, DiagonalGaussian]]:
+    """What one modality says by itself of the specimens, and by its mirror images where it may be mirrored."""
+    encoder, option = trained.encoders[k].eval(), trained.options.neural.get(name)
+    axes = trained.templates[name].axes(option.flips) if option is not None else []
+    pieces = [[encoder(view) for view in mirrored(x[rows], axes)] for rows in looked_at(x)]
+    said = []
+    for view in zip(*pieces, strict=True):
+        mean, variance = (torch.cat([getattr(p[1], part) for p in view]) for part in ("mean", "variance"))
+        said.append((torch.cat([p[0] for p in view]), DiagonalGaussian(mean, variance)))
+    return said
+
+
+def _reconstruction(
+    trained: Trained, name: str, x: Tensor | Stored, log_gamma: Tensor, embedding: DiagonalGaussian
+) -> Tensor:
+    """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
+    network = trained.state.network.eval()
+    best = log_gamma.argmax(1).clamp_max(embedding.mean.shape[1] - 1)
+    z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
+    errors = [
+        (network.decode(name, z[rows]) - x[rows]).square().flatten(1).mean(1) for rows in looked_at(x, most=_CHUNK)
+    ]
+    return -torch.cat(errors).double().clamp_min(1e-12).log()
