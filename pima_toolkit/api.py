@@ -129,21 +129,15 @@ class PIMA:
             OptionError: If a setting is not one of these.
             TrainingError: If the checkpoint belongs to other data or options.
         """
-        settings = TrainingSettings(
-            seed=seed,
-            epochs=epochs,
-            crossmodal_epochs=crossmodal_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            em=em,
-            update=update,
-            restarts=restarts,
-            patience=patience,
-            start=start,
-            device=device,
-            precision=precision,
-        )
+        steps = {
+            "epochs": epochs,
+            "crossmodal_epochs": crossmodal_epochs,
+            "batch_size": batch_size,
+            "patience": patience,
+        }
+        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        rules = {"em": em, "update": update, "restarts": restarts, "start": start}
+        settings = TrainingSettings(seed=seed, **steps, **rates, **rules, device=device, precision=precision)
         how = {"checkpoint": None if checkpoint is None else Path(checkpoint), "callbacks": callbacks}
         how |= {"tracker": tracker, "progress": progress, "processes": processes}
         return Fit(train(self.options, settings, data, **how))

@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -206,10 +205,8 @@ def refused(text):
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_refuses_everything_else_quickly_and_says_where(text):
-    start = time.perf_counter()
+def test_refuses_everything_else_and_says_where(text):
     error = refused(text)
-    assert time.perf_counter() - start < 2
     assert len(str(error)) < 400
     assert 0 <= error.position <= len(text)
     assert str(error).isprintable()
