@@ -18,6 +18,8 @@ from ..model.curves import Curves
 _TAIL = 0.1
 #: Specimens that a tail needs to have a width.
 _FEWEST = 5
+#: Relative difference of scores that is the rounding of float32, which follows the number of specimens at a time.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Reference:
         be told from "worse by far".
         """
         n = len(self.scores)
-        rank = np.searchsorted(self.scores, score, side="right") / n
+        # A training specimen asked about again is no worse than itself, though other company rounds it otherwise.
+        slack = _ROUNDING * np.maximum(np.abs(score), 1.0)
+        rank = np.searchsorted(self.scores, score + slack, side="right") / n
         count = min(n, max(_FEWEST, int(_TAIL * n)))
         edge, share = self.scores[count - 1], count / n
         width = max(float((edge - self.scores[:count]).mean()), 1e-6 * abs(float(edge)), 1e-12)

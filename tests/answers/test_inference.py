@@ -383,17 +383,15 @@ def test_a_curve_on_another_grid_is_answered(fit, test):
     assert np.abs(answer.stress[:, -1] - test.slope.values).mean() < 0.1
 
 
-def test_screening_leaves_out_how_typical_each_is_and_nothing_else(trained):
+def test_screening_leaves_out_how_typical_each_is_and_nothing_else(fit, test):
     """Without a look at the decoders; the rest is the same to the bit."""
-    fit, _, test = trained
     whole, screened = fit.infer(test, predict=()), fit.infer(test, predict=(), typical=False)
     xr.testing.assert_identical(screened.drop_vars("remark"), whole[list(screened.data_vars)].drop_vars("remark"))
     assert set(whole.data_vars) - set(screened.data_vars) == {"typicality", "out_of_population"}
     assert not screened.remark.str.contains("unlike").any()
 
 
-def test_coarse_precision_says_nearly_the_same(trained):
-    fit, _, test = trained
+def test_coarse_precision_says_nearly_the_same(fit, test):
     fine, coarse = (fit.infer(test[["feature"]], precision=p) for p in ("float32", "bfloat16"))
     assert not fine.responsibilities.equals(coarse.responsibilities)
     np.testing.assert_allclose(coarse.responsibilities, fine.responsibilities, atol=0.03)
