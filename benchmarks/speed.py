@@ -27,7 +27,6 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.fitting.job import Progress
 from pima_toolkit.fitting.settings import TrainingSettings
-from pima_toolkit.model.encoders import Encoder
 from pima_toolkit.model.fusion import fuse
 from pima_toolkit.model.network import build
 
@@ -129,29 +128,28 @@ def epochs(data: xr.Dataset, count: int, precision: str) -> dict:
         # The first epoch is taken off at the length of the others.
         "setup": setup["to_first_epoch"] - median["ours"],
         "bfloat16": bool(fit._trained.notes["bfloat16"]),
-        **inference(fit, data, bare),
+        **inference(fit, data, precision),
     }
 
 
-def inference(fit: pima.Fit, data: xr.Dataset, bare: BareLoop) -> dict:
-    """Pictures a second: answers of ``infer`` in float32, and an encoder alone in the automatic precision."""
+def inference(fit: pima.Fit, data: xr.Dataset, precision: str) -> dict:
+    """Pictures a second to cluster: with how typical each is, and screened without, in float32 and as asked for."""
     pictures = data[["image"]].isel(specimen=slice(0, 10_000))
-    fit.infer(pictures.isel(specimen=slice(0, 512)), predict=())
-    began, began_cpu = time.perf_counter(), time.process_time()
-    fit.infer(pictures, predict=())
-    seconds, seconds_cpu = time.perf_counter() - began, time.process_time() - began_cpu
-    encoder: Encoder = bare.network.encoders[0].eval()
-    x = bare.inputs["image"][:10_000]
-    began = time.perf_counter()
-    with torch.no_grad(), torch.autocast(bare.device.type, torch.bfloat16, enabled=bare.autocast):
-        for piece in x.split(2048):
-            encoder(piece)
-    count = pictures.sizes["specimen"]
-    return {
-        "answers_per_second": count / seconds,
-        "answers_per_cpu_second": count / seconds_cpu,
-        "encoded_per_second": count / (time.perf_counter() - began),
+    kinds = {
+        "answers": {},
+        "screened_float32": {"typical": False},
+        "screened": {"typical": False, "precision": precision},
     }
+    out = {}
+    for name, how in kinds.items():
+        fit.infer(pictures.isel(specimen=slice(0, 512)), predict=(), **how)
+        seconds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            fit.infer(pictures, predict=(), **how)
+            seconds.append(time.perf_counter() - began)
+        out[f"{name}_per_second"] = pictures.sizes["specimen"] / float(np.median(seconds))
+    return out
 
 
 def main() -> None:
