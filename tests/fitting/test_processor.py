@@ -8,17 +8,18 @@ import pytest
 
 FAULTS = """
 import resource
-import numpy as np
+import torch
 from pima_toolkit.fitting.allocator import keep_freed_memory
 
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
-        np.ones(5_000_000)
+        torch.ones(10_000_000)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 first = pages()
 keep_freed_memory()
+pages()
 print(first, pages())
 """
 
