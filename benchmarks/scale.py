@@ -141,7 +141,9 @@ def plot(path: Path) -> None:
         for axis, what, label in zip(column, ("epoch", "memory"), ("CPU s an epoch", "memory, MB"), strict=True):
             axis.loglog(x, [max(found[v][what], 1e-3) for v in x], "o-")
             axis.set(xlabel=name, ylabel=label if k == 0 else None)
-            axis.set_xticks(x, [f"{v:g}" for v in x])
+            if k:  # few and small: each by its number
+                axis.set_xticks(x, [str(v) for v in x])
+                axis.set_xticks([], minor=True)
     figure.savefig(path)
 
 
