@@ -3,7 +3,7 @@
     python benchmarks/scale.py                        # N = 10^3, 10^4; C = 2 to 64; D = 2 to 8
     python benchmarks/scale.py --largest 1000000      # up to N = 10^6: hours, and 8 GB
     python benchmarks/scale.py --table                # only print what was measured before
-    python benchmarks/scale.py --plot scale.svg       # and draw it
+    python benchmarks/scale.py --plot scale.png       # and draw it
 
 Generated specimens of C populations: a curve of 50 points whose law is known, and D - 1 vectors of 16 numbers. Every
 case runs in a process of its own and appends one line to benchmarks/results/scale.jsonl; one that is already there is
