@@ -1,15 +1,16 @@
 """Our training against MultiVae's MVAE and CMVAE in one run, beside k-means, PCA + Gaussian mixture and ridge.
 
     python benchmarks/peers.py                       # digits, 3 rounds
-    python benchmarks/peers.py --data mnist --epochs 8
+    python benchmarks/peers.py --data mnist --epochs 5 --rounds 1 --only ours --only mvae
     python benchmarks/peers.py --table               # only print what was measured before
 
 Makes an environment of its own for MultiVae (benchmarks/results/peers/venv, pinned versions, about 1 GB). All get the
 same arrays, the same encoders and picture decoder, latent size, epochs, batch and threads, in float32; MultiVae keeps
-its own trainer, losses (CMVAE with K = 1) and a curve decoder where ours has the line's law. An epoch is one of joint
-training; seconds are those of the whole fit, ours with its start and its cross-modal encoders. Rounds change the seed,
-and who goes first; each training is a process of its own, so that memory is its own. Medians, and ratios to ours.
-Labels score; they train nothing. Appends to benchmarks/results/peers.jsonl and repeats no run that is there.
+its own trainer, losses (CMVAE with K = 1) and a curve decoder where ours has the line's law, and is told the noise of
+pictures and lines, in three ways. An epoch is one of joint training; seconds are those of the whole fit, ours with its
+start and its cross-modal encoders. Rounds change the seed, and who goes first; each training is a process of its own,
+so that memory is its own. Medians, and ratios to ours. Labels score; they train nothing. Appends to
+benchmarks/results/peers.jsonl and repeats no run that is there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from paper_cases import NOISE as NOISE_OF_LINES
 from paper_cases import load
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
@@ -45,7 +47,14 @@ NEEDED = (
     *("torch==2.13.0", "numpy", "scipy", "scikit-learn", "matplotlib", "pandas==3.1.1", "pillow", "tqdm", "requests"),
     *("pydantic==2.14.3", "cloudpickle==3.1.2", "nltk==3.10.4", "torchmetrics==1.9.0", "imageio==2.38.1"),
 )
-KINDS = ("ours", "mvae", "cmvae")
+#: Standard deviations of picture and line that MultiVae's decoders are told, in the arrays' units; it estimates none.
+#: With its default of 1, pictures between 0 and 1 are all noise; which of the others is best differs from score to
+#: score. ``None``: what the lines were made with.
+NOISE = {"noise 1": (1.0, 1.0), "noise 0.2, 0.1": (0.2, 0.1), "noise 0.2, known": (0.2, None)}
+#: What runs in turn, by name: the worker's word for the model, and the key of :data:`NOISE`.
+KINDS = {"ours": ("ours", None)} | {
+    f"{model}, {noise}": (model, noise) for noise in NOISE for model in ("mvae", "cmvae")
+}
 SCORES = ("both", "image", "line", "curve_rmse")
 COSTS = ("epoch", "samples_per_cpu_second", "seconds", "memory")
 
@@ -121,6 +130,13 @@ def keep(row: dict) -> None:
     print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)  # noqa: T201
 
 
+def turns(only: Sequence[str], seed: int) -> list[str]:
+    """Kinds whose names begin as asked, all where nothing is; another one first in every round."""
+    chosen = [kind for kind in KINDS if not only or any(kind.startswith(word) for word in only)]
+    first = seed % max(1, len(chosen))
+    return chosen[first:] + chosen[:first]
+
+
 def train_all(asked: argparse.Namespace) -> None:
     """Every run that is not there yet, in turn."""
     about = about_of(asked)
@@ -137,13 +153,17 @@ def train_all(asked: argparse.Namespace) -> None:
         common["machine"] = f"{platform.machine()}, torch {torch.__version__}"
         for name, scores in baselines(arrays, labels, seed).items() if ("ridge", seed) not in done else ():
             keep(common | {"kind": name, **scores})
-        for turn in range(len(KINDS)):
-            kind = KINDS[(seed + turn) % len(KINDS)]
+        for kind in turns(asked.only, seed):
             if (kind, seed) in done:
                 continue
-            python = sys.executable if kind == "ours" else theirs
+            model, noise = KINDS[kind]
+            python = sys.executable if model == "ours" else theirs
             options = [f"--{n}={getattr(asked, n)}" for n in ("epochs", "batch", "latent", "threads")]
-            worker = [python, Path(__file__).with_name("peers_worker.py"), kind, *paths, *options, f"--seed={seed}"]
+            if noise is not None:
+                image, line = NOISE[noise]
+                known = NOISE_OF_LINES["clean"] ** 0.5 / (arrays["high"] - arrays["low"])
+                options += [f"--image-std={image}", f"--line-std={known if line is None else line}"]
+            worker = [python, Path(__file__).with_name("peers_worker.py"), model, *paths, *options, f"--seed={seed}"]
             # MultiVae draws its bars on both streams: they are of interest only where it fails.
             ran = subprocess.run(worker, env=environment, capture_output=True, text=True)  # noqa: S603 - our own file
             if ran.returncode:
@@ -156,7 +176,7 @@ def train_all(asked: argparse.Namespace) -> None:
 def table(about: dict) -> None:
     """Medians over the rounds, and costs as ratios to ours."""
     rows = measured(about)
-    kinds = sorted({row["kind"] for row in rows}, key=lambda k: KINDS.index(k) if k in KINDS else len(KINDS))
+    kinds = sorted({row["kind"] for row in rows}, key=lambda k: [*KINDS, k].index(k))
     median = {
         kind: {
             key: float(np.median([row[key] for row in rows if row["kind"] == kind and key in row]))
@@ -182,8 +202,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", choices=("digits", "mnist"), default="digits")
     for name, default in (("rounds", 3), ("epochs", 20), ("batch", 128), ("latent", 3), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--only", action="append", default=[], metavar="KIND", help="kinds of this beginning")
     parser.add_argument("--table", action="store_true", help="train nothing")
     asked = parser.parse_args(words)
+    if not turns(asked.only, 0):
+        sys.exit(f"--only {asked.only}: no such kind; there are {'; '.join(KINDS)}")
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not asked.table:
         train_all(asked)

@@ -121,7 +121,8 @@ def build(kind: str, shapes: dict[str, tuple[int, ...]], asked: argparse.Namespa
 
     encoders = {name: OneEncoder(shape) for name, shape in shapes.items()}
     decoders = {name: OneDecoder(shape) for name, shape in shapes.items()}
-    common = {"n_modalities": len(shapes), "latent_dim": latent, "input_dims": shapes}
+    noise = {"image": {"scale": asked.image_std}, "line": {"scale": asked.line_std}}
+    common = {"n_modalities": len(shapes), "latent_dim": latent, "input_dims": shapes, "decoder_dist_params": noise}
     if kind == "mvae":
         return MVAE(MVAEConfig(**common, warmup=max(1, asked.epochs // 2)), encoders, decoders)
     config = CMVAEConfig(
@@ -189,6 +190,8 @@ def main() -> None:
     parser.add_argument("answers", type=Path)
     for name, default in (("epochs", 20), ("batch", 128), ("latent", 3), ("threads", 2), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    for name in ("image-std", "line-std"):
+        parser.add_argument(f"--{name}", type=float, default=1.0, help="of MultiVae's decoder; ours estimates its own")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     with np.load(asked.arrays) as file:
