@@ -1,7 +1,7 @@
 """The paper's section 3 again, with one command: Table 1, Figures 3 to 6, what each choice adds, and more.
 
     python benchmarks/paper.py                  # MNIST, 10 seeds: several hours on 2 cores; stop and start it at will
-    python benchmarks/paper.py --quick          # scikit-learn's digits, 1 seed: a few minutes
+    python benchmarks/paper.py --quick          # scikit-learn's digits, 1 seed: 3 minutes
     python benchmarks/paper.py --only "no physics" --seeds 5
     python benchmarks/paper.py --together 2     # two runs side by side, each with a share of the processors
     python benchmarks/paper.py --table          # only print and draw what was measured before
@@ -24,6 +24,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -49,6 +50,8 @@ COLUMNS = {
     "lattice": (*ACCURACY, ("curve_rmse", "RMSE of curves from pictures, MPa", 3)),
     "order": (("order", "latent order", 3), ("order_shuffled", "shuffled", 3), ("order_shuffled_95", "its 95 %", 3)),
 }
+#: What the rows of a group are compared with: cases of other groups.
+WHOLE = {"ablation": ("variance 0.5",), "missing": ("variance 0.5", "lattice")}
 TITLES = {
     "table": "Table 1",
     "latent": "Figure 3: latent sizes",
@@ -122,11 +125,10 @@ def tables(rows: Sequence[dict], plan: Sequence[Case]) -> Iterator[tuple[str, Ta
     """One table of each group that has results, the paper's figures beside ours."""
     for group, columns in COLUMNS.items():
         named = [case.name for case in plan if case.group == ("table" if group == "order" else group)]
-        named += ["variance 0.5"] if group == "missing" else []
-        found = {name: [row for row in rows if row["case"] == name] for name in named}
+        compared = WHOLE.get(group, ())
+        found = {name: [row for row in rows if row["case"] == name] for name in [*compared, *named]}
         found = {name: runs for name, runs in found.items() if runs}
-        # A group without any result of its own has nothing but the row it is compared with.
-        if not found or (group == "missing" and list(found) == ["variance 0.5"]):
+        if not found.keys() - set(compared):
             continue
         head = ["", "runs", *(title for _, title, _ in columns), "seconds a run", "the paper"]
         body = []
@@ -179,7 +181,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="scikit-learn's digits instead of MNIST, one seed")
     parser.add_argument("--only", action="append", default=[], metavar="CASE", help="cases or groups of this beginning")
-    parser.add_argument("--seeds", type=int, help="how many runs of each case; else 10, 5 or 3, with --quick 1")
+    parser.add_argument("--seeds", type=int, help="how many runs of each case; else 10, 5 or 3, with --quick 1 or none")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="runs side by side, each timed as such")
     parser.add_argument("--table", action="store_true", help="train nothing")
     return parser.parse_args(words)
@@ -222,6 +224,8 @@ def train_all(chosen: Sequence[Case], data_set: str, seeds: int | None, together
                     told(future.result(), asked[future])
     except pima.errors.DataError as error:
         sys.exit(f"{error}\nWithout MNIST: python benchmarks/paper.py --quick")
+    except BrokenProcessPool:
+        sys.exit("a worker died, killed or out of memory; the same command goes on from its last epoch")
 
 
 def told(row: dict, case: Case) -> None:

@@ -1,6 +1,7 @@
 """The benchmark of the paper's experiments: what a kill leaves, who may write, what is told; no training here."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -80,6 +81,21 @@ def test_without_data_it_says_where_to_get_them(paper, monkeypatch):
     monkeypatch.setattr(pima.datasets, "mnist", nothing)
     with pytest.raises(SystemExit, match=r"set PIMA_DATA(.|\n)*Without MNIST: python benchmarks/paper.py --quick"):
         paper.main(["--only", "clean", "--seeds", "1"])
+
+
+class Deadly:
+    """Kills the process that unpickles it, as the system kills one that is out of memory."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_worker_that_dies_ends_the_run(paper, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER), prepend=os.pathsep)
+    case = paper.Case("clean", "table", 1, model={"combine": Deadly()})
+    with pytest.raises(SystemExit, match=r"a worker died, .* goes on from its last epoch"):
+        paper.train_all([case], "digits", 1, together=2)
 
 
 def test_a_case_that_is_none_is_refused(paper):
