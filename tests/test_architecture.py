@@ -73,8 +73,8 @@ ORDER = {
     ],
     "fitting": [
         *("distributed", "trackers", "stored", "tensors", "state", "job", "steps", "trends", "em", "pooled"),
-        *("initialise", "shared_start", "invariance", "objective", "processes", "training", "restarts", "crossmodal"),
-        "selection",
+        *("initialise", "shared_start", "features", "invariance", "curveless", "start", "objective", "processes"),
+        *("training", "restarts", "crossmodal", "selection"),
     ],
     "runs": ["options", "source", "folder", "run", "together"],
     "answers": [

@@ -26,6 +26,7 @@ from ..model.augment import deform
 from ..model.encoders import LOG_VARIANCE_RANGE
 from ..model.network import Network, channels_last
 from ..model.neural import decoder
+from .features import Features
 from .job import Job, Progress
 from .stored import Stored
 
@@ -79,26 +80,17 @@ class InvarianceFirst:
     def __init__(self, job: Job, network: Network, restart: int) -> None:
         self.job, self.restart = job, restart
         self.names = picture_names(job)
-        self.trunks = nn.ModuleList(network.encoders[network.names.index(name)].trunk for name in self.names)
-        self.known = torch.nonzero(torch.stack([job.tensors.present[n] for n in self.names]).any(0)).flatten()
+        self.features = Features(job, network, self.names)
+        self.known = self.features.known
         self.halted = False
         self.leading = 0
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(job.seed(restart, 4))  # of the processor alone, as in model/network.py
-            shapes = [job.templates[name].shape for name in self.names]
-            width = self._width(shapes)
-            self.latent = nn.Linear(width, 2 * _LATENT)
-            self.decoders = nn.ModuleList(decoder(shape, _LATENT) for shape in shapes)
-            self.heads = nn.Linear(width, _HEADS * job.options.clusters)
+            self.latent = nn.Linear(self.features.width, 2 * _LATENT)
+            self.decoders = nn.ModuleList(decoder(job.templates[name].shape, _LATENT) for name in self.names)
+            self.heads = nn.Linear(self.features.width, _HEADS * job.options.clusters)
         for module in (self.latent, self.decoders, self.heads):
             channels_last(module).to(job.device)
-
-    def _width(self, shapes: list[tuple[int, ...]]) -> int:
-        with torch.no_grad():
-            probes = [torch.zeros(2, *shape, device=self.job.device) for shape in shapes]
-            widths = [trunk.eval()(probe).shape[1] for trunk, probe in zip(self.trunks, probes, strict=True)]
-        self.trunks.train()
-        return sum(widths)
 
     def run(self) -> Tensor:
         """Responsibilities (specimen, cluster), float64; NaN for specimens without a picture.
@@ -122,30 +114,11 @@ class InvarianceFirst:
 
     # -- pieces ----------------------------------------------------------------------------------------------------
 
-    def _features(self, pictures: list[Tensor], index: Tensor) -> Tensor:
-        """Of these pictures of the specimens ``index``, (specimen, features); zero where there is no picture."""
-        parts = []
-        for name, trunk, x in zip(self.names, self.trunks, pictures, strict=True):
-            present = self.job.tensors.present[name][index]
-            parts.append(trunk(x) * present[:, None])
-        return torch.cat(parts, 1)
-
-    def _view(self, index: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """The pictures of the specimens, each moved, turned, sheared and stretched anew."""
+    def _view(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Features of the specimens' pictures, each moved, turned, sheared and stretched anew."""
         inputs = self.job.augmented(index, generator, self.names)
-        return [deform(inputs[name], generator) for name in self.names]
-
-    @torch.no_grad()
-    def _everywhere(self, head: nn.Module) -> Tensor:
-        """What a head says of all pictures as they are, in eval mode, (specimen, outputs), float32."""
-        self.trunks.eval()
-        pieces = []
-        for index in self.known.split(4096):
-            with self.job.autocast():
-                features = self._features([self.job.tensors.inputs[name][index] for name in self.names], index)
-            pieces.append(head(features.float()))
-        self.trunks.train()
-        return torch.cat(pieces)
+        with self.job.autocast():
+            return self.features({name: deform(x, generator) for name, x in inputs.items()}, index).float()
 
     def _epochs(self, steps: int, batch: int) -> tuple[int, int]:
         """Batches an epoch, and epochs."""
@@ -170,7 +143,7 @@ class InvarianceFirst:
     def _reconstruct(self) -> None:
         """A short variational autoencoder: its latent space tells neighbours."""
         job = self.job
-        optimiser = self._optimiser(self.trunks, self.latent, self.decoders)
+        optimiser = self._optimiser(self.features, self.latent, self.decoders)
         batches, epochs = self._epochs(_WARM_STEPS, max(16, min(256, len(self.known) // 8)))
         for epoch in range(epochs):
             seed = job.seed(self.restart, 2, epoch)
@@ -178,9 +151,7 @@ class InvarianceFirst:
             for k, part in enumerate(job.batches(batches, seed, len(self.known))):
                 self._pace(optimiser, (epoch + k / batches) / epochs)
                 index = self.known[part]
-                with job.autocast():
-                    features = self._features(self._view(index, generator), index)
-                mean, log_variance = self.latent(features.float()).chunk(2, -1)
+                mean, log_variance = self.latent(self._view(index, generator)).chunk(2, -1)
                 log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
                 noise = torch.randn(mean.shape, generator=generator, device=job.device)
                 z = mean + (0.5 * log_variance).exp() * noise
@@ -197,7 +168,7 @@ class InvarianceFirst:
     @torch.no_grad()
     def _neighbours(self) -> Tensor:
         """Positions in ``known`` of each specimen's nearest others in the latent space, (specimen, neighbour)."""
-        mean = self._everywhere(self.latent)[:, :_LATENT]
+        mean = self.features.everywhere(self.latent, self.known)[:, :_LATENT]
         order = torch.randperm(len(mean), generator=torch.Generator().manual_seed(self.job.seed(self.restart, 5)))
         sought = torch.sort(order[:_SOUGHT]).values.to(mean.device)
         others = mean[sought]
@@ -214,7 +185,7 @@ class InvarianceFirst:
     def _separate(self, neighbours: Tensor) -> None:
         """Train all heads, later the leading one alone."""
         job, clusters = self.job, self.job.options.clusters
-        optimiser = self._optimiser(self.trunks, self.heads)
+        optimiser = self._optimiser(self.features, self.heads)
         batches, epochs = self._epochs(_STEPS, max(min(len(self.known), 128), min(_BATCH, len(self.known) // 4)))
         for epoch in range(epochs):
             chosen = epoch >= _CHOSEN * epochs
@@ -226,9 +197,7 @@ class InvarianceFirst:
                 self._pace(optimiser, (epoch + k / batches) / epochs)
                 pick = torch.randint(neighbours.shape[1], (len(part), 1), generator=generator, device=job.device)
                 index = torch.cat([self.known[part], self.known[neighbours[part].gather(1, pick)[:, 0]]])
-                with job.autocast():
-                    features = self._features(self._view(index, generator), index)
-                p, q = self.heads(features.float()).unflatten(1, (_HEADS, clusters)).softmax(2).chunk(2)
+                p, q = self.heads(self._view(index, generator)).unflatten(1, (_HEADS, clusters)).softmax(2).chunk(2)
                 information = mutual_information(p, q, _BALANCE)
                 loss = -(information[self.leading] if chosen else information.mean())
                 optimiser.zero_grad(set_to_none=True)
@@ -242,5 +211,5 @@ class InvarianceFirst:
                 break
 
     def _responsibilities(self) -> Tensor:
-        logits = self._everywhere(self.heads).unflatten(1, (_HEADS, self.job.options.clusters))[:, self.leading]
-        return logits.double().softmax(1)
+        logits = self.features.everywhere(self.heads, self.known).unflatten(1, (_HEADS, self.job.options.clusters))
+        return logits[:, self.leading].double().softmax(1)

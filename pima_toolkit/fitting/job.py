@@ -35,7 +35,8 @@ class Progress:
 
     Args:
         phase: ``"joint"``, ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
-            first clusters, after them ``"calibration"`` of bands where physics varies with the latent.
+            first clusters, ``"curveless"`` where specimens without any curve do; after them ``"calibration"`` of bands
+            where physics varies with the latent.
         restart: Which restart, from 0; in the calibration which share of the specimens is held back.
         epoch: How many epochs are done.
         epochs: How many there will be at most.

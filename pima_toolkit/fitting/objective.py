@@ -15,15 +15,30 @@ from .settings import ModelOptions
 
 
 def anchored(log_gamma: Tensor, anchor: Tensor | None) -> Tensor:
-    """Log responsibilities, or where they are known what the pictures' invariance says.
+    """Log responsibilities, or where they are known those that were found before.
 
     Args:
         log_gamma: Shape (specimen, cluster).
-        anchor: Responsibilities of the same shape, NaN where unknown (fitting/invariance.py); or None.
+        anchor: Responsibilities of the same shape, NaN where unknown (fitting/invariance.py, curveless.py); or None.
     """
     if anchor is None:
         return log_gamma
     return torch.where(anchor.isnan(), log_gamma, anchor.clamp_min(1e-300).log())
+
+
+def released(anchor: Tensor | None, clusters: Sequence[int]) -> Tensor | None:
+    """The anchor without clusters that were seeded anew and are others now; who was mostly in them is held no more.
+
+    Args:
+        anchor: See :func:`anchored`.
+        clusters: Seeded anew.
+    """
+    if anchor is None or not clusters:
+        return anchor
+    anchor = anchor.clone()
+    anchor[:, list(clusters)] = 0.0
+    left = anchor.sum(1, keepdim=True)
+    return torch.where(left > 0.5, anchor / left, torch.nan)
 
 
 def objective(

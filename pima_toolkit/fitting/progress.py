@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "invariance": "clusters of pictures",
+    "curveless": "clusters of specimens without curves",
     "joint": "training",
     "crossmodal": "cross-modal encoders",
     "calibration": "width of the bands",

@@ -23,11 +23,10 @@ from .adam_experts import AdamExperts
 from .allocator import keep_freed_memory
 from .em import Collected, neural_noise, update_mixture, update_physics
 from .health import duplicate_clusters, empty_clusters, reseed
-from .initialise import blank_decoder, latent_partition, random_start
-from .invariance import InvarianceFirst, picture_names
+from .initialise import blank_decoder
 from .job import Job, Progress, physics_evidence, physics_log_prob
-from .objective import anchored, objective, physics_of_z
-from .shared_start import shared_physics_first
+from .objective import anchored, objective, physics_of_z, released
+from .start import first_start
 from .state import History, State, load_optimiser, optimiser_arrays, write_arrays
 from .steps import log_prior as parameter_prior
 
@@ -69,7 +68,7 @@ class JointTraining:
         self.evidence = physics_evidence({}, tensors, clusters)
         self.posterior: DiagonalGaussian | None = None
         self.gamma: Tensor | None = None
-        # Responsibilities of the pictures' invariance, (specimen, cluster), NaN where unknown: held while training.
+        # Responsibilities that were found before, (specimen, cluster), NaN where none were: held while training.
         self.anchor: Tensor | None = None
         self.experts: AdamExperts | None = None
         self.halted = False
@@ -145,34 +144,15 @@ class JointTraining:
     # -- before the first epoch ------------------------------------------------------------------------------------
 
     def _initialise(self) -> None:
-        job, options = self.job, self.job.options
-        seed = job.seed(self.restart, 1) % 2**31
-        if job.settings.start == "random":
-            posterior = job.encode(self.state.network)
-            decoders, self.gamma = random_start(
-                job.tensors, options.modalities, job.templates, posterior, self.state.mixture, seed
-            )
-            self.state.decoders = {name: self._vary(name, decoder) for name, decoder in decoders.items()}
-            return
-        if options.physics:
-            mixture, self.gamma = shared_physics_first(job, seed)
-            self.state.decoders = {name: self._vary(name, decoder) for name, decoder in mixture.decoders.items()}
-            return
-        if picture_names(job):
-            # Every process does the same to its own copy.
-            first = InvarianceFirst(job.alone(), self.state.network, self.restart)
-            self.anchor, self.halted = first.run(), first.halted
-            job.processes.as_first([self.anchor, *self.state.network.state_dict().values()])
-            self.gamma = self.anchor.nan_to_num(1.0 / options.clusters)
-            return
-        # No physics, no picture: reconstruct under a standard normal prior, then find clusters among the means.
-        warm = max(3, self.epochs // 8)
-        for epoch in range(warm):
-            self._adam(job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
-        posterior = job.encode(self.state.network)
-        gamma = latent_partition(posterior.mean.double().cpu().numpy(), options.clusters, seed)
-        self.gamma = torch.as_tensor(gamma, device=job.device)
-        job.processes.as_first([self.gamma])
+        start = first_start(self.job, self.state.network, self.state.mixture, self.restart, self._reconstruct)
+        self.gamma, self.anchor, self.halted = start.gamma, start.anchor, start.halted
+        self.state.decoders |= {name: self._vary(name, decoder) for name, decoder in start.decoders.items()}
+
+    def _reconstruct(self) -> DiagonalGaussian:
+        """A few epochs under a standard normal prior: q(Z given X) of all specimens."""
+        for epoch in range(max(3, self.epochs // 8)):
+            self._adam(self.job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
+        return self.job.encode(self.state.network)
 
     # -- one epoch -------------------------------------------------------------------------------------------------
 
@@ -187,7 +167,7 @@ class JointTraining:
         rate = job.rate(self.done / self.epochs)
         record = self._adam(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
         if job.settings.em == "online":
-            early = self.done < self.epochs // 2 and self.anchor is None
+            early = self.done < self.epochs // 2 and self._may_seed
             if early and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
                 reseeded = self._em(job.encode(self.state.network), seeds=True)
             else:
@@ -210,6 +190,11 @@ class JointTraining:
         self.halted = job.callback(progress) is True
         self.stopped = self._stands_still()
 
+    @property
+    def _may_seed(self) -> bool:
+        # Without physics every specimen is held, and a cluster that nobody is held in has no claim to any.
+        return self.anchor is None or bool(self.job.options.physics)
+
     def _stands_still(self) -> bool:
         patience = self.job.settings.patience
         values = [row["elbo"] for row in self.history.rows]
@@ -230,8 +215,9 @@ class JointTraining:
         reseeded: list[int] = []
         if self.done > 0:
             self.gamma, evidence = self._expect(posterior)
-            if seeds and self.anchor is None:
+            if seeds and self._may_seed:
                 self.gamma, reseeded = reseed(self.gamma, evidence)
+                self.anchor = released(self.anchor, reseeded)
         own = self.job.own
         self.state.mixture = update_mixture(self.state.mixture, posterior[own], self.gamma[own], self.job.processes)
         self._maximise_experts(self.gamma, posterior)

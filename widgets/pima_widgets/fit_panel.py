@@ -297,6 +297,7 @@ class FitPanel(Panel):
             passed = time.monotonic() - self._began
             left = passed / len(reports) * (last.epochs - len(same))
             names = {"joint": "training", "invariance": "clusters of pictures"}
+            names["curveless"] = "clusters of specimens without curves"
             phase = names.get(last.phase, "cross-modal encoders")
             asked = "stopping; " if job.asked else ""
             self.say(f"{asked}{phase}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")

@@ -1,0 +1,142 @@
+"""Specimens without a curve: their first clusters read off their pictures, held, resumed and stopped."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import pima_toolkit as pima
+from pima_toolkit.fitting import curveless
+from pima_toolkit.fitting.objective import released
+
+WITHOUT = 72
+
+
+def blobs(specimens=96, without=WITHOUT, seed=0):
+    """Three kinds of picture, a bright bar up, across or down a diagonal, and lines of slope 1, 2, 3; many lack one."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(specimens) % 3
+    kinds = np.stack([np.zeros((8, 8)) for _ in range(3)])
+    kinds[0, :, 3:5], kinds[1, 3:5], kinds[2][np.eye(8, dtype=bool)] = 0.5, 0.5, 0.9
+    picture = kinds[label] + 0.25 * rng.random((specimens, 8, 8))
+    t = np.linspace(0.0, 1.0, 6)
+    line = (1 + label)[:, None] * t + 0.1 * rng.standard_normal((specimens, 6))
+    line[rng.permutation(specimens)[:without]] = np.nan
+    vector = np.eye(3)[label] + 0.3 * rng.standard_normal((specimens, 3))
+    return xr.Dataset(
+        {
+            "image": (("specimen", "y", "x"), picture.astype(np.float32)),
+            "feature": (("specimen", "kind"), vector),
+            "line": (("specimen", "t"), line),
+        },
+        {"t": t, "label": ("specimen", label)},
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return blobs()
+
+
+def model(neural="image"):
+    return pima.PIMA({neural: pima.Neural(), "line": pima.Physics("proportional")}, clusters=3, latent_dim=2)
+
+
+def fit(data, neural="image", **options):
+    return model(neural).fit(data[[neural, "line", "label"]], epochs=6, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    seen = []
+    return fit(data, callbacks=[seen.append]), seen
+
+
+def right(fit, data):
+    """Share of the specimens without a line that are in the cluster whose slope is that of their kind."""
+    rank = np.argsort(np.argsort(fit.clusters.line.isel(t=-1).values))
+    without = data.line.isnull().all("t").values
+    assert without.sum() == WITHOUT
+    return float((rank[fit.specimens.cluster.values] == data.label.values)[without].mean())
+
+
+@pytest.mark.parametrize("neural", ["image", "feature"])
+def test_specimens_without_a_curve_join_those_they_look_like(data, fitted, neural):
+    found = fitted[0] if neural == "image" else fit(data, neural)
+    assert right(found, data) > 0.93
+    fresh = blobs(60, without=0, seed=7)
+    predicted = found.infer(fresh[[neural]], predict="line").line
+    truth = (1 + fresh.label.values)[:, None] * fresh.t.values
+    assert pima.metrics.rmse(truth, predicted.values) < 0.4 * pima.metrics.rmse(
+        truth, np.broadcast_to(truth.mean(0), truth.shape)
+    )
+
+
+def test_it_comes_before_training_and_only_where_a_curve_is_missing(data, fitted):
+    _, seen = fitted
+    first = [p for p in seen if p.phase == "curveless"]
+    assert seen[: len(first)] == first
+    assert [p.epoch for p in first] == list(range(1, first[0].epochs + 1))
+    assert first[0].elbo < first[-1].elbo < 0.0  # minus the loss
+    seen = []
+    fit(blobs(30, without=0), callbacks=[seen.append])
+    assert "curveless" not in {p.phase for p in seen}
+
+
+def test_one_curve_is_nobody_to_learn_from():
+    data, seen = blobs(30, without=0), []
+    data = data.assign(line=data.line.where(xr.DataArray(np.arange(30) == 4, dims="specimen")))
+    with pytest.warns(pima.PimaWarning):
+        found = fit(data, callbacks=[seen.append])
+    assert {p.phase for p in seen} == {"joint", "crossmodal"}
+    assert np.isfinite(found.elbo)
+
+
+def kill(progress):
+    if progress.phase == "joint" and progress.epoch == 2:
+        raise SystemExit
+
+
+def test_a_run_that_was_killed_afterwards_goes_on_holding_them(data, fitted, tmp_path):
+    with pytest.raises(SystemExit):
+        fit(data, checkpoint=tmp_path, callbacks=[kill])
+    seen = []
+    again = fit(data, checkpoint=tmp_path, callbacks=[seen.append])
+    assert "curveless" not in {p.phase for p in seen}
+    np.testing.assert_array_equal(fitted[0].specimens.responsibilities, again.specimens.responsibilities)
+
+
+def stop(progress):
+    return progress.epoch == 3
+
+
+def interrupt(progress):
+    if progress.epoch == 3:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::pima_toolkit.errors.PimaWarning")
+@pytest.mark.parametrize("how", [stop, interrupt])
+def test_stopping_in_the_middle_keeps_what_there_is_and_starts_again(data, fitted, how, tmp_path):
+    seen = []
+    half = fit(data, checkpoint=tmp_path, callbacks=[seen.append, how])
+    assert [p.phase for p in seen] == ["curveless"] * 3
+    assert half.interrupted
+    again = fit(data, checkpoint=tmp_path)
+    assert not again.interrupted
+    np.testing.assert_array_equal(fitted[0].specimens.responsibilities, again.specimens.responsibilities)
+
+
+def test_clusters_seeded_anew_are_held_no_more():
+    anchor = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.4, 0.4], [torch.nan] * 3, [0.0, 0.0, 1.0]], dtype=torch.float64)
+    assert released(anchor, []) is anchor
+    assert released(None, [1]) is None
+    expected = [[1.0, 0.0, 0.0], [1 / 3, 0.0, 2 / 3], [np.nan] * 3, [0.0, 0.0, 1.0]]
+    np.testing.assert_allclose(released(anchor, [1]), expected)
+    np.testing.assert_allclose(released(anchor, [0])[0], np.nan)
+
+
+def test_without_it_training_would_leave_them_anywhere(data, monkeypatch):
+    """What the phase is for: the same fit without it."""
+    monkeypatch.setattr(curveless.CurvelessFirst, "needed", False)
+    assert right(fit(data), data) < 0.9
