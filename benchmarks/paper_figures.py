@@ -64,8 +64,8 @@ def centres(fit: pima.Fit, words: str, name: str) -> Drawn:
     pictures = clusters.image.values
     for c in range(len(mean)):
         inset = axis.inset_axes(
-            [mean[c, first] - 0.05 * (high - low)[first], mean[c, second] - 0.06 * (high - low)[second],
-             0.10 * (high - low)[first], 0.12 * (high - low)[second]],
+            [mean[c, first] - 0.04 * (high - low)[first], mean[c, second] - 0.048 * (high - low)[second],
+             0.08 * (high - low)[first], 0.096 * (high - low)[second]],
             transform=axis.transData,
         )  # fmt: skip
         inset.imshow(pictures[c], cmap="gray", vmin=0.0, vmax=1.0)

@@ -19,9 +19,10 @@ from ..files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Okabe and Ito 2008, "Color universal design"; yellow last, as it is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+#: Okabe and Ito 2008, "Color universal design", then two of Tol's "muted", so that ten clusters have ten; yellow last,
+#: as it is faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#44AA99", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 GREY = "0.55"
 
 
@@ -31,7 +32,7 @@ def colour_of(number: int) -> str:
 
 
 def marker_of(number: int) -> str:
-    """Marker of a cluster, the same in every figure; colour and marker together repeat only after forty."""
+    """Marker of a cluster, the same in every figure; colour and marker together repeat only after ninety."""
     return MARKERS[number % len(MARKERS)]
 
 

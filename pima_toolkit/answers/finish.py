@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from ..data import check_dataset, specimen_labels
-from ..errors import DataError, OptionError, PimaWarning
+from ..errors import DataError, OptionError, PimaWarning, TrainingError
 from ..fitting.crossmodal import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.distributed import Processes
 from ..fitting.domain import check_domain
@@ -89,6 +89,11 @@ def train(
             callback,
             among,
         )
+        if not among.alike(job.mark):
+            raise TrainingError(
+                f"the {among.count} processes have different data or options: give every one all specimens in the same"
+                " order, the same model and the same seed; the work is shared out between them"
+            )
         runs = train_restarts(job, data, processes)
         # The best by ELBO and priors, which nobody's labels have touched.
         best = max(runs, key=lambda run: run.merit)

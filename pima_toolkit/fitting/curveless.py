@@ -49,7 +49,7 @@ class CurvelessFirst:
     @property
     def needed(self) -> bool:
         """Whether there is somebody to ask about, and somebody to learn from."""
-        return len(self.asked) > 0 and len(self.known) > 1
+        return self.job.options.clusters > 1 and len(self.asked) > 0 and len(self.known) > 1
 
     def run(self, gamma: Tensor) -> Tensor:
         """Responsibilities (specimen, cluster), float64; NaN for specimens that have a curve.

@@ -94,9 +94,22 @@ class Processes:
         """What the first process answers."""
         if not self.several:
             return answer
-        flag = torch.tensor(int(answer), device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+        flag = torch.tensor(int(answer), device=self._device)
         self.as_first([flag])
         return bool(flag)
+
+    def alike(self, mark: str) -> bool:
+        """Whether all processes say the same, here any hexadecimal number; all hear the same answer."""
+        if not self.several:
+            return True
+        own = torch.tensor(list(bytes.fromhex(mark)), device=self._device)
+        first = own.clone()
+        self.as_first([first])
+        return float(self.total((first != own).any())[0]) == 0.0
+
+    @property
+    def _device(self) -> str:
+        return "cuda" if distributed.get_backend() == "nccl" else "cpu"
 
     def computed(self, network: nn.Module, compute: Callable[..., object]) -> Callable[..., object]:
         """``compute``, whose gradients to the parameters of ``network`` are averaged over all processes.

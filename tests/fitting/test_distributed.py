@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -128,6 +130,29 @@ def test_two_processes_start_from_pictures_and_train_what_varies(modalities, two
 def test_an_error_of_a_process_is_the_error_of_the_run(options, pair, tmp_path):
     with pair[0].folder.locked(), pytest.raises(StorageError, match="in use by process"):
         pima.runs.run_together(2, pair[0].folder.path, options)
+
+
+OWN_DATA = """
+import sys
+import torch
+import pima_toolkit as pima
+torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[1], rank=int(sys.argv[2]), world_size=2)
+data = pima.datasets.digits(seed=0).isel(specimen=slice(int(sys.argv[2]), None, 20))
+model = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("proportional")}, clusters=2, latent_dim=2)
+try:
+    model.fit(data, epochs=1, progress=False)
+except pima.errors.TrainingError as error:
+    print(error)
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_processes_that_read_data_of_their_own_are_refused(tmp_path):
+    command = [sys.executable, "-c", OWN_DATA, str(tmp_path / "meeting")]
+    both = [subprocess.Popen([*command, rank], stdout=subprocess.PIPE, text=True) for rank in "01"]
+    for process in both:
+        said, _ = process.communicate(timeout=120)
+        assert "the 2 processes have different data or options: give every one all specimens" in said
 
 
 def test_numbers_of_processes_that_make_no_sense_are_refused(options, tmp_path, monkeypatch):

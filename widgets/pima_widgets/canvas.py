@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 _STATIC = Path(__file__).parent / "static"
 _AXES = (_STATIC / "axes.js").read_text(encoding="utf-8")
 #: Colours of the clusters, told apart by colour-blind people too (Okabe and Ito 2008); the scripts use the same.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A", "#B8A600")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A", "#882255", "#44AA99", "#B8A600")
 _CSS = (_STATIC / "pima.css").read_text(encoding="utf-8")
 
 
