@@ -223,12 +223,12 @@ def test_an_interrupted_fit_says_why_it_cannot_answer_from_a_subset(data, small_
 
 def test_clusters_that_came_out_the_same_are_seeded_anew(data, small_model):
     """Online too: both clusters start with equal shares of every specimen."""
-    from pima_toolkit.fitting import training
+    from pima_toolkit.fitting import start
 
-    original = training.shared_physics_first
+    original = start.shared_physics_first
     equal_start = lambda *a: (original(*a)[0], torch.full_like(original(*a)[1], 0.5))  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "shared_physics_first", equal_start)
+        patch.setattr(start, "shared_physics_first", equal_start)
         fit = small_model().fit(data, epochs=12, progress=False)
     assert int(fit.history.reseeded.sum()) > 0
 
