@@ -55,7 +55,9 @@ def from_folder(
     out: Annotated[Path, typer.Option("--out", "-o", help="Dataset to write: .nc or .zarr.", show_default=False)],
     table: Annotated[str | None, typer.Option("--table", help="CSV or Excel file, one row per specimen.")] = None,
     no_table: Annotated[bool, typer.Option("--no-table", help="Do not look for a table in the folder.")] = False,
-    image_size: Annotated[str | None, typer.Option("--image-size", help="HEIGHTxWIDTH in pixels: 64x64.")] = None,
+    image_size: Annotated[
+        str | None, typer.Option("--image-size", help="HEIGHTxWIDTH in pixels, or a side: 64x64.")
+    ] = None,
     grey: Annotated[bool | None, typer.Option("--grey/--colour", help="Grey or colour pictures.")] = None,
     crop: Annotated[str | None, typer.Option("--crop", help="TOP,BOTTOM,LEFT,RIGHT to cut: pixels or shares.")] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x: name, or number from 0.")] = None,
@@ -76,7 +78,7 @@ def from_folder(
     voice = Voice(quiet, as_json)
     options = {} if toml is None else _read_options(toml)
     images = {
-        "size": None if image_size is None else _numbers(image_size, "x", "--image-size", "64x64", int),
+        "size": None if image_size is None else _square(_numbers(image_size, "x", "--image-size", "64x64", int)),
         "grey": grey,
         "crop": None if crop is None else _numbers(crop, ",", "--crop", "0,40,0,0", float),
     }
@@ -138,6 +140,11 @@ def _read_options(path: Path) -> dict[str, object]:
             near = "".join(f"; did you mean {word!r}?" for word in difflib.get_close_matches(key, known, n=1))
             raise OptionError(f"{path} has the option {key!r}, expected some of {', '.join(known)}{near}")
     return options
+
+
+def _square(size: list) -> list:
+    """Height and width, of which one may stand for both."""
+    return size * 2 if len(size) == 1 else size
 
 
 def _numbers(text: str, sign: str, option: str, example: str, kind: type) -> list:

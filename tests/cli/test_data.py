@@ -31,6 +31,12 @@ def test_a_folder_becomes_a_dataset(command, folder, tmp_path):
         assert said in result.stdout
 
 
+def test_one_side_is_enough_for_a_square(command, folder, tmp_path):
+    result = command("data", "from-folder", folder, "-o", tmp_path / "data.nc", "--image-size", 24, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert pima.open_data(tmp_path / "data.nc").image.shape[1:3] == (24, 24)
+
+
 def test_help_shows_the_file_with_options(command):
     shown = command("data", "from-folder", "--help").stdout
     assert "[modalities.stress]" in shown
