@@ -26,6 +26,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+import lines
 import lmfit
 import numpy as np
 import scipy
@@ -182,13 +183,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run")
     torch.set_num_threads(1)
     versions = {m.__name__: m.__version__ for m in (lmfit, scipy, np, torch)}
-    RESULTS.parent.mkdir(exist_ok=True)
     for name in parser.parse_args().only:
         say(f"{name}: {PARTS[name].__doc__.splitlines()[0]}")
         found = PARTS[name]()
         line = {"part": name, **found, "date": str(date.today()), "machine": platform.machine(), "versions": versions}
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        lines.append(RESULTS, line)
         say("  " + json.dumps({k: v for k, v in found.items() if k != "rows"}, indent=2).replace("\n", "\n  "))
 
 

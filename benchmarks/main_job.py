@@ -11,7 +11,6 @@ score the result; they choose nothing. MNIST, spinodoid and the metal curves nee
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 import warnings
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import lines
 import numpy as np
 import torch
 import xarray as xr
@@ -125,15 +125,10 @@ CASES: dict[str, tuple[Callable[[int], dict], int]] = {
 }
 
 
-def measured() -> list[dict]:
-    """All lines there are."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-
-
 def table() -> None:
     """Mean ± std of every number of every case."""
     rows = defaultdict(list)
-    for row in measured():
+    for row in lines.read(RESULTS):
         rows[row["case"]].append(row)
     for case, found in rows.items():
         print(f"\n{case}: {len(found)} runs")  # noqa: T201 - a benchmark prints
@@ -160,7 +155,7 @@ def main() -> None:
     asked = parser.parse_args()
     RESULTS.parent.mkdir(exist_ok=True)
     machine = f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
-    done = {(row["case"], row["seed"]) for row in measured()}
+    done = {(row["case"], row["seed"]) for row in lines.read(RESULTS)}
     chosen = [c for c in CASES if not asked.cases or any(c.startswith(a) for a in asked.cases)]
     for case in [] if asked.table else chosen:
         run, count = CASES[case]
@@ -170,8 +165,7 @@ def main() -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", pima.PimaWarning)
                 row = {"case": case, "seed": seed, **run(seed), "date": str(date.today()), "machine": machine}
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            lines.append(RESULTS, row)
             print({k: round(v, 2) if isinstance(v, float) else v for k, v in row.items() if k != "report"}, flush=True)  # noqa: T201
     table()
 

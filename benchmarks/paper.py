@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import multiprocessing
 import os
 import platform
@@ -29,6 +28,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import lines
 import numpy as np
 import torch
 from paper_cases import PAPER, TIME_OF_THE_PAPER, Case, cases, run
@@ -66,29 +66,6 @@ TITLES = {
 def say(*words: object) -> None:
     """A benchmark prints."""
     print(*words, flush=True)  # noqa: T201
-
-
-def measured() -> list[dict]:
-    """All results there are; a line that a kill left half written is taken away."""
-    if not RESULTS.exists():
-        return []
-    text = RESULTS.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        temporary = RESULTS.with_suffix(".tmp")
-        temporary.write_text(whole, encoding="utf-8")
-        temporary.replace(RESULTS)
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def append(row: dict) -> None:
-    """One line, in one write."""
-    descriptor = os.open(RESULTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, (json.dumps(row) + "\n").encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -198,7 +175,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with alone():
         if not asked.table:
             train_all(chosen, data_set, asked.seeds, asked.together)
-        rows = [row for row in measured() if row["data"] in (data_set, "lattice")]
+        rows = [row for row in lines.read(RESULTS) if row["data"] in (data_set, "lattice")]
         show(rows, plan)
         if rows:
             say(f"\n{write_report(rows, plan, data_set)}")
@@ -206,7 +183,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def train_all(chosen: Sequence[Case], data_set: str, seeds: int | None, together: int) -> None:
     """Every run that is not there yet; the first error of the data ends it with what to do."""
-    done = {(row["data"], row["case"], row["seed"]) for row in measured()}
+    done = {(row["data"], row["case"], row["seed"]) for row in lines.read(RESULTS)}
     runs = [(case, data_set, seed, together) for case in chosen for seed in range(seeds or case.seeds)]
     runs = [run for run in runs if (run[0].data(data_set), run[0].name, run[2]) not in done]
     try:
@@ -220,17 +197,23 @@ def train_all(chosen: Sequence[Case], data_set: str, seeds: int | None, together
             start = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(together, mp_context=start, max_tasks_per_child=1) as pool:
                 asked = {pool.submit(train_one, run): run[0] for run in runs}
-                for future in as_completed(asked):
-                    told(future.result(), asked[future])
+                try:
+                    for future in as_completed(asked):
+                        told(future.result(), asked[future])
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)  # else all others would be trained first
+                    raise
     except pima.errors.DataError as error:
         sys.exit(f"{error}\nWithout MNIST: python benchmarks/paper.py --quick")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last epoch")
     except BrokenProcessPool:
         sys.exit("a worker died, killed or out of memory; the same command goes on from its last epoch")
 
 
 def told(row: dict, case: Case) -> None:
     """Keep and print a result; only then its checkpoint may go."""
-    append(row)
+    lines.append(RESULTS, row)
     shutil.rmtree(checkpoint_of(case, row["data"], row["seed"]))
     say({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.files import replacing
 
 #: "N(0, 0.5)" is a variance in the paper's text and a std in its authors' code.
 NOISE = {"clean": 0.01, "variance 0.5": 0.5, "std 0.5": 0.25}
@@ -244,9 +245,12 @@ def timed(model: pima.PIMA, train: xr.Dataset, seed: int, keep: Path, options: d
     began = time.perf_counter()
 
     def remember(_: object) -> None:
-        before.write_text(str(spent + time.perf_counter() - began))
+        with replacing(before) as temporary:
+            temporary.write_text(str(spent + time.perf_counter() - began))
 
     fit = model.fit(train, seed=seed, progress=False, checkpoint=keep, callbacks=[remember], **options)
+    if fit.interrupted:
+        raise KeyboardInterrupt  # half of a run is no result
     return fit, spent + time.perf_counter() - began
 
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import lines
 import numpy as np
 import torch
 import xarray as xr
@@ -95,8 +96,7 @@ def cases(largest: int) -> list[tuple[int, int, int]]:
 
 def known() -> dict[tuple[int, int, int], dict]:
     """What was measured before."""
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    return {tuple(row["case"]): row for row in map(json.loads, lines)}
+    return {tuple(row["case"]): row for row in lines.read(RESULTS)}
 
 
 def measure(case: Sequence[int]) -> None:
@@ -110,21 +110,19 @@ def measure(case: Sequence[int]) -> None:
         "machine": f"{platform.machine()}, 1 thread, load {os.getloadavg()[0]:.1f}",
         "torch": torch.__version__,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(about | json.loads(run.stdout.splitlines()[-1])) + "\n")
+    lines.append(RESULTS, about | json.loads(run.stdout.splitlines()[-1]))
 
 
 def table() -> str:
     """All that was measured, as Markdown."""
-    lines = [
+    rows = [
         "| N | C | D | epoch, CPU s | all else, CPU s | memory, MB | data, MB | accuracy, % |",
         "|" + " ---: |" * 8,
     ]
     for (n, c, d), r in sorted(known().items()):
         numbers = f"{r['epoch']:.2f} | {r['rest']:.1f} | {r['memory']:.0f} | {r['data']:.1f} | {r['accuracy']:.1f}"
-        lines.append(f"| {n} | {c} | {d} | {numbers} |")
-    return "\n".join(lines)
+        rows.append(f"| {n} | {c} | {d} | {numbers} |")
+    return "\n".join(rows)
 
 
 def plot(path: Path) -> None:

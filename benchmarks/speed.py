@@ -13,13 +13,13 @@ of the clock and of the processor. Appends a line to benchmarks/results/speed.js
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
 from datetime import date
 from pathlib import Path
 
+import lines
 import numpy as np
 import torch
 import xarray as xr
@@ -169,9 +169,7 @@ def main() -> None:
         "machine": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
         "load": round(load, 1),
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    lines.append(RESULTS, row)
     for name, value in row.items():
         print(f"{name:<24} {value:.4g}" if isinstance(value, float) else f"{name:<24} {value}")  # noqa: T201
 

@@ -29,6 +29,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+import lines
 import numpy as np
 import xarray as xr
 from playwright.sync_api import Page, sync_playwright
@@ -167,9 +168,7 @@ def main() -> None:
     line |= {f"{name}_all": [round(one, 1) for one in part] for name, part in times.items()}
     line |= {"date": str(date.today()), "cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
     line |= {"chromium": version, "python": platform.python_version()}
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    lines.append(RESULTS, line)
     print(json.dumps(line, indent=1))  # noqa: T201 - a program with an output
 
 

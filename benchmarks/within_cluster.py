@@ -14,7 +14,6 @@ are trained, which is the default since.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 import warnings
@@ -22,6 +21,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import lines
 import numpy as np
 import torch
 import xarray as xr
@@ -101,14 +101,9 @@ def _timed(model: pima.PIMA, train: xr.Dataset, test: xr.Dataset, seed: int) -> 
 CASES: dict[str, tuple[Callable[[int, str], dict], int]] = {"spinodoid": (spinodoid, 5), "lattice": (lattice, 10)}
 
 
-def measured() -> list[dict]:
-    """All lines there are."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-
-
 def table() -> None:
     """Pooled over all specimens of all folds or splits."""
-    rows = measured()
+    rows = lines.read(RESULTS)
     for case in CASES:
         print(f"\n{case:<10} runs  RMSE/MPa  mean curve  coverage/%  band/MPa  CPU s   correlation (error/std)")  # noqa: T201
         for vary, method in [("none", 1), *(("latent", method) for method in METHODS)]:
@@ -147,13 +142,12 @@ def main() -> None:
         for seed in range(asked.first, min(count, asked.seeds or count)):
             method = METHOD if asked.vary == "latent" else 1
             wanted = (case, asked.vary, seed, method)
-            if any((r["case"], r["vary"], r["seed"], r.get("method", 1)) == wanted for r in measured()):
+            if any((r["case"], r["vary"], r["seed"], r.get("method", 1)) == wanted for r in lines.read(RESULTS)):
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", pima.PimaWarning)
                 row = {"case": case, "vary": asked.vary, "seed": seed, "method": method, **run(seed, asked.vary)}
-            with RESULTS.open("a") as file:
-                file.write(json.dumps({**row, "date": str(date.today()), "machine": machine}) + "\n")
+            lines.append(RESULTS, {**row, "date": str(date.today()), "machine": machine})
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)  # noqa: T201
     table()
 

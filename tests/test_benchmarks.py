@@ -22,7 +22,7 @@ def paper(monkeypatch, tmp_path):
     monkeypatch.setattr(paper, "RESULTS", tmp_path / "paper.jsonl")
     monkeypatch.setattr(paper, "KEPT", tmp_path / "kept")
     yield paper
-    for name in ("paper", "paper_cases", "paper_figures"):
+    for name in ("paper", "paper_cases", "paper_figures", "lines"):
         sys.modules.pop(name, None)
 
 
@@ -31,11 +31,11 @@ def row(case, seed, **scores):
 
 
 def test_a_line_half_written_is_taken_away_and_its_run_repeated(paper):
-    paper.append(row("clean", 0, both=100.0))
+    paper.lines.append(paper.RESULTS, row("clean", 0, both=100.0))
     with paper.RESULTS.open("a") as file:
         file.write('{"data": "digits", "case": "cle')
-    assert [r["seed"] for r in paper.measured()] == [0]
-    paper.append(row("clean", 1, both=99.0))
+    assert [r["seed"] for r in paper.lines.read(paper.RESULTS)] == [0]
+    paper.lines.append(paper.RESULTS, row("clean", 1, both=99.0))
     assert [json.loads(line)["seed"] for line in paper.RESULTS.read_text().splitlines()] == [0, 1]
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_is_there_is_not_repeated(paper, monkeypatch):
         ("lattice", "digits", 2),
     ]
     # The lattices are the same beside the digits and beside MNIST.
-    assert {r["data"] for r in paper.measured()} == {"digits", "lattice"}
+    assert {r["data"] for r in paper.lines.read(paper.RESULTS)} == {"digits", "lattice"}
     assert not [path for path in paper.KEPT.iterdir() if path.is_dir()]
 
 

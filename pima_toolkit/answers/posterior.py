@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..fitting.allocator import keep_freed_memory
 from ..fitting.job import encode, physics_evidence, physics_log_prob
-from ..fitting.stored import Stored, looked_at
+from ..fitting.stored import Stored, joined, looked_at
 from ..fitting.tensors import Tensors
 from ..model.augment import mirrored
 from ..model.curves import Curves
@@ -180,12 +180,13 @@ def _encode_one(trained: Trained, k: int, name: str, x: Tensor | Stored) -> list
     """What one modality says by itself of the specimens, and by its mirror images where it may be mirrored."""
     encoder, option = trained.encoders[k].eval(), trained.options.neural.get(name)
     axes = trained.templates[name].axes(option.flips) if option is not None else []
-    pieces = [[encoder(view) for view in mirrored(x[rows], axes)] for rows in looked_at(x)]
-    said = []
-    for view in zip(*pieces, strict=True):
-        mean, variance = (torch.cat([getattr(p[1], part) for p in view]) for part in ("mean", "variance"))
-        said.append((torch.cat([p[0] for p in view]), DiagonalGaussian(mean, variance)))
-    return said
+
+    def said(rows: slice) -> list[Tensor]:
+        found = [encoder(view) for view in mirrored(x[rows], axes)]
+        return [part for log_gamma, embedding in found for part in (log_gamma, embedding.mean, embedding.variance)]
+
+    parts = joined(len(x), map(said, looked_at(x)))
+    return [(parts[k], DiagonalGaussian(parts[k + 1], parts[k + 2])) for k in range(0, len(parts), 3)]
 
 
 def _reconstruction(
@@ -195,7 +196,9 @@ def _reconstruction(
     network = trained.state.network.eval()
     best = log_gamma.argmax(1).clamp_max(embedding.mean.shape[1] - 1)
     z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
-    errors = [
-        (network.decode(name, z[rows]) - x[rows]).square().flatten(1).mean(1) for rows in looked_at(x, most=_CHUNK)
-    ]
-    return -torch.cat(errors).double().clamp_min(1e-12).log()
+
+    def error(rows: slice) -> list[Tensor]:
+        return [(network.decode(name, z[rows]) - x[rows]).square().flatten(1).mean(1)]
+
+    errors = joined(len(x), map(error, looked_at(x, most=_CHUNK)))[0]
+    return -errors.double().clamp_min(1e-12).log()

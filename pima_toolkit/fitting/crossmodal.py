@@ -180,7 +180,7 @@ class CrossmodalTraining:
         generator = job.generator(seed)
         self.encoders.train()
         total = torch.zeros((), dtype=torch.float64, device=job.device)
-        for k, index in enumerate(self.known[part] for part in job.batches(self.batches, seed, len(self.known))):
+        for k, index in enumerate(job.batches(self.batches, seed, self.known)):
             for group in self.optimiser.param_groups:
                 group["lr"] = job.rate((self.done + k / self.batches) / self.epochs)
             inputs = job.augmented(index, generator)

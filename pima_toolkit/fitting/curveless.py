@@ -37,22 +37,25 @@ class CurvelessFirst:
     """
 
     def __init__(self, job: Job, network: Network, restart: int) -> None:
-        self.job, self.restart = job, restart
+        self.job, self.restart, self.several = job.alone(), restart, job.processes.several
         self.halted = False
-        physics = torch.stack([job.tensors.present[name] for name in job.options.physics]).any(0)
-        self.asked = torch.nonzero(~physics).flatten()
-        if len(self.asked):
-            # Without curve and neural modality there is no specimen: to ask is to have one.
-            self.features = Features(job, network, list(job.options.neural))
-            self.known = self.features.known[physics[self.features.known]]
+        present = job.tensors.present
+        physics = torch.stack([present[name] for name in job.options.physics]).any(0)
+        # Of a modality that no specimen with a curve has nothing can be learned here.
+        names = [name for name in job.options.neural if int((present[name] & physics).sum()) > 1]
+        self.asked = self.known = torch.zeros(0, dtype=torch.long, device=job.device)
+        if names and job.options.clusters > 1:
+            self.features = Features(job, network, names)
+            seen = self.features.known
+            self.asked, self.known = seen[~physics[seen]], seen[physics[seen]]
 
     @property
     def needed(self) -> bool:
-        """Whether there is somebody to ask about, and somebody to learn from."""
-        return self.job.options.clusters > 1 and len(self.asked) > 0 and len(self.known) > 1
+        """Whether there are specimens without a curve about which those with one say something."""
+        return len(self.asked) > 0
 
     def run(self, gamma: Tensor) -> Tensor:
-        """Responsibilities (specimen, cluster), float64; NaN for specimens that have a curve.
+        """Responsibilities (specimen, cluster), float64; NaN for specimens with a curve, or with nothing in common.
 
         Ctrl-C, or a callback that asks to stop, ends it early; ``halted`` tells.
 
@@ -67,6 +70,8 @@ class CurvelessFirst:
         try:
             self._learn(head, gamma.float())
         except KeyboardInterrupt:
+            if self.several:
+                raise  # the others wait for this one
             self.halted = True
         out = torch.full_like(gamma, torch.nan)
         out[self.asked] = self.features.everywhere(head, self.asked).double().softmax(1)
@@ -83,13 +88,13 @@ class CurvelessFirst:
             seed = job.seed(self.restart, 8, epoch)
             generator = torch.Generator(job.device).manual_seed(seed)
             total = torch.zeros((), device=job.device)
-            for k, part in enumerate(job.batches(batches, seed, len(self.known))):
+            for k, index in enumerate(job.batches(batches, seed, self.known)):
                 share = (epoch + k / batches) / epochs
                 for group in optimiser.param_groups:
                     group["lr"] = _RATE * job.rate(share) / job.settings.learning_rate
-                index = self.known[part]
+                views = self._view(index, generator)
                 with job.autocast():
-                    features = self.features(self._view(index, generator), index)
+                    features = self.features(views, index)
                 loss = -(gamma[index] * head(features.float()).log_softmax(1)).sum(1).mean()
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()

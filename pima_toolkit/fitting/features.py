@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..model.network import Network
 from .job import Job
+from .stored import joined, looked_at
 
 
 class Features(nn.Module):
@@ -43,11 +44,14 @@ class Features(nn.Module):
     @torch.no_grad()
     def everywhere(self, head: nn.Module, index: Tensor) -> Tensor:
         """What a head says of the specimens ``index`` as they are, in eval mode, (specimen, outputs), float32."""
-        self.trunks.eval()
-        pieces = []
-        for rows in index.split(4096):
+        inputs = [self.job.tensors.inputs[name] for name in self.names]
+
+        def said(rows: Tensor) -> list[Tensor]:
             with self.job.autocast():
-                features = self({name: self.job.tensors.inputs[name][rows] for name in self.names}, rows)
-            pieces.append(head(features.float()))
+                features = self({name: x[rows] for name, x in zip(self.names, inputs, strict=True)}, rows)
+            return [head(features.float())]
+
+        self.trunks.eval()
+        out = joined(len(index), map(said, index.split(looked_at(*inputs)[0].stop)))
         self.trunks.train()
-        return torch.cat(pieces)
+        return out[0]

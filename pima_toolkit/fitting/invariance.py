@@ -78,7 +78,7 @@ class InvarianceFirst:
     """
 
     def __init__(self, job: Job, network: Network, restart: int) -> None:
-        self.job, self.restart = job, restart
+        self.job, self.restart, self.several = job.alone(), restart, job.processes.several
         self.names = picture_names(job)
         self.features = Features(job, network, self.names)
         self.known = self.features.known
@@ -104,6 +104,8 @@ class InvarianceFirst:
                 self._reconstruct()
                 self._separate(self._neighbours())
             except KeyboardInterrupt:
+                if self.several:
+                    raise  # the others wait for this one
                 self.halted = True
             gamma = self._responsibilities()
         out = torch.full(
@@ -117,8 +119,9 @@ class InvarianceFirst:
     def _view(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """Features of the specimens' pictures, each moved, turned, sheared and stretched anew."""
         inputs = self.job.augmented(index, generator, self.names)
+        views = {name: deform(x, generator) for name, x in inputs.items()}
         with self.job.autocast():
-            return self.features({name: deform(x, generator) for name, x in inputs.items()}, index).float()
+            return self.features(views, index).float()
 
     def _epochs(self, steps: int, batch: int) -> tuple[int, int]:
         """Batches an epoch, and epochs."""
@@ -148,9 +151,8 @@ class InvarianceFirst:
         for epoch in range(epochs):
             seed = job.seed(self.restart, 2, epoch)
             generator = torch.Generator(job.device).manual_seed(seed)
-            for k, part in enumerate(job.batches(batches, seed, len(self.known))):
+            for k, index in enumerate(job.batches(batches, seed, self.known)):
                 self._pace(optimiser, (epoch + k / batches) / epochs)
-                index = self.known[part]
                 mean, log_variance = self.latent(self._view(index, generator)).chunk(2, -1)
                 log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
                 noise = torch.randn(mean.shape, generator=generator, device=job.device)
@@ -193,7 +195,7 @@ class InvarianceFirst:
             generator = torch.Generator(job.device).manual_seed(seed)
             total = torch.zeros(_HEADS, device=job.device)
             occupancy = torch.zeros(_HEADS, clusters, device=job.device)
-            for k, part in enumerate(job.batches(batches, seed, len(self.known))):
+            for k, part in enumerate(job.batches(batches, seed, torch.arange(len(self.known)))):
                 self._pace(optimiser, (epoch + k / batches) / epochs)
                 pick = torch.randint(neighbours.shape[1], (len(part), 1), generator=generator, device=job.device)
                 index = torch.cat([self.known[part], self.known[neighbours[part].gather(1, pick)[:, 0]]])

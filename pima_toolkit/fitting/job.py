@@ -25,7 +25,7 @@ from ..model.trend import Evidence
 from .distributed import ALONE, Processes
 from .settings import ModelOptions, TrainingSettings
 from .state import Arrays, fingerprint, resume
-from .stored import looked_at
+from .stored import joined, looked_at
 from .tensors import Template, Tensors
 
 
@@ -118,18 +118,24 @@ class Job:
             seed = int(np.random.SeedSequence([seed, self.processes.rank]).generate_state(1)[0])
         return torch.Generator(self.device).manual_seed(seed)
 
-    def batches(self, count: int, seed: int, specimens: int | None = None) -> Iterator[Tensor]:
-        """Indices of a shuffled epoch of all or so many specimens, in batches that differ by at most one.
+    def batches(self, count: int, seed: int, among: Tensor | None = None) -> Iterator[Tensor]:
+        """A shuffled epoch of all or these specimens, in batches that differ by at most one.
 
         Of several processes each gets its part of every batch. Specimens on disk come block by block, blocks and the
         specimens in each shuffled.
+
+        Args:
+            count: How many batches.
+            seed: Of the order.
+            among: Specimens in ascending order; None: all.
         """
         generator = torch.Generator().manual_seed(seed)
-        many = specimens or len(self.tensors)
+        chosen = torch.arange(len(self.tensors)) if among is None else among.cpu()
         if self.tensors.block is None:
-            order = torch.randperm(many, generator=generator)
+            order = chosen[torch.randperm(len(chosen), generator=generator)]
         else:
-            blocks = torch.arange(many).split(self.tensors.block)
+            sizes = torch.unique_consecutive(chosen // self.tensors.block, return_counts=True)[1]
+            blocks = chosen.split(sizes.tolist())
             shuffled = torch.randperm(len(blocks), generator=generator).tolist()
             order = torch.cat([blocks[k][torch.randperm(len(blocks[k]), generator=generator)] for k in shuffled])
         own = order.tensor_split(self.processes.count)[self.processes.rank]
@@ -210,20 +216,19 @@ def encode(network: Network, tensors: Tensors, autocast: torch.autocast, part: s
     training = network.training
     network.eval()
     first, last, _ = part.indices(len(tensors))
-    pieces = []
-    for rows in looked_at(*tensors.inputs.values()):
-        rows = slice(max(rows.start, first), min(rows.stop, last))
-        if rows.start >= rows.stop:
-            continue
+    pieces = (slice(max(rows.start, first), min(rows.stop, last)) for rows in looked_at(*tensors.inputs.values()))
+
+    def said(rows: slice) -> list[Tensor]:
         with autocast:
-            pieces.append(
-                network.posterior(
-                    {name: x[rows] for name, x in tensors.inputs.items()},
-                    {name: present[rows] for name, present in tensors.present.items()},
-                )
+            found = network.posterior(
+                {name: x[rows] for name, x in tensors.inputs.items()},
+                {name: present[rows] for name, present in tensors.present.items()},
             )
+        return [found.mean, found.variance]
+
+    out = joined(last - first, (said(rows) for rows in pieces if rows.start < rows.stop))
     network.train(training)
-    return DiagonalGaussian(torch.cat([p.mean for p in pieces]), torch.cat([p.variance for p in pieces]))
+    return DiagonalGaussian(*out)
 
 
 def physics_evidence(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> list[Evidence]:

@@ -61,13 +61,13 @@ def first_start(
         return Start(gamma, decoders)
     if options.physics:
         physics, gamma = shared_physics_first(job, seed)
-        first = CurvelessFirst(job.alone(), network, restart)
+        first = CurvelessFirst(job, network, restart)
         if not first.needed:
             return Start(gamma, physics.decoders)
         anchor = _as_first(job, network, first.run(gamma))
         return Start(torch.where(anchor.isnan(), gamma, anchor), physics.decoders, anchor, first.halted)
     if picture_names(job):
-        pictures = InvarianceFirst(job.alone(), network, restart)
+        pictures = InvarianceFirst(job, network, restart)
         anchor = _as_first(job, network, pictures.run())
         return Start(anchor.nan_to_num(1.0 / options.clusters), anchor=anchor, halted=pictures.halted)
     found = latent_partition(reconstruct().mean.double().cpu().numpy(), options.clusters, seed)

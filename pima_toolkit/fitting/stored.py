@@ -6,7 +6,7 @@ next (fitting/job.py), so that every block is read about once an epoch, from its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +78,26 @@ class Stored:
         """All of it, piece by piece."""
         for part in looked_at(self):
             yield self[part].cpu().numpy()
+
+
+def joined(specimens: int, pieces: Iterable[Sequence[Tensor]]) -> list[Tensor]:
+    """What was found of consecutive specimens, a piece of each tensor at a time, as whole tensors.
+
+    They are made with the first piece: small results kept one by one among large inputs that come and go would take
+    bites out of the memory these leave, until none of it is large enough for the next.
+
+    Args:
+        specimens: Of all pieces together, not none.
+        pieces: Tensors of shape (some specimens, ...), the same number in every piece.
+    """
+    out: list[Tensor] = []
+    done = 0
+    for piece in pieces:
+        out = out or [part.new_empty(specimens, *part.shape[1:]) for part in piece]
+        for whole, part in zip(out, piece, strict=True):
+            whole[done : done + len(part)] = part
+        done += len(piece[0])
+    return out
 
 
 def looked_at(*inputs: Tensor | Stored, most: int = _AT_ONCE) -> list[slice]:

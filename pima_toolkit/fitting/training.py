@@ -216,6 +216,9 @@ class JointTraining:
         if self.done > 0:
             self.gamma, evidence = self._expect(posterior)
             if seeds and self._may_seed:
+                if self.anchor is not None:
+                    # Who is held somewhere is no seed.
+                    evidence = evidence.masked_fill(~self.anchor.isnan().any(1), torch.inf)
                 self.gamma, reseeded = reseed(self.gamma, evidence)
                 self.anchor = released(self.anchor, reseeded)
         own = self.job.own

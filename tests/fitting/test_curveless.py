@@ -6,8 +6,13 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.fitting import curveless
+from pima_toolkit.fitting import curveless, training
+from pima_toolkit.fitting.health import reseed
+from pima_toolkit.fitting.job import Job
 from pima_toolkit.fitting.objective import released
+from pima_toolkit.fitting.settings import TrainingSettings
+from pima_toolkit.fitting.tensors import learn_templates, to_tensors
+from pima_toolkit.model.network import build
 
 WITHOUT = 72
 
@@ -134,6 +139,50 @@ def test_clusters_seeded_anew_are_held_no_more():
     expected = [[1.0, 0.0, 0.0], [1 / 3, 0.0, 2 / 3], [np.nan] * 3, [0.0, 0.0, 1.0]]
     np.testing.assert_allclose(released(anchor, [1]), expected)
     np.testing.assert_allclose(released(anchor, [0])[0], np.nan)
+
+
+def first_of(data, names, clusters=3):
+    """The phase as a training would make it, and the job's."""
+    modalities = {name: pima.Neural() for name in names} | {"line": pima.Physics("proportional")}
+    options = pima.PIMA(modalities, clusters=clusters, latent_dim=2).options
+    templates = learn_templates(data, modalities)
+    tensors = to_tensors(data, modalities, templates, "cpu")
+    job = Job(options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", lambda _: None)
+    network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
+    return curveless.CurvelessFirst(job, network, 0)
+
+
+def test_only_who_shares_a_modality_with_those_that_have_curves_is_asked(data):
+    curve, number = ~data.line.isnull().all("t"), xr.DataArray(np.arange(96), dims="specimen")
+    apart = data.assign(image=data.image.where(curve), feature=data.feature.where(~curve))
+    assert not first_of(apart, ["image", "feature"]).needed
+    some = data.assign(image=data.image.where(curve | (number < 30)), feature=data.feature.where(~curve))
+    first = first_of(some, ["image", "feature"])
+    assert first.features.names == ["image"]
+    expected = np.flatnonzero(~curve.values & (number.values < 30))
+    np.testing.assert_array_equal(first.asked, expected)
+    gamma = torch.eye(3, dtype=torch.float64)[torch.as_tensor(data.label.values)]
+    found = first.run(gamma)
+    np.testing.assert_array_equal(np.flatnonzero(found.isfinite().all(1)), expected)
+    np.testing.assert_allclose(found[expected].sum(1), 1.0)
+    assert (found[expected].argmax(1).numpy() == data.label.values[expected]).mean() > 0.8
+    assert not first_of(data, ["image"], clusters=1).needed
+
+
+def test_who_is_held_somewhere_is_no_seed(data, monkeypatch):
+    seeds = []
+
+    def note(gamma, evidence):
+        out, clusters = reseed(gamma, evidence)
+        seeds.extend(torch.nonzero((out != gamma).any(1) & (out.max(1).values == 1.0)).flatten().tolist())
+        return out, clusters
+
+    monkeypatch.setattr(training, "reseed", note)
+    many = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("proportional")}, clusters=8, latent_dim=2)
+    with pytest.warns(pima.PimaWarning, match="cluster"):
+        many.fit(data, epochs=4, progress=False)
+    assert seeds
+    assert not data.line.isnull().all("t").values[seeds].any()
 
 
 def test_without_it_training_would_leave_them_anywhere(data, monkeypatch):

@@ -12,10 +12,13 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.data import streaming
 from pima_toolkit.errors import DataError, OptionError, PimaWarning
+from pima_toolkit.fitting import curveless
+from pima_toolkit.fitting import stored as stored_module
 from pima_toolkit.fitting.job import Job
 from pima_toolkit.fitting.settings import TrainingSettings
 from pima_toolkit.fitting.stored import Stored
 from pima_toolkit.fitting.tensors import learn_templates, to_tensors
+from pima_toolkit.model.network import build
 from pima_toolkit.runs.source import dataset_fingerprint
 
 SIZE = 12
@@ -85,6 +88,45 @@ def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
     turns = (first // 8).diff().count_nonzero()
     assert turns == 6  # seven blocks, each from its first to its last specimen before the next
     assert not torch.equal(first, first.sort().values)
+
+
+def test_some_specimens_come_block_by_block_too(model, on_disk):
+    templates, tensors = tensors_of(model, on_disk)
+    job = Job(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
+    some = torch.arange(0, 50, 3)
+    order = torch.cat(list(job.batches(4, 1, some)))
+    assert torch.equal(order.sort().values, some)
+    assert (order // 8).diff().count_nonzero() == 6
+    assert not torch.equal(order, some)
+
+
+def test_specimens_without_a_curve_start_the_same_and_a_few_at_a_time(pictures, on_disk, monkeypatch):
+    monkeypatch.setattr(stored_module, "_LOOKED_AT", 8 * SIZE * SIZE)
+    most = []
+
+    def read(self, index):
+        out = original(self, index)
+        most.append(len(out))
+        return out
+
+    original = Stored.__getitem__
+    without = xr.DataArray(np.arange(50) % 5 != 1, dims="specimen")
+    found = []
+    for data in (pictures, on_disk):
+        data = data.assign(stress=data.stress.where(~without))
+        modalities = {"image": pima.Neural(), "stress": pima.Physics("proportional")}
+        job_model = pima.PIMA(modalities, clusters=2, latent_dim=2)
+        templates, tensors = tensors_of(job_model, data)
+        settings = TrainingSettings(precision="float32")
+        job = Job(job_model.options, settings, templates, tensors, torch.device("cpu"), None, "", lambda _: None)
+        network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
+        first = curveless.CurvelessFirst(job, network, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(Stored, "__getitem__", read)
+            out = first.features.everywhere(torch.nn.Identity(), first.asked)
+        found.append(out)
+    assert torch.allclose(*found, atol=1e-6)
+    assert max(most) == 8
 
 
 def test_a_fit_and_its_answers(model, pictures, on_disk):
