@@ -98,6 +98,30 @@ def test_a_worker_that_dies_ends_the_run(paper, monkeypatch):
         paper.train_all([case], "digits", 1, together=2)
 
 
+def test_half_of_a_run_is_no_result(paper, monkeypatch):
+    """Ctrl-C gives a fit so far, which is not what the row would say."""
+
+    class Stopped:
+        interrupted = True
+
+    monkeypatch.setattr(pima.PIMA, "fit", lambda *_, **__: Stopped())
+    clean = next(paper.cases(quick=True))
+    with paper.alone(), pytest.raises(SystemExit, match="stopped; the same command goes on"):
+        paper.train_all([clean], "digits", 1, together=1)
+    assert paper.lines.read(paper.RESULTS) == []
+
+
+def test_peers_take_turns_and_are_asked_for_by_name(paper):
+    import peers
+
+    assert peers.turns([], 0) == list(peers.KINDS)
+    assert peers.turns([], 1) == [*list(peers.KINDS)[1:], "ours"]
+    assert [kind.split(",")[0] for kind in peers.turns(["mvae", "ours"], 3)] == ["mvae", "ours", "mvae", "mvae"]
+    with pytest.raises(SystemExit, match="no such kind; there are ours; mvae, noise 1"):
+        peers.main(["--only", "theirs"])
+    sys.modules.pop("peers")
+
+
 def test_a_case_that_is_none_is_refused(paper):
     with pytest.raises(SystemExit, match=r"--only \['cleen'\]: no such case; there are clean, variance 0.5"):
         paper.main(["--quick", "--only", "cleen"])
