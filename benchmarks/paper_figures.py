@@ -144,7 +144,8 @@ def missing(rows: Sequence[dict], data_set: str) -> Iterator[Drawn]:
                 _lines(axes, found, style, modality)
         axes[0].set(xlabel="training specimens without it, %", ylabel="accuracy on test specimens, %")
         unit = "MPa" if kind == "lattice" else "units of the digit"
-        axes[1].set(xlabel="training specimens without it, %", ylabel=f"RMSE of curves from pictures, {unit}")
+        axes[1].set(xlabel="training specimens without it, %", ylabel=f"RMSE of curves, {unit}")
+        axes[1].set_title("curves predicted from pictures", fontsize=10)
         axes[1].set_ylim(bottom=0.0)
         if drawn:
             figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)

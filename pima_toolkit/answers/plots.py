@@ -198,7 +198,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
     values = (values - low) / (high - low) if high > low else np.zeros_like(values)
     names = "" if table or "cluster" not in dataset or dataset["cluster"].ndim != 1 else dataset["cluster"].values
 
-    figure = new_figure(max(1.15 * columns + 0.4, 2.4), (1.3 if len(names) else 1.15) * rows + 0.9)
+    figure = new_figure(max(1.15 * columns + 0.4, 4.0), (1.3 if len(names) else 1.15) * rows + 0.9)
     axes = figure.subplots(rows, columns, squeeze=False)
     for index, axis in enumerate(axes.ravel()):
         axis.set(xticks=[], yticks=[])
