@@ -20,6 +20,7 @@ from pima_toolkit.files import replacing
 NOISE = {"clean": 0.01, "variance 0.5": 0.5, "std 0.5": 0.25}
 #: Shares of the training specimens without one of their modalities.
 SHARES = (0, 30, 60, 90)
+PLURAL = {"image": "images", "line": "lines", "stress": "curves"}
 #: What the paper says, in per cent: best, mean and std of accuracy where it gives them.
 PAPER = {
     ("clean", "both"): "100.0 best, 96.74 ± 4.72",
@@ -126,11 +127,11 @@ def cases(quick: bool) -> Iterator[Case]:
         yield Case(name, "ablation", seeds(3, name), "variance 0.5", **parts)
     for modality in ("image", "line"):
         for share in SHARES[1:]:
-            name = f"without {share} % of {modality}s"
+            name = f"without {share} % of {PLURAL[modality]}"
             yield Case(name, "missing", seeds(3, name), "variance 0.5", without=(modality, share))
     for modality in ("image", "stress"):
         for share in SHARES[1:]:
-            name = f"lattice without {share} % of {modality}s"
+            name = f"lattice without {share} % of {PLURAL[modality]}"
             yield Case(name, "missing", seeds(5, name), without=(modality, share))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from paper_cases import SHARES, load
+from paper_cases import PLURAL, SHARES, load
 
 import pima_toolkit as pima
 
@@ -137,7 +137,7 @@ def missing(rows: Sequence[dict], data_set: str) -> Iterator[Drawn]:
         for style, modality in zip(("-", "--"), modalities, strict=True):
             found = {0: [r for r in rows if r["case"] == whole]}
             for share in SHARES[1:]:
-                found[share] = [r for r in rows if r["case"] == f"{prefix}without {share} % of {modality}s"]
+                found[share] = [r for r in rows if r["case"] == f"{prefix}without {share} % of {PLURAL[modality]}"]
             found = {share: runs for share, runs in found.items() if runs}
             if len(found) > 1:
                 drawn = True
@@ -158,7 +158,9 @@ def _lines(axes: Sequence[Axes], found: Mapping[int, list[dict]], style: str, mo
     mean = lambda key: [np.mean([r[key] for r in runs]) for runs in found.values()]  # noqa: E731
     for key, colour in (("both", "#0072B2"), ("image", "#D55E00"), ("line", "#009E73")):
         told = {"both": "from both", "image": "from the picture", "line": "from the curve"}[key]
-        axes[0].plot(list(found), mean(key), style, marker="o", color=colour, label=f"{told}, without {modality}s")
+        axes[0].plot(
+            list(found), mean(key), style, marker="o", color=colour, label=f"{told}, without {PLURAL[modality]}"
+        )
     axes[1].plot(list(found), mean("curve_rmse"), style, marker="o", color="#D55E00")
     axes[1].axhline(np.mean(mean("curve_rmse_mean")), color="0.6", linewidth=1.0)
 
