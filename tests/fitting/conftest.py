@@ -78,3 +78,26 @@ def varying(random_problem):
         return posterior, mixture, replace(decoder, trend=Trend(slope, mixture.mean, mixture.variance)), curves
 
     return draw
+
+
+@pytest.fixture
+def kill():
+    """A callback that ends the process's training in the second epoch of joint training, as a kill would."""
+
+    def killed(progress):
+        if progress.phase == "joint" and progress.epoch == 2:
+            raise SystemExit
+
+    return killed
+
+
+@pytest.fixture(params=["asked", "interrupted"])
+def stop_early(request):
+    """A callback that stops in the third epoch of whatever comes first: by its answer, or as Ctrl-C does."""
+
+    def stopped(progress):
+        if progress.epoch == 3 and request.param == "interrupted":
+            raise KeyboardInterrupt
+        return progress.epoch == 3
+
+    return stopped

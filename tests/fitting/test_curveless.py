@@ -97,12 +97,7 @@ def test_one_curve_is_nobody_to_learn_from():
     assert np.isfinite(found.elbo)
 
 
-def kill(progress):
-    if progress.phase == "joint" and progress.epoch == 2:
-        raise SystemExit
-
-
-def test_a_run_that_was_killed_afterwards_goes_on_holding_them(data, fitted, tmp_path):
+def test_a_run_that_was_killed_afterwards_goes_on_holding_them(data, fitted, kill, tmp_path):
     with pytest.raises(SystemExit):
         fit(data, checkpoint=tmp_path, callbacks=[kill])
     seen = []
@@ -111,20 +106,10 @@ def test_a_run_that_was_killed_afterwards_goes_on_holding_them(data, fitted, tmp
     np.testing.assert_array_equal(fitted[0].specimens.responsibilities, again.specimens.responsibilities)
 
 
-def stop(progress):
-    return progress.epoch == 3
-
-
-def interrupt(progress):
-    if progress.epoch == 3:
-        raise KeyboardInterrupt
-
-
 @pytest.mark.filterwarnings("ignore::pima_toolkit.errors.PimaWarning")
-@pytest.mark.parametrize("how", [stop, interrupt])
-def test_stopping_in_the_middle_keeps_what_there_is_and_starts_again(data, fitted, how, tmp_path):
+def test_stopping_in_the_middle_keeps_what_there_is_and_starts_again(data, fitted, stop_early, tmp_path):
     seen = []
-    half = fit(data, checkpoint=tmp_path, callbacks=[seen.append, how])
+    half = fit(data, checkpoint=tmp_path, callbacks=[seen.append, stop_early])
     assert [p.phase for p in seen] == ["curveless"] * 3
     assert half.interrupted
     again = fit(data, checkpoint=tmp_path)

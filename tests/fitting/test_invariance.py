@@ -125,12 +125,8 @@ def test_shapes_are_told_apart_wherever_they_are(fitted, data):
     assert sum(first[-1].occupancy) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_run_that_was_killed_after_the_first_clusters_goes_on_from_them(fitted, data, tmp_path):
+def test_a_run_that_was_killed_after_the_first_clusters_goes_on_from_them(fitted, data, kill, tmp_path):
     fit, _, _ = fitted
-
-    def kill(progress):
-        if progress.phase == "joint" and progress.epoch == 2:
-            raise SystemExit
 
     with pytest.raises(SystemExit):
         model().fit(data, epochs=4, checkpoint=tmp_path, callbacks=[kill], progress=False)
@@ -140,21 +136,11 @@ def test_a_run_that_was_killed_after_the_first_clusters_goes_on_from_them(fitted
     np.testing.assert_array_equal(fit.specimens.responsibilities, again.specimens.responsibilities)
 
 
-def stop(progress):
-    return progress.epoch == 3
-
-
-def interrupt(progress):
-    if progress.epoch == 3:
-        raise KeyboardInterrupt
-
-
 @pytest.mark.filterwarnings("ignore::pima_toolkit.errors.PimaWarning")
-@pytest.mark.parametrize("how", [stop, interrupt])
-def test_stopping_while_first_clusters_are_sought_keeps_what_there_is(fitted, data, how, tmp_path):
+def test_stopping_while_first_clusters_are_sought_keeps_what_there_is(fitted, data, stop_early, tmp_path):
     """The same call again does not hold on to clusters that were half found."""
     seen = []
-    fit = model().fit(data, epochs=4, checkpoint=tmp_path, callbacks=[seen.append, how], progress=False)
+    fit = model().fit(data, epochs=4, checkpoint=tmp_path, callbacks=[seen.append, stop_early], progress=False)
     assert [p.phase for p in seen] == ["invariance"] * 3
     assert fit.interrupted
     assert fit.specimens.responsibilities.shape == (96, 2)
