@@ -137,7 +137,7 @@ def mstep() -> dict:
 
 def specimen_step(x: np.ndarray, gamma: torch.Tensor, theta: np.ndarray) -> Callable[[], object]:
     """A whole M-step with specimens that scatter, as a fit does it."""
-    from pima_toolkit.fitting.em import update_physics
+    from pima_toolkit.fitting.em.physics import update_physics
     from pima_toolkit.model.curves import Curves
     from pima_toolkit.model.physics import PhysicsDecoder
 

@@ -35,7 +35,7 @@ from paper_cases import PAPER, TIME_OF_THE_PAPER, Case, cases, run
 from paper_figures import all_figures
 
 import pima_toolkit as pima
-from pima_toolkit.answers.page import Section, Table, picture, write_page
+from pima_toolkit.report.page import Section, Table, picture, write_page
 
 RESULTS = Path(__file__).parent / "results" / "paper.jsonl"
 KEPT = Path(__file__).parent / "results" / "paper"

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.files import replacing
+from pima_toolkit.data.files import replacing
 
 #: "N(0, 0.5)" is a variance in the paper's text and a std in its authors' code.
 NOISE = {"clean": 0.01, "variance 0.5": 0.5, "std 0.5": 0.25}

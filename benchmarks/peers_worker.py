@@ -92,8 +92,8 @@ def build(kind: str, shapes: dict[str, tuple[int, ...]], asked: argparse.Namespa
     from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput
     from multivae.models.nn import BaseMultilatentEncoder
 
-    from pima_toolkit.model.encoders import Encoder
-    from pima_toolkit.model.neural import decoder
+    from pima_toolkit.model.encoders.decoders import decoder
+    from pima_toolkit.model.encoders.encoders import Encoder
 
     private = asked.latent if kind == "cmvae" else 0
     latent = asked.latent
@@ -146,7 +146,7 @@ def trained(kind: str, model: nn.Module, inputs: dict[str, dict[str, Tensor]], a
     from multivae.trainers import BaseTrainer, BaseTrainerConfig
     from multivae.trainers.base.callbacks import TrainingCallback
 
-    from pima_toolkit.fitting.allocator import keep_freed_memory
+    from pima_toolkit.fitting.inputs.allocator import keep_freed_memory
 
     ends = []
 

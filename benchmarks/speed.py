@@ -25,8 +25,8 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.fitting.job import Progress
-from pima_toolkit.fitting.settings import TrainingSettings
+from pima_toolkit.fitting.options import TrainingSettings
+from pima_toolkit.fitting.run import Progress
 from pima_toolkit.model.fusion import fuse
 from pima_toolkit.model.network import build
 

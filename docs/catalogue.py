@@ -14,8 +14,8 @@ import matplotlib as mpl
 import pima_experts
 
 import pima_toolkit as pima
+from pima_toolkit.data.files import replacing, write_text
 from pima_toolkit.experts import Card, Expert, card_of
-from pima_toolkit.files import replacing, write_text
 
 HEAD = """# Experts
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE))
 from catalogue import write_catalogue  # noqa: E402
 
 import pima_toolkit as pima  # noqa: E402
-from pima_toolkit.files import write_text  # noqa: E402
+from pima_toolkit.data.files import write_text  # noqa: E402
 
 project = "pima_toolkit"
 author = "pima_toolkit contributors"

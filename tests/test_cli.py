@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import pima_toolkit as pima
-from pima_toolkit import cli, demo
-from pima_toolkit.answers import plots
+from pima_toolkit import cli
+from pima_toolkit.cli import demo
 from pima_toolkit.errors import DataError
+from pima_toolkit.report import plots
 
 
 def run(*arguments):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data import closest, few
 from ..errors import DataError, OptionError
 from ..experts import with_covariates
-from ..fitting.settings import ModelOptions
+from ..fitting.options import ModelOptions
 from ..model.curves import Curves
 from .trained import Trained
 

@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from ..experts import with_covariates
-from ..fitting.tensors import Tensors
+from ..fitting.inputs.tensors import Tensors
 from ..model.gaussian import DiagonalGaussian
 from ..model.physics import PhysicsDecoder
 from .bands import mixture_moments, mixture_quantile

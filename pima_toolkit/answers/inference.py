@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..data import ANSWER_NAMES, check_dataset, closest, specimen_labels
 from ..errors import DataError, OptionError
-from ..fitting.settings import TrainingSettings
-from ..fitting.tensors import Tensors, to_tensors
+from ..fitting.inputs.tensors import Tensors, to_tensors
+from ..fitting.options import TrainingSettings
 from .conditions import check_known
 from .curves import curve_answers, parameter_answers
 from .posterior import Answers, answer_tensors

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
-from ..fitting.allocator import keep_freed_memory
-from ..fitting.job import encode, physics_evidence, physics_log_prob
-from ..fitting.stored import Stored, joined, looked_at
-from ..fitting.tensors import Tensors
+from ..fitting.inputs.allocator import keep_freed_memory
+from ..fitting.inputs.stored import Stored, joined, looked_at
+from ..fitting.inputs.tensors import Tensors
+from ..fitting.run import encode, physics_evidence, physics_log_prob
 from ..model.augment import mirrored
 from ..model.curves import Curves
-from ..model.encoders import averaged
+from ..model.encoders.encoders import averaged
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
 from .trained import Trained

@@ -16,9 +16,9 @@ import xarray as xr
 from torch import Tensor
 
 from ..experts import resolve_unit, unidentified
-from ..fitting.settings import ModelOptions
-from ..fitting.steps import MINIMUM_WEIGHT, prior_rows
-from ..fitting.tensors import Template, Tensors
+from ..fitting.em.steps import MINIMUM_WEIGHT, prior_rows
+from ..fitting.inputs.tensors import Template, Tensors
+from ..fitting.options import ModelOptions
 from ..model.physics import PhysicsDecoder, scores
 
 _STATS = ("value", "std_error")

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
-from ..fitting.settings import ModelOptions, TrainingSettings
+from ..fitting.inputs.tensors import Template
+from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.state import State
-from ..fitting.tensors import Template
 from ..model.curves import Curves
 
 #: Share of the training specimens that make the tail of a reference distribution.

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import pima_toolkit as pima
 
+from ..data.files import replacing
 from ..errors import require
-from ..files import replacing
 
 typer = require("typer", "the command line")
 rich_console = require("rich.console", "the command line")

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import OptionError
-from ..experts.hooks import PIMA_API
+from ..plugins.hooks import PIMA_API
 
 #: Names of distributions, without the dots and capitals that module names would lose.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -17,7 +17,7 @@ import pima_toolkit as pima
 
 from .. import testing
 from ..errors import ExpertError, OptionError, PluginWarning, require
-from ..experts.hooks import GROUP
+from ..plugins.hooks import GROUP
 from .new_plugin import plugin_files, write_plugin
 
 typer = require("typer", "the command line")

@@ -1,27 +1,21 @@
 """What comes in: xarray datasets become plain arrays, checked once and here (MODEL.md §8).
 
 `measure` reads one modality, `Scaling` brings it to [0, 1], `encoder_input` makes what an encoder sees,
-`split` keeps specimens apart for testing; `from_folder` makes a dataset of a folder of files.
+`split` keeps specimens apart for testing.
 """
 
-from .accounts import account, summary, unused_files, with_lost_specimens
 from .check import check_dataset, measure
-from .curves import Curves
-from .images import Images
-from .ingest import Scalars, from_folder
-from .measured import Measured
+from .measurement import Measured
 from .names import ANSWER_NAMES, closest, few, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
+from .reading_log import account, summary, unused_files, with_lost_specimens
 from .split import split
 from .storage import open_data, replacing, save_data
 from .streaming import alone, block_rows, blocks, kind_of, presence, stored, survey
 
 __all__ = [
     "ANSWER_NAMES",
-    "Curves",
-    "Images",
     "Measured",
-    "Scalars",
     "Scaling",
     "account",
     "alone",
@@ -32,7 +26,6 @@ __all__ = [
     "common_grid",
     "encoder_input",
     "few",
-    "from_folder",
     "kind_of",
     "measure",
     "needs_presence",

@@ -14,7 +14,7 @@ import xarray as xr
 from ..errors import DataError, ShapeError
 from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
-from .measured import Measured
+from .measurement import Measured
 from .names import closest, few, specimen_labels
 
 #: Fewest points for which a numeric coordinate makes a neural modality a curve; below, convolutions have no room.

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DataError
 from .grids import union_grid
-from .measured import Measured
+from .measurement import Measured
 
 
 @dataclass(frozen=True)

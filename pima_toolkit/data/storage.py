@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, require
-from ..files import refused, replacing
+from .files import refused, replacing
 from .names import closest
 
 #: Suffix -> the library that reads and writes it.

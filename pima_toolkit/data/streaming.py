@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .check import check_informative, measure
-from .measured import Measured
+from .measurement import Measured
 from .normalise import Scaling
 
 #: A block that training shuffles, in bytes as stored.

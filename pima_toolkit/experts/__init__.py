@@ -1,10 +1,7 @@
 """Experts: the physics of a modality (eqs. 13, 14, 17).
 
-In this order each file may import those before it: parameters, inputs, syntax, reader, formula, program, derivatives,
-codegen, consistency, shown, derived, quantities, lmfit_bridge, profiles, intervals, uncertainty, solution, drivers,
-torch_solver, levenberg_marquardt, least_squares, statistics, starting, search, priors, covariance, reduction,
-regression, example, expert, card, declared, symbolic, torch_expert, callback, lmfit_formulas, lmfit_experts, scatter,
-hooks, manager, plugins. Names load on first use, so that a plugin can import ``hookimpl`` without torch.
+Each wing is made of those before it: contract, formulas, solvers, regression, kinds, registry. Names load on first use,
+so that a plugin can import ``hookimpl`` without torch.
 """
 
 from __future__ import annotations
@@ -13,64 +10,64 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..plugins.hooks import hookimpl
+    from ..plugins.manager import Manager, PluginRecord
     from .card import Card, card_of
-    from .example import Example, example_of
-    from .expert import Expert, Origin
-    from .formula import read_formula
-    from .hooks import hookimpl
-    from .inputs import pack, unpack, with_covariates
-    from .least_squares import solve
-    from .lmfit_bridge import lmfit_result
-    from .lmfit_experts import LmfitExpert
-    from .manager import Manager, PluginRecord
-    from .parameters import Box, Parameter, resolve_unit
-    from .plugins import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
-    from .priors import Priors
-    from .quantities import CurveQuantity, derive
-    from .solution import Solution
-    from .statistics import CurveStatistics
-    from .symbolic import SympyExpert
-    from .torch_expert import TorchExpert
-    from .uncertainty import inverse_information, unidentified
+    from .contract.example import Example, example_of
+    from .contract.inputs import pack, unpack, with_covariates
+    from .contract.parameters import Box, Parameter, resolve_unit
+    from .formulas.formula import read_formula
+    from .kinds.expert import Expert, Origin
+    from .kinds.formula_expert import SympyExpert
+    from .kinds.lmfit_expert import LmfitExpert
+    from .kinds.torch_expert import TorchExpert
+    from .registry import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
+    from .regression.lmfit_bridge import lmfit_result
+    from .regression.priors import Priors
+    from .regression.quantities import CurveQuantity, derive
+    from .regression.solution import Solution
+    from .regression.uncertainty import inverse_information, unidentified
+    from .solvers.least_squares import solve
+    from .solvers.statistics import CurveStatistics
 
 _HOME = {
-    "Box": "parameters",
+    "Box": "contract.parameters",
     "Card": "card",
     "card_of": "card",
-    "CurveQuantity": "quantities",
-    "CurveStatistics": "statistics",
-    "Example": "example",
-    "Expert": "expert",
-    "Manager": "manager",
-    "Origin": "expert",
-    "PluginRecord": "manager",
-    "example_of": "example",
-    "LmfitExpert": "lmfit_experts",
-    "Parameter": "parameters",
-    "Priors": "priors",
-    "Solution": "solution",
-    "SympyExpert": "symbolic",
-    "TorchExpert": "torch_expert",
-    "derive": "quantities",
-    "expert_from_dict": "plugins",
-    "experts": "plugins",
-    "get_expert": "plugins",
-    "inverse_information": "uncertainty",
-    "hookimpl": "hooks",
-    "lmfit_result": "lmfit_bridge",
-    "load_plugin": "plugins",
-    "plugin_records": "plugins",
-    "read_formula": "formula",
-    "register": "plugins",
-    "resolve_unit": "parameters",
-    "solve": "least_squares",
-    "own_lines": "scatter",
-    "pack": "inputs",
-    "unidentified": "uncertainty",
-    "unpack": "inputs",
-    "variable": "inputs",
-    "use_manager": "plugins",
-    "with_covariates": "inputs",
+    "CurveQuantity": "regression.quantities",
+    "CurveStatistics": "solvers.statistics",
+    "Example": "contract.example",
+    "Expert": "kinds.expert",
+    "Manager": ".plugins.manager",
+    "Origin": "kinds.expert",
+    "PluginRecord": ".plugins.manager",
+    "example_of": "contract.example",
+    "LmfitExpert": "kinds.lmfit_expert",
+    "Parameter": "contract.parameters",
+    "Priors": "regression.priors",
+    "Solution": "regression.solution",
+    "SympyExpert": "kinds.formula_expert",
+    "TorchExpert": "kinds.torch_expert",
+    "derive": "regression.quantities",
+    "expert_from_dict": "registry",
+    "experts": "registry",
+    "get_expert": "registry",
+    "inverse_information": "regression.uncertainty",
+    "hookimpl": ".plugins.hooks",
+    "lmfit_result": "regression.lmfit_bridge",
+    "load_plugin": "registry",
+    "plugin_records": "registry",
+    "read_formula": "formulas.formula",
+    "register": "registry",
+    "resolve_unit": "contract.parameters",
+    "solve": "solvers.least_squares",
+    "own_lines": "solvers.own_lines",
+    "pack": "contract.inputs",
+    "unidentified": "regression.uncertainty",
+    "unpack": "contract.inputs",
+    "variable": "contract.inputs",
+    "use_manager": "registry",
+    "with_covariates": "contract.inputs",
 }
 
 __all__ = [

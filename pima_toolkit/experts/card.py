@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Protocol
 
-from .parameters import Parameter
+from .contract.parameters import Parameter
 
 
 class Described(Protocol):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..model.effects.latent import Evidence
 from ..model.elbo import Elbo
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
-from ..model.trend import Evidence
-from .settings import ModelOptions
+from .options import ModelOptions
 
 
 def anchored(log_gamma: Tensor, anchor: Tensor | None) -> Tensor:

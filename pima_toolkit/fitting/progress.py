@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import require
 
 if TYPE_CHECKING:
-    from .job import Progress
+    from .run import Progress
 
 _NAMES = {
     "invariance": "clusters of pictures",

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from .job import Job
-from .processes import one_thread, run
-from .settings import ModelOptions, TrainingSettings
-from .tensors import learn_templates, to_tensors
+from .inputs.tensors import learn_templates, to_tensors
+from .options import ModelOptions, TrainingSettings
+from .parallel.workers import one_thread, run
+from .run import Job
 from .training import JointTraining
 
 

@@ -13,13 +13,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from ..data.files import replacing
 from ..errors import FileFormatError, TrainingError, require
-from ..files import replacing
+from ..model.effects.latent import Trend
 from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
-from ..model.trend import Trend
-from .stored import Stored
+from .inputs.stored import Stored
 
 Arrays = dict[str, Tensor]
 

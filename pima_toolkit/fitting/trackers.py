@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ..data.files import refused
 from ..errors import OptionError, require
-from ..files import refused
 
 if TYPE_CHECKING:
-    from .job import Progress
+    from .run import Progress
 
 
 @runtime_checkable

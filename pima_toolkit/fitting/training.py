@@ -12,23 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
+from ..model.effects.latent import Trend
 from ..model.elbo import neural_log_prob
 from ..model.fusion import drop_modalities
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
 from ..model.network import build
 from ..model.physics import PhysicsDecoder
-from ..model.trend import Trend
-from .adam_experts import AdamExperts
-from .allocator import keep_freed_memory
-from .em import Collected, neural_noise, update_mixture, update_physics
-from .health import duplicate_clusters, empty_clusters, reseed
-from .initialise import blank_decoder
-from .job import Job, Progress, physics_evidence, physics_log_prob
+from .em.gradient import AdamExperts
+from .em.health import duplicate_clusters, empty_clusters, reseed
+from .em.physics import Collected, neural_noise, update_mixture, update_physics
+from .em.steps import log_prior as parameter_prior
+from .inputs.allocator import keep_freed_memory
 from .objective import anchored, objective, physics_of_z, released
-from .start import first_start
+from .run import Job, Progress, physics_evidence, physics_log_prob
+from .starts.initialise import blank_decoder
+from .starts.start import first_start
 from .state import History, State, load_optimiser, optimiser_arrays, write_arrays
-from .steps import log_prior as parameter_prior
 
 #: Share of the epochs in which parameters that vary with the latent keep the slope they started with.
 _HELD = 0.2

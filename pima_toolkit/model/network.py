@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from .encoders import Encoder
+from .encoders.decoders import decoder
+from .encoders.encoders import Encoder
 from .fusion import fuse
 from .gaussian import DiagonalGaussian
 from .modality import Modality, Neural
-from .neural import decoder
 
 
 class Network(nn.Module):

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from ..experts import Box, Expert, Priors, own_lines
 from .curves import Curves, by_grid
+from .effects.latent import Evidence, Trend
 from .gaussian import LOG_2PI, DiagonalGaussian
-from .trend import Evidence, Trend
 
 #: Specimens that stand for a population when its mean curve has no closed form.
 _POPULATION = 256

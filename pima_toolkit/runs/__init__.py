@@ -3,7 +3,7 @@
 ``run(source, folder, options)`` is what ``pima fit`` does; ``open_fit(path)`` reads a run folder or a saved fit.
 """
 
-from ..answers.export import write_answer
+from ..report.export import write_answer
 from .folder import RunFolder, new_data, open_fit, training_data
 from .options import merge, read_options
 from .run import Outcome, run

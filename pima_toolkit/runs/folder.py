@@ -27,10 +27,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from ..api import Fit, load
+from ..api.pima import Fit, load
 from ..data import with_lost_specimens
+from ..data.files import refused, write_text
 from ..errors import FileFormatError, OptionError, StorageError, require
-from ..files import refused, write_text
 from .source import Source, read_source, reading_like, with_measurements
 
 try:

@@ -33,11 +33,12 @@ from pathlib import Path
 
 import xarray as xr
 
-from ..api import PIMA
-from ..data import ANSWER_NAMES, closest, from_folder, kind_of, measure
+from ..api.pima import PIMA
+from ..data import ANSWER_NAMES, closest, kind_of, measure
 from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
-from ..fitting.settings import TrainingSettings
+from ..fitting.options import TrainingSettings
+from ..ingest import from_folder
 from ..model.modality import Modality, Neural, Physics
 
 Options = dict[str, object]

@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 
-from ..answers.sheets import write_csv
-from ..api import PIMA, Fit
+from ..api.pima import PIMA, Fit
 from ..data import account, save_data, stored
 from ..errors import MissingDependency, OptionError, PimaWarning
 from ..experts import load_plugin
-from ..experts.plugins import manager
-from ..fitting.distributed import Processes, process_group
-from ..fitting.job import Progress
+from ..experts.registry import manager
+from ..fitting.parallel.distributed import Processes, process_group
+from ..fitting.run import Progress
 from ..fitting.trackers import CSVTracker, TensorBoardTracker, Tracker
+from ..report.sheets import write_csv
 from .folder import RunFolder, open_fit
 from .options import Options, build, check, choose, complete, differences
 from .source import Source, kept, listed, with_measurements

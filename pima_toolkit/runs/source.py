@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from ..api import Fit
-from ..data import blocks, check_dataset, from_folder, open_data, presence, stored
+from ..api.pima import Fit
+from ..data import blocks, check_dataset, open_data, presence, stored
 from ..errors import DataError, FileFormatError
+from ..ingest import from_folder
 
 #: Endings of a table with one row for each specimen, which names files beside it.
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls")

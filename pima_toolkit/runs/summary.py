@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..api import Fit
+from ..api.pima import Fit
 from .run import Outcome
 
 

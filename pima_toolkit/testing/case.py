@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import ExpertError
 from ..experts import Box, Expert, example_of, unpack
-from ..experts.inputs import Inputs
+from ..experts.contract.inputs import Inputs
 
 Array = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ..api import PIMA
+from ..api.pima import PIMA
 from ..experts import unpack
 from ..model.modality import Neural, Physics
 from .case import Array, Case, Failure, close, finite

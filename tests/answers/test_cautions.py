@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.answers.cautions import cautions, still_rising
+from pima_toolkit.answers.trust.cautions import cautions, still_rising
 from pima_toolkit.errors import DataError, OptionError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pima_toolkit.answers.planning import _population_gain, physics_gain
+from pima_toolkit.answers.trust.planning import _population_gain, physics_gain
 from pima_toolkit.errors import DataError, OptionError
 
 

@@ -9,10 +9,10 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.answers.report import with_error
 from pima_toolkit.answers.tables import cluster_covariance, shown_std
 from pima_toolkit.errors import PimaWarning
-from pima_toolkit.fitting.tensors import to_tensors
+from pima_toolkit.fitting.inputs.tensors import to_tensors
+from pima_toolkit.report.text import with_error
 
 
 def lines(specimens=40, seed=0, t_factor=1.0, y_factor=1.0):

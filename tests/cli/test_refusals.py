@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.answers import finish
+from pima_toolkit.api import train as finish
 
 GOOD = ("--physics", "stress=proportional", "--clusters", 2, "--epochs", 1)
 

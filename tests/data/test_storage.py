@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.data.files import replacing
 from pima_toolkit.errors import DataError, FileFormatError, OptionError, StorageError
-from pima_toolkit.files import replacing
 
 
 @pytest.fixture

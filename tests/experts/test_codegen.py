@@ -14,10 +14,10 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 from pima_toolkit.errors import ExpertError
-from pima_toolkit.experts import codegen
-from pima_toolkit.experts.derivatives import with_jacobian
-from pima_toolkit.experts.formula import read_formula
-from pima_toolkit.experts.program import lower
+from pima_toolkit.experts.formulas import codegen
+from pima_toolkit.experts.formulas.derivatives import with_jacobian
+from pima_toolkit.experts.formulas.formula import read_formula
+from pima_toolkit.experts.formulas.program import lower
 
 NOBODY = 65534
 POSIX = pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX permissions")

@@ -8,8 +8,8 @@ import scipy.stats
 from pima_toolkit import SympyExpert, get_expert
 from pima_toolkit.errors import ExpertError, FormulaError, OptionError
 from pima_toolkit.experts import solve
-from pima_toolkit.experts.derived import solved_for
-from pima_toolkit.experts.intervals import specimen_scatter
+from pima_toolkit.experts.formulas.derived import solved_for
+from pima_toolkit.experts.regression.intervals import specimen_scatter
 
 T = np.linspace(0, 0.1, 40)
 HARDENING = get_expert("linear_hardening")

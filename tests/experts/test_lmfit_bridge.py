@@ -8,8 +8,9 @@ import pytest
 
 from pima_toolkit import SympyExpert, get_expert
 from pima_toolkit.errors import FormulaError, MissingDependency
-from pima_toolkit.experts import lmfit_bridge, lmfit_result
-from pima_toolkit.experts.derived import Quantity
+from pima_toolkit.experts import lmfit_result
+from pima_toolkit.experts.formulas.derived import Quantity
+from pima_toolkit.experts.regression import lmfit_bridge
 
 T = np.linspace(0, 0.1, 50)
 HARDENING = get_expert("linear_hardening")

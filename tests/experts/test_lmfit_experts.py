@@ -14,8 +14,8 @@ import pima_toolkit as pima
 from pima_toolkit import LmfitExpert
 from pima_toolkit.errors import ExpertError, FormulaError
 from pima_toolkit.experts import expert_from_dict
-from pima_toolkit.experts.callback import linear_by_trial
-from pima_toolkit.experts.lmfit_experts import UNSUPPORTED
+from pima_toolkit.experts.kinds.callback import linear_by_trial
+from pima_toolkit.experts.kinds.lmfit_expert import UNSUPPORTED
 
 KNOTS = [0.0, 2.5, 5.0, 7.5, 10.0]
 #: lmfit class -> constructor's arguments, true parameters in lmfit's order, range of x.
@@ -214,7 +214,7 @@ def test_curves_of_python_do_not_block_threads():
     code = (
         "import numpy as np, pima_toolkit as pima\n"
         "from pima_toolkit.experts import solve\n"
-        "import pima_toolkit.experts.drivers as drivers\n"
+        "import pima_toolkit.experts.formulas.compiled as drivers\n"
         "drivers._WORTH_THREADS = 0\n"
         "e = pima.LmfitExpert('voigt')\n"
         "t = np.linspace(0, 10, 40)\n"

@@ -8,10 +8,10 @@ import torch
 
 import pima_toolkit as pima
 from pima_toolkit.model.curves import Curves
+from pima_toolkit.model.effects.latent import Trend
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture
 from pima_toolkit.model.physics import PhysicsDecoder
-from pima_toolkit.model.trend import Trend
 
 
 @pytest.fixture(scope="session")

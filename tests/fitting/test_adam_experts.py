@@ -8,7 +8,7 @@ import torch
 
 import pima_toolkit as pima
 from pima_toolkit.experts import Box
-from pima_toolkit.fitting.adam_experts import AdamExperts, from_unbounded
+from pima_toolkit.fitting.em.gradient import AdamExperts, from_unbounded
 from pima_toolkit.model.physics import scores
 
 

@@ -6,12 +6,13 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.fitting import curveless, training
-from pima_toolkit.fitting.health import reseed
-from pima_toolkit.fitting.job import Job
+from pima_toolkit.fitting import training
+from pima_toolkit.fitting.em.health import reseed
+from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
 from pima_toolkit.fitting.objective import released
-from pima_toolkit.fitting.settings import TrainingSettings
-from pima_toolkit.fitting.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.options import TrainingSettings
+from pima_toolkit.fitting.run import Job
+from pima_toolkit.fitting.starts import curveless
 from pima_toolkit.model.network import build
 
 WITHOUT = 72

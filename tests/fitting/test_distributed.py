@@ -15,7 +15,7 @@ import torch
 
 import pima_toolkit as pima
 from pima_toolkit.errors import OptionError, StorageError, TrainingError
-from pima_toolkit.fitting.distributed import ALONE, Processes
+from pima_toolkit.fitting.parallel.distributed import ALONE, Processes
 
 OPTIONS = {
     "modalities": {"stress": {"expert": "proportional"}, "feature": {"kind": "neural"}},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 import pima_toolkit as pima
-from pima_toolkit.fitting.em import MixtureStatistics, update_physics, update_theta
+from pima_toolkit.fitting.em.physics import MixtureStatistics, update_physics, update_theta
 from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture, log_responsibilities

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from pima_toolkit.model.effects.latent import Evidence, Trend
 from pima_toolkit.model.gaussian import DiagonalGaussian
-from pima_toolkit.model.trend import Evidence, Trend
 
 CLUSTERS, LATENT = 3, 2
 GRIDS = ("shared", "masked", "own", "own and masked")

@@ -2,7 +2,7 @@
 
 import torch
 
-from pima_toolkit.fitting.health import duplicate_clusters, empty_clusters, reseed
+from pima_toolkit.fitting.em.health import duplicate_clusters, empty_clusters, reseed
 
 
 def hard(labels, clusters):

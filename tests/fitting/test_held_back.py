@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import pima_toolkit as pima
-from pima_toolkit.answers.calibration import held_out_calibration
-from pima_toolkit.fitting import crossmodal
-from pima_toolkit.fitting.crossmodal import CrossmodalTraining, held_back
-from pima_toolkit.fitting.job import Job, encode
-from pima_toolkit.fitting.tensors import to_tensors
+from pima_toolkit.answers.trust.calibration import held_out_calibration
+from pima_toolkit.fitting import potentials as crossmodal
+from pima_toolkit.fitting.inputs.tensors import to_tensors
+from pima_toolkit.fitting.potentials import CrossmodalTraining, held_back
+from pima_toolkit.fitting.run import Job, encode
 from pima_toolkit.model.gaussian import DiagonalGaussian
 
 

@@ -8,9 +8,9 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.fitting import invariance
-from pima_toolkit.fitting.em import NEURAL_NOISE_FLOOR, neural_noise
-from pima_toolkit.fitting.invariance import mutual_information
+from pima_toolkit.fitting.em.physics import NEURAL_NOISE_FLOOR, neural_noise
+from pima_toolkit.fitting.starts import invariance
+from pima_toolkit.fitting.starts.invariance import mutual_information
 from pima_toolkit.model.augment import deform
 from pima_toolkit.model.elbo import neural_log_prob
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import pima_toolkit as pima
-from pima_toolkit.fitting.crossmodal import CrossmodalTraining
-from pima_toolkit.fitting.initialise import random_start
-from pima_toolkit.fitting.job import Job, encode
-from pima_toolkit.fitting.tensors import to_tensors
-from pima_toolkit.model.encoders import Encoder, GaussianEncoder
+from pima_toolkit.fitting.inputs.tensors import to_tensors
+from pima_toolkit.fitting.potentials import CrossmodalTraining
+from pima_toolkit.fitting.run import Job, encode
+from pima_toolkit.fitting.starts.initialise import random_start
+from pima_toolkit.model.encoders.encoders import Encoder, GaussianEncoder
 from pima_toolkit.model.fusion import drop_modalities
 from pima_toolkit.model.mixture import GaussianMixture, log_responsibilities
 

@@ -14,9 +14,9 @@ from pima_toolkit.answers.tables import cluster_covariance
 from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.experts import Priors
 from pima_toolkit.fitting import restarts
-from pima_toolkit.fitting.em import update_physics, update_theta
-from pima_toolkit.fitting.steps import log_prior
-from pima_toolkit.fitting.tensors import Tensors
+from pima_toolkit.fitting.em.physics import update_physics, update_theta
+from pima_toolkit.fitting.em.steps import log_prior
+from pima_toolkit.fitting.inputs.tensors import Tensors
 from pima_toolkit.fitting.training import JointTraining
 
 GIVEN = {

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from pima_toolkit.errors import DataError, OptionError, TrainingError
-from pima_toolkit.fitting.processes import _error, _told, run
+from pima_toolkit.fitting.parallel.workers import _error, _told, run
 
 #: What the processes do, by the name of the task; a file of its own, which they can import.
 WORK = """

@@ -8,8 +8,8 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.errors import PimaWarning
-from pima_toolkit.fitting.initialise import latent_partition, physics_first
-from pima_toolkit.fitting.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.starts.initialise import latent_partition, physics_first
 
 TRUTH = {0: (200.0, 0.012, 0.10), 1: (120.0, 0.020, 0.35)}  # E in GPa, yield strain, h
 

@@ -12,12 +12,12 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.data import streaming
 from pima_toolkit.errors import DataError, OptionError, PimaWarning
-from pima_toolkit.fitting import curveless
-from pima_toolkit.fitting import stored as stored_module
-from pima_toolkit.fitting.job import Job
-from pima_toolkit.fitting.settings import TrainingSettings
-from pima_toolkit.fitting.stored import Stored
-from pima_toolkit.fitting.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.inputs import stored as stored_module
+from pima_toolkit.fitting.inputs.stored import Stored
+from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.options import TrainingSettings
+from pima_toolkit.fitting.run import Job
+from pima_toolkit.fitting.starts import curveless
 from pima_toolkit.model.network import build
 from pima_toolkit.runs.source import dataset_fingerprint
 

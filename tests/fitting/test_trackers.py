@@ -8,7 +8,7 @@ import pytest
 import pima_toolkit as pima
 from pima_toolkit import trackers
 from pima_toolkit.errors import MissingDependency, OptionError, StorageError
-from pima_toolkit.fitting.job import Progress
+from pima_toolkit.fitting.run import Progress
 
 
 class Kept:

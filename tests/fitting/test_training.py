@@ -223,7 +223,7 @@ def test_an_interrupted_fit_says_why_it_cannot_answer_from_a_subset(data, small_
 
 def test_clusters_that_came_out_the_same_are_seeded_anew(data, small_model):
     """Online too: both clusters start with equal shares of every specimen."""
-    from pima_toolkit.fitting import start
+    from pima_toolkit.fitting.starts import start
 
     original = start.shared_physics_first
     equal_start = lambda *a: (original(*a)[0], torch.full_like(original(*a)[1], 0.5))  # noqa: E731
@@ -288,7 +288,7 @@ def test_collapsed_clusters_are_reported(data):
 
 
 def test_batches_hold_every_specimen_once(fitted, data):
-    from pima_toolkit.fitting.tensors import to_tensors
+    from pima_toolkit.fitting.inputs.tensors import to_tensors
     from pima_toolkit.fitting.training import Job
 
     trained = fitted._trained

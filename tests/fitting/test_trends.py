@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pima_toolkit as pima
-from pima_toolkit.fitting.em import MixtureStatistics, update_physics
-from pima_toolkit.fitting.steps import expected_log_prob
-from pima_toolkit.fitting.trends import update_trend
+from pima_toolkit.fitting.em.effects import update_trend
+from pima_toolkit.fitting.em.physics import MixtureStatistics, update_physics
+from pima_toolkit.fitting.em.steps import expected_log_prob
 from pima_toolkit.model.curves import Curves
+from pima_toolkit.model.effects.latent import Trend
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import log_responsibilities
 from pima_toolkit.model.physics import PhysicsDecoder
-from pima_toolkit.model.trend import Trend
 
 CLUSTERS, LATENT = 3, 2
 GRIDS = ("shared", "masked", "own", "own and masked")

@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 import pima_toolkit as pima
 from pima_toolkit.answers.bands import mixture_moments
-from pima_toolkit.fitting.em import MixtureStatistics
+from pima_toolkit.fitting.em.physics import MixtureStatistics
 from pima_toolkit.model.elbo import Elbo
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture, log_responsibilities

@@ -7,9 +7,9 @@ from torch import nn
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.model.augment import augment, mirrored
-from pima_toolkit.model.encoders import ClusterEncoder, Encoder, averaged
+from pima_toolkit.model.encoders.decoders import decoder
+from pima_toolkit.model.encoders.encoders import ClusterEncoder, Encoder, averaged
 from pima_toolkit.model.network import build
-from pima_toolkit.model.neural import decoder
 
 SHAPES = [(5,), (1,), (1, 20), (2, 33), (1, 8, 8), (3, 13, 10), (1, 8, 8, 8), (2, 5, 7, 6), (1, 38, 38), (1, 152, 64)]
 

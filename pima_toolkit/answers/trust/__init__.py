@@ -1,0 +1,1 @@
+"""How far an answer can be believed, and what to measure next."""

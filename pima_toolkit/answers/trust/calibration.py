@@ -1,0 +1,118 @@
+r"""How much wider than the model says a band must be to hold what it says.
+
+Of every known point, :math:`|2F(x) - 1|` is the share of the model's distribution that a band just reaching it holds;
+the quantiles of these shares are the calibration. Where the parameters of a specimen follow its latent, the points are
+of specimens that the encoder in question has not learned from: those it has learned from it knows too well.
+
+Source: Kuleshov, Fenner, Ermon 2018, recalibration by the probability integral transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...fitting.inputs.tensors import Template, Tensors
+from ...model.curves import Curves
+from ...model.physics import PhysicsDecoder
+from ..bands import mixture_probability
+from ..curves import predicted
+from ..posterior import answer_tensors
+from ..trained import Trained
+
+_LEVELS = np.linspace(0.0, 1.0, 101)
+
+
+def training_calibration(decoder: PhysicsDecoder, curves: Curves, template: Template, gamma: Tensor) -> np.ndarray:
+    """Shares of the model's distribution that hold 0, 1, ... 100 % of the training points, each under its own clusters.
+
+    Args:
+        decoder: The physics.
+        curves: Of the training specimens.
+        template: Of the modality.
+        gamma: Responsibilities, (specimen, cluster).
+    """
+    conditioned = len(decoder.expert.inputs) > 1
+    mean, variance = decoder.marginal(curves.t if conditioned else template.t)
+    if not conditioned and (curves.own_grids or len(curves.t) != len(template.t)):
+        t = np.atleast_2d(curves.t)
+        mean, variance = (_at(t, template.t, part) for part in (mean, variance))
+    shares = []
+    for index, piece in curves.chunks(1024):
+        part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
+        inside = mixture_probability(gamma[index], mean[:, part], variance[:, part], piece.x)
+        shares.append((2.0 * inside[_seen(piece)] - 1.0).abs())
+    return np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+
+
+def _seen(curves: Curves) -> Tensor:
+    return curves.present[:, None].expand_as(curves.x) if curves.observed is None else curves.observed
+
+
+def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
+    """Curves (cluster, 1, point) read at other grids (specimen or 1, point)."""
+    rows = [[np.interp(own, grid, row) for own in t] for row in values[:, 0].cpu().numpy()]
+    return torch.as_tensor(np.array(rows), device=values.device)
+
+
+@torch.no_grad()
+def held_out_calibration(trained: Trained, tensors: Tensors, alone: Sequence[tuple[nn.ModuleList, Tensor]]) -> Trained:
+    """Calibrate the physics that varies with the latent on curves predicted by encoders that have not seen them.
+
+    Args:
+        trained: The fit.
+        tensors: What it was trained on.
+        alone: Encoders of single modalities, each with the specimens that they have not learned from.
+    """
+    calibration = dict(trained.calibration)
+    for name, option in trained.options.physics.items():
+        others = [flags for other, flags in tensors.present.items() if other != name]
+        if option.vary == "none" or not others:
+            continue
+        usable = torch.stack(others).any(0) & tensors.present[name]
+        pairs = [(encoders, index[usable[index]]) for encoders, index in alone]
+        shares = [
+            _shares(replace(trained, encoders=encoders), name, tensors.at(index))
+            for encoders, index in pairs
+            if len(index)
+        ]
+        if shares:
+            calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+    return replace(trained, calibration=calibration)
+
+
+def predicted_shares(trained: Trained, name: str, tensors: Tensors) -> np.ndarray:
+    """|2F(x) - 1| of all observed points of the specimens that have a curve and something to predict it from.
+
+    Args:
+        trained: The fit, with encoders of single modalities.
+        name: The physics modality.
+        tensors: Specimens, with what was measured of them.
+    """
+    others = [flags for other, flags in tensors.present.items() if other != name]
+    if not others:
+        return np.zeros(0)
+    usable = torch.nonzero(torch.stack(others).any(0) & tensors.present[name]).flatten()
+    if len(usable) == 0:
+        return np.zeros(0)
+    with torch.no_grad():
+        return _shares(trained, name, tensors.at(usable)).cpu().numpy()
+
+
+def _shares(trained: Trained, name: str, tensors: Tensors) -> Tensor:
+    """|2F(x) - 1| of all observed points of specimens whose curve is predicted from their other modalities."""
+    curves = tensors.curves[name]
+    absent = torch.zeros_like(curves.present)
+    hidden = replace(
+        tensors,
+        present={**tensors.present, name: absent},
+        curves={**tensors.curves, name: replace(curves, present=absent)},
+    )
+    answers = answer_tensors(trained, hidden)
+    mean, variance = predicted(trained.state.decoders[name], curves.t, answers.others[name])
+    inside = mixture_probability(answers.log_gamma.exp(), mean, variance, curves.x)
+    return (2.0 * inside[_seen(curves)] - 1.0).abs()

@@ -1,0 +1,234 @@
+"""What speaks against trusting a fit, in plain words: one list, for the summary, the report and the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...data import few
+from ...fitting.em.health import duplicate_clusters, empty_clusters
+from ...fitting.em.steps import MINIMUM_WEIGHT
+from ...model.physics import PhysicsDecoder
+from ..conditions import population_grid
+from ..trained import Trained
+from .goodness_of_fit import FEWEST, MISFIT_RATIO
+
+#: A specimen belongs to a cluster where the probability is at least this.
+SURE = 0.9
+#: Restarts find the same clusters where their adjusted Rand index is at least this.
+AGREE = 0.8
+#: The ELBO still rises where its last fifth gained more than this share of all it gained, and three standard errors.
+STILL_RISING = 0.02
+#: The model's own 90 % band should hold about that of the training points.
+BAND, BAND_OFF = 0.9, 0.1
+#: More of the training specimens unlike every cluster than this is a sign that there is another population.
+STRANGE = 0.02
+#: A law that misses its curves by more than this share of their range is wrong in what a person reads off them; less is
+#: told, since every law is somewhat wrong and enough specimens show it, but it is no reason to distrust the fit.
+LARGE_MISFIT = 0.05
+
+
+class Caution(NamedTuple):
+    """One thing to know.
+
+    Args:
+        words: A sentence.
+        serious: Whether the fit should not be trusted until it is dealt with.
+    """
+
+    words: str
+    serious: bool = False
+
+
+def cautions(trained: Trained, experts: xr.Dataset) -> list[Caution]:
+    """Everything found that a careful person would want to know, the serious first.
+
+    Args:
+        trained: The fit.
+        experts: As :attr:`pima_toolkit.Fit.experts`.
+    """
+    gamma = trained.training["responsibilities"].values
+    found = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
+    found += [Caution(_sentence(w)) for w in bound_cautions(trained.state.decoders, gamma.sum(0))]
+    found += [*_training(trained), *_restarts(trained), *_specimens(trained, experts), *_laws(trained, experts)]
+    found += _bands(trained)
+    return sorted(found, key=lambda caution: not caution.serious)
+
+
+def sentences(found: list[Caution], trained: Trained) -> list[str]:
+    """The list as a report shows it, never empty."""
+    out = [caution.words for caution in found] or ["No warnings."]
+    if trained.options.physics:
+        out.append("Standard errors take the assignment of specimens to clusters as given.")
+    return out
+
+
+def two_digits(value: float) -> str:
+    """Two significant digits without an exponent where people write none: ``360``, ``0.021``, ``1.2e+07``."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+# -- clusters and specimens ----------------------------------------------------------------------------------------
+
+
+def cluster_cautions(gamma: NDArray[np.float64]) -> list[str]:
+    """Clusters that are empty or the same as another, from responsibilities (specimen, cluster)."""
+    tensor = torch.as_tensor(gamma)
+    empty, double = empty_clusters(tensor), duplicate_clusters(tensor)
+    if empty:
+        held = ", ".join(f"{c} ({gamma[:, c].sum():.2g} specimens)" for c in empty)
+        return [f"clusters are empty at the end of training: {held}; ask for fewer clusters"]
+    return [f"clusters {double} hold the same specimens as another: ask for fewer clusters"] if double else []
+
+
+def bound_cautions(decoders: dict[str, PhysicsDecoder], weight: NDArray[np.float64]) -> list[str]:
+    """Parameters that sit at a bound, of clusters with this weight in specimens, (cluster,)."""
+    out = []
+    for name, decoder in decoders.items():
+        bound = decoder.box.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
+        for c, p in np.argwhere(bound):
+            parameter = decoder.expert.parameters[p].name
+            out.append(f"{name!r}, cluster {c}: the parameter {parameter!r} sits at a bound, so its error is unknown")
+    return out
+
+
+def _specimens(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
+    unsure = int((trained.training["responsibilities"].max("cluster").values < SURE).sum())
+    if unsure:
+        many = 4 * unsure > trained.training.sizes["specimen"]
+        yield Caution(f"{unsure} training specimens belong to no cluster with 90 % probability.", serious=many)
+    small = np.flatnonzero(experts["effective_specimens"].values < FEWEST)
+    if len(small):
+        yield Caution(
+            f"Clusters {', '.join(map(str, small))} hold fewer than five specimens: do not trust their errors.", True
+        )
+    strange = int(trained.notes.get("out_of_population", 0))
+    if strange > max(2, STRANGE * trained.training.sizes["specimen"]):
+        yield Caution(
+            f"{strange} training specimens are unlike every cluster: look at them, they may be another population"
+            " (one cluster more), or bad records.",
+            serious=True,
+        )
+
+
+# -- training ------------------------------------------------------------------------------------------------------
+
+
+def still_rising(elbo: NDArray[np.float64]) -> float:
+    """Nats per specimen that the last fifth of the epochs gained over the fifth before; 0 where that is noise.
+
+    Args:
+        elbo: Of every epoch.
+    """
+    width = max(1, len(elbo) // 5)
+    if len(elbo) < 2 * width or not np.isfinite(elbo).all():
+        return 0.0
+    last = elbo[-2 * width :]
+    gain = float(last[width:].mean() - last[:width].mean())
+    epochs = np.arange(2 * width)
+    noise = 0.0
+    if width > 1:
+        residual = last - np.polyval(np.polyfit(epochs, last, 1), epochs)
+        noise = float(np.sqrt(np.square(residual).sum() / (2 * width - 2) * 2.0 / width))
+    return gain if gain > max(3.0 * noise, STILL_RISING * float(elbo.max() - elbo.min()), 0.0) else 0.0
+
+
+def _training(trained: Trained) -> Iterator[Caution]:
+    if trained.notes["interrupted"]:
+        yield Caution("Training was stopped by hand before its end.", serious=True)
+    elif gain := still_rising(trained.history["elbo"].values):
+        yield Caution(
+            f"The ELBO was still rising when training ended, by {two_digits(gain)} nats per specimen in the last fifth"
+            f" of the epochs: train longer, epochs={2 * trained.history.sizes['epoch']}.",
+            serious=True,
+        )
+
+
+def how_stable(trained: Trained) -> str:
+    """How far restarts agree, in a sentence."""
+    about = trained.notes.get("restarts")
+    if not about or len(about["elbo"]) < 2:
+        return "One run only: restarts=3 would tell whether another finds the same clusters."
+    best = int(trained.notes["restart"])
+    others = np.delete(np.array(about["agreement"][best]), best)
+    return (
+        f"{len(about['elbo'])} restarts: the others agree with the best by an adjusted Rand index of"
+        f" {others.min():.2f} to {others.max():.2f} (1: the same clusters, 0: no more than by chance)."
+    )
+
+
+def _restarts(trained: Trained) -> Iterator[Caution]:
+    about = trained.notes.get("restarts")
+    if not about or len(about["elbo"]) < 2:
+        return
+    best = int(trained.notes["restart"])
+    others = [value for r, value in enumerate(about["agreement"][best]) if r != best]
+    if min(others) < AGREE:
+        poor = sum(value < AGREE for value in others)
+        yield Caution(
+            f"The restarts disagree: {poor} of {len(others)} others put the specimens into other clusters than the best"
+            f" one (adjusted Rand index {min(others):.2f} to {max(others):.2f}, 1 is the same): the number of clusters"
+            " does not fit, there are no distinct populations, or training is too short.",
+            serious=True,
+        )
+
+
+# -- physics -------------------------------------------------------------------------------------------------------
+
+
+def _laws(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
+    """Laws that miss their clusters by more than chance, and those whose optimum is not sure."""
+    enough = experts["effective_specimens"].values >= FEWEST
+    for name in map(str, experts["curve"].values):
+        row = experts.sel(curve=name)
+        unit = trained.templates[name].measured.unit
+        unit = "" if unit == "1" else f" {unit}"
+        law = trained.options.physics[name].expert.name
+        for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO)):
+            share = float(row.misfit[c]) / _range(trained, name, int(c))
+            yield Caution(
+                f"{name}, cluster {c}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
+                f" average, {two_digits(100 * share)} % of their range and"
+                f" {two_digits(float(row.misfit_ratio[c]))} times what chance explains: its standard errors"
+                " say how well the best curve of this law is found, not how near the truth it is;"
+                f" {'try another law' if share > LARGE_MISFIT else 'where that is too much, try another law'}.",
+                serious=share > LARGE_MISFIT,
+            )
+        for c in np.flatnonzero(row.agreement.values < 0.5):
+            yield Caution(
+                f"{name}, cluster {c}: only {100 * float(row.agreement[c]):.0f} % of starts find the best optimum, so"
+                " there may be a better one, or a parameter is not determined."
+            )
+        unknown = row.unidentified.values & (row.parameter_modality.values == name)
+        for c in np.flatnonzero(unknown.any(1)):
+            named = few(experts["parameter"].values[unknown[c]])
+            yield Caution(
+                f"{name}, cluster {c}: the curves do not determine {named}: hold a parameter, or measure more."
+            )
+
+
+def _range(trained: Trained, name: str, cluster: int) -> float:
+    """From the lowest to the highest point of a cluster's curve, in its unit; tiny where the curve is flat."""
+    decoder = trained.state.decoders[name]
+    curve, _ = decoder.expert.value_and_jacobian(population_grid(trained, name, cluster), decoder.theta[cluster])
+    return max(float(np.ptp(curve)), 1e-300)
+
+
+def _bands(trained: Trained) -> Iterator[Caution]:
+    for name, shares in trained.calibration.items():
+        held = float(np.interp(BAND, shares, np.linspace(0.0, 1.0, len(shares))))
+        if abs(held - BAND) > BAND_OFF:
+            yield Caution(
+                f"Bands of {name}: the model's own 90 % band held {100 * held:.0f} % of the points, so the spread it"
+                " assumes is not the measured one; the bands shown are set right on the training data, and may not hold"
+                " what they say elsewhere."
+            )

@@ -1,0 +1,1 @@
+"""The model, the fit, and what is done with several of them."""

@@ -1,0 +1,350 @@
+"""The model and the fit, as the user sees them: one-line methods over the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from ..answers import generation
+from ..answers.conditions import At
+from ..answers.inference import infer
+from ..answers.laws.derive import Laws
+from ..answers.tables import expert_table
+from ..answers.trained import Trained
+from ..answers.trust.planning import next_measurements
+from ..answers.trust.trust import Trust
+from ..fitting.options import ModelOptions, TrainingSettings
+from ..fitting.run import Callback
+from ..fitting.trackers import Tracker
+from ..metrics.association import associate
+from ..model.modality import Modality
+from ..report.export import export
+from ..report.html import save_report
+from ..report.text import text_report
+from . import saving as results
+from .train import train
+
+
+class PIMA:
+    """A physics-informed multimodal autoencoder, not yet fitted.
+
+    Args:
+        modalities: What was measured: the name of a variable of the dataset, and :class:`Neural` or :class:`Physics`.
+        clusters: Number of populations, C.
+        latent_dim: Latent dimensions, L.
+        responsibilities: ``"exact"``: the ELBO's optimum in q(c given X); ``"latent"``: p(c given Z) integrated over
+            q(Z); ``"sampled"``: the paper's eq. (15) as printed.
+        consistency: Weight of KL(q(c given X) || p(c given Z)) in the networks' loss; with ``Physics(vary="latent")``
+            also of what curves say about Z, so that Z carries the physics.
+        beta: Weight of the latent terms of the ELBO.
+        prior_expert: Multiply the posterior by N(0, I).
+        combine: ``"product"``: modalities are independent given c; ``"posterior"``: the fused posterior's own
+            responsibilities where all modalities are present.
+        crossmodal: What answers for a modality alone: ``"mixture"``: an encoder with a Gaussian in each cluster;
+            ``"gaussian"``: the paper's single one (eq. 18); ``"dropout"``: the encoders of the fused posterior, half of
+            the specimens having one modality only while it is trained.
+
+    Raises:
+        OptionError: If an option is not one of these.
+
+    Source: Trask, Martinez, Lee, Boyce 2022, arXiv:2202.03242.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        clusters: int,
+        latent_dim: int = 3,
+        *,
+        responsibilities: str = "exact",
+        consistency: float = 10.0,
+        beta: float = 1.0,
+        prior_expert: bool = False,
+        combine: str = "product",
+        crossmodal: str = "mixture",
+    ) -> None:
+        about = (responsibilities, consistency, beta, prior_expert, combine, crossmodal)
+        self.options = ModelOptions(dict(modalities), clusters, latent_dim, *about)
+
+    def fit(
+        self,
+        data: xr.Dataset,
+        *,
+        seed: int = 0,
+        epochs: int | None = None,
+        crossmodal_epochs: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-2,
+        em: str = "online",
+        update: str = "wls",
+        restarts: int = 1,
+        processes: int | None = None,
+        patience: int | None = None,
+        start: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        checkpoint: str | Path | None = None,
+        callbacks: Sequence[Callback] = (),
+        tracker: Tracker | None = None,
+        progress: bool = True,
+    ) -> Fit:
+        """Fit to a dataset.
+
+        Args:
+            data: Variables with a ``specimen`` dim; NaN where a specimen lacks a modality.
+            seed: Same seed, same machine: same answer.
+            epochs: Passes over the data; by default enough for about 400 steps, between 8 and 60.
+            crossmodal_epochs: Passes for the encoders of single modalities; by default ``epochs`` where that is
+                given, else enough for about 800 steps, between 10 and 100; with ``Physics(vary="latent")`` 3200, up to
+                400. With ``crossmodal="dropout"`` there are none.
+            batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
+            learning_rate: Highest rate of the one-cycle schedule.
+            weight_decay: Decoupled weight decay of the networks.
+            em: ``"online"``: statistics from the training pass itself; ``"epoch"``: a full E-pass before each Adam pass
+                (Algorithm 1), which costs a pass and, with few batches an epoch, sees batch norms that lag behind.
+            update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
+            restarts: Independent runs, of which the one with the highest ELBO is kept.
+            processes: Restarts at a time, each in a process with one torch thread; by default one after the other here.
+            patience: Stop when the ELBO has not risen for this many epochs; by default never.
+            start: ``"auto"``: physics first, else the invariance of pictures, else a mixture of reconstructed latents;
+                ``"random"``: cluster centres drawn from N(0, I), as the paper did.
+            device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+            precision: Of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are float32.
+            checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
+            callbacks: Called after every epoch with a ``Progress``; one that returns True stops the training.
+            tracker: Where the numbers of every epoch go, such as ``pima.trackers.CSVTracker("track.csv")``.
+            progress: Draw a progress bar.
+
+        Returns:
+            The fit. Ctrl-C ends training and returns the fit so far.
+
+        Raises:
+            DataError: If the data cannot be used; the message says what to do.
+            OptionError: If a setting is not one of these.
+            TrainingError: If the checkpoint belongs to other data or options.
+        """
+        steps = {
+            "epochs": epochs,
+            "crossmodal_epochs": crossmodal_epochs,
+            "batch_size": batch_size,
+            "patience": patience,
+        }
+        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        rules = {"em": em, "update": update, "restarts": restarts, "start": start}
+        settings = TrainingSettings(seed=seed, **steps, **rates, **rules, device=device, precision=precision)
+        how = {"checkpoint": None if checkpoint is None else Path(checkpoint), "callbacks": callbacks}
+        how |= {"tracker": tracker, "progress": progress, "processes": processes}
+        return Fit(train(self.options, settings, data, **how))
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())
+        return f"PIMA({{{parts}}}, clusters={self.options.clusters}, latent_dim={self.options.latent_dim})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(str(option))}</td></tr>"
+            for name, option in self.options.modalities.items()
+        )
+        size = f"{self.options.clusters} clusters, {self.options.latent_dim} latent dimensions"
+        return f"<b>PIMA</b>, {size}<table>{rows}</table>"
+
+
+class Fit(Laws, Trust):
+    """A fitted model. Everything it returns is xarray, with units."""
+
+    def __init__(self, trained: Trained) -> None:
+        self._trained = trained
+
+    def infer(
+        self,
+        data: xr.Dataset,
+        *,
+        predict: Sequence[str] | str | None = None,
+        seed: int = 0,
+        coverage: float = 0.9,
+        typical: bool = True,
+        precision: str = "float32",
+    ) -> xr.Dataset:
+        """What the specimens are, and what was not measured of them.
+
+        Args:
+            data: Any subset of the modalities; variables this fit does not know are ignored.
+            predict: Modalities to predict; all by default, ``()`` for none.
+            seed: Of the samples behind neural predictions.
+            coverage: Share of new measurements that the bands hold.
+            typical: Whether to say how typical each is: most of a picture's time, as it is drawn again.
+            precision: Of the networks; ``"auto"``: bfloat16 where the machine has units for it.
+
+        Returns:
+            ``responsibilities`` (specimen, cluster), ``cluster``, ``posterior_mean`` and ``posterior_variance``
+            (specimen, latent), ``typicality``, ``out_of_population``, ``outside_range``, ``remark``, and each predicted
+            modality; a physics modality with ``_low`` and ``_high``, and ``parameters``. Of a specimen of which nothing
+            was measured numbers are NaN, and its cluster is -1.
+
+        Raises:
+            DataError, ShapeError: If the data do not fit the training.
+        """
+        how = {"predict": predict, "seed": seed, "coverage": coverage, "typical": typical, "precision": precision}
+        return infer(self._trained, data, **how)
+
+    def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
+        """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1}`` or at its mean."""
+        return generation.generate(self._trained, cluster, n, seed, at)
+
+    def decode(self, position: ArrayLike, *, at: At = None, coverage: float = 0.9) -> xr.Dataset:
+        """Every modality at latent positions, as in a map of the latent space.
+
+        Args:
+            position: Shape (n, latent), dimensionless.
+            at: Covariates of the curves; by default the populations' means, weighed by their responsibilities there.
+            coverage: Share of new measurements that the bands hold.
+
+        Returns:
+            Along ``specimen``: ``latent_position``, ``responsibilities`` p(c given Z), and each modality; a physics
+            modality with ``_low`` and ``_high``.
+
+        Raises:
+            ShapeError, DataError: If positions are not finite numbers of this shape.
+        """
+        return generation.decode(self._trained, position, at, coverage)
+
+    def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
+        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
+        return generation.traverse(self._trained, cluster, std, steps, at)
+
+    @property
+    def clusters(self) -> xr.Dataset:
+        """The populations: weight, latent mean and variance, each modality at the centre, curves with 90 % bands."""
+        return generation.clusters(self._trained)
+
+    @property
+    def experts(self) -> xr.Dataset:
+        """Physical parameters per cluster, and how well the law fits.
+
+        Per parameter, with units: value, std_error, scatter_std (between specimens), at_bound, unidentified. Per curve:
+        noise_std; misfit, by how much the law misses the mean curve; misfit_ratio, that over its standard error (about
+        1 or less where the law holds); agreement, the share of starts that end at the best optimum.
+        """
+        t = self._trained
+        weight = t.training.responsibilities.values.sum(0)
+        return expert_table(t.options, t.templates, t.state.decoders, t.covariance, weight, t.quality)
+
+    @property
+    def specimens(self) -> xr.Dataset:
+        """Of every training specimen: responsibilities, and its own physical parameters with standard errors."""
+        return self._trained.training.copy()
+
+    @property
+    def history(self) -> xr.Dataset:
+        """Training, one row per epoch: elbo, terms, occupancy, consistency, learning_rate, seconds."""
+        return self._trained.history.copy()
+
+    @property
+    def elbo(self) -> float:
+        """Mean ELBO of a training specimen in the last epoch, nats; restarts are chosen by it and by priors."""
+        return float(self._trained.history.elbo[-1]) if self._trained.history.sizes["epoch"] else float("-inf")
+
+    @property
+    def model(self) -> PIMA:
+        """The model this is a fit of."""
+        options = self._trained.options
+        return PIMA(**{f.name: getattr(options, f.name) for f in fields(options)})
+
+    def report(self) -> str:
+        """Populations, physics with errors and units, and what to be careful about, as text."""
+        return text_report(self._trained, self.experts)
+
+    def save_report(self, path: str | Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
+        """Write the report as one HTML file with figures inside, to read, print and send.
+
+        Args:
+            path: The file; ``.html`` is added where it has no ending.
+            data: The training data, for pictures of the populations, the latent map and specimens unlike the others.
+            new: Other specimens, to predict.
+
+        Raises:
+            DataError: If ``data`` are not the training specimens.
+        """
+        return save_report(self._trained, Path(path), data, new)
+
+    def associations(
+        self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
+    ) -> xr.Dataset:
+        """Whether the populations follow the process settings: a permutation test of each.
+
+        Args:
+            settings: Coordinates and variables along ``specimen`` of the training specimens; by default the
+                coordinates the training data had.
+            names: Which of them; by default all that vary.
+            permutations: Number of shuffles.
+
+        Returns:
+            Along ``setting``: ``effect`` (share of the setting's variance explained, 0 to 1), ``p_value``,
+            ``p_adjusted`` (Holm), ``kind``, ``specimens``. ``plots.plot_settings`` draws it.
+
+        Raises:
+            DataError: If a name is unknown, or the settings are of other specimens.
+        """
+        specimens = self._trained.training.drop_vars("cluster")
+        return associate(
+            specimens["responsibilities"], specimens if settings is None else settings, names, permutations=permutations
+        )
+
+    def next_measurements(self, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0) -> xr.Dataset:
+        """Specimens that lack a modality, those first whose measurement is expected to teach most; of equals, the odd.
+
+        Args:
+            data: Specimens and what was measured of them; those that have the modality are left out.
+            modality: The measurement to plan.
+            n: How many to return; all by default.
+            seed: Of the measurements drawn from each population.
+
+        Returns:
+            Along ``specimen``, best first: ``information`` = ``about_population`` + ``about_physics`` (nats),
+            ``reason`` in words, ``responsibilities``, ``cluster``, ``typicality``, ``out_of_population``.
+
+        Raises:
+            DataError: If nothing is left to measure, or nothing was measured yet.
+            OptionError: If the modality is none of this fit's.
+        """
+        return next_measurements(self._trained, data, modality, n=n, seed=seed)
+
+    def export(self, folder: str | Path, data: xr.Dataset | None = None, **kinds: Sequence[str]) -> list[Path]:
+        """Write tables (``formats=("csv", "xlsx", "nc")``) and figures (``figures=("svg", "pdf", "png")``) to a folder.
+
+        By default CSV and SVG; with ``data``, such as the training data, their predictions and bands too. Units stand
+        in the header. Returns the files; unknown formats raise OptionError, a full disk StorageError.
+        """
+        return export(self._trained, self.experts, Path(folder), data, **kinds)
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one file; nothing in it is executed when it is read."""
+        return results.save(self._trained, Path(path))
+
+    def __repr__(self) -> str:
+        share = np.sort(self._trained.state.mixture.log_weights.exp().cpu().numpy())[::-1]
+        shares = ", ".join(f"{100 * s:.0f} %" for s in share)
+        return f"<Fit of {self.model!r}: {self._trained.notes['specimens']} specimens, clusters of {shares}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.report())}</pre>"
+
+
+def load(path: str | Path, *, model: PIMA | None = None) -> Fit:
+    """Read a fit written by :meth:`Fit.save`.
+
+    Args:
+        path: The file, or a run's folder that holds it as ``fit.pima``.
+        model: Needed only where the fit was made with torch modules of your own: a model with the same modules.
+
+    Raises:
+        FileFormatError: If the file is none of ours, damaged, or of a newer version.
+    """
+    return Fit(results.load(Path(path), None if model is None else model.options))

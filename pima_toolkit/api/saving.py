@@ -1,0 +1,262 @@
+"""A fit in one file: a zip of safetensors, JSON and NetCDF. Reading it executes nothing that it holds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from ..answers.conditions import covariate_names
+from ..answers.trained import Reference, Trained
+from ..data import Measured, Scaling, save_data
+from ..data.files import replacing
+from ..errors import FileFormatError, OptionError, PimaError, require
+from ..experts import Box, expert_from_dict
+from ..fitting.inputs.tensors import Template
+from ..fitting.options import ModelOptions, TrainingSettings
+from ..fitting.potentials import single_encoders
+from ..fitting.state import State
+from ..model.effects.latent import Trend
+from ..model.mixture import GaussianMixture
+from ..model.modality import Modality, Neural, Physics
+from ..model.network import build
+from ..model.physics import PhysicsDecoder
+
+FORMAT, VERSION = "pima_toolkit fit", 1
+#: The name of the file in the folder of a run.
+IN_RUN = "fit.pima"
+_MODULE = "a torch module of the user"
+
+
+def save(trained: Trained, path: Path) -> Path:
+    """See :meth:`pima_toolkit.Fit.save`."""
+    write = require("safetensors.torch", "saved fits").save
+    options = trained.options
+    arrays = {f"state.{name}": tensor for name, tensor in trained.state.arrays().items()}
+    if trained.encoders is not None:
+        arrays |= {f"encoders.{name}": tensor for name, tensor in trained.encoders.state_dict().items()}
+    for name, covariance in trained.covariance.items():
+        arrays[f"covariance.{name}"] = torch.as_tensor(covariance)
+        box = trained.state.decoders[name].box
+        arrays[f"box.{name}"] = torch.as_tensor(np.stack([box.lower, box.upper]))
+    for name, shares in trained.calibration.items():
+        arrays[f"calibration.{name}"] = torch.as_tensor(shares)
+    for name, reference in trained.references.items():
+        arrays[f"reference.{name}"] = torch.as_tensor(reference.scores)
+    for name, covariates in trained.covariates.items():
+        arrays[f"covariates.{name}"] = torch.as_tensor(covariates)
+    for name, template in trained.templates.items():
+        arrays[f"template.{name}.conditions"] = torch.as_tensor(template.conditions)
+        for part, values in (("grid", template.grid), ("t", template.measured.t)):
+            if values is not None:
+                arrays[f"template.{name}.{part}"] = torch.as_tensor(np.asarray(values, dtype=np.float64))
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "modalities": [[name, _modality(option)] for name, option in options.modalities.items()],
+        "options": {f.name: getattr(options, f.name) for f in fields(options) if f.name != "modalities"},
+        "settings": asdict(trained.settings),
+        "templates": {name: _template(template) for name, template in trained.templates.items()},
+        "encoders": trained.encoders is not None,
+        "notes": dict(trained.notes),
+    }
+    tables = {f"coords.{name}": _coords(template.measured) for name, template in trained.templates.items()}
+    tables |= {"training": trained.training, "history": trained.history}
+    content = write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()})
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        file.writestr("about.json", json.dumps(about, indent=1))
+        file.writestr("arrays.safetensors", content)
+        for name, table in tables.items():
+            file.writestr(f"{name}.nc", _to_netcdf(table))
+    return path
+
+
+def load(path: Path, given: ModelOptions | None = None) -> Trained:
+    """See :func:`pima_toolkit.load`."""
+    read = require("safetensors.torch", "saved fits").load
+    if path.is_dir():
+        path = path / IN_RUN
+        if not path.is_file():
+            raise FileFormatError(
+                f"{path.parent} is a folder without {IN_RUN}: expected a folder that `pima fit` wrote, or a file that"
+                " Fit.save wrote"
+            )
+    try:
+        with zipfile.ZipFile(path) as file:
+            about = json.loads(file.read("about.json"))
+            if about.get("format") != FORMAT:
+                raise FileFormatError(f"{path} is not a saved fit: expected a file written by Fit.save")
+            if about["version"] > VERSION:
+                raise FileFormatError(
+                    f"{path} has format version {about['version']}, this pima_toolkit reads up to {VERSION}: update it"
+                )
+            arrays = read(file.read("arrays.safetensors"))
+            tables = {n.removesuffix(".nc"): _from_netcdf(file.read(n)) for n in file.namelist() if n.endswith(".nc")}
+        return _rebuild(about, arrays, tables, given)
+    except FileNotFoundError:
+        raise FileFormatError(
+            f"{path} does not exist: expected a folder that `pima fit` wrote, or a file that Fit.save wrote"
+        ) from None
+    except PimaError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what zlib, HDF5 and the tables raise on damaged bytes has no common base
+        raise FileFormatError(
+            f"{path} is not a saved fit or is damaged ({type(error).__name__}: {error}): "
+            "expected a file written by Fit.save"
+        ) from None
+
+
+def _modality(option: Modality) -> dict:
+    if isinstance(option, Physics):
+        values = {name: getattr(option, name) for name in ("scatter", "noise", "window", "vary", "priors")}
+        return {"kind": "physics", "expert": option.expert.to_dict(), **values}
+    values = {f.name: getattr(option, f.name) for f in fields(option)}
+    return {"kind": "neural", **{k: _MODULE if isinstance(v, nn.Module) else v for k, v in values.items()}}
+
+
+def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modality:
+    saved = dict(saved)
+    kind = saved.pop("kind")
+    if kind == "physics":
+        window = saved.pop("window")
+        expert = expert_from_dict(saved.pop("expert"))
+        return Physics(expert, window=None if window is None else tuple(window), **saved)
+    if kind != "neural":
+        raise FileFormatError(f"the saved modality {name!r} is of the unknown kind {kind!r}")
+    for part in ("encoder", "decoder"):
+        if saved[part] == _MODULE:
+            if given is None or name not in given.neural:
+                raise OptionError(
+                    f"the {part} of {name!r} was a torch module of your own, which a file cannot hold: "
+                    "pass model=PIMA(...) with the same module to load"
+                )
+            saved[part] = getattr(given.neural[name], part)
+    return Neural(**{**saved, "flips": tuple(saved["flips"])})
+
+
+def _template(template: Template) -> dict:
+    measured = template.measured
+    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units")
+    return {
+        "measured": {name: getattr(measured, name) for name in names},
+        "sizes": measured.values.shape[1:],
+        "scaling": [template.scaling.minimum, template.scaling.maximum],
+        "shape": template.shape,
+        "presence": template.presence,
+        "scale": template.scale,
+    }
+
+
+def _read_template(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool) -> Template:
+    parts = {p: arrays.get(f"template.{name}.{p}") for p in ("grid", "t")}
+    grid, t = (None if v is None else v.numpy().copy() for v in parts.values())
+    about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
+    conditions = arrays.get(f"template.{name}.conditions", torch.zeros(2, 0, dtype=torch.float64))
+    measured = Measured(
+        **{**about, "dims": tuple(about["dims"])},
+        values=np.zeros((0, *saved["sizes"]), dtype=np.float64 if physics else np.float32),
+        present=np.zeros(0, dtype=bool),
+        observed=None,
+        t=t,
+        coords={str(k): v.reset_coords(drop=True) for k, v in coords.coords.items()},
+        covariates={str(k): np.zeros(0) for k in about["covariate_units"]},
+    )
+    return Template(
+        measured,
+        Scaling(*saved["scaling"]),
+        tuple(saved["shape"]),
+        grid,
+        saved["presence"],
+        saved["scale"],
+        conditions.numpy().copy(),
+    )
+
+
+def _rebuild(
+    about: dict, arrays: Mapping[str, Tensor], tables: Mapping[str, xr.Dataset], given: ModelOptions | None
+) -> Trained:
+    modalities = {name: _read_modality(name, saved, given) for name, saved in about["modalities"]}
+    options = ModelOptions(modalities=modalities, **about["options"])
+    # Where it was trained does not bind where it is read.
+    settings = TrainingSettings(**{**about["settings"], "device": "auto"})
+    device = settings.torch_device()
+    templates = {
+        name: _read_template(name, saved, arrays, tables[f"coords.{name}"], name in options.physics)
+        for name, saved in about["templates"].items()
+    }
+    shapes = {name: template.shape for name, template in templates.items()}
+    network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
+    parts = {name.removeprefix("state."): tensor for name, tensor in arrays.items() if name.startswith("state.")}
+    mixture = GaussianMixture(*(parts[f"mixture.{n}"].to(device) for n in ("log_weights", "mean", "variance")))
+    decoders = {
+        name: PhysicsDecoder(
+            option.expert,
+            Box(*arrays[f"box.{name}"].numpy()),
+            templates[name].scale,
+            parts[f"decoder.{name}.theta"].numpy(),
+            parts[f"decoder.{name}.scatter"].to(device),
+            parts[f"decoder.{name}.variance"].to(device),
+            None
+            if option.vary == "none"
+            else Trend(*(parts[f"decoder.{name}.{f.name}"].to(device) for f in fields(Trend))),
+            option.known,
+        )
+        for name, option in options.physics.items()
+    }
+    shapes_found = {"the mixture": mixture.mean.shape, **{n: d.theta.shape for n, d in decoders.items()}}
+    for name, found in shapes_found.items():
+        width = options.latent_dim if name not in decoders else len(decoders[name].expert.parameters)
+        if tuple(found) != (options.clusters, width):
+            raise ValueError(f"{name} has shape {tuple(found)}, expected {(options.clusters, width)}")
+    state = State(network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
+    state.load(parts)
+    encoders = None
+    if about["encoders"]:
+        encoders = single_encoders(options, shapes, mixture, 0)
+        saved = {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
+        encoders.load_state_dict(saved)
+        encoders.eval()
+    return Trained(
+        options=options,
+        settings=settings,
+        templates=templates,
+        state=state,
+        encoders=encoders,
+        covariance={name: arrays[f"covariance.{name}"].numpy().copy() for name in options.physics},
+        covariates={name: arrays[f"covariates.{name}"].numpy().copy() for name in covariate_names(options)},
+        references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
+        calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
+        training=tables["training"],
+        history=tables["history"],
+        notes=dict(about["notes"]),
+    )
+
+
+def _coords(measured: Measured) -> xr.Dataset:
+    return xr.Dataset(coords=measured.coords)
+
+
+def _to_netcdf(table: xr.Dataset) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return save_data(table, Path(folder) / "table.nc").read_bytes()
+
+
+def _from_netcdf(content: bytes) -> xr.Dataset:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.nc"
+        path.write_bytes(content)
+        # A time in days or seconds stays the number it was.
+        table = xr.load_dataset(path, engine="netcdf4", decode_timedelta=False)
+    # NetCDF knows texts of any length; numpy's have one, and sort and compare faster.
+    texts = {str(name): v.astype(str) for name, v in table.variables.items() if v.dtype.kind == "O"}
+    return table.assign({n: v for n, v in texts.items() if n in table.data_vars}).assign_coords(
+        {n: v for n, v in texts.items() if n in table.coords}
+    )

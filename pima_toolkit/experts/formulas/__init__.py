@@ -1,0 +1,1 @@
+"""From text to compiled values and derivatives, without executing the text."""

@@ -1,0 +1,82 @@
+"""How compiled loops over many curves are built and called: from numba's cache, one at a time, on the threads that pay.
+
+A loop takes an expert as a first-class function over a whole curve (``codegen.CURVE``): it is
+compiled once per installation. The functions it calls live in its own file, since numba's cache notices a change there
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable
+
+import torch
+from numba import float64, get_num_threads, njit, prange, set_num_threads, types
+from numba.core.errors import NumbaWarning
+
+from .codegen import CURVE
+
+_LOCK = threading.Lock()
+
+#: Numbers in all Jacobians together from which threads pay.
+_WORTH_THREADS = 200_000
+
+
+def run(size: int, build: Callable[[], Callable], *arguments: object) -> tuple:
+    """Call a driver; one at a time, since not every threading layer of numba may be entered twice.
+
+    Small problems run on one thread: waking the others costs more, on a busy machine milliseconds.
+
+    Args:
+        size: Numbers in all Jacobians together.
+        build: Makes the loop, compiled, on its first call.
+        arguments: What the driver takes.
+    """
+    with _LOCK:
+        threads = torch.get_num_threads()
+        available = _launched(threads)
+        set_num_threads(min(threads, available) if size > _WORTH_THREADS else 1)
+        try:
+            return build()(*arguments)
+        finally:
+            set_num_threads(available)
+
+
+@functools.cache
+def _launched(threads: int) -> int:
+    """Threads that numba has.
+
+    Its first look at them launches them, which sets the number of OpenMP's threads in the whole process: torch's too,
+    whatever it was asked for, and two processes of two threads on two cores wait for each other in every layer of a
+    network. So it is put back.
+    """
+    available = get_num_threads()
+    torch.set_num_threads(threads)
+    return available
+
+
+def compile_driver(signature: object, function: Callable) -> Callable:
+    """Compile a driver, with the functions it calls, from numba's cache where there is one to write into."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaWarning)
+        try:
+            return njit([signature], parallel=True, cache=True)(function)
+        except Exception:  # noqa: BLE001 - no folder for a cache, or a damaged one; a mistake of our own is raised again
+            return njit([signature], parallel=True)(function)
+
+
+@functools.cache
+def evaluator() -> Callable:
+    """The loop of values and Jacobians over parameters and grids."""
+    return compile_driver(
+        types.void(CURVE, float64[:, ::1], float64[:, ::1], float64[:, :, ::1], float64[:, :, :, ::1]), _evaluate_rows
+    )
+
+
+def _evaluate_rows(curve, t, theta, value, jacobian):  # noqa: ANN001, ANN202 - compiled: see the signature in evaluator
+    G = t.shape[0]
+    for q in prange(theta.shape[0] * G):
+        r, g = q // G, q % G
+        curve(t[g], theta[r], value[r, g], jacobian[r, g])

@@ -1,0 +1,1 @@
+"""The kinds of experts: formulas, torch functions, lmfit models."""

@@ -1,0 +1,327 @@
+"""Experts from one formula: the compiled form, the torch form, LaTeX and the linear parameters all follow from it."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ...errors import ExpertError, FormulaError
+from ..contract.example import Example
+from ..contract.parameters import Box, Parameter
+from ..formulas.codegen import compile_curve, run_torch
+from ..formulas.consistency import contradicted
+from ..formulas.derivatives import jointly_linear, with_jacobian
+from ..formulas.formula import Formula, read_formula
+from ..formulas.program import Program, lower
+from ..formulas.shown import show, show_jacobian, shown_program
+from ..formulas.syntax import names_in, substituted
+from .declared import made, matched
+from .expert import Expert
+
+
+@functools.lru_cache(maxsize=512)
+def _read(text: str, inputs: tuple[str, ...]) -> Formula:
+    return read_formula(text, inputs[0], inputs[1:])
+
+
+@functools.lru_cache(maxsize=512)
+def _programs(text: str, inputs: tuple[str, ...], names: tuple[str, ...]) -> tuple[Program, tuple[int, ...]]:
+    """The compiled form's program with Jacobian, and the jointly linear parameters."""
+    plain = lower(_read(text, inputs).expression, inputs, names)
+    return with_jacobian(plain, len(names)), jointly_linear(plain, len(names))
+
+
+class SympyExpert(Expert):
+    """An expert written as a formula.
+
+    Either from text, ``SympyExpert("K * strain**n", t="strain", units={"K": "MPa"}, bounds={"n": (0, 1)})``, or as a
+    subclass with the class attributes ``name``, ``t``, ``formula`` and ``parameters``. Parameters have the order of
+    their appearance in the text, or of ``parameters``. What differs from test to test and is known, a temperature or a
+    strain rate, is a covariate::
+
+        SympyExpert(
+            "(A + B*strain**n) * (1 + C*log(strain_rate)) * (1 - T**m)", t="strain", covariates=("strain_rate", "T")
+        )
+
+    A subclass may fit other parameters than people know, where bounds depend on each other: ``shown`` lists the known
+    ones, and ``shown_formulas`` has a formula of the fitted parameters for each: ``("sigma_y", "sigma_y + rise")``.
+
+    Args:
+        formula: The right-hand side, see :func:`~pima_toolkit.experts.formulas.formula.read_formula`.
+        t: Name of the independent variable.
+        covariates: Names of further inputs, all in the formula.
+        name: How people ask for it; the formula itself by default.
+        parameters: Parameters in the wanted order, instead of units and bounds.
+        units: Units by name of the parameter; ``{y}`` and ``{t}`` stand for those of the data.
+        bounds: Lower and upper bound by name of the parameter; None for none.
+        descriptions: A few words by name of the parameter.
+        log: Names of parameters to be solved for in their logarithms, see :class:`Parameter`.
+
+    Raises:
+        FormulaError: If the formula cannot be read, or its names are not those of the parameters.
+        ExpertError: If an option does not go with the others.
+    """
+
+    name: str = ""
+    formula: str = ""
+    parameters: tuple[Parameter, ...] = ()
+
+    def __init__(
+        self,
+        formula: str | None = None,
+        t: str | None = None,
+        *,
+        covariates: Sequence[str] | None = None,
+        name: str | None = None,
+        parameters: Sequence[Parameter] | None = None,
+        units: Mapping[str, str] | None = None,
+        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        log: Sequence[str] = (),
+    ) -> None:
+        text = type(self).formula if formula is None else formula
+        variable = type(self).t if t is None else t
+        if text == "" and type(self) is not SympyExpert:
+            raise ExpertError(
+                f"the expert class {type(self).__name__} has no formula: write formula = 'K * strain**n' in it"
+            )
+        given = type(self).parameters if parameters is None else parameters
+        if given and (units or bounds or descriptions or log):
+            raise ExpertError("give either parameters, or units, bounds, descriptions and log, not both")
+        more = type(self).covariates if covariates is None else covariates
+        if isinstance(more, str):
+            raise ExpertError(f"covariates must be a tuple of names: ({more!r},)")
+        read = _read(text, (variable, *more))
+        if given:
+            parameters = matched(read, tuple(given))
+        else:
+            parameters = made(read, units or {}, bounds or {}, descriptions or {}, log)
+        values = {
+            "formula": text,
+            "t": variable,
+            "covariates": read.covariates,
+            "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
+            "parameters": parameters,
+        }
+        # Made here and kept: torch.compile follows what predict reads, and cannot follow sympy.
+        values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in parameters], safe=True)
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+        if self.shown_formulas:
+            self._shown_programs()  # what is wrong with them is told when the expert is made
+
+    def __setattr__(self, key: str, value: object) -> None:
+        raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
+
+    @property
+    def _programs(self) -> tuple[Program, tuple[int, ...]]:
+        return _programs(self.formula, self.inputs, tuple(p.name for p in self.parameters))
+
+    @property
+    def linear(self) -> tuple[int, ...]:
+        """Numbers of the parameters the formula is linear in, all together."""
+        return self._programs[1]
+
+    @property
+    def latex(self) -> str:
+        """The right-hand side as LaTeX."""
+        return _read(self.formula, self.inputs).latex
+
+    @property
+    def mathml(self) -> str:
+        """The right-hand side as MathML, which browsers draw by themselves."""
+        return _read(self.formula, self.inputs).mathml
+
+    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
+        """Evaluate in torch; see :meth:`Expert.predict`."""
+        return run_torch(self._torch_form, t, theta, len(self.inputs))
+
+    def curve(self) -> Callable[..., None]:
+        """The compiled form; see :meth:`Expert.curve`."""
+        return compile_curve(self._programs[0])
+
+    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
+        """See :meth:`Expert.check_units`."""
+        wrong = contradicted(self._torch_form, self.inputs, self.parameters, t, units, y_unit, self.box)
+        if not wrong:
+            return
+        said = " and ".join(f"{p.name} in {p.unit}" for p in wrong)
+        data = " and ".join(f"{name} in {units[name]}" for name in self.inputs if name in units)
+        raise ExpertError(
+            f"expert {self.name!r} declares {said}, which contradicts curves in {y_unit} over {data}: nothing is"
+            " converted, so convert the data, or declare units that follow them, such as '{y}' or '{y}/{t}'"
+        )
+
+    def fixed(self, **values: float) -> RestrictedExpert:
+        """This expert with some fitted parameters held at known values: constants of the formula, no longer parameters.
+
+        Args:
+            **values: By name of the fitted parameter, ``fixed(E=210e3)``, in its unit.
+
+        Raises:
+            ExpertError: If a name is no fitted parameter, a value not finite, or nothing is left to fit.
+        """
+        return RestrictedExpert(self, fixed=values)
+
+    def tied(self, **formulas: str) -> RestrictedExpert:
+        """This expert with some fitted parameters given by others, ``tied(h="0.1 * n")``.
+
+        What is shown still lists them, with the error that the others give them. Their own bounds are not kept: they
+        follow from the others.
+
+        Args:
+            **formulas: By name of the fitted parameter, formulas of the others.
+
+        Raises:
+            ExpertError: If a name is no fitted parameter, or nothing is left to fit.
+            FormulaError: If a formula cannot be read, or names something else.
+        """
+        return RestrictedExpert(self, tied=formulas)
+
+    def show(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """What people see, shape (..., Q), of fitted parameters (..., P); by ``shown_formulas``."""
+        return show(self._shown_programs(), theta) if self.shown_formulas else super().show(theta)
+
+    def show_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """The derivative of :meth:`show`, shape (..., Q, P)."""
+        return show_jacobian(self._shown_programs(), theta) if self.shown_formulas else super().show_jacobian(theta)
+
+    def _shown_programs(self) -> list[Program]:
+        names = tuple(p.name for p in self.parameters)
+        if len(self.shown_formulas) != len(self.shown):
+            raise ExpertError(
+                f"expert {self.name!r} shows {len(self.shown)} parameters by {len(self.shown_formulas)} formulas: give"
+                " one each"
+            )
+        return [shown_program(text, self.t, names) for text in self.shown_formulas]
+
+    def to_dict(self) -> dict[str, object]:
+        """The formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
+        kind = "formula" if type(self) is SympyExpert else "installed"
+        return {**super().to_dict(), "kind": kind, "formula": self.formula}
+
+    def _content(self) -> tuple[object, ...]:
+        return (*super()._content(), self.formula)
+
+    def _equation(self) -> str:
+        return f"$y({html.escape(', '.join(self.inputs))}) = {html.escape(self.latex)}$"
+
+
+class RestrictedExpert(SympyExpert):
+    """An expert of fewer parameters than another: some held at values, some given by formulas of the others.
+
+    Its formula is the other's with the values and formulas put in, so that every form of it follows. Starts and bounds
+    taken from the data are the other's.
+
+    Args:
+        base: The expert with all parameters.
+        fixed: Values by name of the fitted parameter.
+        tied: Formulas of the other fitted parameters, by name.
+
+    Raises:
+        ExpertError: If a name is no fitted parameter, is given twice, a value not finite, or nothing is left to fit.
+        FormulaError: If a formula cannot be read, or names what is no free parameter.
+    """
+
+    shown: tuple[Parameter, ...] = ()
+
+    def __init__(
+        self, base: SympyExpert, *, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None
+    ) -> None:
+        if isinstance(base, RestrictedExpert):
+            base, fixed, tied = base.base, {**base.held, **(fixed or {})}, {**base.ties, **(tied or {})}
+        fixed, tied = {name: _number(name, value) for name, value in (fixed or {}).items()}, dict(tied or {})
+        names = [p.name for p in base.parameters]
+        unknown, twice = [n for n in (*fixed, *tied) if n not in names], [n for n in fixed if n in tied]
+        if unknown:
+            raise ExpertError(f"expert {base.name!r} fits no parameter {unknown[0]!r}; it fits {', '.join(names)}")
+        if twice:
+            raise ExpertError(f"parameter {twice[0]!r} is both fixed and tied: do one of the two")
+        free = [p for p in base.parameters if p.name not in fixed and p.name not in tied]
+        if not free:
+            raise ExpertError(f"nothing is left to fit of expert {base.name!r}: all its parameters are fixed or tied")
+        allowed = {p.name for p in free} | set(fixed)
+        for name, text in tied.items():
+            other = sorted(names_in(text) - allowed)
+            if other:
+                raise FormulaError(
+                    f"{name!r} is tied to {text!r}, which uses {other[0]!r}: use {', '.join(sorted(allowed))}"
+                )
+        values = {name: repr(value) for name, value in fixed.items()}
+        values |= {name: substituted(text, values) for name, text in tied.items()}
+        formulas = base.shown_formulas or tuple(p.name for p in base.shown)
+        texts = [substituted(text, values) for text in formulas]
+        # What no longer depends on anything fitted is not shown: it was given.
+        kept = [k for k, text in enumerate(texts) if names_in(text) & {p.name for p in free}]
+        said = ", ".join([*(f"{n} = {v:g}" for n, v in fixed.items()), *(f"{n} = {text}" for n, text in tied.items())])
+        for key, value in {
+            "base": base,
+            "held": fixed,
+            "ties": tied,
+            "shown": tuple(base.shown[k] for k in kept),
+            "shown_formulas": tuple(texts[k] for k in kept),
+            "within": tuple(name for name in base.within if name in allowed - set(fixed)),
+        }.items():
+            object.__setattr__(self, key, value)
+        name = f"{base.name} with {said}" if said else base.name
+        text = substituted(base.formula, values)
+        super().__init__(text, base.t, covariates=base.covariates, name=name, parameters=free)
+
+    @property
+    def _free(self) -> list[int]:
+        names = {p.name for p in self.parameters}
+        return [k for k, p in enumerate(self.base.parameters) if p.name in names]
+
+    def box(self, t: ArrayLike) -> Box:
+        """The other expert's bounds of the parameters that are left."""
+        box = self.base.box(t)
+        return Box(box.lower[self._free], box.upper[self._free])
+
+    @property
+    def guesses(self) -> bool:
+        """As the other expert."""
+        return self.base.guesses
+
+    def guess_rows(self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
+        """The other expert's guess, where its author wrote one; what it says of given parameters is not used."""
+        if not self.base.guesses:
+            return super().guess_rows(t, y, weights)
+        return self.base.guess_rows(t, y, weights)[:, self._free]
+
+    @property
+    def example(self) -> Example | None:
+        """The other expert's, without what is given."""
+        example, names = self.base.example, {p.name for p in self.parameters}
+        if example is None:
+            return None
+        return replace(example, parameters={n: v for n, v in example.parameters.items() if n in names})
+
+    def to_dict(self) -> dict[str, object]:
+        """The other expert, and what is given."""
+        return {
+            "kind": "restricted",
+            "name": self.name,
+            "base": self.base.to_dict(),
+            "fixed": self.held,
+            "tied": self.ties,
+        }
+
+    def _content(self) -> tuple[object, ...]:
+        return (*super()._content(), self.base, tuple(self.held.items()), tuple(self.ties.items()))
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise ExpertError(f"parameter {name!r} cannot be held at {value!r}: give a finite number")
+    return number

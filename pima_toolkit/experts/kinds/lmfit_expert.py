@@ -1,0 +1,331 @@
+"""lmfit's models as experts: formulas where they are formulas, else lmfit's own functions."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import ExpertError, FormulaError, require
+from ..contract.inputs import unpack
+from ..contract.parameters import Parameter
+from ..formulas.derived import Quantity
+from ..solvers.starting import project
+from .callback import differences, linear_by_trial, python_curve
+from .expert import Expert
+from .formula_expert import SympyExpert
+from .lmfit_formulas import formula, unit
+
+if TYPE_CHECKING:
+    import lmfit
+
+Array = NDArray[np.float64]
+
+#: Models that cannot be experts, and why.
+UNSUPPORTED = {"ComplexConstantModel": "its values are complex, and curves are real"}
+
+
+class LmfitExpert(Expert):
+    """One of lmfit's models as an expert: ``LmfitExpert("gaussian")``, or a model of your own.
+
+    Parameters have lmfit's names and bounds; lmfit's derived ones (``fwhm``, ``height``) are shown with errors where
+    they are formulas. Where lmfit ties one parameter to another by default (Voigt's ``gamma = sigma``), both are free
+    here: hold one by ``fixed``. Most built-in models are formulas, and as fast as any. The others (Voigt, Pearson,
+    Student, splines) and models of your own are computed by lmfit's function, their derivatives by differences: about a
+    hundred times slower. A fit with a model of your own is read from its file where ``pima.register`` knows the model.
+
+    Args:
+        model: Name of a built-in model, with or without "Model": ``"voigt"``, ``"VoigtModel"``; or an ``lmfit.Model``.
+        t: Name of the independent variable; lmfit's own, mostly ``x``, by default.
+        name: How people ask for it; lmfit's name by default.
+        bounds: Lower and upper bound by name, instead of lmfit's; None for none.
+        **options: What the model's constructor needs: ``degree`` of a polynomial, ``form`` of a step, ``xknots`` of a
+            spline, ``expr`` of an expression (read by this toolkit's parser, never executed).
+
+    Raises:
+        ExpertError: If there is no such model, it cannot be an expert, or an option is missing.
+        FormulaError: If an expression cannot be read.
+        MissingDependency: If lmfit is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str | lmfit.Model,
+        t: str | None = None,
+        *,
+        name: str | None = None,
+        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
+        **options: object,
+    ) -> None:
+        library = require("lmfit", "lmfit's models")
+        if not isinstance(model, str | library.Model):
+            raise ExpertError(f"{model!r} is no lmfit model: give the name of a built-in one, or an lmfit.Model")
+        kind = _class_name(model) if isinstance(model, str) else None
+        source = model if kind is None else _made(kind, options)
+        text = None if kind is None else formula(kind, options)
+        if source is None:
+            inputs = (t or "x",)
+            parameters = SympyExpert(_renamed(text, inputs[0]), inputs[0], bounds=bounds).parameters
+            derived = {}
+        else:
+            first, *others = _inputs(source)
+            inputs = (t or first, *others)
+            parameters, derived = _parameters(source, kind or "", bounds or {})
+        values = {
+            "name": name or (source.name if kind is None else kind.removesuffix("Model").lower()),
+            "t": inputs[0],
+            "covariates": tuple(inputs[1:]),
+            "parameters": parameters,
+            "derived": tuple(derived),
+            "shown_formulas": (*(p.name for p in parameters), *derived.values()) if derived else (),
+            "model": source,
+            "kind": kind,
+            "options": dict(options),
+            "inner": None,
+        }
+        if text is not None:
+            renamed = _renamed(text, inputs[0])
+            values["inner"] = SympyExpert(renamed, inputs[0], covariates=inputs[1:], parameters=parameters)
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def __setattr__(self, key: str, value: object) -> None:
+        raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
+
+    @property
+    def shown(self) -> tuple[Parameter, ...]:
+        """lmfit's parameters and those it derives from them by formulas."""
+        units = (unit(self.kind or "", name) for name in self.derived)
+        return (*self.parameters, *(Parameter(n, unit=u) for n, u in zip(self.derived, units, strict=True)))
+
+    @property
+    def guesses(self) -> bool:
+        """Whether lmfit says where to start: asked only where no formula lets the toolkit search."""
+        return self.inner is None and type(self.model).guess is not require("lmfit", "lmfit's models").Model.guess
+
+    @property
+    def linear(self) -> tuple[int, ...]:
+        """Parameters the model is linear in, all together; found by trial where it is no formula."""
+        return _tried(self) if self.inner is None else self.inner.linear
+
+    @property
+    def latex(self) -> str:
+        """The formula as LaTeX; empty where the model is none."""
+        return "" if self.inner is None else self.inner.latex
+
+    def values(self, t: Array, theta: Array) -> Array:
+        """lmfit's own function at packed inputs, shape (T,)."""
+        inputs = dict(zip(_inputs(self.model), unpack(t.copy(), len(self.inputs)), strict=True))
+        named = {p.name: float(value) for p, value in zip(self.parameters, theta, strict=True)}
+        return np.broadcast_to(self.model.eval(**inputs, **named), next(iter(inputs.values())).shape)
+
+    def curve(self) -> Callable[..., None]:
+        """The compiled form: of the formula, or one that asks lmfit."""
+        return _asking(self) if self.inner is None else self.inner.curve()
+
+    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
+        """Evaluate in torch; see :meth:`Expert.predict`. Where lmfit computes, once differentiable, on the CPU."""
+        if self.inner is not None:
+            return self.inner.predict(t, theta)
+        return _Evaluated.apply(self, t, theta)[0]
+
+    def guess_rows(self, t: Array, y: Array, weights: Array) -> Array:
+        """Variable projection of formulas; elsewhere lmfit's own guess where its model has one."""
+        if not self.guesses:
+            return project(self, t, y, weights)
+        found = []
+        for n in range(len(y)):
+            use = weights[n] > 0
+            inputs = [part[use] for part in unpack(t if t.ndim == 1 else t[n], len(self.inputs))]
+            try:
+                start = self.model.guess(y[n, use], **dict(zip(_inputs(self.model), inputs, strict=True)))
+            except (NotImplementedError, TypeError, ValueError, IndexError):  # too few points, or of a strange shape
+                return project(self, t, y, weights)
+            found.append([start[p.name].value for p in self.parameters])
+        return np.array(found, dtype=np.float64)
+
+    def show(self, theta: Array) -> Array:
+        """lmfit's parameters and derived ones, shape (..., Q)."""
+        if not self.derived:
+            return super().show(theta)
+        return np.stack([q.value_and_gradient(theta)[0] for q in self._quantities()], axis=-1)
+
+    def show_jacobian(self, theta: Array) -> Array:
+        """The derivative of :meth:`show`, shape (..., Q, P)."""
+        if not self.derived:
+            return super().show_jacobian(theta)
+        return np.stack([q.value_and_gradient(theta)[1] for q in self._quantities()], axis=-2)
+
+    def _quantities(self) -> tuple[Quantity, ...]:
+        return _quantities(self.shown_formulas, tuple(p.name for p in self.parameters))
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON-able values; a model of your own is code, and is found again by the name it is registered under."""
+        if self.kind is None:
+            return super().to_dict()
+        return {**super().to_dict(), "kind": "lmfit", "model": self.kind, "options": _plain(self.options)}
+
+    def _content(self) -> tuple[object, ...]:
+        return (*super()._content(), self.kind or id(self.model), repr(sorted(_plain(self.options).items())))
+
+
+@functools.lru_cache(maxsize=128)
+def _tried(expert: LmfitExpert) -> tuple[int, ...]:
+    lower, upper = (np.array([getattr(p, side) for p in expert.parameters]) for side in ("lower", "upper"))
+    return linear_by_trial(expert.values, np.linspace(0.13, 3.7, 9 * len(expert.inputs)), lower, upper)
+
+
+@functools.lru_cache(maxsize=128)
+def _asking(expert: LmfitExpert) -> Callable[..., None]:
+    lower, upper = (np.array([getattr(p, side) for p in expert.parameters]) for side in ("lower", "upper"))
+    count = len(expert.inputs)
+
+    def computed(t: Array, theta: Array) -> tuple[Array, Array]:
+        if count == 1:
+            return differences(expert.values, t, theta, lower, upper)
+        points = t.size // count
+        value, jacobian = differences(lambda _, p: expert.values(t, p), t[:points], theta, lower, upper)
+        return value, jacobian
+
+    return python_curve(computed)
+
+
+class _Evaluated(torch.autograd.Function):
+    """lmfit's values and Jacobian in torch, differentiable once, also under ``torch.func`` transforms."""
+
+    @staticmethod
+    def forward(expert: LmfitExpert, t: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        V, P = len(expert.inputs), theta.shape[-1]
+        lead = torch.broadcast_shapes(t.shape[:-1], theta.shape[:-1])
+        grids = t.detach().expand(*lead, t.shape[-1]).reshape(-1, t.shape[-1]).cpu().double().numpy()
+        rows = theta.detach().expand(*lead, P).reshape(-1, P).cpu().double().numpy()
+        points = t.shape[-1] // V
+        value, jacobian = np.empty((len(rows), points)), np.empty((len(rows), points, P))
+        for n, (grid, row) in enumerate(zip(grids, rows, strict=True)):
+            value[n], jacobian[n] = expert.value_and_jacobian(np.ascontiguousarray(grid), row)
+        like = {"dtype": theta.dtype, "device": theta.device}
+        return (
+            torch.as_tensor(value, **like).reshape(*lead, points),
+            torch.as_tensor(jacobian, **like).reshape(*lead, points, P),
+        )
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+        ctx.save_for_forward(output[1])
+        ctx.shape = inputs[2].shape
+
+    @staticmethod
+    def backward(ctx: object, slope: Tensor, _: Tensor) -> tuple[None, None, Tensor]:
+        (jacobian,) = ctx.saved_tensors
+        return None, None, torch.einsum("...t,...tp->...p", slope, jacobian).sum_to_size(ctx.shape)
+
+    @staticmethod
+    def jvp(ctx: object, _expert: None, _t: Tensor | None, theta: Tensor) -> tuple[Tensor, None]:
+        (jacobian,) = ctx.saved_tensors
+        return torch.einsum("...tp,...p->...t", jacobian, theta), None
+
+    @staticmethod
+    def vmap(_info: object, dims: tuple, expert: LmfitExpert, t: Tensor, theta: Tensor) -> tuple:
+        def first(x: Tensor, dim: int | None, rank: int) -> Tensor:
+            if dim is None:
+                return x
+            x = x.movedim(dim, 0)
+            return x.reshape(x.shape[0], *[1] * (rank - x.dim() + 1), *x.shape[1:])
+
+        rank = max(t.dim() - (dims[1] is not None), theta.dim() - (dims[2] is not None))
+        out = _Evaluated.apply(expert, first(t, dims[1], rank), first(theta, dims[2], rank))
+        return out, (0, 0)
+
+
+def _class_name(model: str) -> str:
+    """lmfit's class of this name.
+
+    Raises:
+        ExpertError: If there is none, or it cannot be an expert.
+    """
+    known = {cls.__name__ for cls in require("lmfit.models", "lmfit's models").lmfit_models.values()}
+    wanted = model.lower().replace(" ", "").replace("_", "").replace("-", "").removesuffix("model") + "model"
+    found = [name for name in known if name.lower() == wanted]
+    if not found:
+        names = ", ".join(sorted(name.removesuffix("Model").lower() for name in known))
+        raise ExpertError(f"lmfit has no model {model!r}; it has {names}")
+    if found[0] in UNSUPPORTED:
+        raise ExpertError(f"lmfit's {found[0]} cannot be an expert: {UNSUPPORTED[found[0]]}")
+    return found[0]
+
+
+#: What a constructor cannot do without.
+_NEEDS = {"PolynomialModel": "degree", "SplineModel": "xknots", "ExpressionModel": "expr"}
+
+
+def _made(kind: str, options: dict[str, object]) -> lmfit.Model | None:
+    """lmfit's model; None for an expression, which lmfit would execute and this toolkit reads itself."""
+    needed = _NEEDS.get(kind)
+    if needed is not None and needed not in options:
+        raise ExpertError(f"lmfit's {kind} needs {needed}: write LmfitExpert(..., {needed}=...)")
+    if kind == "ExpressionModel":
+        return None
+    try:
+        return getattr(require("lmfit.models", "lmfit's models"), kind)(**options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ExpertError(f"lmfit cannot make its {kind} of {options}: {error}") from None
+
+
+def _renamed(text: str, t: str) -> str:
+    return re.sub(r"\bx\b", t, text)
+
+
+def _inputs(model: lmfit.Model) -> list[str]:
+    """What the model takes along the curve; lmfit counts options such as a step's form among them."""
+    options = {name for part in model.components for name in part.opts}
+    texts = {n for part in model.components for n, v in part.independent_vars_defvals.items() if isinstance(v, str)}
+    return [name for name in model.independent_vars if name not in options | texts]
+
+
+def _parameters(
+    model: lmfit.Model, kind: str, bounds: Mapping[str, tuple[float | None, float | None]]
+) -> tuple[tuple[Parameter, ...], dict[str, str]]:
+    """Parameters with lmfit's bounds, and formulas of those it derives from them, by name."""
+    made, inputs = model.make_params(), _inputs(model)
+    # In the order of the functions' arguments: lmfit puts those that it ties to others, Voigt's gamma, last.
+    arguments = [(part.prefix, name) for part in model.components for name in part._func_allargs]
+    names = [prefix + name for prefix, name in arguments if name not in inputs and prefix + name in made]
+    stray = [name for name in bounds if name not in names]
+    if stray:
+        raise ExpertError(f"bounds are given for {stray[0]!r}, which is no parameter: they are {', '.join(names)}")
+    parameters = []
+    for name in names:
+        low, high = bounds.get(name, (made[name].min, made[name].max))
+        limits = {"lower": -np.inf if low is None else low, "upper": np.inf if high is None else high}
+        parameters.append(Parameter(name, unit=unit(kind, name), **limits))
+    derived = {}
+    for name, p in made.items():
+        if name in names or p.expr is None:
+            continue
+        try:
+            Quantity(p.expr, names)
+        except FormulaError:
+            continue  # the height of a Voigt profile is no formula of this reader: it is not shown
+        derived[name] = p.expr
+    return tuple(parameters), derived
+
+
+@functools.lru_cache(maxsize=128)
+def _quantities(texts: tuple[str, ...], names: tuple[str, ...]) -> tuple[Quantity, ...]:
+    return tuple(Quantity(text, names) for text in texts)
+
+
+def _plain(options: Mapping[str, object]) -> dict[str, object]:
+    """Options as JSON-able values."""
+    return {
+        k: v.tolist() if isinstance(v, np.ndarray) else list(v) if isinstance(v, tuple) else v
+        for k, v in options.items()
+    }

@@ -1,0 +1,1 @@
+"""From an optimum to a result that can be published: errors, intervals, derived quantities, reports."""

@@ -1,0 +1,248 @@
+"""A fit as a person asks for it: checked input, one row per cluster, errors between curves (EXPERTS.md §1, §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import ExpertError, ShapeError
+from ..contract.inputs import Inputs, pack, variable
+from ..contract.parameters import Box
+from ..solvers.least_squares import solve
+from ..solvers.search import search
+from ..solvers.starting import Projectable
+from .covariance import noise_variance, with_errors
+from .intervals import Measurements
+from .priors import Given, Priors
+from .reduction import precision, reduce, responsibilities
+from .solution import Solution
+
+Array = NDArray[np.float64]
+
+#: Rounds of a fit with priors: noise variance, linearised priors, solve.
+_ROUNDS = 50
+
+
+def fit(
+    expert: Projectable,
+    t: Inputs,
+    y: ArrayLike,
+    weights: ArrayLike | None,
+    start: ArrayLike | Mapping[str, float] | None,
+    fixed: Mapping[str, float] | None,
+    *,
+    priors: Given | None = None,
+    noise_std: ArrayLike | None = None,
+    y_unit: str | None = None,
+    t_unit: str | None = None,
+) -> Solution:
+    """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`."""
+    y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
+    along = t.get(expert.t) if isinstance(t, Mapping) else t
+    t_unit = t_unit or str(getattr(along, "attrs", {}).get("units", "1"))
+    single = np.ndim(y) == 1
+    y = np.array(y, dtype=np.float64, ndmin=2)
+    t = pack(expert, t, y.shape)
+    if y.ndim != 2 or variable(expert, t).shape not in {y.shape[1:], y.shape}:
+        raise ShapeError(
+            f"y has the shape {y.shape} and t {t.shape}: expected y (T,) or (specimen, T), and t (T,) or as y"
+        )
+    if not np.isfinite(t).all():
+        raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
+    if np.isinf(y).any():
+        raise ExpertError("y holds infinite values: use NaN where a point was not measured")
+    expert.check_units(variable(expert, t), {expert.t: t_unit}, y_unit)
+    gamma, points = responsibilities(weights, y.shape, single)
+    if noise_std is not None:
+        points = points * precision(noise_std, y.shape)
+    observed = np.isfinite(y) & (points > 0)
+    known = Priors.read(expert, priors) if priors else None
+    problem = _Problem(expert, t, np.where(observed, y, 0.0), observed * points, fixed or {}, known)
+    _check_amount(problem, observed, gamma, spare=noise_std is not None)
+    solution, starts, reduced = problem.solve(gamma, start)
+    data = Measurements(
+        t=t, y=problem.y, observed=observed, gamma=gamma, points=points, single=single, **reduced, again=problem.again
+    )
+    absolute = noise_std is not None
+    if known is not None:
+        solution, variance = problem.posterior(solution, starts, data, absolute=absolute)
+        data = replace(data, again=lambda weights, begin: problem.again(weights, begin, variance))
+    else:
+        variance = noise_variance(solution, data, known=absolute)
+    data = replace(data, variance=variance, known=absolute, priors=known is not None)
+    solution = with_errors(solution, data, variance, known=absolute, priors=known)
+    return replace(solution, y_unit=y_unit, t_unit=t_unit, data=data)
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Curves to be fitted: once by themselves, again with other responsibilities, or with priors.
+
+    Args:
+        expert: The physics.
+        t: Packed grid, (V T,) or (N, V T).
+        y: Curves (N, T), finite.
+        weight: Of every point, (N, T).
+        fixed: Parameters that are held, by name.
+        priors: Priors, or None.
+    """
+
+    expert: Projectable
+    t: Array
+    y: Array
+    weight: Array
+    fixed: Mapping[str, float]
+    priors: Priors | None
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """Which parameters are held, (P,)."""
+        return _held(self.expert, self.fixed)
+
+    def solve(
+        self, gamma: Array, start: ArrayLike | Mapping[str, float] | None, *, project: bool = True
+    ) -> tuple[Solution, Array, dict[str, Array | Box]]:
+        """One fit per column of gamma without errors and priors, its starts, and the reduced curves it is a fit of."""
+        grid, mean, weight, constant = reduce(self.expert, self.t, self.y, self.weight, gamma)
+        box = self.expert.box(variable(self.expert, grid))
+        # A refit (project=False) starts near its answer: there the given start is the only one.
+        starts = _starts(self.expert, grid, mean, weight, start, box, self.held, beside=project)
+        for name, value in self.fixed.items():
+            starts[..., _number(self.expert, name)] = float(value)
+        reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
+        options = {"fixed": self.held, "constant": constant, "project": project}
+        return solve(self.expert, grid, mean, weight, starts, box, **options), starts, reduced
+
+    def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Solution:
+        """The same curves with other responsibilities (N, C'), from given starts (C', P)."""
+        solution, starts, reduced = self.solve(gamma, start, project=False)
+        if self.priors is None:
+            return solution
+        variance = np.tile(variance, len(start) // len(variance))
+        for _ in range(3):
+            solution = self._penalised(solution, starts, reduced, variance)
+            starts = solution.parameters[:, None]
+        return solution
+
+    def posterior(
+        self, first: Solution, starts: Array, data: Measurements, *, absolute: bool
+    ) -> tuple[Solution, Array]:
+        """The mode of the posterior and the noise variance at it, from the fit without priors."""
+        reduced = {name: getattr(data, name) for name in ("grid", "mean", "weight", "constant", "box")}
+        solution, agreement = first, first.agreement
+        starts = np.concatenate([first.parameters[:, None], starts], axis=1)
+        variance = noise_variance(first, data, known=absolute, priors=self.priors)
+        for iteration in range(_ROUNDS):
+            before = solution.parameters
+            solution = self._penalised(solution, starts, reduced, variance)
+            agreement = solution.agreement if iteration == 0 else agreement
+            starts = solution.parameters[:, None]
+            last, variance = variance, noise_variance(solution, data, known=absolute, priors=self.priors)
+            still = np.abs(solution.parameters - before) <= 1e-9 * np.abs(before)
+            if still.all() and (np.abs(variance - last) <= 1e-6 * last).all():
+                break
+        return replace(solution, agreement=agreement), variance
+
+    def _penalised(
+        self, about: Solution, starts: Array, reduced: Mapping[str, Array | Box], variance: Array
+    ) -> Solution:
+        """A fit with the priors linearised about another; its cost is that of the curves alone."""
+        rows, target = self.priors.rows(about.parameters)
+        unit = np.sqrt(variance)[:, None]
+        prior = rows * unit[..., None], target * unit
+        grid, mean, weight, constant, box = (reduced[n] for n in ("grid", "mean", "weight", "constant", "box"))
+        solution = solve(
+            self.expert,
+            grid,
+            mean,
+            weight,
+            starts,
+            box,
+            fixed=self.held,
+            constant=constant,
+            prior=prior,
+            project=starts.shape[1] > 1,
+        )
+        value = self.expert.value_and_jacobian(grid, solution.parameters)[0]
+        return replace(solution, cost=np.sum(weight * np.square(mean - value), axis=1))
+
+
+def _check_amount(problem: _Problem, observed: NDArray[np.bool_], gamma: Array, *, spare: bool) -> None:
+    """Refuse what says too little; with known noise a prior is worth a point (``spare``)."""
+    if not observed.any():
+        raise ExpertError("there is nothing to fit: no point of y is both finite and of a weight above zero")
+    empty = np.flatnonzero(gamma.T @ observed.sum(1) == 0)
+    if empty.size:
+        raise ExpertError(
+            f"cluster {empty[0]} has no data: all its weights are zero; leave the cluster out, or give it a specimen"
+        )
+    expert = problem.expert
+    needed = len(expert.parameters) - len(problem.fixed)
+    needed -= len(problem.priors.mean) if spare and problem.priors is not None else 0
+    for c in range(gamma.shape[1]):
+        count = int(observed[gamma[:, c] > 0].sum())
+        if count < needed:
+            raise ExpertError(
+                f"expert {expert.name!r} has {needed} free parameters but only {count} points were measured:"
+                f" measure more, or hold a"
+                " parameter by fixed={name: value}"
+            )
+
+
+def _number(expert: Projectable, name: str) -> int:
+    names = [p.name for p in expert.parameters]
+    if name not in names:
+        raise ExpertError(f"expert {expert.name!r} has no fitted parameter {name!r}; it has {', '.join(names)}")
+    return names.index(name)
+
+
+def _held(expert: Projectable, fixed: Mapping[str, float]) -> NDArray[np.bool_]:
+    held = np.zeros(len(expert.parameters), dtype=bool)
+    for name, value in fixed.items():
+        if not np.isfinite(value):
+            raise ExpertError(f"parameter {name!r} cannot be held at {value}: give a finite number")
+        held[_number(expert, name)] = True
+    return held
+
+
+def _starts(
+    expert: Projectable,
+    grid: Array,
+    mean: Array,
+    weight: Array,
+    start: ArrayLike | Mapping[str, float] | None,
+    box: Box,
+    held: NDArray[np.bool_],
+    *,
+    beside: bool,
+) -> Array:
+    """Starts (C, S, P): the expert's own, or the given one first with the expert's own after it (``beside``)."""
+    C = len(mean)
+    P = len(expert.parameters)
+    # Several starts, and a wider search with thousands of curves, are cheap for compiled experts only.
+    compiled = expert.curve() is not None
+    own = expert.starts(grid, mean, weight, 8 if compiled or start is None else 1) if beside else None
+    if start is None:
+        wide = compiled and not expert.guesses
+        return np.concatenate([own, search(expert, grid, mean, weight, box, held)], axis=1) if wide else own
+    if isinstance(start, Mapping):
+        starts = own[:, :1].copy()
+        for name, value in start.items():
+            starts[..., _number(expert, name)] = float(value)
+    else:
+        try:
+            starts = np.array(np.broadcast_to(np.asarray(start, dtype=np.float64), (C, P)))[:, None]
+        except ValueError:
+            raise ShapeError(f"start has the shape {np.shape(start)}, expected ({P},) or ({C}, {P})") from None
+    outside = ~((starts >= box.lower) & (starts <= box.upper))
+    if outside.any():
+        c, _, i = np.argwhere(outside)[0]
+        raise ExpertError(
+            f"the start {starts[c, 0, i]:g} of parameter {expert.parameters[i].name!r} is outside its bounds"
+            f" {box.lower[i]:g} to"
+            f" {box.upper[i]:g}: start inside, or leave start out"
+        )
+    return starts if own is None else np.concatenate([starts, own], axis=1)

@@ -1,0 +1,287 @@
+r"""How sure a fit is, beyond standard errors: resampled curves, profiles of the likelihood, bands.
+
+The bootstrap draws specimens with replacement, so it needs no formula for how their curves differ. A profile is the
+smallest cost with one parameter held; of curves that differ it is stretched so that it agrees with the curve-clustered
+variance at its bottom (Chandler & Bate 2007), and so keeps its asymmetry:
+
+.. math:: \frac{\mathrm{cost}(q) - \mathrm{cost}_{\min}}{s^2} \cdot
+          \frac{\mathrm{var}_{\mathrm{naive}}(q)}{\mathrm{var}_{\mathrm{curves}}(q)} \le F_{1,\nu}
+
+A band of the mean curve holds the curve of the population; a band of a new specimen also how specimens differ,
+:math:`J S J^\top + s^2`, with S from the specimens' own steps :math:`(J^\top J)^{-1} J^\top r`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy  # loads its parts on first use
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...errors import ExpertError, OptionError
+from ..contract.inputs import Inputs, pack
+from ..contract.parameters import Box
+from .profiles import profile
+
+if TYPE_CHECKING:
+    from .solution import Solution
+
+Array = NDArray[np.float64]
+
+#: Replicates fitted at once: bounds the memory that their weights take.
+_AT_ONCE = 50
+#: Degrees of freedom that are as good as infinite.
+_MANY = 1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """What a solution was fitted to.
+
+    Args:
+        t: Packed grid, (V T,) shared or (N, V T).
+        y: Curves (N, T), 0 where not observed.
+        observed: Which points count, (N, T).
+        gamma: Responsibilities (N, C).
+        points: Weights of the points, (1, T).
+        single: Whether it is one curve: its errors come from its points, not from how curves differ.
+        grid: Packed grid of the reduced curves, (V T',).
+        mean: Reduced curves (C, T').
+        weight: Their weights (C, T').
+        constant: Cost no parameters change, (C,).
+        box: Bounds on this grid.
+        again: Fits the same curves with other responsibilities (N, C') from given starts (C', P).
+        variance: Of a point of weight one, (C,): what the errors were computed with.
+        known: Whether that was given.
+        priors: Whether priors entered.
+    """
+
+    t: Array
+    y: Array
+    observed: NDArray[np.bool_]
+    gamma: Array
+    points: Array
+    single: bool
+    grid: Array
+    mean: Array
+    weight: Array
+    constant: Array
+    box: Box
+    again: Callable[[Array, Array], Solution]
+    variance: Array | None = None
+    known: bool = False
+    priors: bool = False
+
+    @property
+    def count(self) -> Array:
+        """Number of points, by their responsibilities, (C,)."""
+        return self.gamma.T @ self.observed.sum(1).astype(np.float64)
+
+    @property
+    def effective(self) -> Array:
+        """Effective number of specimens, (C,)."""
+        used = self.gamma * self.observed.any(1)[:, None]
+        return used.sum(0) ** 2 / np.maximum(np.square(used).sum(0), 1e-300)
+
+
+def measurements(solution: Solution) -> Measurements:
+    """What a solution was fitted to.
+
+    Raises:
+        ExpertError: If it was made without data, as the rows of a training are.
+    """
+    if solution.data is None:
+        raise ExpertError("this solution does not hold the curves it was fitted to: make it by expert.fit(t, y)")
+    return solution.data
+
+
+def check_level(level: float) -> float:
+    """A share between 0 and 1.
+
+    Raises:
+        OptionError: If it is none.
+    """
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        raise OptionError(f"level={level!r}: expected a share between 0 and 1, such as 0.9")
+    return float(level)
+
+
+def freedom(solution: Solution) -> Array:
+    """Degrees of freedom of the errors, (C,).
+
+    Specimens less one; for a single curve points less parameters, or as good as infinite where the noise is known.
+    """
+    data = measurements(solution)
+    if data.single and data.known:
+        return np.full(len(solution.cost), _MANY)
+    free = np.sum(~(solution.at_bound | solution.fixed), axis=1)
+    return np.maximum(data.count - free if data.single else data.effective - 1, 1.0)
+
+
+def _coords(solution: Solution) -> dict[str, object]:
+    return {
+        "cluster": np.arange(len(solution.cost)),
+        "parameter": [p.name for p in solution.expert.shown],
+        "unit": ("parameter", solution.units),
+    }
+
+
+def bootstrap(solution: Solution, n: int, seed: int, level: float) -> xr.Dataset:
+    """See :meth:`~pima_toolkit.experts.regression.solution.Solution.bootstrap`."""
+    data, level = measurements(solution), check_level(level)
+    if not isinstance(n, int) or n < 2:
+        raise OptionError(f"n={n!r}: expected a whole number of replicates, at least 2")
+    if data.single:
+        raise ExpertError("one curve cannot be resampled: fit several, or use confidence(), which needs only one")
+    N, C = data.gamma.shape
+    random = np.random.default_rng(seed)
+    found = np.empty((n, C, len(solution.expert.shown)))
+    for first in range(0, n, _AT_ONCE):
+        m = min(_AT_ONCE, n - first)
+        counts = random.multinomial(N, np.full(N, 1.0 / N), size=m).astype(np.float64)
+        weights = (counts.T[:, :, None] * data.gamma[:, None, :]).reshape(N, m * C)
+        replicate = data.again(weights, np.tile(data.box.clip(solution.parameters), (m, 1)))
+        shown = np.where(replicate.status[:, None] == -2, np.nan, replicate.shown)  # none of its specimens was drawn
+        found[first : first + m] = shown.reshape(m, C, -1)
+    dims = ("cluster", "parameter")
+    tails = 0.5 * (1 - level), 0.5 * (1 + level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a cluster that was never drawn has NaN throughout
+        low, high = np.nanquantile(found, tails, axis=0)
+        std = np.nanstd(found, axis=0, ddof=1)
+    return xr.Dataset(
+        {
+            "value": (dims, solution.shown),
+            "std_error": (dims, std),
+            "low": (dims, low),
+            "high": (dims, high),
+            "replicates": (("replicate", *dims), found),
+        },
+        coords=_coords(solution),
+        attrs={"level": level, "method": f"bootstrap over {N} curves, {n} replicates, seed {seed}"},
+    )
+
+
+def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dataset:
+    """See :meth:`~pima_toolkit.experts.regression.solution.Solution.confidence`."""
+    data, level = measurements(solution), check_level(level)
+    if data.priors:
+        raise ExpertError(
+            "a profile is of the curves alone and leaves the priors out: use the standard errors"
+            + ("" if data.single else ", or bootstrap()")
+        )
+    known = [p.name for p in solution.expert.shown]
+    names = list(names) or known
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ExpertError(f"there is no parameter {unknown[0]!r} to look at: use {', '.join(known)}")
+    freedoms = freedom(solution)
+    value, slopes = solution.shown, solution.expert.show_jacobian(solution.parameters)
+    out = np.full((2, len(value), len(names)), np.nan)
+    inputs = np.split(data.grid, len(solution.expert.inputs))
+    for c in range(len(value)):
+        seen = data.weight[c] > 0
+        grids = {name: t[seen] for name, t in zip(solution.expert.inputs, inputs, strict=True)}
+        for k, name in enumerate(names):
+            slope = slopes[c, known.index(name)]
+            naive, robust = (float(slope @ cov[c] @ slope) for cov in (solution.naive_covariance, solution.covariance))
+            if not (0 < naive < np.inf and 0 < robust < np.inf):
+                continue
+            out[:, c, k] = profile(
+                solution.expert,
+                grids,
+                data.mean[c, seen],
+                data.weight[c, seen],
+                constant=float(data.constant[c]),
+                count=float(data.count[c]),
+                start=solution.parameters[c],
+                box=data.box,
+                held=solution.at_bound[c] | solution.fixed,
+                name=name,
+                level=level,
+                variance=float(data.variance[c]),
+                stretch=robust / naive,
+                freedom=float(freedoms[c]),
+            )
+    picked = [known.index(name) for name in names]
+    dims = ("cluster", "parameter")
+    return xr.Dataset(
+        {"value": (dims, value[:, picked]), "low": (dims, out[0]), "high": (dims, out[1])},
+        coords={**_coords(solution), "parameter": names, "unit": ("parameter", [solution.units[k] for k in picked])},
+        attrs={"level": level, "method": "profile likelihood"},
+    )
+
+
+def specimen_scatter(solution: Solution) -> tuple[Array, Array]:
+    """How the parameters of specimens differ, (C, P, P), and the noise variance of a point of weight one, (C,).
+
+    Raises:
+        ExpertError: If there is one curve only.
+    """
+    data = measurements(solution)
+    if data.single:
+        raise ExpertError("how specimens differ cannot be told from one curve: fit several for a specimen's band")
+    C, P = solution.parameters.shape
+    scatter, noise = np.zeros((C, P, P)), np.zeros(C)
+    mask = data.observed * data.points
+    for c in range(C):
+        value, jacobian = solution.expert.value_and_jacobian(data.t, solution.parameters[c])
+        free = np.flatnonzero(~(solution.at_bound[c] | solution.fixed))
+        J = np.broadcast_to(jacobian[..., free], (*data.y.shape, free.size))
+        residual = data.y - value
+        normal = np.einsum("nt,ntp,ntq->npq", mask, J, J, optimize=True)
+        size = np.sqrt(np.maximum(np.diagonal(normal, axis1=1, axis2=2), 1e-300))
+        inverse = np.linalg.pinv(normal / (size[:, :, None] * size[:, None, :]), rcond=1e-10, hermitian=True)
+        inverse = inverse / (size[:, :, None] * size[:, None, :])
+        right = np.einsum("nt,nt,ntp->np", mask, residual, J, optimize=True)
+        step = np.einsum("npq,nq->np", inverse, right)
+        g = data.gamma[:, c] * (data.observed.sum(1) > free.size)
+        left = np.einsum("nt,nt->n", mask, residual**2) - np.sum(right * step, axis=1)
+        noise[c] = np.sum(g * left) / max(np.sum(g * (data.observed.sum(1) - free.size)), 1e-300)
+        n = g.sum() ** 2 / max(np.square(g).sum(), 1e-300)
+        if n <= 1 + 1e-9:
+            continue
+        mean = g @ step / g.sum()
+        spread = np.einsum("n,np,nq->pq", g, step - mean, step - mean) / g.sum() * n / (n - 1)
+        # Less what noise adds, a variance may be below zero where specimens hardly differ: the units are from before.
+        unit = np.sqrt(np.where(np.diagonal(spread) > 0, np.diagonal(spread), 1.0))
+        spread = spread - noise[c] * np.einsum("n,npq->pq", g, inverse) / g.sum()
+        values, vectors = np.linalg.eigh(spread / np.outer(unit, unit))
+        scatter[c][np.ix_(free, free)] = (vectors * values.clip(0)) @ vectors.T * np.outer(unit, unit)
+    return scatter, noise
+
+
+def band(solution: Solution, t: Inputs | None, level: float, of: str) -> xr.Dataset:
+    """See :meth:`~pima_toolkit.experts.regression.solution.Solution.band`."""
+    data, level = measurements(solution), check_level(level)
+    if of not in ("mean", "specimen"):
+        raise OptionError(f'of={of!r}: expected "mean", the band of the mean curve, or "specimen", of a new specimen')
+    expert = solution.expert
+    grid = np.unique(data.grid) if t is None and len(expert.inputs) == 1 else t
+    if grid is None:
+        raise OptionError(f"give t, the inputs by name: {', '.join(expert.inputs)}")
+    grid = pack(expert, grid)
+    along = grid[: grid.size // len(expert.inputs)]
+    value, jacobian = expert.value_and_jacobian(grid, solution.parameters)
+    covariance, noise = np.where(np.isfinite(solution.covariance), solution.covariance, 0.0), np.zeros(len(value))
+    if of == "specimen":
+        scatter, noise = specimen_scatter(solution)
+        covariance = covariance + scatter
+        weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
+        noise = noise * np.mean(1 / weights)  # that of a point of weight one, turned into the mean of the points'
+    variance = np.einsum("ctp,cpq,ctq->ct", jacobian, covariance, jacobian) + noise[:, None]
+    unknown = ~np.isfinite(solution.covariance).all((1, 2))
+    half = scipy.stats.t.ppf(0.5 * (1 + level), freedom(solution))[:, None] * np.sqrt(np.maximum(variance, 0.0))
+    half[unknown] = np.nan
+    name = expert.inputs[0]
+    dims, attrs = ("cluster", name), {"units": solution.y_unit}
+    return xr.Dataset(
+        {"mean": (dims, value, attrs), "low": (dims, value - half, attrs), "high": (dims, value + half, attrs)},
+        coords={"cluster": np.arange(len(value)), name: (name, along, {"units": solution.t_unit})},
+        attrs={"level": level, "of": of},
+    )

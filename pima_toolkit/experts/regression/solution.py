@@ -1,0 +1,316 @@
+"""What a fit of an expert returns: parameters, how sure they are, and what to do when something is wrong."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..contract.inputs import Inputs, variable
+from ..contract.parameters import Parameter, resolve_unit
+from .intervals import Measurements, band, bootstrap, confidence, measurements
+from .quantities import CurveQuantity, derive
+
+#: Status of a row -> what to do about it.
+ADVICE = {
+    1: "converged: the cost no longer falls",
+    2: "converged: the parameters no longer move",
+    3: "converged: the gradient is zero, or every parameter is at a bound",
+    0: "not converged within the iterations: give a start closer to the data, or raise max_iterations",
+    -1: "the expert is not finite at any start: check the formula at the first and last t, and the bounds",
+    -2: "no data: all weights of this row are zero, so its parameters are those it started from",
+    -3: "fewer points than free parameters: the fit is one of many; fix a parameter or measure more points",
+    -4: "no downhill step was found: the expert's derivatives are not finite near here; check the formula and the"
+    " bounds",
+}
+
+
+class Showable(Protocol):
+    """What a solution needs of its expert to be shown."""
+
+    name: str
+    inputs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    shown: tuple[Parameter, ...]
+    shown_formulas: tuple[str, ...]
+
+    def value_and_jacobian(self, t: Inputs, theta: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+        """Values and derivatives by the fitted parameters."""
+
+    def show(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What people see."""
+
+    def show_jacobian(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Its derivative."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A fit of C rows (clusters or specimens) with P fitted and Q shown parameters.
+
+    Args:
+        expert: The physics.
+        parameters: Best parameters, shape (C, P), in the expert's units.
+        cost: Weighted sum of squares, shape (C,), in units of y squared times weight.
+        status: Codes of :data:`ADVICE`, shape (C,); positive means converged.
+        iterations: Of the best start, shape (C,).
+        agreement: Share of the starts that ended at the best cost, shape (C,): low means local minima, or a parameter
+            the data do not determine.
+        at_bound: Whether a parameter sits on a bound, shape (C, P).
+        fixed: Whether a parameter was held, shape (P,).
+        covariance: Of the parameters, shape (C, P, P), or None where none was computed; rows of held parameters are 0.
+            Between curves that differ it is the curve-clustered sandwich (EXPERTS.md §3).
+        naive_covariance: The same as if every point were independent, or None.
+        unidentified: Whether the data leave a free parameter open, shape (C, P), or None where no errors were computed:
+            it can be moved together with others without any change of the curve, or its standard error is wider than
+            its bounds are apart, or a hundred times its distance to its only bound.
+        y_unit: Unit of the curves.
+        t_unit: Unit of the independent variable.
+        data: What it was fitted to; None for the rows of a training.
+    """
+
+    expert: Showable
+    parameters: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    status: NDArray[np.int64]
+    iterations: NDArray[np.int64]
+    agreement: NDArray[np.float64]
+    at_bound: NDArray[np.bool_]
+    fixed: NDArray[np.bool_]
+    covariance: NDArray[np.float64] | None = None
+    naive_covariance: NDArray[np.float64] | None = None
+    unidentified: NDArray[np.bool_] | None = None
+    y_unit: str = "1"
+    t_unit: str = "1"
+    data: Measurements | None = None
+
+    @property
+    def advice(self) -> list[str]:
+        """One sentence per row: converged, or what to do."""
+        return [ADVICE[int(s)] for s in self.status]
+
+    @property
+    def std_errors(self) -> NDArray[np.float64] | None:
+        """Standard errors of the fitted parameters, shape (C, P); NaN for a parameter at a bound, 0 for a held one."""
+        if self.covariance is None:
+            return None
+        std = np.sqrt(np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0))
+        return np.where(self.at_bound, np.nan, std)
+
+    @property
+    def shown(self) -> NDArray[np.float64]:
+        """What people see, shape (C, Q)."""
+        return self.expert.show(self.parameters)
+
+    @property
+    def shown_std_errors(self) -> NDArray[np.float64] | None:
+        """Standard errors of what people see, (C, Q), by the delta method; NaN where every cause is at a bound."""
+        if self.covariance is None:
+            return None
+        jacobian = self.expert.show_jacobian(self.parameters)
+        finite = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
+        variance = np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian)
+        open_ = np.isinf(np.diagonal(self.covariance, axis1=1, axis2=2))
+        variance[np.any(open_[:, None, :] & (jacobian != 0), axis=2)] = np.inf
+        # A shown parameter whose own fitted one is at a bound has no error of its own, though its other factors may
+        # have.
+        stuck = np.any(self.at_bound[:, None, :] & (jacobian != 0), axis=2)
+        return np.where(stuck & ~(variance > 0), np.nan, np.sqrt(np.maximum(variance, 0.0)))
+
+    @property
+    def units(self) -> list[str]:
+        """Units of what people see, with those of the data put in."""
+        return [resolve_unit(p.unit, self.y_unit, self.t_unit) for p in self.expert.shown]
+
+    def bootstrap(self, n: int = 200, seed: int = 0, *, level: float = 0.9) -> xr.Dataset:
+        """Refit curves drawn with replacement, which asks for no formula of how curves differ.
+
+        Args:
+            n: Replicates; 200 for standard errors, 1000 for intervals.
+            seed: Of the draws.
+            level: Share of the replicates between ``low`` and ``high``.
+
+        Returns:
+            Of what people see, (cluster, parameter): ``value``, ``std_error``, ``low``, ``high``; ``replicates``.
+
+        Raises:
+            ExpertError: If there is one curve only.
+        """
+        return bootstrap(self, n, seed, level)
+
+    def confidence(self, *parameters: str, level: float = 0.9) -> xr.Dataset:
+        """Intervals by profile likelihood, which need not be symmetric, through lmfit's ``conf_interval``.
+
+        Of several curves the profile is scaled to the curve-clustered variance (intervals.py).
+
+        Args:
+            *parameters: Names of shown parameters; all by default.
+            level: Share of such intervals that hold the truth.
+
+        Returns:
+            ``value``, ``low``, ``high`` (cluster, parameter); NaN where a parameter is held or at a bound.
+
+        Raises:
+            ExpertError: If there is no such parameter.
+            MissingDependency: If lmfit is not installed.
+        """
+        return confidence(self, parameters, level)
+
+    def band(self, t: Inputs | None = None, *, level: float = 0.9, of: str = "mean") -> xr.Dataset:
+        """The fitted curves with pointwise bands.
+
+        Args:
+            t: Where, shape (T,); with covariates all inputs by name. The grid of the data by default.
+            level: Share of such bands that hold a point of the curve.
+            of: ``"mean"``: the curve at the population's parameters, how well it is known; ``"specimen"``: a new
+                measurement of a new specimen, with how specimens differ and noise.
+
+        Returns:
+            ``mean``, ``low``, ``high`` (cluster, t), with units.
+
+        Raises:
+            ExpertError: If a specimen's band is asked of one curve.
+        """
+        return band(self, t, level, of)
+
+    def derive(
+        self,
+        quantities: Mapping[str, str | CurveQuantity],
+        units: Mapping[str, str] | None = None,
+        *,
+        at: Mapping[str, float] | None = None,
+    ) -> xr.Dataset:
+        """Further quantities with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
+
+        Args:
+            quantities: By the name it shall have, a formula of the shown parameters, or a measure of the curve:
+                ``pima.quantities.offset_yield()``, ``resilience()``, ``toughness()``, ``ultimate()``.
+            units: Units of the formulas.
+            at: Values of covariates, for measures of the curve.
+
+        Returns:
+            ``value``, ``std_error`` (cluster, quantity), with ``unit``.
+
+        Raises:
+            FormulaError: If a formula cannot be read, or names what is not shown.
+            ExpertError: If the solution has no errors, or a measure does not go with the law.
+        """
+        data = measurements(self)
+        reach = float(np.max(variable(self.expert, data.grid)))
+        return derive(
+            self.expert,
+            self.parameters,
+            self.covariance,
+            quantities,
+            units,
+            reach=reach,
+            y_unit=self.y_unit,
+            t_unit=self.t_unit,
+            at=at,
+        )
+
+    def _rows(self) -> list[list[str]]:
+        """Per row the texts ``value ± error``."""
+        values, errors = self.shown, self.shown_std_errors
+        table = []
+        for c in range(values.shape[0]):
+            row = []
+            for q in range(values.shape[1]):
+                error = None if errors is None else errors[c, q]
+                row.append(_with_error(values[c, q], error))
+            table.append(row)
+        return table
+
+    def __str__(self) -> str:
+        names = [p.name for p in self.expert.shown]
+        lines = [f"{self.expert.name}, {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
+        rows = self._rows()
+        for c, row in enumerate(rows[:20]):
+            head = f"  [{c}]" if len(rows) > 1 else " "
+            texts = [
+                f"{name} = {text}" + ("" if unit == "1" else f" {unit}")
+                for name, text, unit in zip(names, row, self.units, strict=True)
+            ]
+            lines.append(f"{head} {', '.join(texts)}")
+            lines += [f"      {note}" for note in self._notes(c)]
+        if len(rows) > 20:
+            lines.append(f"  ... and {len(rows) - 20} more")
+        return "\n".join(lines)
+
+    def report(self) -> str:
+        """Formula, parameters with errors and units, how sure the fit is, and what to do, as text."""
+        lines = [f"{self.expert.name}: {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
+        if law := law_of(f"y({', '.join(self.expert.inputs)})", self.expert):
+            lines.append(f"  {law}")
+        names = [p.name for p in self.expert.shown]
+        for c, row in enumerate(self._rows()):
+            head = "one curve"
+            if self.data is not None and not self.data.single:
+                head = f"{self.data.effective[c]:.1f} effective specimens"
+            lines += ["", f"[{c}] {head}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
+            for name, text, unit in zip(names, row, self.units, strict=True):
+                lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}")
+            lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
+        return "\n".join(lines)
+
+    def _notes(self, c: int) -> list[str]:
+        notes = [] if self.status[c] > 0 else [ADVICE[int(self.status[c])]]
+        bound = [p.name for p, at in zip(self.expert.parameters, self.at_bound[c], strict=True) if at]
+        if bound:
+            notes.append(f"at a bound: {', '.join(bound)}")
+        lost = [] if self.unidentified is None else self.unidentified[c]
+        lost = [p.name for p, flag in zip(self.expert.parameters, lost, strict=False) if flag]
+        if lost:
+            notes.append(f"not determined by these data: {', '.join(lost)}; hold it by fixed=, or give a prior")
+        if self.status[c] > 0 and self.agreement[c] < 0.5:
+            notes.append(
+                f"only {self.agreement[c]:.0%} of the starts agree: a parameter may not be determined by these data"
+            )
+        return notes
+
+    def _repr_html_(self) -> str:
+        heads = [
+            html.escape(p.name if unit == "1" else f"{p.name} [{unit}]")
+            for p, unit in zip(self.expert.shown, self.units, strict=True)
+        ]
+        body = []
+        for c, row in enumerate(self._rows()[:100]):
+            notes = html.escape("; ".join(self._notes(c)))
+            cells = "".join(f"<td>{html.escape(text)}</td>" for text in row)
+            number = c if len(self.cost) > 1 else ""
+            body.append(f"<tr><th>{number}</th>{cells}<td>{notes}</td></tr>")
+        header = "".join(f"<th>{head}</th>" for head in heads)
+        return (
+            f"<table><caption>{html.escape(self.expert.name)}</caption><thead><tr><th></th>{header}<th></th></tr></thead>"
+            f"<tbody>{''.join(body)}</tbody></table>"
+        )
+
+
+def law_of(name: str, expert: Showable) -> str:
+    """The law of a curve as people type it, with what is shown instead of what is fitted; empty where it has none.
+
+    Args:
+        name: What the curve is called, the left-hand side.
+        expert: The physics; one that holds a formula inside, as lmfit's models do, has the law of that.
+    """
+    formula = getattr(getattr(expert, "inner", None) or expert, "formula", "")
+    if not formula:
+        return ""
+    shown = zip((p.name for p in expert.shown), expert.shown_formulas, strict=False)
+    also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
+    return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
+
+
+def _with_error(value: float, error: float | None) -> str:
+    """``1234.5 ± 2.3``: two digits of the error, the value to the same place."""
+    if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
+        return f"{value:.6g}" + (" ± ?" if error is not None and not np.isfinite(error) else "")
+    digits = 1 - int(np.floor(np.log10(error)))
+    if abs(value) >= 1e6 or 0 < abs(value) < 1e-4 or digits > 12:
+        return f"{value:.6g} ± {error:.2g}"
+    return f"{value:.{max(digits, 0)}f} ± {error:.{max(digits, 0)}f}"

@@ -1,0 +1,1 @@
+"""Weighted least squares over many curves at once, and where it starts."""

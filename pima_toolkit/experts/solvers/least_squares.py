@@ -1,0 +1,231 @@
+r"""Bounded nonlinear least squares for many curves at once (eq. 17).
+
+.. math:: \min_{\theta \in \mathrm{box}} \sum_n w_n \, (E(t_n; \theta) - y_n)^2
+
+Levenberg-Marquardt, projected on the box: a parameter at a bound whose gradient points outward is held for the step,
+the others move, and the trial point is clipped. The steps are in ``levenberg_marquardt``. The driver is compiled once
+per installation and never per expert, which comes in as a first-class function over a whole curve
+(``codegen.CURVE``). Every row and every start is solved on its own, so an answer does not
+depend on the number of threads or on its neighbours. Parameters declared with ``log=True`` move in their logarithms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ...errors import ShapeError
+from ..contract.inputs import Named, packed, variable
+from ..contract.parameters import Box
+from ..formulas.compiled import evaluator, run
+from ..regression.solution import Showable, Solution
+from .levenberg_marquardt import solver
+from .torch_batched import descend_rows, values_and_slopes
+
+Array = NDArray[np.float64]
+
+
+class Solvable(Named, Showable, Protocol):
+    """What the solver needs of an expert."""
+
+    linear: tuple[int, ...]
+
+    def curve(self) -> Callable[..., None] | None:
+        """The compiled curve, if there is one."""
+
+    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
+        """The torch form."""
+
+    def box(self, t: Array) -> Box:
+        """Bounds on the grid."""
+
+    def starts(self, t: Array, y: Array, weights: Array | None, count: int) -> Array:
+        """Starting points."""
+
+
+def solve(
+    expert: Solvable,
+    t: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    box: Box | None = None,
+    *,
+    fixed: Sequence[bool] | None = None,
+    constant: ArrayLike | None = None,
+    prior: tuple[Array, Array] | None = None,
+    project: bool = False,
+    max_iterations: int = 1000,
+    tolerance: float = 1e-12,
+) -> Solution:
+    """Fit an expert to every row.
+
+    Args:
+        expert: The physics.
+        t: Shared grid, shape (T,), or one grid per row, shape (C, T); packed where the expert has covariates.
+        y: Curves, shape (C, T); NaN counts as weight zero.
+        weights: Weights of the squares, shape (C, T) or broadcastable to it, not negative; all ones by default.
+        start: Starting points, shape (C, S, P), clipped to the box; the expert's own by default.
+        box: Bounds; the expert's own on this grid by default.
+        fixed: Which parameters keep their starting values, shape (P,); none by default.
+        constant: Part of each row's sum of squares that no parameters change (``CurveStatistics.constant``), shape
+            (C,): it says how small a difference in cost matters when starts are compared.
+        prior: Further equations ``rows theta = target`` of the sum of squares, shapes (C, K, P) and (C, K).
+        project: Go from every start twice, once with the jointly linear parameters solved for at every step, and keep
+            the better: it reaches farther. One descent is enough from a warm start.
+        max_iterations: Limit per start.
+        tolerance: Relative change of the cost that ends a start.
+
+    Returns:
+        The best of the starts of every row. Rows without data keep their first start.
+
+    Raises:
+        ShapeError: If the arrays do not fit together, or weights are negative or not finite.
+
+    Source: Trask et al. 2022, eq. (17).
+    """
+    t, y, w, missing = _rows(expert, t, y, weights)
+    box = expert.box(variable(expert, t)) if box is None else box
+    if start is None:
+        start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
+    start, free = _starts(expert, start, box, fixed, len(y))
+    C, P, T = len(y), len(expert.parameters), y.shape[1]
+    rows, target = map(np.ascontiguousarray, prior or (np.zeros((C, 0, P)), np.zeros((C, 0))))
+    if rows.shape[::2] != (C, P) or target.shape != rows.shape[:2]:
+        raise ShapeError(f"the prior has the shapes {rows.shape} and {target.shape}, expected ({C}, K, {P}), ({C}, K)")
+    declared, linear = np.array([p.log for p in expert.parameters]), np.zeros(P, dtype=bool)
+
+    def descend(solved: NDArray[np.bool_]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
+        logs = declared & ~solved  # what is solved for at every step needs no coordinates to move in
+        bounds = np.stack([_coordinates(b, logs) for b in (box.lower, box.upper)])
+        x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
+        inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, rows, target)
+        curve = expert.curve()
+        if curve is None:
+            found = descend_rows(expert, *inputs, max_iterations, tolerance)
+        else:
+            found = run(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
+        return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
+
+    theta, cost, iterations, status = descend(linear)
+    linear[[p for p in expert.linear if free[p]]] = True
+    if project and linear.any() and expert.curve() is not None:
+        other = descend(linear)
+        # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
+        better = ~(cost <= other[1] * (1 + 1e-9))
+        theta = np.where(better[..., None], other[0], theta)
+        pairs = zip((cost, iterations, status), other[1:], strict=True)
+        cost, iterations, status = (np.where(better, b, a) for a, b in pairs)
+    known = np.zeros(C) if constant is None else np.maximum(np.asarray(constant, dtype=np.float64).reshape(-1), 0.0)
+    if known.shape != (C,):
+        raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
+    whole = np.sum(w * y * y, axis=1)
+    return _choose(expert, theta, cost, iterations, status, known, whole, w, free, box)
+
+
+def _rows(
+    expert: Solvable, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Grids, curves (C, T) and weights (C, T), 0 where a point is missing, and which are."""
+    y = np.array(y, dtype=np.float64, ndmin=2)
+    C, T = y.shape
+    t = packed(expert, t)
+    size = len(expert.inputs) * T
+    if t.shape not in {(size,), (C, size)}:
+        raise ShapeError(
+            f"t has the shape {t.shape}, expected ({size},) or ({C}, {size}) to go with y of shape {y.shape}"
+        )
+    if not np.isfinite(t).all():
+        raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with weight zero")
+    w = np.ones((C, T)) if weights is None else np.asarray(weights, dtype=np.float64)
+    try:
+        w = np.array(np.broadcast_to(w, (C, T)))
+    except ValueError:
+        raise ShapeError(f"weights have the shape {w.shape}, expected {(C, T)} as y") from None
+    if not (np.isfinite(w).all() and (w >= 0).all()):
+        raise ShapeError("weights must be finite and not negative")
+    missing = ~np.isfinite(y)
+    w[missing], y[missing] = 0.0, 0.0
+    return t, y, w, missing
+
+
+def _starts(
+    expert: Solvable, start: ArrayLike, box: Box, fixed: Sequence[bool] | None, C: int
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Starting points inside the box, and which parameters are free."""
+    P = len(expert.parameters)
+    start = np.array(start, dtype=np.float64)
+    if start.ndim != 3 or start.shape[0] != C or start.shape[1] < 1 or start.shape[2] != P:
+        raise ShapeError(f"start has the shape {start.shape}, expected ({C}, starts, {P})")
+    if box.lower.shape != (P,):
+        raise ShapeError(f"the box has {box.lower.size} parameters, expert {expert.name!r} has {P}")
+    free = np.ones(P, dtype=bool) if fixed is None else ~np.asarray(fixed, dtype=bool)
+    if free.shape != (P,):
+        raise ShapeError(f"fixed has the shape {free.shape}, expected ({P},)")
+    start[..., free] = np.clip(start[..., free], box.lower[free], box.upper[free])
+    return start, free
+
+
+def _coordinates(theta: Array, logs: NDArray[np.bool_]) -> Array:
+    """What the driver moves: logarithms where wanted, of zero and infinity as far out as exp() gives them back."""
+    found = np.where(logs, np.log(np.where(logs, np.clip(theta, 1e-300, 1e300), 1.0)), theta)
+    return np.ascontiguousarray(found)
+
+
+def _choose(
+    expert: Solvable,
+    theta: Array,
+    cost: Array,
+    iterations: NDArray[np.int64],
+    status: NDArray[np.int64],
+    known: Array,
+    whole: Array,
+    w: Array,
+    free: NDArray[np.bool_],
+    box: Box,
+) -> Solution:
+    """The best start of every row, and how many agree with it.
+
+    Data without noise leave rounding, of which none is better than another: of the order of 1e-14 of what was measured
+    (``whole``) where it changes who agrees, of its square where it changes who is best.
+    """
+    rows = np.arange(cost.shape[0])
+    points = np.count_nonzero(w > 0, axis=1)
+    finite = np.where(np.isfinite(cost), cost, np.inf)
+    lowest = finite.min(axis=1)
+    # Of starts that came to the same optimum the first: terms that may trade places keep the order of its parameters.
+    best = np.argmax(finite <= (lowest + 1e-9 * np.abs(lowest) + 1e-28 * whole)[:, None], axis=1)
+    # Within a thousandth of the cost: the tiny dents a kink makes between two grid points are no different optimum.
+    agreement = np.mean(finite <= (lowest * (1 + 1e-3) + 1e-3 * known + 1e-14 * whole)[:, None], axis=1)
+    code = status[rows, best]
+    code = np.where((points < free.sum()) & (code >= 0), -3, code)
+    empty = points == 0
+    code[empty], best[empty], agreement[empty], lowest[empty] = -2, 0, 1.0, 0.0
+    agreement[~np.isfinite(lowest)] = 0.0
+    chosen = theta[rows, best]
+    return Solution(expert, chosen, lowest, code, iterations[rows, best], agreement, box.at_bound(chosen) & free, ~free)
+
+
+def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
+    """Values and Jacobians on every grid for every parameter vector.
+
+    Args:
+        expert: The physics.
+        t: Packed grids, shape (G, V T).
+        theta: Parameters, shape (R, P).
+
+    Returns:
+        Values, shape (R, G, T), and Jacobians, shape (R, G, T, P), in the expert's units.
+    """
+    curve = expert.curve()
+    if curve is None:
+        return values_and_slopes(expert, t, theta)
+    R, P = theta.shape
+    G, T = t.shape[0], t.shape[1] // len(expert.inputs)
+    value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))
+    run(jacobian.size, evaluator, curve, t, theta, value, jacobian)
+    return value, jacobian

@@ -1,0 +1,1 @@
+"""The M-step: additive float64 statistics of the specimens, and the parameters that follow."""

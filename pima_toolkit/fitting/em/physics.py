@@ -1,0 +1,285 @@
+r"""Closed-form M-steps from additive statistics (eq. 16, Algorithm 1).
+
+.. math:: W_c = \sum_d\gamma_{cd},\quad \mathrm{mean}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\,\mathrm{mean}_d,\quad
+          \mathrm{variance}_c = \tfrac1{W_c}\sum_d\gamma_{cd}\big[\mathrm{variance}_d +
+          (\mathrm{mean}_d-\mathrm{mean}_c)^2\big], \quad \pi_c = W_c / N
+
+Everything is float64 and additive over batches and processes, and equals the full-batch result whatever the batch size.
+Source: Trask et al. 2022, eq. (16). Erratum: Algorithm 1 prints M <- W_old M + gamma mean / W_new; the bracket is
+missing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...experts import CurveStatistics, solve
+from ...model.curves import Curves
+from ...model.gaussian import DiagonalGaussian
+from ...model.mixture import GaussianMixture
+from ...model.physics import PhysicsDecoder, scores
+from ..parallel.distributed import ALONE, Processes
+from .effects import own_deviations, update_trend
+from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, prior_rows, solved, stepped
+
+#: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
+LATENT_VARIANCE_FLOOR = 1e-4
+NOISE_VARIANCE_FLOOR = 1e-8
+#: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
+NEURAL_NOISE_FLOOR = 1e-4
+
+
+class MixtureStatistics:
+    """Sufficient statistics of the mixture prior: sums over specimens of gamma, gamma mean, gamma second moment."""
+
+    def __init__(self, clusters: int, latent_dim: int, device: torch.device | str = "cpu") -> None:
+        self.weight = torch.zeros(clusters, dtype=torch.float64, device=device)
+        self.first = torch.zeros(clusters, latent_dim, dtype=torch.float64, device=device)
+        self.second = torch.zeros_like(self.first)
+
+    def update(self, posterior: DiagonalGaussian, responsibilities: Tensor) -> MixtureStatistics:
+        """Add a batch: q(Z given X) of shape (specimen, latent), responsibilities (specimen, cluster)."""
+        gamma = responsibilities.double().T
+        mean, variance = posterior.mean.double(), posterior.variance.double()
+        self.weight += gamma.sum(1)
+        self.first += gamma @ mean
+        self.second += gamma @ (variance + mean.square())
+        return self
+
+    def merge(self, other: MixtureStatistics) -> MixtureStatistics:
+        """Add the statistics of another process or batch."""
+        self.weight += other.weight
+        self.first += other.first
+        self.second += other.second
+        return self
+
+    def over(self, among: Processes) -> MixtureStatistics:
+        """Those of all processes together, by one all-reduce."""
+        self.weight, self.first, self.second = among.total(self.weight, self.first, self.second)
+        return self
+
+    def finish(self, previous: GaussianMixture | None = None) -> GaussianMixture:
+        """The mixture of highest expected likelihood; a cluster without weight keeps ``previous``."""
+        weight = self.weight.clamp_min(MINIMUM_WEIGHT)
+        mean = self.first / weight[:, None]
+        variance = (self.second / weight[:, None] - mean.square()).clamp_min(LATENT_VARIANCE_FLOOR)
+        if previous is not None:
+            empty = (self.weight < MINIMUM_WEIGHT)[:, None]
+            mean = torch.where(empty, previous.mean, mean)
+            variance = torch.where(empty, previous.variance, variance)
+        return GaussianMixture((weight / weight.sum()).log(), mean, variance)
+
+
+class Collected:
+    """What one pass of Adam learns of the specimens on its way: the mixture's statistics, q(Z given X) and gamma.
+
+    Args:
+        specimens: Of the data set; each process sees its own.
+        clusters: C.
+        latent_dim: L.
+        device: Where it is kept.
+    """
+
+    def __init__(self, specimens: int, clusters: int, latent_dim: int, device: torch.device) -> None:
+        self.statistics = MixtureStatistics(clusters, latent_dim, device)
+        self.mean = torch.zeros(specimens, latent_dim, device=device)
+        self.variance = torch.zeros_like(self.mean)
+        self.gamma = torch.zeros(specimens, clusters, dtype=torch.float64, device=device)
+
+    def add(self, index: Tensor, posterior: DiagonalGaussian, responsibilities: Tensor) -> None:
+        """A batch: the specimens of ``index``."""
+        self.statistics.update(posterior, responsibilities)
+        self.mean[index], self.variance[index] = posterior.mean, posterior.variance
+        self.gamma[index] = responsibilities
+
+    def over(self, among: Processes) -> tuple[MixtureStatistics, DiagonalGaussian, Tensor]:
+        """Statistics, posterior (specimen, latent) and responsibilities (specimen, cluster) of all processes."""
+        mean, variance, gamma = among.total(self.mean, self.variance, self.gamma)
+        return self.statistics.over(among), DiagonalGaussian(mean, variance), gamma
+
+
+def update_mixture(
+    old: GaussianMixture, posterior: DiagonalGaussian, responsibilities: Tensor, among: Processes = ALONE
+) -> GaussianMixture:
+    """M-step of the mixture prior (eq. 16).
+
+    Args:
+        old: Of the clusters that are empty now.
+        posterior: q(Z given X) of all specimens, or of this process's, (specimen, latent).
+        responsibilities: Theirs, (specimen, cluster).
+        among: The processes that have the other specimens; one all-reduce joins their statistics.
+    """
+    statistics = MixtureStatistics(*old.mean.shape, old.mean.device)
+    return statistics.update(posterior, responsibilities).over(among).finish(old)
+
+
+def neural_noise(variance: float, log_prob: float, points: int) -> float:
+    """``noise="learned"``: the mean squared error of a neural modality, read off its ELBO term.
+
+    Args:
+        variance: That the term was computed with, in units of the range squared.
+        log_prob: Mean of log p(X_i given Z) over the specimens that have the modality, nats.
+        points: Entries of one specimen.
+    """
+    squared = -2.0 * variance * (log_prob + 0.5 * points * math.log(2.0 * math.pi * variance))
+    return max(squared / points, NEURAL_NOISE_FLOOR)
+
+
+def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
+    """Eq. 17 exactly, as a T-point problem per cluster (shared grids); priors, linearised, are further equations."""
+    statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
+    for index, piece in curves.chunks():
+        statistics.update(piece.x, gamma[index], piece.observed)
+    weight, mean = statistics.weight, statistics.mean
+    if among.several:
+        weight, first = among.total(weight, weight * mean)
+        mean = first / torch.where(weight > 0, weight, 1.0)
+    prior = None
+    if decoder.priors is not None:
+        unit = np.sqrt(decoder.variance.cpu().numpy())[:, None] * decoder.scale
+        rows, target = decoder.priors.rows(decoder.theta)
+        prior = rows * unit[..., None], target * unit
+    solution = solve(
+        decoder.expert,
+        curves.t,
+        (mean * decoder.scale).cpu().numpy(),
+        weight.cpu().numpy(),
+        decoder.theta[:, None, :],
+        decoder.box,
+        prior=prior,
+    )
+    return solution.parameters
+
+
+def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
+    r"""One step weighted by :math:`\Sigma^{-1}` in the unbounded parameters (masked points with scatter, own grids).
+
+    .. math:: \Delta\phi_c =
+    \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
+    """
+    clusters, size = decoder.theta.shape
+    matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
+    vector = torch.zeros(clusters, size, dtype=torch.float64, device=gamma.device)
+    for index, piece in curves.chunks():
+        information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
+        matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
+        vector += torch.einsum("nc,cnp->cp", gamma[index], score)
+    matrix, vector = among.total(matrix, vector)
+    rows, off = prior_rows(decoder)
+    matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ off[..., None]).squeeze(-1)
+    return stepped(decoder, solved(matrix, vector))
+
+
+def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes = ALONE) -> PhysicsDecoder:
+    """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old.
+
+    The likelihood is that of the curves times the priors. Between specimens that differ priors count against the
+    scattered likelihood, which ordinary least squares does not weigh.
+    """
+    scattered = bool(decoder.scatter.any())
+    weighed = scattered and (curves.observed is not None or decoder.priors is not None)
+    exact = not curves.own_grids and decoder.one_line and not weighed
+    proposal = (_reduced_solve if exact else _gauss_newton)(decoder, curves, gamma, among)
+    weight = among.total(gamma.sum(0))[0].cpu().numpy()
+    proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
+    start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
+
+    def trial(share: float) -> PhysicsDecoder:
+        halved = decoder.box.from_unbounded(start + share * (end - start))
+        return replace(decoder, theta=proposal if share == 1.0 else halved)
+
+    return accepted(decoder, trial, curves, gamma, None, among)
+
+
+def update_physics(
+    decoder: PhysicsDecoder,
+    curves: Curves,
+    responsibilities: Tensor,
+    *,
+    scatter: str,
+    noise: str,
+    theta: bool = True,
+    slope: bool = True,
+    posterior: DiagonalGaussian | None = None,
+    components: DiagonalGaussian | None = None,
+    among: Processes = ALONE,
+) -> PhysicsDecoder:
+    """M-step of one physics modality: theta_c and A_c, then S_c and the noise variance.
+
+    Args:
+        decoder: The old parameters.
+        curves: Curves of all specimens, or of this process's.
+        responsibilities: Shape (specimen, cluster).
+        scatter: ``"specimen"`` or ``"none"``.
+        noise: ``"pooled"``, ``"cluster"`` or ``"unit"``.
+        theta: Whether theta_c is solved for (``update="wls"``) or left to Adam.
+        slope: Whether A_c is solved for; it stays otherwise.
+        posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
+        components: p(Z given c), likewise.
+        among: The processes that have the other specimens; one all-reduce joins their statistics.
+
+    Source: Trask et al. 2022, eq. (17), with specimens that differ.
+    """
+    gamma = responsibilities.double() * curves.present[:, None]
+    if decoder.trend is None:
+        posterior = None
+        decoder = update_theta(decoder, curves, gamma, among) if theta else decoder
+    else:
+        decoder = update_trend(decoder, curves, gamma, posterior, components, slope=slope, among=among)
+    outer = torch.zeros_like(decoder.scatter)
+    squared = torch.zeros_like(decoder.variance)
+    points = torch.zeros_like(decoder.variance)
+    for index, piece in curves.chunks():
+        said, beyond, covariance, spread = own_deviations(
+            decoder, piece, None if posterior is None else posterior[index]
+        )
+        part = gamma[index].T
+        outer += torch.einsum("cn,cnp,cnq->cpq", part, beyond, beyond)
+        outer += torch.einsum("cn,cnpq->cpq", part, covariance.expand(-1, len(piece), -1, -1))
+        second = torch.einsum("cnp,cnq->cnpq", said.deviation, said.deviation) + spread
+        misfit = said.squared - 2.0 * (said.projected * said.deviation).sum(-1) + (said.normal * second).sum((-1, -2))
+        squared += (part * misfit).sum(1)
+        observed = piece.x.new_tensor(piece.x.shape[1]) if piece.observed is None else piece.observed.double().sum(1)
+        points += (part * observed).sum(1)
+    outer, squared, points, weight = among.total(outer, squared, points, gamma.sum(0))
+    alive = weight >= MINIMUM_WEIGHT
+    fresh = decoder
+    if scatter == "specimen":
+        spread = outer / weight.clamp_min(MINIMUM_WEIGHT)[:, None, None]
+        fresh = replace(fresh, scatter=torch.where(alive[:, None, None], spread, decoder.scatter))
+    if noise == "pooled":
+        variance = (squared.sum() / points.sum()).expand_as(squared)
+        fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR).clone())
+    elif noise == "cluster":
+        variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
+        fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR))
+    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma, posterior, among)
+
+
+def _no_worse(
+    old: PhysicsDecoder,
+    new: PhysicsDecoder,
+    curves: Curves,
+    gamma: Tensor,
+    posterior: DiagonalGaussian | None,
+    among: Processes,
+) -> PhysicsDecoder:
+    """Scatter and noise on the way from old to new, as far as the likelihood does not fall.
+
+    Specimens with lines of their own are linearised elsewhere once scatter and noise change, so the closed forms alone
+    promise nothing (MODEL.md §7).
+    """
+    before = expected_log_prob(old, curves, gamma, posterior, among).sum()
+    for halving in range(HALVINGS):
+        share = 0.5**halving
+        trial = replace(
+            old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)
+        )
+        if expected_log_prob(trial, curves, gamma, posterior, among).sum() >= before - ROUNDING * before.abs():
+            return trial
+    return old

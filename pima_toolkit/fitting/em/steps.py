@@ -1,0 +1,110 @@
+"""What every M-step of the physics shares: normal equations, moves in the unbounded parameters, and when one counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...model.curves import Curves
+from ...model.gaussian import DiagonalGaussian
+from ...model.physics import PhysicsDecoder
+from ..parallel.distributed import ALONE, Processes
+
+#: A cluster of less weight than this keeps its parameters: the data say nothing about it.
+MINIMUM_WEIGHT = 1e-6
+#: A likelihood that falls by less than this share of itself has not fallen: sums of 1e5 float64 terms round so.
+ROUNDING = 1e-10
+#: A step that still lowers the likelihood after this many halvings is not taken: near the optimum all are tiny.
+HALVINGS = 4
+
+
+def solved(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Solution (cluster, K) of normal equations (cluster, K, K); an empty row stays where it is.
+
+    A parameter at its bound, or one the data do not see, has one. Scaled to a diagonal of ones, so that the units of
+    the parameters do not matter.
+    """
+    diagonal = torch.diagonal(matrix, dim1=1, dim2=2)
+    dead = diagonal <= 0.0
+    size = torch.where(dead, 1.0, diagonal).sqrt()
+    scaled = matrix / (size[:, :, None] * size[:, None, :]) + torch.diag_embed(torch.where(dead, 1.0, 1e-12))
+    return torch.linalg.solve(scaled, (vector / size)[..., None]).squeeze(-1) / size
+
+
+def stepped(decoder: PhysicsDecoder, step: Tensor) -> np.ndarray:
+    """theta after a step (cluster, P) in the unbounded parameters.
+
+    Logarithms and logits move by at most 2; a parameter without bounds has a unit, and no natural limit.
+    """
+    move = step.cpu().numpy()
+    bounded = np.isfinite(decoder.box.lower) | np.isfinite(decoder.box.upper)
+    move = np.where(bounded, np.clip(move, -2.0, 2.0), move)
+    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + move)
+
+
+def log_prior(decoder: PhysicsDecoder) -> Tensor:
+    """Logarithm of the priors' density at each cluster's parameters up to a constant, shape (cluster,), nats."""
+    if decoder.priors is None:
+        return torch.zeros_like(decoder.variance)
+    return torch.as_tensor(decoder.priors.log_prob(decoder.theta), device=decoder.variance.device)
+
+
+def prior_rows(decoder: PhysicsDecoder) -> tuple[Tensor, Tensor]:
+    """Derivatives of the parameters with priors by the unbounded ones, (cluster, K, P), and how far off they are.
+
+    The second, (cluster, K), is prior mean minus value; both are in units of the priors' standard deviations.
+    """
+    device = decoder.scatter.device
+    if decoder.priors is None:
+        none = decoder.scatter.new_zeros((len(decoder.theta), 0))
+        return none[..., None].expand(-1, -1, decoder.theta.shape[1]), none
+    rows, target = decoder.priors.rows(decoder.theta)
+    off = target - np.einsum("ckp,cp->ck", rows, decoder.theta)
+    slope = np.where(decoder.box.at_bound(decoder.theta), 0.0, decoder.box.slope(decoder.theta))
+    return torch.as_tensor(rows * slope[:, None, :], device=device), torch.as_tensor(off, device=device)
+
+
+def expected_log_prob(
+    decoder: PhysicsDecoder,
+    curves: Curves,
+    gamma: Tensor,
+    latent: DiagonalGaussian | None = None,
+    among: Processes = ALONE,
+) -> Tensor:
+    """Sum over specimens of gamma log p(X given c), or of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,)."""
+    log_prob = decoder.log_prob(curves) if latent is None else decoder.evidence(curves).expected(latent)
+    return among.total((gamma * log_prob).sum(0))[0]
+
+
+def accepted(
+    old: PhysicsDecoder,
+    trial: Callable[[float], PhysicsDecoder],
+    curves: Curves,
+    gamma: Tensor,
+    latent: DiagonalGaussian | None = None,
+    among: Processes = ALONE,
+) -> PhysicsDecoder:
+    """The longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else the old.
+
+    The likelihood is that of the curves times the priors of the parameters.
+
+    Args:
+        old: Before the step.
+        trial: From a share of the step to a decoder.
+        curves: Of all specimens, or of this process's.
+        gamma: Shape (specimen, cluster).
+        latent: q(Z given X), where the parameters follow it.
+        among: The processes that have the other specimens.
+    """
+    before = expected_log_prob(old, curves, gamma, latent, among) + log_prior(old)
+    best = trial(1.0)
+    for halving in range(HALVINGS):
+        after = expected_log_prob(best, curves, gamma, latent, among) + log_prior(best)
+        fallen = after < before - ROUNDING * before.abs()
+        if not fallen.any():
+            return best
+        best = best.where(~fallen, trial(0.5 ** (halving + 1)))
+    return best.where(~fallen, old)

@@ -1,0 +1,1 @@
+"""Checked measurements as tensors, in memory or read from disk in blocks."""

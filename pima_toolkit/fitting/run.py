@@ -1,0 +1,244 @@
+"""One training run: what it works on, where it draws from, and what it tells.
+
+Every epoch draws from its own seed, made of (seed, restart, phase, epoch), so that a run that was killed resumes to the
+result of the uninterrupted one without any generator's state on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..model.augment import augment
+from ..model.curves import Curves
+from ..model.effects.latent import Evidence
+from ..model.gaussian import DiagonalGaussian
+from ..model.network import Network
+from ..model.physics import PhysicsDecoder
+from .inputs.stored import joined, looked_at
+from .inputs.tensors import Template, Tensors
+from .options import ModelOptions, TrainingSettings
+from .parallel.distributed import ALONE, Processes
+from .state import Arrays, fingerprint, resume
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback gets after every epoch.
+
+    Args:
+        phase: ``"joint"``, ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
+            first clusters, ``"curveless"`` where specimens without any curve do; after them ``"calibration"`` of bands
+            where physics varies with the latent.
+        restart: Which restart, from 0; in the calibration which share of the specimens is held back.
+        epoch: How many epochs are done.
+        epochs: How many there will be at most.
+        elbo: Mean ELBO of a specimen in nats; in the other phases minus the mean loss.
+        occupancy: Share of the specimens in each cluster.
+    """
+
+    phase: str
+    restart: int
+    epoch: int
+    epochs: int
+    elbo: float
+    occupancy: tuple[float, ...]
+
+
+#: Returns True to stop training after this epoch and keep the fit so far.
+Callback = Callable[[Progress], object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one training run needs; nothing in it changes."""
+
+    options: ModelOptions
+    settings: TrainingSettings
+    templates: Mapping[str, Template]
+    tensors: Tensors
+    device: torch.device
+    checkpoint: Path | None
+    mark: str
+    callback: Callback
+    processes: Processes = ALONE
+
+    @property
+    def parts(self) -> list[str]:
+        """Modalities by name."""
+        return list(self.options.modalities)
+
+    def autocast(self) -> torch.autocast:
+        """The precision the networks train in."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.autocast(self.device))
+
+    def seed(self, *key: int) -> int:
+        """A seed for one purpose, independent of all others."""
+        return int(np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)[0])
+
+    def resumed(self, path: Path | None) -> tuple[Arrays, dict] | None:
+        """The checkpoint at ``path``, or None where there is none; what the first process finds, all read.
+
+        Raises:
+            TrainingError: If it belongs to other data or options.
+        """
+        if path is None or not self.processes.agreed(path.exists()):
+            return None
+        return resume(path, self.mark)
+
+    def alone(self) -> Job:
+        """The same job, done by every process on its own, to the same end."""
+        return replace(self, processes=ALONE)
+
+    @property
+    def own(self) -> slice:
+        """The specimens whose sums this process makes."""
+        return self.processes.own(len(self.tensors))
+
+    @cached_property
+    def own_curves(self) -> dict[str, Curves]:
+        """Their curves, always the same objects: decoders remember what they said of them last."""
+        curves = self.tensors.curves
+        return {name: c[self.own] for name, c in curves.items()} if self.processes.several else dict(curves)
+
+    def steps(self, specimens: int) -> tuple[int, int, int]:
+        """Batches an epoch, epochs, cross-modal epochs for this many specimens."""
+        return self.settings.steps(specimens, vary=self.options.varies, processes=self.processes.count)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Of the random numbers of this process in one epoch, on the device."""
+        if self.processes.rank:
+            seed = int(np.random.SeedSequence([seed, self.processes.rank]).generate_state(1)[0])
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def batches(self, count: int, seed: int, among: Tensor | None = None) -> Iterator[Tensor]:
+        """A shuffled epoch of all or these specimens, in batches that differ by at most one.
+
+        Of several processes each gets its part of every batch. Specimens on disk come block by block, blocks and the
+        specimens in each shuffled.
+
+        Args:
+            count: How many batches.
+            seed: Of the order.
+            among: Specimens in ascending order; None: all.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.arange(len(self.tensors)) if among is None else among.cpu()
+        if self.tensors.block is None:
+            order = chosen[torch.randperm(len(chosen), generator=generator)]
+        else:
+            sizes = torch.unique_consecutive(chosen // self.tensors.block, return_counts=True)[1]
+            blocks = chosen.split(sizes.tolist())
+            shuffled = torch.randperm(len(blocks), generator=generator).tolist()
+            order = torch.cat([blocks[k][torch.randperm(len(blocks[k]), generator=generator)] for k in shuffled])
+        own = order.tensor_split(self.processes.count)[self.processes.rank]
+        yield from own.to(self.device).tensor_split(count)
+
+    def encode(self, network: Network, autocast: torch.autocast | None = None) -> DiagonalGaussian:
+        """q(Z given X) of all specimens, (specimen, latent), each process encoding its own."""
+        autocast = autocast or self.autocast()
+        own = encode(network, self.tensors, autocast, self.own)
+        joined = (self.processes.joined(part, len(self.tensors)) for part in (own.mean, own.variance))
+        return DiagonalGaussian(*joined)
+
+    def evidence(self, decoders: Mapping[str, PhysicsDecoder]) -> list[Evidence]:
+        """What the curves say about c and Z, as :func:`physics_evidence`, each process asking its own."""
+        specimens, clusters = len(self.tensors), self.options.clusters
+        if not (decoders and self.processes.several):
+            return physics_evidence(decoders, self.tensors, clusters)
+        found = [decoder.evidence(self.own_curves[name]) for name, decoder in decoders.items()]
+        return [self._joined(part, specimens) for part in found]
+
+    def _joined(self, part: Evidence, specimens: int) -> Evidence:
+        joined = self.processes.joined
+        if part.linear is None:
+            return Evidence(joined(part.constant, specimens))
+        # One curvature serves all only where no process has a specimen without the curve.
+        shared = part.constant.new_tensor(float(part.curvature.shape[0] == 1))
+        if self.processes.total(shared)[0] == self.processes.count:
+            curvature = part.curvature
+        else:
+            curvature = joined(part.curvature.expand(len(part.constant), -1, -1, -1), specimens)
+        return Evidence(joined(part.constant, specimens), joined(part.linear, specimens), curvature, part.origin)
+
+    def rate(self, share: float) -> float:
+        """One cycle: up from 1/25 over the first 30 %, then down to nothing, by cosines."""
+        peak = self.settings.learning_rate
+        if share < 0.3:
+            return peak * (0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * share / 0.3)))
+        return peak * 0.5 * (1.0 + math.cos(math.pi * (share - 0.3) / 0.7))
+
+    def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam with decoupled weight decay."""
+        settings = self.settings
+        return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+    def augmented(
+        self, index: Tensor, generator: torch.Generator, names: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Encoder inputs of a batch, of all or these modalities, flipped and shifted where the modality allows it."""
+        inputs = {}
+        for name in self.parts if names is None else names:
+            inputs[name] = self.tensors.inputs[name][index]
+            option = self.options.neural.get(name)
+            if option is not None and (option.flips or option.shift):
+                axes = self.templates[name].axes(option.flips)
+                inputs[name] = augment(inputs[name], axes, option.shift, generator)
+        return inputs
+
+
+def mark_of(
+    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], data: str, *more: object
+) -> str:
+    """What a training's files belong to: the data, by their fingerprint, and every option that changes the result."""
+    # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
+    scales = {name: template.scale for name, template in templates.items()}
+    # Which version of a plugin brought it does not count where formula and parameters are the same.
+    experts = {name: {**option.expert.to_dict(), "origin": None} for name, option in options.physics.items()}
+    described = [{name: repr(option) for name, option in options.modalities.items()}, scales, experts]
+    model = {
+        name: getattr(options, name) for name in options.__dataclass_fields__ if name not in ("modalities", "combine")
+    }
+    training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
+    return fingerprint({}, [described, model, training, data, *more])
+
+
+@torch.no_grad()
+def encode(network: Network, tensors: Tensors, autocast: torch.autocast, part: slice = slice(None)) -> DiagonalGaussian:
+    """q(Z given X) in eval mode of all specimens, or of ``part``; (specimen, latent), however many at once."""
+    training = network.training
+    network.eval()
+    first, last, _ = part.indices(len(tensors))
+    pieces = (slice(max(rows.start, first), min(rows.stop, last)) for rows in looked_at(*tensors.inputs.values()))
+
+    def said(rows: slice) -> list[Tensor]:
+        with autocast:
+            found = network.posterior(
+                {name: x[rows] for name, x in tensors.inputs.items()},
+                {name: present[rows] for name, present in tensors.present.items()},
+            )
+        return [found.mean, found.variance]
+
+    out = joined(last - first, (said(rows) for rows in pieces if rows.start < rows.stop))
+    network.train(training)
+    return DiagonalGaussian(*out)
+
+
+def physics_evidence(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> list[Evidence]:
+    """What the curves of each physics modality say about c and Z; where there is none, one that says nothing."""
+    if not decoders:
+        device = next(iter(tensors.inputs.values())).device
+        return [Evidence(torch.zeros(len(tensors), clusters, dtype=torch.float64, device=device))]
+    return [decoder.evidence(tensors.curves[name]) for name, decoder in decoders.items()]
+
+
+def physics_log_prob(evidence: Sequence[Evidence], posterior: DiagonalGaussian) -> Tensor:
+    """Sum of E_q(Z)[log p(X_i given Z, c)] over the physics modalities a specimen has, (specimen, cluster), float64."""
+    return sum((part.expected(posterior) for part in evidence[1:]), start=evidence[0].expected(posterior))

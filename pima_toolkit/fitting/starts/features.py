@@ -1,0 +1,57 @@
+"""What the encoders of some neural modalities make of specimens, side by side: where a search for clusters starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...model.network import Network
+from ..inputs.stored import joined, looked_at
+from ..run import Job
+
+
+class Features(nn.Module):
+    """The trunks of the joint training's own encoders: what they learn here they begin that training with.
+
+    Args:
+        job: What to train on.
+        network: Of the joint training.
+        names: Neural modalities.
+    """
+
+    def __init__(self, job: Job, network: Network, names: Sequence[str]) -> None:
+        super().__init__()
+        self.job, self.names = job, list(names)
+        self.trunks = nn.ModuleList(network.encoders[network.names.index(name)].trunk for name in self.names)
+        with torch.no_grad():
+            probes = [torch.zeros(2, *job.templates[name].shape, device=job.device) for name in self.names]
+            widths = [trunk.eval()(probe).shape[1] for trunk, probe in zip(self.trunks, probes, strict=True)]
+        self.trunks.train()
+        self.width = sum(widths)
+        #: Specimens that have one of them at least, (specimen,).
+        self.known = torch.nonzero(torch.stack([job.tensors.present[name] for name in self.names]).any(0)).flatten()
+
+    def forward(self, inputs: Mapping[str, Tensor], index: Tensor) -> Tensor:
+        """Of these inputs of the specimens ``index``, (specimen, width); zero where a modality is missing."""
+        parts = []
+        for name, trunk in zip(self.names, self.trunks, strict=True):
+            present = self.job.tensors.present[name][index]
+            parts.append(trunk(inputs[name]) * present[:, None])
+        return torch.cat(parts, 1)
+
+    @torch.no_grad()
+    def everywhere(self, head: nn.Module, index: Tensor) -> Tensor:
+        """What a head says of the specimens ``index`` as they are, in eval mode, (specimen, outputs), float32."""
+        inputs = [self.job.tensors.inputs[name] for name in self.names]
+
+        def said(rows: Tensor) -> list[Tensor]:
+            with self.job.autocast():
+                features = self({name: x[rows] for name, x in zip(self.names, inputs, strict=True)}, rows)
+            return [head(features.float())]
+
+        self.trunks.eval()
+        out = joined(len(index), map(said, index.split(looked_at(*inputs)[0].stop)))
+        self.trunks.train()
+        return out[0]

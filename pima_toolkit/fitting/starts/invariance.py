@@ -1,0 +1,217 @@
+r"""Where training starts when pictures are all there is: invariance first.
+
+A picture of a thing, moved, turned, sheared or stretched a little, is a picture of the same thing, and so is most often
+its neighbour in the latent space. After a short reconstruction many small heads h on shared features each maximise the
+mutual information between the clusters of two such pictures,
+
+.. math:: I_h = \sum_{cc'} P_{cc'} \log P_{cc'} - 2\lambda \sum_c \pi_c \log \pi_c, \qquad
+          P = \tfrac1{2N} \sum_d \big[p_d\,{p'_d}^{\!\top} + p'_d\,p_d^\top\big], \quad \pi_c = \sum_{c'} P_{cc'}
+
+(the mutual information itself at :math:`\lambda = 1`; a little more keeps clusters of about the same size), and the
+head with the largest :math:`I_h` gives the responsibilities that joint training holds on to. Heads are chosen by this
+measure of their own, never by labels. Source: Ji, Henriques and Vedaldi 2019, ICCV; latent neighbours as in Van
+Gansbeke et al. 2020, ECCV.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import PimaWarning
+from ...model.augment import deform
+from ...model.encoders.decoders import decoder
+from ...model.encoders.encoders import LOG_VARIANCE_RANGE
+from ...model.network import Network, channels_last
+from ..inputs.stored import Stored
+from ..run import Job, Progress
+from .features import Features
+
+#: Latent size of the short reconstruction, its noise variance, and its steps: enough that neighbours look alike.
+_LATENT, _NOISE, _WARM_STEPS = 10, 0.03, 700
+#: Heads, and how much more than the mutual information itself the balance of their clusters counts.
+_HEADS, _BALANCE = 20, 1.5
+#: Specimens in a step, steps, and the share of them after which only the best head goes on.
+_BATCH, _STEPS, _CHOSEN = 1024, 900, 0.4
+#: Each specimen's neighbours, sought among so many others.
+_NEIGHBOURS, _SOUGHT = 10, 20_000
+#: Passes over small data end here.
+_MOST_EPOCHS = 300
+
+
+def picture_names(job: Job) -> list[str]:
+    """Neural modalities that are pictures in memory, of more than one specimen: what can be turned and compared.
+
+    Warns:
+        PimaWarning: If there are pictures, but all on disk, where the neighbours of one would be read from anywhere.
+    """
+    pictures = [name for name in job.options.neural if job.templates[name].measured.kind == "image"]
+    here = [name for name in pictures if not isinstance(job.tensors.inputs[name], Stored)]
+    if pictures and not here:
+        warnings.warn(
+            f"{pictures[0]!r} stays on disk, so clusters start from what a reconstruction tells apart and not from the"
+            " pictures' invariance, which finds better ones: data.load() first where memory allows",
+            PimaWarning,
+            stacklevel=2,
+        )
+    return [name for name in here if int(job.tensors.present[name].sum()) > 1]
+
+
+def mutual_information(p: Tensor, q: Tensor, balance: float) -> Tensor:
+    """I_h of every head, shape (head,), nats, from two views' cluster probabilities (specimen, head, cluster)."""
+    joint = torch.einsum("bhc,bhd->hcd", p, q) / len(p)
+    joint = 0.5 * (joint + joint.transpose(1, 2))
+    share = joint.sum(2)
+    return torch.special.entr(share).sum(1) * 2.0 * balance - torch.special.entr(joint).sum((1, 2))
+
+
+class InvarianceFirst:
+    """Clusters of pictures alone.
+
+    Args:
+        job: What to train on; it has pictures and no physics.
+        network: Of the joint training; the features of its picture encoders are learned here first.
+        restart: Which restart this is.
+    """
+
+    def __init__(self, job: Job, network: Network, restart: int) -> None:
+        self.job, self.restart, self.several = job.alone(), restart, job.processes.several
+        self.names = picture_names(job)
+        self.features = Features(job, network, self.names)
+        self.known = self.features.known
+        self.halted = False
+        self.leading = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(job.seed(restart, 4))  # of the processor alone, as in model/network.py
+            self.latent = nn.Linear(self.features.width, 2 * _LATENT)
+            self.decoders = nn.ModuleList(decoder(job.templates[name].shape, _LATENT) for name in self.names)
+            self.heads = nn.Linear(self.features.width, _HEADS * job.options.clusters)
+        for module in (self.latent, self.decoders, self.heads):
+            channels_last(module).to(job.device)
+
+    def run(self) -> Tensor:
+        """Responsibilities (specimen, cluster), float64; NaN for specimens without a picture.
+
+        Ctrl-C, or a callback that asks to stop, ends it early; ``halted`` tells.
+        """
+        if self.job.options.clusters == 1:
+            gamma = torch.ones(len(self.known), 1, dtype=torch.float64, device=self.job.device)
+        else:
+            try:
+                self._reconstruct()
+                self._separate(self._neighbours())
+            except KeyboardInterrupt:
+                if self.several:
+                    raise  # the others wait for this one
+                self.halted = True
+            gamma = self._responsibilities()
+        out = torch.full(
+            (len(self.job.tensors), gamma.shape[1]), torch.nan, dtype=torch.float64, device=self.job.device
+        )
+        out[self.known] = gamma
+        return out
+
+    # -- pieces ----------------------------------------------------------------------------------------------------
+
+    def _view(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Features of the specimens' pictures, each moved, turned, sheared and stretched anew."""
+        inputs = self.job.augmented(index, generator, self.names)
+        views = {name: deform(x, generator) for name, x in inputs.items()}
+        with self.job.autocast():
+            return self.features(views, index).float()
+
+    def _epochs(self, steps: int, batch: int) -> tuple[int, int]:
+        """Batches an epoch, and epochs."""
+        batches = max(1, round(len(self.known) / batch))
+        return batches, min(_MOST_EPOCHS, math.ceil(steps / batches))
+
+    def _optimiser(self, *modules: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam([p for m in modules for p in m.parameters()], 1e-3, fused=True)
+
+    def _pace(self, optimiser: torch.optim.Optimizer, share: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = 0.6 * self.job.rate(share)
+
+    def _tell(self, epoch: int, epochs: int, value: float, occupancy: list[float]) -> bool:
+        """Whether the callback asks to stop."""
+        progress = Progress("invariance", self.restart, epoch, epochs, value, tuple(occupancy))
+        self.halted = self.halted or self.job.callback(progress) is True
+        return self.halted
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def _reconstruct(self) -> None:
+        """A short variational autoencoder: its latent space tells neighbours."""
+        job = self.job
+        optimiser = self._optimiser(self.features, self.latent, self.decoders)
+        batches, epochs = self._epochs(_WARM_STEPS, max(16, min(256, len(self.known) // 8)))
+        for epoch in range(epochs):
+            seed = job.seed(self.restart, 2, epoch)
+            generator = torch.Generator(job.device).manual_seed(seed)
+            for k, index in enumerate(job.batches(batches, seed, self.known)):
+                self._pace(optimiser, (epoch + k / batches) / epochs)
+                mean, log_variance = self.latent(self._view(index, generator)).chunk(2, -1)
+                log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
+                noise = torch.randn(mean.shape, generator=generator, device=job.device)
+                z = mean + (0.5 * log_variance).exp() * noise
+                loss = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
+                for name, decode in zip(self.names, self.decoders, strict=True):
+                    with job.autocast():
+                        said = decode(z)
+                    squared = (job.tensors.inputs[name][index] - said.float()).square().flatten(1).sum(1)
+                    loss = loss + torch.where(job.tensors.present[name][index], squared / (2.0 * _NOISE), 0.0)
+                optimiser.zero_grad(set_to_none=True)
+                loss.mean().backward()
+                optimiser.step()
+
+    @torch.no_grad()
+    def _neighbours(self) -> Tensor:
+        """Positions in ``known`` of each specimen's nearest others in the latent space, (specimen, neighbour)."""
+        mean = self.features.everywhere(self.latent, self.known)[:, :_LATENT]
+        order = torch.randperm(len(mean), generator=torch.Generator().manual_seed(self.job.seed(self.restart, 5)))
+        sought = torch.sort(order[:_SOUGHT]).values.to(mean.device)
+        others = mean[sought]
+        count = min(_NEIGHBOURS, len(sought) - 1)
+        length = others.square().sum(1)
+        found = []
+        for start in range(0, len(mean), 2000):
+            here = mean[start : start + 2000]
+            distance = torch.addmm(length[None], here, others.T, alpha=-2.0)
+            itself = torch.arange(start, start + len(here), device=mean.device)[:, None] == sought[None]
+            found.append(distance.masked_fill_(itself, torch.inf).topk(count, largest=False).indices)
+        return sought[torch.cat(found)]
+
+    def _separate(self, neighbours: Tensor) -> None:
+        """Train all heads, later the leading one alone."""
+        job, clusters = self.job, self.job.options.clusters
+        optimiser = self._optimiser(self.features, self.heads)
+        batches, epochs = self._epochs(_STEPS, max(min(len(self.known), 128), min(_BATCH, len(self.known) // 4)))
+        for epoch in range(epochs):
+            chosen = epoch >= _CHOSEN * epochs
+            seed = job.seed(self.restart, 6, epoch)
+            generator = torch.Generator(job.device).manual_seed(seed)
+            total = torch.zeros(_HEADS, device=job.device)
+            occupancy = torch.zeros(_HEADS, clusters, device=job.device)
+            for k, part in enumerate(job.batches(batches, seed, torch.arange(len(self.known)))):
+                self._pace(optimiser, (epoch + k / batches) / epochs)
+                pick = torch.randint(neighbours.shape[1], (len(part), 1), generator=generator, device=job.device)
+                index = torch.cat([self.known[part], self.known[neighbours[part].gather(1, pick)[:, 0]]])
+                p, q = self.heads(self._view(index, generator)).unflatten(1, (_HEADS, clusters)).softmax(2).chunk(2)
+                information = mutual_information(p, q, _BALANCE)
+                loss = -(information[self.leading] if chosen else information.mean())
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                total += information.detach() / batches
+                occupancy += p.detach().mean(0) / batches
+            if not chosen:
+                self.leading = int(total.argmax())
+            if self._tell(epoch + 1, epochs, float(total[self.leading]), occupancy[self.leading].tolist()):
+                break
+
+    def _responsibilities(self) -> Tensor:
+        logits = self.features.everywhere(self.heads, self.known).unflatten(1, (_HEADS, self.job.options.clusters))
+        return logits[:, self.leading].double().softmax(1)

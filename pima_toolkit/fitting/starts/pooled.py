@@ -1,0 +1,69 @@
+r"""Own parameters of specimens whose curves alone do not determine them.
+
+One test at one strain rate says nothing of how the rate matters, so an expert with covariates cannot be fitted to every
+specimen alone. All specimens together are fitted first, then as one population whose specimens differ, by EM; each
+specimen's own parameters are its most probable ones there,
+
+.. math:: \hat\phi_d = \phi + \arg\max_b \; p(X_d \mid \phi + b)\, \mathcal N(b; 0, S),
+
+which stay at the population's where its curve says nothing (empirical Bayes, Robbins 1956).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ...experts import unpack
+from ...model.curves import Curves
+from ...model.physics import PhysicsDecoder
+from ..em.physics import NOISE_VARIANCE_FLOOR, update_physics
+
+#: Specimens that are pooled, EM iterations on them, and the share of a two-sided box kept free at its bounds: a
+#: parameter at its bound would stay there.
+_POOLED, _ITERATIONS, _MARGIN = 400, 15, 0.02
+#: Standard deviation between specimens where EM starts: of logarithms and logits, and of the others' own size.
+_SPREAD = 0.3
+
+
+def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, float]:
+    """The most probable own parameters of every specimen under one population.
+
+    Args:
+        blank: A decoder of one cluster, for its expert, box and scale.
+        curves: Of all specimens, on grids of their own.
+
+    Returns:
+        Unbounded parameters, shape (specimen, P), NaN for specimens without the curve, and the noise variance in units
+        of scale squared.
+
+    Raises:
+        ExpertError: If all curves together hold fewer points than the expert has parameters.
+    """
+    expert, box = blank.expert, blank.box
+    have = np.flatnonzero(curves.present.cpu().numpy())
+    chosen = have[np.unique(np.linspace(0, len(have) - 1, min(_POOLED, len(have))).astype(int))]
+    some = curves.at(torch.as_tensor(chosen, device=curves.x.device))
+    y = some.x.cpu().numpy() * blank.scale
+    if some.observed is not None:
+        y = np.where(some.observed.cpu().numpy(), y, np.nan)
+    solution = expert.fit(dict(zip(expert.inputs, unpack(some.t, len(expert.inputs)), strict=True)), y)
+    theta = box.clip(solution.parameters, _MARGIN)
+    bounded = np.isfinite(box.lower) | np.isfinite(box.upper)
+    size = np.where(bounded, 1.0, np.maximum(np.abs(theta[0]), 1e-3))
+    residual = np.nanmean((y - expert.value_and_jacobian(some.t, theta)[0][0]) ** 2) / blank.scale**2
+    decoder = replace(
+        blank,
+        theta=theta,
+        scatter=torch.diag_embed(torch.as_tensor((_SPREAD * size) ** 2, device=blank.scatter.device))[None],
+        variance=torch.full_like(blank.variance, max(float(residual), NOISE_VARIANCE_FLOOR)),
+    )
+    everyone = torch.ones(len(some), 1, dtype=torch.float64, device=some.x.device)
+    for _ in range(_ITERATIONS):
+        decoder = update_physics(decoder, some, everyone, scatter="specimen", noise="pooled")
+    deviation = torch.cat([decoder.condition(piece).deviation[0] for _, piece in curves.chunks()]).cpu().numpy()
+    phi = box.to_unbounded(decoder.theta) + deviation
+    phi[~curves.present.cpu().numpy()] = np.nan
+    return phi, float(decoder.variance[0])

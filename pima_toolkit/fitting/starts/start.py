@@ -1,0 +1,82 @@
+"""What joint training begins with: responsibilities, experts, and which responsibilities it holds on to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...model.gaussian import DiagonalGaussian
+from ...model.mixture import GaussianMixture
+from ...model.network import Network
+from ...model.physics import PhysicsDecoder
+from ..run import Job
+from .curveless import CurvelessFirst
+from .initialise import latent_partition, random_start
+from .invariance import InvarianceFirst, picture_names
+from .shared_start import shared_physics_first
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a restart begins.
+
+    Args:
+        gamma: Responsibilities, (specimen, cluster).
+        decoders: Experts by physics modality.
+        anchor: Responsibilities to hold on to while training, (specimen, cluster), NaN where there are none.
+        halted: Whether somebody asked to stop on the way.
+    """
+
+    gamma: Tensor
+    decoders: Mapping[str, PhysicsDecoder] = field(default_factory=dict)
+    anchor: Tensor | None = None
+    halted: bool = False
+
+
+def first_start(
+    job: Job,
+    network: Network,
+    mixture: GaussianMixture,
+    restart: int,
+    reconstruct: Callable[[], DiagonalGaussian],
+) -> Start:
+    """Physics first; where there is none, what pictures have in common; where there are none, a latent mixture.
+
+    Args:
+        job: What to train on.
+        network: Of the joint training, untrained; the encoders of pictures may learn on the way.
+        mixture: The prior, likewise.
+        restart: Which restart this is.
+        reconstruct: Trains the network to reconstruct and gives q(Z given X) of all specimens.
+    """
+    options = job.options
+    seed = job.seed(restart, 1) % 2**31
+    if job.settings.start == "random":
+        decoders, gamma = random_start(
+            job.tensors, options.modalities, job.templates, job.encode(network), mixture, seed
+        )
+        return Start(gamma, decoders)
+    if options.physics:
+        physics, gamma = shared_physics_first(job, seed)
+        first = CurvelessFirst(job, network, restart)
+        if not first.needed:
+            return Start(gamma, physics.decoders)
+        anchor = _as_first(job, network, first.run(gamma))
+        return Start(torch.where(anchor.isnan(), gamma, anchor), physics.decoders, anchor, first.halted)
+    if picture_names(job):
+        pictures = InvarianceFirst(job, network, restart)
+        anchor = _as_first(job, network, pictures.run())
+        return Start(anchor.nan_to_num(1.0 / options.clusters), anchor=anchor, halted=pictures.halted)
+    found = latent_partition(reconstruct().mean.double().cpu().numpy(), options.clusters, seed)
+    gamma = torch.as_tensor(found, device=job.device)
+    job.processes.as_first([gamma])
+    return Start(gamma)
+
+
+def _as_first(job: Job, network: Network, anchor: Tensor) -> Tensor:
+    """Every process found its own, on its own copy of the network; all go on with the first one's."""
+    job.processes.as_first([anchor, *network.state_dict().values()])
+    return anchor

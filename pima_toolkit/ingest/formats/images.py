@@ -1,0 +1,183 @@
+"""`Images`: how files of pictures become one modality, (specimen, [channel,] [z,] y, x), float32 in 0..1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ...data.reading_log import Unusable, count
+from ...errors import DataError, OptionError
+from .pictures import header_size, levels_of, read_pages, resize
+
+#: Longest side of pictures for which no size is asked: a network on more is slow and sees no more.
+LONGEST_SIDE = 256
+#: Most memory for one modality, in bytes.
+MOST_BYTES = 4 * 2**30
+#: Colours that differ by less than this (of 1) in all pictures are taken for grey: JPEG rounds.
+_COLOURLESS = 0.02
+
+
+@dataclass(frozen=True)
+class Images:
+    """One modality of pictures; every option has a default that suits a folder of photographs.
+
+    Attributes:
+        files: Column of the table, name of a sub-folder, or pattern from the folder such as ``"photos/{id}_*.png"``.
+            None: the folder's pictures.
+        size: (height, width) in pixels, or one number for both. None: the size that most pictures have, shrunk to at
+            most 256 pixels on the longer side.
+        crop: (top, bottom, left, right) to cut off: pixels, or if all are below 1 shares of height and width.
+        grey: True: grey; False: colour, three channels; None: colour if any picture has some.
+        views: What several pictures of a specimen, or pages of a file, become: ``"channel"`` (a dim of the picture),
+            ``"volume"`` (slices along z), ``"first"`` (the rest is left out).
+    """
+
+    files: str | None = None
+    size: int | Sequence[int] | None = None
+    crop: Sequence[float] | None = None
+    grey: bool | None = None
+    views: str = "channel"
+
+    def __post_init__(self) -> None:
+        if self.views not in ("channel", "volume", "first"):
+            raise OptionError(f"views is {self.views!r}, expected 'channel', 'volume' or 'first'")
+        if self.size is not None and (len(self.shape) != 2 or min(self.shape) < 1):
+            raise OptionError(f"size is {self.size!r}, expected (height, width) in pixels")
+        if self.crop is not None and (len(self.crop) != 4 or min(self.crop) < 0):
+            raise OptionError(f"crop is {self.crop!r}, expected (top, bottom, left, right), each at least 0")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) that is asked for."""
+        return (self.size, self.size) if isinstance(self.size, int) else tuple(int(v) for v in self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One file or specimen: pixels (view, channel, y, x), whether they are levels of 0..1, notes for the account."""
+
+    pixels: np.ndarray
+    levels: bool
+    notes: tuple[str, ...]
+
+
+def read_size(path: Path, spec: Images) -> tuple[int, int]:
+    """(height, width) of a file's picture after turning and cropping, from its header.
+
+    Raises:
+        Unusable: If it is no picture, a very large one, or the crop leaves none of it.
+    """
+    height, width = header_size(path)
+    top, bottom, left, right = _crop_pixels(spec, height, width)
+    return height - top - bottom, width - left - right
+
+
+def common_size(sizes: Sequence[tuple[int, int]], spec: Images) -> tuple[int, int]:
+    """(height, width) of the modality: what is asked for, or what most files have, at most 256 a side."""
+    if spec.size is not None:
+        return spec.shape
+    values, counts = np.unique(np.array(sizes), axis=0, return_counts=True)
+    height, width = values[counts.argmax()]
+    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def read_picture(path: Path, spec: Images, size: tuple[int, int]) -> Picture:
+    """A file's pages, turned, cropped and resized; grey has one channel, colour three.
+
+    Raises:
+        Unusable: If the file is damaged, no picture, or holds NaN.
+    """
+    pages, notes = read_pages(path)
+    if spec.views == "first" and len(pages) > 1:
+        notes.append(f"first of {len(pages)} pages")
+        pages = pages[:1]
+    height, width = pages.shape[1:3]
+    top, bottom, left, right = _crop_pixels(spec, height, width)
+    pages = pages[:, top : height - bottom, left : width - right]
+    if spec.crop is not None:
+        notes.append(f"cropped from {height} x {width} to {pages.shape[1]} x {pages.shape[2]}")
+    pixels, levels = levels_of(resize(pages, size, notes), pages.dtype, notes)
+    if spec.grey and pixels.shape[-1] == 3:
+        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)  # Rec. 601
+    return Picture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes))
+
+
+def combine_views(pictures: Sequence[Picture]) -> Picture:
+    """Several files of one specimen as views, in their order."""
+    if len(pictures) == 1:
+        return pictures[0]
+    channels = max(p.pixels.shape[1] for p in pictures)
+    pixels = [np.broadcast_to(p.pixels, (len(p.pixels), channels, *p.pixels.shape[2:])) for p in pictures]
+    notes = tuple(dict.fromkeys(note for p in pictures for note in p.notes))
+    return Picture(np.concatenate(pixels), all(p.levels for p in pictures), notes)
+
+
+def check_memory(specimens: int, views: int, size: tuple[int, int], modality: str) -> None:
+    """Refuse a modality that would not fit into memory, before the pictures are read.
+
+    Raises:
+        DataError: If it would take more than 4 GiB.
+    """
+    needed = specimens * views * size[0] * size[1] * 4
+    if needed > MOST_BYTES:
+        side = int(max(size) * (MOST_BYTES / needed) ** 0.5)
+        raise DataError(
+            f"{modality!r} would take {needed / 2**30:.1f} GiB as {specimens} x {views} pictures of {size[0]} x "
+            f"{size[1]} pixels: ask for less, size=({side}, {side}) or smaller"
+        )
+
+
+def combine(pictures: Sequence[Picture | None], spec: Images, modality: str) -> tuple[xr.DataArray, str]:
+    """All pictures of a modality as one variable, float32; None is a specimen without (NaN).
+
+    Args:
+        pictures: In the order of the specimens, with equal numbers of views.
+        spec: The options.
+        modality: The variable's name.
+
+    Returns:
+        The variable, dims (specimen, y, x), with ``channel`` for colours or views, with ``z`` for volumes; and what was
+        done to all of them, for the account.
+    """
+    there = [p for p in pictures if p is not None]
+    colour = any(p.pixels.shape[1] == 3 for p in there)
+    if colour and spec.grey is None:
+        colour = max(float(np.ptp(p.pixels, axis=1).max()) for p in there) > _COLOURLESS
+    channels = 3 if colour or spec.grey is False else 1
+    views, height, width = len(there[0].pixels), *there[0].pixels.shape[2:]
+    values = np.full((len(pictures), views, channels, height, width), np.nan, dtype=np.float32)
+    for k, picture in enumerate(pictures):
+        if picture is not None:
+            pixels = picture.pixels
+            if channels < pixels.shape[1]:
+                pixels = pixels.mean(axis=1, keepdims=True)
+            values[k] = pixels
+    attrs = {"long_name": "brightness"} | ({"units": "1"} if there[0].levels else {})
+    if spec.views == "volume" and views > 1:
+        dims, values = ("specimen", "channel", "z", "y", "x"), np.moveaxis(values, 2, 1)
+        if channels == 1:
+            dims, values = ("specimen", "z", "y", "x"), values[:, 0]
+    elif views * channels == 1:
+        dims, values = ("specimen", "y", "x"), values[:, 0, 0]
+    else:
+        dims, values = ("specimen", "channel", "y", "x"), values.reshape(len(values), -1, height, width)
+    kind = "colour" if channels == 3 else "grey"
+    done = f"{kind}, {height} x {width}" + (f", {count(views, 'view')}" if views > 1 else "")
+    return xr.DataArray(values, dims=dims, name=modality, attrs=attrs), done
+
+
+def _crop_pixels(spec: Images, height: int, width: int) -> tuple[int, int, int, int]:
+    if spec.crop is None:
+        return 0, 0, 0, 0
+    crop = np.asarray(spec.crop, dtype=float)
+    if crop.max() < 1:
+        crop = crop * [height, height, width, width]
+    top, bottom, left, right = (round(float(v)) for v in crop)
+    if top + bottom >= height or left + right >= width:
+        raise Unusable(f"has {height} x {width} pixels, of which crop={tuple(spec.crop)} leaves none")
+    return top, bottom, left, right

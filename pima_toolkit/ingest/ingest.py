@@ -1,0 +1,269 @@
+"""`from_folder`: a folder of files, or a table of specimens, becomes a dataset with an account of every file.
+
+Names are sorted out first (discovery, table), then each modality is read on its own (reading), then everything is put
+side by side by specimen.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from ..data.names import closest
+from ..data.reading_log import Entry, count, write_account
+from ..errors import DataError, OptionError, PimaWarning
+from .assembly import Scalars, assemble
+from .discovery import KINDS, Found, by_pattern, drop_copies, list_files, sort_out
+from .formats.curves import NAMELESS, Curves
+from .formats.images import Images
+from .headers import slug
+from .reading import Client, Read, progress_bar, read_modality
+from .specimens import SpecimenTable, guess_table, read_specimens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_KINDS: dict[str, type] = {"images": Images, "curves": Curves, "scalars": Scalars}
+Modality = Images | Curves | Scalars
+
+
+def from_folder(
+    path: str | os.PathLike[str],
+    modalities: Mapping[str, Modality | Mapping[str, object] | str] | None = None,
+    *,
+    table: str | os.PathLike[str] | pd.DataFrame | bool | None = None,
+    images: Images | Mapping[str, object] | None = None,
+    curves: Curves | Mapping[str, object] | None = None,
+    strict: bool = False,
+    workers: int | None = None,
+    client: Client | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Read a folder of measurements: pictures and curves of specimens, in whatever files they are.
+
+    With a folder alone, modality and specimen are told by sub-folders, names and endings (see `discovery`), and a table
+    that names the specimens is found. Every file is read if that is possible, and the account says what was done to it,
+    or why it could not be used: `pima.account`. A specimen whose file is missing or unusable stays, with NaN.
+
+    Args:
+        path: The folder.
+        modalities: What to read, by the name of the modality: `Images`, `Curves` or `Scalars`, or the same as a plain
+            dict ``{"kind": "images", "size": [64, 64]}``. None: everything found.
+        table: CSV, Excel or DataFrame with one row per specimen. Columns that name files become modalities, other
+            columns coordinates. None: a table in the folder, if one names its specimens; False: none.
+        images: Options for all pictures whose modality is not described in `modalities`.
+        curves: The same for curves.
+        strict: Raise if any measurement cannot be used.
+        workers: Threads that read; None: as many as processors, at most 8. The result does not depend on it.
+        client: A ``dask.distributed.Client``: its workers, which must see the same folder, read the files instead; the
+            result is the same to the bit.
+        progress: Show a bar; None: on a terminal.
+
+    Returns:
+        Modalities with dims (specimen, ...), float; ``specimen`` in the natural order of the names; the table's columns
+        as coordinates (specimen); the account in ``attrs["ingest_account"]``.
+
+    Raises:
+        DataError: If the folder is missing, empty or holds nothing usable; the table is none; units have no majority;
+            the pictures would not fit into memory; with `strict`, if a measurement is lost.
+        OptionError: If an option is wrong, names a column, a file or a modality that is not there, or ``client`` is
+            no dask client.
+        MissingDependency: If a library for one of the files is missing.
+
+    Warns:
+        PimaWarning: If measurements could not be used; the account names all.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        near = closest(folder.name, (p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else ""
+        raise DataError(
+            f"{folder} is {'a file' if folder.exists() else 'not there'}, expected a folder of files"
+            + (f"; in {folder.parent} {near}" if near and not folder.exists() else "")
+        )
+    if client is not None and not (
+        callable(getattr(client, "map", None)) and callable(getattr(client, "gather", None))
+    ):
+        raise OptionError(
+            f"client={client!r} is no dask client: expected dask.distributed.Client(...), or leave it out"
+        )
+    defaults = {
+        "images": _described("images", images or {}, Images),
+        "curves": _described("curves", curves or {}, Curves),
+    }
+    wanted = None if modalities is None else {n: _described(n, spec, None) for n, spec in modalities.items()}
+    files, entries = list_files(folder)
+    if not files:
+        raise DataError(f"{folder} is empty" + (f" but for {count(len(entries), 'hidden file')}" if entries else ""))
+    rows, found, unsorted = _sort(folder, files, table)
+    entries += [*(rows.entries if rows else []), *unsorted]
+    groups, scalars = _groups(found, files, folder, wanted, defaults, rows)
+    taken = {f.file for g in groups.values() for f in g[1]} | {e.file for e in entries}
+    entries += [_idle(f, wanted, rows) for f in found if f.file not in taken]
+    reads: dict[str, Read] = {}
+    with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
+        for name, (spec, members) in groups.items():
+            members, copies = drop_copies(members)
+            entries += copies
+            read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
+            final = _final_name(name, read, {**groups, **reads}) if wanted is None else name
+            reads[final] = replace(read, variable=read.variable.rename(final))
+            entries += [replace(e, modality=final) for e in read.entries]
+    data = assemble(reads, rows, scalars, entries)
+    data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
+    write_account(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
+    _tell(entries, strict)
+    return data
+
+
+def _described(name: str, spec: Modality | Mapping[str, object] | str, kind: type | None) -> Modality:
+    """A modality's description from its object, plain dict or kind alone.
+
+    Raises:
+        OptionError: If it is none, or an option is misspelt.
+    """
+    if isinstance(spec, tuple(_KINDS.values())):
+        if kind is not None and not isinstance(spec, kind):
+            raise OptionError(f"{name}= takes {kind.__name__}, got {type(spec).__name__}")
+        return spec
+    options = {"kind": spec} if isinstance(spec, str) else spec
+    if not isinstance(options, Mapping):
+        raise OptionError(f"modality {name!r} is {type(spec).__name__}, expected Images, Curves, Scalars or a dict")
+    options = dict(options)
+    if kind is None:
+        word = options.pop("kind", None)
+        if word not in _KINDS:
+            raise OptionError(f"modality {name!r} has kind={word!r}: {closest(str(word), _KINDS)}")
+        kind = _KINDS[word]
+    known = [f.name for f in fields(kind)]
+    for option in options:
+        if option not in known:
+            raise OptionError(f"{kind.__name__} of {name!r} has no option {option!r}: {closest(option, known)}")
+    return kind(**options)
+
+
+def _sort(
+    folder: Path, files: list[Path], table: str | os.PathLike[str] | pd.DataFrame | bool | None
+) -> tuple[SpecimenTable | None, list[Found], list[Entry]]:
+    """The table, if there is one, and which file is what."""
+    found, left_out = sort_out(files, folder)
+    if table is True:
+        raise OptionError("table is True, expected the table's file, or None to look for one")
+    by_itself = table is None
+    if by_itself:
+        table = guess_table(folder, files, found)
+    if table is None or table is False:
+        return None, found, left_out
+    try:
+        rows = read_specimens(table, folder, files, found)
+    except DataError as error:
+        raise DataError(f"{error} (found by itself: table=False leaves it out)") if by_itself else error from None
+    if by_itself:
+        first = rows.entries[0]
+        rows.entries[0] = replace(first, note=f"{first.note}; found by itself (table=False leaves it out)")
+    others = [p for p in files if p.relative_to(folder).as_posix() != rows.file]
+    found, left_out = sort_out(others, folder)
+    return rows, found, left_out
+
+
+def _groups(
+    found: list[Found],
+    files: list[Path],
+    folder: Path,
+    wanted: Mapping[str, Modality] | None,
+    defaults: Mapping[str, Modality],
+    rows: SpecimenTable | None,
+) -> tuple[dict[str, tuple[Images | Curves, list[Found]]], dict[str, Scalars]]:
+    """The files of each modality with its description; and the modalities that are columns of the table."""
+    named = dict(rows.files) if rows else {}
+    if not named:
+        for f in found:
+            named.setdefault(f.modality or {"images": "image", "curves": "curve"}[f.kind], []).append(f)
+    for name in [n for n, members in named.items() if len({f.kind for f in members}) > 1]:
+        for f in named.pop(name):  # S1_test.png and S1_test.csv
+            named.setdefault(f"{name}_{f.kind[:-1]}", []).append(f)
+    if wanted is None:
+        if not named:
+            endings = sorted({p.suffix.lower() or "none" for p in files})
+            raise DataError(
+                f"{folder} holds no pictures and no curves: its {count(len(files), 'file')} have the endings "
+                f"{', '.join(endings)}, expected some of {', '.join(KINDS)}"
+            )
+        return {name: (defaults[members[0].kind], members) for name, members in named.items()}, {}
+    groups: dict[str, tuple[Images | Curves, list[Found]]] = {}
+    asked = {name: spec for name, spec in wanted.items() if isinstance(spec, Scalars)}
+    for name, spec in wanted.items():
+        if not isinstance(spec, Scalars):
+            groups[name] = spec, _members(name, spec, named, files, folder, set(wanted) - {name}, rows)
+    return groups, asked
+
+
+def _members(
+    name: str,
+    spec: Images | Curves,
+    named: Mapping[str, list[Found]],
+    files: list[Path],
+    folder: Path,
+    other_names: set[str],
+    rows: SpecimenTable | None,
+) -> list[Found]:
+    """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind."""
+    kind = "images" if isinstance(spec, Images) else "curves"
+    is_column = rows is not None and spec.files in rows.headers
+    if spec.files is not None and not is_column and any(c in spec.files for c in "*?{/."):
+        members = by_pattern(files, folder, spec.files, name, kind)
+        if not members:
+            raise OptionError(f"no file of {folder} fits files={spec.files!r} of {name!r}")
+        return members
+    if spec.files is not None:
+        column = (rows.headers.get(spec.files) if rows else None) or slug(spec.files)
+        by_folder = [f for f in (f for fs in named.values() for f in fs) if slug(Path(f.file).parts[0]) == column]
+        members = named.get(column) or by_folder
+        if not members:
+            raise OptionError(
+                f"files={spec.files!r} of {name!r} is no column, folder or pattern: {closest(column, named)}"
+            )
+    elif name in named:
+        members = named[name]
+    else:
+        free = [n for n, fs in named.items() if fs[0].kind == kind and n not in other_names]
+        if len(free) != 1:
+            raise OptionError(
+                f"which files are {name!r}? There is {'none' if not free else 'more than one'} of {kind} that no other "
+                f"modality is called after: give files=; {closest(name, named)}"
+            )
+        members = named[free[0]]
+    if any(f.kind != kind for f in members):
+        raise OptionError(f"{name!r} is described as {kind}, but its files are {members[0].kind}: {members[0].file}")
+    return [replace(f, modality=name) for f in members]
+
+
+def _idle(found: Found, wanted: Mapping[str, object] | None, rows: SpecimenTable | None) -> Entry:
+    why = f"the table {rows.file} does not name it" if rows and rows.files else "no modality asks for it"
+    return Entry(found.file, found.specimen, "" if wanted is None else found.modality, "ignored", why)
+
+
+def _final_name(name: str, read: Read, taken: Mapping[str, object]) -> str:
+    """Curves that nothing but their kind names are called after what they measure."""
+    nameless = read.quantity in ("", NAMELESS)
+    return name if name != "curve" or nameless or read.quantity in taken else read.quantity
+
+
+def _tell(entries: Sequence[Entry], strict: bool) -> None:
+    """Raise, or warn, for measurements that are lost; every one of them is in the account."""
+    lost = [e for e in entries if e.status == "unusable"]
+    if not lost:
+        return
+    shown = "; ".join(f"{e.file}: {e.note}" for e in lost[:5]) + (
+        f"; and {len(lost) - 5} more" if len(lost) > 5 else ""
+    )
+    text = f"{count(len(lost), 'file')} could not be used: {shown}"
+    if strict:
+        raise DataError(f"{text}. Mend or remove them, or leave out strict")
+    warnings.warn(f"{text}. pima.account(data) has all", PimaWarning, stacklevel=3)

@@ -1,0 +1,295 @@
+"""The files of one modality read side by side: `read_modality`. Whatever happens to a file is an entry.
+
+In threads of this process, or by the workers of a dask cluster that the user hands over.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import xarray as xr
+
+from ..data.reading_log import Entry, Unusable, count
+from ..errors import DataError, require
+from . import agreement
+from .discovery import Found
+from .formats import images as image_files
+from .formats.curves import Curve, Curves, read_curve
+from .formats.images import Images
+
+#: What a reader gives: what it read, or why it could not.
+Outcome = tuple[object | None, str]
+
+
+class Client(Protocol):
+    """What is asked of a ``dask.distributed.Client``."""
+
+    def map(self, function: Callable, *arguments: Sequence[object], pure: bool) -> list:
+        """Futures of ``function`` of each argument."""
+
+    def gather(self, futures: list) -> list:
+        """Their results, in their order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """One modality as read.
+
+    Attributes:
+        variable: (specimen, ...) of the specimens that have it.
+        names: Key of each of these specimens -> its name.
+        quantity: What the values are called in the files, for curves.
+        entries: One per file.
+    """
+
+    variable: xr.DataArray
+    names: dict[str, str]
+    quantity: str
+    entries: list[Entry]
+
+
+@contextmanager
+def progress_bar(files: int, show: bool | None) -> Iterator[Callable[[], None]]:
+    """A function to call after every file; it draws nothing where nobody looks or rich is missing."""
+    if show is None:
+        show = sys.stderr.isatty()
+    if not show or importlib.util.find_spec("rich") is None:
+        yield lambda: None
+        return
+    rich = require("rich.progress", "progress bars")
+    console = require("rich.console", "progress bars").Console(stderr=True)
+    with rich.Progress(*rich.Progress.get_default_columns(), rich.MofNCompleteColumn(), console=console) as bar:
+        task = bar.add_task("reading files", total=files)
+        yield lambda: bar.advance(task)
+
+
+def read_modality(
+    name: str,
+    members: Sequence[Found],
+    spec: Images | Curves,
+    workers: int,
+    tick: Callable[[], None],
+    client: Client | None = None,
+) -> Read:
+    """All files of a modality.
+
+    Args:
+        name: The modality.
+        members: Its files.
+        spec: How to read them.
+        workers: Threads.
+        tick: Called after every file.
+        client: Of a dask cluster whose workers see the same files; it reads them instead of the threads.
+
+    Raises:
+        DataError: If none can be used, or what is common to them (units, memory) does not work out.
+    """
+    reader = _read_images if _images(spec) else _read_curves
+    if client is not None:
+        return reader(name, members, spec, partial(_by_cluster, client, _images(spec)), tick)
+    with _quiet(_images(spec)), ThreadPoolExecutor(max_workers=workers) as pool:
+        return reader(name, members, spec, partial(_by_threads, pool), tick)
+
+
+@contextmanager
+def _quiet(images: bool) -> Iterator[None]:
+    """What openpyxl says of styles is of no use, and pillow warns of a huge picture before it refuses one."""
+    with warnings.catch_warnings():  # of all threads
+        warnings.filterwarnings("ignore", module="openpyxl")
+        huge = getattr(require("PIL.Image", "photographs"), "DecompressionBombWarning", None) if images else None
+        if huge is not None:
+            warnings.simplefilter("error", huge)
+        yield
+
+
+def _by_threads(
+    pool: Executor, read: Callable[[Found], object], files: Sequence[Found], tick: Callable[[], None]
+) -> list[Outcome]:
+    out = []
+    for outcome in pool.map(partial(_attempt, read), files):
+        out.append(outcome)
+        tick()
+    return out
+
+
+def _by_cluster(
+    client: Client, images: bool, read: Callable[[Found], object], files: Sequence[Found], tick: Callable[[], None]
+) -> list[Outcome]:
+    # Not pure: a file of the same name may have changed since.
+    out = client.gather(client.map(partial(_elsewhere, images, read), list(files), pure=False))
+    for _ in files:
+        tick()
+    return out
+
+
+def _elsewhere(images: bool, read: Callable[[Found], object], found: Found) -> Outcome:
+    """On a worker, which has its own rules for warnings."""
+    with _quiet(images):
+        return _attempt(read, found)
+
+
+def _silent() -> None:
+    """No step of the bar: sizes are read before the pictures."""
+
+
+def _images(spec: Images | Curves) -> bool:
+    return isinstance(spec, Images)
+
+
+def _attempt(read: Callable[[Found], object], found: Found) -> Outcome:
+    try:
+        return read(found), ""
+    except Unusable as error:
+        return None, str(error)
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror or error})"
+
+
+class _Ledger:
+    """What became of the files of one modality, while it is found out."""
+
+    def __init__(self, name: str, members: Sequence[Found]) -> None:
+        self.name = name
+        self.members = members
+        self.refused: dict[str, str] = {}
+        self.ignored: dict[str, str] = {}
+
+    def refuse(self, files: Sequence[Found], why: str) -> None:
+        """These cannot be used."""
+        self.refused |= dict.fromkeys((f.file for f in files), why)
+
+    def entries(self, used: dict[str, Sequence[str]], done: str = "") -> list[Entry]:
+        """One entry per file.
+
+        Args:
+            used: Files that are used -> what was done to each.
+            done: What was done to all of these.
+
+        Raises:
+            DataError: If none is used.
+        """
+        if not used:
+            lost = [f"{f.file} {self.refused[f.file]}" for f in self.members if f.file in self.refused]
+            more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
+            raise DataError(
+                f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}"
+            )
+        out = []
+        for f in self.members:
+            if f.file in used:
+                status, note = "used", "; ".join(filter(None, (*used[f.file], done)))
+            elif f.file in self.ignored:
+                status, note = "ignored", self.ignored[f.file]
+            else:
+                status, note = "unusable", self.refused[f.file]
+            out.append(Entry(f.file, f.specimen, self.name, status, note))
+        return out
+
+
+def _by_specimen(members: Sequence[Found]) -> dict[str, list[Found]]:
+    groups: dict[str, list[Found]] = defaultdict(list)
+    for f in sorted(members, key=lambda f: (f.view, f.file)):
+        groups[f.key].append(f)
+    return groups
+
+
+def _drop_ambiguous(groups: dict[str, list[Found]], ledger: _Ledger, views: bool) -> None:
+    """Several files of one specimen cannot all be meant, unless they are numbered views."""
+    for key, group in list(groups.items()):
+        if len(group) > 1 and not (views and len({f.view for f in group}) == len(group)):
+            files = ", ".join(f.file for f in group)
+            why = f"{len(group)} files are this measurement of {group[0].specimen!r} and differ ({files}): keep one"
+            ledger.refuse(groups.pop(key), why)
+
+
+def _outcomes(files: Sequence[Found], outcomes: Sequence[Outcome], ledger: _Ledger) -> dict[str, object]:
+    """What could be read, by file; the ledger takes the rest."""
+    out = {}
+    for f, (value, why) in zip(files, outcomes, strict=True):
+        if value is None:
+            ledger.refuse([f], why)
+        else:
+            out[f.file] = value
+    return out
+
+
+def _size(spec: Images, f: Found) -> object:
+    return image_files.read_size(f.path, spec)
+
+
+def _picture(spec: Images, size: tuple, f: Found) -> image_files.Picture:
+    return image_files.read_picture(f.path, spec, size)
+
+
+def _curve(spec: Curves, f: Found) -> Curve:
+    return read_curve(f.path, spec)
+
+
+def _read_images(name: str, members: Sequence[Found], spec: Images, every: Callable, tick: Callable[[], None]) -> Read:
+    ledger = _Ledger(name, members)
+    groups = _by_specimen(members)
+    if spec.views == "first":
+        for key, (first, *rest) in groups.items():
+            ledger.ignored |= {f.file: f"views='first' takes {first.file}" for f in rest}
+            groups[key] = [first]
+    _drop_ambiguous(groups, ledger, views=True)
+    files = [f for group in groups.values() for f in group]
+    sizes = _outcomes(files, every(partial(_size, spec), files, _silent), ledger)
+    if not sizes:
+        ledger.entries({})
+    size = image_files.common_size(list(sizes.values()), spec)
+    image_files.check_memory(len(groups), max(map(len, groups.values())), size, name)
+
+    readable = [f for f in files if f.file in sizes]
+    pictures = _outcomes(readable, every(partial(_picture, spec, size), readable, tick), ledger)
+    whole = {}
+    for key, group in groups.items():
+        if all(f.file in pictures for f in group):
+            whole[key] = image_files.combine_views([pictures[f.file] for f in group])
+        else:
+            left = [f for f in group if f.file in pictures]
+            ledger.refuse(left, "another picture of the same specimen cannot be used")
+    for trait, said in ((lambda p: len(p.pixels), "pictures"), (lambda p: p.levels, "levels of 0..1")):
+        usual = Counter(map(trait, whole.values())).most_common(1)[0][0] if whole else None
+        for key in [k for k, p in whole.items() if trait(p) != usual]:
+            odd = trait(whole.pop(key))
+            ledger.refuse(groups[key], f"differs from the others in {said} ({odd}, they {usual})")
+    used = {f.file: pictures[f.file].notes for key in whole for f in groups[key]}
+    ledger.entries(used)
+    variable, done = image_files.combine(list(whole.values()), spec, name)
+    return Read(variable, {k: groups[k][0].specimen for k in whole}, "image", ledger.entries(used, done))
+
+
+def _read_curves(name: str, members: Sequence[Found], spec: Curves, every: Callable, tick: Callable[[], None]) -> Read:
+    ledger = _Ledger(name, members)
+    groups = _by_specimen(members)
+    _drop_ambiguous(groups, ledger, views=False)
+    files = [group[0] for group in groups.values()]
+
+    raw = _outcomes(files, every(partial(_curve, spec), files, tick), ledger)
+    if not raw:
+        ledger.entries({})
+    agreed = agreement.agree(list(raw.values()), spec, name)
+    files = [f for f in files if f.file in raw]
+    attempts = [_attempt(lambda f: agreement.shape_curve(raw[f.file], agreed, spec), f) for f in files]
+    curves = _outcomes(files, attempts, ledger)
+    odd = {f.file: why for f in files if f.file in curves and (why := _odd(curves, f.file))}
+    ledger.refused |= odd
+    files = [f for f in files if f.file in curves and f.file not in odd]
+    used = {f.file: curves[f.file].notes for f in files}
+    ledger.entries(used)
+    variable, done = agreement.combine([curves[f.file] for f in files], agreed, spec, name)
+    return Read(variable, {f.key: f.specimen for f in files}, agreed.names[1], ledger.entries(used, done))
+
+
+def _odd(curves: dict[str, Curve], file: str) -> str | None:
+    return agreement.odd_one(curves[file], list(curves.values()))

@@ -1,0 +1,179 @@
+r"""What is done to a measured curve before it is a modality; pure functions of arrays, each says what it did.
+
+A physics curve is a function y(x) on strictly increasing x. A test gives a path: it pauses, goes back, unloads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.reading_log import Unusable, count
+
+#: Fewest points of a curve.
+FEWEST = 3
+#: Share of the range by which x may go back from one reading to a later one without being called unloading.
+_JITTER = 0.02
+#: The tangent of the toe correction spans this share of the stress at which its search ends.
+_TANGENT = 0.15
+
+Shaped = tuple[np.ndarray, np.ndarray, list[str]]
+
+
+def drop_gaps(x: np.ndarray, y: np.ndarray) -> Shaped:
+    """Points without x or y left out.
+
+    Raises:
+        Unusable: If fewer than three points remain.
+    """
+    keep = np.isfinite(x) & np.isfinite(y)
+    lost = int((~keep).sum())
+    if keep.sum() < FEWEST:
+        raise Unusable(f"has {count(int(keep.sum()), 'point')} with numbers for x and y, at least {FEWEST} are needed")
+    return x[keep], y[keep], [f"{count(lost, 'point')} without a value left out"] if lost else []
+
+
+def positive(x: np.ndarray, y: np.ndarray) -> Shaped:
+    """Both signs turned if nearly all of x and y is negative: compression, as some machines record it."""
+    if (x <= 0).mean() > 0.95 and (y <= 0).mean() > 0.95 and x.min() < 0 and y.min() < 0:
+        return 0.0 - x, 0.0 - y, ["x and y were negative (compression): signs turned"]
+    return x, y, []
+
+
+def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
+    """The points at which x is farther than ever before, in increasing order of x; equal x averaged.
+
+    What follows the farthest point (unloading) and loops on the way are left out. x may run either way.
+
+    Args:
+        x: (T,), finite.
+        y: (T,), finite.
+        loading_only: False: a curve that goes back by more than 2 % of its range is refused instead.
+
+    Raises:
+        Unusable: If x goes back and must not, or stands still; if it begins again in one step and goes farther than
+            before, as where a file holds two curves.
+    """
+    forward = x if x[np.abs(x - x[0]).argmax()] >= x[0] else -x
+    span = forward.max() - forward.min()
+    if span == 0:
+        raise Unusable(f"has the same x, {x[0]:g}, at every point")
+    end = int(np.flatnonzero(forward == forward.max())[-1])
+    farthest = np.maximum.accumulate(forward)
+    back = farthest - forward > _JITTER * span
+    if back.any() and not loading_only:
+        raise Unusable(
+            f"goes back in x at point {int(back.argmax()) + 1} of {x.size} (unloading or a loop), so that y is no "
+            "function of x: loading_only=True keeps the first rise"
+        )
+    for at in np.flatnonzero(np.diff(forward) < -_JITTER * span):
+        risen = farthest[at] - forward[: at + 1].min()
+        farther = np.flatnonzero(forward[at + 1 :] > farthest[at])
+        if forward[at] - forward[at + 1] > 0.5 * risen and farther.size and farther[0] >= FEWEST:
+            raise Unusable(
+                f"jumps back from x = {x[at]:g} to {x[at + 1]:g} after point {at + 1} of {x.size} and then goes farther"
+                ": are these two curves? Part the file"
+            )
+    keep = forward >= farthest
+    keep[end + 1 :] = False
+    u, group = np.unique(forward[keep], return_inverse=True)
+    mean = np.bincount(group, weights=y[keep]) / np.bincount(group)
+    notes = []
+    after = x.size - end - 1
+    if after:
+        notes.append(f"{count(after, 'point')} after the farthest x left out" + (" (unloading)" if back.any() else ""))
+    if lost := int((~keep[:end]).sum()):
+        notes.append(f"{count(lost, 'point')} where x went back left out")
+    if twice := int(keep.sum()) - u.size:
+        notes.append(f"{count(twice, 'point')} at an x that was there already averaged with it")
+    if u.size < FEWEST:
+        raise Unusable(f"has {count(u.size, 'point')} at different x on its first rise, at least {FEWEST} are needed")
+    return (u, mean, notes) if forward is x else (0.0 - u[::-1], mean[::-1], notes)
+
+
+def correct_toe(x: np.ndarray, y: np.ndarray) -> Shaped:
+    r"""The origin moved to where the steepest tangent meets y = 0; what was measured before it is left out.
+
+    Seating of the specimen bends the foot of a curve. The tangent is the steepest least-squares line over stretches in
+    which y rises by 15 % of its largest value, searched in the first half of the range of x and up to half of the
+    largest y there, so that neither a plateau nor densification is taken for the elastic line.
+
+    Args:
+        x: (T,), strictly increasing.
+        y: (T,).
+
+    Raises:
+        Unusable: If no stretch rises, or too little is left.
+
+    Source: the construction of ASTM D638, annex on toe compensation.
+    """
+    first_half = x <= 0.5 * (x[0] + x[-1])
+    top = y[first_half].max() if first_half.any() else y.max()
+    rising = np.maximum.accumulate(y)
+    last = int(np.searchsorted(rising, 0.5 * top, side="left"))
+    sums = np.concatenate([np.zeros((4, 1)), np.cumsum([x, y, x * x, x * y], axis=1)], axis=1)
+    start = np.arange(max(1, last))
+    stop = np.minimum(np.searchsorted(rising, rising[start] + _TANGENT * top) + 1, x.size)
+    stop = np.minimum(np.maximum(stop, start + FEWEST), x.size)
+    n = stop - start
+    sx, sy, sxx, sxy = sums[:, stop] - sums[:, start]
+    spread = n * sxx - sx**2
+    slope = np.divide(n * sxy - sx * sy, spread, out=np.full(n.size, -np.inf), where=(spread > 0) & (n >= FEWEST))
+    best = int(slope.argmax())
+    if not (np.isfinite(slope[best]) and slope[best] > 0):
+        raise Unusable("does not rise, so the toe correction finds no tangent: toe=False")
+    origin = (sx[best] - sy[best] / slope[best]) / n[best]
+    keep = x >= origin - 1e-9 * (x[-1] - x[0])
+    if keep.sum() < FEWEST:
+        raise Unusable(f"has {count(int(keep.sum()), 'point')} after the toe correction (by {origin:g}): toe=False")
+    lost = int((~keep).sum())
+    note = f"toe: origin of x moved to {origin:.4g}" + (f", {count(lost, 'point')} before it left out" if lost else "")
+    return np.maximum(x[keep] - origin, 0.0), y[keep], [note]
+
+
+def to_true(strain: np.ndarray, stress: np.ndarray, mode: str) -> Shaped:
+    r"""Engineering to true stress and strain, at constant volume.
+
+    .. math:: \varepsilon = \pm\ln(1 \pm e),\quad \sigma = s\,(1 \pm e)
+
+    with + for tension and - for compression, both counted positive. Valid to the onset of necking, in tension.
+
+    Args:
+        strain: (T,), dimensionless, increasing.
+        stress: (T,).
+        mode: ``"tension"`` or ``"compression"``.
+
+    Raises:
+        Unusable: If a specimen is shortened by its whole length or more.
+    """
+    sign = 1.0 if mode == "tension" else -1.0
+    stretch = 1 + sign * strain
+    if stretch.min() <= 0:
+        raise Unusable(f"has the strain {strain.max():g}, which in {mode} leaves no length: is it in per cent?")
+    notes = [f"engineering to true, {mode}"]
+    peak = int(stress.argmax())
+    if mode == "tension" and peak < strain.size - 1:
+        notes.append(f"true stress holds up to necking, at the latest strain {strain[peak]:.4g}")
+    return sign * np.log(stretch), stress * stretch, notes
+
+
+def inside(x: np.ndarray, y: np.ndarray, window: tuple[float, float]) -> Shaped:
+    """The points with x in the window.
+
+    Raises:
+        Unusable: If fewer than three are.
+    """
+    keep = (x >= window[0]) & (x <= window[1])
+    if keep.sum() < FEWEST:
+        raise Unusable(
+            f"has {count(int(keep.sum()), 'point')} with x from {window[0]:g} to {window[1]:g} (its x: {x[0]:g} to "
+            f"{x[-1]:g})"
+        )
+    return x[keep], y[keep], [] if keep.all() else [f"{count(int((~keep).sum()), 'point')} outside the window left out"]
+
+
+def on_grid(x: np.ndarray, y: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """y on another grid by straight lines between the points, NaN outside the measured range; (grid,)."""
+    slack = 1e-9 * (x[-1] - x[0])
+    out = np.interp(grid, x, y)
+    out[(grid < x[0] - slack) | (grid > x[-1] + slack)] = np.nan
+    return out

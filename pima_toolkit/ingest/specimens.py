@@ -1,0 +1,251 @@
+"""The table of specimens: one row each, naming files and settings; read from CSV, Excel or a pandas DataFrame."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from ..data.names import closest
+from ..data.reading_log import Entry, Unusable
+from ..errors import DataError, OptionError
+from ..units import find_unit, unit_of
+from .discovery import KINDS, Found, modality_name, natural, specimen_key
+from .formats.tables import SHEET_SUFFIXES, read_texts, to_number
+from .formats.texts import TEXT_SUFFIXES, number
+from .headers import read_header, slug
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Headers of the column that names the specimens.
+_IDS = (
+    *("specimen", "sample", "specimen_id", "sample_id", "id", "specimen_name", "sample_name", "specimen_no"),
+    *("sample_no", "probe", "proben_nr", "probe_nr", "probennummer", "probenname", "bezeichnung", "name", "nr", "no"),
+)
+#: Names of files that are tables of specimens rather than curves.
+_TABLES = re.compile(r"(?i)specimen|sample|table|tabelle|meta|setting|overview|proben|liste|list|index|summary|process")
+
+
+@dataclass(eq=False)
+class SpecimenTable:
+    """A table of specimens.
+
+    Attributes:
+        file: Its name, for the account.
+        names: The specimens, one per row.
+        settings: Columns that name no files, by name: numbers or texts, one per row; with their units.
+        units: Unit of a setting, where stated.
+        headers: Header of a column as written -> its name.
+        files: Columns that name files -> the measurements they name.
+        entries: What became of its rows and of files it names that are not there.
+    """
+
+    file: str
+    names: list[str]
+    settings: dict[str, np.ndarray] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    files: dict[str, list[Found]] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    def setting(self, name: str, keys: Sequence[str]) -> xr.Variable:
+        """A setting for specimens in another order; NaN, or an empty text, for those without a row."""
+        values = self.settings[name]
+        row = {specimen_key(n): k for k, n in enumerate(self.names)}
+        gap = "" if values.dtype.kind == "U" else np.nan
+        cells = [values[row[key]] if key in row else gap for key in keys]
+        attrs = {"long_name": name.replace("_", " ")} | ({"units": self.units[name]} if name in self.units else {})
+        return xr.Variable(("specimen",), np.array(cells), attrs)
+
+
+def read_specimens(
+    source: str | os.PathLike[str] | pd.DataFrame, folder: Path, files: Sequence[Path], found: Sequence[Found] = ()
+) -> SpecimenTable:
+    """A table of specimens.
+
+    Args:
+        source: Path, from the folder or from here, or a DataFrame.
+        folder: Where the files are that it names.
+        files: All files of the folder.
+        found: Measurements of the folder; of a workbook, the sheet that names most of their specimens is read.
+
+    Raises:
+        OptionError: If there is no such file.
+        DataError: If it is no table of specimens: no names, a name twice, a header twice, files of which none is there.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = next((p for p in (folder / source, Path(source).expanduser()) if p.is_file()), None)
+        if path is None:
+            tables = [p.name for p in files if p.suffix.lower() in (*TEXT_SUFFIXES, *SHEET_SUFFIXES)]
+            near = [n for n in tables if _TABLES.search(n)] or tables[:10]
+            raise OptionError(f"there is no table {str(source)!r} in {folder} or here: {closest(str(source), near)}")
+        try:
+            rows = read_texts(path, lambda page: len({f.key for f in found if f.path != path} & _keys(page)))
+            if not rows:
+                raise Unusable("is empty")
+        except Unusable as error:
+            raise DataError(f"the table {path.name} {error}") from error
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    else:
+        frame = source.reset_index() if source.index.name else source
+        cells = frame.astype(object).where(frame.notna(), "").astype(str)
+        rows, name = [[str(c) for c in frame.columns], *cells.values.tolist()], "the table"
+    return _read_rows(rows, name, folder, files)
+
+
+def _read_rows(rows: list[list[str]], name: str, folder: Path, files: Sequence[Path]) -> SpecimenTable:
+    filled = [sum(map(bool, row)) for row in rows]
+    title = next(k for k, n in enumerate(filled) if n >= min(2, max(filled)) and 2 * n >= max(filled))
+    rows = rows[title:]  # what stands above the header is a title
+    if len(rows) < 2:
+        raise DataError(f"{name} has no rows below its header: expected one row per specimen")
+    headers = [h or f"column {k}" for k, h in enumerate(rows[0])]
+    twice = [h for h, n in Counter(slug(read_header(h)[0]) for h in headers).items() if n > 1]
+    if twice:
+        raise DataError(f"{name} has more than one column {twice[0]!r}: give each a header of its own")
+    columns = {h: [row[k].strip() if k < len(row) else "" for row in rows[1:]] for k, h in enumerate(headers)}
+    at = _id_column(columns, name)
+    named = [k for k, cell in enumerate(columns[at]) if cell]
+    table = SpecimenTable(name, [columns[at][k] for k in named])
+    stated = {}
+    for k in [k for k in range(len(rows) - 1) if k not in named]:
+        cells = {header: column[k] for header, column in columns.items() if column[k]}
+        if k == 0 and cells and all(find_unit(cell) is not None for cell in cells.values()):
+            stated = cells  # a row of units under the header
+        elif cells:
+            note = f"row {k + title + 2} names no specimen in {at!r}"
+            table.entries.append(Entry(name, "", "", "unusable", note))
+    again = [n for n, times in Counter(map(specimen_key, table.names)).items() if times > 1]
+    if again:
+        shown = ", ".join(again[:5]) + (f" and {len(again) - 5} more" if len(again) > 5 else "")
+        raise DataError(f"{name} names specimens more than once in {at!r}: {shown}; give each its own name")
+    by_name = {p.name.casefold(): p for p in reversed(files)}
+    for header, column in columns.items():
+        if header != at:
+            _read_column(table, header, [column[k] for k in named], folder, by_name)
+            if header in stated and table.headers[header] in table.settings:
+                table.units.setdefault(table.headers[header], unit_of(stated[header]).name)
+    used = ", ".join([*table.files, *table.settings]) or "no other columns"
+    table.entries.insert(0, Entry(name, "", "", "used", f"table of {len(table.names)} specimens: {used}"))
+    return table
+
+
+def _id_column(columns: dict[str, list[str]], name: str) -> str:
+    words = {slug(header): header for header in columns}
+    known = [words[word] for word in _IDS if word in words]
+    free = [
+        header
+        for header, cells in columns.items()
+        if all(cells) and len(set(cells)) == len(cells) and not any(Path(c).suffix.lower() in KINDS for c in cells)
+    ]
+    if not known and not free:
+        raise DataError(
+            f"{name} has no column that names the specimens: call one 'specimen' (its columns: {', '.join(columns)})"
+        )
+    return (known or free)[0]
+
+
+def _read_column(table: SpecimenTable, header: str, cells: list[str], folder: Path, by_name: dict[str, Path]) -> None:
+    written, unit = read_header(header)
+    name = slug(written) or slug(header)
+    table.headers[header] = name
+    filled = [cell for cell in cells if cell]
+    if filled and sum(Path(part).suffix.lower() in KINDS for c in filled for part in _parts(c)) > 0.5 * len(filled):
+        name = re.sub(r"_?(files?|filename|path|datei|name)$", "", name) or name
+        found = _named_files(table, name, cells, folder, by_name)
+        kind = found[0].kind
+        plain = {"images": "image", "curves": "curve"}[kind]
+        name = modality_name(name, kind) or (plain if plain not in table.files else name)
+        table.headers[header] = name
+        table.files[name] = [replace(f, modality=name) for f in found]
+        return
+    numbers = [to_number(cell) for cell in cells]
+    german = [v if v is not None else number(cell, ",") for cell, v in zip(cells, numbers, strict=True)]
+    if None in numbers and None not in german:  # typed as text into a spreadsheet that expects points
+        numbers = german
+        table.entries.append(Entry(table.file, "", "", "used", f"column {header!r} has decimal commas"))
+    if filled and all(v is not None for v in numbers) and not np.isnan(numbers).all():
+        values = np.array(numbers, dtype=np.float64)
+        whole = not np.isnan(values).any() and bool((values == np.round(values)).all()) and unit is None
+        table.settings[name] = values.astype(np.int64) if whole else values
+        if unit is not None:
+            table.units[name] = unit_of(unit).name
+    else:
+        table.settings[name] = np.array(cells, dtype=str)
+        odd = [c for c, v in zip(cells, numbers, strict=True) if v is None]
+        if 0 < len(odd) < 0.2 * len(filled):
+            note = f"column {header!r} is text, since it holds {odd[0]!r} among numbers"
+            table.entries.append(Entry(table.file, "", "", "used", note))
+
+
+def _parts(cell: str) -> list[str]:
+    return [part.strip() for part in re.split(r"[;|\n]", cell) if part.strip()]
+
+
+def _named_files(
+    table: SpecimenTable, modality: str, cells: list[str], folder: Path, by_name: dict[str, Path]
+) -> list[Found]:
+    """The measurements of one column; several files in a cell are parted by semicolons."""
+    found, lost = [], []
+    for specimen, cell in zip(table.names, cells, strict=True):
+        parts = _parts(cell)
+        for view, part in enumerate(parts):
+            written = part.replace("\\", "/")
+            path = next((p for p in (folder / written, Path(written)) if p.is_file()), None)
+            path = path or by_name.get(Path(written).name.casefold())
+            kind = KINDS.get(Path(written).suffix.lower())
+            if path is None or kind is None:
+                why = "the table names it, but it is not there" if kind else "no kind of file that is read here"
+                lost.append(Entry(part, specimen, modality, "unusable", why))
+                continue
+            file = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+            found.append(Found(path, file, kind, modality, specimen, view + 1 if len(parts) > 1 else 0))
+    if not found:
+        raise DataError(
+            f"{table.file}: none of the files of column {modality!r} is in {folder}, such as {lost[0].file!r}; "
+            f"{closest(Path(lost[0].file).name, (p.name for p in by_name.values()))}"
+        )
+    table.entries += lost
+    kinds = Counter(f.kind for f in found)
+    kind = kinds.most_common(1)[0][0]
+    for f in found:
+        if f.kind != kind:
+            note = f"is one of {f.kind}, the others of column {modality!r} are {kind}"
+            table.entries.append(Entry(f.file, f.specimen, modality, "unusable", note))
+    return [f for f in found if f.kind == kind]
+
+
+def guess_table(folder: Path, files: Sequence[Path], found: Sequence[Found]) -> Path | None:
+    """The file in the folder itself that names at least half of the specimens, if there is exactly one."""
+    top = [p for p in files if p.parent == folder and p.suffix.lower() in (*TEXT_SUFFIXES, *SHEET_SUFFIXES)]
+    candidates = top if len(top) <= 3 else [p for p in top if _TABLES.search(p.stem)][:3]
+    fits = []
+    for path in candidates:
+        keys = {f.key for f in found if f.path != path}
+        try:
+            rows = read_texts(path, lambda page: len(keys & _keys(page)))  # noqa: B023, called at once
+        except Unusable:
+            continue
+        width = max(map(len, rows), default=0)
+        columns = [{specimen_key(Path(r[k]).stem) for r in rows[1:] if k < len(r)} for k in range(width)]
+        if width > 1 and keys and max(len(keys & column) for column in columns) >= max(2, 0.5 * len(keys)):
+            fits.append(path)
+    return fits[0] if len(fits) == 1 else None
+
+
+def _keys(rows: list[list[str]]) -> set[str]:
+    """What the cells of a table would be as names of specimens."""
+    return {specimen_key(Path(cell).stem) for row in rows for cell in row if cell}
+
+
+def in_order(names: dict[str, str]) -> list[str]:
+    """Keys of specimens in the natural order of their names."""
+    return sorted(names, key=lambda key: natural(names[key]))

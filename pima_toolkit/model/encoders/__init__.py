@@ -1,0 +1,1 @@
+"""Networks from measurements to the latent space, and back."""

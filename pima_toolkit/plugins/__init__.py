@@ -1,0 +1,1 @@
+"""The hooks a plugin answers, and what the installed plugins gave."""

@@ -1,0 +1,1 @@
+"""Tables and figures as pages: text, HTML, CSV, Excel."""

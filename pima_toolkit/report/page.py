@@ -1,0 +1,99 @@
+"""A page of text, tables and figures as one HTML file: no script, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..data.files import replacing
+from ..errors import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: CSS pixels of an inch of a figure: the text in it is then about as large as the text around it.
+_PIXELS = 88
+
+
+class Picture(NamedTuple):
+    """A figure inside the page: its data URI, what it shows, and its width in CSS pixels."""
+
+    source: str
+    words: str
+    width: int
+
+
+@dataclass
+class Table:
+    """Rows of a report, ready to print.
+
+    Args:
+        head: Column names.
+        rows: Cells, as text.
+        more: How many further rows there would be.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    more: int = 0
+
+
+@dataclass
+class Section:
+    """One part of a report.
+
+    Args:
+        title: Heading.
+        words: Paragraphs.
+        tables: Tables after them.
+        figures: Pictures, after those.
+        parts: Sections within this one.
+    """
+
+    title: str
+    words: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Picture] = field(default_factory=list)
+    parts: list[Section] = field(default_factory=list)
+
+
+def picture(figure: Figure, words: str) -> Picture:
+    """Draw a figure into the page.
+
+    Args:
+        figure: The figure.
+        words: What it shows, also for who cannot see it.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Picture(source, words, round(_PIXELS * figure.get_figwidth()))
+
+
+def write_page(path: Path, *, title: str, subtitle: str, cautions: Sequence[str], sections: Sequence[Section]) -> Path:
+    """Write a page, whole or not at all.
+
+    Args:
+        path: The file; ``.html`` is added where it has no ending.
+        title: Heading.
+        subtitle: The line under it.
+        cautions: Sentences shown before everything else.
+        sections: The parts.
+
+    Returns:
+        The file written.
+    """
+    jinja = require("jinja2", "the HTML report")
+    loader = jinja.PackageLoader("pima_toolkit.report", "templates")
+    environment = jinja.Environment(loader=loader, autoescape=True, undefined=jinja.StrictUndefined)
+    text = environment.get_template("report.html").render(
+        title=title, subtitle=subtitle, cautions=cautions, sections=sections
+    )
+    path = path.with_suffix(".html") if path.suffix == "" else path
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

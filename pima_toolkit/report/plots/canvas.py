@@ -1,0 +1,119 @@
+"""What every figure shares: size, colours, markers, labels with units, and the word on synthetic data.
+
+Nothing here touches the global state of pyplot: a figure is an object, and saving it is all that ever renders it.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...data.files import replacing
+from ...errors import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito 2008, "Color universal design", then two of Tol's "muted", so that ten clusters have ten; yellow last,
+#: as it is faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#44AA99", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+GREY = "0.55"
+
+
+def colour_of(number: int) -> str:
+    """Colour of a cluster, the same in every figure."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def marker_of(number: int) -> str:
+    """Marker of a cluster, the same in every figure; colour and marker together repeat only after ninety."""
+    return MARKERS[number % len(MARKERS)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, width and height in inches, that shows itself in a notebook."""
+    figure = require("matplotlib.figure", "plots").Figure(figsize=(width, height), layout="constrained")
+
+    def png() -> bytes:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+    # Without pyplot a notebook knows no picture of a Figure; this is the method it asks for.
+    figure._repr_png_ = png
+    return figure
+
+
+def leave_out(axes: NDArray[np.object_], number: int, columns: int) -> None:
+    """Hide the panels from a number on; those above them get the values of the axis they share."""
+    for index in range(number, len(axes)):
+        axes[index].set_visible(False)
+        axes[index - columns].tick_params(labelbottom=True)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure, whole or not at all; the same figure gives the same bytes, whenever it is drawn.
+
+    Args:
+        figure: What a ``plot_*`` returned.
+        path: Where to; its suffix says how: ``.png``, ``.svg``, ``.pdf``.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with replacing(path) as temporary, require("matplotlib", "plots").rc_context({"svg.hashsalt": "pima"}):
+        figure.savefig(temporary, dpi=120, metadata=dates.get(path.suffix))
+    return path
+
+
+def signed(figure: Figure, *sources: xr.Dataset) -> Figure:
+    """Write "synthetic data" into a figure drawn from a dataset that says so of itself, by a flag or in its title."""
+    for source in sources:
+        flag = source.attrs.get("synthetic", False)
+        if flag not in (False, 0, "", "false", "False") or "synthetic" in str(source.attrs.get("title", "")).lower():
+            figure.text(
+                0.995, 0.005, "synthetic data", ha="right", va="bottom", fontsize=8, style="italic", color="0.35"
+            )
+            break
+    return figure
+
+
+def axis_label(variable: xr.DataArray | None, name: str) -> str:
+    """Text of an axis: ``long_name (units)``, or the name where the data do not say."""
+    if variable is None:
+        return name
+    unit = str(variable.attrs.get("units", ""))
+    return (
+        f"{variable.attrs.get('long_name', name)} ({unit})"
+        if unit not in ("", "1")
+        else str(variable.attrs.get("long_name", name))
+    )
+
+
+def independent_of(data: xr.Dataset, curves: xr.DataArray) -> NDArray[np.float64]:
+    """t of every specimen, (specimen, point), whether the grid is shared or each has its own."""
+    name = curves.attrs.get("independent", curves.dims[1])
+    t = data[name].values.astype(np.float64) if name in data.coords or name in data else np.arange(curves.shape[1])
+    return np.broadcast_to(t, curves.shape)
+
+
+def field_of_view(images: xr.DataArray, colour: bool, table: bool) -> str:
+    """The size of one picture, in its own unit where the coordinates have one, else in pixels."""
+    leading = 2 if table else 1
+    dims = images.dims[leading : images.ndim - colour]
+    sizes, units = [], []
+    for dim in reversed(dims):
+        points = images[dim].values if dim in images.coords else np.arange(images.sizes[dim])
+        unit = images[dim].attrs.get("units") if dim in images.coords else None
+        # n pixels span n steps, one more than lie between the first and the last centre
+        span = abs(float(points[-1] - points[0])) * len(points) / max(len(points) - 1, 1) if unit else len(points)
+        sizes.append(f"{span:.3g}")
+        units.append(str(unit or "pixels"))
+    return f"each {sizes[0]} {units[0]} × {sizes[1]} {units[1]}"

@@ -1,0 +1,174 @@
+"""Tables as people keep them, CSV and Excel: one header line with units, and nothing that a spreadsheet would execute.
+
+A table is columns by name. Units stand in the header, ``stress [MPa]``; a unit of 1 is left out. In CSV a number has
+all its digits, a missing one is empty, and text that a spreadsheet would take for a formula gets an apostrophe in
+front; a file with letters beyond ASCII begins with the mark by which Excel knows UTF-8.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..data.files import replacing
+from ..errors import require
+
+Columns = dict[str, NDArray]
+Tables = dict[str, Columns]
+
+#: A modality of at most this many values is a row of a table; larger ones, such as pictures, stay in NetCDF.
+WIDEST = 64
+#: Rows of an Excel sheet below its header.
+_ROWS = 2**20 - 1
+#: What makes a spreadsheet read a cell as a formula, in any of the widths Unicode has for them.
+_FORMULA = re.compile(r"^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
+#: What an Excel cell cannot hold.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def header(name: str, unit: object) -> str:
+    """``stress [MPa]``, or the name alone where the unit is 1 or unknown."""
+    return name if unit in (None, "", "1") else f"{name} [{unit}]"
+
+
+def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
+    """A dataset as tables: one row per specimen, and one long table for each curve.
+
+    Args:
+        dataset: An answer, generated specimens, or populations.
+        name: Of the table with one row each; a curve's is called ``<name>_<curve>``.
+        rows: The dim that makes rows, ``"specimen"`` or ``"cluster"``.
+
+    Returns:
+        What has more than 64 values a row and is no curve (pictures) is left out.
+    """
+    wide: Columns = {rows: dataset[rows].values}
+    curves: dict[str, list[str]] = {}
+    along = [(str(k), v) for k, v in dataset.coords.items() if k != rows and v.dims == (rows,)]
+    for key, variable in [*along, *((str(k), v) for k, v in dataset.data_vars.items() if rows in v.dims)]:
+        values = variable.transpose(rows, ...)
+        unit = variable.attrs.get("units")
+        if values.ndim == 1:
+            wide[header(key, unit)] = values.values
+        elif values.ndim == 2 and _independent(values) is not None:
+            curve = re.sub(r"_(low|high)$", "", key)
+            curves.setdefault(curve if curve in dataset else key, []).append(key)
+        elif values[0].size <= WIDEST:
+            flat = values.values.reshape(len(values), -1)
+            # Parameters have a unit each.
+            own = values["unit"] if "unit" in values.coords and "units" not in values.attrs else None
+            units = [unit] * flat.shape[1] if own is None or own.dims != values.dims[1:] else own.values.tolist()
+            for k, label in enumerate(_labels(values[0])):
+                wide[header(f"{key} {label}", units[k])] = flat[:, k]
+    return {name: wide} | {f"{name}_{curve}": _long(dataset, keys, rows) for curve, keys in curves.items()}
+
+
+def _independent(values: xr.DataArray) -> xr.DataArray | None:
+    """The coordinate that makes a curve of (specimen, dim): one of numbers along that dim."""
+    dim = values.dims[1]
+    own = [c for c in values.coords.values() if c.dims == (dim,) and c.dtype.kind == "f"]
+    return own[0] if own else None
+
+
+def _labels(values: xr.DataArray) -> Iterator[str]:
+    """What to call each of a few values: the coordinates' labels, or their numbers."""
+    names = [[str(v) for v in values.get_index(d)] for d in values.dims]
+    for index in np.ndindex(values.shape):
+        yield " ".join(names[axis][k] for axis, k in enumerate(index))
+
+
+def _long(dataset: xr.Dataset, keys: list[str], rows: str) -> Columns:
+    """A curve and its band, a row for each point of each specimen."""
+    first = dataset[keys[0]].transpose(rows, ...)
+    t = _independent(first)
+    count, points = first.shape
+    out: Columns = {
+        rows: np.repeat(dataset[rows].values, points),
+        header(str(t.name), t.attrs.get("units")): np.tile(t.values, count),
+    }
+    for key in keys:
+        out[header(key, dataset[key].attrs.get("units"))] = dataset[key].transpose(rows, ...).values.reshape(-1)
+    return out
+
+
+def write_csv(path: Path, columns: Columns) -> Path:
+    """Write one table, whole or not at all.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_csv_text(name) for name in columns])
+    writer.writerows(zip(*([_csv_cell(v) for v in values.tolist()] for values in columns.values()), strict=True))
+    text = buffer.getvalue()
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
+    return path
+
+
+def _csv_cell(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, float):
+        return "" if value != value else repr(value)
+    return str(value) if isinstance(value, int) else _csv_text(str(value))
+
+
+def _csv_text(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def write_excel(path: Path, tables: Mapping[str, Columns]) -> Path:
+    """Write a workbook with one sheet a table, whole or not at all; a table too long for a sheet goes on in the next.
+
+    Raises:
+        StorageError: If it cannot be written.
+        MissingDependency: If openpyxl is missing.
+    """
+    openpyxl = require("openpyxl", "Excel files")
+    require("openpyxl.cell", "Excel files")
+    book = openpyxl.Workbook(write_only=True)
+    for name, columns in tables.items():
+        values = [column.tolist() for column in columns.values()]
+        for start in range(0, max(len(values[0]), 1), _ROWS):
+            sheet = book.create_sheet(
+                _sheet_name(name if start == 0 else f"{name}_{start // _ROWS + 1}", book.sheetnames)
+            )
+            sheet.freeze_panes = "B2"
+            sheet.append([_excel_cell(openpyxl, sheet, str(key), bold=True) for key in columns])
+            for row in zip(*(column[start : start + _ROWS] for column in values), strict=True):
+                sheet.append([_excel_cell(openpyxl, sheet, value) for value in row])
+    with replacing(path) as temporary:
+        book.save(temporary)
+    return path
+
+
+def _sheet_name(name: str, taken: list[str]) -> str:
+    """As Excel allows: 31 letters, no signs of its own, no name twice."""
+    short = re.sub(r"[\[\]:*?/\\']", "_", name)[:31]
+    for k in range(2, len(taken) + 2):
+        if short.lower() not in {t.lower() for t in taken}:
+            break
+        short = f"{short[:28]}_{k}"
+    return short
+
+
+def _excel_cell(openpyxl: object, sheet: object, value: object, bold: bool = False) -> object:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None if value != value else str(value)
+    # Typed as text: a label that begins with = stays a label.
+    cell = openpyxl.cell.WriteOnlyCell(sheet, _CONTROL.sub("", str(value)))
+    cell.data_type = "s"
+    if bold:
+        cell.font = openpyxl.styles.Font(bold=True)
+    return cell

@@ -1,0 +1,116 @@
+"""A fit in words: populations, physics with errors and units, and what to be careful about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import numpy as np
+import xarray as xr
+from torch.nn import Module
+
+from ..answers.trained import Trained
+from ..answers.trust.cautions import cautions, sentences, two_digits
+from ..experts.regression.solution import law_of
+from ..model.modality import Modality, Physics
+
+
+def with_error(value: float, error: float) -> str:
+    """``198.2 ± 3.1``: two digits of the error, the value to the same place.
+
+    Args:
+        value: The number.
+        error: Its standard error; not finite where unknown.
+    """
+    if not np.isfinite(error) or error <= 0:
+        return f"{value:.4g} ± ?"
+    digits = 1 - int(np.floor(np.log10(error)))
+    if abs(value) >= 1e6 or digits > 8:
+        return f"{value:.4g} ± {error:.2g}"
+    return f"{round(value, digits):.{max(digits, 0)}f} ± {round(error, digits):.{max(digits, 0)}f}"
+
+
+def text_report(trained: Trained, experts: xr.Dataset) -> str:
+    """See :meth:`pima_toolkit.Fit.report`."""
+    notes, options = trained.notes, trained.options
+    lines = ["PIMA fit"]
+    if notes["title"]:
+        lines[0] += f" of {notes['title']}"
+    if notes["synthetic"]:
+        lines.append("(synthetic data, generated, not measured)")
+    lines.append(
+        f"{notes['specimens']} specimens, {options.clusters} clusters, {options.latent_dim} latent dimensions, "
+        f"seed {trained.settings.seed}, {notes['seconds']:.0f} s on {notes['device']}"
+    )
+    epochs = trained.history.sizes["epoch"]
+    if epochs:
+        lines.append(f"ELBO {float(trained.history.elbo[-1]):.5g} nats per specimen after {epochs} epochs")
+    for name, option in options.modalities.items():
+        template = trained.templates[name]
+        kind = "neural"
+        if name in options.physics:
+            origin = option.expert.origin
+            kind = f"physics, expert {option.expert.name}" + ("" if origin is None else f" of {origin}")
+        lines.append(f"  {name} [{template.measured.unit}]: {template.measured.kind}, {kind}")
+        if name in options.physics and (law := law_of(name, option.expert)):
+            lines.append(f"    {law}")
+            lines.append(f"    LaTeX: {option.expert.latex}")
+    for c in range(options.clusters):
+        weight = float(experts.effective_specimens[c])
+        lines += ["", f"cluster {c}: {weight:.1f} specimens ({100 * weight / notes['specimens']:.0f} %)"]
+        for p in range(experts.sizes["parameter"]):
+            column = experts.isel(cluster=c, parameter=p)
+            unit = "" if column.unit.item() == "1" else f" {column.unit.item()}"
+            text = f"  {column.parameter.item():<12} {with_error(float(column.value), float(column.std_error))}{unit}"
+            if float(column.scatter_std) > 0:
+                text += f"   (specimens differ by {two_digits(float(column.scatter_std))}{unit})"
+            if bool(column.at_bound):
+                text += "   at its bound"
+            if bool(column.unidentified):
+                text += "   not determined by these curves"
+            lines.append(text)
+        lines += [f"  {_curve_line(trained, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
+    lines += ["", *sentences(cautions(trained, experts), trained)]
+    return "\n".join(lines)
+
+
+def in_words(option: Modality) -> str:
+    """A modality's options as people say them: ``neural; encoder conv, decoder conv, noise unit``."""
+    if isinstance(option, Physics):
+        named = {f.name: getattr(option, f.name) for f in fields(option) if f.name != "expert"}
+        head = f"expert {option.expert.name}"
+    else:
+        named = {f.name: getattr(option, f.name) for f in fields(option)}
+        head = "neural"
+    return f"{head}; " + ", ".join(f"{name} {plain(value)}" for name, value in named.items() if value not in (None, ()))
+
+
+def plain(value: object) -> str:
+    """An option's value without the signs of a programming language."""
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {plain(part)}" for name, part in value.items())
+    if isinstance(value, tuple | list):
+        numbers = len(value) == 2 and all(isinstance(part, int | float) for part in value)
+        return (" to " if numbers else " and ").join(map(plain, value))
+    return (
+        f"{value:g}" if isinstance(value, float) else type(value).__name__ if isinstance(value, Module) else str(value)
+    )
+
+
+def _curve_line(trained: Trained, row: xr.Dataset) -> str:
+    """Noise, misfit and agreement of one curve in one cluster."""
+    name = str(row.curve.item())
+    unit = trained.templates[name].measured.unit
+    unit = "" if unit == "1" else f" {unit}"
+    text = f"noise of {name}: {float(row.noise_std):.3g}{unit}"
+    if np.isfinite(row.misfit):
+        text += f", misfit {two_digits(float(row.misfit))}{unit}"
+    if np.isfinite(row.misfit_ratio):
+        text += f" ({two_digits(float(row.misfit_ratio))} times its standard error)"
+    if np.isfinite(row.agreement):
+        text += f", {100 * float(row.agreement):.0f} % of starts agree"
+    return text

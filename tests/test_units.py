@@ -1,0 +1,106 @@
+"""Units over columns: what is one and what is not, and that conversion is the definition."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pima_toolkit.ingest.headers import canonical, read_header, slug
+from pima_toolkit.units import _EXACT, dimension, find_unit, unit_of
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "unit", "word"),
+    [
+        ("Stress [MPa]", "Stress", "MPa", "stress"),
+        ("strain (%)", "strain", "%", "strain"),
+        ("Force/kN", "Force", "kN", "force"),
+        ("Load in kN", "Load", "kN", "force"),
+        ("Dehnung [%]", "Dehnung", "%", "strain"),
+        ("Spannung [N/mm²]", "Spannung", "N/mm²", "stress"),
+        ("Traversenweg [µm]", "Traversenweg", "µm", "displacement"),
+        ("stress_MPa", "stress", "MPa", "stress"),
+        ("Standardkraft N", "Standardkraft", "N", "force"),
+        ("eps []", "eps", "1", "strain"),
+        ('\ufeff"Strain"', "Strain", None, "strain"),
+        ("Stress (true)", "Stress (true)", None, "stress"),
+        ("strain 1", "strain 1", None, "strain"),
+        ("Sample C", "Sample C", None, "sample_c"),
+        ("Strain rate [1/s]", "Strain rate", "1/s", "strain_rate"),
+        ("Zeit", "Zeit", None, "time"),
+    ],
+)
+def test_headers_as_people_write_them(header, name, unit, word):
+    assert read_header(header) == (name, unit)
+    assert canonical(name)[0] == word
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "to", "expected"),
+    [
+        (12.5, "%", "1", 0.125),
+        (1, "GPa", "MPa", 1000),
+        (1, "psi", "Pa", 6894.757293168361),
+        (1, "N/mm²", "MPa", 1),
+        (1, "lbf", "N", 4.4482216152605),
+        (1, "inch", "mm", 25.4),
+        (25, "µm", "mm", 0.025),
+        (300, "K", "°C", 26.85),
+        (212, "degF", "degC", 100),
+        (-40, "degF", "degC", -40),
+        (90, "min", "h", 1.5),
+    ],
+)
+def test_conversions(value, unit, to, expected):
+    assert find_unit(unit).to(find_unit(to), np.array(value)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_case_is_forgiven_where_only_one_unit_can_be_meant():
+    assert find_unit("mpa").name == find_unit("MPA").name == "MPa"
+    assert find_unit("KN").name == "kN"
+    assert find_unit("mN").factor == 1e-3
+    assert find_unit("MN").factor == 1e6
+    assert find_unit("mPa") is None  # a millipascal, or a slip: not guessed
+    assert find_unit("Nm") is None  # a newton metre
+    assert find_unit("nm").quantity == "length"
+    assert find_unit("Mn") is None
+    assert unit_of("counts/s").quantity == "counts/s"
+
+
+@given(st.sampled_from(sorted(_EXACT)), st.sampled_from(sorted(_EXACT)), st.floats(-1e6, 1e6))
+def test_there_and_back_is_the_same(one, other, value):
+    one, other = find_unit(one), find_unit(other)
+    if one.quantity == other.quantity:
+        there = one.to(other, np.array(value))
+        assert other.to(one, there) == pytest.approx(value, rel=1e-9, abs=1e-6 * one.factor + 1e-9)
+
+
+@given(st.text())
+def test_any_text_has_a_slug_and_a_header(text):
+    assert slug(slug(text)) == slug(text)
+    name, unit = read_header(text)
+    assert unit is None or unit
+    assert isinstance(canonical(name)[0], str)
+
+
+@pytest.mark.parametrize(
+    ("text", "factor", "exponents"),
+    [
+        ("GPa", 1e3, (1, -2, 0, 0)),
+        ("1/s", 1.0, (0, 0, -1, 0)),
+        ("%/min", 0.01 / 60, (0, 0, -1, 0)),
+        ("MPa*um**0.5", 1e-3**0.5, (1, -1.5, 0, 0)),
+        ("N*m/mm^2", 1e3, (1, -1, 0, 0)),
+        ("W", 1e3, (1, 1, -1, 0)),
+        ("kg/m3", 1e-12, (1, -4, 2, 0)),
+    ],
+)
+def test_a_unit_is_a_size_and_exponents(text, factor, exponents):
+    np.testing.assert_allclose(dimension(text), [np.log(factor), *exponents], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "J/mol", "a.u.", "count", "(MPa)/s", "MPa s s", "MPa**1.2.3", "mm/cycle", "mPa", "Nm"]
+)
+def test_a_unit_that_is_not_known_is_none(text):
+    assert dimension(text) is None
