@@ -54,7 +54,7 @@ def bilinear(starts: int = 200) -> dict:
     ``experts.solve`` from the given start and no other, as the peers go.
     """
     _theta, x, gamma = clusters(10, 1000)
-    rng, box = np.random.default_rng(1), HARDENING.box(GRID)
+    rng, bounds = np.random.default_rng(1), HARDENING.bounds(GRID)
     free = HARDENING.fit(GRID, x, weights=gamma)
     lowest = free.cost
     good = {"ours": 0, "ours_alone": 0, "scipy": 0, "lmfit": 0}
@@ -65,29 +65,29 @@ def bilinear(starts: int = 200) -> dict:
         begin = np.stack(
             [10 ** rng.uniform(1.5, 4.5, 10), 0.1 * 10 ** rng.uniform(-3, 0, 10), 10 ** rng.uniform(-3, 0, 10)]
         )
-        begin = box.clip(begin.T)
+        begin = bounds.clip(begin.T)
         given = {
             "ours": HARDENING.fit(GRID, x, weights=gamma, start=begin),
-            "ours_alone": solve(HARDENING, GRID, y, root**2, begin[:, None], box, project=True),
+            "ours_alone": solve(HARDENING, GRID, y, root**2, begin[:, None], bounds, project=True),
         }
         for name, found in given.items():
             good[name] += int(np.sum(found.cost <= lowest * (1 + 1e-6)))
             tried[name] += 10
         for name in ("scipy", "lmfit") if k < 10 else ():
             for c in range(10):
-                cost = peer_cost(name, y[c], root[c], begin[c], box)
+                cost = peer_cost(name, y[c], root[c], begin[c], bounds)
                 good[name] += bool(cost <= lowest[c] * (1 + 1e-6))
                 tried[name] += 1
     return {"share": {n: good[n] / tried[n] for n in good}, "fits": tried}
 
 
-def peer_cost(name: str, y: np.ndarray, root: np.ndarray, start: np.ndarray, box: pima.experts.Box) -> float:
+def peer_cost(name: str, y: np.ndarray, root: np.ndarray, start: np.ndarray, bounds: pima.experts.Bounds) -> float:
     """Cost that a peer reaches on one reduced cluster."""
-    inside = box.clip(start, 1e-9)
+    inside = bounds.clip(start, 1e-9)
     if name == "lmfit":
         names = lmfit.Parameters()
         for i, p in enumerate(HARDENING.parameters):
-            names.add(p.name, value=inside[i], min=box.lower[i], max=box.upper[i])
+            names.add(p.name, value=inside[i], min=bounds.lower[i], max=bounds.upper[i])
         values = [p.name for p in HARDENING.parameters]
 
         def residual(given: lmfit.Parameters) -> np.ndarray:
@@ -98,7 +98,7 @@ def peer_cost(name: str, y: np.ndarray, root: np.ndarray, start: np.ndarray, box
         lambda th: root * (HARDENING.value_and_jacobian(GRID, th)[0] - y),
         np.maximum(inside, 1e-12),
         jac=lambda th: root[:, None] * HARDENING.value_and_jacobian(GRID, th)[1],
-        bounds=(box.lower, box.upper),
+        bounds=(bounds.lower, bounds.upper),
         x_scale="jac",
     )
     return 2 * float(found.cost)
@@ -112,7 +112,7 @@ def mstep() -> dict:
     """
     theta, x, gamma = clusters(10, 20_000)
     warm = theta * (1 + 0.05 * np.random.default_rng(2).uniform(-1, 1, theta.shape))
-    X, g, box = torch.as_tensor(x), torch.as_tensor(gamma), HARDENING.box(GRID)
+    X, g, bounds = torch.as_tensor(x), torch.as_tensor(gamma), HARDENING.bounds(GRID)
     found, lmfit_found = {}, np.empty_like(theta)
 
     def by_lmfit() -> None:
@@ -121,7 +121,7 @@ def mstep() -> dict:
 
     def step() -> None:
         sums = CurveStatistics(10, GRID.size).update(X, g)
-        solution = solve(HARDENING, GRID, sums.mean.numpy(), sums.weight.numpy(), warm[:, None], box)
+        solution = solve(HARDENING, GRID, sums.mean.numpy(), sums.weight.numpy(), warm[:, None], bounds)
         found["theta"] = solution.parameters
 
     out = {"gemm_s": cpu(lambda: g.T @ X), "none_s": cpu(step), "specimen_s": cpu(specimen_step(x, g, warm), 3)}
@@ -131,7 +131,7 @@ def mstep() -> dict:
         "none_over_gemm": out["none_s"] / out["gemm_s"],
         "specimen_over_gemm": out["specimen_s"] / out["gemm_s"],
         "lmfit_model_over_none": out["lmfit_model_s"] / out["none_s"],
-        "largest_relative_difference": float(np.max(np.abs(HARDENING.show(found["theta"]) / lmfit_found - 1))),
+        "largest_relative_difference": float(np.max(np.abs(HARDENING.to_reported(found["theta"]) / lmfit_found - 1))),
     }
 
 
@@ -146,7 +146,7 @@ def specimen_step(x: np.ndarray, gamma: torch.Tensor, theta: np.ndarray) -> Call
     curves = Curves(torch.as_tensor(x / scale), GRID, None, present)
     scatter = (1e-3 * torch.eye(3, dtype=torch.float64)).expand(C, 3, 3).clone()
     noise = torch.full((C,), 1.0 / scale**2, dtype=torch.float64)
-    decoder = PhysicsDecoder(HARDENING, HARDENING.box(GRID), scale, theta, scatter, noise)
+    decoder = PhysicsDecoder(HARDENING, HARDENING.bounds(GRID), scale, theta, scatter, noise)
     return lambda: update_physics(decoder, curves, gamma, scatter="specimen", noise="pooled")
 
 
@@ -158,7 +158,7 @@ def bilinear_by_numpy(strain: np.ndarray, E: float, sigma_y: float, H: float) ->
 def model_of_lmfit(x: np.ndarray, gamma: np.ndarray, start: np.ndarray) -> np.ndarray:
     """E, sigma_y and H of one cluster by ``lmfit.Model`` of a numpy function: default method, all curves, weights."""
     law = lmfit.Model(bilinear_by_numpy)
-    given = law.make_params(**dict(zip(("E", "sigma_y", "H"), HARDENING.show(start), strict=True)))
+    given = law.make_params(**dict(zip(("E", "sigma_y", "H"), HARDENING.to_reported(start), strict=True)))
     given["E"].min = given["sigma_y"].min = given["H"].min = 0
     weights = np.repeat(np.sqrt(gamma), GRID.size)
     result = law.fit(x.ravel(), given, strain=np.tile(GRID, len(x)), weights=weights)
@@ -178,22 +178,22 @@ def speed() -> dict:
 def speed_of(D: int) -> dict:
     """The comparison at one number of curves."""
     _, x, gamma = clusters(2, D)
-    X, g, box = torch.as_tensor(x), torch.as_tensor(gamma), HARDENING.box(GRID)
+    X, g, bounds = torch.as_tensor(x), torch.as_tensor(gamma), HARDENING.bounds(GRID)
     start = np.array([800.0, 0.04, 0.1])
     names = [p.name for p in HARDENING.parameters]
 
     def ours() -> np.ndarray:
         sums = CurveStatistics(2, GRID.size).update(X, g)
         begin = np.tile(start, (2, 1, 1))
-        return solve(HARDENING, GRID, sums.mean.numpy(), sums.weight.numpy(), begin, box).parameters
+        return solve(HARDENING, GRID, sums.mean.numpy(), sums.weight.numpy(), begin, bounds).parameters
 
     def reduced_ours() -> np.ndarray:
-        return solve(HARDENING, GRID, mean, weight, np.tile(start, (2, 1, 1)), box).parameters
+        return solve(HARDENING, GRID, mean, weight, np.tile(start, (2, 1, 1)), bounds).parameters
 
     def compiled(values: np.ndarray, root: np.ndarray) -> np.ndarray:
         given = lmfit.Parameters()
         for i, name in enumerate(names):
-            given.add(name, value=start[i], min=box.lower[i], max=box.upper[i])
+            given.add(name, value=start[i], min=bounds.lower[i], max=bounds.upper[i])
 
         def residual(at: lmfit.Parameters) -> np.ndarray:
             curve = HARDENING.value_and_jacobian(GRID, [at[n].value for n in names])[0]
@@ -206,7 +206,7 @@ def speed_of(D: int) -> dict:
     mean, weight = sums.mean.numpy(), sums.weight.numpy()
     theta = ours()
     found = {
-        "compiled": HARDENING.show(np.array([compiled(x, np.sqrt(gamma[:, c, None])) for c in range(2)])),
+        "compiled": HARDENING.to_reported(np.array([compiled(x, np.sqrt(gamma[:, c, None])) for c in range(2)])),
         "model": np.array([model_of_lmfit(x, gamma[:, c], start) for c in range(2)]),
     }
     seconds = {
@@ -216,7 +216,7 @@ def speed_of(D: int) -> dict:
         "lmfit_compiled": once(lambda: [compiled(x, np.sqrt(gamma[:, c, None])) for c in range(2)]),
         "lmfit_reduced": cpu(lambda: [compiled(mean[c], np.sqrt(weight[c])) for c in range(2)], 3),
     }
-    off = {name: float(np.max(np.abs(HARDENING.show(theta) / values - 1))) for name, values in found.items()}
+    off = {name: float(np.max(np.abs(HARDENING.to_reported(theta) / values - 1))) for name, values in found.items()}
     return {
         **seconds,
         "model_ratio": seconds["lmfit_model"] / seconds["ours"],
@@ -236,8 +236,8 @@ def errors(replicates: int = 100) -> dict:
             theta = np.array([800.0, 0.035, 0.2]) * (1 + scatter * rng.normal(size=(200, 3)))
             y = HARDENING.value_and_jacobian(GRID, theta)[0] + 0.3 * rng.normal(size=(200, GRID.size))
             fit = HARDENING.fit(GRID, y, start=[800.0, 0.035, 0.2])
-            estimates.append(fit.shown[0])
-            said.append(fit.shown_std_errors[0])
+            estimates.append(fit.reported[0])
+            said.append(fit.reported_std_errors[0])
         ratio = np.mean(said, 0) / np.std(estimates, 0, ddof=1)
-        out[f"{scatter:.0%}"] = dict(zip([p.name for p in HARDENING.shown], ratio.tolist(), strict=True))
+        out[f"{scatter:.0%}"] = dict(zip([p.name for p in HARDENING.reported], ratio.tolist(), strict=True))
     return out

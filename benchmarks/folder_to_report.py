@@ -43,7 +43,7 @@ def scores(run: Path, truth: dict[str, str]) -> dict[str, object]:
     specimens = pima.runs.open_fit(run).specimens
     labels = [truth[str(name)] for name in specimens["specimen"].values]
     data = pima.runs.training_data(run)
-    status = pima.account(data)["status"].value_counts()
+    status = pima.reading_log(data)["status"].value_counts()
     return {
         "specimens": specimens.sizes["specimen"],
         "files": {str(name): int(count) for name, count in status.items()},

@@ -27,13 +27,13 @@ def intervals(expert: pima.Expert, solution: pima.Solution, seed: int) -> dict[s
     """Low and high of (E, sigma_y, H), shape (2, 3), by the kind of the interval."""
     specimens = solution.data.gamma.shape[0]
     quantile = scipy.stats.t.ppf(0.5 * (1 + LEVEL), specimens - 1)
-    jacobian = expert.show_jacobian(solution.parameters[0])
+    jacobian = expert.reported_jacobian(solution.parameters[0])
     naive = np.sqrt(np.diagonal(jacobian @ solution.naive_covariance[0] @ jacobian.T))
-    centre = solution.shown[0]
+    centre = solution.reported[0]
     resampled, profiled = solution.bootstrap(400, seed, level=LEVEL), solution.confidence(level=LEVEL)
     return {
         "naive": np.stack([centre - quantile * naive, centre + quantile * naive]),
-        "sandwich": np.stack([centre + sign * quantile * solution.shown_std_errors[0] for sign in (-1, 1)]),
+        "sandwich": np.stack([centre + sign * quantile * solution.reported_std_errors[0] for sign in (-1, 1)]),
         "bootstrap": np.stack([resampled.low.values[0], resampled.high.values[0]]),
         "profile": np.stack([profiled.low.values[0], profiled.high.values[0]]),
     }
@@ -53,7 +53,7 @@ def coverage(
     for draw in range(draws):
         rng = np.random.default_rng([draw, specimens, round(1000 * spread)])
         solution = expert.fit(STRAIN, population(expert, specimens, spread, rng), start=TRUTH)
-        centres.append(solution.shown[0])
+        centres.append(solution.reported[0])
         for kind, (low, high) in intervals(expert, solution, draw).items():
             held[kind].append((low <= target) & (target <= high))
             width[kind].append(high - low)
@@ -79,8 +79,8 @@ def main() -> None:
     expert = pima.get_expert("linear_hardening")
     for spread in (0.0, 0.05, 0.15):
         whole = population(expert, 20_000, spread, np.random.default_rng(1))
-        target = expert.fit(STRAIN, whole, start=TRUTH).shown[0]
-        apart = 100 * (target / expert.show(TRUTH) - 1)
+        target = expert.fit(STRAIN, whole, start=TRUTH).reported[0]
+        apart = 100 * (target / expert.to_reported(TRUTH) - 1)
         far = np.array2string(apart, precision=1)
         tell(f"scatter {100 * spread:.0f} %: the limit differs from the mean parameters by {far} %")
         for specimens in (12, 60):

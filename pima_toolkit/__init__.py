@@ -16,10 +16,10 @@ _HOME = {
     "datasets": "datasets",
     "split": "data",
     "from_folder": "ingest",
-    "Images": "ingest",
-    "Curves": "ingest",
-    "Scalars": "ingest",
-    "account": "data",
+    "ImageFiles": "ingest",
+    "CurveFiles": "ingest",
+    "ScalarColumns": "ingest",
+    "reading_log": "data",
     "summary": "data",
     "open_data": "data",
     "save_data": "data",
@@ -55,10 +55,20 @@ _HOME = {
     "PimaWarning": "errors",
 }
 
+#: Names of 0.1 that are called otherwise now.
+_RENAMED = {
+    "Images": "ImageFiles",
+    "Curves": "CurveFiles",
+    "Scalars": "ScalarColumns",
+    "account": "reading_log",
+}
+
 __all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        raise AttributeError(f"pima_toolkit.{name} is called pima_toolkit.{_RENAMED[name]} since 0.2")
     if name not in _HOME:
         raise AttributeError(f"module 'pima_toolkit' has no attribute {name!r}")
     home = _HOME[name]

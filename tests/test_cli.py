@@ -39,7 +39,7 @@ def test_experts_list_has_every_expert_under_its_field():
     assert lines.index("Straight lines") < lines.index("Foams and lattices in compression")
     for name, expert in pima.experts.experts().items():
         (line,) = [line for line in lines if line.startswith(f"{name} ")]
-        assert f"{', '.join(p.name for p in expert.shown)} of {', '.join(expert.inputs)}" in line
+        assert f"{', '.join(p.name for p in expert.reported)} of {', '.join(expert.inputs)}" in line
     assert f"{len(pima.experts.experts())} experts" in shown.output
 
 

@@ -32,8 +32,8 @@ def test_first_screen_runs_as_printed(tmp_path, monkeypatch):
     assert answer.responsibilities.dims == ("specimen", "cluster")
     assert answer.sizes["specimen"] == test.sizes["specimen"]
     assert float(abs(answer.responsibilities.sum("cluster") - 1).max()) < 1e-6
-    assert fit.experts.sizes["cluster"] == 2
-    assert {"value", "std_error"} <= set(fit.experts)
+    assert fit.parameters.sizes["cluster"] == 2
+    assert {"value", "std_error"} <= set(fit.parameters)
     labels = test["label"].values
     assert pima.metrics.cluster_accuracy(labels, answer["cluster"].values) > 0.85
     assert fit.generate(cluster=0, n=16).sizes["specimen"] == 16

@@ -91,8 +91,8 @@ def parameter_answers(
     for name in trained.options.physics:
         pieces = []
         decoder = trained.state.decoders[name]
-        fixed = decoder.box.at_bound(decoder.theta)[:, None]
-        centre = decoder.box.to_unbounded(decoder.theta)[:, None]
+        fixed = decoder.bounds.at_bound(decoder.theta)[:, None]
+        centre = decoder.bounds.to_unbounded(decoder.theta)[:, None]
         widened = _widened(trained, name)
         for index, piece in tensors.curves[name].chunks(_CHUNK):
             prior = decoder.prior(others[name][index] if name in others else None)
@@ -103,8 +103,8 @@ def parameter_answers(
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 covariance = np.broadcast_to(trained.covariance[name][:, None], covariance.shape)
-            theta = np.where(fixed, decoder.theta[:, None], decoder.box.from_unbounded(centre + deviation))
-            shown = torch.as_tensor(decoder.expert.show(theta))
+            theta = np.where(fixed, decoder.theta[:, None], decoder.bounds.from_unbounded(centre + deviation))
+            shown = torch.as_tensor(decoder.expert.to_reported(theta))
             std = torch.as_tensor(shown_std(decoder, theta, covariance))
             weights = gamma[index].cpu()
             known = std.isfinite().any(0)

@@ -57,8 +57,8 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At 
             if decoder.trend is not None:
                 own += decoder.trend.deviation(DiagonalGaussian(z, torch.zeros_like(z)))[0][cluster].cpu().numpy()
             # A parameter at its bound does not scatter.
-            own[:, decoder.box.at_bound(decoder.theta[cluster])] = 0.0
-            theta = decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta[cluster]) + own)
+            own[:, decoder.bounds.at_bound(decoder.theta[cluster])] = 0.0
+            theta = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(decoder.theta[cluster]) + own)
             values, _ = decoder.expert.value_and_jacobian(population_grid(trained, name, cluster, at), theta)
         out[name] = modality_array(trained, name, values, "specimen").assign_attrs(shown_at(trained, name, cluster, at))
     return out

@@ -16,7 +16,7 @@ from ..fitting.inputs.tensors import Tensors, to_tensors
 from ..fitting.options import TrainingSettings
 from .conditions import check_known
 from .curves import curve_answers, parameter_answers
-from .posterior import Answers, answer_tensors
+from .posterior import Posterior, answer_tensors
 from .remarks import check_coverage, remarks, typicality, unanswered
 from .trained import Trained
 
@@ -77,7 +77,7 @@ def expected(
     return out
 
 
-def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Answers) -> xr.Dataset:
+def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Posterior) -> xr.Dataset:
     names = list(trained.options.modalities)
     gamma = answers.log_gamma.exp()
     weight = gamma[..., None]
@@ -142,7 +142,7 @@ def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: st
 
 
 def predict_curves(
-    trained: Trained, name: str, tensors: Tensors, answers: Answers, coverage: float
+    trained: Trained, name: str, tensors: Tensors, answers: Posterior, coverage: float
 ) -> dict[str, xr.DataArray]:
     """Mean and pointwise band of a physics modality: denoised where observed, else predicted."""
     covariates = trained.options.physics[name].expert.covariates
@@ -158,7 +158,7 @@ def predict_curves(
 
 
 @torch.no_grad()
-def predict_neural(trained: Trained, name: str, answers: Answers, seed: int) -> dict[str, xr.DataArray]:
+def predict_neural(trained: Trained, name: str, answers: Posterior, seed: int) -> dict[str, xr.DataArray]:
     """Mean of a neural modality over samples of (c, Z).
 
     All specimens share the random numbers, so the answer does not depend on their order or number; c is drawn by its

@@ -34,7 +34,7 @@ _CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class Answers:
+class Posterior:
     """Everything known about a batch of specimens, as tensors.
 
     Args:
@@ -58,7 +58,7 @@ def _float32(device: torch.device) -> torch.autocast:
 @torch.no_grad()
 def answer_tensors(
     trained: Trained, tensors: Tensors, *, scored: bool = True, autocast: torch.autocast | None = None
-) -> Answers:
+) -> Posterior:
     """Responsibilities, latent posterior and scores of every specimen.
 
     Args:
@@ -139,7 +139,7 @@ def answer_tensors(
             torch.where(everything, posterior.mean[:, None], latent.mean),
             torch.where(everything, posterior.variance[:, None], latent.variance),
         )
-    return Answers(log_gamma, latent, scores, others)
+    return Posterior(log_gamma, latent, scores, others)
 
 
 def _fused_rule(trained: Trained, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:

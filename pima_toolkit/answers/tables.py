@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..experts import resolve_unit, unidentified
 from ..fitting.em.steps import MINIMUM_WEIGHT, prior_rows
-from ..fitting.inputs.tensors import Template, Tensors
+from ..fitting.inputs.tensors import InputSpec, Tensors
 from ..fitting.options import ModelOptions
 from ..model.physics import PhysicsDecoder, scores
 
@@ -56,8 +56,8 @@ def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gam
 
 def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Standard deviation of what people see, (..., Q), from a covariance in unbounded parameters (..., P, P)."""
-    slope = np.where(decoder.box.at_bound(theta), 0.0, decoder.box.slope(theta))
-    jacobian = decoder.expert.show_jacobian(theta) * slope[..., None, :]
+    slope = np.where(decoder.bounds.at_bound(theta), 0.0, decoder.bounds.slope(theta))
+    jacobian = decoder.expert.reported_jacobian(theta) * slope[..., None, :]
     # A parameter at its bound adds nothing, whatever its entry says.
     finite = np.where(np.isfinite(covariance), covariance, 0.0)
     variance = np.einsum("...qp,...pr,...qr->...q", jacobian, finite, jacobian)
@@ -66,9 +66,9 @@ def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray
     return np.where(nothing[..., None] | stuck, np.nan, np.sqrt(np.maximum(variance, 0.0)))
 
 
-def parameter_coords(options: ModelOptions, templates: Mapping[str, Template]) -> dict[str, tuple[str, list[str]]]:
+def parameter_coords(options: ModelOptions, templates: Mapping[str, InputSpec]) -> dict[str, tuple[str, list[str]]]:
     """Names, units and modality of every shown parameter; a name used twice is told apart by its modality."""
-    rows = [(name, p) for name, option in options.physics.items() for p in option.expert.shown]
+    rows = [(name, p) for name, option in options.physics.items() for p in option.expert.reported]
     names = [p.name for _, p in rows]
     labels = [p.name if names.count(p.name) == 1 else f"{name}.{p.name}" for name, p in rows]
     units = [resolve_unit(p.unit, templates[n].measured.unit, templates[n].measured.t_unit) for n, p in rows]
@@ -82,30 +82,30 @@ def parameter_coords(options: ModelOptions, templates: Mapping[str, Template]) -
 
 def expert_table(
     options: ModelOptions,
-    templates: Mapping[str, Template],
+    templates: Mapping[str, InputSpec],
     decoders: Mapping[str, PhysicsDecoder],
     covariance: Mapping[str, np.ndarray],
     weight: np.ndarray,
     quality: Mapping[str, Mapping[str, list]],
 ) -> xr.Dataset:
-    """See :attr:`pima_toolkit.Fit.experts`; ``quality`` is what quality.py found, nothing in a fit of an older file."""
+    """See :attr:`pima_toolkit.Fit.parameters`; ``quality``: how well each law fits, empty in an older file."""
     value, error, spread, bound, open_, noise = [], [], [], [], [], []
     for name in options.physics:
         decoder = decoders[name]
-        value.append(decoder.expert.show(decoder.theta))
+        value.append(decoder.expert.to_reported(decoder.theta))
         error.append(shown_std(decoder, decoder.theta, covariance[name]))
         scatter = shown_std(decoder, decoder.theta, decoder.total.cpu().numpy())
         spread.append(np.nan_to_num(scatter))
         # A shown parameter is at its bound where one of the fitted ones it is made of, and of no other shown one, is.
-        made_of = decoder.expert.show_jacobian(decoder.theta) != 0
+        made_of = decoder.expert.reported_jacobian(decoder.theta) != 0
         own = made_of & (made_of.sum(-2, keepdims=True) == 1)
         lost = np.array(quality[name]["unidentified"]) if name in quality else np.zeros(decoder.theta.shape, bool)
         std = np.sqrt(np.maximum(np.diagonal(covariance[name], axis1=1, axis2=2), 0.0))  # of unbounded coordinates
         with np.errstate(invalid="ignore"):  # infinite at a bound, where the slope is zero
-            std = std * decoder.box.slope(decoder.theta)
-        unknown = unidentified(lost, std, decoder.theta, decoder.box)
+            std = std * decoder.bounds.slope(decoder.theta)
+        unknown = unidentified(lost, std, decoder.theta, decoder.bounds)
         open_.append((made_of & unknown[:, None, :]).any(-1))
-        bound.append((own & decoder.box.at_bound(decoder.theta)[:, None, :]).any(-1))
+        bound.append((own & decoder.bounds.at_bound(decoder.theta)[:, None, :]).any(-1))
         noise.append(np.sqrt(decoder.variance.cpu().numpy()) * decoder.scale)
     dims = ("cluster", "parameter")
     along = {"coords": parameter_coords(options, templates)}
@@ -146,7 +146,7 @@ def expert_table(
 @torch.no_grad()
 def specimen_table(
     options: ModelOptions,
-    templates: Mapping[str, Template],
+    templates: Mapping[str, InputSpec],
     decoders: Mapping[str, PhysicsDecoder],
     covariance: Mapping[str, np.ndarray],
     tensors: Tensors,
@@ -158,7 +158,7 @@ def specimen_table(
     for name in options.physics:
         decoder = decoders[name]
         curves = tensors.curves[name]
-        centre = decoder.box.to_unbounded(decoder.theta)
+        centre = decoder.bounds.to_unbounded(decoder.theta)
         theta, std = [], []
         for index, piece in curves.chunks():
             said = decoder.condition(piece)
@@ -170,10 +170,10 @@ def specimen_table(
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 spread = covariance[name][c]
-            here = decoder.box.from_unbounded(centre[c] + own)
-            here = np.where(decoder.box.at_bound(decoder.theta)[c], decoder.theta[c], here)
+            here = decoder.bounds.from_unbounded(centre[c] + own)
+            here = np.where(decoder.bounds.at_bound(decoder.theta)[c], decoder.theta[c], here)
             std.append(shown_std(decoder, here, spread))
-            theta.append(decoder.expert.show(here))
+            theta.append(decoder.expert.to_reported(here))
         absent = ~curves.present.cpu().numpy()[:, None]
         value.append(np.where(absent, np.nan, np.concatenate(theta)))
         error.append(np.where(absent, np.nan, np.concatenate(std)))

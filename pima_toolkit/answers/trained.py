@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
-from ..fitting.inputs.tensors import Template
+from ..fitting.inputs.tensors import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.state import State
 from ..model.curves import Curves
@@ -74,7 +74,7 @@ class Trained:
 
     options: ModelOptions
     settings: TrainingSettings
-    templates: Mapping[str, Template]
+    templates: Mapping[str, InputSpec]
     state: State
     encoders: nn.ModuleList | None
     covariance: Mapping[str, np.ndarray]

@@ -225,7 +225,7 @@ class Fit(Laws, Trust):
         return generation.clusters(self._trained)
 
     @property
-    def experts(self) -> xr.Dataset:
+    def parameters(self) -> xr.Dataset:
         """Physical parameters per cluster, and how well the law fits.
 
         Per parameter, with units: value, std_error, scatter_std (between specimens), at_bound, unidentified. Per curve:
@@ -259,7 +259,7 @@ class Fit(Laws, Trust):
 
     def report(self) -> str:
         """Populations, physics with errors and units, and what to be careful about, as text."""
-        return text_report(self._trained, self.experts)
+        return text_report(self._trained, self.parameters)
 
     def save_report(self, path: str | Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
         """Write the report as one HTML file with figures inside, to read, print and send.
@@ -322,7 +322,7 @@ class Fit(Laws, Trust):
         By default CSV and SVG; with ``data``, such as the training data, their predictions and bands too. Units stand
         in the header. Returns the files; unknown formats raise OptionError, a full disk StorageError.
         """
-        return export(self._trained, self.experts, Path(folder), data, **kinds)
+        return export(self._trained, self.parameters, Path(folder), data, **kinds)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file; nothing in it is executed when it is read."""

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from ..answers.conditions import covariate_names
 from ..answers.trained import Reference, Trained
-from ..data import Measured, Scaling, save_data
+from ..data import Measurement, Scaling, save_data
 from ..data.files import replacing
 from ..errors import FileFormatError, OptionError, PimaError, require
-from ..experts import Box, expert_from_dict
-from ..fitting.inputs.tensors import Template
+from ..experts import Bounds, expert_from_dict
+from ..fitting.inputs.tensors import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.potentials import single_encoders
 from ..fitting.state import State
@@ -45,8 +45,8 @@ def save(trained: Trained, path: Path) -> Path:
         arrays |= {f"encoders.{name}": tensor for name, tensor in trained.encoders.state_dict().items()}
     for name, covariance in trained.covariance.items():
         arrays[f"covariance.{name}"] = torch.as_tensor(covariance)
-        box = trained.state.decoders[name].box
-        arrays[f"box.{name}"] = torch.as_tensor(np.stack([box.lower, box.upper]))
+        bounds = trained.state.decoders[name].bounds
+        arrays[f"box.{name}"] = torch.as_tensor(np.stack([bounds.lower, bounds.upper]))
     for name, shares in trained.calibration.items():
         arrays[f"calibration.{name}"] = torch.as_tensor(shares)
     for name, reference in trained.references.items():
@@ -142,7 +142,7 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
     return Neural(**{**saved, "flips": tuple(saved["flips"])})
 
 
-def _template(template: Template) -> dict:
+def _template(template: InputSpec) -> dict:
     measured = template.measured
     names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units")
     return {
@@ -155,12 +155,14 @@ def _template(template: Template) -> dict:
     }
 
 
-def _read_template(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool) -> Template:
+def _read_template(
+    name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool
+) -> InputSpec:
     parts = {p: arrays.get(f"template.{name}.{p}") for p in ("grid", "t")}
     grid, t = (None if v is None else v.numpy().copy() for v in parts.values())
     about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
     conditions = arrays.get(f"template.{name}.conditions", torch.zeros(2, 0, dtype=torch.float64))
-    measured = Measured(
+    measured = Measurement(
         **{**about, "dims": tuple(about["dims"])},
         values=np.zeros((0, *saved["sizes"]), dtype=np.float64 if physics else np.float32),
         present=np.zeros(0, dtype=bool),
@@ -169,7 +171,7 @@ def _read_template(name: str, saved: dict, arrays: Mapping[str, Tensor], coords:
         coords={str(k): v.reset_coords(drop=True) for k, v in coords.coords.items()},
         covariates={str(k): np.zeros(0) for k in about["covariate_units"]},
     )
-    return Template(
+    return InputSpec(
         measured,
         Scaling(*saved["scaling"]),
         tuple(saved["shape"]),
@@ -199,7 +201,7 @@ def _rebuild(
     decoders = {
         name: PhysicsDecoder(
             option.expert,
-            Box(*arrays[f"box.{name}"].numpy()),
+            Bounds(*arrays[f"box.{name}"].numpy()),
             templates[name].scale,
             parts[f"decoder.{name}.theta"].numpy(),
             parts[f"decoder.{name}.scatter"].to(device),
@@ -240,7 +242,7 @@ def _rebuild(
     )
 
 
-def _coords(measured: Measured) -> xr.Dataset:
+def _coords(measured: Measurement) -> xr.Dataset:
     return xr.Dataset(coords=measured.coords)
 
 

@@ -34,7 +34,7 @@ from ..fitting.parallel.workers import check_processes
 from ..fitting.potentials import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.progress import shown_progress
 from ..fitting.restarts import train_restarts
-from ..fitting.run import Callback, Job, Progress, mark_of
+from ..fitting.run import Callback, Progress, TrainingRun, mark_of
 from ..fitting.state import fingerprint
 from ..fitting.trackers import Tracker, check_tracker, values_of
 from ..fitting.training import JointTraining
@@ -78,7 +78,7 @@ def train(
             answers = [call(state) is True for call in callbacks]
             return among.agreed(any(answers))
 
-        job = Job(
+        job = TrainingRun(
             options,
             settings,
             templates,

@@ -101,7 +101,7 @@ def from_folder(
         warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
         data = pima.from_folder(folder, **options, progress=voice.progress)
     written = pima.save_data(data, out)
-    account = pima.account(data)
+    account = pima.reading_log(data)
     _show(voice, data, account)
     voice.say(f"written: {written}")
     voice.end({"files": [written], **_facts(data, account)})
@@ -117,7 +117,7 @@ def show(
     """Show what a dataset holds: modalities, units, what is missing, and what became of the files it is from."""
     voice = Voice(quiet, as_json)
     opened = pima.open_data(data)
-    account = pima.account(opened) if "ingest_account" in opened.attrs else None
+    account = pima.reading_log(opened) if "ingest_account" in opened.attrs else None
     _show(voice, opened, account, all_files)
     voice.end(_facts(opened, account))
 

@@ -60,7 +60,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DemoResult:
     """What an experiment gave: accuracies in % on ``specimens`` held out, the figures' paths, seconds in all."""
 
     study: Study
@@ -104,7 +104,7 @@ STUDIES = (
 )
 
 
-def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progress: bool = True) -> Outcome:
+def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progress: bool = True) -> DemoResult:
     """Learn one experiment, judge it on held-out specimens, draw it.
 
     Args:
@@ -148,7 +148,7 @@ def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progr
     }
     out.mkdir(parents=True, exist_ok=True)
     figures = tuple(pima.save_figure(draw(), out / f"{study.name}_{name}.png") for name, draw in drawings.items())
-    return Outcome(study, accuracies, labels.size, figures, time.perf_counter() - start)
+    return DemoResult(study, accuracies, labels.size, figures, time.perf_counter() - start)
 
 
 def _generated(fit: pima.Fit, study: Study, seed: int) -> xr.Dataset:

@@ -24,7 +24,7 @@ def experts_list() -> None:
     """List every expert that `Physics("name")` knows, by field: what it is, its parameters and its inputs."""
     console = rich_console.Console(highlight=False)
     known = pima.experts.experts()
-    names = [name for record in pima.experts.plugins.manager().records.values() for name in record.experts]
+    names = [name for record in pima.experts.registry.manager().records.values() for name in record.experts]
     cards = [pima.experts.card_of(known[name]) for name in names]
     width = max(map(len, names), default=0)
     for field, group in itertools.groupby(cards, key=lambda card: card.field):
@@ -32,7 +32,7 @@ def experts_list() -> None:
         table.add_column(min_width=width, no_wrap=True)
         table.add_column()
         for card in group:
-            of = f"{', '.join(p.name for p in known[card.name].shown)} of {', '.join(known[card.name].inputs)}"
+            of = f"{', '.join(p.name for p in known[card.name].reported)} of {', '.join(known[card.name].inputs)}"
             table.add_row(card.name, f"{rich_markup.escape(card.summary)} [dim]{rich_markup.escape(of)}[/dim]")
         console.print(f"\n[bold]{rich_markup.escape(field)}[/bold]")
         console.print(table)

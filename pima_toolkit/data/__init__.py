@@ -5,19 +5,18 @@
 """
 
 from .check import check_dataset, measure
-from .measurement import Measured
+from .measurement import Measurement
 from .names import ANSWER_NAMES, closest, few, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
-from .reading_log import account, summary, unused_files, with_lost_specimens
+from .reading_log import reading_log, summary, unused_files, with_lost_specimens
 from .split import split
 from .storage import open_data, replacing, save_data
 from .streaming import alone, block_rows, blocks, kind_of, presence, stored, survey
 
 __all__ = [
     "ANSWER_NAMES",
-    "Measured",
+    "Measurement",
     "Scaling",
-    "account",
     "alone",
     "block_rows",
     "blocks",
@@ -31,6 +30,7 @@ __all__ = [
     "needs_presence",
     "open_data",
     "presence",
+    "reading_log",
     "replacing",
     "residual_scale",
     "save_data",

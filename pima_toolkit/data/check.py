@@ -14,7 +14,7 @@ import xarray as xr
 from ..errors import DataError, ShapeError
 from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
-from .measurement import Measured
+from .measurement import Measurement
 from .names import closest, few, specimen_labels
 
 #: Fewest points for which a numeric coordinate makes a neural modality a curve; below, convolutions have no room.
@@ -57,9 +57,9 @@ def measure(
     *,
     physics: bool,
     covariates: tuple[str, ...] = (),
-    like: Measured | None = None,
+    like: Measurement | None = None,
     part: bool = False,
-) -> Measured:
+) -> Measurement:
     """Read one modality.
 
     The kind follows from the dims besides ``specimen`` and ``channel``: none a scalar, one a curve (numeric coordinate
@@ -130,7 +130,7 @@ def _text(attrs: dict, *names: str, default: str) -> str:
     return next((str(attrs[n]) for n in names if attrs.get(n) not in (None, "")), default)
 
 
-def _ordered_dims(variable: xr.DataArray, like: Measured | None) -> tuple[str, ...]:
+def _ordered_dims(variable: xr.DataArray, like: Measurement | None) -> tuple[str, ...]:
     dims = tuple(str(d) for d in variable.dims if d != "specimen")
     if like is None:
         return tuple(sorted(dims, key=lambda d: d != "channel"))  # a stable sort: only the channel moves
@@ -161,8 +161,8 @@ def _neural(
     dims: tuple[str, ...],
     raw: np.ndarray,
     present: np.ndarray,
-    like: Measured | None,
-) -> Measured:
+    like: Measurement | None,
+) -> Measurement:
     name = str(variable.name)
     spatial = [d for d in dims if d != "channel"]
     if len(spatial) > 3:
@@ -197,7 +197,7 @@ def _neural(
             f"{name!r} has sizes {dict(zip(dims, values.shape[1:], strict=True))}, trained with "
             f"{dict(zip(dims, like.values.shape[1:], strict=True))}: crop or interpolate it to the trained size"
         )
-    return Measured(
+    return Measurement(
         name,
         kind,
         dims,
@@ -214,7 +214,7 @@ def _neural(
 
 
 def _neural_kind(
-    variable: xr.DataArray, spatial: list[str], like: Measured | None
+    variable: xr.DataArray, spatial: list[str], like: Measurement | None
 ) -> tuple[str, np.ndarray | None, str | None, str]:
     """(kind, t, t_name, t_unit) by the dims; one dim is a curve only with a numeric coordinate of 8 points or more."""
     if like is not None and like.kind != "curve":
@@ -244,8 +244,8 @@ def _physics(
     dims: tuple[str, ...],
     raw: np.ndarray,
     present: np.ndarray,
-    like: Measured | None,
-) -> Measured:
+    like: Measurement | None,
+) -> Measurement:
     name = str(variable.name)
     if len(dims) != 1 or dims == ("channel",):
         raise ShapeError(
@@ -273,7 +273,7 @@ def _physics(
     coords = _coords_along(variable, dims)
     if t.ndim == 1 and coordinate.name not in coords:  # equal rows of a 2-D coordinate
         coords[coordinate.name] = xr.DataArray(t, dims=dims, name=coordinate.name, attrs=coordinate.attrs)
-    return Measured(
+    return Measurement(
         name,
         "curve",
         dims,
@@ -318,7 +318,7 @@ def check_informative(name: str, anything: bool, low: float, high: float, dtype:
         )
 
 
-def _check_units(measured: Measured, like: Measured) -> None:
+def _check_units(measured: Measurement, like: Measurement) -> None:
     pairs = [(measured.name, measured.unit, like.unit), (measured.t_name, measured.t_unit, like.t_unit)]
     pairs += [(name, unit, like.covariate_units[name]) for name, unit in measured.covariate_units.items()]
     for name, unit, trained in pairs:
@@ -326,7 +326,7 @@ def _check_units(measured: Measured, like: Measured) -> None:
             raise DataError(f"{name!r} is in {unit!r}, trained in {trained!r}: convert it, and set attrs['units']")
 
 
-def _absent(data: xr.Dataset, like: Measured) -> Measured:
+def _absent(data: xr.Dataset, like: Measurement) -> Measurement:
     """`like` for specimens none of which has it."""
     specimens = data.sizes["specimen"]
     present = np.zeros(specimens, dtype=bool)

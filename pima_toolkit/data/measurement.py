@@ -10,7 +10,7 @@ import xarray as xr
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measurement:
     r"""One modality of a dataset as plain arrays; made by `measure`.
 
     Attributes:
@@ -59,7 +59,7 @@ class Measured:
             return self.observed
         return self.present.reshape(-1, *[1] * (self.values.ndim - 1))
 
-    def take(self, index: np.ndarray) -> Measured:
+    def take(self, index: np.ndarray) -> Measurement:
         """The specimens of `index` (integers, a slice, or bool of shape (specimen,))."""
         return dataclasses.replace(
             self,

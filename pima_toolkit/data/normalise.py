@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DataError
 from .grids import union_grid
-from .measurement import Measured
+from .measurement import Measurement
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Scaling:
             )
 
     @classmethod
-    def of(cls, measured: Measured) -> Scaling:
+    def of(cls, measured: Measurement) -> Scaling:
         """The scaling of a training set; values not observed do not count."""
         seen, values = measured.mask(), measured.values
         return cls(
@@ -71,7 +71,7 @@ class Scaling:
         return out.reshape(len(x), -1).any(axis=1)
 
 
-def residual_scale(measured: Measured) -> float:
+def residual_scale(measured: Measurement) -> float:
     """Largest absolute observed value, in the data's unit: what residuals of an expert are divided by.
 
     Only a factor and no shift, so that ``E * t`` stays ``E * t`` (MODEL.md §4).
@@ -79,7 +79,7 @@ def residual_scale(measured: Measured) -> float:
     return float(np.abs(measured.values).max(where=measured.mask(), initial=0.0))
 
 
-def common_grid(measured: Measured) -> np.ndarray:
+def common_grid(measured: Measurement) -> np.ndarray:
     """The grid on which the encoder of a curve sees every specimen.
 
     The shared grid; for ragged curves equal steps from the smallest to the largest t of any specimen, as many points as
@@ -95,13 +95,13 @@ def common_grid(measured: Measured) -> np.ndarray:
     return union_grid(measured.t[measured.present])
 
 
-def needs_presence(measured: Measured) -> bool:
+def needs_presence(measured: Measurement) -> bool:
     """Whether an encoder trained on this needs a channel that says where the curve was observed."""
     return measured.ragged or measured.observed is not None
 
 
 def encoder_input(
-    measured: Measured, scaling: Scaling, grid: np.ndarray | None = None, presence: bool | None = None
+    measured: Measurement, scaling: Scaling, grid: np.ndarray | None = None, presence: bool | None = None
 ) -> np.ndarray:
     r"""What an encoder sees.
 
@@ -140,7 +140,7 @@ def encoder_input(
 
 
 def _interpolate(
-    measured: Measured, values: np.ndarray, seen: np.ndarray, grid: np.ndarray, hold: bool
+    measured: Measurement, values: np.ndarray, seen: np.ndarray, grid: np.ndarray, hold: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every specimen's observed points on `grid`; also which points of it lie inside the specimen's range of t."""
     out = np.zeros((len(values), grid.size), dtype=np.float32)

@@ -51,13 +51,13 @@ def count(n: int, what: str) -> str:
     return f"{n} {what}" + ("" if n == 1 else "s")
 
 
-def write_account(data: xr.Dataset, entries: Iterable[Entry]) -> None:
+def write_reading_log(data: xr.Dataset, entries: Iterable[Entry]) -> None:
     """Store an account in the dataset's attributes."""
     rows = [astuple(entry) for entry in entries]
     data.attrs[ATTRIBUTE] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
-def account(data: xr.Dataset) -> pd.DataFrame:
+def reading_log(data: xr.Dataset) -> pd.DataFrame:
     """What `pima.from_folder` did to each file: one row per file, and one per measurement that is missing.
 
     Args:

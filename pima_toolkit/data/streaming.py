@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .check import check_informative, measure
-from .measurement import Measured
+from .measurement import Measurement
 from .normalise import Scaling
 
 #: A block that training shuffles, in bytes as stored.
@@ -54,7 +54,7 @@ def blocks(data: xr.Dataset, name: str) -> Iterator[xr.Dataset]:
         yield kept.isel(specimen=slice(start, start + rows)).load()
 
 
-def survey(data: xr.Dataset, name: str) -> tuple[Measured, Scaling]:
+def survey(data: xr.Dataset, name: str) -> tuple[Measurement, Scaling]:
     """What a neural modality on disk is, by one pass.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .card import Card, card_of
     from .contract.example import Example, example_of
     from .contract.inputs import pack, unpack, with_covariates
-    from .contract.parameters import Box, Parameter, resolve_unit
+    from .contract.parameters import Bounds, Parameter, resolve_unit
     from .formulas.formula import read_formula
     from .kinds.expert import Expert, Origin
     from .kinds.formula_expert import SympyExpert
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .solvers.statistics import CurveStatistics
 
 _HOME = {
-    "Box": "contract.parameters",
+    "Bounds": "contract.parameters",
     "Card": "card",
     "card_of": "card",
     "CurveQuantity": "regression.quantities",
@@ -71,7 +71,7 @@ _HOME = {
 }
 
 __all__ = [
-    "Box",
+    "Bounds",
     "Card",
     "CurveQuantity",
     "CurveStatistics",

@@ -27,7 +27,7 @@ class Described(Protocol):
         """The independent variable, then the covariates."""
 
     @property
-    def shown(self) -> tuple[Parameter, ...]:
+    def reported(self) -> tuple[Parameter, ...]:
         """What people see."""
 
 
@@ -114,9 +114,9 @@ def _rows(expert: Described, table: str) -> tuple[tuple[str, str, str, str], ...
     """The docstring's table where it has a row for every parameter, else one made from them."""
     lines = table.split("\n")
     starts = [m.start() for m in re.finditer("=+", lines[0])]
-    if len(starts) == 4 and len(lines) == len(expert.shown) + 4:
+    if len(starts) == 4 and len(lines) == len(expert.reported) + 4:
         ends = [*starts[1:], None]
         cells = [tuple(line[a:b].strip() for a, b in zip(starts, ends, strict=True)) for line in lines[3:-1]]
-        if [row[0] for row in cells] == [p.name for p in expert.shown]:
+        if [row[0] for row in cells] == [p.name for p in expert.reported]:
             return tuple(cells)
-    return tuple((p.name, p.unit, bounds_text(p), p.description) for p in expert.shown)
+    return tuple((p.name, p.unit, bounds_text(p), p.description) for p in expert.reported)

@@ -30,10 +30,10 @@ from ..data.files import write_text
 from ..errors import DataError
 from ..model.elbo import neural_log_prob
 from .inputs.stored import looked_at
-from .inputs.tensors import Template, Tensors, learn_templates, to_tensors
+from .inputs.tensors import InputSpec, Tensors, learn_templates, to_tensors
 from .objective import objective
 from .options import ModelOptions, TrainingSettings
-from .run import Job, encode, mark_of, physics_evidence, physics_log_prob
+from .run import TrainingRun, encode, mark_of, physics_evidence, physics_log_prob
 from .state import State, fingerprint
 from .training import JointTraining
 
@@ -129,7 +129,7 @@ class Candidates:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
-    def templates(self) -> dict[str, Template]:
+    def templates(self) -> dict[str, InputSpec]:
         """Of all specimens, so that every candidate measures in the same units."""
         return learn_templates(self.data, self.options.modalities)
 
@@ -188,7 +188,7 @@ class Candidates:
         train, out = (part.to(device) for part in held_out(len(self.tensors), self.share, self.settings.seed, restart))
         path = self.path(task)
         own = fingerprint({}, [mark, clusters])
-        job = Job(
+        job = TrainingRun(
             options,
             self.settings,
             self.templates,

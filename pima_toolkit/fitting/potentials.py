@@ -32,7 +32,7 @@ from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural
 from ..model.network import Network, channels_last
 from .options import ModelOptions
-from .run import Job, Progress
+from .run import Progress, TrainingRun
 from .state import load_optimiser, optimiser_arrays, write_arrays
 
 #: Where parameters vary with the latent, encoders that answer nobody are trained without a share of the specimens each,
@@ -44,7 +44,7 @@ _FEWEST = 40
 _SOME = 16
 
 
-def held_back(job: Job) -> list[Tensor]:
+def held_back(job: TrainingRun) -> list[Tensor]:
     """Specimens (specimen,) that each of the encoders which calibrate the bands does not learn from.
 
     Empty where nothing varies with the latent, or those it could learn from are very few.
@@ -57,7 +57,7 @@ def held_back(job: Job) -> list[Tensor]:
     return [torch.sort(share).values.to(job.device) for share in order.tensor_split(_SHARES)[:count]]
 
 
-def taught(job: Job) -> Tensor:
+def taught(job: TrainingRun) -> Tensor:
     """Specimens that encoders of single modalities learn from, bool (specimen,).
 
     Where parameters vary with the latent not those with one modality, unless there are hardly any others: what all
@@ -92,7 +92,7 @@ def single_encoders(
     return channels_last(encoders).to(mixture.mean.device)
 
 
-def fused_encoders(job: Job, network: Network, mixture: GaussianMixture) -> nn.ModuleList:
+def fused_encoders(job: TrainingRun, network: Network, mixture: GaussianMixture) -> nn.ModuleList:
     """``crossmodal="dropout"``: the encoders of the fused posterior, which training taught to stand alone."""
     encoders = single_encoders(job.options, {name: t.shape for name, t in job.templates.items()}, mixture, 0)
     for single, encoder in zip(encoders, network.encoders, strict=True):
@@ -114,7 +114,7 @@ class CrossmodalTraining:
 
     def __init__(
         self,
-        job: Job,
+        job: TrainingRun,
         mixture: GaussianMixture,
         posterior: DiagonalGaussian,
         responsibilities: Tensor,

@@ -17,7 +17,7 @@ import xarray as xr
 from .inputs.tensors import learn_templates, to_tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.workers import one_thread, run
-from .run import Job
+from .run import TrainingRun
 from .training import JointTraining
 
 
@@ -35,11 +35,11 @@ class _Restart:
         device = self.settings.torch_device()
         templates = learn_templates(self.data, self.options.modalities)
         tensors = to_tensors(self.data, self.options.modalities, templates, device)
-        job = Job(self.options, self.settings, templates, tensors, device, self.checkpoint, self.mark, tell)
+        job = TrainingRun(self.options, self.settings, templates, tensors, device, self.checkpoint, self.mark, tell)
         JointTraining(job, task).run()
 
 
-def train_restarts(job: Job, data: xr.Dataset, processes: int | None) -> list[JointTraining]:
+def train_restarts(job: TrainingRun, data: xr.Dataset, processes: int | None) -> list[JointTraining]:
     """Every restart that was begun; of the last, ``interrupted`` and ``halted`` say whether it was the last wanted.
 
     Args:
@@ -64,7 +64,7 @@ def train_restarts(job: Job, data: xr.Dataset, processes: int | None) -> list[Jo
         return runs
 
 
-def _side_by_side(job: Job, data: xr.Dataset, processes: int) -> list[JointTraining]:
+def _side_by_side(job: TrainingRun, data: xr.Dataset, processes: int) -> list[JointTraining]:
     stopped = False
 
     def hear(news: object) -> bool:

@@ -23,7 +23,7 @@ from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
 from .inputs.stored import joined, looked_at
-from .inputs.tensors import Template, Tensors
+from .inputs.tensors import InputSpec, Tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.distributed import ALONE, Processes
 from .state import Arrays, fingerprint, resume
@@ -57,12 +57,12 @@ Callback = Callable[[Progress], object]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingRun:
     """Everything one training run needs; nothing in it changes."""
 
     options: ModelOptions
     settings: TrainingSettings
-    templates: Mapping[str, Template]
+    templates: Mapping[str, InputSpec]
     tensors: Tensors
     device: torch.device
     checkpoint: Path | None
@@ -93,7 +93,7 @@ class Job:
             return None
         return resume(path, self.mark)
 
-    def alone(self) -> Job:
+    def alone(self) -> TrainingRun:
         """The same job, done by every process on its own, to the same end."""
         return replace(self, processes=ALONE)
 
@@ -195,7 +195,7 @@ class Job:
 
 
 def mark_of(
-    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, Template], data: str, *more: object
+    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, InputSpec], data: str, *more: object
 ) -> str:
     """What a training's files belong to: the data, by their fingerprint, and every option that changes the result."""
     # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.

@@ -21,11 +21,11 @@ from ..model.network import build
 from ..model.physics import PhysicsDecoder
 from .em.gradient import AdamExperts
 from .em.health import duplicate_clusters, empty_clusters, reseed
-from .em.physics import Collected, neural_noise, update_mixture, update_physics
+from .em.physics import EpochStatistics, neural_noise, update_mixture, update_physics
 from .em.steps import log_prior as parameter_prior
 from .inputs.allocator import keep_freed_memory
 from .objective import anchored, objective, physics_of_z, released
-from .run import Job, Progress, physics_evidence, physics_log_prob
+from .run import Progress, TrainingRun, physics_evidence, physics_log_prob
 from .starts.initialise import blank_decoder
 from .starts.start import first_start
 from .state import History, State, load_optimiser, optimiser_arrays, write_arrays
@@ -42,7 +42,7 @@ class JointTraining:
         restart: Which restart this is.
     """
 
-    def __init__(self, job: Job, restart: int) -> None:
+    def __init__(self, job: TrainingRun, restart: int) -> None:
         keep_freed_memory()
         self.job, self.restart = job, restart
         options, tensors = job.options, job.tensors
@@ -253,7 +253,7 @@ class JointTraining:
         state.network.train()
         sums: dict[str, Tensor] = {}
         online = job.settings.em == "online" and rate is None
-        collected = Collected(len(job.tensors), options.clusters, options.latent_dim, job.device)
+        collected = EpochStatistics(len(job.tensors), options.clusters, options.latent_dim, job.device)
         experts = self.experts if rate is None else None
         if experts is not None:
             experts.begin(state.decoders)

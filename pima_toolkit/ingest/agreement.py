@@ -18,7 +18,7 @@ from ..data.reading_log import Unusable
 from ..errors import DataError, OptionError
 from ..units import Unit, find_unit, unit_of
 from . import shaping
-from .formats.curves import Curve, Curves
+from .formats.curves import Curve, CurveFiles
 from .headers import canonical
 
 #: A strain beyond this, in a file that states no unit, is taken for one in per cent.
@@ -36,7 +36,7 @@ class Agreed:
     units: tuple[Unit | None, Unit | None]
 
 
-def agree(curves: Sequence[Curve], spec: Curves, modality: str) -> Agreed:
+def agree(curves: Sequence[Curve], spec: CurveFiles, modality: str) -> Agreed:
     """Names, quantities and units that most curves have.
 
     Raises:
@@ -83,7 +83,7 @@ def agree(curves: Sequence[Curve], spec: Curves, modality: str) -> Agreed:
     return Agreed(names, tuple(quantities), tuple(units))
 
 
-def shape_curve(curve: Curve, agreed: Agreed, spec: Curves) -> Curve:
+def shape_curve(curve: Curve, agreed: Agreed, spec: CurveFiles) -> Curve:
     """One curve in the agreed units, cleaned and cut as asked for; its notes say what was done.
 
     Raises:
@@ -167,7 +167,9 @@ def odd_one(curve: Curve, curves: Sequence[Curve]) -> str | None:
     return None
 
 
-def combine(curves: Sequence[Curve | None], agreed: Agreed, spec: Curves, modality: str) -> tuple[xr.DataArray, str]:
+def combine(
+    curves: Sequence[Curve | None], agreed: Agreed, spec: CurveFiles, modality: str
+) -> tuple[xr.DataArray, str]:
     """All curves of a modality as one variable; None is a specimen without.
 
     Args:
@@ -230,7 +232,7 @@ def _cut(curve: Curve, low: float, high: float) -> tuple[np.ndarray, np.ndarray]
     return curve.x[keep], curve.y[keep]
 
 
-def _attrs(agreed: Agreed, spec: Curves) -> tuple[dict[str, str], dict[str, str]]:
+def _attrs(agreed: Agreed, spec: CurveFiles) -> tuple[dict[str, str], dict[str, str]]:
     """Attributes of x and y: units where they are known, and a long name."""
     out = []
     for k in (0, 1):

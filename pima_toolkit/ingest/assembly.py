@@ -13,12 +13,12 @@ from ..data.reading_log import Entry
 from ..errors import OptionError
 from .discovery import specimen_key
 from .headers import slug
-from .reading import Read
+from .reading import ModalityReading
 from .specimens import SpecimenTable, in_order
 
 
 @dataclass(frozen=True)
-class Scalars:
+class ScalarColumns:
     """One modality of numbers out of the table, instead of settings beside the modalities.
 
     Attributes:
@@ -30,7 +30,10 @@ class Scalars:
 
 
 def assemble(
-    reads: Mapping[str, Read], rows: SpecimenTable | None, asked: Mapping[str, Scalars], entries: list[Entry]
+    reads: Mapping[str, ModalityReading],
+    rows: SpecimenTable | None,
+    asked: Mapping[str, ScalarColumns],
+    entries: list[Entry],
 ) -> xr.Dataset:
     """All modalities side by side, specimens in the natural order of their names.
 
@@ -77,7 +80,7 @@ def assemble(
     return data
 
 
-def _placed(read: Read, order: Sequence[str], others: Mapping[str, xr.DataArray]) -> xr.DataArray:
+def _placed(read: ModalityReading, order: Sequence[str], others: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """One modality with a row for every specimen; dims that another modality has in another size get its name."""
     row = {key: k for k, key in enumerate(read.names)}
     index = np.array([row.get(key, -1) for key in order])
@@ -102,12 +105,12 @@ def _placed(read: Read, order: Sequence[str], others: Mapping[str, xr.DataArray]
     return parts.rename(clash) if clash else parts
 
 
-def _columns_of(spec: Scalars, rows: SpecimenTable | None) -> list[str]:
+def _columns_of(spec: ScalarColumns, rows: SpecimenTable | None) -> list[str]:
     columns = [spec.columns] if isinstance(spec.columns, str) else list(spec.columns)
     return [rows.headers.get(c, slug(c)) for c in columns] if rows else columns
 
 
-def _scalars(name: str, spec: Scalars, rows: SpecimenTable | None, order: Sequence[str]) -> xr.Variable:
+def _scalars(name: str, spec: ScalarColumns, rows: SpecimenTable | None, order: Sequence[str]) -> xr.Variable:
     if rows is None:
         raise OptionError(f"{name!r} is described as scalars, and there is no table: table='specimens.csv'")
     columns = _columns_of(spec, rows)

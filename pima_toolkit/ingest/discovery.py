@@ -39,7 +39,7 @@ _SEPARATOR = re.compile(r"[\s_\-]+")
 
 
 @dataclass(frozen=True)
-class Found:
+class CandidateFile:
     """A file that may be a measurement.
 
     Attributes:
@@ -107,7 +107,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[Entry]]:
     return files, left_out
 
 
-def by_pattern(files: Sequence[Path], folder: Path, pattern: str, modality: str, kind: str) -> list[Found]:
+def by_pattern(files: Sequence[Path], folder: Path, pattern: str, modality: str, kind: str) -> list[CandidateFile]:
     """The files of a pattern such as ``"tests/{id}_raw.csv"``; without ``{id}`` the specimen is the file's stem."""
     parts = re.split(r"(\{id\}|\*\*/|\*|\?)", unicodedata.normalize("NFC", pattern))
     special = {"{id}": r"(?P<id>[^/]+?)", "**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}
@@ -119,7 +119,7 @@ def by_pattern(files: Sequence[Path], folder: Path, pattern: str, modality: str,
         file = path.relative_to(folder).as_posix()
         match = expression.fullmatch(unicodedata.normalize("NFC", file))
         if match:
-            found.append(Found(path, file, kind, modality, match.groupdict().get("id") or path.stem))
+            found.append(CandidateFile(path, file, kind, modality, match.groupdict().get("id") or path.stem))
     times = Counter(f.key for f in found)
     number: Counter[str] = Counter()
     for k, f in enumerate(found):
@@ -129,7 +129,7 @@ def by_pattern(files: Sequence[Path], folder: Path, pattern: str, modality: str,
     return found
 
 
-def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[Found], list[Entry]]:
+def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[CandidateFile], list[Entry]]:
     """Kind, modality and specimen of every file, by where it lies and what it is called.
 
     Returns:
@@ -144,7 +144,7 @@ def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[Found], list[Ent
             advice = "; save it as .xlsx" if ending.lower() in (".xls", ".ods", ".xlsb") else ""
             left_out.append(Entry(file, "", "", "ignored", f"{ending}: no kind of file that is read here{advice}"))
         else:
-            found.append(Found(path, file, kind, "", path.stem))
+            found.append(CandidateFile(path, file, kind, "", path.stem))
     found = _by_folder(found)
     beside = [f for f in found if f.modality == _BESIDE]
     why = "lies beside the folders of measurements; if it is the table of specimens: table=..."
@@ -162,7 +162,7 @@ def modality_name(written: str, kind: str) -> str:
     return "" if name in _PLAIN[kind].split() else name
 
 
-def _by_folder(found: list[Found]) -> list[Found]:
+def _by_folder(found: list[CandidateFile]) -> list[CandidateFile]:
     """Modality or specimen from the sub-folders.
 
     Folders are modalities at the first level at which each holds one kind, and are not more than the specimens they
@@ -189,7 +189,7 @@ def _by_folder(found: list[Found]) -> list[Found]:
     return found
 
 
-def _with_folders(found: list[Found], parts: dict[str, tuple[str, ...]], level: int) -> list[Found]:
+def _with_folders(found: list[CandidateFile], parts: dict[str, tuple[str, ...]], level: int) -> list[CandidateFile]:
     """Modality from one level of the folders; the other levels join the specimen's name where it is not unique."""
     named = [replace(f, modality=parts[f.file][level] if f.file in parts else _BESIDE) for f in found]
     times = Counter((f.modality, f.key, f.path.suffix.lower()) for f in named)
@@ -207,7 +207,7 @@ def _drop(stem: str, specimen: str) -> str:
     return rest or stem
 
 
-def _by_name(found: list[Found]) -> list[Found]:
+def _by_name(found: list[CandidateFile]) -> list[CandidateFile]:
     """Modality from the last, or the first, word of names in one folder: ``S1_photo``, ``photo_S1``."""
     for at in (-1, 0):
         words = {f.file: _SEPARATOR.split(f.specimen) for f in found}
@@ -232,7 +232,7 @@ def _rest(name: str, word: str, at: int) -> str:
     return (name[: -len(word)] if at == -1 else name[len(word) :]).strip("_- ")
 
 
-def _shared_names(found: list[Found]) -> list[Found]:
+def _shared_names(found: list[CandidateFile]) -> list[CandidateFile]:
     """Words that all names of one modality share are dropped if its specimens then meet those of the others."""
     groups = defaultdict(list)
     for f in found:
@@ -247,7 +247,7 @@ def _shared_names(found: list[Found]) -> list[Found]:
     return list(out.values())
 
 
-def _without_shared(members: list[Found]) -> list[Found]:
+def _without_shared(members: list[CandidateFile]) -> list[CandidateFile]:
     words = [_SEPARATOR.split(f.specimen) for f in members]
     if len(members) < 2 or min(map(len, words)) < 2:
         return members
@@ -256,7 +256,7 @@ def _without_shared(members: list[Found]) -> list[Found]:
     return [replace(f, specimen="_".join(w[lead : len(w) - tail])) for f, w in zip(members, words, strict=True)]
 
 
-def _views(found: list[Found]) -> list[Found]:
+def _views(found: list[CandidateFile]) -> list[CandidateFile]:
     """``S1_1``, ``S1_2`` are pictures of S1 if S1 has a curve and they have none."""
     others = {f.key for f in found if f.kind == "curves"}
     out = []
@@ -268,14 +268,14 @@ def _views(found: list[Found]) -> list[Found]:
     return out
 
 
-def drop_copies(found: Sequence[Found]) -> tuple[list[Found], list[Entry]]:
+def drop_copies(found: Sequence[CandidateFile]) -> tuple[list[CandidateFile], list[Entry]]:
     """Files whose bytes are those of another one of the same specimen and modality, and the entries that say so.
 
     ``S1 - Copy.csv``, ``S1 (1).csv`` and ``Kopie von S1.csv`` are looked at as S1; different content stays.
     """
     known = {(f.kind, f.modality, f.key) for f in found}
     out, entries = [], []
-    first: dict[tuple, Found] = {}
+    first: dict[tuple, CandidateFile] = {}
     # the plain name comes first, so that the copy is the one that goes
     for f in sorted(found, key=lambda f: (f.path.stem != _original(f.path.stem), f.file)):
         original = _original(f.specimen)

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from ..data.names import closest
-from ..data.reading_log import Entry, count, write_account
+from ..data.reading_log import Entry, count, write_reading_log
 from ..errors import DataError, OptionError, PimaWarning
-from .assembly import Scalars, assemble
-from .discovery import KINDS, Found, by_pattern, drop_copies, list_files, sort_out
-from .formats.curves import NAMELESS, Curves
-from .formats.images import Images
+from .assembly import ScalarColumns, assemble
+from .discovery import KINDS, CandidateFile, by_pattern, drop_copies, list_files, sort_out
+from .formats.curves import NAMELESS, CurveFiles
+from .formats.images import ImageFiles
 from .headers import slug
-from .reading import Client, Read, progress_bar, read_modality
+from .reading import Client, ModalityReading, progress_bar, read_modality
 from .specimens import SpecimenTable, guess_table, read_specimens
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_KINDS: dict[str, type] = {"images": Images, "curves": Curves, "scalars": Scalars}
-Modality = Images | Curves | Scalars
+_KINDS: dict[str, type] = {"images": ImageFiles, "curves": CurveFiles, "scalars": ScalarColumns}
+Modality = ImageFiles | CurveFiles | ScalarColumns
 
 
 def from_folder(
@@ -39,8 +39,8 @@ def from_folder(
     modalities: Mapping[str, Modality | Mapping[str, object] | str] | None = None,
     *,
     table: str | os.PathLike[str] | pd.DataFrame | bool | None = None,
-    images: Images | Mapping[str, object] | None = None,
-    curves: Curves | Mapping[str, object] | None = None,
+    images: ImageFiles | Mapping[str, object] | None = None,
+    curves: CurveFiles | Mapping[str, object] | None = None,
     strict: bool = False,
     workers: int | None = None,
     client: Client | None = None,
@@ -50,12 +50,12 @@ def from_folder(
 
     With a folder alone, modality and specimen are told by sub-folders, names and endings (see `discovery`), and a table
     that names the specimens is found. Every file is read if that is possible, and the account says what was done to it,
-    or why it could not be used: `pima.account`. A specimen whose file is missing or unusable stays, with NaN.
+    or why it could not be used: `pima.reading_log`. A specimen whose file is missing or unusable stays, with NaN.
 
     Args:
         path: The folder.
-        modalities: What to read, by the name of the modality: `Images`, `Curves` or `Scalars`, or the same as a plain
-            dict ``{"kind": "images", "size": [64, 64]}``. None: everything found.
+        modalities: What to read, by the name of the modality: `ImageFiles`, `CurveFiles` or `ScalarColumns`, or the
+            same as a plain dict ``{"kind": "images", "size": [64, 64]}``. None: everything found.
         table: CSV, Excel or DataFrame with one row per specimen. Columns that name files become modalities, other
             columns coordinates. None: a table in the folder, if one names its specimens; False: none.
         images: Options for all pictures whose modality is not described in `modalities`.
@@ -94,8 +94,8 @@ def from_folder(
             f"client={client!r} is no dask client: expected dask.distributed.Client(...), or leave it out"
         )
     defaults = {
-        "images": _described("images", images or {}, Images),
-        "curves": _described("curves", curves or {}, Curves),
+        "images": _described("images", images or {}, ImageFiles),
+        "curves": _described("curves", curves or {}, CurveFiles),
     }
     wanted = None if modalities is None else {n: _described(n, spec, None) for n, spec in modalities.items()}
     files, entries = list_files(folder)
@@ -106,7 +106,7 @@ def from_folder(
     groups, scalars = _groups(found, files, folder, wanted, defaults, rows)
     taken = {f.file for g in groups.values() for f in g[1]} | {e.file for e in entries}
     entries += [_idle(f, wanted, rows) for f in found if f.file not in taken]
-    reads: dict[str, Read] = {}
+    reads: dict[str, ModalityReading] = {}
     with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
         for name, (spec, members) in groups.items():
             members, copies = drop_copies(members)
@@ -117,7 +117,7 @@ def from_folder(
             entries += [replace(e, modality=final) for e in read.entries]
     data = assemble(reads, rows, scalars, entries)
     data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
-    write_account(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
+    write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
     _tell(entries, strict)
     return data
 
@@ -134,7 +134,9 @@ def _described(name: str, spec: Modality | Mapping[str, object] | str, kind: typ
         return spec
     options = {"kind": spec} if isinstance(spec, str) else spec
     if not isinstance(options, Mapping):
-        raise OptionError(f"modality {name!r} is {type(spec).__name__}, expected Images, Curves, Scalars or a dict")
+        raise OptionError(
+            f"modality {name!r} is {type(spec).__name__}, expected ImageFiles, CurveFiles, ScalarColumns or a dict"
+        )
     options = dict(options)
     if kind is None:
         word = options.pop("kind", None)
@@ -150,7 +152,7 @@ def _described(name: str, spec: Modality | Mapping[str, object] | str, kind: typ
 
 def _sort(
     folder: Path, files: list[Path], table: str | os.PathLike[str] | pd.DataFrame | bool | None
-) -> tuple[SpecimenTable | None, list[Found], list[Entry]]:
+) -> tuple[SpecimenTable | None, list[CandidateFile], list[Entry]]:
     """The table, if there is one, and which file is what."""
     found, left_out = sort_out(files, folder)
     if table is True:
@@ -173,13 +175,13 @@ def _sort(
 
 
 def _groups(
-    found: list[Found],
+    found: list[CandidateFile],
     files: list[Path],
     folder: Path,
     wanted: Mapping[str, Modality] | None,
     defaults: Mapping[str, Modality],
     rows: SpecimenTable | None,
-) -> tuple[dict[str, tuple[Images | Curves, list[Found]]], dict[str, Scalars]]:
+) -> tuple[dict[str, tuple[ImageFiles | CurveFiles, list[CandidateFile]]], dict[str, ScalarColumns]]:
     """The files of each modality with its description; and the modalities that are columns of the table."""
     named = dict(rows.files) if rows else {}
     if not named:
@@ -196,25 +198,25 @@ def _groups(
                 f"{', '.join(endings)}, expected some of {', '.join(KINDS)}"
             )
         return {name: (defaults[members[0].kind], members) for name, members in named.items()}, {}
-    groups: dict[str, tuple[Images | Curves, list[Found]]] = {}
-    asked = {name: spec for name, spec in wanted.items() if isinstance(spec, Scalars)}
+    groups: dict[str, tuple[ImageFiles | CurveFiles, list[CandidateFile]]] = {}
+    asked = {name: spec for name, spec in wanted.items() if isinstance(spec, ScalarColumns)}
     for name, spec in wanted.items():
-        if not isinstance(spec, Scalars):
+        if not isinstance(spec, ScalarColumns):
             groups[name] = spec, _members(name, spec, named, files, folder, set(wanted) - {name}, rows)
     return groups, asked
 
 
 def _members(
     name: str,
-    spec: Images | Curves,
-    named: Mapping[str, list[Found]],
+    spec: ImageFiles | CurveFiles,
+    named: Mapping[str, list[CandidateFile]],
     files: list[Path],
     folder: Path,
     other_names: set[str],
     rows: SpecimenTable | None,
-) -> list[Found]:
+) -> list[CandidateFile]:
     """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind."""
-    kind = "images" if isinstance(spec, Images) else "curves"
+    kind = "images" if isinstance(spec, ImageFiles) else "curves"
     is_column = rows is not None and spec.files in rows.headers
     if spec.files is not None and not is_column and any(c in spec.files for c in "*?{/."):
         members = by_pattern(files, folder, spec.files, name, kind)
@@ -244,12 +246,12 @@ def _members(
     return [replace(f, modality=name) for f in members]
 
 
-def _idle(found: Found, wanted: Mapping[str, object] | None, rows: SpecimenTable | None) -> Entry:
+def _idle(found: CandidateFile, wanted: Mapping[str, object] | None, rows: SpecimenTable | None) -> Entry:
     why = f"the table {rows.file} does not name it" if rows and rows.files else "no modality asks for it"
     return Entry(found.file, found.specimen, "" if wanted is None else found.modality, "ignored", why)
 
 
-def _final_name(name: str, read: Read, taken: Mapping[str, object]) -> str:
+def _final_name(name: str, read: ModalityReading, taken: Mapping[str, object]) -> str:
     """Curves that nothing but their kind names are called after what they measure."""
     nameless = read.quantity in ("", NAMELESS)
     return name if name != "curve" or nameless or read.quantity in taken else read.quantity
@@ -266,4 +268,4 @@ def _tell(entries: Sequence[Entry], strict: bool) -> None:
     text = f"{count(len(lost), 'file')} could not be used: {shown}"
     if strict:
         raise DataError(f"{text}. Mend or remove them, or leave out strict")
-    warnings.warn(f"{text}. pima.account(data) has all", PimaWarning, stacklevel=3)
+    warnings.warn(f"{text}. pima.reading_log(data) has all", PimaWarning, stacklevel=3)

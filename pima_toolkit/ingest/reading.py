@@ -21,13 +21,13 @@ import xarray as xr
 from ..data.reading_log import Entry, Unusable, count
 from ..errors import DataError, require
 from . import agreement
-from .discovery import Found
+from .discovery import CandidateFile
 from .formats import images as image_files
-from .formats.curves import Curve, Curves, read_curve
-from .formats.images import Images
+from .formats.curves import Curve, CurveFiles, read_curve
+from .formats.images import ImageFiles
 
 #: What a reader gives: what it read, or why it could not.
-Outcome = tuple[object | None, str]
+FileResult = tuple[object | None, str]
 
 
 class Client(Protocol):
@@ -41,7 +41,7 @@ class Client(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class ModalityReading:
     """One modality as read.
 
     Attributes:
@@ -74,12 +74,12 @@ def progress_bar(files: int, show: bool | None) -> Iterator[Callable[[], None]]:
 
 def read_modality(
     name: str,
-    members: Sequence[Found],
-    spec: Images | Curves,
+    members: Sequence[CandidateFile],
+    spec: ImageFiles | CurveFiles,
     workers: int,
     tick: Callable[[], None],
     client: Client | None = None,
-) -> Read:
+) -> ModalityReading:
     """All files of a modality.
 
     Args:
@@ -112,8 +112,8 @@ def _quiet(images: bool) -> Iterator[None]:
 
 
 def _by_threads(
-    pool: Executor, read: Callable[[Found], object], files: Sequence[Found], tick: Callable[[], None]
-) -> list[Outcome]:
+    pool: Executor, read: Callable[[CandidateFile], object], files: Sequence[CandidateFile], tick: Callable[[], None]
+) -> list[FileResult]:
     out = []
     for outcome in pool.map(partial(_attempt, read), files):
         out.append(outcome)
@@ -122,8 +122,12 @@ def _by_threads(
 
 
 def _by_cluster(
-    client: Client, images: bool, read: Callable[[Found], object], files: Sequence[Found], tick: Callable[[], None]
-) -> list[Outcome]:
+    client: Client,
+    images: bool,
+    read: Callable[[CandidateFile], object],
+    files: Sequence[CandidateFile],
+    tick: Callable[[], None],
+) -> list[FileResult]:
     # Not pure: a file of the same name may have changed since.
     out = client.gather(client.map(partial(_elsewhere, images, read), list(files), pure=False))
     for _ in files:
@@ -131,7 +135,7 @@ def _by_cluster(
     return out
 
 
-def _elsewhere(images: bool, read: Callable[[Found], object], found: Found) -> Outcome:
+def _elsewhere(images: bool, read: Callable[[CandidateFile], object], found: CandidateFile) -> FileResult:
     """On a worker, which has its own rules for warnings."""
     with _quiet(images):
         return _attempt(read, found)
@@ -141,11 +145,11 @@ def _silent() -> None:
     """No step of the bar: sizes are read before the pictures."""
 
 
-def _images(spec: Images | Curves) -> bool:
-    return isinstance(spec, Images)
+def _images(spec: ImageFiles | CurveFiles) -> bool:
+    return isinstance(spec, ImageFiles)
 
 
-def _attempt(read: Callable[[Found], object], found: Found) -> Outcome:
+def _attempt(read: Callable[[CandidateFile], object], found: CandidateFile) -> FileResult:
     try:
         return read(found), ""
     except Unusable as error:
@@ -157,13 +161,13 @@ def _attempt(read: Callable[[Found], object], found: Found) -> Outcome:
 class _Ledger:
     """What became of the files of one modality, while it is found out."""
 
-    def __init__(self, name: str, members: Sequence[Found]) -> None:
+    def __init__(self, name: str, members: Sequence[CandidateFile]) -> None:
         self.name = name
         self.members = members
         self.refused: dict[str, str] = {}
         self.ignored: dict[str, str] = {}
 
-    def refuse(self, files: Sequence[Found], why: str) -> None:
+    def refuse(self, files: Sequence[CandidateFile], why: str) -> None:
         """These cannot be used."""
         self.refused |= dict.fromkeys((f.file for f in files), why)
 
@@ -195,14 +199,14 @@ class _Ledger:
         return out
 
 
-def _by_specimen(members: Sequence[Found]) -> dict[str, list[Found]]:
-    groups: dict[str, list[Found]] = defaultdict(list)
+def _by_specimen(members: Sequence[CandidateFile]) -> dict[str, list[CandidateFile]]:
+    groups: dict[str, list[CandidateFile]] = defaultdict(list)
     for f in sorted(members, key=lambda f: (f.view, f.file)):
         groups[f.key].append(f)
     return groups
 
 
-def _drop_ambiguous(groups: dict[str, list[Found]], ledger: _Ledger, views: bool) -> None:
+def _drop_ambiguous(groups: dict[str, list[CandidateFile]], ledger: _Ledger, views: bool) -> None:
     """Several files of one specimen cannot all be meant, unless they are numbered views."""
     for key, group in list(groups.items()):
         if len(group) > 1 and not (views and len({f.view for f in group}) == len(group)):
@@ -211,7 +215,7 @@ def _drop_ambiguous(groups: dict[str, list[Found]], ledger: _Ledger, views: bool
             ledger.refuse(groups.pop(key), why)
 
 
-def _outcomes(files: Sequence[Found], outcomes: Sequence[Outcome], ledger: _Ledger) -> dict[str, object]:
+def _outcomes(files: Sequence[CandidateFile], outcomes: Sequence[FileResult], ledger: _Ledger) -> dict[str, object]:
     """What could be read, by file; the ledger takes the rest."""
     out = {}
     for f, (value, why) in zip(files, outcomes, strict=True):
@@ -222,19 +226,21 @@ def _outcomes(files: Sequence[Found], outcomes: Sequence[Outcome], ledger: _Ledg
     return out
 
 
-def _size(spec: Images, f: Found) -> object:
+def _size(spec: ImageFiles, f: CandidateFile) -> object:
     return image_files.read_size(f.path, spec)
 
 
-def _picture(spec: Images, size: tuple, f: Found) -> image_files.Picture:
+def _picture(spec: ImageFiles, size: tuple, f: CandidateFile) -> image_files.Picture:
     return image_files.read_picture(f.path, spec, size)
 
 
-def _curve(spec: Curves, f: Found) -> Curve:
+def _curve(spec: CurveFiles, f: CandidateFile) -> Curve:
     return read_curve(f.path, spec)
 
 
-def _read_images(name: str, members: Sequence[Found], spec: Images, every: Callable, tick: Callable[[], None]) -> Read:
+def _read_images(
+    name: str, members: Sequence[CandidateFile], spec: ImageFiles, every: Callable, tick: Callable[[], None]
+) -> ModalityReading:
     ledger = _Ledger(name, members)
     groups = _by_specimen(members)
     if spec.views == "first":
@@ -266,10 +272,12 @@ def _read_images(name: str, members: Sequence[Found], spec: Images, every: Calla
     used = {f.file: pictures[f.file].notes for key in whole for f in groups[key]}
     ledger.entries(used)
     variable, done = image_files.combine(list(whole.values()), spec, name)
-    return Read(variable, {k: groups[k][0].specimen for k in whole}, "image", ledger.entries(used, done))
+    return ModalityReading(variable, {k: groups[k][0].specimen for k in whole}, "image", ledger.entries(used, done))
 
 
-def _read_curves(name: str, members: Sequence[Found], spec: Curves, every: Callable, tick: Callable[[], None]) -> Read:
+def _read_curves(
+    name: str, members: Sequence[CandidateFile], spec: CurveFiles, every: Callable, tick: Callable[[], None]
+) -> ModalityReading:
     ledger = _Ledger(name, members)
     groups = _by_specimen(members)
     _drop_ambiguous(groups, ledger, views=False)
@@ -288,7 +296,7 @@ def _read_curves(name: str, members: Sequence[Found], spec: Curves, every: Calla
     used = {f.file: curves[f.file].notes for f in files}
     ledger.entries(used)
     variable, done = agreement.combine([curves[f.file] for f in files], agreed, spec, name)
-    return Read(variable, {f.key: f.specimen for f in files}, agreed.names[1], ledger.entries(used, done))
+    return ModalityReading(variable, {f.key: f.specimen for f in files}, agreed.names[1], ledger.entries(used, done))
 
 
 def _odd(curves: dict[str, Curve], file: str) -> str | None:

@@ -17,7 +17,7 @@ from ..data.names import closest
 from ..data.reading_log import Entry, Unusable
 from ..errors import DataError, OptionError
 from ..units import find_unit, unit_of
-from .discovery import KINDS, Found, modality_name, natural, specimen_key
+from .discovery import KINDS, CandidateFile, modality_name, natural, specimen_key
 from .formats.tables import SHEET_SUFFIXES, read_texts, to_number
 from .formats.texts import TEXT_SUFFIXES, number
 from .headers import read_header, slug
@@ -53,7 +53,7 @@ class SpecimenTable:
     settings: dict[str, np.ndarray] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
-    files: dict[str, list[Found]] = field(default_factory=dict)
+    files: dict[str, list[CandidateFile]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
     def setting(self, name: str, keys: Sequence[str]) -> xr.Variable:
@@ -67,7 +67,10 @@ class SpecimenTable:
 
 
 def read_specimens(
-    source: str | os.PathLike[str] | pd.DataFrame, folder: Path, files: Sequence[Path], found: Sequence[Found] = ()
+    source: str | os.PathLike[str] | pd.DataFrame,
+    folder: Path,
+    files: Sequence[Path],
+    found: Sequence[CandidateFile] = (),
 ) -> SpecimenTable:
     """A table of specimens.
 
@@ -192,7 +195,7 @@ def _parts(cell: str) -> list[str]:
 
 def _named_files(
     table: SpecimenTable, modality: str, cells: list[str], folder: Path, by_name: dict[str, Path]
-) -> list[Found]:
+) -> list[CandidateFile]:
     """The measurements of one column; several files in a cell are parted by semicolons."""
     found, lost = [], []
     for specimen, cell in zip(table.names, cells, strict=True):
@@ -207,7 +210,7 @@ def _named_files(
                 lost.append(Entry(part, specimen, modality, "unusable", why))
                 continue
             file = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-            found.append(Found(path, file, kind, modality, specimen, view + 1 if len(parts) > 1 else 0))
+            found.append(CandidateFile(path, file, kind, modality, specimen, view + 1 if len(parts) > 1 else 0))
     if not found:
         raise DataError(
             f"{table.file}: none of the files of column {modality!r} is in {folder}, such as {lost[0].file!r}; "
@@ -223,7 +226,7 @@ def _named_files(
     return [f for f in found if f.kind == kind]
 
 
-def guess_table(folder: Path, files: Sequence[Path], found: Sequence[Found]) -> Path | None:
+def guess_table(folder: Path, files: Sequence[Path], found: Sequence[CandidateFile]) -> Path | None:
     """The file in the folder itself that names at least half of the specimens, if there is exactly one."""
     top = [p for p in files if p.parent == folder and p.suffix.lower() in (*TEXT_SUFFIXES, *SHEET_SUFFIXES)]
     candidates = top if len(top) <= 3 else [p for p in top if _TABLES.search(p.stem)][:3]

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..experts import Box, Expert, Priors, own_lines
+from ..experts import Bounds, Expert, Priors, own_lines
 from .curves import Curves, by_grid
 from .effects.latent import Evidence, Trend
 from .gaussian import LOG_2PI, DiagonalGaussian
@@ -35,7 +35,7 @@ _EACH = 64
 
 
 @dataclass(frozen=True)
-class Conditioned:
+class CurvePosterior:
     """What curves say under each cluster.
 
     Args:
@@ -61,7 +61,7 @@ class PhysicsDecoder:
 
     Args:
         expert: The physics model.
-        box: Bounds of its parameters.
+        bounds: Bounds of its parameters.
         scale: Residuals are divided by this, in the modality's unit.
         theta: Fitted parameters, shape (cluster, P), physical units, numpy float64.
         scatter: S_c in the unbounded parameters, shape (cluster, P, P), float64; zero for ``scatter="none"``.
@@ -72,7 +72,7 @@ class PhysicsDecoder:
     """
 
     expert: Expert
-    box: Box
+    bounds: Bounds
     scale: float
     theta: np.ndarray
     scatter: Tensor
@@ -113,7 +113,7 @@ class PhysicsDecoder:
             the 1 is.
         """
         value, jacobian = self.expert.value_and_jacobian(t, self.theta)
-        slope = np.where(self.box.at_bound(self.theta), 0.0, self.box.slope(self.theta))
+        slope = np.where(self.bounds.at_bound(self.theta), 0.0, self.bounds.slope(self.theta))
         if t.ndim == 1:
             value, jacobian = value[:, None], jacobian[:, None]
         jacobian = jacobian * slope[:, None, None, :]
@@ -143,7 +143,7 @@ class PhysicsDecoder:
             trend=trend,
         )
 
-    def condition(self, curves: Curves, prior: tuple[Tensor, Tensor] | None = None) -> Conditioned:
+    def condition(self, curves: Curves, prior: tuple[Tensor, Tensor] | None = None) -> CurvePosterior:
         """Likelihood of curves under each cluster and each specimen's own deviation, in closed form.
 
         Args:
@@ -165,12 +165,12 @@ class PhysicsDecoder:
         quadratic = (misfit - (left * own).sum(-1)) / variance
         log_prob = -0.5 * (quadratic + points * (LOG_2PI + variance.log()) + torch.linalg.slogdet(growth)[1])
         log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
-        return Conditioned(log_prob, centre + own, covariance, normal, projected, squared)
+        return CurvePosterior(log_prob, centre + own, covariance, normal, projected, squared)
 
     @property
     def one_line(self) -> bool:
         """Whether one linearisation serves all specimens: the expert is linear in phi, or nothing scatters."""
-        free = not (np.isfinite(self.box.lower) | np.isfinite(self.box.upper)).any()
+        free = not (np.isfinite(self.bounds.lower) | np.isfinite(self.bounds.upper)).any()
         return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.total.any())
 
     def own_curves(self, t: np.ndarray, deviation: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,11 +185,11 @@ class PhysicsDecoder:
         """
         if t.ndim == 2:
             return by_grid(t, lambda grid, rows: self.own_curves(grid, deviation[:, rows]))
-        fixed = self.box.at_bound(self.theta)[:, None]
-        theta = self.box.from_unbounded(self.box.to_unbounded(self.theta)[:, None] + deviation.cpu().numpy())
+        fixed = self.bounds.at_bound(self.theta)[:, None]
+        theta = self.bounds.from_unbounded(self.bounds.to_unbounded(self.theta)[:, None] + deviation.cpu().numpy())
         theta = np.where(fixed, self.theta[:, None], theta)
         value, jacobian = self.expert.value_and_jacobian(t, theta)
-        jacobian = jacobian * np.where(fixed, 0.0, self.box.slope(theta))[:, :, None, :]
+        jacobian = jacobian * np.where(fixed, 0.0, self.bounds.slope(theta))[:, :, None, :]
         device = deviation.device
         return (
             torch.as_tensor(value / self.scale, device=device),
@@ -208,7 +208,7 @@ class PhysicsDecoder:
         mask = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(np.float64)
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
         t = np.atleast_2d(curves.t)
-        sums = own_lines(self.expert, self.box, t, x, mask, self.theta, root.numpy(), precision)
+        sums = own_lines(self.expert, self.bounds, t, x, mask, self.theta, root.numpy(), precision)
         device = curves.x.device
         squared, projected, normal = (torch.as_tensor(s / self.scale**2, device=device) for s in sums)
         return torch.as_tensor(mask.sum(1), device=device), squared, projected, normal
@@ -302,7 +302,7 @@ class PhysicsDecoder:
         return value, std.square() + self.variance[:, None, None]
 
 
-def scores(decoder: PhysicsDecoder, said: Conditioned, spread: Tensor) -> tuple[Tensor, Tensor]:
+def scores(decoder: PhysicsDecoder, said: CurvePosterior, spread: Tensor) -> tuple[Tensor, Tensor]:
     r"""Information :math:`J^\top\Sigma^{-1}J` and score :math:`J^\top\Sigma^{-1}r` of each curve about a cluster's phi.
 
     Args:

@@ -6,14 +6,14 @@
 from ..report.export import write_answer
 from .folder import RunFolder, new_data, open_fit, training_data
 from .options import merge, read_options
-from .run import Outcome, run
+from .run import RunResult, run
 from .source import read_source
 from .summary import fit_summary, summary
 from .together import run_together
 
 __all__ = [
-    "Outcome",
     "RunFolder",
+    "RunResult",
     "fit_summary",
     "merge",
     "new_data",

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..api.pima import PIMA, Fit
-from ..data import account, save_data, stored
+from ..data import reading_log, save_data, stored
 from ..errors import MissingDependency, OptionError, PimaWarning
 from ..experts import load_plugin
 from ..experts.registry import manager
@@ -37,7 +37,7 @@ _LIBRARIES = ("pima-toolkit", "torch", "numpy", "scipy", "numba", "sympy", "xarr
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run came to.
 
     Args:
@@ -61,7 +61,7 @@ def run(
     track: str | None = None,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
-) -> Outcome:
+) -> RunResult:
     """Fit in a folder, or go on with the fit that was begun there.
 
     Args:
@@ -94,7 +94,7 @@ def _run(
     track: str | None,
     progress: bool,
     say: Callable[[str], object],
-) -> Outcome:
+) -> RunResult:
     began = time.perf_counter()
     target = RunFolder(Path(folder).expanduser())
     check(options)
@@ -125,7 +125,7 @@ def _run(
             _same(target, before, source, effective)
             if before["state"] == "finished":
                 among.agreed(True)
-                return Outcome(target, open_fit(target.path), True, ())
+                return RunResult(target, open_fit(target.path), True, ())
             say(f"going on with the run in {target.path}")
         about = {"state": "training", **_made_with(source)}
         for sentence in [*sentences, *_noticed(lost, before, about)]:
@@ -155,23 +155,23 @@ def _run(
         state = "stopped" if fit.interrupted else "finished"
         target.write({**about, "state": state, "seconds": round(time.perf_counter() - began, 1)})
         target.log(state)
-    return Outcome(target, fit, False, tuple(notes))
+    return RunResult(target, fit, False, tuple(notes))
 
 
-def _help(among: Processes, target: RunFolder, model: PIMA, source: Source, training: Mapping[str, Any]) -> Outcome:
+def _help(among: Processes, target: RunFolder, model: PIMA, source: Source, training: Mapping[str, Any]) -> RunResult:
     """Train beside the first process, which alone writes to the folder and knows whether it is finished."""
     if among.agreed(False):
-        return Outcome(target, open_fit(target.path), True, ())
+        return RunResult(target, open_fit(target.path), True, ())
     with _warnings_to(lambda _: None):
         fit = model.fit(source.data, checkpoint=target.checkpoint, progress=False, **training)
-    return Outcome(target, fit, False, ())
+    return RunResult(target, fit, False, ())
 
 
 def _keep(target: RunFolder, source: Source) -> None:
     """Keep a dataset made from files, and what became of every file: a run that goes on need not read them again."""
     if not source.from_files:
         return
-    files = account(source.data)
+    files = reading_log(source.data)
     write_csv(target.path / "files.csv", {str(name): files[name].to_numpy() for name in files})
     if kept(target.data_file, source.fingerprint) is None:
         save_data(source.data, target.data_file)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..api.pima import Fit
-from .run import Outcome
+from .run import RunResult
 
 
-def summary(outcome: Outcome) -> dict:
+def summary(outcome: RunResult) -> dict:
     """What a run came to, ready for JSON."""
     folder = outcome.folder
     names = {"fit": folder.fit_file, "report": folder.report, "options": folder.options_file, "tables": folder.tables}
@@ -22,7 +22,7 @@ def summary(outcome: Outcome) -> dict:
 
 def fit_summary(fit: Fit) -> dict:
     """Populations and their parameters; numbers that are unknown are NaN."""
-    experts, weight = fit.experts, fit.clusters["weight"].values
+    experts, weight = fit.parameters, fit.clusters["weight"].values
     columns = ("value", "std_error", "scatter_std", "at_bound")
     clusters = [
         {

@@ -21,7 +21,7 @@ import torch
 from .. import errors
 from ..errors import OptionError, PimaError, TrainingError
 from .folder import RunFolder, open_fit
-from .run import Outcome, run
+from .run import RunResult, run
 
 #: Seconds in which the others of a failed process may say why; a peer that broke off is nobody's reason.
 _GRACE = 2.0
@@ -36,7 +36,7 @@ def run_together(
     track: str | None = None,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
-) -> Outcome:
+) -> RunResult:
     """As :func:`run`, by several processes that share the networks' work.
 
     Args:
@@ -84,7 +84,7 @@ def run_together(
             if worker.is_alive():
                 worker.terminate()
             worker.join()
-    return Outcome(target, open_fit(target.path), finished, tuple(notes))
+    return RunResult(target, open_fit(target.path), finished, tuple(notes))
 
 
 def _free_port() -> int:

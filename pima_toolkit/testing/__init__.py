@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .conformance import CHECKS, check_expert
     from .parametrize import parametrize_with_checks
-    from .report import Outcome, Report, Result
+    from .report import CheckResult, Outcome, Report
 
 _HOME = {
     "CHECKS": "conformance",
     "Outcome": "report",
     "Report": "report",
-    "Result": "report",
+    "CheckResult": "report",
     "check_expert": "conformance",
     "parametrize_with_checks": "parametrize",
 }
 
-__all__ = ["CHECKS", "Outcome", "Report", "Result", "check_expert", "parametrize_with_checks"]
+__all__ = ["CHECKS", "CheckResult", "Outcome", "Report", "check_expert", "parametrize_with_checks"]
 
 
 def __getattr__(name: str) -> object:

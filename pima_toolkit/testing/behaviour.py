@@ -93,9 +93,9 @@ def inputs_unchanged(case: Case) -> int:
     expert.predict(torch.from_numpy(t), torch.from_numpy(theta))
     expert.guess(t, y, weights)
     expert.starts(t, y, weights, 3)
-    expert.box(case.example.grid)
-    expert.show(theta)
-    expert.show_jacobian(theta)
+    expert.bounds(case.example.grid)
+    expert.to_reported(theta)
+    expert.reported_jacobian(theta)
     expert.fit(case.named(t), y, np.ones(y.shape[0]), start=theta[0])
     for name, array in arrays.items():
         if not np.array_equal(array, before[name], equal_nan=True):

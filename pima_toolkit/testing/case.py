@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ExpertError
-from ..experts import Box, Expert, example_of, unpack
+from ..experts import Bounds, Expert, example_of, unpack
 from ..experts.contract.inputs import Inputs
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ _CONDITIONS = (1.5, 0.6)
 def without_compiled_form(expert: Expert) -> str | None:
     """Why there is no compiled form to compare with."""
     try:
-        curve = expert.curve()
+        curve = expert.compiled_curve()
     except (NotImplementedError, ExpertError):
         curve = None
     return "it has no compiled form" if curve is None else None
@@ -55,13 +55,13 @@ class Case:
         self.precision, self.noise = (1e-9, 1e-12) if compiled else (1e-6, 1e-7)
         self.example = example_of(expert)
         self._t = self.example.inputs(expert)
-        theta, box = self.example.theta(expert.parameters), expert.box(self.example.grid)
-        for p, value, low, high in zip(expert.parameters, theta, box.lower, box.upper, strict=True):
+        theta, bounds = self.example.theta(expert.parameters), expert.bounds(self.example.grid)
+        for p, value, low, high in zip(expert.parameters, theta, bounds.lower, bounds.upper, strict=True):
             if not low <= value <= high:
                 raise ExpertError(
                     f"{p.name!r} is {value:g} in the example, outside its bounds {low:g} to {high:g} on that grid"
                 )
-        self._thetas = _around(theta, box)
+        self._thetas = _around(theta, bounds)
         self._grids = self._conditions()
 
     @property
@@ -104,13 +104,13 @@ class Case:
         return grid if len(names) == 1 else dict(zip(names, unpack(grid, len(names)), strict=True))
 
     @property
-    def box(self) -> Box:
+    def bounds(self) -> Bounds:
         """The bounds on that grid."""
-        return self.expert.box(self.example.grid)
+        return self.expert.bounds(self.example.grid)
 
     @property
     def thetas(self) -> Array:
-        """Plausible parameters inside the box, the example's first, shape (V, P)."""
+        """Plausible parameters inside the bounds, the example's first, shape (V, P)."""
         return self._thetas.copy()
 
     @functools.cached_property
@@ -135,13 +135,13 @@ class Case:
         return found.detach().numpy()
 
 
-def _around(theta: Array, box: Box) -> Array:
-    """Plausible parameters (V, P): each changes its own way, and none leaves the box or sits on a bound it had not."""
+def _around(theta: Array, bounds: Bounds) -> Array:
+    """Plausible parameters (V, P): each changes its own way, none leaves the bounds or sits on one it had not."""
     V, P = len(_CHANGES), theta.size
     changes = np.stack([np.roll(_CHANGES[1:], i) for i in range(P)], axis=1)
     changes = np.concatenate([np.zeros((1, P)), changes])
     thetas = np.tile(theta, (V, 1)) * (1 + changes)
-    outside = ~((thetas > box.lower) & (thetas < box.upper))
+    outside = ~((thetas > bounds.lower) & (thetas < bounds.upper))
     return np.where(outside, theta, thetas)
 
 

@@ -10,7 +10,7 @@ from ..errors import ExpertError, OptionError
 from ..experts import Expert, get_expert
 from . import behaviour, declarations, fits, forms
 from .case import Case, without_compiled_form
-from .report import Outcome, Report, Result
+from .report import CheckResult, Outcome, Report
 
 
 def _always(_: Expert) -> None:
@@ -51,9 +51,12 @@ CHECKS = (
         "write a docstring: what it is, a table of parameters, 'Valid for:', a source",
         declarations.made_from_text,
     ),
-    Check(declarations.parameters, "correct parameters, shown or box(): Parameter('K', unit='{y}', lower=0)"),
+    Check(declarations.parameters, "correct parameters, shown or bounds(): Parameter('K', unit='{y}', lower=0)"),
     Check(declarations.example, "give it example = Example(t=(first, last), parameters={...}) inside its bounds"),
-    Check(declarations.shown_parameters, "let show() return (..., Q), and show_jacobian() its derivative (..., Q, P)"),
+    Check(
+        declarations.reported_parameters,
+        "let to_reported() return (..., Q), and reported_jacobian() its derivative (..., Q, P)",
+    ),
     Check(
         declarations.linear_parameters,
         "leave out of linear what also moves a kink or multiplies another of them",
@@ -86,13 +89,16 @@ CHECKS = (
     Check(behaviour.thread_safe, "keep intermediate results in local variables, not in the object"),
     Check(behaviour.no_global_random_state, "use numpy.random.default_rng(seed) or torch.Generator of your own"),
     Check(behaviour.inputs_unchanged, "copy before changing: np.array(t), theta.clone()"),
-    Check(fits.guess_inside_bounds, "end guess() with self.box(t).clip(...), or write guess_rows() and leave guess()"),
-    Check(fits.zero_weights_ignored, "multiply by the weights wherever the data enter guess_rows()"),
-    Check(fits.order_does_not_matter, "treat every row of guess_rows() by itself, and do not rely on their order"),
+    Check(
+        fits.guess_inside_bounds,
+        "end guess() with self.bounds(t).clip(...), or write initial_guess() and leave guess()",
+    ),
+    Check(fits.zero_weights_ignored, "multiply by the weights wherever the data enter initial_guess()"),
+    Check(fits.order_does_not_matter, "treat every row of initial_guess() by itself, and do not rely on their order"),
     Check(
         fits.recovers_its_parameters,
         "hold or remove a parameter the curve does not determine, choose an example that shows all of them, or write"
-        " guess_rows()",
+        " initial_guess()",
     ),
     Check(fits.usable_in_pima, "see the error: some form fails for many specimens at once", thorough=True),
 )
@@ -118,22 +124,22 @@ class ConformanceCase:
         if self._made is None:
             try:
                 self._made = Case(self.expert)
-            except Exception as error:  # noqa: BLE001 - a stranger's box() or example: kept, and raised below
+            except Exception as error:  # noqa: BLE001 - a stranger's bounds() or example: kept, and raised below
                 self._made = error
         if isinstance(self._made, BaseException):
             raise self._made
         return self._made
 
-    def run(self, check: Check) -> Result:
+    def run(self, check: Check) -> CheckResult:
         """One check's result; nothing an expert raises gets out, Ctrl-C apart."""
         reason = check.unless(self.expert)
         if reason is not None:
-            return Result(check.name, Outcome.NOT_APPLICABLE, reason)
+            return CheckResult(check.name, Outcome.NOT_APPLICABLE, reason)
         try:
             case = self.case()
         except Exception as error:  # noqa: BLE001 - as above
             told = check.function is declarations.example
-            return Result(
+            return CheckResult(
                 check.name,
                 Outcome.FAILED if told else Outcome.NOT_RUN,
                 _said(error) if told else "there is no usable example: see the check 'example'",
@@ -146,7 +152,7 @@ class ConformanceCase:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises, pytest.skip and sys.exit too
             skipped = isinstance(error, unittest.SkipTest) or type(error).__name__ == "Skipped"
-            return Result(
+            return CheckResult(
                 check.name,
                 Outcome.NOT_RUN if skipped else Outcome.FAILED,
                 f"skipped from inside: {error}" if skipped else _said(error),
@@ -154,8 +160,10 @@ class ConformanceCase:
                 error=error,
             )
         if not compared:
-            return Result(check.name, Outcome.NOT_RUN, "it found nothing to compare: no finite values", check.advice)
-        return Result(check.name, Outcome.PASSED, compared=compared)
+            return CheckResult(
+                check.name, Outcome.NOT_RUN, "it found nothing to compare: no finite values", check.advice
+            )
+        return CheckResult(check.name, Outcome.PASSED, compared=compared)
 
 
 def _said(error: BaseException) -> str:
@@ -163,7 +171,7 @@ def _said(error: BaseException) -> str:
     return text if isinstance(error, AssertionError | ExpertError) else f"{type(error).__name__}: {text}"[:500]
 
 
-def judged(result: Result, expected: str | None) -> Result:
+def judged(result: CheckResult, expected: str | None) -> CheckResult:
     """A result in the light of an expected failure: one that does not happen is a failure.
 
     Args:
@@ -173,8 +181,8 @@ def judged(result: Result, expected: str | None) -> Result:
     if expected is None:
         return result
     if result.outcome is Outcome.FAILED:
-        return Result(result.check, Outcome.EXPECTED, f"{expected} ({result.reason})", error=result.error)
-    return Result(
+        return CheckResult(result.check, Outcome.EXPECTED, f"{expected} ({result.reason})", error=result.error)
+    return CheckResult(
         result.check,
         Outcome.FAILED,
         f"was expected to fail ({expected}) but is {result.outcome}",

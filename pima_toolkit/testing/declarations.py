@@ -37,10 +37,10 @@ def docstring(case: Case) -> int:
 
 def parameters(case: Case) -> int:
     """Parameters have names of their own, bounds that hold on the grid, and units that resolve."""
-    expert, box = case.expert, case.box
+    expert, bounds = case.expert, case.bounds
     if not (isinstance(expert.t, str) and expert.t.isidentifier()):
         raise Failure(f"the independent variable is called {expert.t!r}, which is no name")
-    for what, listed in (("fitted", expert.parameters), ("shown", expert.shown)):
+    for what, listed in (("fitted", expert.parameters), ("reported", expert.reported)):
         wrong = [p for p in listed if not isinstance(p, Parameter)]
         if wrong:
             raise Failure(f"the {what} parameter {wrong[0]!r} is no Parameter")
@@ -54,16 +54,17 @@ def parameters(case: Case) -> int:
                 if "{" in unit or "}" in unit or not unit.strip():
                     raise Failure(f"the unit {p.unit!r} of {p.name!r} becomes {unit!r}, which is no unit")
     P = len(expert.parameters)
-    if box.lower.shape != (P,):
-        raise Failure(f"box() has {box.lower.size} parameters, declared are {P}")
+    if bounds.lower.shape != (P,):
+        raise Failure(f"bounds() has {bounds.lower.size} parameters, declared are {P}")
     for i, p in enumerate(expert.parameters):
-        if box.lower[i] < p.lower or box.upper[i] > p.upper:
+        if bounds.lower[i] < p.lower or bounds.upper[i] > p.upper:
             raise Failure(
-                f"box() lets {p.name!r} be {box.lower[i]:g} to {box.upper[i]:g}, declared {p.lower:g} to {p.upper:g}"
+                f"bounds() lets {p.name!r} be {bounds.lower[i]:g} to {bounds.upper[i]:g}, declared {p.lower:g} to"
+                f" {p.upper:g}"
             )
     if not all(isinstance(i, int) and 0 <= i < P for i in expert.linear):
         raise Failure(f"linear is {expert.linear}, expected numbers of parameters from 0 to {P - 1}")
-    return P + len(expert.shown)
+    return P + len(expert.reported)
 
 
 def example(case: Case) -> int:
@@ -85,24 +86,27 @@ def json_round_trip(case: Case) -> int:
     return close("what came back predicts otherwise", found, case.values, relative=case.precision)
 
 
-def shown_parameters(case: Case) -> int:
-    """What people see has the shape of ``shown``, and the derivative it says."""
+def reported_parameters(case: Case) -> int:
+    """What people see has the shape of ``reported``, and the derivative it says."""
     expert, thetas = case.expert, case.thetas
-    shown, jacobian = expert.show(thetas), expert.show_jacobian(thetas)
+    shown, jacobian = expert.to_reported(thetas), expert.reported_jacobian(thetas)
     V, P = thetas.shape
-    Q = len(expert.shown)
+    Q = len(expert.reported)
     if np.shape(shown) != (V, Q) or np.shape(jacobian) != (V, Q, P):
         raise Failure(
-            f"show and show_jacobian have the shapes {np.shape(shown)} and {np.shape(jacobian)}, expected {(V, Q)} and"
-            f" {(V, Q, P)}"
+            f"to_reported and reported_jacobian have the shapes {np.shape(shown)} and {np.shape(jacobian)}, expected"
+            f" {(V, Q)} and {(V, Q, P)}"
         )
     compared = 0
     for theta, slope in zip(thetas, jacobian, strict=True):
         steps = 1e-6 * np.where(theta == 0, 1.0, np.abs(theta))
-        expected, _ = finite_difference(expert.show, theta, steps)
+        expected, _ = finite_difference(expert.to_reported, theta, steps)
         for q in range(Q):
             compared += close(
-                f"show_jacobian of {expert.shown[q].name!r}", slope[q] * steps, expected[q] * steps, relative=1e-5
+                f"reported_jacobian of {expert.reported[q].name!r}",
+                slope[q] * steps,
+                expected[q] * steps,
+                relative=1e-5,
             )
     return compared
 

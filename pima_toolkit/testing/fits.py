@@ -21,8 +21,8 @@ def _noisy(case: Case) -> Array:
 
 
 def guess_inside_bounds(case: Case) -> int:
-    """guess() and starts() of noisy curves with gaps are finite and inside the box."""
-    expert, t, y, box = case.expert, case.t, _noisy(case), case.box
+    """guess() and starts() of noisy curves with gaps are finite and inside the bounds."""
+    expert, t, y, bounds = case.expert, case.t, _noisy(case), case.bounds
     V, P = case.thetas.shape
     found = {
         "guess of one curve": (expert.guess(t, y[0]), (P,)),
@@ -33,13 +33,13 @@ def guess_inside_bounds(case: Case) -> int:
     for what, (theta, shape) in found.items():
         if np.shape(theta) != shape:
             raise Failure(f"{what} has the shape {np.shape(theta)}, expected {shape}")
-        outside = ~((theta >= box.lower) & (theta <= box.upper))
+        outside = ~((theta >= bounds.lower) & (theta <= bounds.upper))
         if outside.any():
             where = tuple(np.argwhere(outside)[0])
             p = expert.parameters[where[-1]]
             raise Failure(
-                f"{what} puts {p.name!r} at {theta[where]:g}, outside {box.lower[where[-1]]:g} to"
-                f" {box.upper[where[-1]]:g}"
+                f"{what} puts {p.name!r} at {theta[where]:g}, outside {bounds.lower[where[-1]]:g} to"
+                f" {bounds.upper[where[-1]]:g}"
             )
     return sum(theta.size for theta, _ in found.values())
 
@@ -81,7 +81,7 @@ def order_does_not_matter(case: Case) -> int:
     compared += _same(case, "guess of one specimen by itself", expert.guess(t, y[1]), guesses[1])
     plain = expert.fit(inputs, y)
     others = {"specimens": expert.fit(inputs, y[rows])}
-    if expert.curve() is not None:
+    if expert.compiled_curve() is not None:
         shuffled = case.moved(lambda x: x[points])
         value = expert.value_and_jacobian(shuffled, case.thetas)[0]
         compared += close("values on permuted points", value, y[:, points], relative=case.precision)

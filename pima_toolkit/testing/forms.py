@@ -12,7 +12,7 @@ from .case import Array, Case, Failure, close, finite, finite_difference, quiet_
 def without_bounds(expert: Expert) -> str | None:
     """Why there are no bounds to stand at."""
     bounded = any(np.isfinite([p.lower, p.upper]).any() for p in expert.parameters)
-    return None if bounded or type(expert).box is not Expert.box else "its parameters have no bounds"
+    return None if bounded or type(expert).bounds is not Expert.bounds else "its parameters have no bounds"
 
 
 def shapes(case: Case) -> int:
@@ -107,12 +107,12 @@ def jacobian_equals_torch(case: Case) -> int:
 
 def jacobian_equals_differences(case: Case) -> int:
     """The Jacobian is what finite differences of the values say, kinks left out."""
-    expert, box = case.expert, case.box
+    expert, bounds = case.expert, case.bounds
     compared = 0
     for theta in case.thetas:
         # The third root of the noise balances it against the curvature.
         steps = 0.1 * case.noise ** (1 / 3) * np.where(theta == 0, 1.0, np.abs(theta))
-        theta = np.clip(theta, box.lower + steps, box.upper - steps)
+        theta = np.clip(theta, bounds.lower + steps, bounds.upper - steps)
         jacobian = expert.value_and_jacobian(case.t, theta)[1]
         expected, smooth = finite_difference(lambda x: expert.value_and_jacobian(case.t, x)[0], theta, steps)
         size = np.max(np.abs(expert.value_and_jacobian(case.t, theta)[0]))
@@ -142,10 +142,10 @@ def finite_on_the_grid(case: Case) -> int:
 
 def finite_at_the_bounds(case: Case) -> int:
     """With each parameter in turn at its bounds, a hair inside, and all at once, values and Jacobian are finite."""
-    box, theta = case.box, case.thetas[0]
-    both = np.isfinite(box.lower) & np.isfinite(box.upper)
+    bounds, theta = case.bounds, case.thetas[0]
+    both = np.isfinite(bounds.lower) & np.isfinite(bounds.upper)
     edges = []
-    for bound in (box.lower, box.upper):
+    for bound in (bounds.lower, bounds.upper):
         reached = np.isfinite(bound)
         start = np.where(reached, bound, theta)
         # A bound such as tau = 0 is often no model itself. Between two bounds any value must do; beside a single one

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """One check of one expert.
 
     Args:
@@ -63,9 +63,9 @@ class Report:
     """
 
     expert: str
-    results: tuple[Result, ...]
+    results: tuple[CheckResult, ...]
 
-    def of(self, outcome: Outcome) -> list[Result]:
+    def of(self, outcome: Outcome) -> list[CheckResult]:
         """The results with one outcome."""
         return [result for result in self.results if result.outcome is outcome]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pima_toolkit import Example, Parameter, SympyExpert
-from pima_toolkit.experts import Box
+from pima_toolkit.experts import Bounds
 
 from .plasticity import kinks
 
@@ -123,14 +123,14 @@ class Densification(SympyExpert):
         Parameter("D", unit="{y}/{t}", lower=0.0, description="slope gained in densification"),
         Parameter("eps_D", unit="{t}", lower=0.0, upper=1.0, description="strain at which densification begins"),
     )
-    shown = (
+    reported = (
         Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),
         Parameter("sigma_pl", unit="{y}", lower=0.0, description="plateau stress, at its beginning"),
         Parameter("H", unit="{y}/{t}", lower=0.0, description="slope of the plateau"),
         Parameter("D", unit="{y}/{t}", lower=0.0, description="slope gained in densification"),
         Parameter("eps_D", unit="{t}", lower=0.0, upper=1.0, description="strain at which densification begins"),
     )
-    shown_formulas = ("E", "E * eps_y", "E * h", "D", "eps_D")
+    reported_formulas = ("E", "E * eps_y", "E * h", "D", "eps_D")
     example = Example(
         t=(0, 0.8),
         parameters={"E": 40, "eps_y": 0.05, "h": 0.02, "D": 30, "eps_D": 0.55},
@@ -138,16 +138,16 @@ class Densification(SympyExpert):
         y_unit="MPa",
     )
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds with both kinks within the measured strains."""
         low, high = kinks(self.name, t)
-        return super().box(t).narrowed(1, low, high).narrowed(4, low, high)
+        return super().bounds(t).narrowed(1, low, high).narrowed(4, low, high)
 
-    def guess_rows(
+    def initial_guess(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """By the same three lines with slopes E, H and D, which are linear."""
-        E, H, D, eps_y, eps_D = _SLOPES.guess_rows(t, y, weights).T
+        E, H, D, eps_y, eps_D = _SLOPES.initial_guess(t, y, weights).T
         return np.stack([E, eps_y, H / np.where(E > 0, E, 1.0), D, eps_D], axis=-1)
 
 
@@ -164,7 +164,7 @@ class _Slopes(SympyExpert):
         Parameter("eps_D"),
     )
 
-    def trials(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+    def search_grid(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         """Every pair of kinks in order, among 40 places."""
         places = np.linspace(*kinks(self.name, t), 40)
         first, second = np.triu_indices(places.size, 1)

@@ -88,11 +88,11 @@ class Prony(SympyExpert):
         Parameter("E_2", unit="{y}", lower=0.0, description="modulus of the slow term"),
         Parameter("ratio", lower=1.0, upper=1e4, description="slow over fast relaxation time"),
     )
-    shown = (
+    reported = (
         *parameters[:4],
         Parameter("tau_2", unit="{t}", lower=0.0, description="slow relaxation time"),
     )
-    shown_formulas = ("E_inf", "E_1", "tau_1", "E_2", "tau_1 * ratio")
+    reported_formulas = ("E_inf", "E_1", "tau_1", "E_2", "tau_1 * ratio")
     example = Example(
         t=(0, 100),
         parameters={"E_inf": 1, "E_1": 0.8, "tau_1": 2, "E_2": 0.6, "ratio": 15},
@@ -157,13 +157,13 @@ class DampedOscillation(SympyExpert):
         Parameter("g", unit="1/{t}", lower=0.0, description="damping rate"),
         Parameter("omega", unit="1/{t}", lower=0.0, description="angular frequency"),
     )
-    shown = (
+    reported = (
         Parameter("A", unit="{y}", lower=0.0, description="amplitude"),
         Parameter("g", unit="1/{t}", lower=0.0, description="damping rate"),
         Parameter("omega", unit="1/{t}", lower=0.0, description="angular frequency"),
         Parameter("phi", description="phase in radians"),
     )
-    shown_formulas = (
+    reported_formulas = (
         "sqrt(a**2 + b**2)",
         "g",
         "omega",
@@ -173,7 +173,7 @@ class DampedOscillation(SympyExpert):
         t=(0, 10), parameters={"a": 0.8, "b": 0.5, "g": 0.25, "omega": 4}, y="displacement", y_unit="mm", t_unit="s"
     )
 
-    def trials(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+    def search_grid(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
         """Frequencies so close that none is missed, up to two points a period; six damping rates."""
         grid = np.unique(t)
         span, step = np.ptp(grid) or 1.0, np.median(np.diff(grid)) if grid.size > 1 else 1.0

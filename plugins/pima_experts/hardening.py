@@ -108,12 +108,12 @@ class Voce(SympyExpert):
         Parameter("rise", unit="{y}", lower=0.0, description="saturation stress less yield stress"),
         Parameter("eps_c", unit="{t}", lower=0.0, description="characteristic strain"),
     )
-    shown = (
+    reported = (
         Parameter("sigma_y", unit="{y}", lower=0.0, description="yield stress"),
         Parameter("sigma_s", unit="{y}", lower=0.0, description="saturation stress"),
         Parameter("eps_c", unit="{t}", lower=0.0, description="characteristic strain"),
     )
-    shown_formulas = ("sigma_y", "sigma_y + rise", "eps_c")
+    reported_formulas = ("sigma_y", "sigma_y + rise", "eps_c")
     example = Example(
         t=(0, 0.2), parameters={"sigma_y": 120, "rise": 180, "eps_c": 0.05}, y="true stress", y_unit="MPa"
     )

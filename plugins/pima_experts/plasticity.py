@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pima_toolkit import Example, Parameter, SympyExpert
 from pima_toolkit.errors import ExpertError
-from pima_toolkit.experts import Box
+from pima_toolkit.experts import Bounds
 
 #: Trial yield strains of a guess.
 _SCAN = 64
@@ -60,24 +60,24 @@ class LinearHardening(SympyExpert):
         Parameter("eps_y", unit="{t}", lower=0.0, description="yield strain"),
         Parameter("h", unit="1", lower=0.0, upper=1.0, description="hardening modulus over elastic modulus"),
     )
-    shown = (
+    reported = (
         Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),
         Parameter("sigma_y", unit="{y}", lower=0.0, description="yield stress"),
         Parameter("H", unit="{y}/{t}", lower=0.0, description="hardening modulus"),
     )
-    shown_formulas = ("E", "E * eps_y", "E * h")
+    reported_formulas = ("E", "E * eps_y", "E * h")
     example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds with the yield strain between the first positive strain and the last but one; see :func:`kinks`."""
-        return super().box(t).narrowed(1, *kinks(self.name, t))
+        return super().bounds(t).narrowed(1, *kinks(self.name, t))
 
-    def guess_rows(
+    def initial_guess(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The best of a scan over the yield strain; (E, H) by least squares under 0 <= H <= E at each."""
-        box = self.box(t)
-        knots = np.linspace(box.lower[1], box.upper[1], _SCAN)
+        bounds = self.bounds(t)
+        knots = np.linspace(bounds.lower[1], bounds.upper[1], _SCAN)
         size = 4096 if t.ndim == 1 else 256
         found = np.empty((y.shape[0], 3))
         for first in range(0, y.shape[0], size):
@@ -106,13 +106,13 @@ class ElasticPerfectlyPlastic(SympyExpert):
 
     name, t, formula = "elastic_perfectly_plastic", "strain", "E * min(strain, eps_y)"
     parameters = LinearHardening.parameters[:2]
-    shown = LinearHardening.shown[:2]
-    shown_formulas = ("E", "E * eps_y")
+    reported = LinearHardening.reported[:2]
+    reported_formulas = ("E", "E * eps_y")
     example = Example(t=(0, 0.02), parameters={"E": 7e4, "eps_y": 0.005}, y="stress", y_unit="MPa")
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds with the yield strain within the measured ones; see :func:`kinks`."""
-        return super().box(t).narrowed(1, *kinks(self.name, t))
+        return super().bounds(t).narrowed(1, *kinks(self.name, t))
 
 
 class RambergOsgood(SympyExpert):
@@ -143,21 +143,21 @@ class RambergOsgood(SympyExpert):
         Parameter("sigma_0", unit="{t}", lower=0.0, description="0.2 % proof stress"),
         Parameter("n", lower=1.0, upper=100.0, description="exponent; large for a sharp yield"),
     )
-    shown = (
+    reported = (
         Parameter("E", unit="{t}/{y}", lower=0.0, description="elastic modulus"),
         Parameter("sigma_0", unit="{t}", lower=0.0, description="0.2 % proof stress"),
         Parameter("n", lower=1.0, upper=100.0, description="exponent; large for a sharp yield"),
         Parameter("alpha", lower=0.0, description="yield offset, 0.002 E / sigma_0"),
     )
-    shown_formulas = ("1 / C", "sigma_0", "n", "0.002 / (C * sigma_0)")
+    reported_formulas = ("1 / C", "sigma_0", "n", "0.002 / (C * sigma_0)")
     example = Example(t=(0, 540), parameters={"C": 1.4e-5, "sigma_0": 500, "n": 15}, y="strain", t_unit="MPa")
 
-    def guess_rows(
+    def initial_guess(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """By a form linear in two parameters, C stress + b stress^n, stress in units of the largest."""
         top = np.max(np.abs(t)) or 1.0
-        C, b, n = _LINEAR.guess_rows(t / top, y, weights).T
+        C, b, n = _LINEAR.initial_guess(t / top, y, weights).T
         b = np.maximum(b, 1e-6 * np.max(np.abs(y), axis=1) + 1e-300)
         return np.stack([C / top, top * (0.002 / b) ** (1 / n), n], axis=-1)
 

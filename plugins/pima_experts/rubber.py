@@ -49,9 +49,9 @@ class MooneyRivlin(SympyExpert):
         Parameter("C_sum", unit="{y}", lower=0.0, description="C_10 + C_01, half the shear modulus"),
         Parameter("C_01", unit="{y}", description="second constant"),
     )
-    shown = (
+    reported = (
         Parameter("C_10", unit="{y}", description="first constant"),
         Parameter("C_01", unit="{y}", description="second constant"),
     )
-    shown_formulas = ("C_sum - C_01", "C_01")
+    reported_formulas = ("C_sum - C_01", "C_01")
     example = Example(t=(1, 2.5), parameters={"C_sum": 0.25, "C_01": 0.1}, y="nominal stress", y_unit="MPa")

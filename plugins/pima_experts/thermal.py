@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from pima_toolkit import Example, Parameter, SympyExpert
 from pima_toolkit.errors import ExpertError
-from pima_toolkit.experts import Box
+from pima_toolkit.experts import Bounds
 
 #: Gas constant in J/(mol K), exact since 2019.
 GAS_CONSTANT = 8.31446261815324
@@ -65,7 +65,7 @@ class VogelFulcherTammann(SympyExpert):
         t=(800, 1700), parameters={"A": -1.5, "B": 4000, "T_0": 530}, y="log10 of viscosity in Pa s", t_unit="K"
     )
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds with T_0 below the lowest temperature, by a thousandth of the range so that nothing is infinite.
 
         Raises:
@@ -76,4 +76,4 @@ class VogelFulcherTammann(SympyExpert):
             raise ExpertError(
                 f"vft needs temperatures in kelvin, above zero, got {low:g}: add 273.15 to degrees Celsius"
             )
-        return super().box(t).narrowed(2, 0.0, low - 1e-3 * (high - low))
+        return super().bounds(t).narrowed(2, 0.0, low - 1e-3 * (high - low))

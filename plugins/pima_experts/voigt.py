@@ -79,7 +79,7 @@ class Voigt(Expert):
         w = 2 * total / below**2 + 1 / (_ROOT_PI * below)
         return A / (s * math.sqrt(2 * math.pi)) * w.real
 
-    def curve(self) -> Callable[..., None]:
+    def compiled_curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`pima_toolkit.Expert.curve`."""
         return _compiled()
 

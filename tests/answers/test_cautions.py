@@ -13,7 +13,7 @@ from pima_toolkit.errors import DataError, OptionError
 
 
 def words(fit):
-    return [caution.words for caution in cautions(fit._trained, fit.experts)]
+    return [caution.words for caution in cautions(fit._trained, fit.parameters)]
 
 
 def changed(fit, **parts):
@@ -47,7 +47,7 @@ def test_what_is_serious_is_told_first(fit):
     gamma = trained.training.responsibilities.copy(deep=True)
     gamma[0] = 0.5
     unsure = changed(fit, notes=notes, training=trained.training.assign(responsibilities=gamma))
-    found = cautions(unsure._trained, unsure.experts)
+    found = cautions(unsure._trained, unsure.parameters)
     assert [c.serious for c in found] == sorted((c.serious for c in found), reverse=True)
     assert any("The restarts disagree: 1 of 1 others" in w for w in words(unsure))
     assert any("1 training specimens belong to no cluster with 90 % probability" in w for w in words(unsure))

@@ -49,7 +49,7 @@ def test_lmfit_finds_the_clusters_parameters_and_counts_every_point(kind):
     assert ((gamma > 0.01) & (gamma < 0.99)).any()
     for c in range(2):
         result = fit.to_lmfit(c)
-        row = fit.experts.sel(cluster=c)
+        row = fit.parameters.sel(cluster=c)
         # Own grids are solved by a step an epoch, shared ones outright.
         found = [result.params[str(name)].value for name in row.parameter.values]
         np.testing.assert_allclose(found, row.value, rtol=1e-2 if kind == "own" else 1e-6)

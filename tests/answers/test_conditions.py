@@ -74,7 +74,7 @@ def fit(data):
 def test_the_parameters_of_both_alloys_are_recovered(fit, data):
     order, share = alloys(fit, data)
     assert share == 1.0
-    experts = fit.experts.isel(cluster=order)
+    experts = fit.parameters.isel(cluster=order)
     np.testing.assert_allclose(experts.value, TRUE, rtol=0.05)
     assert (np.abs(experts.value - TRUE) < 5 * experts.std_error).all()
     assert experts.unit.values.tolist() == ["MPa", "MPa", "1", "1", "1"]
@@ -88,7 +88,7 @@ def test_so_are_those_of_specimens_that_differ(vary):
     fit = model.fit(data, epochs=6, crossmodal_epochs=4, progress=False)
     order, share = alloys(fit, data)
     assert share >= 0.98
-    experts = fit.experts.isel(cluster=order)
+    experts = fit.parameters.isel(cluster=order)
     # Rates and temperatures are confounded with the specimens' own strength: 5 standard errors, and a tenth.
     assert (np.abs(experts.value - TRUE) < 5 * experts.std_error).all()
     np.testing.assert_allclose(experts.value, TRUE, rtol=0.15)
@@ -159,14 +159,14 @@ def test_populations_are_shown_at_their_mean_or_where_asked(fit, data):
         mine = data.isel(specimen=fit.specimens.cluster.values == c)
         rate, temperature = float(mine.strain_rate.mean()), float(mine["T"].mean())
         at = {"strain_rate": rate, "T": temperature}
-        expected, _ = COOK.value_and_jacobian({"strain": STRAIN, **at}, fit.experts.value.values[c])
+        expected, _ = COOK.value_and_jacobian({"strain": STRAIN, **at}, fit.parameters.value.values[c])
         np.testing.assert_allclose(mean.stress[c], expected, rtol=1e-6)
         new = fit.generate(c, 3)
         np.testing.assert_allclose(new.stress, np.tile(expected, (3, 1)), rtol=1e-6)
         assert f"strain_rate = {rate:.4g} 1/s (mean of the cluster)" in new.stress.attrs["at"]
         asked = fit.generate(c, 2, at={"strain_rate": 100.0})
         expected, _ = COOK.value_and_jacobian(
-            {"strain": STRAIN, **at, "strain_rate": 100.0}, fit.experts.value.values[c]
+            {"strain": STRAIN, **at, "strain_rate": 100.0}, fit.parameters.value.values[c]
         )
         np.testing.assert_allclose(asked.stress, np.tile(expected, (2, 1)), rtol=1e-6)
         assert asked.stress.attrs["at"].startswith("strain_rate = 100 1/s; T = ")
@@ -222,7 +222,7 @@ def test_gaps_own_grids_windows_and_missing_curves(data):
     fit = model.fit(own, epochs=4, crossmodal_epochs=2, progress=False)
     order, share = alloys(fit, own)
     assert share > 0.97
-    np.testing.assert_allclose(fit.experts.value.isel(cluster=order), TRUE, rtol=1e-3)
+    np.testing.assert_allclose(fit.parameters.value.isel(cluster=order), TRUE, rtol=1e-3)
     assert np.isfinite(fit.infer(own.isel(specimen=slice(7, 9))).stress).all()
 
 
@@ -230,13 +230,13 @@ def test_gradients_learn_them_too(data):
     """``update="adam"`` goes through the torch form."""
     fit = learn(data, "none", update="adam", epochs=2, crossmodal_epochs=1)
     order, _ = alloys(fit, data)
-    np.testing.assert_allclose(fit.experts.value.isel(cluster=order), TRUE, rtol=0.1)
+    np.testing.assert_allclose(fit.parameters.value.isel(cluster=order), TRUE, rtol=0.1)
 
 
 def test_a_position_is_decoded_at_the_covariates_asked_for(fit):
     centre = fit.clusters["mean"].values
     asked = fit.decode(centre, at={"strain_rate": 100.0, "T": 0.2})
-    by_hand = np.stack([cook(100.0, 0.2, theta) for theta in fit.experts.value.values])
+    by_hand = np.stack([cook(100.0, 0.2, theta) for theta in fit.parameters.value.values])
     np.testing.assert_allclose(asked.stress, asked.responsibilities.values @ by_hand, rtol=1e-9)
     usual = fit.decode(centre)
     for k, gamma in enumerate(asked.responsibilities.values):

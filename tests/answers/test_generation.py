@@ -15,7 +15,7 @@ def test_generated_specimens_have_the_moments_of_their_cluster(fit):
     assert (np.abs(made.latent_position.mean("specimen") - centre["mean"]) < 5 * error).all()
     np.testing.assert_allclose(made.latent_position.var("specimen"), centre.variance, rtol=0.15)
     slope = made.stress.isel(strain=-1)
-    mine = fit.experts.sel(cluster=1)
+    mine = fit.parameters.sel(cluster=1)
     assert float(slope.mean()) == pytest.approx(
         float(mine.value[0]), abs=5 * float(mine.scatter_std[0]) / np.sqrt(4000)
     )
@@ -80,7 +80,7 @@ def test_clusters_hold_weights_centres_and_bands(fit, train):
     np.testing.assert_allclose(table.weight, 0.5, atol=0.01)
     t = train.strain.values
     for c in range(2):
-        mine = fit.experts.sel(cluster=c)
+        mine = fit.parameters.sel(cluster=c)
         mean = float(mine.value[0]) * t
         std = np.sqrt((float(mine.scatter_std[0]) * t) ** 2 + float(mine.noise_std[0]) ** 2)
         row = table.sel(cluster=c)
@@ -119,7 +119,7 @@ def test_a_band_between_two_populations_is_the_mixtures(fit):
     made = fit.decode(between, coverage=0.5)
     gamma, point = made.responsibilities.values[0], -1
     assert gamma.min() > 0.0
-    mine, t = fit.experts, float(made.strain[point])
+    mine, t = fit.parameters, float(made.strain[point])
     std = np.hypot(mine.scatter_std.values[:, 0] * t, mine.noise_std.values[:, 0])
     tail = 0.5 * (1 - fit._trained.nominal("stress", 0.5))
     for side, share in (("low", tail), ("high", 1 - tail)):

@@ -8,7 +8,7 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.answers.trust.cautions import cautions
 from pima_toolkit.answers.trust.goodness_of_fit import quality
-from pima_toolkit.experts import Box, inverse_information, unidentified
+from pima_toolkit.experts import Bounds, inverse_information, unidentified
 
 T = np.linspace(0, 0.05, 40)
 EXPERT = pima.get_expert("linear_hardening")
@@ -37,9 +37,9 @@ def fitted(found, expert=EXPERT, scatter="specimen"):
 @pytest.mark.parametrize("spread", [0.0, 0.1])
 def test_a_law_that_holds_is_not_accused(scatter, spread):
     fit = fitted(data(spread=spread), scatter=scatter)
-    assert float(fit.experts.misfit_ratio[0, 0]) < 1.5
-    assert float(fit.experts.agreement[0, 0]) >= 0.5
-    assert not fit.experts.unidentified.any()
+    assert float(fit.parameters.misfit_ratio[0, 0]) < 1.5
+    assert float(fit.parameters.agreement[0, 0]) >= 0.5
+    assert not fit.parameters.unidentified.any()
     text = fit.report()
     assert "what chance explains" not in text
     assert "% of starts agree" in text
@@ -48,7 +48,7 @@ def test_a_law_that_holds_is_not_accused(scatter, spread):
 @pytest.mark.parametrize("own", [False, True])
 def test_a_law_that_misses_its_curves_says_by_how_much(own):
     fit = fitted(data(bump=0.3, own=own))
-    row = fit.experts.isel(cluster=0, curve=0)
+    row = fit.parameters.isel(cluster=0, curve=0)
     assert 0.03 < float(row.misfit) < 0.15
     assert float(row.misfit_ratio) > 5
     text = fit.report()
@@ -60,10 +60,10 @@ def test_a_misfit_speaks_against_the_fit_only_where_it_is_large_against_the_curv
     """Five per cent of what the curves span: 0.3 GPa in places are told, 3 GPa of 4 to 5 are too much."""
     small, large = fitted(data(bump=0.3)), fitted(data(bump=3.0))
     for fit, serious in ((small, False), (large, True)):
-        told = [c for c in cautions(fit._trained, fit.experts) if "misses the curves" in c.words]
+        told = [c for c in cautions(fit._trained, fit.parameters) if "misses the curves" in c.words]
         assert [c.serious for c in told] == [serious]
         curve = EXPERT.value_and_jacobian(T, fit._trained.state.decoders["stress"].theta[0])[0]
-        share = 100 * float(fit.experts.misfit[0, 0]) / np.ptp(curve)
+        share = 100 * float(fit.parameters.misfit[0, 0]) / np.ptp(curve)
         assert f"{float(f'{share:.2g}'):g} % of their range" in told[0].words
         assert (share > 5) == serious
 
@@ -75,7 +75,7 @@ def test_the_misfit_is_the_mean_residual_over_its_error():
     residual = data().stress.values - EXPERT.value_and_jacobian(T, decoder.theta[0])[0]
     each = residual.reshape(60, 20, 2).mean(2)
     mean, error = each.mean(0), each.std(0, ddof=1) / np.sqrt(60)
-    row = fit.experts.isel(cluster=0, curve=0)
+    row = fit.parameters.isel(cluster=0, curve=0)
     assert float(row.misfit) == pytest.approx(np.sqrt(np.mean(mean**2)), rel=1e-9)
     assert float(row.misfit_ratio) == pytest.approx(np.sqrt(np.mean(mean**2) / np.mean(error**2)), rel=1e-9)
 
@@ -101,7 +101,7 @@ def test_a_parameter_the_curves_do_not_determine_is_named():
     """Two slopes of which only the sum is seen."""
     twice = pima.SympyExpert("(a + b) * strain", t="strain")
     fit = fitted(data(spread=0.0), expert=twice, scatter="none")
-    assert fit.experts.unidentified.values.tolist() == [[True, True]]
+    assert fit.parameters.unidentified.values.tolist() == [[True, True]]
     text = fit.report()
     assert "not determined by these curves" in text
     assert "stress, cluster 0: the curves do not determine a, b: hold a parameter, or measure more." in text
@@ -110,9 +110,9 @@ def test_a_parameter_the_curves_do_not_determine_is_named():
 def test_an_error_wider_than_the_bounds_says_as_little_as_none():
     """What a Solution calls unidentified, a model's cluster is, too."""
     fit = fitted(data())
-    assert not fit.experts.unidentified.any()
+    assert not fit.parameters.unidentified.any()
     fit._trained.covariance["stress"][:, 0, 0] = 200.0**2  # E: the error is 200 times what is known to be above zero
-    assert fit.experts.unidentified.values.tolist() == [[True, True, True]]  # sigma_y and H are made of E
+    assert fit.parameters.unidentified.values.tolist() == [[True, True, True]]  # sigma_y and H are made of E
 
 
 def test_unidentified_is_a_question_of_directions_and_of_bounds():
@@ -124,21 +124,21 @@ def test_unidentified_is_a_question_of_directions_and_of_bounds():
     assert inverse_information(J, np.array([True, True, False]))[1].tolist() == [False, False, False]
     J[:, 1] = 0
     assert inverse_information(J, np.array([True, True, False]))[1].tolist() == [False, True, False]
-    box = Box([0.0, 0.0, -np.inf], [1.0, np.inf, np.inf])
+    bounds = Bounds([0.0, 0.0, -np.inf], [1.0, np.inf, np.inf])
     theta, none = np.array([0.5, 2.0, 1.0]), np.zeros(3, dtype=bool)
-    assert unidentified(none, np.array([0.9, 199.0, 1e9]), theta, box).tolist() == [False, False, False]
-    assert unidentified(none, np.array([1.1, 201.0, 1e9]), theta, box).tolist() == [True, True, False]
-    assert unidentified(~none, np.full(3, np.nan), np.array([1.0, 2.0, 1.0]), box).tolist() == [False, True, True]
+    assert unidentified(none, np.array([0.9, 199.0, 1e9]), theta, bounds).tolist() == [False, False, False]
+    assert unidentified(none, np.array([1.1, 201.0, 1e9]), theta, bounds).tolist() == [True, True, False]
+    assert unidentified(~none, np.full(3, np.nan), np.array([1.0, 2.0, 1.0]), bounds).tolist() == [False, True, True]
 
 
 def test_quality_survives_the_file_and_older_files_have_none(tmp_path):
     fit = fitted(data())
     loaded = pima.load(fit.save(tmp_path / "fit.pima"))
     for name in ("misfit", "misfit_ratio", "agreement", "unidentified"):
-        np.testing.assert_array_equal(loaded.experts[name], fit.experts[name])
+        np.testing.assert_array_equal(loaded.parameters[name], fit.parameters[name])
     del loaded._trained.notes["quality"]
-    assert np.isnan(loaded.experts.misfit).all()
-    assert not loaded.experts.unidentified.any()
+    assert np.isnan(loaded.parameters.misfit).all()
+    assert not loaded.parameters.unidentified.any()
     assert "misfit" not in loaded.report()
 
 

@@ -167,13 +167,13 @@ def test_every_option_of_physics(kinds, tmp_path, noise_model, scatter):
     fit = model.fit(data, epochs=2, progress=False)
     # With a noise as large as the largest value nothing can be told apart.
     check(fit, data, tmp_path, accuracy=0.5 if noise_model == "unit" else 0.95)
-    noise_std = fit.experts.noise_std.sel(curve="curve").values
+    noise_std = fit.parameters.noise_std.sel(curve="curve").values
     if noise_model == "unit":
         np.testing.assert_allclose(noise_std, np.abs(data.curve).max())
     else:
         np.testing.assert_allclose(noise_std, 0.1, rtol=0.3)
         assert (noise_std[0] == noise_std[1]) == (noise_model == "pooled")
-    assert bool((fit.experts.scatter_std > 0).any()) == (scatter == "specimen")
+    assert bool((fit.parameters.scatter_std > 0).any()) == (scatter == "specimen")
 
 
 def test_learned_noise_is_the_mean_squared_error(kinds):
@@ -218,7 +218,7 @@ def test_ragged_physics(label, rng, tmp_path, kinds):
     assert float(answer.strain.min()) == 0.0
     assert float(answer.strain.max()) == pytest.approx(float(data.strain.max()))
     np.testing.assert_allclose(answer.stress[:, -1] / answer.strain[-1], 2 + 3 * label, atol=0.4)
-    np.testing.assert_allclose(np.sort(fit.experts.value.values.ravel()), [2, 5], atol=0.1)
+    np.testing.assert_allclose(np.sort(fit.parameters.value.values.ravel()), [2, 5], atol=0.1)
     xr.testing.assert_identical(pima.load(fit.save(tmp_path / "fit.pima")).infer(data), answer)
     one = fit.infer(data.isel(specimen=[3]))
     xr.testing.assert_allclose(one, answer.isel(specimen=[3]), rtol=1e-5, atol=1e-6)
@@ -275,9 +275,9 @@ def test_a_window_fits_only_what_is_inside(kinds):
     data["curve"].attrs["units"] = "MPa"
     model = lambda window: pima.PIMA({"curve": pima.Physics("proportional", window=window)}, 2, latent_dim=1)  # noqa: E731
     inside = model((0.0, 0.5)).fit(data, epochs=1, progress=False)
-    np.testing.assert_allclose(np.sort(inside.experts.value.values.ravel()), [2, 5], atol=0.25)
+    np.testing.assert_allclose(np.sort(inside.parameters.value.values.ravel()), [2, 5], atol=0.25)
     outside = model(None).fit(data, epochs=1, progress=False)
-    assert (outside.experts.value > 6).all()
+    assert (outside.parameters.value > 6).all()
     answer = inside.infer(data)
     assert answer.curve.sizes["strain"] == 12
     assert pima.metrics.cluster_accuracy(data.label, answer.cluster) == 1.0
@@ -289,7 +289,7 @@ def test_a_window_of_ragged_curves(label, rng):
     data["stress"].attrs = {"units": "MPa", "independent": "strain"}
     model = pima.PIMA({"stress": pima.Physics("proportional", window=(0.0, 0.5))}, 2, latent_dim=1)
     fit = model.fit(data, epochs=1, progress=False)
-    np.testing.assert_allclose(np.sort(fit.experts.value.values.ravel()), [2, 5], atol=0.25)
+    np.testing.assert_allclose(np.sort(fit.parameters.value.values.ravel()), [2, 5], atol=0.25)
 
 
 def test_a_formula_that_is_not_linear(label, rng, tmp_path):
@@ -301,10 +301,10 @@ def test_a_formula_that_is_not_linear(label, rng, tmp_path):
     power = pima.SympyExpert("K * strain**n", t="strain", units={"K": "{y}"}, bounds={"K": (0, None), "n": (0, 1)})
     fit = pima.PIMA({"curve": pima.Physics(power)}, 2, latent_dim=1).fit(data, epochs=2, progress=False)
     check(fit, data, tmp_path)
-    order = np.argsort(fit.experts.value.sel(parameter="K").values)
-    np.testing.assert_allclose(fit.experts.value.sel(parameter="K")[order], [3, 5], rtol=0.05)
-    np.testing.assert_allclose(fit.experts.value.sel(parameter="n")[order], [0.7, 0.3], rtol=0.1)
-    assert list(fit.experts.unit.values) == ["MPa", "1"]
+    order = np.argsort(fit.parameters.value.sel(parameter="K").values)
+    np.testing.assert_allclose(fit.parameters.value.sel(parameter="K")[order], [3, 5], rtol=0.05)
+    np.testing.assert_allclose(fit.parameters.value.sel(parameter="n")[order], [0.7, 0.3], rtol=0.1)
+    assert list(fit.parameters.unit.values) == ["MPa", "1"]
 
 
 # -- missing ---------------------------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def test_two_physics_modalities_that_never_meet(kinds):
     data.other[20:] = np.nan
     model = pima.PIMA({"curve": pima.Physics("proportional"), "other": pima.Physics("proportional")}, 2, latent_dim=1)
     fit = model.fit(data, epochs=3, progress=False)
-    assert np.isfinite(fit.experts.value).all()
+    assert np.isfinite(fit.parameters.value).all()
     assert np.isfinite(fit.infer(data).responsibilities).all()
 
 
@@ -394,7 +394,7 @@ def test_every_type_of_curve_works(kinds, dtype):
     data = (kinds[["curve"]] * 100).round().astype(dtype)
     data = data.assign_coords(label=kinds.label, strain=kinds.strain.astype(">f4"))
     fit = fit_of(data, epochs=1)
-    np.testing.assert_allclose(np.sort(fit.experts.value.values.ravel()), [200, 500], rtol=0.05)
+    np.testing.assert_allclose(np.sort(fit.parameters.value.values.ravel()), [200, 500], rtol=0.05)
 
 
 def test_read_only_data_are_fine(kinds):

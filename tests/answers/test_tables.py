@@ -50,9 +50,9 @@ def test_cluster_covariance_on_a_shared_grid_is_the_formula(affine):
     for c in range(2):
         expected = (decoder.scatter[c].numpy() + decoder.variance[c].item() * np.linalg.inv(J.T @ J)) / weight[c]
         np.testing.assert_allclose(trained.covariance["y"][c], expected, rtol=1e-8)
-        np.testing.assert_allclose(fit.experts.std_error.sel(cluster=c), np.sqrt(np.diag(expected)), rtol=1e-8)
+        np.testing.assert_allclose(fit.parameters.std_error.sel(cluster=c), np.sqrt(np.diag(expected)), rtol=1e-8)
         np.testing.assert_allclose(
-            fit.experts.scatter_std.sel(cluster=c), np.sqrt(np.diag(decoder.scatter[c].numpy())), rtol=1e-8
+            fit.parameters.scatter_std.sel(cluster=c), np.sqrt(np.diag(decoder.scatter[c].numpy())), rtol=1e-8
         )
 
 
@@ -75,9 +75,9 @@ def test_errors_are_the_same_in_every_unit(affine):
     fit, _ = affine
     other = fit_lines(lines(t_factor=1e-9, y_factor=1e-6))
     factor = np.array([1e-6 / 1e-9, 1e-6])
-    order = np.argsort(fit.experts.value[:, 0].values), np.argsort(other.experts.value[:, 0].values)
+    order = np.argsort(fit.parameters.value[:, 0].values), np.argsort(other.experts.value[:, 0].values)
     for name in ("value", "std_error", "scatter_std"):
-        mine, theirs = fit.experts[name].values[order[0]], other.experts[name].values[order[1]]
+        mine, theirs = fit.parameters[name].values[order[0]], other.experts[name].values[order[1]]
         np.testing.assert_allclose(theirs / factor, mine, rtol=1e-4, err_msg=name)
 
 
@@ -133,10 +133,10 @@ def test_specimens_without_the_curve_have_no_parameters_of_it(two_populations, s
 def test_without_scatter_own_parameters_are_the_clusters():
     fit = fit_lines(lines(), scatter="none")
     table = fit.specimens
-    best = fit.experts.sel(cluster=xr.DataArray(table.cluster.values, dims="specimen"))
+    best = fit.parameters.sel(cluster=xr.DataArray(table.cluster.values, dims="specimen"))
     np.testing.assert_allclose(table.value, best.value, rtol=1e-12)
     np.testing.assert_allclose(table.std_error, best.std_error, rtol=1e-12)
-    assert (fit.experts.scatter_std == 0).all()
+    assert (fit.parameters.scatter_std == 0).all()
 
 
 def test_shown_errors_are_the_delta_method(two_populations):
@@ -149,11 +149,14 @@ def test_shown_errors_are_the_delta_method(two_populations):
     data = xr.Dataset({"stress": (("specimen", "strain"), stress, {"units": "GPa"})}, coords={"strain": t})
     fit = pima.PIMA({"stress": pima.Physics("linear_hardening")}, 1, latent_dim=1).fit(data, epochs=1, progress=False)
     decoder = fit._trained.state.decoders["stress"]
-    phi = decoder.box.to_unbounded(decoder.theta[0])
+    phi = decoder.bounds.to_unbounded(decoder.theta[0])
     step = 1e-6
     jacobian = np.stack(
         [
-            (expert.show(decoder.box.from_unbounded(phi + e)) - expert.show(decoder.box.from_unbounded(phi - e)))
+            (
+                expert.to_reported(decoder.bounds.from_unbounded(phi + e))
+                - expert.to_reported(decoder.bounds.from_unbounded(phi - e))
+            )
             / (2 * step)
             for e in step * np.eye(3)
         ],
@@ -161,10 +164,10 @@ def test_shown_errors_are_the_delta_method(two_populations):
     )
     covariance = fit._trained.covariance["stress"][0]
     expected = np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
-    np.testing.assert_allclose(fit.experts.std_error[0], expected, rtol=1e-4)
-    assert list(fit.experts.parameter.values) == ["E", "sigma_y", "H"]
-    assert list(fit.experts.unit.values) == ["GPa", "GPa", "GPa"]
-    np.testing.assert_allclose(fit.experts.value[0], expert.show(decoder.theta[0]))
+    np.testing.assert_allclose(fit.parameters.std_error[0], expected, rtol=1e-4)
+    assert list(fit.parameters.parameter.values) == ["E", "sigma_y", "H"]
+    assert list(fit.parameters.unit.values) == ["GPa", "GPa", "GPa"]
+    np.testing.assert_allclose(fit.parameters.value[0], expert.to_reported(decoder.theta[0]))
 
 
 def test_a_parameter_at_its_bound_is_flagged_and_has_no_error():
@@ -179,7 +182,7 @@ def test_a_parameter_at_its_bound_is_flagged_and_has_no_error():
     model = pima.PIMA({"stress": pima.Physics("linear_hardening", scatter="none")}, 1, latent_dim=1)
     with pytest.warns(PimaWarning, match=r"'stress', cluster 0.*'h' sits at a bound"):
         fit = model.fit(data, epochs=1, progress=False)
-    row = fit.experts.sel(cluster=0)
+    row = fit.parameters.sel(cluster=0)
     assert row.at_bound.values.tolist() == [False, False, True]
     assert np.isnan(row.std_error.sel(parameter="H"))
     assert np.isfinite(row.std_error.sel(parameter=["E", "sigma_y"])).all()
@@ -203,13 +206,13 @@ def test_an_empty_cluster_has_no_errors(affine):
 
 def test_effective_specimens_are_the_sums_of_the_responsibilities(affine):
     fit, _ = affine
-    np.testing.assert_allclose(fit.experts.effective_specimens, fit.specimens.responsibilities.sum("specimen"))
-    assert float(fit.experts.effective_specimens.sum()) == pytest.approx(40)
+    np.testing.assert_allclose(fit.parameters.effective_specimens, fit.specimens.responsibilities.sum("specimen"))
+    assert float(fit.parameters.effective_specimens.sum()) == pytest.approx(40)
 
 
 def test_noise_is_given_in_the_unit_of_the_curve(affine):
     fit, _ = affine
-    np.testing.assert_allclose(fit.experts.noise_std.sel(curve="y"), 0.1, rtol=0.2)
+    np.testing.assert_allclose(fit.parameters.noise_std.sel(curve="y"), 0.1, rtol=0.2)
 
 
 def test_parameters_of_two_modalities_are_told_apart(two_populations):
@@ -217,12 +220,12 @@ def test_parameters_of_two_modalities_are_told_apart(two_populations):
     data = data.assign(force=(data.stress * 3).assign_attrs(units="N"))
     model = pima.PIMA({"stress": pima.Physics("proportional"), "force": pima.Physics("affine")}, 2, latent_dim=1)
     fit = model.fit(data, epochs=2, progress=False)
-    assert list(fit.experts.parameter.values) == ["stress.slope", "force.slope", "intercept"]
-    assert list(fit.experts.unit.values) == ["MPa", "N", "N"]
-    assert list(fit.experts.parameter_modality.values) == ["stress", "force", "force"]
-    ratio = fit.experts.value.sel(parameter="force.slope") / fit.experts.value.sel(parameter="stress.slope")
+    assert list(fit.parameters.parameter.values) == ["stress.slope", "force.slope", "intercept"]
+    assert list(fit.parameters.unit.values) == ["MPa", "N", "N"]
+    assert list(fit.parameters.parameter_modality.values) == ["stress", "force", "force"]
+    ratio = fit.parameters.value.sel(parameter="force.slope") / fit.parameters.value.sel(parameter="stress.slope")
     np.testing.assert_allclose(ratio, 3.0, rtol=0.05)
-    assert fit.experts.noise_std.dims == ("cluster", "curve")
+    assert fit.parameters.noise_std.dims == ("cluster", "curve")
 
 
 def test_without_physics_the_tables_are_empty_and_whole(two_populations):
@@ -230,7 +233,7 @@ def test_without_physics_the_tables_are_empty_and_whole(two_populations):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PimaWarning)
         fit = pima.PIMA({"feature": pima.Neural()}, 2, latent_dim=2).fit(data, epochs=4, progress=False)
-    assert fit.experts.sizes == {"cluster": 2, "parameter": 0, "curve": 0}
+    assert fit.parameters.sizes == {"cluster": 2, "parameter": 0, "curve": 0}
     assert fit.specimens.sizes["parameter"] == 0
     assert "2 clusters" in fit.report()
 

@@ -72,7 +72,7 @@ def test_a_mirrored_picture_gets_the_same_answer(fits, new):
     """Where it may be mirrored; without a word on that the two answers differ."""
     trained = fits["latent"]._trained
     either = {**trained.options.modalities, "image": pima.Neural(flips=("x", "y"))}
-    fit = pima.api.Fit(replace(trained, options=replace(trained.options, modalities=either)))
+    fit = pima.Fit(replace(trained, options=replace(trained.options, modalities=either)))
     turned = new[["image"]].copy(data={"image": new.image.values[:, ::-1, ::-1]})
     names = ["stress", "stress_low", "stress_high", "parameters", "responsibilities"]
     one, other = (fit.infer(data, predict="stress")[names] for data in (new[["image"]], turned))
@@ -112,7 +112,7 @@ def test_a_generated_specimens_curve_follows_its_latent(fits):
     """Of many specimens drawn, the modulus that the curve shows scatters as the population's."""
     made = fits["latent"].generate(0, n=400, seed=0)
     modulus = made.stress.values[:, -1] / made.strain.values[-1]
-    assert modulus.std() == pytest.approx(float(fits["latent"].experts.scatter_std[0, 0]), rel=0.1)
+    assert modulus.std() == pytest.approx(float(fits["latent"].parameters.scatter_std[0, 0]), rel=0.1)
     trend = fits["latent"]._trained.state.decoders["stress"].trend
     along = made.latent_position.values @ trend.slope[0, 0].numpy()
     assert np.corrcoef(along, modulus)[0, 1] > 0.9

@@ -19,7 +19,7 @@ from lab import Notebook
 import pima_toolkit as pima
 
 _CELL = """import pima_toolkit as pima
-data = pima.from_folder("measured", images=pima.Images(size=32), curves=pima.Curves(grid=40), progress=False)
+data = pima.from_folder("measured", images=pima.ImageFiles(size=32), curves=pima.CurveFiles(grid=40), progress=False)
 panel = pima.app(data)
 panel"""
 

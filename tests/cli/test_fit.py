@@ -87,7 +87,7 @@ def test_what_a_program_reads(command, specimens, tmp_path):
     assert said["specimens"] == 48
     assert said["elbo"] == fit.elbo
     slope = said["clusters"][0]["parameters"]["slope"]
-    assert slope["value"] == float(fit.experts.value[0, 0])
+    assert slope["value"] == float(fit.parameters.value[0, 0])
     assert slope["unit"] == "MPa"
     assert set(said["files"]) == {"fit", "report", "options", "tables"}
     assert json.loads(command("fit", specimens, *SHORT, "-o", tmp_path / "run", "--json").stdout)["finished_before"]
@@ -100,7 +100,7 @@ def test_a_formula_on_the_command_line(command, specimens, tmp_path):
     assert result.exit_code == 0, result.output
     options = pima.runs.read_options(tmp_path / "run" / "options.toml")
     assert options["modalities"]["stress"]["expert"] == {"formula": "K * strain", "t": "strain"}
-    assert pima.runs.open_fit(tmp_path / "run").experts.parameter.values.tolist() == ["K"]
+    assert pima.runs.open_fit(tmp_path / "run").parameters.parameter.values.tolist() == ["K"]
 
 
 def test_covariates_are_no_modalities(command, two_populations, tmp_path):
@@ -166,7 +166,7 @@ def test_a_file_of_options_and_a_plugin_beside_it(command, two_populations, tmp_
     plugins = json.loads((run / "run.json").read_text())["plugins"]
     assert [p["experts"] for p in plugins if "mine.py" in p["name"]] == [["of_this_test"]]
     fit = pima.runs.open_fit(run)
-    assert fit.experts.parameter.values.tolist() == ["mine"]
+    assert fit.parameters.parameter.values.tolist() == ["mine"]
     assert fit.model.options.modalities["stress"].window == (0.0, 0.8)
 
 

@@ -71,7 +71,7 @@ def test_report_on_the_screen_and_as_a_page(command, finished, fit, tmp_path):
     assert command("report", finished, "-o", page).exit_code == 0
     assert page.read_text() == (finished / "report.html").read_text()
     said = json.loads(command("report", finished, "--json").stdout)
-    assert said["clusters"][1]["parameters"]["slope"]["value"] == float(fit.experts.value[1, 0])
+    assert said["clusters"][1]["parameters"]["slope"]["value"] == float(fit.parameters.value[1, 0])
 
 
 def test_export_and_the_data_it_draws(command, finished, specimens, tmp_path):

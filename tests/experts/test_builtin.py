@@ -38,7 +38,7 @@ def test_its_guess_is_inside_and_close(expert):
     y = expert.value_and_jacobian(T, theta)[0]
     y += 0.01 * np.abs(y).max() * rng.normal(size=y.shape)
     y[rng.uniform(size=y.shape) < 0.1] = np.nan
-    box, guess = expert.box(T), expert.guess(T, y)
+    box, guess = expert.bounds(T), expert.guess(T, y)
     assert ((guess >= box.lower) & (guess <= box.upper)).all()
     np.testing.assert_allclose(np.median(guess / theta, axis=0), 1, atol=0.1)
     np.testing.assert_allclose(expert.guess(T, y[3]), guess[3], rtol=1e-9)
@@ -56,13 +56,13 @@ def test_its_forms_agree(expert):
 
 def test_what_is_shown_has_the_derivative_it_says(expert):
     theta = np.array(TRUTH[expert.name]) * np.array([[1.0], [1.3]])
-    shown, jacobian = expert.show(theta), expert.show_jacobian(theta)
-    assert shown.shape == (2, len(expert.shown))
-    assert jacobian.shape == (2, len(expert.shown), theta.shape[1])
+    shown, jacobian = expert.to_reported(theta), expert.reported_jacobian(theta)
+    assert shown.shape == (2, len(expert.reported))
+    assert jacobian.shape == (2, len(expert.reported), theta.shape[1])
     for i in range(theta.shape[1]):
         step = np.zeros(theta.shape[1])
         step[i] = 1e-6 * abs(theta[0, i])
-        change = (expert.show(theta + step) - expert.show(theta - step)) / (2 * step[i])
+        change = (expert.to_reported(theta + step) - expert.to_reported(theta - step)) / (2 * step[i])
         np.testing.assert_allclose(jacobian[..., i], change, rtol=1e-6, atol=1e-9)
 
 
@@ -74,7 +74,7 @@ def test_it_goes_through_json(expert):
 def test_it_has_a_table_and_a_docstring(expert):
     assert all(p.name in expert._repr_html_() for p in expert.parameters)
     assert "Valid for:" in type(expert).__doc__
-    assert all(p.description for p in (*expert.parameters, *expert.shown))
+    assert all(p.description for p in (*expert.parameters, *expert.reported))
     for name, _, bounds, _ in card_of(expert).rows:
         assert (
             bounds == "none" or bounds.startswith("within ") or re.search(rf"\b{name}\b.*[<>]|[<>].*\b{name}\b", bounds)
@@ -83,23 +83,23 @@ def test_it_has_a_table_and_a_docstring(expert):
 
 def test_linear_hardening_shows_what_the_paper_names():
     hardening = pima.get_expert("linear_hardening")
-    assert [p.name for p in hardening.shown] == ["E", "sigma_y", "H"]
-    np.testing.assert_allclose(hardening.show([800.0, 0.04, 0.2]), [800, 32, 160])
-    box = hardening.box(T)
+    assert [p.name for p in hardening.reported] == ["E", "sigma_y", "H"]
+    np.testing.assert_allclose(hardening.to_reported([800.0, 0.04, 0.2]), [800, 32, 160])
+    box = hardening.bounds(T)
     assert box.lower.tolist() == [0, T[1], 0]
     assert box.upper.tolist() == [np.inf, T[-2], 1]
-    assert hardening.box(T[:3]).upper[1] > hardening.box(T[:3]).lower[1]
+    assert hardening.bounds(T[:3]).upper[1] > hardening.bounds(T[:3]).lower[1]
 
 
 def test_linear_hardening_is_found_from_anywhere():
-    """EXPERTS.md §2: from its guess always; from random starts inside the box nearly always."""
+    """EXPERTS.md §2: from its guess always; from random starts inside the bounds nearly always."""
     hardening, rng = pima.get_expert("linear_hardening"), np.random.default_rng(0)
     theta = np.array([800.0, 0.04, 0.2]) * rng.uniform(0.5, 1.5, (50, 3))
     y = hardening.value_and_jacobian(T, theta)[0]
     np.testing.assert_allclose(
         solve(hardening, T, y, start=hardening.guess(T, y)[:, None]).parameters, theta, rtol=1e-5
     )
-    box = hardening.box(T)
+    box = hardening.bounds(T)
     random = np.stack(
         [
             800 * 10 ** rng.uniform(-1.5, 1.5, (50, 20)),
@@ -142,7 +142,7 @@ class Custom(pima.Expert):
     def predict(self, t, theta):
         return theta * t**2
 
-    def curve(self):
+    def compiled_curve(self):
         return _square()
 
 

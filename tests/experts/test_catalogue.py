@@ -80,11 +80,11 @@ def expert(request):
 def around(expert, number, seed=0):
     """Random truths about the example, inside the bounds."""
     example, rng = expert.example, np.random.default_rng(seed)
-    theta, box = example.theta(expert.parameters), expert.box(example.grid)
-    width = np.where(np.isfinite(box.upper) & np.isfinite(box.lower), box.upper - box.lower, np.inf)
+    theta, bounds = example.theta(expert.parameters), expert.bounds(example.grid)
+    width = np.where(np.isfinite(bounds.upper) & np.isfinite(bounds.lower), bounds.upper - bounds.lower, np.inf)
     by_factor = theta * 10 ** rng.uniform(-0.4, 0.4, (number, theta.size))
     by_width = theta + rng.uniform(-0.2, 0.2, (number, theta.size)) * np.where(np.isfinite(width), width, 0.0)
-    return box.clip(np.where(np.abs(theta) > 0.1 * width, by_width, by_factor), 0.02)
+    return bounds.clip(np.where(np.abs(theta) > 0.1 * width, by_width, by_factor), 0.02)
 
 
 def test_every_built_in_has_a_reference():
@@ -125,8 +125,8 @@ def test_its_fit_finds_the_optimum_without_a_start(expert):
     y = expert.value_and_jacobian(t, truth)[0]
     y += 0.02 * np.ptp(y, axis=1, keepdims=True) * np.random.default_rng(2).normal(size=y.shape)
     starts = expert.starts(t, y)
-    box = expert.box(example.grid)
-    assert ((starts >= box.lower) & (starts <= box.upper)).all()
+    bounds = expert.bounds(example.grid)
+    assert ((starts >= bounds.lower) & (starts <= bounds.upper)).all()
     found, known = solve(expert, t, y, start=starts), solve(expert, t, y, start=truth[:, None])
     assert (found.cost <= known.cost * (1 + 1e-5)).mean() >= 0.95
     assert (found.status > 0).mean() >= 0.95
@@ -142,11 +142,11 @@ def test_it_says_what_it_is(expert):
     assert re.search(r"^Valid for: .{10}", text, re.MULTILINE)
     assert re.search(r"^Source: .{4}", text, re.MULTILINE)
     rows = re.search(r"^name +unit.*\n=.*\n((?:[^=\n].*\n)+)=", text, re.MULTILINE)[1].strip().split("\n")
-    for row, p in zip(rows, expert.shown, strict=True):
+    for row, p in zip(rows, expert.reported, strict=True):
         assert row.startswith(f"{p.name} "), row
         assert f" {p.unit} " in row, row
         assert row.endswith(p.description), row
-    assert all(p.description for p in (*expert.parameters, *expert.shown))
+    assert all(p.description for p in (*expert.parameters, *expert.reported))
 
 
 #: Values worked out by hand from the textbook form.
@@ -191,14 +191,16 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_is_shown(name):
     expert = pima.get_expert(name)
-    np.testing.assert_allclose(expert.show(SHOWN[name][0]), SHOWN[name][1])
+    np.testing.assert_allclose(expert.to_reported(SHOWN[name][0]), SHOWN[name][1])
 
 
 @pytest.mark.parametrize("phase", [-3.0, -1.0, 0.0, 0.5, np.pi])
 def test_amplitude_and_phase_of_an_oscillation(phase):
     expert = pima.get_expert("damped_oscillation")
     a, b = 2 * np.cos(phase), 2 * np.sin(phase)
-    np.testing.assert_allclose(expert.show([a, b if phase != np.pi else 0.0, 0.1, 3]), [2, 0.1, 3, phase], atol=1e-12)
+    np.testing.assert_allclose(
+        expert.to_reported([a, b if phase != np.pi else 0.0, 0.1, 3]), [2, 0.1, 3, phase], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("s", "gamma"), [(0.5, 0), (0.01, 0.4), (2, 1e-3), (1e-3, 1)])
@@ -243,16 +245,16 @@ def test_johnson_cook_is_found_from_a_plan_of_rates_and_temperatures():
 
 def test_temperatures_must_be_absolute():
     with pytest.raises(ExpertError, match=r"vft needs temperatures in kelvin, above zero, got -20: add 273\.15"):
-        pima.get_expert("vft").box([-20, 100])
+        pima.get_expert("vft").bounds([-20, 100])
 
 
 def test_kinks_need_positive_strains():
     with pytest.raises(ExpertError, match="densification needs at least two positive values of strain, got 0"):
-        pima.get_expert("densification").box([-0.2, -0.1, 0])
+        pima.get_expert("densification").bounds([-0.2, -0.1, 0])
 
 
 def test_a_parameter_within_the_measured_range():
-    box = pima.get_expert("gaussian").box([2, 7, 3])
-    assert (box.lower[1], box.upper[1]) == (2, 7)
+    bounds = pima.get_expert("gaussian").bounds([2, 7, 3])
+    assert (bounds.lower[1], bounds.upper[1]) == (2, 7)
     with pytest.raises(ExpertError, match="reversed or empty"):
-        pima.get_expert("gaussian").box([2, 2])
+        pima.get_expert("gaussian").bounds([2, 2])

@@ -79,8 +79,10 @@ def test_a_changed_helper_is_another_file(folder, monkeypatch):
 def test_compiled_drivers_call_nothing_of_another_file():
     """The same trap: a cached driver would go on with the old callee after an update of the toolkit."""
     found = 0
-    for path in Path(codegen.__file__).parent.glob("*.py"):
-        module = importlib.import_module(f"pima_toolkit.experts.{path.stem}")
+    experts = Path(codegen.__file__).parents[1]
+    for path in experts.rglob("*.py"):
+        inside = path.relative_to(experts.parent).with_suffix("").as_posix().replace("/", ".")
+        module = importlib.import_module(f"pima_toolkit.{inside.removesuffix('.__init__')}")
         compiled = [f for f in vars(module).values() if isinstance(f, Dispatcher)]
         assert {f.py_func.__module__ for f in compiled} <= {module.__name__}
         found += len(compiled)

@@ -53,9 +53,9 @@ def test_errors_between_curves_cover_and_naive_ones_do_not():
     estimates, robust, naive = [], [], []
     for seed in range(200):
         solution = HARDENING.fit(T, population(40, seed), start=[800.0, 0.035, 0.2])
-        estimates.append(solution.shown[0])
-        robust.append(solution.shown_std_errors[0])
-        jacobian = HARDENING.show_jacobian(solution.parameters[0])
+        estimates.append(solution.reported[0])
+        robust.append(solution.reported_std_errors[0])
+        jacobian = HARDENING.reported_jacobian(solution.parameters[0])
         naive.append(np.sqrt(np.diag(jacobian @ solution.naive_covariance[0] @ jacobian.T)))
     spread = np.std(estimates, axis=0)
     np.testing.assert_allclose(np.mean(robust, axis=0) / spread, 1, atol=0.2)
@@ -107,9 +107,9 @@ def test_held_parameters_have_no_error_and_bounds_are_told():
 
 def test_an_elastic_curve_has_no_error_of_the_hardening():
     solution = HARDENING.fit(T, np.maximum(0, 800 * np.minimum(T, 0.05)), y_unit="MPa")
-    np.testing.assert_allclose(solution.shown[0], [800, 40, 0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(solution.reported[0], [800, 40, 0], rtol=1e-6, atol=1e-6)
     assert solution.at_bound[0, 2]
-    assert np.isnan(solution.shown_std_errors[0, 2])
+    assert np.isnan(solution.reported_std_errors[0, 2])
     assert "± ? MPa" in str(solution)
 
 
@@ -217,7 +217,7 @@ def test_experts_are_compared_by_content_and_do_not_change():
     with pytest.raises(AttributeError, match="do not change"):
         POWER.formula = "other"
     with pytest.raises(AttributeError, match="do not change"):
-        HARDENING.shown = ()
+        HARDENING.reported = ()
     assert "K, n of strain" in repr(POWER)
 
 

@@ -146,9 +146,9 @@ def test_bounds_from_the_data_see_the_independent_variable_alone():
     class Watching(SympyExpert):
         name, t, covariates, formula = "watching", "x", ("z",), "a*x + b*z"
 
-        def box(self, t):
+        def bounds(self, t):
             seen.append(np.unique(t).tolist())
-            return super().box(t)
+            return super().bounds(t)
 
     expert = Watching()
     x, z = np.array([0.0, 1.0, 2.0]), np.array([[5.0], [7.0]])

@@ -30,8 +30,8 @@ def solution():
 
 def test_the_bootstrap_agrees_with_the_sandwich(solution):
     found = solution.bootstrap(400, seed=1)
-    np.testing.assert_allclose(found.std_error, solution.shown_std_errors, rtol=0.2)
-    np.testing.assert_array_equal(found.value, solution.shown)
+    np.testing.assert_allclose(found.std_error, solution.reported_std_errors, rtol=0.2)
+    np.testing.assert_array_equal(found.value, solution.reported)
     assert (found.low < found.value).all()
     assert (found.value < found.high).all()
     assert found.replicates.sizes == {"replicate": 400, "cluster": 1, "parameter": 3}
@@ -44,7 +44,7 @@ def test_the_bootstrap_is_a_refit_of_drawn_curves(solution):
     drawn = np.random.default_rng(3).multinomial(60, np.full(60, 1 / 60), size=50)[17]
     one = HARDENING.fit(T, np.repeat(y, drawn, axis=0), start=solution.parameters[0])
     found = solution.bootstrap(50, seed=3).replicates[17, 0]
-    np.testing.assert_allclose(found, one.shown[0], rtol=1e-8)
+    np.testing.assert_allclose(found, one.reported[0], rtol=1e-8)
 
 
 def test_clusters_and_held_parameters_are_resampled_too():
@@ -55,7 +55,7 @@ def test_clusters_and_held_parameters_are_resampled_too():
     assert found.sizes["cluster"] == 2
     ratio = found.replicates.sel(parameter="H") / found.replicates.sel(parameter="E")
     np.testing.assert_allclose(ratio, 0.2, rtol=1e-12)
-    np.testing.assert_allclose(found.std_error, both.shown_std_errors, rtol=0.4)
+    np.testing.assert_allclose(found.std_error, both.reported_std_errors, rtol=0.4)
 
 
 def test_a_profile_of_a_line_is_the_textbooks_interval():
@@ -89,7 +89,7 @@ def test_a_profile_of_a_curved_law_is_the_level_of_the_cost():
 
     def excess(k):
         start = np.array([[[best[0] * best[1] / k, k]]])
-        return solve(law, t, y[None], None, start, law.box(t), fixed=[False, True]).cost[0] - fitted.cost[0] - rise
+        return solve(law, t, y[None], None, start, law.bounds(t), fixed=[False, True]).cost[0] - fitted.cost[0] - rise
 
     low = scipy.optimize.brentq(excess, 1e-3, best[1])
     high = scipy.optimize.brentq(excess, best[1], 20)
@@ -99,7 +99,7 @@ def test_a_profile_of_a_curved_law_is_the_level_of_the_cost():
 
 def test_profiles_of_curves_that_differ_are_as_wide_as_the_sandwich(solution):
     found = solution.confidence(level=0.9)
-    half = scipy.stats.t.ppf(0.95, 59) * solution.shown_std_errors
+    half = scipy.stats.t.ppf(0.95, 59) * solution.reported_std_errors
     np.testing.assert_allclose(0.5 * (found.high - found.low), half, rtol=0.05)
     naive = np.sqrt(np.diagonal(solution.naive_covariance, axis1=1, axis2=2))
     assert half[0, 0] > 2 * naive[0, 0]

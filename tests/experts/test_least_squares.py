@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pima_toolkit import SympyExpert, get_expert
 from pima_toolkit.errors import ShapeError
-from pima_toolkit.experts import Box, solve
+from pima_toolkit.experts import Bounds, solve
 
 MODELS = {
     "K * t**n": ({"K": (0, None), "n": (0, 1)}, [500.0, 0.3]),
@@ -28,13 +28,13 @@ def noisy(text, rows=6, points=40, seed=0):
     return expert, t, y + 0.02 * np.abs(y).max() * rng.normal(size=y.shape), rng.uniform(0.5, 2, y.shape), theta
 
 
-def by_scipy(expert, t, y, w, start, box):
+def by_scipy(expert, t, y, w, start, bounds):
     """The slow and obvious way."""
     result = scipy.optimize.least_squares(
         lambda x: np.sqrt(w) * (expert.value_and_jacobian(t, x)[0] - y),
-        np.clip(start, box.lower + 1e-9, box.upper - 1e-9),
+        np.clip(start, bounds.lower + 1e-9, bounds.upper - 1e-9),
         jac=lambda x: np.sqrt(w)[:, None] * expert.value_and_jacobian(t, x)[1],
-        bounds=(box.lower, box.upper),
+        bounds=(bounds.lower, bounds.upper),
         x_scale=np.maximum(np.abs(start), 1e-3),
         xtol=1e-14,
         ftol=1e-14,
@@ -46,13 +46,13 @@ def by_scipy(expert, t, y, w, start, box):
 @pytest.mark.parametrize("text", MODELS)
 def test_finds_what_scipy_finds(text):
     expert, t, y, w, truth = noisy(text)
-    box = expert.box(t)
+    bounds = expert.bounds(t)
     solution = solve(expert, t, y, w)
     assert (solution.status > 0).all(), solution.advice
     for c in range(len(y)):
-        _, cost = by_scipy(expert, t, y[c], w[c], truth[c], box)
+        _, cost = by_scipy(expert, t, y[c], w[c], truth[c], bounds)
         assert solution.cost[c] <= cost * (1 + 1e-7)
-        x, cost = by_scipy(expert, t, y[c], w[c], solution.parameters[c], box)
+        x, cost = by_scipy(expert, t, y[c], w[c], solution.parameters[c], bounds)
         assert cost == pytest.approx(solution.cost[c], rel=1e-7)
         np.testing.assert_allclose(x, solution.parameters[c], rtol=1e-4, atol=1e-6)
 
@@ -63,10 +63,10 @@ def test_own_grids_equal_one_row_at_a_time(text):
     t = np.sort(np.random.default_rng(3).uniform(0, 1, w.shape), axis=1)
     y = np.stack([expert.value_and_jacobian(t[n], truth[n])[0] for n in range(len(t))]) + 0.01
     start = np.repeat(truth[:, None], 2, axis=1) * [[[1.05]], [[0.97]]][0]
-    box = expert.box(np.linspace(0, 1, 40))
-    together = solve(expert, t, y, w, start, box)
+    bounds = expert.bounds(np.linspace(0, 1, 40))
+    together = solve(expert, t, y, w, start, bounds)
     for n in range(len(t)):
-        alone = solve(expert, t[n], y[n : n + 1], w[n : n + 1], start[n : n + 1], box)
+        alone = solve(expert, t[n], y[n : n + 1], w[n : n + 1], start[n : n + 1], bounds)
         np.testing.assert_array_equal(alone.parameters[0], together.parameters[n])
         assert alone.cost[0] == together.cost[n]
 
@@ -119,11 +119,11 @@ def test_arrays_given_are_not_changed():
 
 def test_a_bound_in_the_way_is_kept_and_told():
     expert, t, y, w, _ = noisy("K * t**n")
-    solution = solve(expert, t, y, w, box=Box([0, 0.5], [np.inf, 1]))
+    solution = solve(expert, t, y, w, bounds=Bounds([0, 0.5], [np.inf, 1]))
     assert (solution.parameters[:, 1] == 0.5).all()
     assert solution.at_bound.tolist() == [[False, True]] * len(y)
     for c in range(len(y)):
-        _, cost = by_scipy(expert, t, y[c], w[c], np.array([400, 0.6]), Box([0, 0.5], [np.inf, 1]))
+        _, cost = by_scipy(expert, t, y[c], w[c], np.array([400, 0.6]), Bounds([0, 0.5], [np.inf, 1]))
         assert solution.cost[c] <= cost * (1 + 1e-6)
 
 
@@ -173,7 +173,7 @@ WRONG = {
     "weights": (lambda a: a | {"weights": np.ones((2, 3))}, "weights have the shape"),
     "negative weights": (lambda a: a | {"weights": -np.ones((6, 40))}, "not negative"),
     "start": (lambda a: a | {"start": np.ones((6, 2))}, r"expected \(6, starts, 2\)"),
-    "box": (lambda a: a | {"box": Box([0], [1])}, "the box has 1"),
+    "bounds": (lambda a: a | {"bounds": Bounds([0], [1])}, "the bounds are of 1"),
     "fixed": (lambda a: a | {"fixed": [True]}, "fixed has the shape"),
     "constant": (lambda a: a | {"constant": [1.0]}, "constant has the shape"),
 }
@@ -184,7 +184,7 @@ def test_arrays_that_do_not_fit_are_told(case):
     expert, t, y, w, _ = noisy("K * t**n")
     change, words = WRONG[case]
     with pytest.raises(ShapeError, match=words):
-        solve(expert, **change({"t": t, "y": y, "weights": w, "start": np.ones((6, 1, 2)), "box": None}))
+        solve(expert, **change({"t": t, "y": y, "weights": w, "start": np.ones((6, 1, 2)), "bounds": None}))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -28,8 +28,8 @@ def test_a_fit_by_lmfit_is_our_fit():
     np.testing.assert_allclose([theirs.params[n].value for n in ("E", "eps_y", "h")], ours.parameters[0], rtol=1e-6)
     np.testing.assert_allclose(theirs.covar, ours.covariance[0], rtol=1e-4)
     shown = ("E", "sigma_y", "H")
-    np.testing.assert_allclose([theirs.params[n].value for n in shown], ours.shown[0], rtol=1e-6)
-    np.testing.assert_allclose([theirs.params[n].stderr for n in shown], ours.shown_std_errors[0], rtol=1e-3)
+    np.testing.assert_allclose([theirs.params[n].value for n in shown], ours.reported[0], rtol=1e-6)
+    np.testing.assert_allclose([theirs.params[n].stderr for n in shown], ours.reported_std_errors[0], rtol=1e-3)
     assert theirs.params["sigma_y"].expr == "E * eps_y"
     assert theirs.nfev < 10  # from the guess, with the exact Jacobian
 
@@ -113,7 +113,7 @@ def test_a_mean_curve_has_the_statistics_of_all_curves():
         constant=float(((y - mean) ** 2).sum()),
         count=y.size,
         start=TRUTH,
-        box=HARDENING.box(T),
+        bounds=HARDENING.bounds(T),
         held=np.zeros(3, dtype=bool),
     )
     for name in ("chisqr", "redchi", "ndata", "nfree", "aic", "bic", "rsquared"):

@@ -149,12 +149,14 @@ def test_a_fit_finds_its_own_parameters(kind):
 def test_derived_parameters_are_shown_with_errors():
     expert, theta, t = case("GaussianModel")
     found = expert.fit(t, expert.value_and_jacobian(t, theta)[0] + 0.01 * np.random.default_rng(0).normal(size=t.size))
-    assert [p.name for p in expert.shown] == ["amplitude", "center", "sigma", "fwhm", "height"]
+    assert [p.name for p in expert.reported] == ["amplitude", "center", "sigma", "fwhm", "height"]
     model = lmfit.models.GaussianModel()
     y = expert.value_and_jacobian(t, theta)[0] + 0.01 * np.random.default_rng(0).normal(size=t.size)
     theirs = model.fit(y, model.guess(y, x=t), x=t).params
-    np.testing.assert_allclose(found.shown[0], [theirs[p.name].value for p in expert.shown], rtol=1e-5)
-    np.testing.assert_allclose(found.shown_std_errors[0], [theirs[p.name].stderr for p in expert.shown], rtol=1e-3)
+    np.testing.assert_allclose(found.reported[0], [theirs[p.name].value for p in expert.reported], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.reported_std_errors[0], [theirs[p.name].stderr for p in expert.reported], rtol=1e-3
+    )
 
 
 def test_bounds_names_units_and_the_variable():
@@ -197,7 +199,7 @@ def test_a_model_of_ones_own_goes_everywhere():
     assert found.bootstrap(20).std_error.notnull().all()
     data = xr.Dataset({"y": (("specimen", "x"), y)}, coords={"x": t})
     fit = pima.PIMA({"y": pima.Physics(expert)}, 1, latent_dim=1).fit(data, epochs=2, progress=False)
-    np.testing.assert_allclose(fit.experts.value[0, :5], theta, rtol=0.1)
+    np.testing.assert_allclose(fit.parameters.value[0, :5], theta, rtol=0.1)
     with pytest.raises(ExpertError, match="which is not installed"):
         expert_from_dict(expert.to_dict())
     assert expert_from_dict(expert.to_dict(), installed={"peak_on_line": expert}) == expert

@@ -87,11 +87,11 @@ def test_a_prior_on_what_people_see():
     found = HARDENING.fit(t, y, noise_std=0.3, priors={"sigma_y": (27.0, 0.1)})
     theta = found.parameters[0]
     value, jacobian = HARDENING.value_and_jacobian(t, theta)
-    shown, slope = HARDENING.show(theta)[1], HARDENING.show_jacobian(theta)[1]
+    shown, slope = HARDENING.to_reported(theta)[1], HARDENING.reported_jacobian(theta)[1]
     data = jacobian.T @ (y - value) / 0.3**2
     np.testing.assert_allclose(data, -slope * (27.0 - shown) / 0.1**2, rtol=1e-5, atol=1e-6 * np.abs(data).max())
-    assert found.shown_std_errors[0, 1] < 0.1
-    assert 27.0 < found.shown[0, 1] < HARDENING.fit(t, y).shown[0, 1]
+    assert found.reported_std_errors[0, 1] < 0.1
+    assert 27.0 < found.reported[0, 1] < HARDENING.fit(t, y).reported[0, 1]
 
 
 def test_curves_that_differ_count_by_how_they_differ():

@@ -39,7 +39,7 @@ def test_measures_of_the_curve_are_the_closed_forms_with_their_errors(solution, 
 
 
 def test_the_offset_yield_lies_on_both_lines(solution):
-    E, sigma_y, H = solution.shown[0]
+    E, sigma_y, H = solution.reported[0]
     stress = solution.derive({"y": quantities.offset_yield(0.002)}).value.item()
     strain = stress / E + 0.002
     assert stress == pytest.approx(sigma_y + H * (strain - sigma_y / E), rel=1e-10)
@@ -47,11 +47,11 @@ def test_the_offset_yield_lies_on_both_lines(solution):
 
 def test_errors_of_formulas_are_propagated_with_correlations(solution):
     found = solution.derive({"energy": "sigma_y**2/(2*E)", "same": "E"}, units={"energy": "MJ/m^3"})
-    E, sigma_y, _ = solution.shown[0]
-    J = HARDENING.show_jacobian(solution.parameters[0])
+    E, sigma_y, _ = solution.reported[0]
+    J = HARDENING.reported_jacobian(solution.parameters[0])
     gradient = np.array([-(sigma_y**2) / (2 * E**2), sigma_y / E, 0]) @ J
     expected = np.sqrt(gradient @ solution.covariance[0] @ gradient)
-    np.testing.assert_allclose(found.std_error[0], [expected, solution.shown_std_errors[0, 0]], rtol=1e-10)
+    np.testing.assert_allclose(found.std_error[0], [expected, solution.reported_std_errors[0, 0]], rtol=1e-10)
     np.testing.assert_allclose(found.value[0, 0], sigma_y**2 / (2 * E))
     assert list(found.unit.values) == ["MJ/m^3", ""]
     resampled = solution.bootstrap(400).replicates
@@ -121,8 +121,8 @@ def test_a_fit_derives_as_a_solution_does(two_populations):
     model = pima.PIMA({"stress": pima.Physics("affine")}, 2, latent_dim=1)
     fit = model.fit(data, epochs=2, progress=False)
     found = fit.derive({"half": "slope/2", "sum": "slope + intercept", "end": quantities.ultimate()})
-    np.testing.assert_allclose(found.value[:, 0], fit.experts.value[:, 0] / 2)
-    np.testing.assert_allclose(found.std_error[:, 0], fit.experts.std_error[:, 0] / 2, rtol=1e-9)
+    np.testing.assert_allclose(found.value[:, 0], fit.parameters.value[:, 0] / 2)
+    np.testing.assert_allclose(found.std_error[:, 0], fit.parameters.std_error[:, 0] / 2, rtol=1e-9)
     covariance = fit._trained.covariance["stress"]
     np.testing.assert_allclose(found.std_error[:, 1], np.sqrt(covariance.sum((1, 2))), rtol=1e-9)
     np.testing.assert_allclose(found.value[:, 2], found.value[:, 1], rtol=1e-9)

@@ -46,29 +46,29 @@ def test_every_form_is_the_whole_experts(case):
 def test_a_fixed_parameter_is_a_constant_and_not_shown():
     expert = HARDENING.fixed(E=800.0)
     assert [p.name for p in expert.parameters] == ["eps_y", "h"]
-    assert [(p.name, p.unit) for p in expert.shown] == [("sigma_y", "{y}"), ("H", "{y}/{t}")]
+    assert [(p.name, p.unit) for p in expert.reported] == [("sigma_y", "{y}"), ("H", "{y}/{t}")]
     assert expert.name == "linear_hardening with E = 800"
     found, held = expert.fit(T, Y, y_unit="MPa"), HARDENING.fit(T, Y, fixed={"E": 800.0})
     np.testing.assert_allclose(found.parameters[0], held.parameters[0, 1:], rtol=1e-8)
-    np.testing.assert_allclose(found.shown_std_errors[0], held.shown_std_errors[0, 1:], rtol=1e-6)
+    np.testing.assert_allclose(found.reported_std_errors[0], held.reported_std_errors[0, 1:], rtol=1e-6)
     assert found.units == ["MPa", "MPa"]
 
 
 def test_a_tied_parameter_is_shown_with_the_error_the_others_give():
     line = SympyExpert("a * t + b", units={"a": "{y}/{t}", "b": "{y}"})
     expert = line.tied(b="a / 2 + 1")
-    assert [p.name for p in expert.shown] == ["a", "b"]
+    assert [p.name for p in expert.reported] == ["a", "b"]
     found = expert.fit(T, 3 * T + 2.5 + 0.01 * RNG.normal(size=T.size), y_unit="MPa")
     a, error = found.parameters[0, 0], found.std_errors[0, 0]
-    np.testing.assert_allclose(found.shown[0], [a, a / 2 + 1], rtol=1e-12)
-    np.testing.assert_allclose(found.shown_std_errors[0], [error, error / 2], rtol=1e-9)
+    np.testing.assert_allclose(found.reported[0], [a, a / 2 + 1], rtol=1e-12)
+    np.testing.assert_allclose(found.reported_std_errors[0], [error, error / 2], rtol=1e-9)
     assert found.units == ["MPa", "MPa"]
 
 
 def test_bounds_and_starts_are_the_whole_experts():
     expert = HARDENING.tied(h="0.2")
-    box, whole = expert.box(T), HARDENING.box(T)
-    np.testing.assert_array_equal(box.upper, whole.upper[:2])
+    bounds, whole = expert.bounds(T), HARDENING.bounds(T)
+    np.testing.assert_array_equal(bounds.upper, whole.upper[:2])
     np.testing.assert_allclose(expert.guess(T, Y), HARDENING.guess(T, Y)[:2])
     assert expert.starts(T, Y, None, 5).shape == (1, 5, 2)
 
@@ -81,10 +81,10 @@ def test_pima_fits_with_a_known_modulus(tmp_path):
     data = xr.Dataset({"stress": (("specimen", "strain"), y, {"units": "MPa"})}, coords={"strain": T})
     model = pima.PIMA({"stress": pima.Physics(HARDENING.fixed(E=800.0))}, clusters=2, latent_dim=1)
     fit = model.fit(data, epochs=2, progress=False)
-    assert fit.experts.parameter.values.tolist() == ["sigma_y", "H"]
-    np.testing.assert_allclose(np.sort(fit.experts.value.values[:, 0]), [24, 40], rtol=0.03)
+    assert fit.parameters.parameter.values.tolist() == ["sigma_y", "H"]
+    np.testing.assert_allclose(np.sort(fit.parameters.value.values[:, 0]), [24, 40], rtol=0.03)
     loaded = pima.load(fit.save(tmp_path / "fit.pima"))
-    np.testing.assert_array_equal(loaded.experts.value, fit.experts.value)
+    np.testing.assert_array_equal(loaded.parameters.value, fit.parameters.value)
 
 
 WRONG = {

@@ -8,7 +8,7 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit import Parameter, SympyExpert, TorchExpert, get_expert
 from pima_toolkit.errors import ExpertError
-from pima_toolkit.experts import Box, own_lines, solve
+from pima_toolkit.experts import Bounds, own_lines, solve
 
 HARDENING = get_expert("linear_hardening")
 T = np.linspace(0, 0.1, 50)
@@ -24,8 +24,8 @@ class Hardening(TorchExpert):
         E, eps_y, h = E[..., None], eps_y[..., None], h[..., None]
         return E * torch.where(t <= eps_y, t, eps_y + h * (t - eps_y))
 
-    def box(self, t):
-        return HARDENING.box(t)
+    def bounds(self, t):
+        return HARDENING.bounds(t)
 
 
 class Growth(TorchExpert):
@@ -72,7 +72,7 @@ def test_the_optimum_is_the_compiled_ones(own_grids):
     weights = np.where(np.isfinite(y), 2.0, 0.0)
     weights[3, 5:] = 0.0
     start = np.array([[[700.0, 0.02, 0.4], [900.0, 0.05, 0.1], [500.0, 0.09, 0.9]]]).repeat(5, axis=0)
-    compiled, torched = (solve(e, t, y, weights, start, HARDENING.box(T)) for e in (HARDENING, Hardening()))
+    compiled, torched = (solve(e, t, y, weights, start, HARDENING.bounds(T)) for e in (HARDENING, Hardening()))
     np.testing.assert_allclose(torched.cost, compiled.cost, rtol=1e-9)
     seen = [0, 1, 2, 4]
     np.testing.assert_allclose(torched.parameters[seen], compiled.parameters[seen], rtol=1e-6)
@@ -102,7 +102,9 @@ def test_bounds_held_parameters_priors_and_logarithms():
 
 def test_troubles_have_the_same_codes():
     nowhere = np.full((1, 1, 3), np.nan)
-    assert solve(Hardening(), T, population(1), start=nowhere, box=Box([-np.inf] * 3, [np.inf] * 3)).status[0] == -1
+    assert (
+        solve(Hardening(), T, population(1), start=nowhere, bounds=Bounds([-np.inf] * 3, [np.inf] * 3)).status[0] == -1
+    )
     y = population(2)
     short = solve(Hardening(), T, y, start=[[[700.0, 0.02, 0.4]]] * 2, max_iterations=1)
     assert short.status.tolist() == [0, 0]
@@ -122,7 +124,7 @@ def test_a_differential_equation_is_fitted():
 
 def test_specimens_own_lines_are_the_compiled_ones():
     y, theta = population(12), np.array([[800.0, 0.035, 0.2], [700.0, 0.03, 0.3]])
-    box = HARDENING.box(T)
+    box = HARDENING.bounds(T)
     root = np.linalg.cholesky(np.stack([0.02 * np.eye(3) + 0.005, 0.01 * np.eye(3)]))
     mask = (np.random.default_rng(1).random(y.shape) < 0.8).astype(float)
     for t in (T[None], np.tile(T, (12, 1))):
@@ -150,7 +152,7 @@ def test_a_population_is_fitted_by_either(scatter):
         model = pima.PIMA({"signal": pima.Physics(expert, scatter=scatter)}, clusters=2, latent_dim=1)
         return model.fit(data, epochs=1, progress=False)
 
-    torched, compiled = (fit(e).experts.sortby(lambda x: x.value[:, 0]) for e in (Decay(), formula))
+    torched, compiled = (fit(e).parameters.sortby(lambda x: x.value[:, 0]) for e in (Decay(), formula))
     np.testing.assert_allclose(torched.value, compiled.value, rtol=1e-5)
     np.testing.assert_allclose(torched.std_error, compiled.std_error, rtol=1e-3)
     np.testing.assert_allclose(torched.value[:, 0], [0.5, 2.0], rtol=0.1)

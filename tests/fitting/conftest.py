@@ -24,7 +24,7 @@ def random_problem():
         t = np.linspace(0.02, 1.0, points)
         if grid.startswith("own"):
             t = np.sort(rng.uniform(0, 1, (specimens, points)), axis=1) + 1e-3 * np.arange(points)
-        box = expert.box(t)
+        bounds = expert.bounds(t)
         scale = 60.0
 
         def parameters(count):
@@ -46,7 +46,7 @@ def random_problem():
         half = torch.as_tensor(rng.normal(0, 0.4, (clusters, size, size)))
         decoder = PhysicsDecoder(
             expert,
-            box,
+            bounds,
             scale,
             parameters(clusters),
             half @ half.mT if scatter else torch.zeros(clusters, size, size, dtype=torch.float64),

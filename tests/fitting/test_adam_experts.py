@@ -7,17 +7,17 @@ import pytest
 import torch
 
 import pima_toolkit as pima
-from pima_toolkit.experts import Box
+from pima_toolkit.experts import Bounds
 from pima_toolkit.fitting.em.gradient import AdamExperts, from_unbounded
 from pima_toolkit.model.physics import scores
 
 
 def test_the_transform_is_that_of_the_box():
-    box = Box(np.array([-np.inf, 0.0, -np.inf, 2.0]), np.array([np.inf, np.inf, 5.0, 3.0]))
+    bounds = Bounds(np.array([-np.inf, 0.0, -np.inf, 2.0]), np.array([np.inf, np.inf, 5.0, 3.0]))
     phi = np.random.default_rng(0).normal(0, 3, (50, 4))
-    found = from_unbounded(box, torch.tensor(phi))
-    np.testing.assert_allclose(found, box.from_unbounded(phi), rtol=1e-12, atol=1e-12)
-    far = from_unbounded(box, torch.full((1, 4), 1e6, dtype=torch.float64))
+    found = from_unbounded(bounds, torch.tensor(phi))
+    np.testing.assert_allclose(found, bounds.from_unbounded(phi), rtol=1e-12, atol=1e-12)
+    far = from_unbounded(bounds, torch.full((1, 4), 1e6, dtype=torch.float64))
     assert torch.isfinite(far).all()
 
 
@@ -77,7 +77,7 @@ def test_steps_go_uphill_and_only_theta_moves(random_problem):
 def test_adam_and_least_squares_end_at_the_same_physics(two_populations, small_model):
     data = two_populations(40)
     fits = [
-        small_model().fit(data, epochs=30, update=update, progress=False).experts.value.values.ravel()
+        small_model().fit(data, epochs=30, update=update, progress=False).parameters.value.values.ravel()
         for update in ("wls", "adam")
     ]
     np.testing.assert_allclose(np.sort(fits[1]), np.sort(fits[0]), rtol=0.02)

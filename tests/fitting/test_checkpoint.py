@@ -24,7 +24,7 @@ def numbers(fit):
         arrays |= {f"encoders.{k}": v.double().numpy() for k, v in fit._trained.encoders.state_dict().items()}
     history = fit.history.drop_vars("seconds")
     arrays |= {f"history.{name}": history[name].values for name in history.data_vars}
-    return arrays | {"gamma": fit.specimens.responsibilities.values, "experts": fit.experts.value.values}
+    return arrays | {"gamma": fit.specimens.responsibilities.values, "experts": fit.parameters.value.values}
 
 
 def assert_equal(one, other):

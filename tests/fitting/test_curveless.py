@@ -11,7 +11,7 @@ from pima_toolkit.fitting.em.health import reseed
 from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
 from pima_toolkit.fitting.objective import released
 from pima_toolkit.fitting.options import TrainingSettings
-from pima_toolkit.fitting.run import Job
+from pima_toolkit.fitting.run import TrainingRun
 from pima_toolkit.fitting.starts import curveless
 from pima_toolkit.model.network import build
 
@@ -133,7 +133,7 @@ def first_of(data, names, clusters=3):
     options = pima.PIMA(modalities, clusters=clusters, latent_dim=2).options
     templates = learn_templates(data, modalities)
     tensors = to_tensors(data, modalities, templates, "cpu")
-    job = Job(options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", lambda _: None)
+    job = TrainingRun(options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", lambda _: None)
     network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
     return curveless.CurvelessFirst(job, network, 0)
 

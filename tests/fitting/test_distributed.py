@@ -47,8 +47,8 @@ def test_two_processes_find_what_one_finds(alone, pair):
     fit = pair[0].fit
     np.testing.assert_array_equal(fit.specimens.cluster, alone.specimens.cluster)
     np.testing.assert_allclose(fit.specimens.responsibilities, alone.specimens.responsibilities, atol=1e-3)
-    np.testing.assert_allclose(fit.experts.value, alone.experts.value, rtol=1e-4)
-    np.testing.assert_allclose(fit.experts.scatter_std, alone.experts.scatter_std, rtol=1e-3)
+    np.testing.assert_allclose(fit.parameters.value, alone.parameters.value, rtol=1e-4)
+    np.testing.assert_allclose(fit.parameters.scatter_std, alone.parameters.scatter_std, rtol=1e-3)
     np.testing.assert_allclose(fit.clusters.weight, alone.clusters.weight, atol=1e-4)
     assert fit.elbo == pytest.approx(alone.elbo, rel=0.05)
 
@@ -65,7 +65,7 @@ def test_the_first_process_alone_speaks_and_writes(pair):
 def test_the_same_call_again_finds_the_run_finished(pair, options):
     again = pima.runs.run_together(2, pair[0].folder.path, options)
     assert again.finished_before
-    np.testing.assert_array_equal(again.fit.experts.value, pair[0].fit.experts.value)
+    np.testing.assert_array_equal(again.fit.parameters.value, pair[0].fit.parameters.value)
 
 
 def test_a_process_that_dies_ends_the_run_with_its_error_and_the_same_call_goes_on(options, pair, tmp_path):
@@ -94,7 +94,7 @@ def test_a_process_that_dies_ends_the_run_with_its_error_and_the_same_call_goes_
     outcome = pima.runs.run_together(2, folder, options)
     assert not outcome.finished_before
     fit = outcome.fit
-    np.testing.assert_array_equal(fit.experts.value, pair[0].fit.experts.value)
+    np.testing.assert_array_equal(fit.parameters.value, pair[0].fit.parameters.value)
     np.testing.assert_array_equal(fit.specimens.responsibilities, pair[0].fit.specimens.responsibilities)
 
 

@@ -34,7 +34,9 @@ def test_a_law_that_is_infinite_at_a_measured_point_is_refused(own):
 
 
 def test_another_name_alone_and_a_window_are_allowed():
-    assert model("a + b*grain_size", "grain_size").fit(data(), epochs=1, progress=False).experts.sizes["parameter"] == 2
+    assert (
+        model("a + b*grain_size", "grain_size").fit(data(), epochs=1, progress=False).parameters.sizes["parameter"] == 2
+    )
     model("sigma_0 + k / sqrt(x)", "x", window=(0.001, 0.05)).fit(data(), epochs=1, progress=False)
     # finite only for some parameters, which the law's own guess or the spread of starts finds
     model("a * sqrt(b + strain)", "strain").fit(data(), epochs=1, progress=False)

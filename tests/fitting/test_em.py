@@ -169,7 +169,7 @@ def scipy_theta(decoder, curves, gamma, c):
 
     fits = [
         least_squares(
-            residual, start, bounds=(decoder.box.lower, decoder.box.upper), xtol=1e-14, ftol=1e-14, gtol=1e-14
+            residual, start, bounds=(decoder.bounds.lower, decoder.bounds.upper), xtol=1e-14, ftol=1e-14, gtol=1e-14
         )
         for start in (decoder.theta[c], decoder.theta.mean(0))
     ]
@@ -194,7 +194,10 @@ def test_theta_without_scatter_is_scipys_on_the_raw_data(random_problem, power_l
         x = torch.as_tensor(x / decoder.scale + rng.normal(0, 0.02, x.shape)) * curves.present[:, None]
         curves = replace(curves, x=x if curves.observed is None else torch.where(curves.observed, x, 0.0))
         decoder = replace(
-            decoder, expert=power_law, box=power_law.box(curves.t), theta=np.array([[40.0, 0.3], [60, 0.5], [80, 0.8]])
+            decoder,
+            expert=power_law,
+            bounds=power_law.bounds(curves.t),
+            theta=np.array([[40.0, 0.3], [60, 0.5], [80, 0.8]]),
         )
     gamma = torch.as_tensor(np.random.default_rng(1).dirichlet([1.0] * 3, 30)) * curves.present[:, None]
     for _ in range(30):
@@ -269,7 +272,7 @@ def test_scatter_and_noise_are_found_where_they_are_known():
     from pima_toolkit.model.physics import PhysicsDecoder
 
     decoder = PhysicsDecoder(
-        expert, expert.box(t), 20.0, np.zeros((1, 2)), torch.eye(2).double()[None], torch.ones(1).double()
+        expert, expert.bounds(t), 20.0, np.zeros((1, 2)), torch.eye(2).double()[None], torch.ones(1).double()
     )
     curves = Curves(torch.as_tensor(y / 20), t, None, torch.ones(4000, dtype=torch.bool))
     gamma = torch.ones(4000, 1, dtype=torch.float64)

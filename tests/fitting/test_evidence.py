@@ -17,7 +17,7 @@ GRIDS = ("shared", "masked", "own", "own and masked")
 def at(decoder, z, d):
     """The decoder without a trend whose clusters stand where Z puts specimen d."""
     moved = torch.einsum("cpl,cl->cp", decoder.trend.slope, z[d] - decoder.trend.origin).numpy()
-    theta = decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + moved)
+    theta = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(decoder.theta) + moved)
     return replace(decoder, theta=theta, trend=None)
 
 

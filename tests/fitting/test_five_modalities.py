@@ -72,7 +72,7 @@ def test_the_populations_and_their_physics_are_found(fitted):
     found = fitted.specimens
     assert pima.metrics.cluster_accuracy(found.label, found.cluster) == 1.0
     match = pima.metrics.match_clusters(found.label.values, found.cluster.values)
-    value, error = fitted.experts.value, fitted.experts.std_error
+    value, error = fitted.parameters.value, fitted.parameters.std_error
     truth = {"stress.slope": STIFFNESS, "voltage.slope": SLOPE, "intercept": OFFSET}
     assert set(value.parameter.values.tolist()) == set(truth)
     for cluster, label in match.items():

@@ -11,7 +11,7 @@ from pima_toolkit.answers.trust.calibration import held_out_calibration
 from pima_toolkit.fitting import potentials as crossmodal
 from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.potentials import CrossmodalTraining, held_back
-from pima_toolkit.fitting.run import Job, encode
+from pima_toolkit.fitting.run import TrainingRun, encode
 from pima_toolkit.model.gaussian import DiagonalGaussian
 
 
@@ -26,7 +26,7 @@ def varying(two_populations):
     data = two_populations()
     trained = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)._trained
     tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
-    job = Job(
+    job = TrainingRun(
         trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", lambda _: None
     )
     posterior = encode(trained.state.network, tensors, torch.autocast("cpu", enabled=False))
@@ -49,11 +49,13 @@ def test_of_many_specimens_few_shares_are_enough(varying, monkeypatch, enough, e
 
 def test_nothing_is_held_back_where_nothing_varies_or_specimens_are_few(two_populations, small_model, varying):
     job = varying[0]
-    few = Job(job.options, job.settings, job.templates, job.tensors.at(torch.arange(39)), job.device, None, "", print)
+    few = TrainingRun(
+        job.options, job.settings, job.templates, job.tensors.at(torch.arange(39)), job.device, None, "", print
+    )
     present = {**job.tensors.present, "stress": torch.arange(48) < 39}
     lone = replace(few, tensors=replace(job.tensors, present=present))
     plain = small_model().options
-    none = Job(plain, job.settings, job.templates, job.tensors, job.device, None, "", print)
+    none = TrainingRun(plain, job.settings, job.templates, job.tensors, job.device, None, "", print)
     for other in (few, lone, none):
         assert held_back(other) == []
 
@@ -80,7 +82,7 @@ def test_where_parameters_vary_a_lone_modality_is_no_teacher_of_itself(varying, 
 
     def taught(options, **present):
         tensors = replace(job.tensors, present={**job.tensors.present, **present})
-        one = Job(options, job.settings, job.templates, tensors, job.device, None, "", lambda _: None)
+        one = TrainingRun(options, job.settings, job.templates, tensors, job.device, None, "", lambda _: None)
         return CrossmodalTraining(one, mixture, posterior, gamma).known.tolist()
 
     everyone = list(range(48))
@@ -121,6 +123,6 @@ def test_bands_are_calibrated_on_them(varying, two_populations):
     inside = []
     for encoders, index in alone:
         part = data.isel(specimen=index.numpy())
-        answer = pima.api.Fit(replace(trained, encoders=encoders)).infer(part[["feature"]], predict="stress")
+        answer = pima.Fit(replace(trained, encoders=encoders)).infer(part[["feature"]], predict="stress")
         inside.append((part.stress >= answer.stress_low) & (part.stress <= answer.stress_high))
     assert np.concatenate(inside).mean() == pytest.approx(0.9, abs=0.01)

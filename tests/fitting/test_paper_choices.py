@@ -9,7 +9,7 @@ import torch
 import pima_toolkit as pima
 from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.potentials import CrossmodalTraining
-from pima_toolkit.fitting.run import Job, encode
+from pima_toolkit.fitting.run import TrainingRun, encode
 from pima_toolkit.fitting.starts.initialise import random_start
 from pima_toolkit.model.encoders.encoders import Encoder, GaussianEncoder
 from pima_toolkit.model.fusion import drop_modalities
@@ -31,7 +31,9 @@ def fitted(request, data, small_model):
 def job_of(fit, data):
     trained = fit._trained
     tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
-    return Job(trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", print)
+    return TrainingRun(
+        trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", print
+    )
 
 
 def test_a_single_gaussian_says_the_cluster_by_where_it_lies():
@@ -156,7 +158,7 @@ def test_the_papers_own_recipe_runs_whole(data, small_model, update):
     fit = model.fit(data, epochs=3, start="random", update=update, em="epoch", progress=False)
     other = model.fit(data, epochs=3, start="random", update=update, em="epoch", seed=1, progress=False)
     assert np.isfinite(fit.elbo)
-    assert not np.array_equal(fit.experts.value, other.experts.value)
+    assert not np.array_equal(fit.parameters.value, other.experts.value)
     np.testing.assert_allclose(fit.infer(data[["feature"]]).responsibilities.sum("cluster"), 1.0)
 
 

@@ -88,12 +88,12 @@ def test_a_fit_keeps_its_priors(lines, tmp_path):
         return model.fit(lines, epochs=3, seed=0, progress=False)
 
     free, drawn = fit(None), fit({"slope": (2.0, 0.15)})
-    gap = [abs(float(f.experts.value[0, 0] - f.experts.value[1, 0])) for f in (free, drawn)]
+    gap = [abs(float(f.parameters.value[0, 0] - f.parameters.value[1, 0])) for f in (free, drawn)]
     assert gap[0] == pytest.approx(2.0, abs=0.2)
     assert gap[1] < 0.99 * gap[0]
     loaded = pima.load(drawn.save(tmp_path / "fit.pima"))
     assert loaded.model.options.modalities["line"].priors == {"slope": (2.0, 0.15)}
-    np.testing.assert_array_equal(loaded.experts.std_error, drawn.experts.std_error)
+    np.testing.assert_array_equal(loaded.parameters.std_error, drawn.parameters.std_error)
 
 
 def test_restarts_are_chosen_by_what_the_priors_say_too(lines, monkeypatch):
@@ -113,7 +113,7 @@ def test_restarts_are_chosen_by_what_the_priors_say_too(lines, monkeypatch):
     fit = pima.PIMA({"line": physics}, clusters=2, latent_dim=1).fit(lines, epochs=1, restarts=2, progress=False)
     # (3 - 2)^2 / 2 / 0.5^2 = 2 nats over 24 specimens, against none
     assert [run.merit for run in runs] == pytest.approx([-0.15 - 2 / 24, -0.2], abs=1e-12)
-    assert fit.experts.value.values.ravel().tolist() == [2.0, 2.0]
+    assert fit.parameters.value.values.ravel().tolist() == [2.0, 2.0]
 
 
 def test_what_cannot_be_is_refused(lines):

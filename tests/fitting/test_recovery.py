@@ -41,12 +41,12 @@ def test_two_generated_populations_are_recovered(how):
     model = pima.PIMA({"stress": pima.Physics("linear_hardening")}, clusters=2, latent_dim=2)
     fit = model.fit(data, epochs=4, progress=False)
     assert pima.metrics.cluster_accuracy(data.label, fit.specimens.cluster) == 1.0
-    value = fit.experts.value
+    value = fit.parameters.value
     order = np.argsort(-value.sel(parameter="E").values)
-    assert fit.experts.effective_specimens.values == pytest.approx([30, 30], abs=0.5)
+    assert fit.parameters.effective_specimens.values == pytest.approx([30, 30], abs=0.5)
     for c, cluster in enumerate(order):
         modulus, strain, h = TRUTH[c]
-        mine = fit.experts.sel(cluster=cluster)
+        mine = fit.parameters.sel(cluster=cluster)
         expected = {"E": modulus, "sigma_y": modulus * strain, "H": h * modulus}
         for name, truth in expected.items():
             found, error = float(mine.value.sel(parameter=name)), float(mine.std_error.sel(parameter=name))
@@ -74,7 +74,7 @@ def test_standard_errors_are_calibrated(scatter):
     model = pima.PIMA({"y": pima.Physics("proportional", scatter=scatter)}, clusters=1, latent_dim=1)
     found, errors = [], []
     for _ in range(20):
-        experts = model.fit(lines(rng, 40), epochs=1, progress=False).experts
+        experts = model.fit(lines(rng, 40), epochs=1, progress=False).parameters
         found.append(experts.value.item())
         errors.append(experts.std_error.item())
     pull = (np.array(found) - 3.0) / np.array(errors)
@@ -138,7 +138,7 @@ def test_curves_all_alike_need_no_luck():
         fit = model.fit(data, epochs=2, progress=False)
     assert pima.metrics.cluster_accuracy(data.label, np.where(fit.specimens.cluster == 0, 0, 1)) >= 0.5
     assert np.isfinite(fit.elbo)
-    best = fit.experts.value.sel(parameter="E", cluster=fit.specimens.cluster).values
+    best = fit.parameters.value.sel(parameter="E", cluster=fit.specimens.cluster).values
     np.testing.assert_allclose(best, data.E, rtol=1e-3)
 
 

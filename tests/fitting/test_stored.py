@@ -16,7 +16,7 @@ from pima_toolkit.fitting.inputs import stored as stored_module
 from pima_toolkit.fitting.inputs.stored import Stored
 from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
 from pima_toolkit.fitting.options import TrainingSettings
-from pima_toolkit.fitting.run import Job
+from pima_toolkit.fitting.run import TrainingRun
 from pima_toolkit.fitting.starts import curveless
 from pima_toolkit.model.network import build
 from pima_toolkit.runs.source import dataset_fingerprint
@@ -80,7 +80,7 @@ def test_a_block_stays_as_stored_until_it_is_in_a_batch(model, on_disk):
 
 def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
     templates, tensors = tensors_of(model, on_disk)
-    job = Job(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
+    job = TrainingRun(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
     first, again, other = (torch.cat(list(job.batches(5, seed))) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -92,7 +92,7 @@ def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
 
 def test_some_specimens_come_block_by_block_too(model, on_disk):
     templates, tensors = tensors_of(model, on_disk)
-    job = Job(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
+    job = TrainingRun(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
     some = torch.arange(0, 50, 3)
     order = torch.cat(list(job.batches(4, 1, some)))
     assert torch.equal(order.sort().values, some)
@@ -118,7 +118,9 @@ def test_specimens_without_a_curve_start_the_same_and_a_few_at_a_time(pictures, 
         job_model = pima.PIMA(modalities, clusters=2, latent_dim=2)
         templates, tensors = tensors_of(job_model, data)
         settings = TrainingSettings(precision="float32")
-        job = Job(job_model.options, settings, templates, tensors, torch.device("cpu"), None, "", lambda _: None)
+        job = TrainingRun(
+            job_model.options, settings, templates, tensors, torch.device("cpu"), None, "", lambda _: None
+        )
         network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
         first = curveless.CurvelessFirst(job, network, 0)
         with monkeypatch.context() as patch:
@@ -136,7 +138,7 @@ def test_a_fit_and_its_answers(model, pictures, on_disk):
     assert first._trained.notes["data"] == memory._trained.notes["data"]
     np.testing.assert_array_equal(first.specimens.responsibilities, again.specimens.responsibilities)
     np.testing.assert_array_equal(first.specimens.cluster, memory.specimens.cluster)
-    np.testing.assert_allclose(first.experts.value, memory.experts.value, rtol=1e-3)
+    np.testing.assert_allclose(first.parameters.value, memory.parameters.value, rtol=1e-3)
     seen = np.flatnonzero(pictures.image_present)
     asked = [data[["image", "image_present"]].isel(specimen=seen) for data in (pictures, on_disk)]
     here, there = (first.infer(data, predict="stress") for data in asked)

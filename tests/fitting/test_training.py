@@ -40,7 +40,7 @@ def fitted(data, small_model):
 
 def test_a_small_fit_is_right(fitted, data):
     assert pima.metrics.cluster_accuracy(data.label, fitted.specimens.cluster) == 1.0
-    assert sorted(fitted.experts.value.values.ravel()) == pytest.approx([2.0, 5.0], abs=0.15)
+    assert sorted(fitted.parameters.value.values.ravel()) == pytest.approx([2.0, 5.0], abs=0.15)
     assert fitted.history.sizes["epoch"] == 4
     assert not fitted.interrupted
     assert fitted.elbo == float(fitted.history.elbo[-1])
@@ -194,7 +194,7 @@ def test_ctrl_c_returns_the_fit_so_far(data, small_model):
     assert fit.interrupted
     assert fit.history.sizes["epoch"] == 3
     assert pima.metrics.cluster_accuracy(data.label, fit.specimens.cluster) == 1.0
-    assert np.isfinite(fit.experts.value).all()
+    assert np.isfinite(fit.parameters.value).all()
     assert "stopped" in fit.report()
     answer = fit.infer(data[["stress"]].isel(specimen=[0, 1])) if fit._trained.encoders is not None else None
     assert answer is None or answer.cluster[0] != answer.cluster[1]
@@ -289,11 +289,13 @@ def test_collapsed_clusters_are_reported(data):
 
 def test_batches_hold_every_specimen_once(fitted, data):
     from pima_toolkit.fitting.inputs.tensors import to_tensors
-    from pima_toolkit.fitting.training import Job
+    from pima_toolkit.fitting.training import TrainingRun
 
     trained = fitted._trained
     tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
-    job = Job(trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", print)
+    job = TrainingRun(
+        trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", print
+    )
     batches = list(job.batches(5, 1))
     assert sorted(torch.cat(batches).tolist()) == list(range(48))
     assert {len(b) for b in batches} <= {9, 10}

@@ -158,7 +158,7 @@ def test_slope_scatter_and_noise_are_recovered_from_many_curves():
     expert = pima.get_expert("affine")
     start = PhysicsDecoder(
         expert,
-        expert.box(t),
+        expert.bounds(t),
         1.0,
         np.array([[1.0, 1.0]]),
         torch.eye(2, dtype=torch.float64)[None],

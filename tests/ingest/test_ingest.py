@@ -37,7 +37,7 @@ def test_a_tidy_folder_is_read_as_it_was_written(tmp_path):
     np.testing.assert_array_equal(data.laser_power, truth.laser_power)
     assert data.laser_power.units == "W"
     assert data.supplier.values.tolist() == truth.supplier.values.tolist()
-    account = pima.account(data)
+    account = pima.reading_log(data)
     assert set(account.status) == {"used"}
     assert len(account) == 4 + 4 + 1
 
@@ -65,7 +65,7 @@ def test_a_messy_folder_holds_the_truth_wherever_it_can_be_read(messy):
 
 def test_every_file_of_the_folder_is_in_the_account(messy):
     folder, truth, data = messy
-    account = pima.account(data)
+    account = pima.reading_log(data)
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert set(account.file[account.file != ""]) == files
     lost = account[account.status == "unusable"].set_index("file").note
@@ -93,7 +93,7 @@ def test_every_file_of_the_folder_is_in_the_account(messy):
 
 
 def test_the_account_says_what_was_done(messy):
-    account = pima.account(messy[2])
+    account = pima.reading_log(messy[2])
     notes = " | ".join(account.note[account.status == "used"])
     for said in (
         *(
@@ -118,7 +118,7 @@ def test_the_same_whatever_the_number_of_threads_and_from_disk(messy, tmp_path):
     for name in ("a.nc", "a.zarr"):
         read = pima.open_data(pima.save_data(data, tmp_path / name))
         xr.testing.assert_identical(read, data)
-        assert pima.account(read.isel(specimen=[0])).equals(pima.account(data))
+        assert pima.reading_log(read.isel(specimen=[0])).equals(pima.reading_log(data))
 
 
 @pytest.mark.data
@@ -145,7 +145,7 @@ def test_real_curves_on_grids_of_their_own_come_back(tmp_path):
         n = int(truth.stress[d].notnull().sum())
         rows = np.stack([truth.strain.values[d, :n], truth.stress.values[d, :n] / ksi], axis=1)
         np.savetxt(tmp_path / f"bar {d}.txt", rows, header="Strain (in/in)  Stress (ksi)", fmt="%.9g")
-    data = pima.from_folder(tmp_path, {"stress": pima.Curves(units={"stress": "MPa"})})
+    data = pima.from_folder(tmp_path, {"stress": pima.CurveFiles(units={"stress": "MPa"})})
     assert data.stress.units == "MPa"
     ours = measure(data, "stress", physics=True)
     for d in range(truth.sizes["specimen"]):
@@ -162,7 +162,7 @@ def test_plain_dicts_say_the_same_as_objects(messy):
     )
     with pytest.warns(PimaWarning):
         one = pima.from_folder(folder, json.loads(options))
-    described = {"image": pima.Images(size=(16, 24)), "stress": pima.Curves(grid=9, window=(0, 0.2))}
+    described = {"image": pima.ImageFiles(size=(16, 24)), "stress": pima.CurveFiles(grid=9, window=(0, 0.2))}
     with pytest.warns(PimaWarning):
         other = pima.from_folder(folder, described)
     with pytest.warns(PimaWarning):

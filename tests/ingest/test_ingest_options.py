@@ -48,7 +48,7 @@ def test_a_table_names_files_and_settings(lab):
     assert data.charge.values.tolist() == ["A", "B", ""]
     assert data.image.notnull().any(("y", "x")).values.tolist() == [True, True, False]
     assert data.stress.notnull().all()
-    account = pima.account(data)
+    account = pima.reading_log(data)
     assert account.set_index("file").note["photos/P3.png"] == "the table proben.csv does not name it"
     assert (account.status == "missing").sum() == 1
 
@@ -59,7 +59,7 @@ def test_a_table_of_settings_alone_is_found_and_joined(lab):
     assert data.specimen.values.tolist() == ["p1", "P2", "P3"]
     np.testing.assert_array_equal(data.width, [10.1, 10.2, np.nan])
     assert data.width.units == "mm"
-    notes = pima.account(data).set_index("specimen").note
+    notes = pima.reading_log(data).set_index("specimen").note
     assert notes["P9"] == "no measurement of it can be used: left out"
     assert "proben.csv has no row for it" in notes["P3"].values
     assert "width" not in pima.from_folder(lab, table=False).coords
@@ -77,7 +77,7 @@ def test_a_workbook_of_notes_and_then_the_table(lab, table):
     np.testing.assert_array_equal(data.leistung, [1.5, 2.5, np.nan])
     assert data.leistung.units == "W"
     assert data.datum.values.tolist() == ["2024-03-11"] * 3
-    account = pima.account(data)
+    account = pima.reading_log(data)
     assert "column 'Leistung (W)' has decimal commas" in account.note.tolist()
     assert not (account.status == "missing").any()
 
@@ -87,7 +87,7 @@ def test_a_frame_is_a_table_and_columns_can_be_modalities(lab):
         {"a": [1.0, 2.0, 3.0], "b": [4.0, np.nan, 6.0], "c": ["x", "y", "z"]}, index=["P1", "P2", "P3"]
     )
     frame.index.name = "specimen"
-    described = {"stress": "curves", "one": pima.Scalars("a"), "both": {"kind": "scalars", "columns": ["a", "b"]}}
+    described = {"stress": "curves", "one": pima.ScalarColumns("a"), "both": {"kind": "scalars", "columns": ["a", "b"]}}
     data = pima.from_folder(lab, described, table=frame)
     assert set(data.data_vars) == {"stress", "one", "both"}
     np.testing.assert_array_equal(data.one, [1, 2, 3])
@@ -95,9 +95,9 @@ def test_a_frame_is_a_table_and_columns_can_be_modalities(lab):
     assert data.c.values.tolist() == ["x", "y", "z"]
     assert "a" not in data.coords
     with pytest.raises(OptionError, match="has no column of numbers 'c' for 'one': there are 'a', 'b'"):
-        pima.from_folder(lab, {"one": pima.Scalars("c")}, table=frame)
+        pima.from_folder(lab, {"one": pima.ScalarColumns("c")}, table=frame)
     with pytest.raises(OptionError, match="'one' is described as scalars, and there is no table"):
-        pima.from_folder(lab, {"one": pima.Scalars("c")}, table=False)
+        pima.from_folder(lab, {"one": pima.ScalarColumns("c")}, table=False)
 
 
 def test_two_curves_of_one_file_each_with_its_axis(lab):
@@ -106,9 +106,9 @@ def test_two_curves_of_one_file_each_with_its_axis(lab):
         text = "\n".join(["displacement [mm],strain,stress [MPa],force [kN]", *rows])
         (lab / f"curves/P{k}.csv").write_text(text)
     described = {
-        "stress": pima.Curves("curves", y="stress"),
-        "load": pima.Curves("curves/*.csv", x=0, y="Force", grid=5),
-        "again": pima.Curves("curves", y="stress", window="common"),
+        "stress": pima.CurveFiles("curves", y="stress"),
+        "load": pima.CurveFiles("curves/*.csv", x=0, y="Force", grid=5),
+        "again": pima.CurveFiles("curves", y="stress", window="common"),
     }
     data = pima.from_folder(lab, described)
     assert data.stress.attrs["independent"] == "strain"
@@ -126,26 +126,26 @@ def test_units_are_brought_together_or_the_file_is_named(lab):
     curve(lab / "curves/P6.csv", header="strain,stress", slope=150, factor=1e3)
     curve(lab / "curves/P7.csv", header="strain,stress", x=1000 * X)
     with pytest.warns(PimaWarning, match="2 files could not be used"):
-        data = pima.from_folder(lab, {"stress": pima.Curves()})
+        data = pima.from_folder(lab, {"stress": pima.CurveFiles()})
     assert data.stress.units == "MPa"
     np.testing.assert_allclose(data.stress.sel(specimen="P1"), 100 * X, rtol=1e-7)
     np.testing.assert_allclose(data.stress.sel(specimen="P5"), 150 * X, rtol=1e-7)
-    account = pima.account(data).set_index("file").note
+    account = pima.reading_log(data).set_index("file").note
     assert "states no unit of stress, taken as MPa" in account["curves/P5.csv"]
     assert "states no unit of y ('stress'), and spans" in account["curves/P6.csv"]
     assert "100 is no strain in 1" in account["curves/P7.csv"]
     with pytest.warns(PimaWarning):
-        data = pima.from_folder(lab, {"stress": pima.Curves(units={"stress": "GPa"})})
+        data = pima.from_folder(lab, {"stress": pima.CurveFiles(units={"stress": "GPa"})})
     assert data.stress.units == "GPa"
     np.testing.assert_allclose(data.stress.sel(specimen="P2"), 0.2 * X, rtol=1e-7)
 
 
 def test_shaping_options_reach_the_curves(lab):
-    data = pima.from_folder(lab, {"stress": pima.Curves(true="tension", window=(0.02, 0.08), grid=[0.03, 0.05])})
+    data = pima.from_folder(lab, {"stress": pima.CurveFiles(true="tension", window=(0.02, 0.08), grid=[0.03, 0.05])})
     e = np.expm1(data.strain.values)
     np.testing.assert_allclose(data.stress[1], 200 * e * (1 + e), rtol=2e-3)
     assert data.stress.long_name == "true stress"
-    toe = pima.from_folder(lab, {"stress": pima.Curves(toe=True, grid=5)})
+    toe = pima.from_folder(lab, {"stress": pima.CurveFiles(toe=True, grid=5)})
     np.testing.assert_allclose(toe.stress[0], 100 * toe.strain, rtol=1e-6, atol=1e-9)
 
 
@@ -158,21 +158,21 @@ def test_colours_and_views(lab):
         (lab / f"photos/P{k}.png").rename(lab / f"photos/P{k}_1.png")
     data = pima.from_folder(lab, images={"grey": True}, table=False)
     assert data.image.sizes["channel"] == 2
-    one = pima.from_folder(lab, {"photo": pima.Images("photos/{id}_?.png", grey=True)}, table=False)
+    one = pima.from_folder(lab, {"photo": pima.ImageFiles("photos/{id}_?.png", grey=True)}, table=False)
     np.testing.assert_array_equal(one.photo, data.image)
     (lab / "photos/P3_2.png").unlink()
     with pytest.warns(PimaWarning, match=r"differs from the others in pictures \(1, they 2\)"):
         data = pima.from_folder(lab, images={"grey": True}, table=False)
     first = pima.from_folder(lab, images={"grey": True, "views": "first"}, table=False)
     assert first.image.sizes == {"specimen": 3, "y": 9, "x": 12}
-    assert "views='first' takes photos/P1_1.png" in pima.account(first).note.values
+    assert "views='first' takes photos/P1_1.png" in pima.reading_log(first).note.values
 
 
 def test_curves_in_arrays_and_without_names(lab):
     for k in (1, 2, 3):
         (lab / f"curves/P{k}.csv").unlink()
         np.save(lab / f"curves/P{k}.npy", np.stack([X, k * X], axis=1))
-    data = pima.from_folder(lab, {"load": pima.Curves("curves/*.npy", units={"y": "N"})}, table=False)
+    data = pima.from_folder(lab, {"load": pima.CurveFiles("curves/*.npy", units={"y": "N"})}, table=False)
     assert (data["load"].dims, data["load"].units) == (("specimen", "t"), "N")
     np.testing.assert_allclose(data["load"], np.outer([1, 2, 3], X))
     for k in (1, 2, 3):
@@ -191,13 +191,13 @@ def test_curves_in_arrays_and_without_names(lab):
 def test_arrays_that_are_no_curves(lab, array, says):
     np.save(lab / "a.npy", array, allow_pickle=True)
     with pytest.raises(DataError, match=says):
-        pima.from_folder(lab, {"load": pima.Curves("a.npy")}, table=False)
+        pima.from_folder(lab, {"load": pima.CurveFiles("a.npy")}, table=False)
 
 
 def test_a_range_in_common_must_be_there(lab):
     curve(lab / "curves/P1.csv", x=X + 0.09)
     curve(lab / "curves/P2.csv", x=X)
-    common = {"stress": pima.Curves(window="common")}
+    common = {"stress": pima.CurveFiles(window="common")}
     with pytest.raises(DataError, match=r"the range that all curves have, 0.09 to 0.1, leaves one of them 2 points"):
         pima.from_folder(lab, common, table=False)
     curve(lab / "curves/P1.csv", x=X + 2)
@@ -206,7 +206,7 @@ def test_a_range_in_common_must_be_there(lab):
     (lab / "curves/P1.csv").write_text("strain,stress\n" + "\n".join(f"{a:.4g},-" for a in X))
     (lab / "curves/P2.csv").write_text("strain,stress,note\n" + "\n".join(f"{a:.4g},ok," for a in X))
     with pytest.warns(PimaWarning, match=r"P1.csv: has only one column with numbers.*P2.csv"):
-        pima.from_folder(lab, {"stress": pima.Curves()}, table=False)
+        pima.from_folder(lab, {"stress": pima.CurveFiles()}, table=False)
 
 
 def broken(lab, what):
@@ -237,7 +237,12 @@ def broken(lab, what):
         ("mixed", {}, DataError, "do not hold the same quantity as y: 1 files a length, 1 files a stress"),
         ("", {"curves": {"x": "strian"}}, DataError, "has no column 'strian' for x: .*did you mean 'strain'"),
         ("", {"curves": {"x": 2}}, DataError, "has 2 columns, so no column 2 for x"),
-        ("", {"curves": {"gird": 3}}, OptionError, "Curves of 'curves' has no option 'gird': .*did you mean 'grid'"),
+        (
+            "",
+            {"curves": {"gird": 3}},
+            OptionError,
+            "CurveFiles of .* has no option 'gird': .*did you mean 'grid'",
+        ),
         ("", {"curves": {"grid": 1}}, OptionError, "grid is 1, expected a number of points of at least 2"),
         ("", {"curves": {"grid": [1, 0]}}, OptionError, "grid is no row of at least two increasing numbers"),
         ("", {"curves": {"window": [1, 0]}}, OptionError, r"window is \[1, 0\], expected \(lower, upper\)"),
@@ -245,9 +250,14 @@ def broken(lab, what):
         ("", {"curves": {"units": {"stress": "mm"}}}, OptionError, "give 'mm' for 'stress', which is a stress"),
         ("", {"curves": {"units": {"load": "N"}}}, OptionError, "units of 'curve' name 'load', which is none"),
         ("", {"curves": {"x": 0, "y": 0}}, OptionError, "x and y are the same column, 0"),
-        ("", {"images": pima.Curves()}, OptionError, "images= takes Images, got Curves"),
+        ("", {"images": pima.CurveFiles()}, OptionError, "images= takes ImageFiles, got CurveFiles"),
         ("", {"modalities": {"a": {"kind": "image"}}}, OptionError, "has kind='image': .*did you mean 'images'"),
-        ("", {"modalities": {"a": 3}}, OptionError, "modality 'a' is int, expected Images, Curves, Scalars or a dict"),
+        (
+            "",
+            {"modalities": {"a": 3}},
+            OptionError,
+            "'a' is int, expected ImageFiles, CurveFiles, ScalarColumns or a dict",
+        ),
         ("", {"modalities": {"a": {"kind": "curves", "files": "x/*.csv"}}}, OptionError, "no file of .* fits files="),
         ("", {"modalities": {"a": {"kind": "curves", "files": "x"}}}, OptionError, "is no column, folder or pattern"),
         (
@@ -318,7 +328,7 @@ def test_an_account_and_a_summary(lab):
     assert table.loc["strain"].role == "axis"
     assert "<table" in table._repr_html_()
     with pytest.raises(DataError, match="has no account of files"):
-        pima.account(data.drop_attrs())
+        pima.reading_log(data.drop_attrs())
 
 
 def test_a_specimen_whose_files_are_all_lost_can_keep_a_row(lab):

@@ -5,13 +5,13 @@ import pytest
 
 from pima_toolkit.data.reading_log import Unusable
 from pima_toolkit.ingest import agreement, shaping
-from pima_toolkit.ingest.formats.curves import Curves, read_curve
+from pima_toolkit.ingest.formats.curves import CurveFiles, read_curve
 from pima_toolkit.ingest.headers import read_header
 
 
 def curve(tmp_path, text, **options):
     (tmp_path / "a.csv").write_bytes(text.encode())
-    return read_curve(tmp_path / "a.csv", Curves(**options))
+    return read_curve(tmp_path / "a.csv", CurveFiles(**options))
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_units_that_look_like_others(header, name, unit):
 
 def agreed(tmp_path, *headers):
     curves = [curve(tmp_path, f"Strain,{header}\n0,0\n0.1,5\n0.2,9\n") for header in headers]
-    common = agreement.agree(curves, Curves(), "curves")
-    return [(lambda c=c: agreement.shape_curve(c, common, Curves())) for c in curves], common
+    common = agreement.agree(curves, CurveFiles(), "curves")
+    return [(lambda c=c: agreement.shape_curve(c, common, CurveFiles())) for c in curves], common
 
 
 @pytest.mark.parametrize("unknown", ["kgf/mm2", "mPa"])
@@ -140,7 +140,7 @@ def test_a_unit_that_is_not_known_is_not_taken_for_another(tmp_path, unknown):
 
 def test_a_strain_that_may_be_in_per_cent_is_told(tmp_path):
     read = curve(tmp_path, "Strain,Stress [MPa]\n0,0\n2.5,5\n5,9\n")
-    shaped = agreement.shape_curve(read, agreement.agree([read], Curves(), "curves"), Curves())
+    shaped = agreement.shape_curve(read, agreement.agree([read], CurveFiles(), "curves"), CurveFiles())
     assert "states no unit of strain, taken as 1, though it reaches 5" in shaped.notes
 
 

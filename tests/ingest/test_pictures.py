@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 from pima_toolkit.data.reading_log import Unusable
 from pima_toolkit.errors import DataError, OptionError
-from pima_toolkit.ingest.formats.images import Images, combine, combine_views, common_size, read_picture, read_size
+from pima_toolkit.ingest.formats.images import ImageFiles, combine, combine_views, common_size, read_picture, read_size
 from pima_toolkit.ingest.formats.pictures import MOST_PIXELS
 
 RNG = np.random.default_rng(0)
@@ -18,7 +18,7 @@ STACK = RNG.integers(0, 65536, (4, 20, 30), dtype=np.uint16)
 
 
 def pixels(path, **options):
-    spec = Images(**options)
+    spec = ImageFiles(**options)
     return read_picture(path, spec, common_size([read_size(path, spec)], spec)).pixels
 
 
@@ -82,7 +82,7 @@ UPRIGHT = {
 def test_turned_as_the_camera_says(tmp_path, orientation):
     upright = UPRIGHT[orientation]
     tifffile.imwrite(tmp_path / "a.tif", GREY, extratags=[(274, "H", 1, orientation, True)])
-    assert read_size(tmp_path / "a.tif", Images()) == upright(GREY).shape
+    assert read_size(tmp_path / "a.tif", ImageFiles()) == upright(GREY).shape
     np.testing.assert_allclose(pixels(tmp_path / "a.tif")[0, 0], upright(GREY) / 255, atol=1e-6)
     exif = Image.Exif()
     exif[274] = orientation
@@ -90,7 +90,7 @@ def test_turned_as_the_camera_says(tmp_path, orientation):
     path = pillow(tmp_path / "a.jpg", smooth, exif=exif, quality=100)
     with Image.open(path) as image:
         expected = np.asarray(ImageOps.exif_transpose(image)) / 255
-    assert read_size(path, Images()) == upright(smooth).shape
+    assert read_size(path, ImageFiles()) == upright(smooth).shape
     np.testing.assert_allclose(pixels(path)[0, 0], expected, atol=1e-6)
 
 
@@ -127,38 +127,38 @@ def test_crop_and_size(tmp_path):
     middle = pixels(pillow(tmp_path / "c.png", ramp), size=(20, 20))[0, 0]  # the shape stays: the sides go
     np.testing.assert_allclose(middle, ramp[:, 5:25] / 255, atol=1e-6)
     with pytest.raises(Unusable, match=r"has 20 x 30 pixels, of which crop=\(10, 10, 0, 0\) leaves none"):
-        read_size(path, Images(crop=(10, 10, 0, 0)))
+        read_size(path, ImageFiles(crop=(10, 10, 0, 0)))
 
 
 def test_the_size_of_most_is_taken_and_shrunk():
-    assert common_size([(30, 40), (30, 40), (60, 80)], Images()) == (30, 40)
-    assert common_size([(3000, 4000)], Images()) == (192, 256)
-    assert common_size([(30, 40)], Images(size=8)) == (8, 8)
+    assert common_size([(30, 40), (30, 40), (60, 80)], ImageFiles()) == (30, 40)
+    assert common_size([(3000, 4000)], ImageFiles()) == (192, 256)
+    assert common_size([(30, 40)], ImageFiles(size=8)) == (8, 8)
 
 
 def test_colours_views_and_volumes(tmp_path):
     grey, colour, stack = (tmp_path / f"{n}.{e}" for n, e in (("g", "png"), ("c", "png"), ("s", "npy")))
     pillow(grey, GREY), pillow(colour, COLOUR), np.save(stack, STACK)
-    first, second = (read_picture(p, Images(), (20, 30)) for p in (grey, colour))
-    both, _ = combine([first, None, second], Images(), "photo")
+    first, second = (read_picture(p, ImageFiles(), (20, 30)) for p in (grey, colour))
+    both, _ = combine([first, None, second], ImageFiles(), "photo")
     assert both.dims == ("specimen", "channel", "y", "x")
     assert both.shape == (3, 3, 20, 30)
     np.testing.assert_allclose(both[0], np.stack([GREY / 255] * 3), atol=1e-6)
     assert both[1].isnull().all()
-    as_grey = read_picture(colour, Images(grey=True), (20, 30))
+    as_grey = read_picture(colour, ImageFiles(grey=True), (20, 30))
     np.testing.assert_allclose(as_grey.pixels[0, 0], COLOUR / 255 @ [0.299, 0.587, 0.114], atol=1e-5)
-    assert combine([first], Images(grey=False), "photo")[0].shape == (1, 3, 20, 30)
+    assert combine([first], ImageFiles(grey=False), "photo")[0].shape == (1, 3, 20, 30)
     alike = Image.fromarray(GREY).convert("RGB")
     alike.save(tmp_path / "rgb.png")
-    one, done = combine([read_picture(tmp_path / "rgb.png", Images(), (20, 30))], Images(), "photo")
+    one, done = combine([read_picture(tmp_path / "rgb.png", ImageFiles(), (20, 30))], ImageFiles(), "photo")
     assert (one.dims, done) == (("specimen", "y", "x"), "grey, 20 x 30")
     np.testing.assert_allclose(one[0], GREY / 255, atol=1e-6)
-    views, _ = combine([combine_views([first, first])], Images(), "photo")
+    views, _ = combine([combine_views([first, first])], ImageFiles(), "photo")
     assert views.shape == (1, 2, 20, 30)
-    volume, _ = combine([read_picture(stack, Images(), (20, 30))], Images(views="volume"), "scan")
+    volume, _ = combine([read_picture(stack, ImageFiles(), (20, 30))], ImageFiles(views="volume"), "scan")
     assert volume.dims == ("specimen", "z", "y", "x")
     assert volume.shape == (1, 4, 20, 30)
-    assert read_picture(stack, Images(views="first"), (20, 30)).pixels.shape == (1, 1, 20, 30)
+    assert read_picture(stack, ImageFiles(views="first"), (20, 30)).pixels.shape == (1, 1, 20, 30)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_arrays_that_are_no_pictures(tmp_path):
 def test_a_huge_tiff_is_refused_by_its_header(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", shape=(10, 10_000, 1000), dtype=np.uint8)
     with pytest.raises(Unusable, match=f"more than {MOST_PIXELS // 1_000_000} million pixels"):
-        read_size(tmp_path / "a.tif", Images())
+        read_size(tmp_path / "a.tif", ImageFiles())
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_huge_tiff_is_refused_by_its_header(tmp_path):
 )
 def test_wrong_options_are_refused(options, says):
     with pytest.raises(OptionError, match=says):
-        Images(**options)
+        ImageFiles(**options)
 
 
 def test_too_many_pixels_for_the_memory():

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 
 import pima_toolkit as pima
-from pima_toolkit.experts import Box
+from pima_toolkit.experts import Bounds
 from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.elbo import Elbo, neural_log_prob
 from pima_toolkit.model.gaussian import DiagonalGaussian
@@ -42,7 +42,7 @@ class Problem:
         self.curves = Curves(draw(N, T), np.linspace(0, 1, T), None, torch.ones(N, dtype=torch.bool))
         self.decoder = PhysicsDecoder(
             expert,
-            Box.of(expert.parameters),
+            Bounds.of(expert.parameters),
             2.5,
             rng.standard_normal((C, 2)),
             half @ half.mT if scatter else torch.zeros(C, 2, 2, dtype=torch.float64),

@@ -39,7 +39,7 @@ def make(seed, expert="affine", grid="shared", scatter=1.0):
     t = np.linspace(0.02, 1.0, POINTS)
     if grid.startswith("own"):
         t = np.sort(rng.uniform(0, 1, (SPECIMENS, POINTS)), axis=1) + np.arange(POINTS) * 1e-3
-    box = expert.box(t)
+    bounds = expert.bounds(t)
     size = len(expert.parameters)
     if expert.name == "linear_hardening":
         theta = np.stack([rng.uniform(50, 90, 3), rng.uniform(0.2, 0.7, 3), rng.uniform(0.05, 0.6, 3)], 1)
@@ -57,7 +57,7 @@ def make(seed, expert="affine", grid="shared", scatter=1.0):
     present = torch.ones(SPECIMENS, dtype=torch.bool)
     decoder = PhysicsDecoder(
         expert,
-        box,
+        bounds,
         SCALE,
         theta,
         scatter * half @ half.mT,
@@ -67,7 +67,7 @@ def make(seed, expert="affine", grid="shared", scatter=1.0):
 
 
 def own_value(decoder, phi, t, c):
-    theta = np.where(decoder.box.at_bound(decoder.theta[c]), decoder.theta[c], decoder.box.from_unbounded(phi))
+    theta = np.where(decoder.bounds.at_bound(decoder.theta[c]), decoder.theta[c], decoder.bounds.from_unbounded(phi))
     return decoder.expert.value_and_jacobian(t, theta[None])[0][0] / decoder.scale
 
 
@@ -75,7 +75,7 @@ def most_probable(decoder, curves, d, c):
     """The specimen's deviation u of highest posterior, S = L L^T and phi = phi_c + L u, by scipy."""
     t = curves.t[d] if curves.own_grids else curves.t
     seen = np.ones(POINTS, dtype=bool) if curves.observed is None else curves.observed[d].numpy()
-    phi = decoder.box.to_unbounded(decoder.theta[c])
+    phi = decoder.bounds.to_unbounded(decoder.theta[c])
     root = np.linalg.cholesky(decoder.scatter[c].numpy())
     std = np.sqrt(decoder.variance[c].item())
 
@@ -92,7 +92,7 @@ def dense(decoder, curves, d, c, away=0.0):
     The line touches the curve at the cluster's parameters plus ``away``.
     """
     t = curves.t[d] if curves.own_grids else curves.t
-    phi = decoder.box.to_unbounded(decoder.theta[c]) + away
+    phi = decoder.bounds.to_unbounded(decoder.theta[c]) + away
     step = 1e-6 * np.maximum(np.abs(phi), 1)
     jacobian = np.stack(
         [
@@ -149,16 +149,16 @@ def test_own_lines_are_close_to_the_integral_over_all_own_parameters(power_law):
     """log of the integral of N(x; E(t; phi), v) N(phi; phi_c, S) over phi, on a fine grid: within a few hundredths."""
     rng = np.random.default_rng(0)
     t = np.linspace(0.05, 1, POINTS)
-    box = power_law.box(t)
+    bounds = power_law.bounds(t)
     theta, S, v = np.array([[50.0, 0.4]]), np.array([[0.02, 0.005], [0.005, 0.05]]), 0.02**2
-    decoder = PhysicsDecoder(power_law, box, SCALE, theta, torch.as_tensor(S)[None], torch.tensor([v]).double())
-    centre = box.to_unbounded(theta)[0]
-    own = box.from_unbounded(centre + rng.multivariate_normal([0, 0], S, 6))
+    decoder = PhysicsDecoder(power_law, bounds, SCALE, theta, torch.as_tensor(S)[None], torch.tensor([v]).double())
+    centre = bounds.to_unbounded(theta)[0]
+    own = bounds.from_unbounded(centre + rng.multivariate_normal([0, 0], S, 6))
     x = power_law.value_and_jacobian(t, own)[0] / SCALE + np.sqrt(v) * rng.standard_normal((6, POINTS))
     found = decoder.log_prob(Curves(torch.as_tensor(x), t, None, torch.ones(6, dtype=torch.bool)))[:, 0]
     axis = np.linspace(-6, 6, 401)
     u = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    values = power_law.value_and_jacobian(t, box.from_unbounded(centre + u @ np.linalg.cholesky(S).T))[0] / SCALE
+    values = power_law.value_and_jacobian(t, bounds.from_unbounded(centre + u @ np.linalg.cholesky(S).T))[0] / SCALE
     missed = []
     for d in range(6):
         log_joint = norm.logpdf(x[d], values, np.sqrt(v)).sum(1) + norm.logpdf(u).sum(1)
@@ -268,8 +268,8 @@ def test_marginal_of_an_expert_that_is_not_linear_is_the_mean_of_many_specimens(
     mean, variance = decoder.marginal(curves.t)
     rng = np.random.default_rng(0)
     for c in range(CLUSTERS):
-        own = rng.multivariate_normal(decoder.box.to_unbounded(decoder.theta[c]), decoder.scatter[c].numpy(), 20_000)
-        many = decoder.expert.value_and_jacobian(curves.t, decoder.box.from_unbounded(own))[0] / SCALE
+        own = rng.multivariate_normal(decoder.bounds.to_unbounded(decoder.theta[c]), decoder.scatter[c].numpy(), 20_000)
+        many = decoder.expert.value_and_jacobian(curves.t, decoder.bounds.from_unbounded(own))[0] / SCALE
         # The middle 90 % give the width, so that one specimen of a long tail does not.
         low, high = np.quantile(many, [0.05, 0.95], axis=0)
         width = (high - low) / (norm.ppf(0.95) - norm.ppf(0.05))
@@ -291,9 +291,11 @@ def test_the_curve_of_one_specimen_is_the_mean_of_the_middle_half(width):
     still = decoder.own_curves(curves.t, centre)[0]
     for c in range(CLUSTERS):
         for n in range(2):
-            at = decoder.box.to_unbounded(decoder.theta[c]) + centre[c, n].numpy()
+            at = decoder.bounds.to_unbounded(decoder.theta[c]) + centre[c, n].numpy()
             own = rng.normal(at, width, (40_000, 2))
-            many = np.sort(decoder.expert.value_and_jacobian(curves.t, decoder.box.from_unbounded(own))[0], 0) / SCALE
+            many = (
+                np.sort(decoder.expert.value_and_jacobian(curves.t, decoder.bounds.from_unbounded(own))[0], 0) / SCALE
+            )
             np.testing.assert_allclose(value[c, n], many[10_000:30_000].mean(0), rtol=0.2 * width)
             if width > 1.0:
                 assert (many.mean(0)[-1] - still[c, n, -1]).abs() > 3 * (value[c, n, -1] - still[c, n, -1]).abs()

@@ -117,7 +117,7 @@ def test_a_saved_fit_records_it(sound, two_populations, small_model, tmp_path):
     assert stress["expert"]["origin"] == SOUND
     assert "stress [MPa]: curve, physics, expert quadratic of sound-plugin (sound-plugin-dist 1.2)" in fit.report()
     again = pima.load(path)
-    np.testing.assert_allclose(again.experts.value.values, fit.experts.value.values)
+    np.testing.assert_allclose(again.parameters.value.values, fit.parameters.value.values)
     assert again.model.options.physics["stress"].expert.origin == Origin(**SOUND)
     without(sound)
     with pytest.raises(ExpertError, match=r"saved with the expert 'quadratic' of sound-plugin .*not installed"):

@@ -42,7 +42,7 @@ def test_parameters_have_value_error_and_unit(fit, folder):
         ("1", "slope", "MPa", "stress"),
     ]
     for name in ("value", "std_error", "scatter_std"):
-        np.testing.assert_array_equal([float(r[name]) for r in table], fit.experts[name].values[:, 0])
+        np.testing.assert_array_equal([float(r[name]) for r in table], fit.parameters[name].values[:, 0])
     assert {r["at_bound"] for r in table} == {"FALSE"}
 
 
@@ -91,7 +91,7 @@ def test_the_workbook_holds_the_same_tables(folder):
 
 def test_netcdf_holds_the_datasets(fit, data, folder):
     xr.testing.assert_allclose(pima.open_data(folder / "predictions.nc").stress, fit.infer(data).stress, rtol=0)
-    assert pima.open_data(folder / "parameters.nc").value.equals(fit.experts.value)
+    assert pima.open_data(folder / "parameters.nc").value.equals(fit.parameters.value)
     assert "seconds" not in pima.open_data(folder / "history.nc")
 
 
@@ -119,7 +119,7 @@ def test_unknown_formats_are_refused_before_anything_is_written(fit, tmp_path):
     with pytest.raises(OptionError, match=r"figures names 'jpg'"):
         fit.export(tmp_path / "new", figures="jpg")
     with pytest.raises(OptionError, match=r"'a.ods' ends in none of .nc"):
-        write_answer(fit.experts, tmp_path / "a.ods")
+        write_answer(fit.parameters, tmp_path / "a.ods")
     assert not (tmp_path / "new").exists()
 
 

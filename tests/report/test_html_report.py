@@ -38,7 +38,7 @@ def report(partly_fit, partly, tmp_path_factory):
 
 def test_it_says_what_the_tables_say(report, partly_fit):
     text = report.read_text(encoding="utf-8")
-    slope = partly_fit.experts.sel(parameter="slope")
+    slope = partly_fit.parameters.sel(parameter="slope")
     for c in range(3):
         assert f"Cluster {c}: {float(slope.effective_specimens[c]):.1f} specimens" in text
         assert with_error(float(slope.value[c]), float(slope.std_error[c])) in text

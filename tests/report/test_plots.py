@@ -194,7 +194,7 @@ def test_a_cluster_keeps_its_colour_when_others_are_empty():
 
 
 def test_nothing_touches_pyplot():
-    code = "import sys\nfrom pima_toolkit.answers import plots\nplots.plot_confusion([0, 1], [0, 1])\n"
+    code = "import sys\nfrom pima_toolkit.report import plots\nplots.plot_confusion([0, 1], [0, 1])\n"
     code += "assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -36,14 +36,14 @@ class ExampleOutside(Sound):
 
 class WrongShownDerivative(Sound):
     __doc__ = Sound.__doc__
-    shown = (pima.Parameter("A"), pima.Parameter("half_life"))
+    reported = (pima.Parameter("A"), pima.Parameter("half_life"))
 
-    def show(self, theta):
+    def to_reported(self, theta):
         theta = np.asarray(theta, dtype=np.float64)
         return np.stack([theta[..., 0], np.log(2) / theta[..., 1]], axis=-1)
 
-    def show_jacobian(self, theta):
-        slope = super().show_jacobian(theta)
+    def reported_jacobian(self, theta):
+        slope = super().reported_jacobian(theta)
         slope[..., 1, 1] = np.log(2) / np.asarray(theta)[..., 1] ** 2  # the sign is wrong
         return slope
 
@@ -151,9 +151,9 @@ class SharedScratch(Sound):
 class Seeds(Sound):
     __doc__ = Sound.__doc__
 
-    def guess_rows(self, t, y, weights):
+    def initial_guess(self, t, y, weights):
         random.seed(0)
-        return super().guess_rows(t, y, weights)
+        return super().initial_guess(t, y, weights)
 
 
 class ChangesInput(Sound):
@@ -175,15 +175,15 @@ class GuessOutside(Sound):
 class CountsEverything(Sound):
     __doc__ = Sound.__doc__
 
-    def guess_rows(self, t, y, weights):  # noqa: ARG002 - the mistake
+    def initial_guess(self, t, y, weights):  # noqa: ARG002 - the mistake
         return np.stack([y.max(axis=1), np.ones(len(y))], axis=1)
 
 
 class FirstRowForAll(Sound):
     __doc__ = Sound.__doc__
 
-    def guess_rows(self, t, y, weights):
-        return np.tile(super().guess_rows(t if t.ndim == 1 else t[:1], y[:1], weights[:1]), (len(y), 1))
+    def initial_guess(self, t, y, weights):
+        return np.tile(super().initial_guess(t if t.ndim == 1 else t[:1], y[:1], weights[:1]), (len(y), 1))
 
 
 class Undetermined(Sound):
@@ -196,10 +196,10 @@ class Undetermined(Sound):
 class FewAtOnce(Sound):
     __doc__ = Sound.__doc__
 
-    def show(self, theta):
+    def to_reported(self, theta):
         if np.size(theta) > 2 * 20:
             raise MemoryError("no room for so many specimens")
-        return super().show(theta)
+        return super().to_reported(theta)
 
 
 #: check -> the expert that only it finds
@@ -207,7 +207,7 @@ BROKEN = {
     "docstring": NoDocstring,
     "parameters": OddUnit,
     "example": ExampleOutside,
-    "shown_parameters": WrongShownDerivative,
+    "reported_parameters": WrongShownDerivative,
     "linear_parameters": NotLinear,
     "json_round_trip": NotJson,
     "shapes": AlwaysDouble,

@@ -4,7 +4,7 @@ import pytest
 
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, OptionError
-from pima_toolkit.testing import CHECKS, Outcome, Report, Result, check_expert, conformance
+from pima_toolkit.testing import CHECKS, CheckResult, Outcome, Report, check_expert, conformance
 from pima_toolkit.testing.conformance import Check, ConformanceCase, judged
 
 from .broken_experts import BROKEN, Sound
@@ -66,7 +66,7 @@ def test_an_expected_failure_is_none_and_one_that_passes_is():
     (failed,) = report.of(Outcome.FAILED)
     assert "was expected to fail (it asks for numbers) but is passed" in failed.reason
     assert not report.passed
-    stale = judged(Result("covariates", Outcome.NOT_APPLICABLE, "none"), "why")
+    stale = judged(CheckResult("covariates", Outcome.NOT_APPLICABLE, "none"), "why")
     assert stale.outcome is Outcome.FAILED
 
 

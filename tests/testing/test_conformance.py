@@ -97,7 +97,7 @@ def test_the_fixture_is_a_manager_that_discovers_nothing(pima_pm):  # noqa: F811
 
 def test_the_fixture_gives_the_session_back():
     assert "line" not in pima.experts.experts()
-    assert isinstance(pima.experts.plugins.manager(), Manager)
+    assert isinstance(pima.experts.registry.manager(), Manager)
 
 
 def test_pytest_loads_the_plugin_without_torch():

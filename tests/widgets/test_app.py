@@ -77,7 +77,7 @@ def test_what_lies_on_the_disk_is_opened(digits_fit, specimens, tmp_path):
     data, saved = pima.save_data(specimens, tmp_path / "d.nc"), digits_fit.save(tmp_path / "f.pima")
     assert open_app(data).result is None
     app = open_app(saved, data)
-    np.testing.assert_array_equal(app.result.experts["value"], digits_fit.experts["value"])
+    np.testing.assert_array_equal(app.result.parameters["value"], digits_fit.parameters["value"])
     with pytest.raises(DataError, match="--data"):
         open_app(saved)
     with pytest.raises(DataError, match="there is no"):

@@ -89,7 +89,7 @@ def test_the_code_of_the_fit_panel_makes_the_same_fit(lines):
     fit = panel.start() and panel.wait(120)
     names = {"data": lines}
     exec(compile(panel.code(), "panel", "exec"), names)  # noqa: S102 - the panel's own text, which people paste
-    np.testing.assert_array_equal(names["fit"].experts["value"], fit.experts["value"])
+    np.testing.assert_array_equal(names["fit"].parameters["value"], fit.parameters["value"])
     assert panel.copy.text == panel.code()
 
 
@@ -246,7 +246,7 @@ def panel(digits_fit, specimens):
 def test_it_opens_with_the_clusters_of_the_fit(panel, digits_fit):
     assert panel.grouping.names == ("cluster 0", "cluster 1", "cluster 2")
     np.testing.assert_array_equal(panel.grouping.responsibilities, digits_fit.specimens["responsibilities"])
-    for value, error in zip(*(digits_fit.experts[k].values[:, 0] for k in ("value", "std_error")), strict=True):
+    for value, error in zip(*(digits_fit.parameters[k].values[:, 0] for k in ("value", "std_error")), strict=True):
         assert quantity(value, error, "1") in panel.table.value
     assert len(panel.map.ellipses) == 3
     assert panel.refit.chart.shape[0] == 90

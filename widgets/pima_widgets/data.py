@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pima_toolkit.errors import DataError, require
 
 
-class Curves(NamedTuple):
+class PlottedCurves(NamedTuple):
     """Curves of a dataset.
 
     Args:
@@ -40,7 +40,7 @@ class Curves(NamedTuple):
         """Which specimens have a curve: at least one point, shape (specimen,)."""
         return np.isfinite(self.y).any(axis=1)
 
-    def only(self, specimens: NDArray[np.bool_]) -> Curves:
+    def only(self, specimens: NDArray[np.bool_]) -> PlottedCurves:
         """The curves of these specimens.
 
         Args:
@@ -69,7 +69,7 @@ def _independent(data: xr.Dataset, name: str) -> str | None:
     return independent if numeric else None
 
 
-def curves_of(data: xr.Dataset, name: str) -> Curves:
+def curves_of(data: xr.Dataset, name: str) -> PlottedCurves:
     """Read the curves of a variable, on a shared grid or on grids of their own.
 
     Args:
@@ -90,7 +90,7 @@ def curves_of(data: xr.Dataset, name: str) -> Curves:
     t = np.where(known, t, np.where(np.isfinite(last), last, np.nan))
     units = [str(v.attrs.get("units", "1")) for v in (coordinate, variable)]
     labels = [_label(v, n, unit) for v, n, unit in zip((coordinate, variable), (independent, name), units, strict=True)]
-    return Curves(t, y, independent, labels[0], labels[1], units[0], units[1])
+    return PlottedCurves(t, y, independent, labels[0], labels[1], units[0], units[1])
 
 
 def _label(variable: xr.DataArray, name: str, unit: str) -> str:

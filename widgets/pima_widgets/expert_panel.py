@@ -16,7 +16,7 @@ import pima_toolkit as pima
 from pima_toolkit.errors import DataError, ExpertError, FormulaError
 
 from .canvas import Chart
-from .data import Curves, curve_names, curves_of
+from .data import PlottedCurves, curve_names, curves_of
 from .panel import Panel, heading, row
 from .parameter_table import ParameterTable
 from .units import units_of
@@ -54,7 +54,7 @@ class ExpertPanel(Panel):
         if data is not None and not names:
             raise DataError(f"the dataset has no curves to write a formula for; it has {list(data.data_vars)}")
         self.data = data
-        self.curves: Curves | None = None
+        self.curves: PlottedCurves | None = None
         self.modality = ipw.Dropdown(
             options=names, value=modality or (names[0] if names else None), description="curve"
         )

@@ -13,8 +13,8 @@ import numpy as np
 
 import pima_toolkit as pima
 
+from .background_task import BackgroundTask, pump
 from .canvas import Chart
-from .job import Job, pump
 from .panel import CopyButton, Panel, heading, row
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class FitPanel(Panel):
     def __init__(self, data: xr.Dataset) -> None:
         super().__init__()
         self.data = data
-        self.job: Job | None = None
+        self.job: BackgroundTask | None = None
         self._began = 0.0
         self._pump: threading.Thread | None = None
         names = [str(k) for k, v in data.data_vars.items() if "specimen" in v.dims and v.dtype.kind in "iuf"]
@@ -226,7 +226,7 @@ class FitPanel(Panel):
         physics = [one for one in self.rows if one.kind.value == _PHYSICS]
         self.expert = pima.get_expert(physics[0].expert.value) if physics else None
 
-    def start(self) -> Job:
+    def start(self) -> BackgroundTask:
         """Begin the fit in the background; ``panel.job.wait()`` waits for it.
 
         Raises:
@@ -238,7 +238,7 @@ class FitPanel(Panel):
         model = self.model()
         epochs, seed, data = self.epochs.value or None, self.seed.value, self.data
 
-        def work(job: Job) -> pima.Fit:
+        def work(job: BackgroundTask) -> pima.Fit:
             return model.fit(data, seed=seed, epochs=epochs, progress=False, callbacks=[job.report])
 
         self.error.value = self.report.value = ""
@@ -247,7 +247,7 @@ class FitPanel(Panel):
         self.bar.value, self.bar.bar_style = 0.0, ""
         self.say("reading the data and finding where to start")
         self._began = time.monotonic()
-        self.job = Job(work).start()
+        self.job = BackgroundTask(work).start()
         self._pump = pump(self.job, self._show)
         return self.job
 
@@ -278,7 +278,7 @@ class FitPanel(Panel):
         self.elbo.draw(np.zeros(1), empty, [], labels=("epoch", "ELBO (nats per specimen)"))
         self.occupancy.draw(np.zeros(1), empty, [], labels=("epoch", "share of the specimens"))
 
-    def _show(self, job: Job, ended: bool) -> None:
+    def _show(self, job: BackgroundTask, ended: bool) -> None:
         """Copy the job's state; runs on the pump's thread, the only one to write these widgets while a fit goes on."""
         reports = list(job.reports)
         joint = [r for r in reports if r.phase == "joint" and r.restart == reports[-1].restart]
@@ -304,7 +304,7 @@ class FitPanel(Panel):
         if ended:
             self._end(job)
 
-    def _end(self, job: Job) -> None:
+    def _end(self, job: BackgroundTask) -> None:
         self.start_button.disabled, self.cancel_button.disabled = False, True
         if job.error is not None:
             self.bar.bar_style = "danger"

@@ -12,7 +12,7 @@ import anywidget
 import ipywidgets as ipw
 import traitlets
 
-from .job import error_html
+from .background_task import error_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

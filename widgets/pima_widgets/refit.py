@@ -15,7 +15,7 @@ from pima_toolkit.errors import DataError
 from pima_toolkit.experts import resolve_unit
 
 from .canvas import Chart
-from .data import Curves, curves_of, quantity
+from .data import PlottedCurves, curves_of, quantity
 from .grouping import Grouping
 from .panel import row
 from .parameter_table import ParameterTable
@@ -35,7 +35,7 @@ class Refit:
     def __init__(self, fit: Fit, data: xr.Dataset) -> None:
         self.source, self.data = fit, data
         # Asked once: what a fit says of its clusters is computed, pictures decoded, whenever it is asked.
-        self._clusters, self._experts_table = fit.clusters, fit.experts
+        self._clusters, self._experts_table = fit.clusters, fit.parameters
         self._responsibilities = fit.specimens["responsibilities"].values
         physics = fit.model.options.physics
         names = [name for name in physics if name in data]
@@ -46,7 +46,7 @@ class Refit:
         options = {used.name: used, **{name: one for name, one in sorted(experts.items()) if not one.covariates}}
         self.choice = ipw.Dropdown(options=list(options), value=used.name, description="expert")
         self._experts = options
-        self.curves: Curves = curves_of(data, names[0])
+        self.curves: PlottedCurves = curves_of(data, names[0])
         self.sliders = ParameterTable()
         self.chart, self.residuals = Chart(height=330), Chart(height=200)
         self.status, self.outcome = ipw.HTML(), ipw.HTML()
@@ -230,7 +230,7 @@ class Refit:
     @property
     def heads(self) -> list[str]:
         """Column heads of :meth:`table`."""
-        return [p.name for p in self.expert.shown]
+        return [p.name for p in self.expert.reported]
 
     def table(self, grouping: Grouping) -> list[list[str]]:
         """Parameters of each group: of its last refit while its members stay, of the fit for untouched clusters."""
@@ -242,9 +242,9 @@ class Refit:
             known = self._refits.get(name)
             if known is not None and np.array_equal(known[0], weight):
                 solution = known[1]
-                errors = solution.shown_std_errors
+                errors = solution.reported_std_errors
                 values = [quantity(v, None if errors is None else errors[0][q], solution.units[q])
-                          for q, v in enumerate(solution.shown[0])]  # fmt: skip
+                          for q, v in enumerate(solution.reported[0])]  # fmt: skip
             elif same and number < fitted.shape[1] and np.array_equal(fitted[:, number], weight):
                 own = experts.isel(
                     cluster=number, parameter=experts["parameter_modality"].values == self.modality.value

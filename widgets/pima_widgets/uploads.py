@@ -102,17 +102,17 @@ class Reader:
         found = data[chosen]
         return self._levelled(found, chosen, levels) if picture else self._named(found, chosen, safe)
 
-    def _image(self, name: str) -> pima.Images:
+    def _image(self, name: str) -> pima.ImageFiles:
         one = self.like[name]
         size = [one.sizes[dim] for dim in one.dims if dim not in ("cluster", "channel")]
-        return pima.Images(files="*", size=size, grey=one.sizes.get("channel", 1) != 3, views="first")
+        return pima.ImageFiles(files="*", size=size, grey=one.sizes.get("channel", 1) != 3, views="first")
 
-    def _curve(self, name: str) -> pima.Curves:
+    def _curve(self, name: str) -> pima.CurveFiles:
         t = self._t(name)
         units = {axis: str(v.attrs.get("units", "1")) for axis, v in (("x", t), ("y", self.like[name]))}
         stated = {axis: unit for axis, unit in units.items() if unit not in ("", "1")}
         grid = None if name in self.physics else [float(v) for v in t.values]
-        return pima.Curves(files="*", grid=grid, units=stated)
+        return pima.CurveFiles(files="*", grid=grid, units=stated)
 
     def _levelled(self, found: xr.DataArray, name: str, levels: tuple[float, float]) -> xr.DataArray:
         like = self.like[name]

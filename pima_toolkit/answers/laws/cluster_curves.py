@@ -112,7 +112,7 @@ def to_lmfit(trained: Trained, cluster: int, modality: str | None, data: xr.Data
     decoder = trained.state.decoders[name]
     gamma = responsibilities(trained, curves)[:, cluster]
     inputs, mean, weight, constant = reduced(curves, gamma, decoder)
-    held = decoder.box.at_bound(decoder.theta[cluster])
+    held = decoder.bounds.at_bound(decoder.theta[cluster])
     if weight.sum() < np.count_nonzero(~held) + 1:
         raise DataError(
             f"cluster {cluster} holds {weight.sum():.3g} points of {name!r}: too few to fit {decoder.expert.name!r} to"
@@ -126,6 +126,6 @@ def to_lmfit(trained: Trained, cluster: int, modality: str | None, data: xr.Data
         constant=constant,
         count=float(weight.sum()),
         start=decoder.theta[cluster],
-        box=decoder.box,
+        bounds=decoder.bounds,
         held=held,
     )

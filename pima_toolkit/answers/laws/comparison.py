@@ -175,7 +175,7 @@ def _one(
     decoder = _fitted(law, member, w, scale)
     if decoder is None:
         return out, np.nan, 0
-    free = int((~decoder.box.at_bound(decoder.theta[0])).sum())
+    free = int((~decoder.bounds.at_bound(decoder.theta[0])).sum())
     size = free + free * (free + 1) // 2 + 1
     total = float((w * decoder.log_prob(member)[:, 0]).sum())
     return out, -2.0 * total + size * float(w.sum().log()), size
@@ -190,11 +190,11 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
     along = np.broadcast_to(variable(law, curves.t), curves.x.shape)[observed.cpu().numpy()]
     size = len(law.parameters)
     zero = torch.zeros(1, size, size, dtype=torch.float64, device=curves.x.device)
-    decoder = PhysicsDecoder(law, law.box(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1))
+    decoder = PhysicsDecoder(law, law.bounds(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1))
     inputs, mean, w, constant = reduced(curves, weight, decoder)
     t = np.concatenate(list(inputs.values()))
     starts = law.starts(t, mean[None], w[None], _STARTS)
-    solution = solve(law, t, mean[None], w[None], starts, decoder.box, constant=[constant])
+    solution = solve(law, t, mean[None], w[None], starts, decoder.bounds, constant=[constant])
     spread = (float(solution.cost[0]) + constant) / float(w.sum()) / scale**2
     decoder = replace(decoder, theta=solution.parameters, variance=zero.new_full((1,), max(spread, 1e-12)))
     decoder = _with_scatter(decoder, curves, weight)
@@ -215,7 +215,7 @@ def _with_scatter(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor)
     size = torch.diagonal(normal, dim1=1, dim2=2).clamp_min(1e-300).sqrt()
     scaled = normal / (size[:, :, None] * size[:, None, :])
     step = (torch.linalg.pinv(scaled, rtol=1e-8, hermitian=True) @ (said.projected[0] / size)[..., None])[..., 0] / size
-    bounded = np.isfinite(decoder.box.lower) | np.isfinite(decoder.box.upper)
+    bounded = np.isfinite(decoder.bounds.lower) | np.isfinite(decoder.bounds.upper)
     limit = torch.as_tensor(np.where(bounded, _FAR, np.inf), device=step.device)
     step = step.clamp(-limit, limit)
     left = said.squared[0] - 2.0 * (said.projected[0] * step).sum(1) + torch.einsum("np,npq,nq->n", step, normal, step)

@@ -76,7 +76,7 @@ class Laws:
         name = physics_name(trained, modality)
         decoder, template = trained.state.decoders[name], trained.templates[name]
         # A parameter at its bound has slope 0: it is taken as known.
-        slope = np.where(decoder.box.at_bound(decoder.theta), 0.0, decoder.box.slope(decoder.theta))
+        slope = np.where(decoder.bounds.at_bound(decoder.theta), 0.0, decoder.bounds.slope(decoder.theta))
         known = np.isfinite(trained.covariance[name]).any((1, 2), keepdims=True)
         inner = np.where(np.isfinite(trained.covariance[name]), trained.covariance[name], 0.0)
         covariance = np.where(known, slope[:, :, None] * inner * slope[:, None, :], np.nan)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...fitting.inputs.tensors import Template, Tensors
+from ...fitting.inputs.tensors import InputSpec, Tensors
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
 from ..bands import mixture_probability
@@ -27,7 +27,7 @@ from ..trained import Trained
 _LEVELS = np.linspace(0.0, 1.0, 101)
 
 
-def training_calibration(decoder: PhysicsDecoder, curves: Curves, template: Template, gamma: Tensor) -> np.ndarray:
+def training_calibration(decoder: PhysicsDecoder, curves: Curves, template: InputSpec, gamma: Tensor) -> np.ndarray:
     """Shares of the model's distribution that hold 0, 1, ... 100 % of the training points, each under its own clusters.
 
     Args:

@@ -50,7 +50,7 @@ def cautions(trained: Trained, experts: xr.Dataset) -> list[Caution]:
 
     Args:
         trained: The fit.
-        experts: As :attr:`pima_toolkit.Fit.experts`.
+        experts: As :attr:`pima_toolkit.Fit.parameters`.
     """
     gamma = trained.training["responsibilities"].values
     found = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
@@ -94,7 +94,7 @@ def bound_cautions(decoders: dict[str, PhysicsDecoder], weight: NDArray[np.float
     """Parameters that sit at a bound, of clusters with this weight in specimens, (cluster,)."""
     out = []
     for name, decoder in decoders.items():
-        bound = decoder.box.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
+        bound = decoder.bounds.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
         for c, p in np.argwhere(bound):
             parameter = decoder.expert.parameters[p].name
             out.append(f"{name!r}, cluster {c}: the parameter {parameter!r} sits at a bound, so its error is unknown")

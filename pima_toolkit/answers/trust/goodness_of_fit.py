@@ -100,8 +100,8 @@ def _own_parameters(decoder: PhysicsDecoder, curves: Curves, c: int) -> np.ndarr
     if not bool(decoder.total[c].any()):
         return np.tile(theta, (len(curves), 1))
     deviation = torch.cat([decoder.condition(piece).deviation[c] for _, piece in curves.chunks()]).cpu().numpy()
-    own = decoder.box.from_unbounded(decoder.box.to_unbounded(theta) + deviation)
-    return np.where(decoder.box.at_bound(theta), theta, own)
+    own = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(theta) + deviation)
+    return np.where(decoder.bounds.at_bound(theta), theta, own)
 
 
 def _values(expert: Expert, curves: Curves, own: np.ndarray) -> np.ndarray:
@@ -123,8 +123,8 @@ def _starts(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
     if len(mean) < size:
         return np.nan, [True] * size
     starts = expert.starts(t, mean[None], w[None], _STARTS)
-    solution = solve(expert, t, mean[None], w[None], starts, decoder.box, constant=[constant])
+    solution = solve(expert, t, mean[None], w[None], starts, decoder.bounds, constant=[constant])
     _, jacobian = expert.value_and_jacobian(t, decoder.theta[c])
-    free = ~decoder.box.at_bound(decoder.theta[c])
+    free = ~decoder.bounds.at_bound(decoder.theta[c])
     _, lost = inverse_information(np.sqrt(w)[:, None] * jacobian, free)
     return float(solution.agreement[0]), [bool(flag) for flag in lost]

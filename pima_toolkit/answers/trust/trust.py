@@ -31,7 +31,7 @@ class Trust:
         what the model says, specimens that belong nowhere. Nothing found is no proof.
         """
         trained = self._trained
-        found = cautions(trained, self.experts)
+        found = cautions(trained, self.parameters)
         serious = [c.words for c in found if c.serious]
         mild = [c.words for c in found if not c.serious]
         if serious:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError
 from .inputs import Inputs, Named, pack
-from .parameters import Box, Parameter
+from .parameters import Bounds, Parameter
 
 
 class Exemplary(Named, Protocol):
@@ -22,7 +22,7 @@ class Exemplary(Named, Protocol):
     parameters: tuple[Parameter, ...]
     example: Example | None
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds on a grid."""
 
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -108,11 +108,13 @@ def example_of(expert: Exemplary) -> Example:
         return expert.example
     for low in (0.0, 0.01):
         made = Example((low, 1.0), {}, covariates=dict.fromkeys(expert.covariates, 1.0))
-        box = expert.box(made.grid)
-        single = np.where(np.isfinite(box.lower), box.lower + 1, np.where(np.isfinite(box.upper), box.upper - 1, 1.0))
+        bounds = expert.bounds(made.grid)
+        single = np.where(
+            np.isfinite(bounds.lower), bounds.lower + 1, np.where(np.isfinite(bounds.upper), bounds.upper - 1, 1.0)
+        )
         with np.errstate(invalid="ignore"):
-            both = np.isfinite(box.lower) & np.isfinite(box.upper)
-            theta = np.where(both, (box.lower + box.upper) / 2, single)
+            both = np.isfinite(bounds.lower) & np.isfinite(bounds.upper)
+            theta = np.where(both, (bounds.lower + bounds.upper) / 2, single)
         if all(np.isfinite(part).all() for part in expert.value_and_jacobian(made.inputs(expert), theta)):
             values = {p.name: float(v) for p, v in zip(expert.parameters, theta, strict=True)}
             return replace(made, parameters=values)

@@ -160,7 +160,7 @@ def resolve_unit(unit: str, y_unit: str, t_unit: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Box:
+class Bounds:
     """Bounds of P parameters and their unbounded coordinates.
 
     Args:
@@ -179,7 +179,7 @@ class Box:
         lower = np.array(self.lower, dtype=np.float64).reshape(-1)
         upper = np.array(self.upper, dtype=np.float64).reshape(-1)
         if lower.shape != upper.shape:
-            raise ShapeError(f"a box needs as many lower as upper bounds, got {lower.size} and {upper.size}")
+            raise ShapeError(f"bounds need as many lower as upper bounds, got {lower.size} and {upper.size}")
         if not np.all(lower < upper):
             bad = np.flatnonzero(~(lower < upper))[0]
             raise ExpertError(
@@ -191,16 +191,16 @@ class Box:
         object.__setattr__(self, "upper", upper)
 
     @classmethod
-    def of(cls, parameters: Sequence[Parameter]) -> Box:
-        """The box the parameters declare."""
+    def of(cls, parameters: Sequence[Parameter]) -> Bounds:
+        """The bounds that the parameters declare."""
         return cls(np.array([p.lower for p in parameters]), np.array([p.upper for p in parameters]))
 
-    def narrowed(self, number: int, lower: float, upper: float) -> Box:
-        """The box with one parameter held between two more bounds.
+    def narrowed(self, number: int, lower: float, upper: float) -> Bounds:
+        """These bounds with one parameter held between two more.
 
         Args:
             number: Of the parameter.
-            lower: Lower bound; what the box says stays where it is higher.
+            lower: Lower bound; these stay where it is higher.
             upper: Upper bound.
 
         Raises:
@@ -208,7 +208,7 @@ class Box:
         """
         lowers, uppers = self.lower.copy(), self.upper.copy()
         lowers[number], uppers[number] = max(lowers[number], lower), min(uppers[number], upper)
-        return Box(lowers, uppers)
+        return Bounds(lowers, uppers)
 
     @property
     def _hairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -223,7 +223,7 @@ class Box:
         return hair(self.lower), hair(self.upper)
 
     def clip(self, theta: ArrayLike, margin: float = 0.0) -> NDArray[np.float64]:
-        """Move parameters into the box.
+        """Move parameters into the bounds.
 
         Args:
             theta: Parameters, shape (..., P).

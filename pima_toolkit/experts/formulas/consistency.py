@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...units import dimension
-from ..contract.parameters import Box, Parameter
+from ..contract.parameters import Bounds, Parameter
 from .codegen import run_torch
 from .program import Builder, Program, inputs
 
@@ -43,7 +43,7 @@ def contradicted(
     t: Array,
     units: Mapping[str, str],
     y_unit: str,
-    box: Callable[[Array], Box],
+    bounds: Callable[[Array], Bounds],
 ) -> list[Parameter]:
     """The parameters whose declared units contradict those of the data.
 
@@ -54,7 +54,7 @@ def contradicted(
         t: Where the law holds, any shape.
         units: Of the inputs, by name; those that are not known say nothing.
         y_unit: Of the curves.
-        box: Bounds on a grid.
+        bounds: Bounds on a grid.
 
     Returns:
         The fewest, first come first, without whose units there would be no contradiction; nothing where there is none.
@@ -65,7 +65,7 @@ def contradicted(
     along = [_input_dimension(name, units.get(name, "1")) for name in names]
     y = None if y_unit.strip() in ("", "1") else dimension(y_unit)
     freed, numbers, bases = _with_free_numbers(program, along, given)
-    columns, value = _slopes(freed, len(names), len(parameters), numbers + len(bases), t, box(t))
+    columns, value = _slopes(freed, len(names), len(parameters), numbers + len(bases), t, bounds(t))
     known = [*along, *given, *[None] * numbers, *[np.zeros(5) if plain else None for plain in bases], y]
     matrix = np.concatenate([columns, -value[:, None]], axis=1)
     if not _contradicts(matrix, known):
@@ -123,7 +123,7 @@ def _simple(number: float) -> bool:
     return abs(ratio.numerator) <= _SIMPLE and abs(float(ratio) - number) <= 1e-12 * abs(number)
 
 
-def _slopes(program: Program, V: int, P: int, extra: int, t: Array, box: Box) -> tuple[Array, Array]:
+def _slopes(program: Program, V: int, P: int, extra: int, t: Array, bounds: Bounds) -> tuple[Array, Array]:
     """Derivatives by the logarithms of inputs, parameters and further factors, (points, V + P + extra), and values.
 
     At random points inside the bounds, each row divided by the sum of its entries; points where the law is not finite
@@ -131,8 +131,8 @@ def _slopes(program: Program, V: int, P: int, extra: int, t: Array, box: Box) ->
     """
     rng = np.random.default_rng(0)
     draw = np.exp(rng.normal(size=(_DRAWS, P)))
-    low, high = np.isfinite(box.lower), np.isfinite(box.upper)
-    lower, upper = np.where(low, box.lower, 0.0), np.where(high, box.upper, 0.0)
+    low, high = np.isfinite(bounds.lower), np.isfinite(bounds.upper)
+    lower, upper = np.where(low, bounds.lower, 0.0), np.where(high, bounds.upper, 0.0)
     inside = lower + (upper - lower) * rng.uniform(size=(_DRAWS, P))
     theta = np.where(low & high, inside, np.where(low, lower + draw, np.where(high, upper - draw, draw)))
     theta = np.concatenate([theta, np.ones((_DRAWS, extra))], axis=1)

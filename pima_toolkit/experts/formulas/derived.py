@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import FormulaError
 from .formula import read_formula
 from .program import lower
-from .shown import show, show_jacobian
+from .reported import reported_jacobian, to_reported
 from .syntax import parse
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ class Quantity:
         Returns:
             Values (...) and gradients (..., N).
         """
-        return show(self._program, values)[..., 0], show_jacobian(self._program, values)[..., 0, :]
+        return to_reported(self._program, values)[..., 0], reported_jacobian(self._program, values)[..., 0, :]
 
 
 def solved_for(text: str, name: str, candidates: Sequence[str]) -> tuple[str, str]:

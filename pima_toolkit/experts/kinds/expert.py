@@ -20,7 +20,7 @@ from torch import Tensor
 from ...errors import ShapeError
 from ..contract.example import Example
 from ..contract.inputs import Inputs, packed, variable
-from ..contract.parameters import Box, Parameter
+from ..contract.parameters import Bounds, Parameter
 from ..regression.fit import fit
 from ..regression.lmfit_bridge import lmfit_model
 from ..regression.reduction import prepare
@@ -70,7 +70,7 @@ class Expert(ABC):
         linear: Numbers of parameters the expert is linear in, all together: they need no search.
         example: A plausible curve, for figures and tests; ``experts.example_of`` makes one
             where the author gives none.
-        shown_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
+        reported_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
         origin: The plugin it comes from, written by the plugin manager; None for one made from text or by hand.
     """
 
@@ -81,7 +81,7 @@ class Expert(ABC):
     within: tuple[str, ...] = ()
     linear: tuple[int, ...] = ()
     example: Example | None = None
-    shown_formulas: tuple[str, ...] = ()
+    reported_formulas: tuple[str, ...] = ()
     origin: Origin | None = None
 
     @property
@@ -95,7 +95,7 @@ class Expert(ABC):
         return ""
 
     @property
-    def shown(self) -> tuple[Parameter, ...]:
+    def reported(self) -> tuple[Parameter, ...]:
         """What people see, Q of them; the fitted parameters unless the expert says otherwise."""
         return self.parameters
 
@@ -113,7 +113,7 @@ class Expert(ABC):
         """
 
     @abstractmethod
-    def curve(self) -> Callable[..., None] | None:
+    def compiled_curve(self) -> Callable[..., None] | None:
         """The compiled form: a numba function of signature ``codegen.CURVE``; None without.
 
         An expert without one is evaluated, differentiated and fitted by :meth:`predict`
@@ -147,20 +147,20 @@ class Expert(ABC):
         shape = (*theta.shape[:-1], *t.shape[:-1], value.shape[-1])
         return value.reshape(shape), jacobian.reshape(*shape, P)
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds of the fitted parameters on a grid: as declared, those named in ``within`` also by the grid's ends.
 
         Args:
             t: Independent variable without covariates, any shape.
         """
-        box = Box.of(self.parameters)
+        bounds = Bounds.of(self.parameters)
         for i, p in enumerate(self.parameters):
             if p.name in self.within:
-                box = box.narrowed(i, float(np.min(t)), float(np.max(t)))
-        return box
+                bounds = bounds.narrowed(i, float(np.min(t)), float(np.max(t)))
+        return bounds
 
     def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
-        """Where to start, from the data, by :meth:`guess_rows`.
+        """Where to start, from the data, by :meth:`initial_guess`.
 
         Args:
             t: Shared grid, shape (T,), or one per row, shape (N, T); with covariates as in :meth:`value_and_jacobian`.
@@ -168,13 +168,13 @@ class Expert(ABC):
             weights: Weights of the squares, like y.
 
         Returns:
-            Parameters inside the box, shape (P,) or (N, P).
+            Parameters inside the bounds, shape (P,) or (N, P).
         """
         t, rows, w = prepare(self, t, y, weights)
-        found = self.box(variable(self, t)).clip(self.guess_rows(t, rows, w))
+        found = self.bounds(variable(self, t)).clip(self.initial_guess(t, rows, w))
         return found[0] if np.ndim(y) == 1 else found
 
-    def guess_rows(self, t: Array, y: Array, weights: Array) -> Array:
+    def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """The method an author may replace: variable projection over the nonlinear parameters unless it is.
 
         Args:
@@ -184,11 +184,11 @@ class Expert(ABC):
             weights: Weights of the squares, shape (N, T); 0 where nothing was measured.
 
         Returns:
-            Parameters, shape (N, P); those outside the box are clipped.
+            Parameters, shape (N, P); those outside the bounds are clipped.
         """
         return project(self, t, y, weights)
 
-    def trials(self, t: Array) -> Array:
+    def search_grid(self, t: Array) -> Array:
         """Where variable projection searches; an author who knows better replaces it.
 
         Args:
@@ -198,25 +198,25 @@ class Expert(ABC):
             Values of the parameters it is not linear in, shape (K, P); those of the linear ones do not matter.
         """
         nonlinear = [i for i in range(len(self.parameters)) if i not in self.linear]
-        return candidates(self.box(t), nonlinear, t, [p.unit for p in self.parameters])
+        return candidates(self.bounds(t), nonlinear, t, [p.unit for p in self.parameters])
 
     @property
     def guesses(self) -> bool:
         """Whether the author says where to start, so that fits of few curves need no wider search."""
-        return type(self).guess_rows is not Expert.guess_rows or type(self).trials is not Expert.trials
+        return type(self).initial_guess is not Expert.initial_guess or type(self).search_grid is not Expert.search_grid
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
         t = packed(self, t, np.shape(y))
         guess = np.atleast_2d(self.guess(t, y, weights))
-        return spread(guess, self.box(variable(self, t)), count, variable(self, t))
+        return spread(guess, self.bounds(variable(self, t)), count, variable(self, t))
 
-    def show(self, theta: ArrayLike) -> Array:
+    def to_reported(self, theta: ArrayLike) -> Array:
         """What people see, shape (..., Q), of fitted parameters (..., P)."""
         return np.array(theta, dtype=np.float64)
 
-    def show_jacobian(self, theta: ArrayLike) -> Array:
-        """The derivative of :meth:`show`, shape (..., Q, P)."""
+    def reported_jacobian(self, theta: ArrayLike) -> Array:
+        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
         shape = np.shape(theta)
         return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
 

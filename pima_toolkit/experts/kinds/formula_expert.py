@@ -14,13 +14,13 @@ from torch import Tensor
 
 from ...errors import ExpertError, FormulaError
 from ..contract.example import Example
-from ..contract.parameters import Box, Parameter
+from ..contract.parameters import Bounds, Parameter
 from ..formulas.codegen import compile_curve, run_torch
 from ..formulas.consistency import contradicted
 from ..formulas.derivatives import jointly_linear, with_jacobian
 from ..formulas.formula import Formula, read_formula
 from ..formulas.program import Program, lower
-from ..formulas.shown import show, show_jacobian, shown_program
+from ..formulas.reported import reported_jacobian, reported_program, to_reported
 from ..formulas.syntax import names_in, substituted
 from .declared import made, matched
 from .expert import Expert
@@ -50,8 +50,9 @@ class SympyExpert(Expert):
             "(A + B*strain**n) * (1 + C*log(strain_rate)) * (1 - T**m)", t="strain", covariates=("strain_rate", "T")
         )
 
-    A subclass may fit other parameters than people know, where bounds depend on each other: ``shown`` lists the known
-    ones, and ``shown_formulas`` has a formula of the fitted parameters for each: ``("sigma_y", "sigma_y + rise")``.
+    A subclass may fit other parameters than people know, where bounds depend on each other: ``reported`` lists the
+    known ones, and ``reported_formulas`` has a formula of the fitted parameters for each:
+    ``("sigma_y", "sigma_y + rise")``.
 
     Args:
         formula: The right-hand side, see :func:`~pima_toolkit.experts.formulas.formula.read_formula`.
@@ -114,8 +115,8 @@ class SympyExpert(Expert):
         values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in parameters], safe=True)
         for key, value in values.items():
             object.__setattr__(self, key, value)
-        if self.shown_formulas:
-            self._shown_programs()  # what is wrong with them is told when the expert is made
+        if self.reported_formulas:
+            self._reported_programs()  # what is wrong with them is told when the expert is made
 
     def __setattr__(self, key: str, value: object) -> None:
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
@@ -143,13 +144,13 @@ class SympyExpert(Expert):
         """Evaluate in torch; see :meth:`Expert.predict`."""
         return run_torch(self._torch_form, t, theta, len(self.inputs))
 
-    def curve(self) -> Callable[..., None]:
+    def compiled_curve(self) -> Callable[..., None]:
         """The compiled form; see :meth:`Expert.curve`."""
         return compile_curve(self._programs[0])
 
     def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
         """See :meth:`Expert.check_units`."""
-        wrong = contradicted(self._torch_form, self.inputs, self.parameters, t, units, y_unit, self.box)
+        wrong = contradicted(self._torch_form, self.inputs, self.parameters, t, units, y_unit, self.bounds)
         if not wrong:
             return
         said = " and ".join(f"{p.name} in {p.unit}" for p in wrong)
@@ -185,22 +186,26 @@ class SympyExpert(Expert):
         """
         return RestrictedExpert(self, tied=formulas)
 
-    def show(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """What people see, shape (..., Q), of fitted parameters (..., P); by ``shown_formulas``."""
-        return show(self._shown_programs(), theta) if self.shown_formulas else super().show(theta)
+    def to_reported(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """What people see, shape (..., Q), of fitted parameters (..., P); by ``reported_formulas``."""
+        return to_reported(self._reported_programs(), theta) if self.reported_formulas else super().to_reported(theta)
 
-    def show_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """The derivative of :meth:`show`, shape (..., Q, P)."""
-        return show_jacobian(self._shown_programs(), theta) if self.shown_formulas else super().show_jacobian(theta)
+    def reported_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
+        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
+        return (
+            reported_jacobian(self._reported_programs(), theta)
+            if self.reported_formulas
+            else super().reported_jacobian(theta)
+        )
 
-    def _shown_programs(self) -> list[Program]:
+    def _reported_programs(self) -> list[Program]:
         names = tuple(p.name for p in self.parameters)
-        if len(self.shown_formulas) != len(self.shown):
+        if len(self.reported_formulas) != len(self.reported):
             raise ExpertError(
-                f"expert {self.name!r} shows {len(self.shown)} parameters by {len(self.shown_formulas)} formulas: give"
-                " one each"
+                f"expert {self.name!r} shows {len(self.reported)} parameters by {len(self.reported_formulas)} formulas:"
+                " give one each"
             )
-        return [shown_program(text, self.t, names) for text in self.shown_formulas]
+        return [reported_program(text, self.t, names) for text in self.reported_formulas]
 
     def to_dict(self) -> dict[str, object]:
         """The formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
@@ -230,7 +235,7 @@ class RestrictedExpert(SympyExpert):
         FormulaError: If a formula cannot be read, or names what is no free parameter.
     """
 
-    shown: tuple[Parameter, ...] = ()
+    reported: tuple[Parameter, ...] = ()
 
     def __init__(
         self, base: SympyExpert, *, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None
@@ -256,7 +261,7 @@ class RestrictedExpert(SympyExpert):
                 )
         values = {name: repr(value) for name, value in fixed.items()}
         values |= {name: substituted(text, values) for name, text in tied.items()}
-        formulas = base.shown_formulas or tuple(p.name for p in base.shown)
+        formulas = base.reported_formulas or tuple(p.name for p in base.reported)
         texts = [substituted(text, values) for text in formulas]
         # What no longer depends on anything fitted is not shown: it was given.
         kept = [k for k, text in enumerate(texts) if names_in(text) & {p.name for p in free}]
@@ -265,8 +270,8 @@ class RestrictedExpert(SympyExpert):
             "base": base,
             "held": fixed,
             "ties": tied,
-            "shown": tuple(base.shown[k] for k in kept),
-            "shown_formulas": tuple(texts[k] for k in kept),
+            "reported": tuple(base.reported[k] for k in kept),
+            "reported_formulas": tuple(texts[k] for k in kept),
             "within": tuple(name for name in base.within if name in allowed - set(fixed)),
         }.items():
             object.__setattr__(self, key, value)
@@ -279,21 +284,21 @@ class RestrictedExpert(SympyExpert):
         names = {p.name for p in self.parameters}
         return [k for k, p in enumerate(self.base.parameters) if p.name in names]
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """The other expert's bounds of the parameters that are left."""
-        box = self.base.box(t)
-        return Box(box.lower[self._free], box.upper[self._free])
+        whole = self.base.bounds(t)
+        return Bounds(whole.lower[self._free], whole.upper[self._free])
 
     @property
     def guesses(self) -> bool:
         """As the other expert."""
         return self.base.guesses
 
-    def guess_rows(self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
+    def initial_guess(self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
         """The other expert's guess, where its author wrote one; what it says of given parameters is not used."""
         if not self.base.guesses:
-            return super().guess_rows(t, y, weights)
-        return self.base.guess_rows(t, y, weights)[:, self._free]
+            return super().initial_guess(t, y, weights)
+        return self.base.initial_guess(t, y, weights)[:, self._free]
 
     @property
     def example(self) -> Example | None:

@@ -83,7 +83,7 @@ class LmfitExpert(Expert):
             "covariates": tuple(inputs[1:]),
             "parameters": parameters,
             "derived": tuple(derived),
-            "shown_formulas": (*(p.name for p in parameters), *derived.values()) if derived else (),
+            "reported_formulas": (*(p.name for p in parameters), *derived.values()) if derived else (),
             "model": source,
             "kind": kind,
             "options": dict(options),
@@ -99,7 +99,7 @@ class LmfitExpert(Expert):
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
 
     @property
-    def shown(self) -> tuple[Parameter, ...]:
+    def reported(self) -> tuple[Parameter, ...]:
         """lmfit's parameters and those it derives from them by formulas."""
         units = (unit(self.kind or "", name) for name in self.derived)
         return (*self.parameters, *(Parameter(n, unit=u) for n, u in zip(self.derived, units, strict=True)))
@@ -125,9 +125,9 @@ class LmfitExpert(Expert):
         named = {p.name: float(value) for p, value in zip(self.parameters, theta, strict=True)}
         return np.broadcast_to(self.model.eval(**inputs, **named), next(iter(inputs.values())).shape)
 
-    def curve(self) -> Callable[..., None]:
+    def compiled_curve(self) -> Callable[..., None]:
         """The compiled form: of the formula, or one that asks lmfit."""
-        return _asking(self) if self.inner is None else self.inner.curve()
+        return _asking(self) if self.inner is None else self.inner.compiled_curve()
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """Evaluate in torch; see :meth:`Expert.predict`. Where lmfit computes, once differentiable, on the CPU."""
@@ -135,7 +135,7 @@ class LmfitExpert(Expert):
             return self.inner.predict(t, theta)
         return _Evaluated.apply(self, t, theta)[0]
 
-    def guess_rows(self, t: Array, y: Array, weights: Array) -> Array:
+    def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """Variable projection of formulas; elsewhere lmfit's own guess where its model has one."""
         if not self.guesses:
             return project(self, t, y, weights)
@@ -150,20 +150,20 @@ class LmfitExpert(Expert):
             found.append([start[p.name].value for p in self.parameters])
         return np.array(found, dtype=np.float64)
 
-    def show(self, theta: Array) -> Array:
+    def to_reported(self, theta: Array) -> Array:
         """lmfit's parameters and derived ones, shape (..., Q)."""
         if not self.derived:
-            return super().show(theta)
+            return super().to_reported(theta)
         return np.stack([q.value_and_gradient(theta)[0] for q in self._quantities()], axis=-1)
 
-    def show_jacobian(self, theta: Array) -> Array:
-        """The derivative of :meth:`show`, shape (..., Q, P)."""
+    def reported_jacobian(self, theta: Array) -> Array:
+        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
         if not self.derived:
-            return super().show_jacobian(theta)
+            return super().reported_jacobian(theta)
         return np.stack([q.value_and_gradient(theta)[1] for q in self._quantities()], axis=-2)
 
     def _quantities(self) -> tuple[Quantity, ...]:
-        return _quantities(self.shown_formulas, tuple(p.name for p in self.parameters))
+        return _quantities(self.reported_formulas, tuple(p.name for p in self.parameters))
 
     def to_dict(self) -> dict[str, object]:
         """As JSON-able values; a model of your own is code, and is found again by the name it is registered under."""

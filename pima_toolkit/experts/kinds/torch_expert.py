@@ -61,7 +61,7 @@ class TorchExpert(Expert):
         curves = [self.simulate(grid, row) for grid, row in zip(grids, rows, strict=True)]
         return torch.stack(curves).reshape(*shape, -1)
 
-    def curve(self) -> None:
+    def compiled_curve(self) -> None:
         """There is no compiled form."""
         return
 

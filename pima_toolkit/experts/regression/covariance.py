@@ -98,5 +98,5 @@ def with_errors(
             inside = np.where(np.isfinite(inverse), inverse, 0.0) * unit
             robust[c] += inside @ rows.T @ rows @ inside * variance[c]
     std = np.sqrt(np.maximum(np.diagonal(robust, axis1=1, axis2=2), 0.0))
-    open_ = free & unidentified(lost, std, solution.parameters, data.box)
+    open_ = free & unidentified(lost, std, solution.parameters, data.bounds)
     return replace(solution, covariance=robust, naive_covariance=naive, unidentified=open_)

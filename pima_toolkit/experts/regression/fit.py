@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
 from ..contract.inputs import Inputs, pack, variable
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from ..solvers.least_squares import solve
 from ..solvers.search import search
 from ..solvers.starting import Projectable
@@ -104,17 +104,17 @@ class _Problem:
 
     def solve(
         self, gamma: Array, start: ArrayLike | Mapping[str, float] | None, *, project: bool = True
-    ) -> tuple[Solution, Array, dict[str, Array | Box]]:
+    ) -> tuple[Solution, Array, dict[str, Array | Bounds]]:
         """One fit per column of gamma without errors and priors, its starts, and the reduced curves it is a fit of."""
         grid, mean, weight, constant = reduce(self.expert, self.t, self.y, self.weight, gamma)
-        box = self.expert.box(variable(self.expert, grid))
+        bounds = self.expert.bounds(variable(self.expert, grid))
         # A refit (project=False) starts near its answer: there the given start is the only one.
-        starts = _starts(self.expert, grid, mean, weight, start, box, self.held, beside=project)
+        starts = _starts(self.expert, grid, mean, weight, start, bounds, self.held, beside=project)
         for name, value in self.fixed.items():
             starts[..., _number(self.expert, name)] = float(value)
-        reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "box": box}
+        reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "bounds": bounds}
         options = {"fixed": self.held, "constant": constant, "project": project}
-        return solve(self.expert, grid, mean, weight, starts, box, **options), starts, reduced
+        return solve(self.expert, grid, mean, weight, starts, bounds, **options), starts, reduced
 
     def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Solution:
         """The same curves with other responsibilities (N, C'), from given starts (C', P)."""
@@ -131,7 +131,7 @@ class _Problem:
         self, first: Solution, starts: Array, data: Measurements, *, absolute: bool
     ) -> tuple[Solution, Array]:
         """The mode of the posterior and the noise variance at it, from the fit without priors."""
-        reduced = {name: getattr(data, name) for name in ("grid", "mean", "weight", "constant", "box")}
+        reduced = {name: getattr(data, name) for name in ("grid", "mean", "weight", "constant", "bounds")}
         solution, agreement = first, first.agreement
         starts = np.concatenate([first.parameters[:, None], starts], axis=1)
         variance = noise_variance(first, data, known=absolute, priors=self.priors)
@@ -147,20 +147,20 @@ class _Problem:
         return replace(solution, agreement=agreement), variance
 
     def _penalised(
-        self, about: Solution, starts: Array, reduced: Mapping[str, Array | Box], variance: Array
+        self, about: Solution, starts: Array, reduced: Mapping[str, Array | Bounds], variance: Array
     ) -> Solution:
         """A fit with the priors linearised about another; its cost is that of the curves alone."""
         rows, target = self.priors.rows(about.parameters)
         unit = np.sqrt(variance)[:, None]
         prior = rows * unit[..., None], target * unit
-        grid, mean, weight, constant, box = (reduced[n] for n in ("grid", "mean", "weight", "constant", "box"))
+        grid, mean, weight, constant, bounds = (reduced[n] for n in ("grid", "mean", "weight", "constant", "bounds"))
         solution = solve(
             self.expert,
             grid,
             mean,
             weight,
             starts,
-            box,
+            bounds,
             fixed=self.held,
             constant=constant,
             prior=prior,
@@ -214,7 +214,7 @@ def _starts(
     mean: Array,
     weight: Array,
     start: ArrayLike | Mapping[str, float] | None,
-    box: Box,
+    bounds: Bounds,
     held: NDArray[np.bool_],
     *,
     beside: bool,
@@ -223,11 +223,11 @@ def _starts(
     C = len(mean)
     P = len(expert.parameters)
     # Several starts, and a wider search with thousands of curves, are cheap for compiled experts only.
-    compiled = expert.curve() is not None
+    compiled = expert.compiled_curve() is not None
     own = expert.starts(grid, mean, weight, 8 if compiled or start is None else 1) if beside else None
     if start is None:
         wide = compiled and not expert.guesses
-        return np.concatenate([own, search(expert, grid, mean, weight, box, held)], axis=1) if wide else own
+        return np.concatenate([own, search(expert, grid, mean, weight, bounds, held)], axis=1) if wide else own
     if isinstance(start, Mapping):
         starts = own[:, :1].copy()
         for name, value in start.items():
@@ -237,12 +237,12 @@ def _starts(
             starts = np.array(np.broadcast_to(np.asarray(start, dtype=np.float64), (C, P)))[:, None]
         except ValueError:
             raise ShapeError(f"start has the shape {np.shape(start)}, expected ({P},) or ({C}, {P})") from None
-    outside = ~((starts >= box.lower) & (starts <= box.upper))
+    outside = ~((starts >= bounds.lower) & (starts <= bounds.upper))
     if outside.any():
         c, _, i = np.argwhere(outside)[0]
         raise ExpertError(
             f"the start {starts[c, 0, i]:g} of parameter {expert.parameters[i].name!r} is outside its bounds"
-            f" {box.lower[i]:g} to"
-            f" {box.upper[i]:g}: start inside, or leave start out"
+            f" {bounds.lower[i]:g} to"
+            f" {bounds.upper[i]:g}: start inside, or leave start out"
         )
     return starts if own is None else np.concatenate([starts, own], axis=1)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ...errors import ExpertError, OptionError
 from ..contract.inputs import Inputs, pack
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from .profiles import profile
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Measurements:
         mean: Reduced curves (C, T').
         weight: Their weights (C, T').
         constant: Cost no parameters change, (C,).
-        box: Bounds on this grid.
+        bounds: Bounds on this grid.
         again: Fits the same curves with other responsibilities (N, C') from given starts (C', P).
         variance: Of a point of weight one, (C,): what the errors were computed with.
         known: Whether that was given.
@@ -71,7 +71,7 @@ class Measurements:
     mean: Array
     weight: Array
     constant: Array
-    box: Box
+    bounds: Bounds
     again: Callable[[Array, Array], Solution]
     variance: Array | None = None
     known: bool = False
@@ -126,7 +126,7 @@ def freedom(solution: Solution) -> Array:
 def _coords(solution: Solution) -> dict[str, object]:
     return {
         "cluster": np.arange(len(solution.cost)),
-        "parameter": [p.name for p in solution.expert.shown],
+        "parameter": [p.name for p in solution.expert.reported],
         "unit": ("parameter", solution.units),
     }
 
@@ -140,13 +140,13 @@ def bootstrap(solution: Solution, n: int, seed: int, level: float) -> xr.Dataset
         raise ExpertError("one curve cannot be resampled: fit several, or use confidence(), which needs only one")
     N, C = data.gamma.shape
     random = np.random.default_rng(seed)
-    found = np.empty((n, C, len(solution.expert.shown)))
+    found = np.empty((n, C, len(solution.expert.reported)))
     for first in range(0, n, _AT_ONCE):
         m = min(_AT_ONCE, n - first)
         counts = random.multinomial(N, np.full(N, 1.0 / N), size=m).astype(np.float64)
         weights = (counts.T[:, :, None] * data.gamma[:, None, :]).reshape(N, m * C)
-        replicate = data.again(weights, np.tile(data.box.clip(solution.parameters), (m, 1)))
-        shown = np.where(replicate.status[:, None] == -2, np.nan, replicate.shown)  # none of its specimens was drawn
+        replicate = data.again(weights, np.tile(data.bounds.clip(solution.parameters), (m, 1)))
+        shown = np.where(replicate.status[:, None] == -2, np.nan, replicate.reported)  # none of its specimens was drawn
         found[first : first + m] = shown.reshape(m, C, -1)
     dims = ("cluster", "parameter")
     tails = 0.5 * (1 - level), 0.5 * (1 + level)
@@ -156,7 +156,7 @@ def bootstrap(solution: Solution, n: int, seed: int, level: float) -> xr.Dataset
         std = np.nanstd(found, axis=0, ddof=1)
     return xr.Dataset(
         {
-            "value": (dims, solution.shown),
+            "value": (dims, solution.reported),
             "std_error": (dims, std),
             "low": (dims, low),
             "high": (dims, high),
@@ -175,13 +175,13 @@ def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dat
             "a profile is of the curves alone and leaves the priors out: use the standard errors"
             + ("" if data.single else ", or bootstrap()")
         )
-    known = [p.name for p in solution.expert.shown]
+    known = [p.name for p in solution.expert.reported]
     names = list(names) or known
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ExpertError(f"there is no parameter {unknown[0]!r} to look at: use {', '.join(known)}")
     freedoms = freedom(solution)
-    value, slopes = solution.shown, solution.expert.show_jacobian(solution.parameters)
+    value, slopes = solution.reported, solution.expert.reported_jacobian(solution.parameters)
     out = np.full((2, len(value), len(names)), np.nan)
     inputs = np.split(data.grid, len(solution.expert.inputs))
     for c in range(len(value)):
@@ -200,7 +200,7 @@ def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dat
                 constant=float(data.constant[c]),
                 count=float(data.count[c]),
                 start=solution.parameters[c],
-                box=data.box,
+                bounds=data.bounds,
                 held=solution.at_bound[c] | solution.fixed,
                 name=name,
                 level=level,

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import require
 from ..contract.inputs import Inputs
-from ..contract.parameters import Box, Parameter
+from ..contract.parameters import Bounds, Parameter
 
 if TYPE_CHECKING:
     import lmfit
@@ -38,13 +38,13 @@ class Bridged(Protocol):
     name: str
     inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
-    shown: tuple[Parameter, ...]
-    shown_formulas: tuple[str, ...]
+    reported: tuple[Parameter, ...]
+    reported_formulas: tuple[str, ...]
 
     def value_and_jacobian(self, t: Inputs, theta: Array) -> tuple[Array, Array]:
         """Values and derivatives."""
 
-    def box(self, t: ArrayLike) -> Box:
+    def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds on the grid."""
 
     def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> Array:
@@ -66,7 +66,7 @@ def lmfit_result(
     constant: float,
     count: float,
     start: Array,
-    box: Box,
+    bounds: Bounds,
     held: NDArray[np.bool_],
     method: str = "leastsq",
 ) -> ModelResult:
@@ -81,7 +81,7 @@ def lmfit_result(
         constant: Sum of squares about the mean curve, in the squared unit of the curves.
         count: Sum of responsibilities over all points of all curves: lmfit's number of data.
         start: Fitted parameters to start from, shape (P,).
-        box: Their bounds.
+        bounds: Their bounds.
         held: Parameters that do not vary, shape (P,).
         method: As in ``lmfit.Model.fit``.
 
@@ -90,7 +90,7 @@ def lmfit_result(
     """
     model = _classes()[0](expert, constant=constant / std**2)
     parameters = model.make_params()
-    model.place(parameters, start, box, held)
+    model.place(parameters, start, bounds, held)
     weights = np.sqrt(weight) / std
     options = {"Dfun": model.jacobian} if method in _WITH_JACOBIAN else {}
     result = _classes()[1](model, parameters, method=method, fcn_kws=dict(inputs), count=count, **options)
@@ -130,17 +130,17 @@ def _model_class(library: ModuleType) -> type:
             weights = kws.pop("weights", None)
             squares = None if weights is None else np.asarray(weights, dtype=np.float64) ** 2
             parameters = self.make_params()
-            box, start = self.expert.box(inputs[self.expert.inputs[0]]), self.expert.guess(inputs, data, squares)
-            self.place(parameters, start, box, np.zeros(len(start), dtype=bool))
+            bounds, start = self.expert.bounds(inputs[self.expert.inputs[0]]), self.expert.guess(inputs, data, squares)
+            self.place(parameters, start, bounds, np.zeros(len(start), dtype=bool))
             for name, value in kws.items():
                 parameters[name].set(**value) if isinstance(value, dict) else parameters[name].set(value=value)
             return parameters
 
-        def place(self, parameters: library.Parameters, start: Array, box: Box, held: NDArray[np.bool_]) -> None:
+        def place(self, parameters: library.Parameters, start: Array, bounds: Bounds, held: NDArray[np.bool_]) -> None:
             """Put values and bounds into lmfit's parameters."""
             for i, name in enumerate(self.fitted):
                 parameters[self.prefix + name].set(
-                    value=float(start[i]), min=box.lower[i], max=box.upper[i], vary=not held[i]
+                    value=float(start[i]), min=bounds.lower[i], max=bounds.upper[i], vary=not held[i]
                 )
 
         def fit(self, data: ArrayLike, params: library.Parameters | None = None, **kws: object) -> ModelResult:
@@ -229,7 +229,7 @@ def _hints(expert: Bridged, prefix: str) -> dict[str, dict[str, object]]:
     def prefixed(match: re.Match[str]) -> str:
         return prefix + match[0] if match[0] in names else match[0]
 
-    for shown, text in zip(expert.shown, expert.shown_formulas, strict=False):
+    for shown, text in zip(expert.reported, expert.reported_formulas, strict=False):
         if shown.name not in names:
             hints[shown.name] = {"expr": re.sub(r"[A-Za-z]\w*", prefixed, text.replace("^", "**"))}
     return hints

@@ -34,12 +34,12 @@ class Shown(Protocol):
 
     name: str
     parameters: tuple[Parameter, ...]
-    shown: tuple[Parameter, ...]
+    reported: tuple[Parameter, ...]
 
-    def show(self, theta: Array) -> Array:
+    def to_reported(self, theta: Array) -> Array:
         """What people see."""
 
-    def show_jacobian(self, theta: Array) -> Array:
+    def reported_jacobian(self, theta: Array) -> Array:
         """Its derivative."""
 
 
@@ -56,7 +56,7 @@ class Priors:
     """
 
     expert: Shown
-    shown: tuple[int, ...]
+    reported: tuple[int, ...]
     fitted: tuple[int, ...]
     mean: Array
     std: Array
@@ -68,7 +68,7 @@ class Priors:
         Raises:
             ExpertError: If a name is unknown, or a prior is not a pair of a finite mean and a positive finite number.
         """
-        seen, fitted = [p.name for p in expert.shown], [p.name for p in expert.parameters]
+        seen, fitted = [p.name for p in expert.reported], [p.name for p in expert.parameters]
         for name, pair in given.items():
             if name not in seen and name not in fitted:
                 known = ", ".join(dict.fromkeys(seen + fitted))
@@ -99,8 +99,10 @@ class Priors:
         theta = np.asarray(theta, dtype=np.float64)
         own = np.eye(theta.shape[-1])[list(self.fitted)]
         own = np.broadcast_to(own, (*theta.shape[:-1], *own.shape))
-        value = np.concatenate([self.expert.show(theta)[..., list(self.shown)], theta[..., list(self.fitted)]], axis=-1)
-        slope = np.concatenate([self.expert.show_jacobian(theta)[..., list(self.shown), :], own], axis=-2)
+        value = np.concatenate(
+            [self.expert.to_reported(theta)[..., list(self.reported)], theta[..., list(self.fitted)]], axis=-1
+        )
+        slope = np.concatenate([self.expert.reported_jacobian(theta)[..., list(self.reported), :], own], axis=-2)
         return value, slope
 
     def rows(self, theta: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from ...errors import require
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from ..formulas.derived import solved_for
 from .lmfit_bridge import Bridged, lmfit_result
 
@@ -35,7 +35,7 @@ def profile(
     constant: float,
     count: float,
     start: Array,
-    box: Box,
+    bounds: Bounds,
     held: NDArray[np.bool_],
     name: str,
     level: float,
@@ -53,7 +53,7 @@ def profile(
         constant: As there.
         count: As there.
         start: The best parameters, shape (P,).
-        box: As there.
+        bounds: As there.
         held: As there.
         name: A shown parameter. One that is a formula takes the place of a fitted one in which it is linear.
         level: Share of such intervals that hold the truth.
@@ -65,7 +65,7 @@ def profile(
         Both ends; a bound where the profile does not rise enough before it, NaN where lmfit finds no errors.
     """
     result = lmfit_result(
-        expert, inputs, mean, weight, std=1.0, constant=constant, count=count, start=start, box=box, held=held
+        expert, inputs, mean, weight, std=1.0, constant=constant, count=count, start=start, bounds=bounds, held=held
     )
     _vary_shown(expert, result, name)
     library = require("lmfit", "profiles")
@@ -93,7 +93,7 @@ def _vary_shown(expert: Bridged, result: ModelResult, name: str) -> None:
     """Let lmfit vary a shown parameter that is a formula, and a fitted one follow from it."""
     if result.params[name].expr is None:
         return
-    text = expert.shown_formulas[[p.name for p in expert.shown].index(name)]
+    text = expert.reported_formulas[[p.name for p in expert.reported].index(name)]
     fitted, inverse = solved_for(text, name, [n for n in result.model.fitted if result.params[n].vary])
     parameters, best = result.params.copy(), result.params[name].value
     parameters[name].set(expr="", value=best, vary=True)

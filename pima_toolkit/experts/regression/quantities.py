@@ -56,12 +56,12 @@ class Deriving(Protocol):
 
     name: str
     inputs: tuple[str, ...]
-    shown: tuple[Parameter, ...]
+    reported: tuple[Parameter, ...]
 
-    def show(self, theta: Array) -> Array:
+    def to_reported(self, theta: Array) -> Array:
         """What people see."""
 
-    def show_jacobian(self, theta: Array) -> Array:
+    def reported_jacobian(self, theta: Array) -> Array:
         """Its derivative."""
 
     def value_and_jacobian(self, t: Inputs, theta: Array) -> tuple[Array, Array]:
@@ -197,7 +197,7 @@ def derive(
     stray = [name for name in units or {} if name not in quantities]
     if stray:
         raise OptionError(f"units are given for {stray[0]!r}, which is no quantity asked for: {', '.join(quantities)}")
-    names = [p.name for p in expert.shown]
+    names = [p.name for p in expert.reported]
     known = np.isfinite(covariance).all((1, 2))
     safe = np.where(known[:, None, None], covariance, 0.0)
     values, errors, labels = [], [], []
@@ -206,8 +206,8 @@ def derive(
             value, gradient = _measured(expert, theta, safe, asked, reach, at or {})
             labels.append((units or {}).get(name, resolve_unit(asked.unit, y_unit, t_unit)))
         elif isinstance(asked, str):
-            value, by_shown = Quantity(asked, names).value_and_gradient(expert.show(theta))
-            gradient = np.einsum("cq,cqp->cp", by_shown, expert.show_jacobian(theta))
+            value, by_shown = Quantity(asked, names).value_and_gradient(expert.to_reported(theta))
+            gradient = np.einsum("cq,cqp->cp", by_shown, expert.reported_jacobian(theta))
             labels.append((units or {}).get(name, ""))
         else:
             raise OptionError(f"the quantity {name!r} is {asked!r}: expected a formula or one of pima.quantities")

@@ -36,16 +36,16 @@ class Showable(Protocol):
     name: str
     inputs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
-    shown: tuple[Parameter, ...]
-    shown_formulas: tuple[str, ...]
+    reported: tuple[Parameter, ...]
+    reported_formulas: tuple[str, ...]
 
     def value_and_jacobian(self, t: Inputs, theta: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
         """Values and derivatives by the fitted parameters."""
 
-    def show(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_reported(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """What people see."""
 
-    def show_jacobian(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    def reported_jacobian(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Its derivative."""
 
 
@@ -103,16 +103,16 @@ class Solution:
         return np.where(self.at_bound, np.nan, std)
 
     @property
-    def shown(self) -> NDArray[np.float64]:
+    def reported(self) -> NDArray[np.float64]:
         """What people see, shape (C, Q)."""
-        return self.expert.show(self.parameters)
+        return self.expert.to_reported(self.parameters)
 
     @property
-    def shown_std_errors(self) -> NDArray[np.float64] | None:
+    def reported_std_errors(self) -> NDArray[np.float64] | None:
         """Standard errors of what people see, (C, Q), by the delta method; NaN where every cause is at a bound."""
         if self.covariance is None:
             return None
-        jacobian = self.expert.show_jacobian(self.parameters)
+        jacobian = self.expert.reported_jacobian(self.parameters)
         finite = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
         variance = np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian)
         open_ = np.isinf(np.diagonal(self.covariance, axis1=1, axis2=2))
@@ -125,7 +125,7 @@ class Solution:
     @property
     def units(self) -> list[str]:
         """Units of what people see, with those of the data put in."""
-        return [resolve_unit(p.unit, self.y_unit, self.t_unit) for p in self.expert.shown]
+        return [resolve_unit(p.unit, self.y_unit, self.t_unit) for p in self.expert.reported]
 
     def bootstrap(self, n: int = 200, seed: int = 0, *, level: float = 0.9) -> xr.Dataset:
         """Refit curves drawn with replacement, which asks for no formula of how curves differ.
@@ -216,7 +216,7 @@ class Solution:
 
     def _rows(self) -> list[list[str]]:
         """Per row the texts ``value ± error``."""
-        values, errors = self.shown, self.shown_std_errors
+        values, errors = self.reported, self.reported_std_errors
         table = []
         for c in range(values.shape[0]):
             row = []
@@ -227,7 +227,7 @@ class Solution:
         return table
 
     def __str__(self) -> str:
-        names = [p.name for p in self.expert.shown]
+        names = [p.name for p in self.expert.reported]
         lines = [f"{self.expert.name}, {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
         rows = self._rows()
         for c, row in enumerate(rows[:20]):
@@ -247,7 +247,7 @@ class Solution:
         lines = [f"{self.expert.name}: {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
         if law := law_of(f"y({', '.join(self.expert.inputs)})", self.expert):
             lines.append(f"  {law}")
-        names = [p.name for p in self.expert.shown]
+        names = [p.name for p in self.expert.reported]
         for c, row in enumerate(self._rows()):
             head = "one curve"
             if self.data is not None and not self.data.single:
@@ -276,7 +276,7 @@ class Solution:
     def _repr_html_(self) -> str:
         heads = [
             html.escape(p.name if unit == "1" else f"{p.name} [{unit}]")
-            for p, unit in zip(self.expert.shown, self.units, strict=True)
+            for p, unit in zip(self.expert.reported, self.units, strict=True)
         ]
         body = []
         for c, row in enumerate(self._rows()[:100]):
@@ -301,7 +301,7 @@ def law_of(name: str, expert: Showable) -> str:
     formula = getattr(getattr(expert, "inner", None) or expert, "formula", "")
     if not formula:
         return ""
-    shown = zip((p.name for p in expert.shown), expert.shown_formulas, strict=False)
+    shown = zip((p.name for p in expert.reported), expert.reported_formulas, strict=False)
     also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
     return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 
 Array = NDArray[np.float64]
 
@@ -59,26 +59,26 @@ def inverse_information(weighted: Array, free: NDArray[np.bool_]) -> tuple[Array
     return inverse, lost
 
 
-def unidentified(lost: NDArray[np.bool_], std: Array, theta: Array, box: Box) -> NDArray[np.bool_]:
+def unidentified(lost: NDArray[np.bool_], std: Array, theta: Array, bounds: Bounds) -> NDArray[np.bool_]:
     """Which parameters the data leave open: the one notion of it, of a fit of an expert as of a model's clusters.
 
     Args:
         lost: Those in a direction the data say nothing about, from :func:`inverse_information`, shape (..., P).
         std: Standard errors, shape (..., P); NaN where there is none.
         theta: Parameters, shape (..., P).
-        box: Their bounds; a parameter at one is not open.
+        bounds: Their bounds; a parameter at one is not open.
 
     Returns:
-        Flags, shape (..., P): the lost ones, and those whose standard error is wider than the box, or a hundred times
-        the distance to the only bound.
+        Flags, shape (..., P): the lost ones, and those whose standard error is wider than the bounds, or a hundred
+        times the distance to the only bound.
     """
-    both = np.isfinite(box.lower) & np.isfinite(box.upper)
-    width = np.where(both, np.where(both, box.upper, 0.0) - np.where(both, box.lower, 0.0), np.inf)
+    both = np.isfinite(bounds.lower) & np.isfinite(bounds.upper)
+    width = np.where(both, np.where(both, bounds.upper, 0.0) - np.where(both, bounds.lower, 0.0), np.inf)
     distance = np.minimum(
-        np.where(np.isfinite(box.lower), theta - np.where(np.isfinite(box.lower), box.lower, 0.0), np.inf),
-        np.where(np.isfinite(box.upper), np.where(np.isfinite(box.upper), box.upper, 0.0) - theta, np.inf),
+        np.where(np.isfinite(bounds.lower), theta - np.where(np.isfinite(bounds.lower), bounds.lower, 0.0), np.inf),
+        np.where(np.isfinite(bounds.upper), np.where(np.isfinite(bounds.upper), bounds.upper, 0.0) - theta, np.inf),
     )
-    return (lost | (std > np.where(both, width, _FAR * distance))) & ~box.at_bound(theta)
+    return (lost | (std > np.where(both, width, _FAR * distance))) & ~bounds.at_bound(theta)
 
 
 def sandwich(inverse: Array, scores: Array, responsibilities: Array) -> Array:

@@ -1,8 +1,8 @@
 r"""Bounded nonlinear least squares for many curves at once (eq. 17).
 
-.. math:: \min_{\theta \in \mathrm{box}} \sum_n w_n \, (E(t_n; \theta) - y_n)^2
+.. math:: \min_{\theta \in \mathrm{bounds}} \sum_n w_n \, (E(t_n; \theta) - y_n)^2
 
-Levenberg-Marquardt, projected on the box: a parameter at a bound whose gradient points outward is held for the step,
+Levenberg-Marquardt, projected on the bounds: a parameter at a bound whose gradient points outward is held for the step,
 the others move, and the trial point is clipped. The steps are in ``levenberg_marquardt``. The driver is compiled once
 per installation and never per expert, which comes in as a first-class function over a whole curve
 (``codegen.CURVE``). Every row and every start is solved on its own, so an answer does not
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...errors import ShapeError
 from ..contract.inputs import Named, packed, variable
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from ..formulas.compiled import evaluator, run
 from ..regression.solution import Showable, Solution
 from .levenberg_marquardt import solver
@@ -34,13 +34,13 @@ class Solvable(Named, Showable, Protocol):
 
     linear: tuple[int, ...]
 
-    def curve(self) -> Callable[..., None] | None:
+    def compiled_curve(self) -> Callable[..., None] | None:
         """The compiled curve, if there is one."""
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """The torch form."""
 
-    def box(self, t: Array) -> Box:
+    def bounds(self, t: Array) -> Bounds:
         """Bounds on the grid."""
 
     def starts(self, t: Array, y: Array, weights: Array | None, count: int) -> Array:
@@ -53,7 +53,7 @@ def solve(
     y: ArrayLike,
     weights: ArrayLike | None = None,
     start: ArrayLike | None = None,
-    box: Box | None = None,
+    bounds: Bounds | None = None,
     *,
     fixed: Sequence[bool] | None = None,
     constant: ArrayLike | None = None,
@@ -69,8 +69,8 @@ def solve(
         t: Shared grid, shape (T,), or one grid per row, shape (C, T); packed where the expert has covariates.
         y: Curves, shape (C, T); NaN counts as weight zero.
         weights: Weights of the squares, shape (C, T) or broadcastable to it, not negative; all ones by default.
-        start: Starting points, shape (C, S, P), clipped to the box; the expert's own by default.
-        box: Bounds; the expert's own on this grid by default.
+        start: Starting points, shape (C, S, P), clipped to the bounds; the expert's own by default.
+        bounds: Bounds; the expert's own on this grid by default.
         fixed: Which parameters keep their starting values, shape (P,); none by default.
         constant: Part of each row's sum of squares that no parameters change (``CurveStatistics.constant``), shape
             (C,): it says how small a difference in cost matters when starts are compared.
@@ -89,10 +89,10 @@ def solve(
     Source: Trask et al. 2022, eq. (17).
     """
     t, y, w, missing = _rows(expert, t, y, weights)
-    box = expert.box(variable(expert, t)) if box is None else box
+    bounds = expert.bounds(variable(expert, t)) if bounds is None else bounds
     if start is None:
         start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
-    start, free = _starts(expert, start, box, fixed, len(y))
+    start, free = _starts(expert, start, bounds, fixed, len(y))
     C, P, T = len(y), len(expert.parameters), y.shape[1]
     rows, target = map(np.ascontiguousarray, prior or (np.zeros((C, 0, P)), np.zeros((C, 0))))
     if rows.shape[::2] != (C, P) or target.shape != rows.shape[:2]:
@@ -101,10 +101,10 @@ def solve(
 
     def descend(solved: NDArray[np.bool_]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
         logs = declared & ~solved  # what is solved for at every step needs no coordinates to move in
-        bounds = np.stack([_coordinates(b, logs) for b in (box.lower, box.upper)])
+        limits = np.stack([_coordinates(b, logs) for b in (bounds.lower, bounds.upper)])
         x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
-        inputs = (t.reshape(-1, t.shape[-1]), y, w, x, bounds, kinds, rows, target)
-        curve = expert.curve()
+        inputs = (t.reshape(-1, t.shape[-1]), y, w, x, limits, kinds, rows, target)
+        curve = expert.compiled_curve()
         if curve is None:
             found = descend_rows(expert, *inputs, max_iterations, tolerance)
         else:
@@ -113,7 +113,7 @@ def solve(
 
     theta, cost, iterations, status = descend(linear)
     linear[[p for p in expert.linear if free[p]]] = True
-    if project and linear.any() and expert.curve() is not None:
+    if project and linear.any() and expert.compiled_curve() is not None:
         other = descend(linear)
         # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
         better = ~(cost <= other[1] * (1 + 1e-9))
@@ -124,7 +124,7 @@ def solve(
     if known.shape != (C,):
         raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
     whole = np.sum(w * y * y, axis=1)
-    return _choose(expert, theta, cost, iterations, status, known, whole, w, free, box)
+    return _choose(expert, theta, cost, iterations, status, known, whole, w, free, bounds)
 
 
 def _rows(
@@ -154,19 +154,19 @@ def _rows(
 
 
 def _starts(
-    expert: Solvable, start: ArrayLike, box: Box, fixed: Sequence[bool] | None, C: int
+    expert: Solvable, start: ArrayLike, bounds: Bounds, fixed: Sequence[bool] | None, C: int
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Starting points inside the box, and which parameters are free."""
+    """Starting points inside the bounds, and which parameters are free."""
     P = len(expert.parameters)
     start = np.array(start, dtype=np.float64)
     if start.ndim != 3 or start.shape[0] != C or start.shape[1] < 1 or start.shape[2] != P:
         raise ShapeError(f"start has the shape {start.shape}, expected ({C}, starts, {P})")
-    if box.lower.shape != (P,):
-        raise ShapeError(f"the box has {box.lower.size} parameters, expert {expert.name!r} has {P}")
+    if bounds.lower.shape != (P,):
+        raise ShapeError(f"the bounds are of {bounds.lower.size} parameters, expert {expert.name!r} has {P}")
     free = np.ones(P, dtype=bool) if fixed is None else ~np.asarray(fixed, dtype=bool)
     if free.shape != (P,):
         raise ShapeError(f"fixed has the shape {free.shape}, expected ({P},)")
-    start[..., free] = np.clip(start[..., free], box.lower[free], box.upper[free])
+    start[..., free] = np.clip(start[..., free], bounds.lower[free], bounds.upper[free])
     return start, free
 
 
@@ -186,7 +186,7 @@ def _choose(
     whole: Array,
     w: Array,
     free: NDArray[np.bool_],
-    box: Box,
+    bounds: Bounds,
 ) -> Solution:
     """The best start of every row, and how many agree with it.
 
@@ -207,7 +207,9 @@ def _choose(
     code[empty], best[empty], agreement[empty], lowest[empty] = -2, 0, 1.0, 0.0
     agreement[~np.isfinite(lowest)] = 0.0
     chosen = theta[rows, best]
-    return Solution(expert, chosen, lowest, code, iterations[rows, best], agreement, box.at_bound(chosen) & free, ~free)
+    return Solution(
+        expert, chosen, lowest, code, iterations[rows, best], agreement, bounds.at_bound(chosen) & free, ~free
+    )
 
 
 def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
@@ -221,7 +223,7 @@ def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
     Returns:
         Values, shape (R, G, T), and Jacobians, shape (R, G, T, P), in the expert's units.
     """
-    curve = expert.curve()
+    curve = expert.compiled_curve()
     if curve is None:
         return values_and_slopes(expert, t, theta)
     R, P = theta.shape

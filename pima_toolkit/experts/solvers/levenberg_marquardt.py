@@ -43,7 +43,7 @@ def solver() -> Callable:
     return compile_driver(signature, _solve_rows)
 
 
-def _solve_rows(curve, t, y, w, x, box, kinds, rows, target, max_iterations, tolerance):  # noqa: ANN001, ANN202 - as above
+def _solve_rows(curve, t, y, w, x, bounds, kinds, rows, target, max_iterations, tolerance):  # noqa: ANN001, ANN202 - as above
     C, S, _ = x.shape
     cost, iterations, status = np.empty((C, S)), np.empty((C, S), np.int64), np.empty((C, S), np.int64)
     for q in prange(C * S):
@@ -51,7 +51,7 @@ def _solve_rows(curve, t, y, w, x, box, kinds, rows, target, max_iterations, tol
         grid, root = t[c] if t.shape[0] > 1 else t[0], np.ones(y.shape[1] + target.shape[1])
         for n in range(y.shape[1]):
             root[n] = np.sqrt(w[c, n])
-        problem = (grid, y[c], root, box[0], box[1], kinds[0], kinds[1], kinds[2], rows[c])
+        problem = (grid, y[c], root, bounds[0], bounds[1], kinds[0], kinds[1], kinds[2], rows[c])
         result = _solve_one(curve, problem, target[c], x[c, s], max_iterations, tolerance)
         cost[c, s], iterations[c, s], status[c, s] = result
     return cost, iterations, status
@@ -142,7 +142,7 @@ def _columns(problem, J, chosen, M):  # noqa: ANN001, ANN202 - compiled
 
 @njit
 def _project(curve, problem, target, x, f, J, r, cost, M, b):  # noqa: ANN001, ANN202 - compiled
-    """Put the linear parameters at their optimum, where that lies inside the box; returns the cost."""
+    """Put the linear parameters at their optimum, where that lies inside the bounds; returns the cost."""
     _, _, _, lower, upper, _, linear, _, _ = problem
     c = _columns(problem, J, linear, M)
     for n in range(r.size):

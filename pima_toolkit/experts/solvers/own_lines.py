@@ -19,7 +19,7 @@ import numpy as np
 from numba import boolean, float64, njit, prange, types
 from numpy.typing import NDArray
 
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from ..formulas.codegen import CURVE
 from ..formulas.compiled import compile_driver, run
 from ..kinds.expert import Expert
@@ -31,13 +31,13 @@ _STEPS = 8
 
 
 def own_lines(
-    expert: Expert, box: Box, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
+    expert: Expert, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
 ) -> tuple[Array, Array, Array]:
     """Residuals of every specimen from its own line, drawn to each cluster's parameters, as sums over its points.
 
     Args:
         expert: The physics.
-        box: Bounds of its parameters; one at its bound does not move.
+        bounds: Bounds of its parameters; one at its bound does not move.
         t: Shared grid (1, T), or one per specimen (N, T).
         x: Curves (N, T), in the expert's unit.
         mask: Observed points (N, T), 0 or 1.
@@ -49,9 +49,9 @@ def own_lines(
         r^T r (C, N), J^T r (C, N, P) and J^T J (C, N, P, P); r from the line at the cluster's parameters, J by the
         unbounded parameters.
     """
-    curve = expert.curve()
+    curve = expert.compiled_curve()
     if curve is None:
-        return _without_loops(expert, box, t, x, mask, theta, root, precision)
+        return _without_loops(expert, bounds, t, x, mask, theta, root, precision)
     clusters, size = theta.shape
     specimens, points = x.shape
     squared = np.empty((clusters, specimens))
@@ -61,10 +61,10 @@ def own_lines(
         clusters * specimens * points * size,
         _driver,
         curve,
-        *(np.require(a, np.float64, ["C", "W"]) for a in (t, x, mask, theta, box.to_unbounded(theta), root)),
-        np.ascontiguousarray(box.at_bound(theta)),
-        box.lower.copy(),
-        box.upper.copy(),
+        *(np.require(a, np.float64, ["C", "W"]) for a in (t, x, mask, theta, bounds.to_unbounded(theta), root)),
+        np.ascontiguousarray(bounds.at_bound(theta)),
+        bounds.lower.copy(),
+        bounds.upper.copy(),
         np.ascontiguousarray(precision, dtype=np.float64),
         squared,
         projected,
@@ -74,17 +74,17 @@ def own_lines(
 
 
 def _without_loops(
-    expert: Expert, box: Box, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
+    expert: Expert, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
 ) -> tuple[Array, Array, Array]:
     """The same as :func:`_one_line` for all specimens at once, of experts without a compiled form."""
     C, P = theta.shape
     N = len(x)
-    fixed, centre = box.at_bound(theta)[:, None], box.to_unbounded(theta)[:, None]
+    fixed, centre = bounds.at_bound(theta)[:, None], bounds.to_unbounded(theta)[:, None]
     precision = precision[:, None]
 
     def evaluate(u: Array) -> tuple[Array, Array]:
-        own = np.where(fixed, theta[:, None], box.from_unbounded(centre + u @ root.mT))
-        slope = np.where(fixed, 0.0, box.slope(own))
+        own = np.where(fixed, theta[:, None], bounds.from_unbounded(centre + u @ root.mT))
+        slope = np.where(fixed, 0.0, bounds.slope(own))
         if len(t) == 1:
             value, jacobian = expert.value_and_jacobian(t[0], own)
         else:
@@ -148,7 +148,7 @@ def _all_lines(curve, t, x, mask, theta, centre, root, fixed, low, high, precisi
 
 @njit
 def _to_box(phi, theta, fixed, low, high, out, slope):  # noqa: ANN001, ANN202 - compiled
-    """Parameters and their slopes at unbounded coordinates; the inverse transforms of :class:`Box`."""
+    """Parameters and their slopes at unbounded coordinates; the inverse transforms of :class:`Bounds`."""
     for p in range(phi.size):
         has_low, has_high = np.isfinite(low[p]), np.isfinite(high[p])
         if fixed[p]:

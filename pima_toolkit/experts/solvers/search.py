@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.inputs import variable
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from .starting import LARGEST, Projectable, bounded_linear, halton, place
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ ROWS = 16
 _AT_ONCE = 4_000_000
 
 
-def search(expert: Projectable, t: Array, y: Array, weights: Array, box: Box, held: NDArray[np.bool_]) -> Array:
+def search(expert: Projectable, t: Array, y: Array, weights: Array, bounds: Bounds, held: NDArray[np.bool_]) -> Array:
     """Starting points of a few rows on a shared grid.
 
     Args:
@@ -34,11 +34,11 @@ def search(expert: Projectable, t: Array, y: Array, weights: Array, box: Box, he
         t: Packed grid, shape (V T,).
         y: Curves, shape (C, T), finite where the weight is above zero.
         weights: Shape (C, T), not negative.
-        box: Bounds.
+        bounds: Bounds.
         held: Parameters that are given and not searched, shape (P,).
 
     Returns:
-        Starts inside the box, shape (C, 12, P), held parameters 0; or (C, 0, P) where there is nothing to search.
+        Starts inside the bounds, shape (C, 12, P), held parameters 0; or (C, 0, P) where there is nothing to search.
     """
     P, along = len(expert.parameters), variable(expert, t)
     linear = [p for p in expert.linear if not held[p]]
@@ -49,27 +49,27 @@ def search(expert: Projectable, t: Array, y: Array, weights: Array, box: Box, he
     trials = np.zeros((len(shares), P))
     even = (np.arange(_VALUES) + 0.5) / _VALUES
     units = [p.unit for p in expert.parameters]
-    values = {p: place(even, box.lower[p], box.upper[p], along, units[p]) for p in nonlinear}
+    values = {p: place(even, bounds.lower[p], bounds.upper[p], along, units[p]) for p in nonlinear}
     for column, p in enumerate(nonlinear):
-        trials[:, p] = place(shares[:, column], box.lower[p], box.upper[p], along, units[p])
+        trials[:, p] = place(shares[:, column], bounds.lower[p], bounds.upper[p], along, units[p])
     out = np.empty((len(y), _KEPT, P))
     for c in range(len(y)):
-        judge = _Judge(expert, t, y[c], weights[c], box, linear)
+        judge = _Judge(expert, t, y[c], weights[c], bounds, linear)
         cost, found = judge(trials)
         chosen = _different(cost, shares)
         kept, costs = found[chosen], cost[chosen]
         for k in range(min(_SCANNED, len(kept))):
             kept[k], costs[k] = _scanned(judge, kept[k], costs[k], values)
         out[c] = kept[np.argsort(costs, kind="stable")]
-    return box.clip(np.nan_to_num(out))
+    return bounds.clip(np.nan_to_num(out))
 
 
 class _Judge:
     """Costs of candidates of one row, the linear parameters at their optimum."""
 
-    def __init__(self, expert: Projectable, t: Array, y: Array, w: Array, box: Box, linear: list[int]) -> None:
+    def __init__(self, expert: Projectable, t: Array, y: Array, w: Array, bounds: Bounds, linear: list[int]) -> None:
         self.expert, self.t, self.y, self.w, self.linear = expert, t, np.where(w > 0, y, 0.0), w, linear
-        self.lower, self.upper = box.lower[linear], box.upper[linear]
+        self.lower, self.upper = bounds.lower[linear], bounds.upper[linear]
 
     def __call__(self, trials: Array) -> tuple[Array, Array]:
         """Costs (K,), infinite where the expert is not finite, and the completed candidates (K, P)."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..contract.inputs import variable
-from ..contract.parameters import Box
+from ..contract.parameters import Bounds
 from .least_squares import Solvable
 
 Array = NDArray[np.float64]
@@ -37,7 +37,7 @@ class Projectable(Solvable, Protocol):
     def value_and_jacobian(self, t: Array, theta: Array) -> tuple[Array, Array]:
         """Values and derivatives."""
 
-    def trials(self, t: Array) -> Array:
+    def search_grid(self, t: Array) -> Array:
         """Where to search."""
 
     def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
@@ -62,7 +62,7 @@ def place(u: Array, lower: float, upper: float, t: Array, unit: str = "1") -> Ar
 
     One bound, and the unit of t or of its inverse: decades around what t spans, or around its inverse.
 
-    Two bounds: over the box, in decades where it spans more than two. One: six decades on either side of what t spans.
+    Two bounds: between them, in decades where they span more than two. One: six decades on either side of what t spans.
     None: two fifths within the range of t, where a location would be, two fifths over what changes a curve within that
         range as a rate or a frequency, three in four of them positive, the others over decades of either sign.
     """
@@ -88,7 +88,7 @@ def place(u: Array, lower: float, upper: float, t: Array, unit: str = "1") -> Ar
     return np.where(u < 0.4, low + 2.5 * u * span, np.where(u < 0.8, rate, decades))
 
 
-def candidates(box: Box, nonlinear: list[int], t: Array, units: Sequence[str]) -> Array:
+def candidates(bounds: Bounds, nonlinear: list[int], t: Array, units: Sequence[str]) -> Array:
     """Trial values of the nonlinear parameters, shape (K, P); the others are 0."""
     m = len(nonlinear)
     if m in _CANDIDATES:
@@ -97,9 +97,9 @@ def candidates(box: Box, nonlinear: list[int], t: Array, units: Sequence[str]) -
         grid = np.stack(np.meshgrid(*[shares] * m, indexing="ij"), -1).reshape(-1, m) if m else np.zeros((1, 0))
     else:
         grid = halton(_SET, m)
-    theta = np.zeros((grid.shape[0], box.lower.size))
+    theta = np.zeros((grid.shape[0], bounds.lower.size))
     for column, i in enumerate(nonlinear):
-        theta[:, i] = place(grid[:, column], box.lower[i], box.upper[i], t, units[i])
+        theta[:, i] = place(grid[:, column], bounds.lower[i], bounds.upper[i], t, units[i])
     return theta
 
 
@@ -113,36 +113,36 @@ def project(expert: Projectable, t: Array, y: Array, weights: Array) -> Array:
         weights: Shape (N, T), not negative.
 
     Returns:
-        Starting points inside the box, shape (N, P).
+        Starting points inside the bounds, shape (N, P).
     """
     along = variable(expert, t)
-    box = expert.box(along)
+    bounds = expert.bounds(along)
     linear = list(expert.linear)
-    trials = expert.trials(along)
-    best = np.tile(box.clip(np.zeros(box.lower.size), 0.25), (y.shape[0], 1))
+    trials = expert.search_grid(along)
+    best = np.tile(bounds.clip(np.zeros(bounds.lower.size), 0.25), (y.shape[0], 1))
     if t.ndim == 2 and len(expert.inputs) > 1:
         # A test plan has few rates and temperatures: specimens of the same ones are searched together.
         grids, which = np.unique(t, axis=0, return_inverse=True)
         if 4 * len(grids) <= len(t):
             for g, grid in enumerate(grids):
                 same = which.reshape(-1) == g
-                best[same] = _best_of(expert, trials, linear, box, grid, y[same], weights[same], best[same])
-            return box.clip(best)
+                best[same] = _best_of(expert, trials, linear, bounds, grid, y[same], weights[same], best[same])
+            return bounds.clip(best)
     for first in range(0, y.shape[0], _ROWS):
         rows = slice(first, first + _ROWS)
         best[rows] = _best_of(
-            expert, trials, linear, box, t if t.ndim == 1 else t[rows], y[rows], weights[rows], best[rows]
+            expert, trials, linear, bounds, t if t.ndim == 1 else t[rows], y[rows], weights[rows], best[rows]
         )
-    return box.clip(best)
+    return bounds.clip(best)
 
 
 def _best_of(
-    expert: Projectable, trials: Array, linear: list[int], box: Box, t: Array, y: Array, w: Array, default: Array
+    expert: Projectable, trials: Array, linear: list[int], bounds: Bounds, t: Array, y: Array, w: Array, default: Array
 ) -> Array:
     lowest = np.full(y.shape[0], np.inf)
     best = default.copy()
     same = t.ndim == 1 and bool(np.all(w == w[:1]))
-    lower, upper = box.lower[linear], box.upper[linear]
+    lower, upper = bounds.lower[linear], bounds.upper[linear]
     numbers = trials.size * (y.shape[1] if t.ndim == 1 else y.size)
     at_once = expert.value_and_jacobian(t, trials) if numbers <= _AT_ONCE else None
     for k, theta in enumerate(trials):
@@ -201,24 +201,24 @@ def bounded_linear(normal: Array, right: Array, lower: Array, upper: Array) -> A
     return clipped
 
 
-def spread(guess: Array, box: Box, count: int, t: Array) -> Array:
+def spread(guess: Array, bounds: Bounds, count: int, t: Array) -> Array:
     """Several starts per row, the guess first.
 
     Args:
         guess: Shape (N, P).
-        box: Bounds.
+        bounds: Bounds.
         count: Number of starts S.
         t: The independent variable, of any shape.
 
     Returns:
-        Starts inside the box, shape (N, S, P).
+        Starts inside the bounds, shape (N, S, P).
     """
     P = guess.shape[1]
     starts = np.repeat(guess[:, None], max(count, 1), axis=1)
     if count > 1:
         shares = halton(count - 1, P)
         for i in range(P):
-            lower, upper = box.lower[i], box.upper[i]
+            lower, upper = bounds.lower[i], bounds.upper[i]
             if np.isfinite(lower) and np.isfinite(upper):
                 starts[:, 1:, i] = place(shares[:, i], lower, upper, t)
                 continue
@@ -228,4 +228,4 @@ def spread(guess: Array, box: Box, count: int, t: Array) -> Array:
             if np.isfinite(upper):
                 distance = -np.abs(distance)
             starts[:, 1:, i] = origin + distance[:, None] * 10 ** (shares[None, :, i] - 0.5)
-    return box.clip(starts)
+    return bounds.clip(starts)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...model.curves import Curves
 from ...model.effects.latent import Trend, by_cluster
 from ...model.gaussian import DiagonalGaussian
-from ...model.physics import Conditioned, PhysicsDecoder, scores
+from ...model.physics import CurvePosterior, PhysicsDecoder, scores
 from ..parallel.distributed import ALONE, Processes
 from .steps import MINIMUM_WEIGHT, accepted, prior_rows, solved, stepped
 
@@ -46,7 +46,7 @@ def update_trend(
         among: The processes that have the other specimens.
     """
     old = decoder.trend
-    fixed = torch.as_tensor(decoder.box.at_bound(decoder.theta), device=gamma.device)
+    fixed = torch.as_tensor(decoder.bounds.at_bound(decoder.theta), device=gamma.device)
     # The same parameters at every Z, counted from another origin.
     moved = torch.einsum("cpl,cl->cp", old.slope, components.mean - old.origin)
     theta = stepped(decoder, torch.where(fixed, 0.0, moved))
@@ -92,7 +92,7 @@ def update_trend(
 
 def own_deviations(
     decoder: PhysicsDecoder, curves: Curves, posterior: DiagonalGaussian | None
-) -> tuple[Conditioned, Tensor, Tensor, Tensor]:
+) -> tuple[CurvePosterior, Tensor, Tensor, Tensor]:
     """What curves say given q(Z), and second moments of what is left.
 
     Returns:

@@ -12,17 +12,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ...experts import Box
+from ...experts import Bounds
 from ...model.curves import Curves
 from ...model.gaussian import LOG_2PI
 from ...model.physics import PhysicsDecoder
 
 
-def from_unbounded(box: Box, phi: Tensor) -> Tensor:
+def from_unbounded(bounds: Bounds, phi: Tensor) -> Tensor:
     """Torch twin of ``Box.from_unbounded``, differentiable; shape (..., P)."""
-    # Copies: a box is read-only, which torch would warn about.
-    lower = torch.tensor(box.lower, device=phi.device)
-    upper = torch.tensor(box.upper, device=phi.device)
+    # Copies: bounds are read-only, which torch would warn about.
+    lower = torch.tensor(bounds.lower, device=phi.device)
+    upper = torch.tensor(bounds.upper, device=phi.device)
     has_low, has_high = lower.isfinite(), upper.isfinite()
     low, high = torch.where(has_low, lower, 0.0), torch.where(has_high, upper, 0.0)
     one_sided = torch.where(has_low, low + phi.clamp(max=700).exp(), high - (-phi).clamp(max=700).exp())
@@ -40,7 +40,7 @@ class AdamExperts:
 
     def __init__(self, decoders: Mapping[str, PhysicsDecoder], rate: float) -> None:
         self.phi = {
-            name: nn.Parameter(torch.as_tensor(d.box.to_unbounded(d.theta), device=d.scatter.device))
+            name: nn.Parameter(torch.as_tensor(d.bounds.to_unbounded(d.theta), device=d.scatter.device))
             for name, d in decoders.items()
         }
         self.parameters = list(self.phi.values())
@@ -85,7 +85,7 @@ class AdamExperts:
     @staticmethod
     def _residuals(decoder: PhysicsDecoder, curves: Curves, phi: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """||r||^2 (cluster, specimen) and J^T r (cluster, specimen, P) where one line serves all specimens."""
-        theta = from_unbounded(decoder.box, phi)[:, None]
+        theta = from_unbounded(decoder.bounds, phi)[:, None]
         value = decoder.expert.predict(torch.as_tensor(curves.t, device=phi.device), theta) / decoder.scale
         with torch.no_grad():
             _, jacobian = decoder.predict(curves.t)
@@ -103,6 +103,6 @@ class AdamExperts:
     def decoders(self) -> dict[str, PhysicsDecoder]:
         """The decoders with the learned parameters."""
         return {
-            name: replace(d, theta=d.box.from_unbounded(self.phi[name].detach().cpu().numpy()))
+            name: replace(d, theta=d.bounds.from_unbounded(self.phi[name].detach().cpu().numpy()))
             for name, d in self.fixed.items()
         }

@@ -75,7 +75,7 @@ class MixtureStatistics:
         return GaussianMixture((weight / weight.sum()).log(), mean, variance)
 
 
-class Collected:
+class EpochStatistics:
     """What one pass of Adam learns of the specimens on its way: the mixture's statistics, q(Z given X) and gamma.
 
     Args:
@@ -150,7 +150,7 @@ def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among
         (mean * decoder.scale).cpu().numpy(),
         weight.cpu().numpy(),
         decoder.theta[:, None, :],
-        decoder.box,
+        decoder.bounds,
         prior=prior,
     )
     return solution.parameters
@@ -187,10 +187,10 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: 
     proposal = (_reduced_solve if exact else _gauss_newton)(decoder, curves, gamma, among)
     weight = among.total(gamma.sum(0))[0].cpu().numpy()
     proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
-    start, end = decoder.box.to_unbounded(decoder.theta), decoder.box.to_unbounded(proposal)
+    start, end = decoder.bounds.to_unbounded(decoder.theta), decoder.bounds.to_unbounded(proposal)
 
     def trial(share: float) -> PhysicsDecoder:
-        halved = decoder.box.from_unbounded(start + share * (end - start))
+        halved = decoder.bounds.from_unbounded(start + share * (end - start))
         return replace(decoder, theta=proposal if share == 1.0 else halved)
 
     return accepted(decoder, trial, curves, gamma, None, among)

@@ -40,9 +40,9 @@ def stepped(decoder: PhysicsDecoder, step: Tensor) -> np.ndarray:
     Logarithms and logits move by at most 2; a parameter without bounds has a unit, and no natural limit.
     """
     move = step.cpu().numpy()
-    bounded = np.isfinite(decoder.box.lower) | np.isfinite(decoder.box.upper)
+    bounded = np.isfinite(decoder.bounds.lower) | np.isfinite(decoder.bounds.upper)
     move = np.where(bounded, np.clip(move, -2.0, 2.0), move)
-    return decoder.box.from_unbounded(decoder.box.to_unbounded(decoder.theta) + move)
+    return decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(decoder.theta) + move)
 
 
 def log_prior(decoder: PhysicsDecoder) -> Tensor:
@@ -63,7 +63,7 @@ def prior_rows(decoder: PhysicsDecoder) -> tuple[Tensor, Tensor]:
         return none[..., None].expand(-1, -1, decoder.theta.shape[1]), none
     rows, target = decoder.priors.rows(decoder.theta)
     off = target - np.einsum("ckp,cp->ck", rows, decoder.theta)
-    slope = np.where(decoder.box.at_bound(decoder.theta), 0.0, decoder.box.slope(decoder.theta))
+    slope = np.where(decoder.bounds.at_bound(decoder.theta), 0.0, decoder.bounds.slope(decoder.theta))
     return torch.as_tensor(rows * slope[:, None, :], device=device), torch.as_tensor(off, device=device)
 
 

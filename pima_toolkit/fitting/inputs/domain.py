@@ -10,14 +10,14 @@ from ...errors import ExpertError
 from ...experts.solvers.starting import spread
 from ...model.curves import Curves
 from ...model.modality import Modality, Physics
-from .tensors import Template
+from .tensors import InputSpec
 
 #: Curves that are looked at, and parameters that are tried on each beside the law's own guess.
 _CURVES, _TRIED = 16, 8
 
 
 def check_domain(
-    modalities: Mapping[str, Modality], templates: Mapping[str, Template], curves: Mapping[str, Curves]
+    modalities: Mapping[str, Modality], templates: Mapping[str, InputSpec], curves: Mapping[str, Curves]
 ) -> None:
     """Refuse a law that is not finite at a measured point for any of the parameters it could start from.
 
@@ -34,7 +34,7 @@ def check_domain(
             _check(name, option, templates[name], curves[name])
 
 
-def _check(name: str, option: Physics, template: Template, curves: Curves) -> None:
+def _check(name: str, option: Physics, template: InputSpec, curves: Curves) -> None:
     expert, points = option.expert, curves.x.shape[1]
     seen = np.ones(curves.x.shape, dtype=bool) if curves.observed is None else curves.observed.cpu().numpy()
     seen = seen & curves.present.cpu().numpy()[:, None]
@@ -52,11 +52,11 @@ def _check(name: str, option: Physics, template: Template, curves: Curves) -> No
     if not len(grids):
         return
     along = grids[:, :points]
-    box = expert.box(along[seen])
-    middle = box.from_unbounded(np.zeros((1, len(expert.parameters))))
+    bounds = expert.bounds(along[seen])
+    middle = bounds.from_unbounded(np.zeros((1, len(expert.parameters))))
     with np.errstate(all="ignore"):
         guess = expert.guess(grids, np.where(seen, x, np.nan))
-        tried = np.concatenate([guess[np.isfinite(guess).all(1)], spread(middle, box, _TRIED, along[seen])[0]])
+        tried = np.concatenate([guess[np.isfinite(guess).all(1)], spread(middle, bounds, _TRIED, along[seen])[0]])
         values, _ = expert.value_and_jacobian(grids, tried)
     lost = seen & ~np.isfinite(values).any(0)
     if lost.any():

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...data import alone, encoder_input, measure
 
 if TYPE_CHECKING:
-    from .tensors import Template
+    from .tensors import InputSpec
 
 #: Numbers of encoder inputs that are in memory at once where a network only looks.
 _LOOKED_AT = 2**20
@@ -37,7 +37,7 @@ class Stored:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, data: xr.Dataset, template: Template, rows: int, device: torch.device) -> None:
+    def __init__(self, data: xr.Dataset, template: InputSpec, rows: int, device: torch.device) -> None:
         self.data = alone(data, template.measured.name)
         self.template, self.rows, self.device = template, rows, device
         self._kept: dict[int, xr.Dataset] = {}

@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from ...data import (
-    Measured,
+    Measurement,
     Scaling,
     block_rows,
     blocks,
@@ -31,7 +31,7 @@ from .stored import Stored
 
 
 @dataclass(frozen=True)
-class Template:
+class InputSpec:
     """One modality as trained.
 
     Args:
@@ -44,7 +44,7 @@ class Template:
         conditions: Smallest and largest value of each covariate in training, numpy (2, inputs - 1), in their units.
     """
 
-    measured: Measured
+    measured: Measurement
     scaling: Scaling
     shape: tuple[int, ...]
     grid: np.ndarray | None
@@ -103,7 +103,7 @@ class Tensors:
         )
 
 
-def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _window(option: Physics, measured: Measurement) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Values, t and observed inside the window of the fit."""
     values, t, observed = measured.values, measured.t, measured.observed
     if option.window is None:
@@ -121,7 +121,7 @@ def _window(option: Physics, measured: Measured) -> tuple[np.ndarray, np.ndarray
     return np.where(seen, values, 0.0), t, seen
 
 
-def _curves(option: Physics, measured: Measured, template: Template, device: torch.device) -> Curves:
+def _curves(option: Physics, measured: Measurement, template: InputSpec, device: torch.device) -> Curves:
     values, t, observed = _window(option, measured)
     covariates = _covariates(measured)
     # A specimen without the curve may lack them, but its expert must be finite all the same: any known one will do.
@@ -135,13 +135,13 @@ def _curves(option: Physics, measured: Measured, template: Template, device: tor
     )
 
 
-def _covariates(measured: Measured) -> np.ndarray:
+def _covariates(measured: Measurement) -> np.ndarray:
     """(specimen, inputs - 1)."""
     columns = list(measured.covariates.values())
     return np.stack(columns, axis=1) if columns else np.zeros((len(measured.values), 0))
 
 
-def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dict[str, Template]:
+def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dict[str, InputSpec]:
     """Read every modality of a training set and keep what new data must fit.
 
     Raises:
@@ -165,7 +165,7 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
         empty = measured.take(np.arange(0))
         if measured.ragged:
             empty = replace(empty, t=grid, values=np.zeros((0, len(grid))))
-        templates[name] = Template(
+        templates[name] = InputSpec(
             measured=empty,
             scaling=scaling,
             shape=tuple(shape),
@@ -182,7 +182,7 @@ def learn_templates(data: xr.Dataset, modalities: Mapping[str, Modality]) -> dic
     return templates
 
 
-def _grid(measured: Measured, everything: Mapping[str, Measured]) -> np.ndarray | None:
+def _grid(measured: Measurement, everything: Mapping[str, Measurement]) -> np.ndarray | None:
     """The encoder's grid of a curve; ragged curves over one coordinate share theirs, since answers do too."""
     if measured.kind != "curve":
         return None
@@ -193,7 +193,7 @@ def _grid(measured: Measured, everything: Mapping[str, Measured]) -> np.ndarray 
     return common_grid(replace(measured, t=t, present=np.ones(len(t), dtype=bool)))
 
 
-def _check_augmentation(name: str, option: Neural, measured: Measured) -> None:
+def _check_augmentation(name: str, option: Neural, measured: Measurement) -> None:
     if measured.kind in ("scalar", "vector") and (option.flips or option.shift):
         raise OptionError(
             f"{name!r} is a {measured.kind}, whose entries have no neighbours: flips and shift are for curves, images "
@@ -205,7 +205,7 @@ def _check_augmentation(name: str, option: Neural, measured: Measured) -> None:
 
 
 def to_tensors(
-    data: xr.Dataset, modalities: Mapping[str, Modality], templates: Mapping[str, Template], device: torch.device | str
+    data: xr.Dataset, modalities: Mapping[str, Modality], templates: Mapping[str, InputSpec], device: torch.device | str
 ) -> Tensors:
     """Put a dataset on the device, once; modalities it lacks are absent for every specimen."""
     device = torch.device(device)
@@ -230,7 +230,7 @@ def to_tensors(
     return Tensors(inputs, present, curves, outside)
 
 
-def _looked_through(data: xr.Dataset, template: Template, device: torch.device) -> tuple[Tensor, np.ndarray]:
+def _looked_through(data: xr.Dataset, template: InputSpec, device: torch.device) -> tuple[Tensor, np.ndarray]:
     """Who has a modality on disk, and whose values are outside the range of training, by one pass."""
     present, outside = [], []
     for block in blocks(data, template.measured.name):

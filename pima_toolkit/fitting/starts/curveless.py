@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...model.augment import deform
 from ...model.network import Network
-from ..run import Job, Progress
+from ..run import Progress, TrainingRun
 from .features import Features
 
 #: Steps, and specimens in each.
@@ -36,7 +36,7 @@ class CurvelessFirst:
         restart: Which restart this is.
     """
 
-    def __init__(self, job: Job, network: Network, restart: int) -> None:
+    def __init__(self, job: TrainingRun, network: Network, restart: int) -> None:
         self.job, self.restart, self.several = job.alone(), restart, job.processes.several
         self.halted = False
         present = job.tensors.present

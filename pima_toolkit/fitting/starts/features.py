@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...model.network import Network
 from ..inputs.stored import joined, looked_at
-from ..run import Job
+from ..run import TrainingRun
 
 
 class Features(nn.Module):
@@ -21,7 +21,7 @@ class Features(nn.Module):
         names: Neural modalities.
     """
 
-    def __init__(self, job: Job, network: Network, names: Sequence[str]) -> None:
+    def __init__(self, job: TrainingRun, network: Network, names: Sequence[str]) -> None:
         super().__init__()
         self.job, self.names = job, list(names)
         self.trunks = nn.ModuleList(network.encoders[network.names.index(name)].trunk for name in self.names)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError, require
-from ...experts import Box, solve
+from ...experts import Bounds, solve
 from ...model.curves import Curves
 from ...model.gaussian import DiagonalGaussian
 from ...model.mixture import GaussianMixture, log_responsibilities
@@ -29,7 +29,7 @@ from ...model.modality import Modality, Physics
 from ...model.physics import PhysicsDecoder
 from ..em.physics import NOISE_VARIANCE_FLOOR, update_physics
 from ..em.steps import log_prior
-from ..inputs.tensors import Template, Tensors
+from ..inputs.tensors import InputSpec, Tensors
 from .pooled import pooled_fits
 
 #: Specimens used to choose among starts; the chosen one goes on with all.
@@ -54,7 +54,7 @@ class OwnFits:
     variance: float
 
 
-def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnFits:
+def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> OwnFits:
     """Fit the expert to every curve (eq. 17 with one specimen per cluster); with covariates see ``pooled``."""
     expert = expert_option.expert
     if expert.covariates:
@@ -62,7 +62,7 @@ def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnF
         phi, variance = pooled_fits(blank, curves)
         theta = np.full_like(phi, np.nan)
         known = np.isfinite(phi).all(1)
-        theta[known] = blank.box.from_unbounded(phi[known])
+        theta[known] = blank.bounds.from_unbounded(phi[known])
         return OwnFits(theta, phi, variance)
     x = curves.x.cpu().numpy() * template.scale
     weights = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(float)
@@ -76,15 +76,15 @@ def fit_each(expert_option: Physics, template: Template, curves: Curves) -> OwnF
             "parameters"
         )
     theta = np.full((len(x), len(expert.parameters)), np.nan)
-    box = expert.box(_finite_grid(curves))
+    bounds = expert.bounds(_finite_grid(curves))
     t = curves.t[enough] if curves.own_grids else curves.t
     gaps = np.where(weights[enough] > 0, x[enough], np.nan)
-    start = box.clip(expert.guess(t, gaps))[:, None, :]
-    solution = solve(expert, t, x[enough], weights[enough], start, box)
+    start = bounds.clip(expert.guess(t, gaps))[:, None, :]
+    solution = solve(expert, t, x[enough], weights[enough], start, bounds)
     theta[enough] = solution.parameters
     variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), NOISE_VARIANCE_FLOOR)
     phi = np.full_like(theta, np.nan)
-    phi[enough] = _within_reach(box, theta[enough])
+    phi[enough] = _within_reach(bounds, theta[enough])
     return OwnFits(theta, phi, variance)
 
 
@@ -97,26 +97,26 @@ def _finite_grid(curves: Curves) -> np.ndarray:
     return np.unique(t[seen.cpu().numpy()])
 
 
-def blank_decoder(option: Physics, template: Template, curves: Curves, clusters: int) -> PhysicsDecoder:
+def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters: int) -> PhysicsDecoder:
     """A decoder of the right shapes, its parameters in the middle of nowhere."""
-    box = option.expert.box(_finite_grid(curves))
+    bounds = option.expert.bounds(_finite_grid(curves))
     size = len(option.expert.parameters)
     device = curves.x.device
     return PhysicsDecoder(
         expert=option.expert,
-        box=box,
+        bounds=bounds,
         scale=template.scale,
-        theta=np.tile(box.from_unbounded(np.zeros(size)), (clusters, 1)),
+        theta=np.tile(bounds.from_unbounded(np.zeros(size)), (clusters, 1)),
         scatter=torch.zeros(clusters, size, size, dtype=torch.float64, device=device),
         variance=torch.ones(clusters, dtype=torch.float64, device=device),
         priors=option.known,
     )
 
 
-def _within_reach(box: Box, theta: np.ndarray) -> np.ndarray:
+def _within_reach(bounds: Bounds, theta: np.ndarray) -> np.ndarray:
     """Unbounded parameters (specimen, P); those at a bound lie one unit beyond the furthest that is not."""
-    phi = box.to_unbounded(theta)
-    stuck = box.at_bound(theta)
+    phi = bounds.to_unbounded(theta)
+    stuck = bounds.at_bound(theta)
     for p in range(phi.shape[1]):
         free = phi[~stuck[:, p], p]
         low, high = (free.min() - 1.0, free.max() + 1.0) if free.size else (-7.0, 7.0)
@@ -125,11 +125,11 @@ def _within_reach(box: Box, theta: np.ndarray) -> np.ndarray:
 
 
 def start_decoder(
-    option: Physics, template: Template, curves: Curves, own: OwnFits, gamma: np.ndarray
+    option: Physics, template: InputSpec, curves: Curves, own: OwnFits, gamma: np.ndarray
 ) -> PhysicsDecoder:
     """Moments of the specimens' own fits under given responsibilities."""
     blank = blank_decoder(option, template, curves, gamma.shape[1])
-    box = blank.box
+    bounds = blank.bounds
     known = np.isfinite(own.phi).all(1)
     phi, weight = own.phi[known], gamma[known] + 1e-12
     weight = weight / weight.sum(0)
@@ -141,7 +141,7 @@ def start_decoder(
     scatter = np.einsum("nc,cnp,cnq->cpq", weight, away, away)
     if option.scatter == "none":
         scatter = np.zeros_like(scatter)
-        value, _ = option.expert.value_and_jacobian(curves.t, box.from_unbounded(centre))
+        value, _ = option.expert.value_and_jacobian(curves.t, bounds.from_unbounded(centre))
         value = torch.as_tensor(value / template.scale, device=curves.x.device)
         squared = (curves.x - (value if curves.own_grids else value[:, None])).square()
         seen = (curves.present[:, None] if curves.observed is None else curves.observed).to(squared.dtype)
@@ -153,7 +153,7 @@ def start_decoder(
         variance = 1.0
     return replace(
         blank,
-        theta=box.from_unbounded(centre),
+        theta=bounds.from_unbounded(centre),
         scatter=torch.as_tensor(scatter, device=curves.x.device),
         variance=torch.full_like(blank.variance, max(variance, NOISE_VARIANCE_FLOOR)),
     )
@@ -241,7 +241,7 @@ def _partitions(phi: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
 def physics_first(
     tensors: Tensors,
     modalities: Mapping[str, Modality],
-    templates: Mapping[str, Template],
+    templates: Mapping[str, InputSpec],
     clusters: int,
     seed: int,
 ) -> tuple[PhysicsMixture, Tensor]:
@@ -284,7 +284,7 @@ def physics_first(
 def random_start(
     tensors: Tensors,
     modalities: Mapping[str, Modality],
-    templates: Mapping[str, Template],
+    templates: Mapping[str, InputSpec],
     posterior: DiagonalGaussian,
     mixture: GaussianMixture,
     seed: int,

@@ -27,7 +27,7 @@ from ...model.encoders.decoders import decoder
 from ...model.encoders.encoders import LOG_VARIANCE_RANGE
 from ...model.network import Network, channels_last
 from ..inputs.stored import Stored
-from ..run import Job, Progress
+from ..run import Progress, TrainingRun
 from .features import Features
 
 #: Latent size of the short reconstruction, its noise variance, and its steps: enough that neighbours look alike.
@@ -42,7 +42,7 @@ _NEIGHBOURS, _SOUGHT = 10, 20_000
 _MOST_EPOCHS = 300
 
 
-def picture_names(job: Job) -> list[str]:
+def picture_names(job: TrainingRun) -> list[str]:
     """Neural modalities that are pictures in memory, of more than one specimen: what can be turned and compared.
 
     Warns:
@@ -77,7 +77,7 @@ class InvarianceFirst:
         restart: Which restart this is.
     """
 
-    def __init__(self, job: Job, network: Network, restart: int) -> None:
+    def __init__(self, job: TrainingRun, network: Network, restart: int) -> None:
         self.job, self.restart, self.several = job.alone(), restart, job.processes.several
         self.names = picture_names(job)
         self.features = Features(job, network, self.names)

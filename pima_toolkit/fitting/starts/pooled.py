@@ -32,7 +32,7 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     """The most probable own parameters of every specimen under one population.
 
     Args:
-        blank: A decoder of one cluster, for its expert, box and scale.
+        blank: A decoder of one cluster, for its expert, bounds and scale.
         curves: Of all specimens, on grids of their own.
 
     Returns:
@@ -42,7 +42,7 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     Raises:
         ExpertError: If all curves together hold fewer points than the expert has parameters.
     """
-    expert, box = blank.expert, blank.box
+    expert, bounds = blank.expert, blank.bounds
     have = np.flatnonzero(curves.present.cpu().numpy())
     chosen = have[np.unique(np.linspace(0, len(have) - 1, min(_POOLED, len(have))).astype(int))]
     some = curves.at(torch.as_tensor(chosen, device=curves.x.device))
@@ -50,8 +50,8 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     if some.observed is not None:
         y = np.where(some.observed.cpu().numpy(), y, np.nan)
     solution = expert.fit(dict(zip(expert.inputs, unpack(some.t, len(expert.inputs)), strict=True)), y)
-    theta = box.clip(solution.parameters, _MARGIN)
-    bounded = np.isfinite(box.lower) | np.isfinite(box.upper)
+    theta = bounds.clip(solution.parameters, _MARGIN)
+    bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
     size = np.where(bounded, 1.0, np.maximum(np.abs(theta[0]), 1e-3))
     residual = np.nanmean((y - expert.value_and_jacobian(some.t, theta)[0][0]) ** 2) / blank.scale**2
     decoder = replace(
@@ -64,6 +64,6 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     for _ in range(_ITERATIONS):
         decoder = update_physics(decoder, some, everyone, scatter="specimen", noise="pooled")
     deviation = torch.cat([decoder.condition(piece).deviation[0] for _, piece in curves.chunks()]).cpu().numpy()
-    phi = box.to_unbounded(decoder.theta) + deviation
+    phi = bounds.to_unbounded(decoder.theta) + deviation
     phi[~curves.present.cpu().numpy()] = np.nan
     return phi, float(decoder.variance[0])

@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..run import Job
+from ..run import TrainingRun
 from .initialise import PhysicsMixture, blank_decoder, physics_first
 
 
-def shared_physics_first(job: Job, seed: int) -> tuple[PhysicsMixture, Tensor]:
+def shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, Tensor]:
     """As :func:`physics_first`, which the first process alone does; the others wait for what it finds.
 
     Args:

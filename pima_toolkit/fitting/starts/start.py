@@ -12,7 +12,7 @@ from ...model.gaussian import DiagonalGaussian
 from ...model.mixture import GaussianMixture
 from ...model.network import Network
 from ...model.physics import PhysicsDecoder
-from ..run import Job
+from ..run import TrainingRun
 from .curveless import CurvelessFirst
 from .initialise import latent_partition, random_start
 from .invariance import InvarianceFirst, picture_names
@@ -37,7 +37,7 @@ class Start:
 
 
 def first_start(
-    job: Job,
+    job: TrainingRun,
     network: Network,
     mixture: GaussianMixture,
     restart: int,
@@ -76,7 +76,7 @@ def first_start(
     return Start(gamma)
 
 
-def _as_first(job: Job, network: Network, anchor: Tensor) -> Tensor:
+def _as_first(job: TrainingRun, network: Network, anchor: Tensor) -> Tensor:
     """Every process found its own, on its own copy of the network; all go on with the first one's."""
     job.processes.as_first([anchor, *network.state_dict().values()])
     return anchor

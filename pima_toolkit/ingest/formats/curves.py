@@ -1,4 +1,4 @@
-"""`Curves`: how files of curves become one modality; and one of them: two columns of a file, `read_curve`."""
+"""`CurveFiles`: how files of curves become one modality; and one of them: two columns of a file, `read_curve`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMELESS = "value"
 
 
 @dataclass(frozen=True)
-class Curves:
+class CurveFiles:
     """One modality of curves; every option has a default that suits a folder of tests.
 
     Attributes:
@@ -95,8 +95,8 @@ class Curve:
     notes: tuple[str, ...]
 
 
-def read_curve(path: Path, spec: Curves) -> Curve:
-    """Two columns of a file; see `Curves`.
+def read_curve(path: Path, spec: CurveFiles) -> Curve:
+    """Two columns of a file; see `CurveFiles`.
 
     Raises:
         Unusable: If the file cannot be read, or lacks a column.
@@ -134,7 +134,7 @@ def _array(path: Path) -> Numbers:
     return Numbers(("",) * width, (None,) * width, values.astype(np.float64), ())
 
 
-def _columns(numbers: Numbers, spec: Curves) -> tuple[int, int]:
+def _columns(numbers: Numbers, spec: CurveFiles) -> tuple[int, int]:
     filled = [k for k in range(len(numbers.names)) if np.isfinite(numbers.values[:, k]).mean() > 0.1]
     words = [canonical(name)[0] for name in numbers.names]
     chosen = [_wanted(numbers, words, w, what) for w, what in ((spec.x, "x"), (spec.y, "y"))]
@@ -154,7 +154,7 @@ def _columns(numbers: Numbers, spec: Curves) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def _refuse_pairs(numbers: Numbers, spec: Curves, words: list[str]) -> None:
+def _refuse_pairs(numbers: Numbers, spec: CurveFiles, words: list[str]) -> None:
     """Several columns of x and as many of y, all called the same, are several curves, and none of them is the one.
 
     Raises:

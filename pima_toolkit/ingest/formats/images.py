@@ -1,4 +1,4 @@
-"""`Images`: how files of pictures become one modality, (specimen, [channel,] [z,] y, x), float32 in 0..1."""
+"""`ImageFiles`: how files of pictures become one modality, (specimen, [channel,] [z,] y, x), float32 in 0..1."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLOURLESS = 0.02
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageFiles:
     """One modality of pictures; every option has a default that suits a folder of photographs.
 
     Attributes:
@@ -65,7 +65,7 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def read_size(path: Path, spec: Images) -> tuple[int, int]:
+def read_size(path: Path, spec: ImageFiles) -> tuple[int, int]:
     """(height, width) of a file's picture after turning and cropping, from its header.
 
     Raises:
@@ -76,7 +76,7 @@ def read_size(path: Path, spec: Images) -> tuple[int, int]:
     return height - top - bottom, width - left - right
 
 
-def common_size(sizes: Sequence[tuple[int, int]], spec: Images) -> tuple[int, int]:
+def common_size(sizes: Sequence[tuple[int, int]], spec: ImageFiles) -> tuple[int, int]:
     """(height, width) of the modality: what is asked for, or what most files have, at most 256 a side."""
     if spec.size is not None:
         return spec.shape
@@ -86,7 +86,7 @@ def common_size(sizes: Sequence[tuple[int, int]], spec: Images) -> tuple[int, in
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
-def read_picture(path: Path, spec: Images, size: tuple[int, int]) -> Picture:
+def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> Picture:
     """A file's pages, turned, cropped and resized; grey has one channel, colour three.
 
     Raises:
@@ -132,7 +132,7 @@ def check_memory(specimens: int, views: int, size: tuple[int, int], modality: st
         )
 
 
-def combine(pictures: Sequence[Picture | None], spec: Images, modality: str) -> tuple[xr.DataArray, str]:
+def combine(pictures: Sequence[Picture | None], spec: ImageFiles, modality: str) -> tuple[xr.DataArray, str]:
     """All pictures of a modality as one variable, float32; None is a specimen without (NaN).
 
     Args:
@@ -171,7 +171,7 @@ def combine(pictures: Sequence[Picture | None], spec: Images, modality: str) -> 
     return xr.DataArray(values, dims=dims, name=modality, attrs=attrs), done
 
 
-def _crop_pixels(spec: Images, height: int, width: int) -> tuple[int, int, int, int]:
+def _crop_pixels(spec: ImageFiles, height: int, width: int) -> tuple[int, int, int, int]:
     if spec.crop is None:
         return 0, 0, 0, 0
     crop = np.asarray(spec.crop, dtype=float)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import require
-from ...experts import Box, Example, Expert, Parameter, card_of, example_of, get_expert, resolve_unit
+from ...experts import Bounds, Example, Expert, Parameter, card_of, example_of, get_expert, resolve_unit
 from ...experts.formulas.formula import latex_name
 from .canvas import colour_of, new_figure
 
@@ -40,7 +40,7 @@ def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> 
     expert = get_expert(expert)
     example = replace(example_of(expert), points=_POINTS)
     t, theta = example.inputs(expert), example.theta(expert.parameters)
-    parameters, values, changed = _changes(expert, theta, expert.box(example.grid))
+    parameters, values, changed = _changes(expert, theta, expert.bounds(example.grid))
     with np.errstate(all="ignore"):
         curve, *others = (expert.value_and_jacobian(t, some)[0] for some in (theta, *changed))
 
@@ -67,24 +67,24 @@ def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> 
     return axis.figure
 
 
-def _changes(expert: Expert, theta: Array, box: Box) -> tuple[tuple[Parameter, ...], Array, list[Array]]:
+def _changes(expert: Expert, theta: Array, bounds: Bounds) -> tuple[tuple[Parameter, ...], Array, list[Array]]:
     """The parameters to change one by one, their values (P,), and the fitted ones for more and for less, each (P, P).
 
     What people see is changed where the fitted parameters follow from it, by Newton's method; else what is fitted.
     """
     P = theta.size
     moved = [theta * (1 + change * np.eye(P)) for change in (_CHANGE, -_CHANGE)]
-    if len(expert.shown) < P or np.linalg.matrix_rank(expert.show_jacobian(theta)[:P]) < P:
-        return expert.parameters, theta, [box.clip(some) for some in moved]
-    values = expert.show(theta)[:P]
+    if len(expert.reported) < P or np.linalg.matrix_rank(expert.reported_jacobian(theta)[:P]) < P:
+        return expert.parameters, theta, [bounds.clip(some) for some in moved]
+    values = expert.to_reported(theta)[:P]
     found = []
     for change in (_CHANGE, -_CHANGE):
         fitted, goal = np.tile(theta, (P, 1)), values * (1 + change * np.eye(P))
         for _ in range(_NEWTON):
-            rest = goal - expert.show(fitted)[:, :P]
-            fitted = fitted + np.linalg.solve(expert.show_jacobian(fitted)[:, :P], rest[..., None])[..., 0]
-        found.append(box.clip(fitted))
-    return expert.shown[:P], values, found
+            rest = goal - expert.to_reported(fitted)[:, :P]
+            fitted = fitted + np.linalg.solve(expert.reported_jacobian(fitted)[:, :P], rest[..., None])[..., 0]
+        found.append(bounds.clip(fitted))
+    return expert.reported[:P], values, found
 
 
 def _scales(axis: Axes, curve: Array, example: Example) -> None:

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 @functools.lru_cache(maxsize=512)
-def shown_program(text: str, variable: str, names: tuple[str, ...]) -> Program:
+def reported_program(text: str, variable: str, names: tuple[str, ...]) -> Program:
     """The program of one shown parameter.
 
     Args:
@@ -43,13 +43,13 @@ def shown_program(text: str, variable: str, names: tuple[str, ...]) -> Program:
     return lower(read.expression, (variable,), names, safe=True)
 
 
-def show(programs: list[Program], theta: ArrayLike) -> Array:
+def to_reported(programs: list[Program], theta: ArrayLike) -> Array:
     """Values of the shown parameters, shape (..., Q), of fitted ones (..., P)."""
     fitted = torch.as_tensor(np.asarray(theta, dtype=np.float64))
     return torch.stack([_run(program, fitted) for program in programs], dim=-1).numpy()
 
 
-def show_jacobian(programs: list[Program], theta: ArrayLike) -> Array:
+def reported_jacobian(programs: list[Program], theta: ArrayLike) -> Array:
     """The derivative of :func:`show`, shape (..., Q, P)."""
     with torch.inference_mode(False), torch.enable_grad():
         fitted = torch.tensor(np.asarray(theta, dtype=np.float64), requires_grad=True)

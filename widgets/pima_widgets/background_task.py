@@ -15,7 +15,7 @@ from typing import Any
 _RATE = 5.0
 
 
-class Job:
+class BackgroundTask:
     """A function run in one daemon thread, which reports and can be asked to stop.
 
     Args:
@@ -28,7 +28,7 @@ class Job:
         error: What it raised, or None.
     """
 
-    def __init__(self, work: Callable[[Job], object]) -> None:
+    def __init__(self, work: Callable[[BackgroundTask], object]) -> None:
         self._work = work
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -42,7 +42,7 @@ class Job:
         self.reports.append(what)
         return self._stop.is_set()
 
-    def start(self) -> Job:
+    def start(self) -> BackgroundTask:
         """Begin; a job runs once.
 
         Raises:
@@ -95,7 +95,7 @@ class Job:
         return self.result
 
 
-def pump(job: Job, show: Callable[[Job, bool], None]) -> threading.Thread:
+def pump(job: BackgroundTask, show: Callable[[BackgroundTask, bool], None]) -> threading.Thread:
     """Copy a job's state to widgets until it ends, and once after.
 
     Args:

@@ -3,11 +3,11 @@
 import threading
 
 import pytest
-from pima_widgets.job import Job, error_html, pump
+from pima_widgets.background_task import BackgroundTask, error_html, pump
 
 
 def test_a_job_returns_what_its_work_returns():
-    job = Job(lambda j: [j.report(k) for k in range(3)]).start()
+    job = BackgroundTask(lambda j: [j.report(k) for k in range(3)]).start()
     assert job.wait(10) == [False, False, False]
     assert job.reports == [0, 1, 2]
     assert job.state == "finished"
@@ -26,7 +26,7 @@ def test_a_cancelled_job_keeps_what_it_reached():
             threading.Event().wait(0.001)
         return None
 
-    job = Job(work).start()
+    job = BackgroundTask(work).start()
     assert going.wait(10)
     job.cancel()
     assert job.asked
@@ -40,7 +40,7 @@ def test_an_error_is_kept_and_raised_by_whoever_waits():
     def work(job):
         raise ValueError("five is <right> out")
 
-    job = Job(work).start()
+    job = BackgroundTask(work).start()
     with pytest.raises(ValueError, match="right"):
         job.wait(10)
     assert job.state == "failed"
@@ -51,7 +51,7 @@ def test_an_error_is_kept_and_raised_by_whoever_waits():
 
 
 def test_a_job_runs_once_and_waits_only_for_what_was_started():
-    job = Job(lambda j: None)
+    job = BackgroundTask(lambda j: None)
     with pytest.raises(RuntimeError, match="never started"):
         job.wait()
     job.start().wait(10)
@@ -61,7 +61,7 @@ def test_a_job_runs_once_and_waits_only_for_what_was_started():
 
 def test_the_pump_shows_the_end_once_and_last():
     seen = []
-    job = Job(lambda j: [j.report(k) or threading.Event().wait(0.05) for k in range(12)]).start()
+    job = BackgroundTask(lambda j: [j.report(k) or threading.Event().wait(0.05) for k in range(12)]).start()
     pump(job, lambda j, ended: seen.append((len(j.reports), ended))).join(10)
     assert [ended for _, ended in seen].count(True) == 1
     assert seen[-1] == (12, True)
