@@ -113,10 +113,17 @@ def specimens(count: int = 32, seed: int = 1) -> xr.Dataset:
         {
             "picture": (("specimen", "y", "x"), bump(rng, label)),
             "volume": (("specimen", "z", "v", "u"), volume),
-            "vector": (("specimen", "line"), np.where(label == 0, -1.0, 1.0)[:, None] * [1.0, 0.5, 0.0] + 0.3 * noise(3)),
+            "vector": (
+                ("specimen", "line"),
+                np.where(label == 0, -1.0, 1.0)[:, None] * [1.0, 0.5, 0.0] + 0.3 * noise(3),
+            ),
             "number": ("specimen", 10.0 * label + noise()),
             "stress": (("specimen", "strain"), stiffness[:, None] * strain + 0.05 * noise(9), curve),
-            "flow": (("specimen", "strain"), 3 * stiffness[:, None] * strain ** power[:, None] + 0.05 * noise(9), curve),
+            "flow": (
+                ("specimen", "strain"),
+                3 * stiffness[:, None] * strain ** power[:, None] + 0.05 * noise(9),
+                curve,
+            ),
             "rated": (
                 ("specimen", "strain"),
                 (stiffness * rate**0.05)[:, None] * strain + 0.05 * noise(9),
@@ -169,7 +176,9 @@ def reduced(values: np.ndarray) -> np.ndarray:
 
 def scale_of(pinned: np.ndarray) -> float:
     """Of what was reduced: its largest absolute value."""
-    part = pinned[2:4] if pinned.size == 7 else pinned  # an array of seven numbers has a scale among its third and fourth
+    part = (
+        pinned[2:4] if pinned.size == 7 else pinned
+    )  # an array of seven numbers has a scale among its third and fourth
     finite = np.abs(part[np.isfinite(part)])
     return float(finite.max()) if finite.size else 0.0
 
@@ -482,12 +491,20 @@ def installed_experts() -> Numbers:
         if law.origin is None or law.origin.plugin != "pima-experts":
             continue  # of another plugin that happens to be installed
         example = experts.example_of(law)
-        value, slope = law.value_and_jacobian(example.inputs(law), example.theta(law.parameters))
+        theta = example.theta(law.parameters)
+        value, slope = law.value_and_jacobian(example.inputs(law), theta)
         found[f"{name}.value"] = value
         found |= {f"{name}.slope[{k}]": slope[..., k] for k in range(slope.shape[-1])}
+        if law.covariates:  # five curves, as one value of each covariate would leave parameters open
+            shares = np.array([0.5, 0.8, 1.0, 1.2, 1.5])
+            rows = {k: v * np.roll(shares, 2 * i) for i, (k, v) in enumerate(example.covariates.items())}
+            grid = {law.t: example.grid, **rows}
+            single = [{law.t: example.grid, **{k: v[i] for k, v in rows.items()}} for i in range(len(shares))]
+            value = np.stack([law.value_and_jacobian(inputs, theta)[0] for inputs in single])
+        else:
+            grid = example.grid
         noise = np.random.default_rng(len(name)).standard_normal(value.shape)
-        inputs = {law.t: example.grid, **example.covariates} if law.covariates else example.grid
-        solution = law.fit(inputs, value + 0.01 * np.abs(value).max() * noise)
+        solution = law.fit(grid, value + 0.01 * np.abs(value).max() * noise)
         found |= {f"{name}.fitted[{k}]": solution.parameters[:, k] for k in range(slope.shape[-1])}
         found |= {f"{name}.std_error[{k}]": solution.std_errors[:, k] for k in range(slope.shape[-1])}
         found[f"{name}.cost"] = solution.cost
@@ -633,34 +650,63 @@ def away(pinned: np.ndarray, found: np.ndarray) -> float:
     return 0.0 if difference == 0.0 else float(difference / max(scale_of(pinned), np.finfo(float).tiny))
 
 
-@dataclass(frozen=True)
-class Elsewhere:
-    """What is asked of a case on a machine of another kind; None where nothing can be."""
+#: On a machine of another kind. Measured with the vector units of this one held to AVX2 (``ATEN_CPU_CAPABILITY=avx2
+#: DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell``), the largest difference beside each; tolerances are several times
+#: that. Networks take few steps at high rates here, which is when the last bit of float32 grows most.
+ELSEWHERE = {
+    "least squares": 1e-6,  # float64, iterated until nothing moves: 2e-12
+    "saved": 1e-4,  # networks in float32 that are not trained any further: 3e-7
+    "parameters": 0.05,  # physics after training: 0.013
+    "trained": 0.5,  # anything that networks say after training: 0.16
+}
+#: Shares of few specimens, choices and orders, that one bit may turn: elsewhere there only has to be as many of them.
+TURNS = (
+    "typicality",
+    "out_of_population",
+    "next_measurements",
+    "consistency",
+    "agreement",
+    "held",
+    "cluster",
+    "p_value",
+)
 
-    tolerance: float | None
-    reason: str
+
+def tolerance(case: str, quantity: str, *, same: bool) -> float:
+    """Largest difference in units of the array's scale."""
+    name = quantity.split("[")[0]
+    if same:
+        return SAME
+    if case.startswith("saved"):
+        return ELSEWHERE["saved"]
+    if case in OTHERS and case not in ("laws of a fit", "number of clusters"):
+        return ELSEWHERE["least squares"]
+    if {name.split(".")[0], name.split(".")[-1]} & set(TURNS):
+        return np.inf
+    return ELSEWHERE["parameters" if name.startswith(("parameters.", "elbo", "derive", "to_lmfit")) else "trained"]
 
 
-LEAST_SQUARES = Elsewhere(1e-6, "float64 throughout, iterated until nothing moves")
-TRAINED = Elsewhere(5e-2, "float32 networks carry differences in the last bit through training")
-
-
-def elsewhere(case: str) -> Elsewhere:
-    return LEAST_SQUARES if case in OTHERS else TRAINED
-
-
-def test_every_case_is_pinned_and_no_other() -> None:
+def test_every_case_is_pinned_and_no_other():
     assert set(pins()[1]) == set(CASES)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_numbers_are_those_that_were_pinned(case: str) -> None:
+def test_the_numbers_are_those_that_were_pinned(case, record_property):
     where, cases = pins()
+    here = machine()
+    other = [f"{key}: {here[key]}, pinned with {where[key]}" for key in where if here[key] != where[key]]
+    said = "another kind of machine, looser tolerances: " + "; ".join(other) if other else "the same kind of machine"
+    record_property("machine", said)
+    print(said)  # noqa: T201 - shown with a failure, and by -rP
     pinned, found = cases[case], found_by(case)
-    assert set(found) == set(pinned)
-    tolerance = SAME
-    wrong = [name for name in pinned if not away(pinned[name], found[name]) <= tolerance]
-    lines = [f"{case}: {n}: {away(pinned[n], found[n]):.3g} away\n  pinned {pinned[n]}\n  found  {found[n]}" for n in wrong]
+    assert list(found) == list(pinned), f"{case} answers other quantities than were pinned"
+    assert {n: a.shape for n, a in found.items()} == {n: a.shape for n, a in pinned.items()}
+    differences = {name: away(pinned[name], found[name]) for name in pinned}
+    wrong = [name for name, by in differences.items() if not by <= tolerance(case, name, same=not other)]
+    lines = [f"{len(wrong)} of {len(pinned)} quantities of {case!r} are others than were pinned ({said}):"]
+    for name in sorted(wrong, key=differences.get, reverse=True):
+        lines += [f"{case} | {name}: {differences[name]:.2g} of its scale away"]
+        lines += [f"  pinned {pinned[name].tolist()}", f"  found  {found[name].tolist()}"]
     assert not wrong, "\n".join(lines)
 
 
