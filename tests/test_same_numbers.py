@@ -58,7 +58,7 @@ Numbers = dict[str, np.ndarray]
 
 
 def parameters_of(fit: pima.Fit) -> xr.Dataset:
-    return fit.experts
+    return fit.parameters
 
 
 def clusters_of(fit: pima.Fit) -> xr.Dataset:
@@ -391,13 +391,13 @@ FITS = {
 def of_solution(solution: pima.Solution, prefix: str) -> Numbers:
     found = {
         "parameters": solution.parameters,
-        "shown": solution.shown,
+        "shown": solution.reported,
         "cost": solution.cost,
         "converged": np.asarray(solution.status) > 0,
         "agreement": solution.agreement,
         "at_bound": solution.at_bound,
         "std_errors": solution.std_errors,
-        "shown_std_errors": solution.shown_std_errors,
+        "shown_std_errors": solution.reported_std_errors,
         "covariance": solution.covariance,
         "naive_covariance": solution.naive_covariance,
         "unidentified": solution.unidentified,
