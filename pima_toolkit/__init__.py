@@ -49,6 +49,7 @@ _HOME = {
     "metrics": "metrics",
     "plots": "report.plots",
     "save_figure": "report.plots.canvas",
+    "value_with_error": "units",
     "app": "pima_widgets",
     "errors": "errors",
     "PimaError": "errors",

@@ -1,7 +1,7 @@
 """Units as people write them, what they measure, and in which proportion: ``"MPa"``, ``"N/mm²"``, ``"MPa/s"``.
 
 A small table of the units of mechanical tests. A unit not in it is kept as its text and equals itself alone; nothing is
-concluded from it.
+concluded from it. Below it, numbers as people write them: with two digits, and with their standard error.
 """
 
 from __future__ import annotations
@@ -165,3 +165,30 @@ def dimension(text: str) -> np.ndarray | None:
         total = total + dimension(unit.name) * (-power if found["how"] == "/" else power)
         place = found.end()
     return total if text else None
+
+
+def two_digits(value: float) -> str:
+    """A number with two significant digits, without an exponent where people write none: ``360``, ``1.2e+07``."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def value_with_error(value: float, error: float | None, unit: str = "1") -> str:
+    """``198.2 ± 3.1 MPa``: two digits of the standard error, the value to the same place.
+
+    Args:
+        value: The number, in ``unit``.
+        error: Its standard error; None, not finite or not positive where it is unknown, which gives ``198.2 ± ? MPa``.
+        unit: The unit of both, ``"1"`` for none.
+
+    Returns:
+        The text; with exponents where the numbers would be long without, ``1.235e+06 ± 1.2e+04``.
+    """
+    after = "" if unit == "1" else f" {unit}"
+    if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
+        return f"{value:.4g} ± ?{after}"
+    places = 1 - int(np.floor(np.log10(error)))
+    size = max(abs(value), error)
+    if size >= 1e6 or size < 1e-4 or places > 8:
+        leading = int(np.floor(np.log10(abs(value)))) + 1 if value else 0
+        return f"{value:.{min(max(leading + places, 4), 15)}g} ± {error:.2g}{after}"
+    return f"{round(value, places):.{max(places, 0)}f} ± {round(error, places):.{max(places, 0)}f}{after}"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pima_toolkit.ingest.headers import canonical, read_header, slug
-from pima_toolkit.units import _EXACT, dimension, find_unit, unit_of
+from pima_toolkit.units import _EXACT, dimension, find_unit, unit_of, value_with_error
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,25 @@ def test_a_unit_is_a_size_and_exponents(text, factor, exponents):
 )
 def test_a_unit_that_is_not_known_is_none(text):
     assert dimension(text) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (198.234, 3.14159, "198.2 ± 3.1"),
+        (0.0123456, 0.00012, "0.01235 ± 0.00012"),
+        (1234.5, 678.0, "1230 ± 680"),
+        (5.0, np.nan, "5 ± ?"),
+        (5.0, 0.0, "5 ± ?"),
+        (5.0, np.inf, "5 ± ?"),
+        (5.0, None, "5 ± ?"),
+        (0.0, 2.0, "0.0 ± 2.0"),
+        (2.5e-9, 1.2e-10, "2.5e-09 ± 1.2e-10"),
+        (1234567.0, 12345.0, "1.235e+06 ± 1.2e+04"),
+        (1234567.0, 2.3, "1234567 ± 2.3"),
+        (0.123456789012, 1.2e-11, "0.123456789012 ± 1.2e-11"),
+    ],
+)
+def test_numbers_are_written_with_two_digits_of_their_error(value, error, text):
+    assert value_with_error(value, error) == text
+    assert value_with_error(value, error, "MPa") == f"{text} MPa"

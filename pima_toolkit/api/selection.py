@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import xarray as xr
 
-from ..answers.trust.cautions import AGREE, still_rising, two_digits
+from ..answers.trust.cautions import AGREE, still_rising
 from ..data import check_dataset, specimen_labels
 from ..errors import OptionError, require
 from ..fitting.held_out import Candidates, Task
@@ -34,6 +34,7 @@ from ..fitting.parallel.workers import check_processes, run
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import colour_of, new_figure, signed
+from ..units import two_digits
 from .train import data_fingerprint
 
 if TYPE_CHECKING:

@@ -17,16 +17,17 @@ from ..answers.generation import clusters
 from ..answers.inference import infer
 from ..answers.tables import expert_table
 from ..answers.trained import Trained
-from ..answers.trust.cautions import SURE, cautions, how_stable, sentences, two_digits
+from ..answers.trust.cautions import SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
 from ..data import unused_files
 from ..errors import DataError
 from ..experts.regression.solution import law_of
 from ..metrics.association import associate, setting_table, summarise
+from ..units import two_digits, value_with_error
 from . import plots
 from .page import Picture, Section, Table, picture, write_page
 from .plots.setting_plots import plot_settings
-from .text import in_words, plain, with_error
+from .text import in_words, plain
 
 #: Rows of a table of specimens; of more, the file says how many there are.
 _ROWS = 40
@@ -144,7 +145,7 @@ def _populations(trained: Trained, about: xr.Dataset, data: xr.Dataset | None) -
 
 def _parameter(one: xr.Dataset) -> list[str]:
     unit = "" if one["unit"].item() == "1" else f" {one['unit'].item()}"
-    value = with_error(float(one["value"]), float(one["std_error"])) + unit
+    value = value_with_error(float(one["value"]), float(one["std_error"]), one["unit"].item())
     spread = float(one["scatter_std"])
     bound = "; at its bound" if bool(one["at_bound"]) else ""
     differ = f"{two_digits(spread)}{unit}" if spread > 0 else "–"

@@ -10,24 +10,10 @@ import xarray as xr
 from torch.nn import Module
 
 from ..answers.trained import Trained
-from ..answers.trust.cautions import cautions, sentences, two_digits
+from ..answers.trust.cautions import cautions, sentences
 from ..experts.regression.solution import law_of
 from ..model.modality import Modality, Physics
-
-
-def with_error(value: float, error: float) -> str:
-    """``198.2 ± 3.1``: two digits of the error, the value to the same place.
-
-    Args:
-        value: The number.
-        error: Its standard error; not finite where unknown.
-    """
-    if not np.isfinite(error) or error <= 0:
-        return f"{value:.4g} ± ?"
-    digits = 1 - int(np.floor(np.log10(error)))
-    if abs(value) >= 1e6 or digits > 8:
-        return f"{value:.4g} ± {error:.2g}"
-    return f"{round(value, digits):.{max(digits, 0)}f} ± {round(error, digits):.{max(digits, 0)}f}"
+from ..units import two_digits, value_with_error
 
 
 def text_report(trained: Trained, experts: xr.Dataset) -> str:
@@ -61,7 +47,8 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         for p in range(experts.sizes["parameter"]):
             column = experts.isel(cluster=c, parameter=p)
             unit = "" if column.unit.item() == "1" else f" {column.unit.item()}"
-            text = f"  {column.parameter.item():<12} {with_error(float(column.value), float(column.std_error))}{unit}"
+            value = value_with_error(float(column.value), float(column.std_error), column.unit.item())
+            text = f"  {column.parameter.item():<12} {value}"
             if float(column.scatter_std) > 0:
                 text += f"   (specimens differ by {two_digits(float(column.scatter_std))}{unit})"
             if bool(column.at_bound):

@@ -12,7 +12,6 @@ import pima_toolkit as pima
 from pima_toolkit.answers.tables import cluster_covariance, shown_std
 from pima_toolkit.errors import PimaWarning
 from pima_toolkit.fitting.inputs.tensors import to_tensors
-from pima_toolkit.report.text import with_error
 
 
 def lines(specimens=40, seed=0, t_factor=1.0, y_factor=1.0):
@@ -236,21 +235,6 @@ def test_without_physics_the_tables_are_empty_and_whole(two_populations):
     assert fit.parameters.sizes == {"cluster": 2, "parameter": 0, "curve": 0}
     assert fit.specimens.sizes["parameter"] == 0
     assert "2 clusters" in fit.report()
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (198.234, 3.14159, "198.2 ± 3.1"),
-        (0.0123456, 0.00012, "0.01235 ± 0.00012"),
-        (1234.5, 678.0, "1230 ± 680"),
-        (5.0, np.nan, "5 ± ?"),
-        (5.0, 0.0, "5 ± ?"),
-        (5.0, np.inf, "5 ± ?"),
-    ],
-)
-def test_numbers_are_written_with_two_digits_of_their_error(value, error, text):
-    assert with_error(value, error) == text
 
 
 def test_the_report_says_what_a_reader_needs(affine):

@@ -9,7 +9,7 @@ import pytest
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError
 from pima_toolkit.experts.regression.solution import law_of
-from pima_toolkit.report.text import with_error
+from pima_toolkit.units import value_with_error
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_it_says_what_the_tables_say(report, partly_fit):
     slope = partly_fit.parameters.sel(parameter="slope")
     for c in range(3):
         assert f"Cluster {c}: {float(slope.effective_specimens[c]):.1f} specimens" in text
-        assert with_error(float(slope.value[c]), float(slope.std_error[c])) in text
+        assert value_with_error(float(slope.value[c]), float(slope.std_error[c])) in text
     assert "110 of 120" in text
     assert "Neural(" not in text
     assert "neural; encoder conv, decoder conv, noise unit" in text

@@ -14,6 +14,7 @@ from ...data import few
 from ...fitting.em.health import duplicate_clusters, empty_clusters
 from ...fitting.em.steps import MINIMUM_WEIGHT
 from ...model.physics import PhysicsDecoder
+from ...units import two_digits
 from ..conditions import population_grid
 from ..trained import Trained
 from .goodness_of_fit import FEWEST, MISFIT_RATIO
@@ -66,11 +67,6 @@ def sentences(found: list[Caution], trained: Trained) -> list[str]:
     if trained.options.physics:
         out.append("Standard errors take the assignment of specimens to clusters as given.")
     return out
-
-
-def two_digits(value: float) -> str:
-    """Two significant digits without an exponent where people write none: ``360``, ``0.021``, ``1.2e+07``."""
-    return f"{float(f'{value:.2g}'):g}"
 
 
 def _sentence(words: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...units import value_with_error
 from ..contract.inputs import Inputs, variable
 from ..contract.parameters import Parameter, resolve_unit
 from .intervals import Measurements, band, bootstrap, confidence, measurements
@@ -215,14 +216,14 @@ class Solution:
         )
 
     def _rows(self) -> list[list[str]]:
-        """Per row the texts ``value ± error``."""
+        """Texts of each fit's parameters, ``value ± error``; a value that is held stands alone."""
         values, errors = self.reported, self.reported_std_errors
         table = []
         for c in range(values.shape[0]):
             row = []
             for q in range(values.shape[1]):
-                error = None if errors is None else errors[c, q]
-                row.append(_with_error(values[c, q], error))
+                held = errors is None or errors[c, q] == 0
+                row.append(f"{values[c, q]:.6g}" if held else value_with_error(values[c, q], errors[c, q]))
             table.append(row)
         return table
 
@@ -304,13 +305,3 @@ def law_of(name: str, expert: Showable) -> str:
     shown = zip((p.name for p in expert.reported), expert.reported_formulas, strict=False)
     also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
     return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")
-
-
-def _with_error(value: float, error: float | None) -> str:
-    """``1234.5 ± 2.3``: two digits of the error, the value to the same place."""
-    if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
-        return f"{value:.6g}" + (" ± ?" if error is not None and not np.isfinite(error) else "")
-    digits = 1 - int(np.floor(np.log10(error)))
-    if abs(value) >= 1e6 or 0 < abs(value) < 1e-4 or digits > 12:
-        return f"{value:.6g} ± {error:.2g}"
-    return f"{value:.{max(digits, 0)}f} ± {error:.{max(digits, 0)}f}"
