@@ -154,8 +154,8 @@ def _fused_rule(trained: Trained, tensors: Tensors, posterior: DiagonalGaussian)
 
 def _curve_score(trained: Trained, log_prob: Tensor, curves: Curves) -> Tensor:
     """Log density of a curve under the mixture per observed point, (specimen,); NaN where absent."""
-    points = curves.x.new_tensor(curves.x.shape[1]) if curves.observed is None else curves.observed.sum(1)
-    score = (trained.state.mixture.log_weights + log_prob).logsumexp(1) / points.clamp_min(1)
+    points = curves.seen.sum(1).clamp_min(1)
+    score = (trained.state.mixture.log_weights + log_prob).logsumexp(1) / points
     return torch.where(curves.present, score, torch.nan)
 
 

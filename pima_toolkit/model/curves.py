@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ class Curves:
         x: Shape (specimen, point), float64, dimensionless; 0 where not observed.
         t: Physical independent variable, numpy float64: (point,) shared, or (specimen, point) own grids. With
             covariates always own grids, packed (specimen, inputs * point), see experts/inputs.py.
-        observed: Shape (specimen, point), bool, or None where every point is.
-        present: Shape (specimen,), bool.
+        observed: Shape (specimen, point), bool, or None where every point of every present curve is.
+        present: Shape (specimen,), bool: whether the specimen has a curve at all.
         covariates: Of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN where
             unknown, which only specimens without the curve may be. None: there are no covariates.
     """
@@ -29,6 +30,20 @@ class Curves:
     observed: Tensor | None
     present: Tensor
     covariates: np.ndarray | None = None
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """The points that were measured: observed, of a curve that is present; (specimen, point), bool.
+
+        The one mask for sums over points: x is 0 elsewhere, which is no measurement.
+        """
+        here = self.present[:, None]
+        return here.expand_as(self.x) if self.observed is None else here & self.observed
+
+    @property
+    def complete(self) -> bool:
+        """Whether all present curves have all points: on a shared grid one matrix J^T J then serves all specimens."""
+        return self.observed is None
 
     @property
     def own_grids(self) -> bool:

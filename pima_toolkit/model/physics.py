@@ -205,7 +205,7 @@ class PhysicsDecoder:
         values, vectors = torch.linalg.eigh(self.total.cpu())
         root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
         x = curves.x.cpu().numpy() * self.scale
-        mask = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(np.float64)
+        mask = curves.seen.cpu().numpy().astype(np.float64)
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
         t = np.atleast_2d(curves.t)
         sums = own_lines(self.expert, self.bounds, t, x, mask, self.theta, root.numpy(), precision)
@@ -214,13 +214,13 @@ class PhysicsDecoder:
         return torch.as_tensor(mask.sum(1), device=device), squared, projected, normal
 
     def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Observed points (specimen,), ||r||^2, J^T r and J^T J: all that the likelihood needs of the residuals."""
+        """Seen points (specimen,), ||r||^2, J^T r and J^T J: all that the likelihood needs of the residuals."""
         x = curves.x
         if not self.one_line:
             return self._own_lines(curves)
         value, jacobian = self.predict(curves.t)
         if curves.own_grids:
-            mask = torch.ones_like(x) if curves.observed is None else curves.observed.to(x.dtype)
+            mask = curves.seen.to(x.dtype)
             residual = (x - value) * mask
             return (
                 mask.sum(1),
@@ -229,9 +229,10 @@ class PhysicsDecoder:
                 torch.einsum("nt,cntp,cntq->cnpq", mask, jacobian, jacobian),
             )
         # On a shared grid the residuals are never formed: matrix products of x (0 where not observed) and of the mask.
-        # The difference of large sums is safe in float64 down to the floor of the noise variance.
+        # The difference of large sums is safe in float64 down to the floor of the noise variance. Complete curves share
+        # one row of the mask, the specimens without a curve too: what is made of those counts nowhere.
         value, jacobian = value.squeeze(1), jacobian.squeeze(1)
-        mask = torch.ones_like(x[:1]) if curves.observed is None else curves.observed.to(x.dtype)
+        mask = torch.ones_like(x[:1]) if curves.complete else curves.seen.to(x.dtype)
         squared = x.square().sum(1) - 2.0 * value @ x.T + value.square() @ mask.T
         projected = x @ jacobian - mask @ (value[..., None] * jacobian)
         normal = torch.einsum("nt,ctp,ctq->cnpq", mask, jacobian, jacobian)

@@ -85,14 +85,13 @@ def reduced(
     """
     names = decoder.expert.inputs
     x, weight = curves.x.cpu() * decoder.scale, gamma.cpu()
-    observed = curves.present.cpu()[:, None].expand_as(x) if curves.observed is None else curves.observed.cpu()
     if not curves.own_grids:
-        statistics = CurveStatistics(1, x.shape[1]).update(x, weight[:, None], observed)
+        statistics = CurveStatistics(1, x.shape[1]).update(x, weight[:, None], curves.seen.cpu())
         seen = statistics.weight[0].numpy() > _NOTHING
         inputs = {name: t[seen] for name, t in zip(names, unpack(curves.t, len(names)), strict=True)}
         constant = float(statistics.constant)
         return inputs, statistics.mean[0].numpy()[seen], statistics.weight[0].numpy()[seen], constant
-    seen = (observed & (weight > _NOTHING)[:, None]).numpy()
+    seen = (curves.seen.cpu() & (weight > _NOTHING)[:, None]).numpy()
     each = np.stack([t[seen] for t in unpack(curves.t, len(names))], axis=1)
     points, place = np.unique(each, axis=0, return_inverse=True)
     place = place.reshape(-1)  # of numpy 2.0 a column

@@ -186,8 +186,7 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
     effective = float(weight.sum() ** 2 / weight.square().sum()) if len(weight) else 0.0
     if effective < 2.0:
         return None
-    observed = curves.present[:, None].expand_as(curves.x) if curves.observed is None else curves.observed
-    along = np.broadcast_to(variable(law, curves.t), curves.x.shape)[observed.cpu().numpy()]
+    along = np.broadcast_to(variable(law, curves.t), curves.x.shape)[curves.seen.cpu().numpy()]
     size = len(law.parameters)
     zero = torch.zeros(1, size, size, dtype=torch.float64, device=curves.x.device)
     decoder = PhysicsDecoder(law, law.bounds(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1))
@@ -219,8 +218,7 @@ def _with_scatter(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor)
     limit = torch.as_tensor(np.where(bounded, _FAR, np.inf), device=step.device)
     step = step.clamp(-limit, limit)
     left = said.squared[0] - 2.0 * (said.projected[0] * step).sum(1) + torch.einsum("np,npq,nq->n", step, normal, step)
-    points = curves.x.shape[1] if curves.observed is None else curves.observed.sum(1)
-    noise = float((weight * left.clamp_min(0.0)).sum() / (weight * points).sum())
+    noise = float((weight * left.clamp_min(0.0)).sum() / (weight * curves.seen.sum(1)).sum())
     scatter = torch.einsum("n,np,nq->pq", weight, step, step)[None] / weight.sum()
     return replace(decoder, scatter=scatter, variance=torch.full_like(decoder.variance, max(noise, 1e-12)))
 

@@ -45,12 +45,8 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, template: Inpu
     for index, piece in curves.chunks(1024):
         part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
         inside = mixture_probability(gamma[index], mean[:, part], variance[:, part], piece.x)
-        shares.append((2.0 * inside[_seen(piece)] - 1.0).abs())
+        shares.append((2.0 * inside[piece.seen] - 1.0).abs())
     return np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
-
-
-def _seen(curves: Curves) -> Tensor:
-    return curves.present[:, None].expand_as(curves.x) if curves.observed is None else curves.observed
 
 
 def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
@@ -115,4 +111,4 @@ def _shares(trained: Trained, name: str, tensors: Tensors) -> Tensor:
     answers = answer_tensors(trained, hidden)
     mean, variance = predicted(trained.state.decoders[name], curves.t, answers.others[name])
     inside = mixture_probability(answers.log_gamma.exp(), mean, variance, curves.x)
-    return (2.0 * inside[_seen(curves)] - 1.0).abs()
+    return (2.0 * inside[curves.seen] - 1.0).abs()

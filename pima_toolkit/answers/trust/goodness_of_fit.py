@@ -69,7 +69,7 @@ def _misfit(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
     """Misfit and ratio of one cluster; NaN where fewer than two specimens cover any stretch."""
     own = _own_parameters(decoder, curves, c)
     x = curves.x.cpu().numpy() * decoder.scale
-    seen = np.ones(x.shape, dtype=bool) if curves.observed is None else curves.observed.cpu().numpy()
+    seen = curves.seen.cpu().numpy()
     residual = np.where(seen, x - _values(decoder.expert, curves, own), 0.0)
     count = len(decoder.expert.inputs)
     t = np.broadcast_to(curves.t[..., : curves.t.shape[-1] // count], x.shape)

@@ -68,7 +68,7 @@ class AdamExperts:
             variance = decoder.variance[:, None]
             growth = identity + decoder.scatter[:, None] @ said.normal / variance[..., None, None]
             constant = torch.linalg.slogdet(growth)[1]
-        seen = torch.ones_like(curves.x) if curves.observed is None else curves.observed.to(curves.x.dtype)
+        seen = curves.seen.to(curves.x.dtype)
         if decoder.one_line:
             squared, projected = self._residuals(decoder, curves, phi, seen)
         else:

@@ -134,7 +134,7 @@ def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among
     """Eq. 17 exactly, as a T-point problem per cluster (shared grids); priors, linearised, are further equations."""
     statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
     for index, piece in curves.chunks():
-        statistics.update(piece.x, gamma[index], piece.observed)
+        statistics.update(piece.x, gamma[index], None if piece.complete else piece.seen)
     weight, mean = statistics.weight, statistics.mean
     if among.several:
         weight, first = among.total(weight, weight * mean)
@@ -182,7 +182,7 @@ def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: 
     scattered likelihood, which ordinary least squares does not weigh.
     """
     scattered = bool(decoder.scatter.any())
-    weighed = scattered and (curves.observed is not None or decoder.priors is not None)
+    weighed = scattered and (not curves.complete or decoder.priors is not None)
     exact = not curves.own_grids and decoder.one_line and not weighed
     proposal = (_reduced_solve if exact else _gauss_newton)(decoder, curves, gamma, among)
     weight = among.total(gamma.sum(0))[0].cpu().numpy()
@@ -244,8 +244,7 @@ def update_physics(
         second = torch.einsum("cnp,cnq->cnpq", said.deviation, said.deviation) + spread
         misfit = said.squared - 2.0 * (said.projected * said.deviation).sum(-1) + (said.normal * second).sum((-1, -2))
         squared += (part * misfit).sum(1)
-        observed = piece.x.new_tensor(piece.x.shape[1]) if piece.observed is None else piece.observed.double().sum(1)
-        points += (part * observed).sum(1)
+        points += (part * piece.seen.double().sum(1)).sum(1)
     outer, squared, points, weight = among.total(outer, squared, points, gamma.sum(0))
     alive = weight >= MINIMUM_WEIGHT
     fresh = decoder

@@ -36,8 +36,7 @@ def check_domain(
 
 def _check(name: str, option: Physics, template: InputSpec, curves: Curves) -> None:
     expert, points = option.expert, curves.x.shape[1]
-    seen = np.ones(curves.x.shape, dtype=bool) if curves.observed is None else curves.observed.cpu().numpy()
-    seen = seen & curves.present.cpu().numpy()[:, None]
+    seen = curves.seen.cpu().numpy()
     enough = np.flatnonzero(seen.sum(1) >= len(expert.parameters))
     if not enough.size:
         return

@@ -65,8 +65,7 @@ def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> Own
         theta[known] = blank.bounds.from_unbounded(phi[known])
         return OwnFits(theta, phi, variance)
     x = curves.x.cpu().numpy() * template.scale
-    weights = np.ones_like(x) if curves.observed is None else curves.observed.cpu().numpy().astype(float)
-    weights = weights * curves.present.cpu().numpy()[:, None]
+    weights = curves.seen.cpu().numpy().astype(float)
     # A curve with fewer points than parameters says too little about its own.
     enough = weights.sum(1) >= len(expert.parameters)
     if not enough.any():
@@ -93,8 +92,7 @@ def _finite_grid(curves: Curves) -> np.ndarray:
     t = curves.t[..., : curves.x.shape[1]]
     if not curves.own_grids:
         return t
-    seen = curves.present if curves.observed is None else curves.observed
-    return np.unique(t[seen.cpu().numpy()])
+    return np.unique(t[curves.seen.cpu().numpy()])
 
 
 def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters: int) -> PhysicsDecoder:
@@ -144,9 +142,9 @@ def start_decoder(
         value, _ = option.expert.value_and_jacobian(curves.t, bounds.from_unbounded(centre))
         value = torch.as_tensor(value / template.scale, device=curves.x.device)
         squared = (curves.x - (value if curves.own_grids else value[:, None])).square()
-        seen = (curves.present[:, None] if curves.observed is None else curves.observed).to(squared.dtype)
+        seen = curves.seen.to(squared.dtype)
         part = torch.as_tensor(gamma, device=curves.x.device)
-        variance = float(torch.einsum("nc,cnt->", part, squared * seen) / (seen.expand_as(curves.x).sum()))
+        variance = float(torch.einsum("nc,cnt->", part, squared * seen) / seen.sum())
     else:
         variance = own.variance
     if option.noise == "unit":

@@ -46,9 +46,7 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     have = np.flatnonzero(curves.present.cpu().numpy())
     chosen = have[np.unique(np.linspace(0, len(have) - 1, min(_POOLED, len(have))).astype(int))]
     some = curves.at(torch.as_tensor(chosen, device=curves.x.device))
-    y = some.x.cpu().numpy() * blank.scale
-    if some.observed is not None:
-        y = np.where(some.observed.cpu().numpy(), y, np.nan)
+    y = np.where(some.seen.cpu().numpy(), some.x.cpu().numpy() * blank.scale, np.nan)
     solution = expert.fit(dict(zip(expert.inputs, unpack(some.t, len(expert.inputs)), strict=True)), y)
     theta = bounds.clip(solution.parameters, _MARGIN)
     bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
