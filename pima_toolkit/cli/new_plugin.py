@@ -63,7 +63,7 @@ def plugin_files(name: str, expert: str | None = None) -> dict[str, str]:
     }
     folder = importlib.resources.files(__package__) / "plugin_template"
     return {
-        path: string.InputSpec((folder / source).read_text(encoding="utf-8")).substitute(values)
+        path: string.Template((folder / source).read_text(encoding="utf-8")).substitute(values)
         for path, source in paths.items()
     }
 
