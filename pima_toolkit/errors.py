@@ -37,6 +37,10 @@ class FormulaError(ExpertError):
         self.position = position
 
 
+class PluginError(ExpertError):
+    """A plugin is broken, or cannot be loaded; an ExpertError, since plugins once gave nothing but experts."""
+
+
 class TrainingError(PimaError, RuntimeError):
     """Training cannot start, go on, or be resumed."""
 

@@ -33,7 +33,7 @@ FLOORS = (
 #: The inside of rooms and wings, left to right. ``"*"`` is the place of a family: its members do not know each other,
 #: and a new one needs no line here.
 ORDER = {
-    "plugins": "hooks manager",
+    "plugins": "hooks records manager registry",
     "experts": "contract formulas solvers regression kinds registry card",
     "experts/contract": "parameters inputs example",
     "experts/formulas": "syntax reader formula program derivatives codegen compiled reported derived consistency",
@@ -73,7 +73,6 @@ OPEN = {
     "experts/solvers/least_squares -> experts/regression/solution",
     "experts/solvers/own_lines -> experts/kinds/expert",
     "fitting/inputs/tensors -> fitting/inputs/stored",
-    "plugins/manager -> experts/kinds/expert",
     "report/export -> answers/generation",
     "report/export -> answers/inference",
     "report/export -> answers/trained",

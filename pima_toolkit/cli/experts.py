@@ -24,7 +24,7 @@ def experts_list() -> None:
     """List every expert that `Physics("name")` knows, by field: what it is, its parameters and its inputs."""
     console = rich_console.Console(highlight=False)
     known = pima.experts.experts()
-    names = [name for record in pima.experts.registry.manager().records.values() for name in record.experts]
+    names = [name for record in pima.experts.plugin_records().values() for name in record.experts]
     cards = [pima.experts.card_of(known[name]) for name in names]
     width = max(map(len, names), default=0)
     for field, group in itertools.groupby(cards, key=lambda card: card.field):

@@ -36,14 +36,20 @@ def plugins_list(
     """List every plugin: active, blocked or broken, where it is from, its experts. Exit code 1 if one is broken."""
     records = list(_records().values())
     if as_json:
-        rows = [asdict(record) for record in records]
-        if not verbose:
-            rows = [{key: value for key, value in row.items() if key != "trace"} for row in rows]
+        rows = [_as_json(record, verbose) for record in records]
         typer.echo(json.dumps(rows, indent=1))
     else:
         _show_records(records, verbose)
     if any(record.state == "broken" for record in records):
         raise typer.Exit(1)
+
+
+def _as_json(record: object, verbose: bool) -> dict:
+    row = asdict(record)
+    given = row.pop("given")
+    row["experts"] = record.experts
+    row |= {hook.removeprefix("pima_"): names for hook, names in given.items() if names}
+    return row if verbose else {key: value for key, value in row.items() if key != "trace"}
 
 
 def _records() -> dict:
@@ -146,7 +152,7 @@ def _experts_of(target: str) -> Iterator[list]:
             raise ExpertError(f"the module {target!r} cannot be imported: {type(error).__name__}: {error}") from error
         record = pima.experts.PluginRecord(target, target, "module", "")
         manager.add_plugin(module, record)
-        known = manager.experts()
+        known = pima.experts.experts()
         yield [known[name] for name in record.experts]
 
 

@@ -11,17 +11,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..plugins.hooks import hookimpl
-    from ..plugins.manager import Manager, PluginRecord
+    from ..plugins.records import Origin
     from .card import Card, card_of
     from .contract.example import Example, example_of
     from .contract.inputs import pack, unpack, with_covariates
     from .contract.parameters import Bounds, Parameter, resolve_unit
     from .formulas.formula import read_formula
-    from .kinds.expert import Expert, Origin
+    from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
     from .kinds.lmfit_expert import LmfitExpert
     from .kinds.torch_expert import TorchExpert
-    from .registry import expert_from_dict, experts, get_expert, load_plugin, plugin_records, register, use_manager
+    from .registry import (
+        EXPERTS,
+        Manager,
+        PluginRecord,
+        expert_from_dict,
+        experts,
+        get_expert,
+        load_plugin,
+        plugin_records,
+        register,
+        use_manager,
+    )
     from .regression.lmfit_bridge import lmfit_result
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
@@ -31,6 +42,7 @@ if TYPE_CHECKING:
     from .solvers.statistics import CurveStatistics
 
 _HOME = {
+    "EXPERTS": "registry",
     "Bounds": "contract.parameters",
     "Card": "card",
     "card_of": "card",
@@ -38,9 +50,9 @@ _HOME = {
     "CurveStatistics": "solvers.statistics",
     "Example": "contract.example",
     "Expert": "kinds.expert",
-    "Manager": ".plugins.manager",
-    "Origin": "kinds.expert",
-    "PluginRecord": ".plugins.manager",
+    "Manager": "registry",
+    "Origin": ".plugins.records",
+    "PluginRecord": "registry",
     "example_of": "contract.example",
     "LmfitExpert": "kinds.lmfit_expert",
     "Parameter": "contract.parameters",
@@ -71,6 +83,7 @@ _HOME = {
 }
 
 __all__ = [
+    "EXPERTS",
     "Bounds",
     "Card",
     "CurveQuantity",

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import importlib.util
+import inspect
 import os
-import sys
-import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.machinery import SourceFileLoader
-from pathlib import Path
-from types import CodeType
+from collections.abc import Mapping
 from typing import TypeVar
 
 from ..errors import ExpertError, FileFormatError, PluginWarning
 from ..plugins.hooks import hookimpl
-from ..plugins.manager import FAILURES, FILE, OURS, SESSION, Manager, PluginRecord, instance, mark, one_line
+from ..plugins.manager import OURS, Manager, load_file, manager, plugin_records, use_manager
+from ..plugins.records import FILE, SESSION, Origin, PluginRecord
+from ..plugins.registry import Registry
 from .contract.parameters import Parameter
-from .kinds.expert import Expert, Origin
+from .kinds.expert import Expert
 from .kinds.formula_expert import RestrictedExpert, SympyExpert
 from .kinds.lmfit_expert import LmfitExpert
 
 __all__ = [
+    "EXPERTS",
     "Manager",
     "PluginRecord",
     "expert_from_dict",
@@ -40,48 +35,48 @@ __all__ = [
 
 Registered = TypeVar("Registered", bound="Expert | type[Expert]")
 
-_manager: Manager | None = None
-_LOCK = threading.RLock()
 
+def instance(item: object) -> Expert:
+    """Make an expert of a class or an instance.
 
-def manager() -> Manager:
-    """The plugins of this session, loaded on first use."""
-    global _manager
-    with _LOCK:
-        if _manager is None:
-            _manager = Manager()
-        return _manager
-
-
-@contextmanager
-def use_manager(new: Manager | None) -> Iterator[Manager | None]:
-    """Let another manager be the session's for the length of a ``with``: tests, and checks of one plugin by itself.
-
-    Args:
-        new: The manager to use; None for one that discovers plugins anew when it is first needed.
+    Raises:
+        ExpertError: If it is neither, or has no usable name.
     """
-    global _manager
-    with _LOCK:
-        before, _manager = _manager, new
-    try:
-        yield new
-    finally:
-        with _LOCK:
-            _manager = before
+    if inspect.isclass(item) and issubclass(item, Expert):
+        try:
+            item = item()
+        except TypeError as error:
+            raise ExpertError(f"the expert class {item.__name__} cannot be made without arguments: {error}") from error
+    if not isinstance(item, Expert):
+        what = f"the class {item.__name__}" if inspect.isclass(item) else f"{type(item).__name__} {item!r}"
+        raise ExpertError(
+            f"{what[:80]} is not an expert: expected a subclass of pima_toolkit.Expert, or an instance of one"
+        )
+    name = getattr(item, "name", None)
+    if not isinstance(name, str) or not name.strip():
+        raise ExpertError(f"the expert {type(item).__name__} has no name: write name = '...' in the class")
+    if not getattr(item, "parameters", ()):
+        raise ExpertError(f"the expert {name!r} has no parameters")
+    return item
+
+
+def mark(expert: Expert, origin: Origin) -> None:
+    """Write on an expert where it comes from, once; experts are immutable in all that counts for being equal."""
+    if expert.origin is None:
+        object.__setattr__(expert, "origin", origin)
+
+
+#: The built-in experts are a plugin, pima_experts, and come through the hook as a stranger's do.
+EXPERTS = Registry("expert", "pima_experts", instance, ExpertError, named=True, mark=mark)
 
 
 def experts() -> dict[str, Expert]:
-    """Every installed expert by name.
+    """Return every installed expert by name.
 
     Returns:
         Name -> expert, sorted.
     """
-    return manager().experts()
-
-
-def plugin_records() -> dict[str, PluginRecord]:
-    """What became of every plugin: active, blocked or broken, by name."""
-    return dict(manager().records)
+    return dict(sorted(EXPERTS.all().items()))
 
 
 def get_expert(expert: str | Expert | type[Expert]) -> Expert:
@@ -103,16 +98,8 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
             there = experts().get(made.name)
             return there if there == made else made
         return made
-    known = experts()
-    if expert in known:
-        return known[expert]
-    close = difflib.get_close_matches(expert, known, n=1, cutoff=0.5)
-    advice = f"; did you mean {close[0]!r}?" if close else "."
-    if not close and any(c in expert for c in "*/+("):
-        advice = "; a formula is written SympyExpert('...', t='...')."
-    broken = [r.name for r in manager().records.values() if r.state != "active"]
-    left_out = f" Plugins left out: {', '.join(broken)}." if broken else ""
-    raise ExpertError(f"there is no expert {expert!r}{advice} Known: {', '.join(known) or 'none'}.{left_out}")
+    formula = any(character in expert for character in "*/+(")
+    return EXPERTS.get(expert, "; a formula is written SympyExpert('...', t='...')." if formula else "")
 
 
 def register(expert: Registered) -> Registered:
@@ -127,16 +114,8 @@ def register(expert: Registered) -> Registered:
     Raises:
         ExpertError: If it is no expert, or a plugin or another module has one of this name.
     """
-    manager().add_expert(instance(expert))
+    EXPERTS.add(expert)
     return expert
-
-
-class _FromText(SourceFileLoader):
-    """Compiles the text, never the bytecode beside it, which a second edit within a second would leave stale."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
 
 
 def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
@@ -151,31 +130,8 @@ def load_plugin(path: str | os.PathLike[str]) -> list[Expert]:
     Raises:
         ExpertError: If there is no such file, or the plugin is broken; nothing of it stays.
     """
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise ExpertError(f"there is no plugin file {str(path)!r}: give the path of a .py file")
-    name = f"{file.stem} ({file})"
-    record = PluginRecord(name, str(file), FILE, hashlib.sha256(file.read_bytes()).hexdigest()[:12])
-    module_name = f"_pima_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
-    if file.suffix != ".py":
-        raise ExpertError(f"{file.name} is not a Python file: its name must end in .py")
-    spec = importlib.util.spec_from_file_location(module_name, file, loader=_FromText(module_name, str(file)))
-    current = manager()
-    before = current.get_plugin(name), current.records.get(name), sys.modules.get(module_name)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-        current.remove_plugin(name)
-        current.add_plugin(module, record)
-    except FAILURES as error:
-        del sys.modules[module_name]
-        if before[2] is not None:
-            sys.modules[module_name] = before[2]
-        if before[0] is not None and current.get_plugin(name) is None:
-            current.add_plugin(before[0], before[1])
-        raise ExpertError(f"plugin file {file.name} cannot be used: {one_line(error)}") from error
-    return [current.experts()[expert] for expert in record.experts]
+    names = load_file(path).experts
+    return [EXPERTS.get(name) for name in names]
 
 
 def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Expert] | None = None) -> Expert:

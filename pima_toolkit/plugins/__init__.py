@@ -1,1 +1,1 @@
-"""The hooks a plugin answers, and what the installed plugins gave."""
+"""Plugins: the hooks they answer, how they are found and isolated, and the registries that gather what they give."""

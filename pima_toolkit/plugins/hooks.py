@@ -1,6 +1,20 @@
-"""What a plugin implements; importing this costs nothing but pluggy."""
+"""The hooks a plugin may implement; importing this costs nothing but pluggy.
+
+A plugin is a module with functions of these names, each under ``@pima_toolkit.hookimpl``::
+
+    import pima_toolkit as pima
+
+    @pima.hookimpl
+    def pima_encoders():
+        return {"wavelet": WaveletEncoder}
+
+The hook of experts returns a list, since an expert has a name of its own; the others return a table from a name to the
+thing, as the tables of the toolkit itself do. A thing in a table may be written as ``"module:name"``.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pluggy
 
@@ -8,7 +22,8 @@ import pluggy
 GROUP = "pima_toolkit"
 
 #: Version of the hooks (major, minor). A plugin may set ``PIMA_API`` to the one it was written for.
-PIMA_API = (1, 0)
+#: 1.0 had experts alone; 1.1 added the other hooks.
+PIMA_API = (1, 1)
 
 hookimpl = pluggy.HookimplMarker(GROUP)
 _hookspec = pluggy.HookspecMarker(GROUP)
@@ -16,8 +31,44 @@ _hookspec = pluggy.HookspecMarker(GROUP)
 
 @_hookspec
 def pima_experts() -> list:  # type: ignore[return]
-    """The plugin's experts.
+    """Give the plugin's experts: the physics of a modality.
 
     Returns:
         A list of Expert classes or instances, each with its own name.
+    """
+
+
+@_hookspec
+def pima_noise_models() -> Mapping[str, object]:  # type: ignore[return]
+    """Give the plugin's noise models: how measurements scatter about the curves.
+
+    Returns:
+        Name -> noise model, with what the toolkit's own in ``model/noise`` have: ``whiten``, ``log_det``, ``update``.
+    """
+
+
+@_hookspec
+def pima_encoders() -> Mapping[str, object]:  # type: ignore[return]
+    """Give the plugin's encoders: networks from a measurement of some shape to the latent space, and back.
+
+    Returns:
+        Name -> encoder, made as the toolkit's own in ``model/encoders`` are.
+    """
+
+
+@_hookspec
+def pima_readers() -> Mapping[str, object]:  # type: ignore[return]
+    """Give the plugin's readers: file formats that ``from_folder`` understands.
+
+    Returns:
+        Name -> reader, with what the toolkit's own in ``ingest/formats`` have: ``suffixes``, ``recognises``, ``read``.
+    """
+
+
+@_hookspec
+def pima_report_sections() -> Mapping[str, object]:  # type: ignore[return]
+    """Give the plugin's sections of the report.
+
+    Returns:
+        Name -> function from the findings to a section, or to None where there is nothing to tell.
     """

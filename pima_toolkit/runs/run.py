@@ -18,8 +18,7 @@ import torch
 from ..api.pima import PIMA, Fit
 from ..data import reading_log, save_data, stored
 from ..errors import MissingDependency, OptionError, PimaWarning
-from ..experts import load_plugin
-from ..experts.registry import manager
+from ..experts import load_plugin, plugin_records
 from ..fitting.parallel.distributed import Processes, process_group
 from ..fitting.run import Progress
 from ..fitting.trackers import CSVTracker, TensorBoardTracker, Tracker
@@ -207,7 +206,7 @@ def _same(target: RunFolder, before: Mapping, source: Source, options: Options) 
 
 
 def _made_with(source: Source) -> dict:
-    plugins = [r for r in manager().records.values() if r.state == "active" and r.experts]
+    plugins = [r for r in plugin_records().values() if r.state == "active" and r.experts]
     return {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {

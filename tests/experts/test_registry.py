@@ -10,7 +10,7 @@ import pytest
 
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, PluginWarning
-from pima_toolkit.experts import registry as plugins
+from pima_toolkit.plugins import manager as plugins
 from pima_toolkit.plugins.manager import Manager
 
 GOOD = """
@@ -31,7 +31,7 @@ BROKEN = {
     "bad_syntax": ("def (", "SyntaxError"),
     "bad_version": (
         "PIMA_API = (2, 0)\n" + textwrap.dedent(GOOD).format(cls="V", name="v"),
-        "needs plugin API 2.0, this pima_toolkit offers 1.0",
+        "needs plugin API 2.0, this pima_toolkit offers 1.1",
     ),
     "bad_version_text": (
         "PIMA_API = '1.0'\n" + textwrap.dedent(GOOD).format(cls="W", name="w"),
@@ -130,7 +130,7 @@ def test_a_broken_plugin_is_named_and_isolated(name, write):
     assert record.state == "broken"
     assert said in record.error
     assert "Traceback" in record.trace
-    assert set(manager.experts()) == BUILT_IN | {"good"}
+    assert set(manager.given("pima_experts")) == BUILT_IN | {"good"}
     assert manager.records["zz_good"].state == manager.records["pima-experts"].state == "active"
     assert manager.get_plugin(name) is None
 
@@ -140,7 +140,7 @@ def test_all_of_them_at_once_leave_the_good_ones(write):
     with pytest.warns(PluginWarning) as caught:
         manager = Manager([*entries, OURS])
     assert len(caught) == len(BROKEN)
-    assert set(manager.experts()) == BUILT_IN
+    assert set(manager.given("pima_experts")) == BUILT_IN
 
 
 def test_a_class_in_place_of_a_module_is_told(write):
@@ -153,7 +153,7 @@ def test_the_second_plugin_of_a_name_is_broken(write):
     first, second = write("first", GOOD.format(cls="A", name="a")), write("second", GOOD.format(cls="B", name="b"))
     with pytest.warns(PluginWarning, match="already taken by somebody"):
         manager = Manager([first, entry("first", "second", "stranger")])
-    assert set(manager.experts()) == {"a"}
+    assert set(manager.given("pima_experts")) == {"a"}
     assert manager.records["first"].state == "active"
     assert manager.records["first (stranger)"].state == "broken"
     assert second.value == "second"
@@ -173,20 +173,20 @@ def test_plugins_can_be_blocked_or_chosen(write, monkeypatch):
     entries = [write("first", GOOD.format(cls="A", name="a")), write("second", GOOD.format(cls="B", name="b"))]
     monkeypatch.setenv("PIMA_BLOCK_PLUGINS", "first, other")
     manager = Manager(entries)
-    assert set(manager.experts()) == {"b"}
+    assert set(manager.given("pima_experts")) == {"b"}
     assert manager.records["first"].state == "blocked"
     assert "first" not in sys.modules, "a blocked plugin is not even imported"
     monkeypatch.delenv("PIMA_BLOCK_PLUGINS")
     monkeypatch.setenv("PIMA_ONLY_PLUGINS", "first")
-    assert set(Manager(entries).experts()) == {"a"}
+    assert set(Manager(entries).given("pima_experts")) == {"a"}
 
 
 def test_records_say_who_brought_what(write):
     manager = Manager([write("first", GOOD.format(cls="A", name="a")), OURS])
-    record = manager.source("a")
+    record = manager.source("pima_experts", "a")
     assert (record.name, record.distribution, record.version) == ("first", "somebody", "1.2")
     assert record.hooks == ["pima_experts"]
-    assert manager.source("affine").distribution == "pima-toolkit"
+    assert manager.source("pima_experts", "affine").distribution == "pima-toolkit"
 
 
 def test_get_expert_takes_names_experts_and_classes(fresh):
@@ -238,16 +238,16 @@ def test_a_file_is_a_plugin_and_can_be_edited(fresh, tmp_path):
     assert pima.get_expert("a") == made
     file.write_text(textwrap.dedent(GOOD).format(cls="A", name="b"))
     pima.load_plugin(str(file))
-    assert "b" in fresh.experts()
-    assert "a" not in fresh.experts()
+    assert "b" in fresh.given("pima_experts")
+    assert "a" not in fresh.given("pima_experts")
     file.write_text("import no_such_module_xyz")
     with pytest.raises(ExpertError, match=r"mine.py cannot be used: ModuleNotFoundError"):
         pima.load_plugin(file)
-    assert "b" in fresh.experts(), "the last working version stays"
+    assert "b" in fresh.given("pima_experts"), "the last working version stays"
     file.write_text(textwrap.dedent(GOOD).format(cls="A", name="affine"))
     with pytest.raises(ExpertError, match="already taken"):
         pima.load_plugin(file)
-    assert "b" in fresh.experts()
+    assert "b" in fresh.given("pima_experts")
 
 
 def test_files_that_are_none_are_told(fresh, tmp_path):
@@ -262,4 +262,4 @@ def test_the_installed_plugins_load_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         manager = Manager(strict=True)
-    assert manager.source("proportional").name == "pima-experts"
+    assert manager.source("pima_experts", "proportional").name == "pima-experts"

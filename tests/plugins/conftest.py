@@ -10,9 +10,9 @@ MODULES = Path(__file__).parent / "broken"
 #: entry point -> what the record says, or None where only conformance is broken
 BROKEN = {
     "broken-import": "ModuleNotFoundError: No module named 'no_such_module_xyz'",
-    "broken-version": "needs plugin API 2.0, this pima_toolkit offers 1.0",
+    "broken-version": "needs plugin API 2.0, this pima_toolkit offers 1.1",
     "broken-arguments": "PluginValidationError",
-    "broken-hook": "unknown hook 'pima_expert'; known: pima_experts",
+    "broken-hook": "unknown hook 'pima_expert'; known: pima_encoders, pima_experts, pima_noise_models, pima_readers",
     "broken-name": "'proportional' is already taken by pima-experts (pima-toolkit ",
     "broken-raises": "KeyError: 'boom'",
     "broken-class": "Plugin is a class: a plugin is a module, or an instance of the class",

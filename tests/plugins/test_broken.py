@@ -34,8 +34,8 @@ def test_it_is_named_and_isolated(name, installed):
     assert "Traceback" in record.trace
     assert record.experts == []
     assert manager.get_plugin(name) is None
-    assert {"quadratic", "proportional", "linear_hardening"} <= set(manager.experts())
-    assert "half" not in manager.experts()
+    assert {"quadratic", "proportional", "linear_hardening"} <= set(manager.given("pima_experts"))
+    assert "half" not in manager.given("pima_experts")
     assert {manager.records[other].state for other in ("sound-plugin", "pima-experts")} == {"active"}
 
 
@@ -89,7 +89,7 @@ def test_all_at_once_in_a_process_of_its_own(tmp_path):
     assert shown.returncode == 1
     said, _, raised = shown.stderr.partition("Traceback")
     assert said.count("was left out") == len(LEFT_OUT)
-    assert "ExpertError: plugin 'broken-arguments' of broken-arguments-dist 1.2 was left out" in raised
+    assert "PluginError: plugin 'broken-arguments' of broken-arguments-dist 1.2 was left out" in raised
 
 
 def test_without_hookimpl_it_is_told(installed, tmp_path):

@@ -31,7 +31,7 @@ def test_every_expert_knows_its_plugin(sound):
     assert str(pima.get_expert("quadratic").origin) == "sound-plugin (sound-plugin-dist 1.2)"
     assert pima.get_expert("proportional").origin.distribution == "pima-toolkit"
     assert pima.SympyExpert("a * t").origin is None
-    assert sound.source("quadratic").origin == Origin(**SOUND)
+    assert sound.source("pima_experts", "quadratic").origin == Origin(**SOUND)
 
 
 def test_a_class_of_a_plugin_is_recognised(sound):
@@ -140,7 +140,7 @@ def test_the_log_counts_and_the_trace_tells_every_step(installed, monkeypatch, c
     installed("sound-plugin", "broken-raises")
     with caplog.at_level(logging.INFO, "pima_toolkit.plugins"), pytest.warns(PluginWarning):
         manager = Manager()
-    assert f"Registered {len(manager.experts())} experts from " in caplog.text
+    assert f"Registered {len(manager.given('pima_experts'))} experts from " in caplog.text
     assert "sound-plugin" in caplog.text
     assert capsys.readouterr().err == "", "silent unless asked"
     monkeypatch.setenv("PIMA_TRACE_PLUGINS", "1")

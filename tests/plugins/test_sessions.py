@@ -81,7 +81,7 @@ def test_a_cell_that_became_a_file_belongs_to_the_file(session, tmp_path):
     (expert,) = pima.load_plugin(file)
     assert pima.get_expert("mine") is expert
     assert session.records["this session"].experts == []
-    assert session.source("mine").distribution == "file"
+    assert session.source("pima_experts", "mine").distribution == "file"
 
 
 def test_a_file_edited_and_loaded_again_is_the_new_one(session, tmp_path):

@@ -91,7 +91,7 @@ def test_the_fixture_is_a_manager_that_discovers_nothing(pima_pm):  # noqa: F811
     assert pima_pm.records == {}
     assert pima.experts.experts() == {}
     pima.register(Line)
-    assert list(pima_pm.experts()) == ["line"]
+    assert list(pima_pm.given("pima_experts")) == ["line"]
     assert pima.get_expert("line") == Line()
 
 

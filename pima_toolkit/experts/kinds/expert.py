@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ShapeError
+from ...plugins.records import Origin
 from ..contract.example import Example
 from ..contract.inputs import Inputs, packed, variable
 from ..contract.parameters import Bounds, Parameter
@@ -32,30 +32,6 @@ if TYPE_CHECKING:
     import lmfit
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an expert comes from: the answer to "which plugin gave me this?".
-
-    Args:
-        plugin: Name of the plugin's entry point or file, or ``"this session"``.
-        distribution: Who brought it: a distribution, ``"file"``, or ``"this session"``.
-        version: Of the distribution; of a file the beginning of its hash.
-    """
-
-    plugin: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return (
-            self.plugin if self.plugin == self.distribution else (f"{self.plugin} ({self.distribution} {self.version})")
-        )
-
-    def to_dict(self) -> dict[str, str]:
-        """As JSON-able values."""
-        return {"plugin": self.plugin, "distribution": self.distribution, "version": self.version}
 
 
 class Expert(ABC):

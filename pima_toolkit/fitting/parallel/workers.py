@@ -21,7 +21,7 @@ import torch
 from ... import errors
 from ...errors import OptionError, PimaError, TrainingError
 from ...experts import load_plugin, plugin_records
-from ...plugins.manager import FILE
+from ...plugins.records import FILE
 
 #: Seconds that a process has to end once it was told to.
 _PATIENCE = 10.0

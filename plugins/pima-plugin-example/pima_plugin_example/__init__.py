@@ -5,7 +5,7 @@ from __future__ import annotations
 import pima_toolkit as pima
 
 #: The plugin interface this was written for.
-PIMA_API = (1, 0)
+PIMA_API = (1, 1)
 
 
 class HallPetch(pima.SympyExpert):
