@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from pima_widgets.background_task import BackgroundTask, error_html, pump
+from pima_widgets.background_task import BackgroundTask, pump
+from pima_widgets.panel import error_html
 
 
 def test_a_job_returns_what_its_work_returns():

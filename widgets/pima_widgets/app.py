@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,23 +10,66 @@ import ipywidgets as ipw
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.errors import DataError, OptionError
+from pima_toolkit.errors import DataError, OptionError, require
 
-from .cluster_panel import ClusterPanel
-from .crossmodal_panel import CrossModalPanel
-from .data import curve_names
-from .expert_panel import ExpertPanel
-from .fit_panel import FitPanel
 from .panel import Panel
 
 if TYPE_CHECKING:
     from pima_toolkit import Expert, Fit
 
-_TABS = ("Fit", "Clusters", "Predict", "Expert")
+    from .cluster_panel import ClusterPanel
+    from .crossmodal_panel import CrossModalPanel
+    from .expert_panel import ExpertPanel
+    from .fit_panel import FitPanel
+
+#: Name of a panel's class -> the module that defines it, or the class itself, in the order of the tabs. A panel loads
+#: when it is first shown. A new one is a file and a line here; from outside, :func:`add_panel` writes the line.
+PANELS: dict[str, str | type[Panel]] = {
+    "FitPanel": "pima_widgets.fit_panel",
+    "ClusterPanel": "pima_widgets.cluster_panel",
+    "CrossModalPanel": "pima_widgets.crossmodal_panel",
+    "ExpertPanel": "pima_widgets.expert_panel",
+}
+#: Shown in the tab of a panel that needs a fit while there is none.
+_NO_FIT = "There is no fit yet: choose and press <b>Fit</b> in the first tab."
+
+
+def load_panel(name: str) -> type[Panel]:
+    """Load the class of a panel.
+
+    Args:
+        name: A key of :data:`PANELS`.
+    """
+    kind = PANELS[name]
+    return getattr(require(kind, "the panels"), name) if isinstance(kind, str) else kind
+
+
+def add_panel(kind: type[Panel]) -> type[Panel]:
+    """Give a panel a tab in every app opened from now on, after those there are; usable as a decorator.
+
+    Args:
+        kind: A subclass of :class:`Panel` with a ``title`` of its own.
+
+    Returns:
+        The class.
+
+    Raises:
+        OptionError: If it is no panel, has no title, or its name or title is taken.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Panel)):
+        raise OptionError(f"expected a subclass of pima_widgets.Panel, got {kind!r}")
+    if not kind.title:
+        raise OptionError(f"the panel {kind.__name__} has no title: set the class attribute title, the text of its tab")
+    if kind.__name__ in PANELS:
+        raise OptionError(f"there is a panel {kind.__name__} already: give the class another name")
+    if kind.title in (titles := [load_panel(name).title for name in PANELS]):
+        raise OptionError(f"the title {kind.title!r} is taken: there are {', '.join(titles)}")
+    PANELS[kind.__name__] = kind
+    return kind
 
 
 class App(Panel):
-    """Four panels in tabs: a finished fit fills Clusters and Predict, a registered expert can be chosen in Fit.
+    """The panels of :data:`PANELS` in tabs: a finished fit fills those that need one, a registered expert is offered.
 
     Args:
         data: The specimens.
@@ -34,46 +77,77 @@ class App(Panel):
 
     Attributes:
         result: The fit the panels show; None until there is one.
-        selection: Numbers of the specimens selected in Clusters.
+        selection: Numbers of the specimens picked last in one of the panels.
         expert: The expert registered last, else that of the fit's first physics modality.
-        fit_panel: The tab Fit.
-        cluster_panel: The tab Clusters, once there is a fit.
-        crossmodal_panel: The tab Predict, once there is a fit.
-        expert_panel: The tab Expert; None where the data have no curves.
+        panels: Name of the class -> the panel in its tab; None where it cannot be opened, or not yet.
     """
 
     def __init__(self, data: xr.Dataset, fit: Fit | None = None) -> None:
         super().__init__()
         self.data = data
-        self.fit_panel = FitPanel(data)
-        self.cluster_panel: ClusterPanel | None = None
-        self.crossmodal_panel: CrossModalPanel | None = None
-        self.expert_panel = ExpertPanel(data) if curve_names(data) else None
-        wait = ipw.HTML("There is no fit yet: choose and press <b>Fit</b> in the first tab.")
-        none = ipw.HTML("The data hold no curves, so there is nothing to write a formula for.")
-        self.tabs = ipw.Tab([self.fit_panel, wait, wait, self.expert_panel or none], titles=_TABS)
+        self._kinds = {name: load_panel(name) for name in PANELS}
+        self.panels: dict[str, Panel | None] = dict.fromkeys(self._kinds)
+        for name, kind in self._kinds.items():
+            if not kind.needs_fit and kind.lacks(data) is None:
+                self.panels[name] = self._linked(kind(data))
+        self.tabs = ipw.Tab(self._in_tabs(), titles=[kind.title for kind in self._kinds.values()])
         self.tabs.add_class("pima-tabs")
         self.selection = []
         self.expert = self.fit_panel.expert
         self.say(f"{data.sizes['specimen']} specimens: {', '.join(map(str, data.data_vars))}")
         self.children = [self.status, self.error, self.tabs]
-        self.fit_panel.observe(lambda change: self._fitted(change["new"]), "result")
-        if self.expert_panel is not None:
-            self.expert_panel.observe(lambda change: self.offer(change["new"]), "registered")
         if fit is not None:
             self.show(fit)
-            self.fit_panel.adopt(fit)
+            for panel in self._open():
+                panel.adopt(fit)
             self.turn_to("Clusters")
+
+    @property
+    def fit_panel(self) -> FitPanel:
+        """The tab Fit."""
+        return self.panels["FitPanel"]
+
+    @property
+    def cluster_panel(self) -> ClusterPanel | None:
+        """The tab Clusters, once there is a fit."""
+        return self.panels["ClusterPanel"]
+
+    @property
+    def crossmodal_panel(self) -> CrossModalPanel | None:
+        """The tab Predict, once there is a fit."""
+        return self.panels["CrossModalPanel"]
+
+    @property
+    def expert_panel(self) -> ExpertPanel | None:
+        """The tab Expert; None where the data have no curves."""
+        return self.panels["ExpertPanel"]
+
+    def _open(self) -> Iterator[Panel]:
+        return (panel for panel in self.panels.values() if panel is not None)
+
+    def _linked(self, panel: Panel) -> Panel:
+        """Listen to what a panel makes that others show."""
+        panel.observe(lambda change: self._fitted(change["new"]), "new_fit")
+        panel.observe(lambda change: self._picked(panel, change["new"]), "picked")
+        panel.observe(lambda change: self.offer(change["new"]), "registered")
+        return panel
+
+    def _in_tabs(self) -> list[ipw.Widget]:
+        """Return the panels in the order of the tabs, a sentence where there is none."""
+        return [self.panels[name] or ipw.HTML(kind.lacks(self.data) or _NO_FIT) for name, kind in self._kinds.items()]
 
     def turn_to(self, tab: str) -> None:
         """Bring a tab to the front.
 
+        Args:
+            tab: Its title.
+
         Raises:
-            OptionError: If there is none of that name.
+            OptionError: If there is none of that title.
         """
-        if tab not in _TABS:
-            raise OptionError(f"there is no tab {tab!r}: {', '.join(_TABS)}")
-        self.tabs.selected_index = _TABS.index(tab)
+        if tab not in self.tabs.titles:
+            raise OptionError(f"there is no tab {tab!r}: {', '.join(self.tabs.titles)}")
+        self.tabs.selected_index = self.tabs.titles.index(tab)
 
     def _fitted(self, fit: Fit | None) -> None:
         if fit is not None:
@@ -81,7 +155,7 @@ class App(Panel):
                 self.show(fit)
 
     def show(self, fit: Fit) -> None:
-        """Fill the panels with a fit.
+        """Open the panels that need a fit, with this one.
 
         Args:
             fit: A fit that can answer for the data.
@@ -89,33 +163,36 @@ class App(Panel):
         Raises:
             PimaError: If it cannot; the panels stay as they are.
         """
-        clusters = ClusterPanel(fit, self.data)
-        predict = CrossModalPanel(fit, self.data, answer=clusters.answer)
-        self.cluster_panel, self.crossmodal_panel = clusters, predict
-        clusters.observe(lambda change: self._selected(change["new"]), "selection")
-        self.tabs.children = [self.fit_panel, clusters, predict, self.tabs.children[3]]
+        answer = fit.infer(self.data, predict=())
+        made = {
+            name: kind(fit, self.data, answer=answer)
+            for name, kind in self._kinds.items()
+            if kind.needs_fit and kind.lacks(self.data) is None
+        }
+        self.panels |= {name: self._linked(panel) for name, panel in made.items()}
+        self.tabs.children = self._in_tabs()
         physics = list(fit.model.options.physics.values())
         self.selection = []
         self.expert = physics[0].expert if physics else None
         self.say(f"{len(self.data.specimen)} specimens in {fit.model.options.clusters} clusters")
         self.result = fit
 
-    def _selected(self, chosen: list[int]) -> None:
-        self.selection = chosen
-        if len(chosen) == 1:
-            with self.guarded():
-                self.crossmodal_panel.choose(chosen[0])
+    def _picked(self, source: Panel, specimens: list[int]) -> None:
+        self.selection = specimens
+        with self.guarded():
+            for panel in self._open():
+                if panel is not source:
+                    panel.follow(specimens)
 
     def offer(self, expert: Expert) -> None:
         """Let an expert be chosen in every panel that fits one; the tab Fit chooses it where its input is measured."""
-        self.fit_panel.offer(expert)
-        if self.cluster_panel is not None and self.cluster_panel.refit is not None:
-            self.cluster_panel.refit.offer(expert)
+        for panel in self._open():
+            panel.offer(expert)
         self.expert = expert
 
 
 def app(data_or_fit: xr.Dataset | Fit, data: xr.Dataset | None = None) -> App:
-    """All panels for a dataset, or for a fit and its data.
+    """Open all panels for a dataset, or for a fit and its data.
 
     Args:
         data_or_fit: A dataset with a ``specimen`` dim, or a fit.
@@ -134,7 +211,7 @@ def app(data_or_fit: xr.Dataset | Fit, data: xr.Dataset | None = None) -> App:
 
 
 def open_app(source: str | Path, data: str | Path | None = None, plugins: Sequence[str | Path] = ()) -> App:
-    """All panels for what lies on the disk; what ``pima app`` shows.
+    """Open all panels for what lies on the disk, as ``pima app`` does.
 
     Args:
         source: The folder of a run, a saved fit (``.pima``), a dataset (``.nc``, ``.zarr``) or a folder of files.
@@ -149,9 +226,9 @@ def open_app(source: str | Path, data: str | Path | None = None, plugins: Sequen
         pima.load_plugin(file)
     fit = pima.runs.open_fit(path) if path.suffix == ".pima" or (path / "run.json").exists() else None
     if fit is not None and data is None:
-        found = pima.runs.training_data(path)
+        specimens = pima.runs.training_data(path)
     else:
-        found = pima.runs.read_source(Path(path if data is None else data)).data
-    if found is None:
+        specimens = pima.runs.read_source(Path(path if data is None else data)).data
+    if specimens is None:
         raise DataError(f"the training data of {path} are not there or have changed: give them, --data PATH")
-    return App(found, fit)
+    return App(specimens, fit)

@@ -6,9 +6,7 @@ The kernel stays free while a model trains; a button can stop it, and what it re
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
 #: Copies of the state to the widgets in a second.
@@ -115,13 +113,3 @@ def pump(job: BackgroundTask, show: Callable[[BackgroundTask, bool], None]) -> t
     thread = threading.Thread(target=follow, name="pima-pump", daemon=True)
     thread.start()
     return thread
-
-
-def error_html(error: BaseException) -> str:
-    """An error as a bold sentence, with the traceback folded."""
-    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    kind = escape(type(error).__name__)
-    return (
-        f'<div role="alert"><b>{escape(str(error)) or kind}</b>'
-        f"<details><summary>{kind}: traceback</summary><pre>{escape(trace)}</pre></details></div>"
-    )

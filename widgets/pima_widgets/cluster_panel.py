@@ -32,6 +32,7 @@ class ClusterPanel(Panel):
     Args:
         fit: A fit.
         data: The specimens to look at: those of the training, or others the fit can answer for.
+        answer: ``fit.infer(data, predict=())`` where it is known already.
 
     Attributes:
         selection: Numbers of the selected specimens.
@@ -40,10 +41,13 @@ class ClusterPanel(Panel):
         grouping: The groups as they are now.
     """
 
-    def __init__(self, fit: Fit, data: xr.Dataset) -> None:
+    title = "Clusters"
+    needs_fit = True
+
+    def __init__(self, fit: Fit, data: xr.Dataset, *, answer: xr.Dataset | None = None) -> None:
         super().__init__()
         self.fit, self.data = fit, data
-        self.answer = fit.infer(data, predict=())
+        self.answer = fit.infer(data, predict=()) if answer is None else answer
         self.names = [str(name) for name in data["specimen"].values]
         self._before: list[Grouping] = []
         # Of the training specimens the fit knows more than what each modality says on its own.
@@ -138,7 +142,7 @@ class ClusterPanel(Panel):
             chosen = sorted({int(k) for k in specimens})
             if chosen and not 0 <= chosen[0] <= chosen[-1] < len(self.names):
                 raise OptionError(f"specimens are numbered 0 to {len(self.names) - 1}, got {chosen[0]} to {chosen[-1]}")
-            self.selection = chosen
+            self.selection = self.picked = chosen
             self.map.selection = chosen
             shown = [str(self.names[k]) for k in chosen[:3]]
             more = f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""
@@ -225,6 +229,11 @@ class ClusterPanel(Panel):
         return self.grouping
 
     # ---------------------------------------------------------------- physics and export
+
+    def offer(self, expert: pima.Expert) -> None:
+        """Let a registered expert be chosen for the refits."""
+        if self.refit is not None:
+            self.refit.offer(expert)
 
     def refit_group(self, name: str) -> pima.Solution:
         """Fit the expert to a group, specimens weighed by their responsibilities."""

@@ -48,6 +48,9 @@ class CrossModalPanel(Panel):
         DataError: If the data hold none of the fit's modalities.
     """
 
+    title = "Predict"
+    needs_fit = True
+
     def __init__(self, fit: Fit, data: xr.Dataset, *, answer: xr.Dataset | None = None) -> None:
         super().__init__()
         self.fit, self.data = fit, data
@@ -174,6 +177,11 @@ class CrossModalPanel(Panel):
         answer = self.fit.infer(one[[*there, *covariates]])
         self._show(answer, one, f"{self.names[k]} from {' and '.join(there)}", chosen=k)
         return answer
+
+    def follow(self, specimens: list[int]) -> None:
+        """Predict the specimen that another panel selected; several at once are left alone."""
+        if len(specimens) == 1:
+            self.choose(specimens[0])
 
     def _again(self) -> None:
         if self.selection:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import numpy as np
-import traitlets
 
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, ExpertError, FormulaError
@@ -40,13 +39,12 @@ class ExpertPanel(Panel):
         expert: The :class:`pima_toolkit.SympyExpert` as typed; None while the formula has a fault.
         result: The :class:`pima_toolkit.Solution` of the last fit.
         selection: Name of the curve.
-        registered: The expert registered last. Observable.
 
     Raises:
         DataError: If the dataset has no curves, or not this one.
     """
 
-    registered: pima.Expert | None = traitlets.Any(None, allow_none=True)
+    title = "Expert"
 
     def __init__(self, data: xr.Dataset | None = None, modality: str | None = None) -> None:
         super().__init__()
@@ -93,6 +91,11 @@ class ExpertPanel(Panel):
         self.formula.observe(self._typed, "value")
         self.table.observe(self._drawn, "revision")
         self.formula.value = _EXAMPLE.format(t=self.t)
+
+    @classmethod
+    def lacks(cls, data: xr.Dataset) -> str | None:
+        """Say so if the data have no curves."""
+        return None if curve_names(data) else "The data hold no curves, so there is nothing to write a formula for."
 
     @property
     def t(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import numpy as np
+import traitlets
 
 import pima_toolkit as pima
 
@@ -110,9 +111,12 @@ class FitPanel(Panel):
         DataError: If the dataset holds nothing to fit.
     """
 
+    title = "Fit"
+
     def __init__(self, data: xr.Dataset) -> None:
         super().__init__()
         self.data = data
+        traitlets.dlink((self, "result"), (self, "new_fit"))
         self.job: BackgroundTask | None = None
         self._began = 0.0
         self._pump: threading.Thread | None = None

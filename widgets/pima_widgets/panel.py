@@ -1,21 +1,22 @@
-"""What every panel shares: plain objects out, a status line, errors as sentences, and a button that copies code."""
+"""The base of every panel: its contract with the app, a status line, errors as sentences, buttons, and layout."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import ipywidgets as ipw
 import traitlets
 
-from .background_task import error_html
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import xarray as xr
 
     from pima_toolkit import Expert, Fit
 
@@ -31,17 +32,33 @@ class CopyButton(anywidget.AnyWidget):
 
 
 class Panel(ipw.VBox):
-    """A panel: widgets in a column, and plain objects to go on with.
+    """A column of widgets, and plain objects to go on with.
+
+    To write a panel, subclass this, set ``title``, call ``super().__init__()`` and put widgets into ``children``, among
+    them ``self.status`` and ``self.error``. The app makes it as ``MyPanel(data)``, or, with ``needs_fit = True``, anew
+    for every fit as ``MyPanel(fit, data, answer=answer)``, where ``answer`` is ``fit.infer(data, predict=())``. What
+    the others are to know is put into ``new_fit``, ``picked`` or ``registered``; what they made arrives in
+    :meth:`adopt`, :meth:`follow` and :meth:`offer`, which do nothing unless overridden.
 
     Attributes:
+        title: Text of the panel's tab.
+        needs_fit: Whether the panel shows a fit; then its tab waits for one.
         result: What the panel made last: a fit, a solution, an answer; None until then. Observable.
         selection: What is selected; its meaning is the panel's. Observable.
         expert: The expert at hand, or None. Observable.
+        new_fit: The fit made here last, for the app to show in every panel. Observable.
+        picked: Numbers of the specimens picked here, for the other panels to follow. Observable.
+        registered: The expert registered here last, for the other panels to offer. Observable.
     """
 
+    title: ClassVar[str] = ""
+    needs_fit: ClassVar[bool] = False
     result: Fit | Any = traitlets.Any(None, allow_none=True)
     selection = traitlets.Any(None, allow_none=True)
     expert: Expert | None = traitlets.Any(None, allow_none=True)
+    new_fit: Fit | None = traitlets.Any(None, allow_none=True)
+    picked = traitlets.List(traitlets.Int())
+    registered: Expert | None = traitlets.Any(None, allow_none=True)
 
     def __init__(self, **options: object) -> None:
         self.status = ipw.HTML()
@@ -51,6 +68,36 @@ class Panel(ipw.VBox):
         self.error.add_class("pima-error")
         super().__init__(**options)
         self.add_class("pima-panel")
+
+    @classmethod
+    def lacks(cls, data: xr.Dataset) -> str | None:  # noqa: ARG003 - for panels that look at them
+        """Return a sentence, shown in the tab instead, if the panel can show nothing of these data; else None.
+
+        Args:
+            data: The specimens.
+        """
+        return None
+
+    def adopt(self, fit: Fit) -> None:
+        """Begin with a fit that was made elsewhere; called once, where the app is opened with one.
+
+        Args:
+            fit: A fit that can answer for the data.
+        """
+
+    def follow(self, specimens: list[int]) -> None:
+        """Show what was picked in another panel.
+
+        Args:
+            specimens: Numbers of the specimens; empty where the selection was cleared.
+        """
+
+    def offer(self, expert: Expert) -> None:
+        """Let an expert be chosen that was registered in another panel.
+
+        Args:
+            expert: The expert.
+        """
 
     def say(self, words: str) -> None:
         """Put a sentence into the status line."""
@@ -62,7 +109,7 @@ class Panel(ipw.VBox):
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """What a click does: an error is shown in the panel. A method called from code raises it instead."""
+        """Show an error of the block in the panel, as after a click; methods called from code raise theirs instead."""
         self.error.value = ""
         try:
             yield
@@ -72,11 +119,11 @@ class Panel(ipw.VBox):
     def button(
         self, text: str, does: Callable[[], object], *, style: str = "", hint: str = "", icon: str = ""
     ) -> ipw.Button:
-        """A button that calls a method of this panel.
+        """Make a button that calls a method of this panel.
 
         Args:
             text: On the button.
-            does: Called without arguments; its errors are shown.
+            does: Called without arguments; its errors are shown in the panel.
             style: ``"primary"``, ``"warning"``, ... or none.
             hint: Shown when the pointer rests on it.
             icon: Name of a Font Awesome icon.
@@ -92,13 +139,23 @@ class Panel(ipw.VBox):
         return made
 
 
+def error_html(error: BaseException) -> str:
+    """Write an error as a bold sentence, with the traceback folded."""
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    kind = escape(type(error).__name__)
+    return (
+        f'<div role="alert"><b>{escape(str(error)) or kind}</b>'
+        f"<details><summary>{kind}: traceback</summary><pre>{escape(trace)}</pre></details></div>"
+    )
+
+
 def heading(text: str) -> ipw.HTML:
-    """A heading within a panel."""
+    """Make a heading within a panel."""
     return ipw.HTML(f'<b class="pima-heading">{escape(text)}</b>')
 
 
 def row(*widgets: ipw.Widget) -> ipw.Box:
-    """Widgets side by side, wrapped where the page is narrow."""
+    """Put widgets side by side, wrapped where the page is narrow."""
     return ipw.Box(
         list(widgets), layout=ipw.Layout(display="flex", flex_flow="row wrap", align_items="center", grid_gap="6px")
     )
