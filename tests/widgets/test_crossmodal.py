@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from pima_widgets.crossmodal_panel import CrossModalPanel
-from pima_widgets.data import curves_of
+from pima_widgets.curves_and_pictures import curves_of
 from pima_widgets.uploads import levels_of
 
 import pima_toolkit as pima

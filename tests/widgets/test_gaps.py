@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pima_widgets.cluster_panel import ClusterPanel
-from pima_widgets.data import curves_of, pictures_html
+from pima_widgets.curves_and_pictures import curves_of, pictures_html
 from pima_widgets.expert_panel import ExpertPanel
 from pima_widgets.fit_panel import FitPanel
 from pima_widgets.grouping import Grouping

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pima_widgets.canvas import Chart, LatentMap
 from pima_widgets.cluster_panel import ClusterPanel
-from pima_widgets.data import curve_names, curves_of, image_names, pictures_html, quantity
+from pima_widgets.curves_and_pictures import curve_names, curves_of, image_names, pictures_html, quantity
 from pima_widgets.expert_panel import ExpertPanel, plugin_source
 from pima_widgets.fit_panel import FitPanel
 
@@ -100,8 +100,8 @@ def test_a_fit_can_be_stopped_and_what_it_reached_is_kept(lines):
     panel.start()
     with pytest.raises(RuntimeError, match="under way"):
         panel.start()
-    while not panel.job.reports:
-        panel.job._thread.join(0.05)
+    while not panel.task.reports:
+        panel.task.join(0.05)
     click(panel.cancel_button)
     fit = panel.wait(120)
     assert fit.interrupted

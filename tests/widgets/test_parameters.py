@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from pima_widgets.cluster_panel import ClusterPanel
-from pima_widgets.data import quantity
+from pima_widgets.curves_and_pictures import quantity
 from pima_widgets.expert_panel import ExpertPanel
+from pima_widgets.formula_units import units_of
 from pima_widgets.parameter_table import ParameterRow
-from pima_widgets.units import units_of
 
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError

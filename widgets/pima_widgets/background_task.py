@@ -1,4 +1,4 @@
-"""Work in the background: a thread that touches no widget, and another that copies its state to the widgets.
+"""Work in the background: one thread that works and touches no widget, and one that copies its state to the widgets.
 
 The kernel stays free while a model trains; a button can stop it, and what it reached is kept.
 """
@@ -9,15 +9,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-#: Copies of the state to the widgets in a second.
+#: Copies of the state to the widgets per second.
 _RATE = 5.0
 
 
 class BackgroundTask:
-    """A function run in one daemon thread, which reports and can be asked to stop.
+    """A function run in a daemon thread, which reports and can be asked to stop.
 
     Args:
-        work: Takes the job; calls :meth:`report` now and then, and ends early where that returns True.
+        work: Takes the task; calls :meth:`report` now and then, and ends early where that returns True.
 
     Attributes:
         state: ``"new"``, ``"running"``, ``"finished"``, ``"stopped"`` (by :meth:`cancel`) or ``"failed"``.
@@ -35,21 +35,31 @@ class BackgroundTask:
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def report(self, what: object) -> bool:
-        """Add a report, from within the work; True where the work should end."""
-        self.reports.append(what)
+    def report(self, progress: object) -> bool:
+        """Add a report, from within the work.
+
+        Args:
+            progress: Kept in :attr:`reports`.
+
+        Returns:
+            Whether the work should end.
+        """
+        self.reports.append(progress)
         return self._stop.is_set()
 
     def start(self) -> BackgroundTask:
-        """Begin; a job runs once.
+        """Begin; a task runs once.
+
+        Returns:
+            The task itself.
 
         Raises:
             RuntimeError: If it was started before.
         """
         if self._thread is not None:
-            raise RuntimeError("this job was started before: make a new one")
+            raise RuntimeError("this task was started before: make a new one")
         self.state = "running"
-        self._thread = threading.Thread(target=self._run, name="pima-job", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pima-task", daemon=True)
         self._thread.start()
         return self
 
@@ -67,7 +77,7 @@ class BackgroundTask:
         self._stop.set()
 
     @property
-    def asked(self) -> bool:
+    def stopping(self) -> bool:
         """Whether the work was asked to end."""
         return self._stop.is_set()
 
@@ -76,40 +86,52 @@ class BackgroundTask:
         """Whether the work is going on."""
         return self._thread is not None and self._thread.is_alive()
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end, and say nothing of how it ended.
+
+        Args:
+            timeout: Seconds at most.
+
+        Raises:
+            RuntimeError: If the task was never started.
+        """
+        if self._thread is None:
+            raise RuntimeError("this task was never started: call start() first")
+        self._thread.join(timeout)
+
     def wait(self, timeout: float | None = None) -> object:
-        """Wait for the end and return the result; an error of the work is raised here.
+        """Wait for the end and return the result.
 
         Args:
             timeout: Seconds at most; the result is None if the work goes on.
 
         Raises:
-            RuntimeError: If the job was never started.
+            RuntimeError: If the task was never started.
+            BaseException: What the work raised.
         """
-        if self._thread is None:
-            raise RuntimeError("this job was never started: call start() first")
-        self._thread.join(timeout)
+        self.join(timeout)
         if self.error is not None:
             raise self.error
         return self.result
 
 
-def pump(job: BackgroundTask, show: Callable[[BackgroundTask, bool], None]) -> threading.Thread:
-    """Copy a job's state to widgets until it ends, and once after.
+def watch(task: BackgroundTask, show: Callable[[BackgroundTask, bool], None]) -> threading.Thread:
+    """Copy a task's state to widgets until it ends, and once after, in a thread of its own.
 
     Args:
-        job: The job, started.
-        show: Takes the job and whether it has ended; the only one to write to its widgets.
+        task: The task, started.
+        show: Takes the task and whether it has ended; while the task runs nothing else writes the widgets it writes.
 
     Returns:
         The thread, to be joined by who must see the last state.
     """
 
-    def follow() -> None:
-        while job.alive:
-            show(job, False)
-            job._thread.join(1.0 / _RATE)
-        show(job, True)
+    def copy() -> None:
+        while task.alive:
+            show(task, False)
+            task.join(1.0 / _RATE)
+        show(task, True)
 
-    thread = threading.Thread(target=follow, name="pima-pump", daemon=True)
+    thread = threading.Thread(target=copy, name="pima-watch", daemon=True)
     thread.start()
     return thread

@@ -13,9 +13,9 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, OptionError
 
-from .data import image_names, pictures_html
+from .canvas import LatentView
+from .curves_and_pictures import image_names, pictures_html
 from .grouping import Grouping
-from .latent_view import LatentView
 from .panel import Panel, heading, row
 from .refit import Refit
 

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, OptionError
 
-from .latent_view import LatentView
+from .canvas import LatentView
 from .panel import Panel, heading, row
-from .prediction import Prediction
-from .uploads import ACCEPTED, Reader, levels_of
+from .prediction_view import PredictionView
+from .uploads import ACCEPTED, UploadReader, levels_of
 
 if TYPE_CHECKING:
     from pima_toolkit import Fit
@@ -56,7 +56,7 @@ class CrossModalPanel(Panel):
         self.fit, self.data = fit, data
         known = fit.infer(data, predict=()) if answer is None else answer
         self.names = [str(name) for name in data["specimen"].values]
-        self.reader = Reader(fit, data)
+        self.reader = UploadReader(fit, data)
         self.view = LatentView(fit, known, self.names, height=360)
         self.map = self.view.map
         clusters = len(self.view.mean)
@@ -64,7 +64,7 @@ class CrossModalPanel(Panel):
                        [f"cluster {c}" for c in range(clusters)])  # fmt: skip
         weight = fit.clusters["weight"].values
         self.position: NDArray[np.float64] = weight @ self.view.mean
-        self.prediction = Prediction(self.reader, data, self.names)
+        self.prediction = PredictionView(self.reader, data, self.names)
         self._walk: tuple[tuple[str, ...], xr.Dataset] | None = None
         self._quiet = False
         self._build(clusters)

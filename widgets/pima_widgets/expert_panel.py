@@ -15,10 +15,10 @@ import pima_toolkit as pima
 from pima_toolkit.errors import DataError, ExpertError, FormulaError
 
 from .canvas import Chart
-from .data import PlottedCurves, curve_names, curves_of
+from .curves_and_pictures import PlottedCurves, curve_names, curves_of
+from .formula_units import units_of
 from .panel import Panel, heading, row
 from .parameter_table import ParameterTable
-from .units import units_of
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,7 +14,7 @@ import traitlets
 
 import pima_toolkit as pima
 
-from .background_task import BackgroundTask, pump
+from .background_task import BackgroundTask, watch
 from .canvas import Chart
 from .panel import CopyButton, Panel, heading, row
 
@@ -105,7 +105,7 @@ class FitPanel(Panel):
         result: The :class:`pima_toolkit.Fit`, once there is one.
         selection: Names of the modalities chosen.
         expert: The expert of the first physics modality, or None.
-        job: The training under way, or the last one.
+        task: The training under way, or the last one.
 
     Raises:
         DataError: If the dataset holds nothing to fit.
@@ -117,9 +117,9 @@ class FitPanel(Panel):
         super().__init__()
         self.data = data
         traitlets.dlink((self, "result"), (self, "new_fit"))
-        self.job: BackgroundTask | None = None
+        self.task: BackgroundTask | None = None
         self._began = 0.0
-        self._pump: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
         names = [str(k) for k, v in data.data_vars.items() if "specimen" in v.dims and v.dtype.kind in "iuf"]
         if not names:
             raise pima.errors.DataError(
@@ -231,19 +231,19 @@ class FitPanel(Panel):
         self.expert = pima.get_expert(physics[0].expert.value) if physics else None
 
     def start(self) -> BackgroundTask:
-        """Begin the fit in the background; ``panel.job.wait()`` waits for it.
+        """Begin the fit in the background; ``panel.task.wait()`` waits for it.
 
         Raises:
             RuntimeError: If a fit is under way.
             OptionError: If the choices do not go together.
         """
-        if self.job is not None and self.job.alive:
+        if self.task is not None and self.task.alive:
             raise RuntimeError("a fit is under way: stop it first, or wait for it")
         model = self.model()
         epochs, seed, data = self.epochs.value or None, self.seed.value, self.data
 
-        def work(job: BackgroundTask) -> pima.Fit:
-            return model.fit(data, seed=seed, epochs=epochs, progress=False, callbacks=[job.report])
+        def work(task: BackgroundTask) -> pima.Fit:
+            return model.fit(data, seed=seed, epochs=epochs, progress=False, callbacks=[task.report])
 
         self.error.value = self.report.value = ""
         self._clear_charts()
@@ -251,14 +251,14 @@ class FitPanel(Panel):
         self.bar.value, self.bar.bar_style = 0.0, ""
         self.say("reading the data and finding where to start")
         self._began = time.monotonic()
-        self.job = BackgroundTask(work).start()
-        self._pump = pump(self.job, self._show)
-        return self.job
+        self.task = BackgroundTask(work).start()
+        self._watcher = watch(self.task, self._show)
+        return self.task
 
     def cancel(self) -> None:
         """Stop after the epoch under way; the fit so far becomes the result."""
-        if self.job is not None:
-            self.job.cancel()
+        if self.task is not None:
+            self.task.cancel()
             self.say("stopping after this epoch")
 
     def wait(self, timeout: float | None = None) -> pima.Fit | None:
@@ -270,21 +270,21 @@ class FitPanel(Panel):
         Raises:
             RuntimeError: If none was started.
         """
-        if self.job is None:
+        if self.task is None:
             raise RuntimeError("no fit was started: call start()")
         try:
-            return self.job.wait(timeout)
+            return self.task.wait(timeout)
         finally:
-            self._pump.join(timeout)
+            self._watcher.join(timeout)
 
     def _clear_charts(self) -> None:
         empty = np.zeros((0, 1))
         self.elbo.draw(np.zeros(1), empty, [], labels=("epoch", "ELBO (nats per specimen)"))
         self.occupancy.draw(np.zeros(1), empty, [], labels=("epoch", "share of the specimens"))
 
-    def _show(self, job: BackgroundTask, ended: bool) -> None:
-        """Copy the job's state; runs on the pump's thread, the only one to write these widgets while a fit goes on."""
-        reports = list(job.reports)
+    def _show(self, task: BackgroundTask, ended: bool) -> None:
+        """Copy the task's state to the widgets, on the watching thread: no other writes them while a fit goes on."""
+        reports = list(task.reports)
         joint = [r for r in reports if r.phase == "joint" and r.restart == reports[-1].restart]
         if joint:
             epoch = np.array([r.epoch for r in joint])
@@ -303,19 +303,19 @@ class FitPanel(Panel):
             names = {"joint": "training", "invariance": "clusters of pictures"}
             names["curveless"] = "clusters of specimens without curves"
             phase = names.get(last.phase, "cross-modal encoders")
-            asked = "stopping; " if job.asked else ""
-            self.say(f"{asked}{phase}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")
+            prefix = "stopping; " if task.stopping else ""
+            self.say(f"{prefix}{phase}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")
         if ended:
-            self._end(job)
+            self._end(task)
 
-    def _end(self, job: BackgroundTask) -> None:
+    def _end(self, task: BackgroundTask) -> None:
         self.start_button.disabled, self.cancel_button.disabled = False, True
-        if job.error is not None:
+        if task.error is not None:
             self.bar.bar_style = "danger"
             self.say("the fit failed")
-            self.fail(job.error)
+            self.fail(task.error)
             return
-        fit = job.result
+        fit = task.result
         seconds = time.monotonic() - self._began
         self.bar.value, self.bar.bar_style = 1.0, "warning" if fit.interrupted else "success"
         self.say(f"{'stopped: the fit so far' if fit.interrupted else 'fitted'} after {seconds:.0f} s")

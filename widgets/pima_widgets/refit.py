@@ -15,7 +15,7 @@ from pima_toolkit.errors import DataError
 from pima_toolkit.experts import resolve_unit
 
 from .canvas import Chart
-from .data import PlottedCurves, curves_of, quantity
+from .curves_and_pictures import PlottedCurves, curves_of, quantity
 from .grouping import Grouping
 from .panel import row
 from .parameter_table import ParameterTable

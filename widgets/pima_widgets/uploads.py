@@ -23,7 +23,7 @@ CURVES = (".csv", ".txt", ".dat", ".xlsx")
 ACCEPTED = ",".join((*PICTURES, *CURVES, ".npy"))
 
 
-class Reader:
+class UploadReader:
     """Reads files as what a fit was trained on: size, channels, grid and units.
 
     Args:

@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from .canvas import COLOURS, Chart
-from .data import curves_of, image_names, pictures_html, quantity
-from .uploads import Reader
+from .curves_and_pictures import curves_of, image_names, pictures_html, quantity
+from .uploads import UploadReader
 
 #: Numbers of a vector that are listed.
 _NUMBERS = 8
@@ -39,7 +39,7 @@ def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
     return f'<div class="pima-bars" role="img" aria-label="p(cluster): {escape(words)}" style="{style}">{rows}</div>'
 
 
-class Prediction:
+class PredictionView:
     """The widgets that show one answer of a fit.
 
     Args:
@@ -48,7 +48,7 @@ class Prediction:
         names: What to call them.
     """
 
-    def __init__(self, reader: Reader, data: xr.Dataset, names: list[str]) -> None:
+    def __init__(self, reader: UploadReader, data: xr.Dataset, names: list[str]) -> None:
         self.reader, self.data, self.names = reader, data, names
         self.curve = ipw.Dropdown(options=reader.curves, description="curve")
         self.curve.layout.display = "flex" if len(reader.curves) > 1 else "none"
