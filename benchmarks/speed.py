@@ -127,7 +127,7 @@ def epochs(data: xr.Dataset, count: int, precision: str) -> dict:
         "ratio_cpu": median["ours_cpu"] / median["bare_cpu"],
         # The first epoch is taken off at the length of the others.
         "setup": setup["to_first_epoch"] - median["ours"],
-        "bfloat16": bool(fit._trained.notes["bfloat16"]),
+        "bfloat16": bool(fit.record.facts["bfloat16"]),
         **inference(fit, data, precision),
     }
 

@@ -13,7 +13,7 @@ from ..errors import DataError, OptionError
 from ..experts import with_covariates
 from ..fitting.options import ModelOptions
 from ..model.curves import Curves
-from .trained import Trained
+from .predictor import Predictor
 
 #: Covariates by name that a person asks curves to be shown at, ``{"strain_rate": 100.0}``; others are the means.
 At = Mapping[str, float] | None
@@ -51,11 +51,11 @@ def check_at(options: ModelOptions, at: At) -> None:
             raise OptionError(f"at[{name!r}] is {value!r}: expected one finite number")
 
 
-def population_grid(trained: Trained, name: str, cluster: int | None = None, at: At = None) -> np.ndarray:
+def population_grid(predictor: Predictor, name: str, cluster: int | None = None, at: At = None) -> np.ndarray:
     """The grid of a modality's predicted curves with the covariates of a population, or of each.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         name: A physics modality.
         cluster: Which population; None for all.
         at: Covariates by name instead of the populations' means.
@@ -63,17 +63,17 @@ def population_grid(trained: Trained, name: str, cluster: int | None = None, at:
     Returns:
         Packed, (inputs * point,), or (cluster, inputs * point) for all; (point,) for an expert without covariates.
     """
-    means = {**trained.covariates, **{k: np.full(trained.options.clusters, v) for k, v in (at or {}).items()}}
-    columns = [means[covariate] for covariate in trained.options.physics[name].expert.covariates]
-    grid = with_covariates(trained.templates[name].t, np.stack(columns, axis=1) if columns else None)
+    means = {**predictor.covariates, **{k: np.full(predictor.options.clusters, v) for k, v in (at or {}).items()}}
+    columns = [means[covariate] for covariate in predictor.options.physics[name].expert.covariates]
+    grid = with_covariates(predictor.specs[name].t, np.stack(columns, axis=1) if columns else None)
     return grid if cluster is None or grid.ndim == 1 else grid[cluster]
 
 
-def position_grid(trained: Trained, name: str, gamma: np.ndarray, at: At = None) -> np.ndarray:
+def position_grid(predictor: Predictor, name: str, gamma: np.ndarray, at: At = None) -> np.ndarray:
     """The grid of a modality's curves at latent positions, with covariates.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         name: A physics modality.
         gamma: Responsibilities at the positions, (n, cluster): a covariate that is not in ``at`` is the mean of the
             populations' means with these weights.
@@ -82,15 +82,15 @@ def position_grid(trained: Trained, name: str, gamma: np.ndarray, at: At = None)
     Returns:
         Packed, (inputs * point,) where all positions share it, else (n, inputs * point).
     """
-    wanted = trained.options.physics[name].expert.covariates
+    wanted = predictor.options.physics[name].expert.covariates
     if set(wanted) <= set(at or {}):
         row = np.array([[float(at[covariate]) for covariate in wanted]]) if wanted else None
-        grid = with_covariates(trained.templates[name].t, row)
+        grid = with_covariates(predictor.specs[name].t, row)
         return grid if grid.ndim == 1 else grid[0]
-    means = {k: gamma @ v for k, v in trained.covariates.items()} | {
+    means = {k: gamma @ v for k, v in predictor.covariates.items()} | {
         k: np.full(len(gamma), v) for k, v in (at or {}).items()
     }
-    return with_covariates(trained.templates[name].t, np.stack([means[covariate] for covariate in wanted], axis=1))
+    return with_covariates(predictor.specs[name].t, np.stack([means[covariate] for covariate in wanted], axis=1))
 
 
 def own_cluster(values: Tensor) -> Tensor:
@@ -99,25 +99,25 @@ def own_cluster(values: Tensor) -> Tensor:
     return values if values.shape[1] == 1 else values[every, every][:, None]
 
 
-def covariate_units(trained: Trained) -> dict[str, str]:
+def covariate_units(predictor: Predictor) -> dict[str, str]:
     """Units of the covariates by name."""
     return {
-        k: u for name in trained.options.physics for k, u in trained.templates[name].measured.covariate_units.items()
+        k: u for name in predictor.options.physics for k, u in predictor.specs[name].measured.covariate_units.items()
     }
 
 
-def shown_at(trained: Trained, name: str, cluster: int | None = None, at: At = None) -> dict[str, str]:
+def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At = None) -> dict[str, str]:
     """Attributes that say at which covariates a population's curve was computed; none where there are none.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         name: A modality.
         cluster: Which population; None for all.
         at: What a person asked for.
     """
-    parts, units = [], covariate_units(trained)
-    for covariate in trained.options.physics[name].expert.covariates if name in trained.options.physics else ():
-        means = trained.covariates[covariate] if cluster is None else trained.covariates[covariate][[cluster]]
+    parts, units = [], covariate_units(predictor)
+    for covariate in predictor.options.physics[name].expert.covariates if name in predictor.options.physics else ():
+        means = predictor.covariates[covariate] if cluster is None else predictor.covariates[covariate][[cluster]]
         asked = covariate in (at or {})
         values = f"{at[covariate]:g}" if asked else ", ".join(f"{value:.4g}" for value in means)
         unit = "" if units[covariate] == "1" else f" {units[covariate]}"
@@ -126,24 +126,24 @@ def shown_at(trained: Trained, name: str, cluster: int | None = None, at: At = N
 
 
 def covariate_coords(
-    trained: Trained, specimens: int, cluster: int, at: At
+    predictor: Predictor, specimens: int, cluster: int, at: At
 ) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
     """The covariates of generated specimens as coordinates, without those that are modalities themselves."""
-    units = covariate_units(trained)
+    units = covariate_units(predictor)
     return {
         name: ("specimen", np.full(specimens, (at or {}).get(name, means[cluster])), {"units": units[name]})
-        for name, means in trained.covariates.items()
-        if name not in trained.options.modalities
+        for name, means in predictor.covariates.items()
+        if name not in predictor.options.modalities
     }
 
 
-def check_known(trained: Trained, name: str, curves: Curves, labels: np.ndarray) -> None:
+def check_known(predictor: Predictor, name: str, curves: Curves, labels: np.ndarray) -> None:
     """A curve can be predicted only for a test whose covariates are known.
 
     Raises:
         DataError: Naming the first specimens that lack one.
     """
-    for k, covariate in enumerate(trained.options.physics[name].expert.covariates):
+    for k, covariate in enumerate(predictor.options.physics[name].expert.covariates):
         unknown = ~np.isfinite(curves.covariates[:, k])
         if unknown.any():
             raise DataError(

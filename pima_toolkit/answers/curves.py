@@ -3,6 +3,13 @@ r"""Curves and physical parameters of specimens whose curve was measured, or is 
 The other modalities set what a specimen's unbounded parameters are expected to be: the cluster's population, or, with
 ``vary="latent"``, :math:`\phi_c + A_c (Z - \mathrm{origin}_c)` with Z from their own encoders. A measured curve then
 conditions them exactly, so that it is counted once; one that was not measured is predicted from them.
+
+An answer is a mixture over clusters, whose distribution function is, point by point along a curve,
+
+.. math:: F(x) = \sum_c \gamma_c\, \Phi\!\left(\frac{x - \mathrm{mean}_c}{\mathrm{std}_c}\right)
+
+and whose moments are eqs. (13) and (14) of Trask et al. 2022, arXiv:2202.03242. Erratum: eq. (14) prints variance - E^2
+for variance + E^2.
 """
 
 from __future__ import annotations
@@ -16,12 +23,57 @@ from ..experts import with_covariates
 from ..fitting.inputs.tensors import Tensors
 from ..model.gaussian import DiagonalGaussian
 from ..model.physics import PhysicsDecoder
-from .bands import mixture_moments, mixture_quantile
+from .predictor import Predictor
 from .tables import parameter_coords, shown_std
-from .trained import Trained
 
 #: Specimens at a time: many where each has a closed form, few where each is averaged over a population of its own.
 _CHUNK, _FEW = 1024, 64
+
+
+def mixture_moments(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a mixture.
+
+    Args:
+        weights: Shape (specimen, cluster), rows sum to one.
+        mean: Shape (cluster, specimen or 1, point).
+        variance: The same shape.
+
+    Returns:
+        Both of shape (specimen, point).
+    """
+    w = weights.T[..., None]
+    centre = (w * mean).sum(0)
+    return centre, (w * (variance + mean.square())).sum(0) - centre.square()
+
+
+def mixture_quantile(weights: Tensor, mean: Tensor, variance: Tensor, probability: Tensor | float) -> Tensor:
+    """Quantile of a mixture of Gaussians, shape (specimen, point), by bisection to float64's last digits.
+
+    Args:
+        weights: Shape (specimen, cluster).
+        mean: Shape (cluster, specimen or 1, point).
+        variance: The same shape.
+        probability: Between 0 and 1; one number, or one for each specimen, shape (specimen,).
+    """
+    probability = torch.as_tensor(probability, dtype=mean.dtype, device=mean.device).expand(len(weights))[:, None]
+    std = variance.sqrt()
+    w = weights.T[..., None]
+    # Every component's own quantile brackets the mixture's; components without weight do not count.
+    reach = torch.special.ndtri(probability)
+    own = (mean + reach * std).expand(-1, weights.shape[0], -1)
+    used = (w > 1e-12).expand_as(own)
+    low = own.where(used, torch.inf).amin(0)
+    high = own.where(used, -torch.inf).amax(0)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        below = (w * torch.special.ndtr((middle - mean) / std)).sum(0) < probability
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return 0.5 * (low + high)
+
+
+def mixture_probability(weights: Tensor, mean: Tensor, variance: Tensor, x: Tensor) -> Tensor:
+    """Distribution function of a mixture of Gaussians at x, shape (specimen, point); arguments as above."""
+    return (weights.T[..., None] * torch.special.ndtr((x - mean) / variance.sqrt())).sum(0)
 
 
 def predicted(decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian | None) -> tuple[Tensor, Tensor]:
@@ -47,19 +99,19 @@ def predicted(decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian |
 
 @torch.no_grad()
 def curve_answers(
-    trained: Trained, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | None, coverage: float
+    predictor: Predictor, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | None, coverage: float
 ) -> list[np.ndarray]:
     """Mean, low and high of a physics modality, each (specimen, point), in its unit.
 
     Denoised where the curve was measured, else predicted: the mixture over clusters.
     """
-    decoder, template = trained.state.decoders[name], trained.templates[name]
-    nominal = trained.nominal(name, coverage)
+    decoder, spec = predictor.state.decoders[name], predictor.specs[name]
+    nominal = predictor.nominal(name, coverage)
     pieces: list[list[Tensor]] = []
     for index, piece in tensors.curves[name].chunks(_CHUNK):
         known = None if others is None else others[index]
         said = decoder.condition(piece, decoder.prior(known))
-        grid = with_covariates(template.t, piece.covariates)
+        grid = with_covariates(spec.t, piece.covariates)
         own_mean, jacobian = decoder.own_curves(grid, said.deviation)
         covariance = said.covariance.expand(-1, len(piece), -1, -1)
         own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian) + decoder.variance[:, None, None]
@@ -79,21 +131,21 @@ def curve_answers(
 
 @torch.no_grad()
 def parameter_answers(
-    trained: Trained, tensors: Tensors, gamma: Tensor, others: dict[str, DiagonalGaussian]
+    predictor: Predictor, tensors: Tensors, gamma: Tensor, others: dict[str, DiagonalGaussian]
 ) -> dict[str, xr.DataArray]:
     """``parameters`` and ``parameters_std`` (specimen, parameter): each specimen's own physics, with units.
 
     From its curve where that was measured, else from its other modalities. The standard deviation is the specimen's:
     clusters that it may belong to, and how specimens of one cluster differ, are counted; the latter as wide as
-    specimens not trained on have shown (``Trained.nominal``).
+    specimens not trained on have shown (:meth:`Predictor.nominal`).
     """
     values, stds = [], []
-    for name in trained.options.physics:
+    for name in predictor.options.physics:
         pieces = []
-        decoder = trained.state.decoders[name]
+        decoder = predictor.state.decoders[name]
         fixed = decoder.bounds.at_bound(decoder.theta)[:, None]
         centre = decoder.bounds.to_unbounded(decoder.theta)[:, None]
-        widened = _widened(trained, name)
+        widened = _widened(predictor, name)
         for index, piece in tensors.curves[name].chunks(_CHUNK):
             prior = decoder.prior(others[name][index] if name in others else None)
             said = decoder.condition(piece, prior)
@@ -102,7 +154,7 @@ def parameter_answers(
             covariance = torch.where(here[..., None], said.covariance, widened**2 * prior[1]).cpu().numpy()
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
-                covariance = np.broadcast_to(trained.covariance[name][:, None], covariance.shape)
+                covariance = np.broadcast_to(predictor.covariance[name][:, None], covariance.shape)
             theta = np.where(fixed, decoder.theta[:, None], decoder.bounds.from_unbounded(centre + deviation))
             shown = torch.as_tensor(decoder.expert.to_reported(theta))
             std = torch.as_tensor(shown_std(decoder, theta, covariance))
@@ -112,7 +164,7 @@ def parameter_answers(
             pieces.append((mean, torch.where(known, variance.clamp_min(0.0).sqrt(), torch.nan)))
         values.append(torch.cat([p[0] for p in pieces]).numpy())
         stds.append(torch.cat([p[1] for p in pieces]).numpy())
-    dims, coords = ("specimen", "parameter"), parameter_coords(trained.options, trained.templates)
+    dims, coords = ("specimen", "parameter"), parameter_coords(predictor.options, predictor.specs)
     names = {"parameters": "the specimen's own", "parameters_std": "standard deviation of the specimen's own"}
     return {
         name: xr.DataArray(np.concatenate(part, 1), dims=dims, coords=coords, attrs={"long_name": label})
@@ -120,7 +172,7 @@ def parameter_answers(
     }
 
 
-def _widened(trained: Trained, name: str) -> float:
+def _widened(predictor: Predictor, name: str) -> float:
     """By how much a standard deviation of a prediction grows so that it holds what one should."""
-    one = torch.tensor(trained.nominal(name, 0.6826894921370859), dtype=torch.float64)
+    one = torch.tensor(predictor.nominal(name, 0.6826894921370859), dtype=torch.float64)
     return float(torch.special.ndtri(0.5 * (1.0 + one)))

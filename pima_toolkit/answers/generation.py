@@ -10,48 +10,48 @@ from numpy.typing import ArrayLike
 from ..errors import DataError, OptionError, ShapeError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from .bands import mixture_moments, mixture_quantile
 from .conditions import At, check_at, covariate_coords, own_cluster, population_grid, position_grid, shown_at
+from .curves import mixture_moments, mixture_quantile
 from .inference import modality_array
+from .predictor import Predictor
 from .remarks import check_coverage
-from .trained import Trained
 
 
-def _check_cluster(trained: Trained, cluster: int) -> int:
-    clusters = trained.options.clusters
+def _check_cluster(predictor: Predictor, cluster: int) -> int:
+    clusters = predictor.options.clusters
     if isinstance(cluster, bool) or not isinstance(cluster, int | np.integer) or not 0 <= cluster < clusters:
         raise OptionError(f"cluster={cluster!r}: this fit has the clusters 0 to {clusters - 1}")
     return int(cluster)
 
 
 @torch.no_grad()
-def _decode(trained: Trained, name: str, z: torch.Tensor) -> np.ndarray:
-    network = trained.state.network.eval()
+def _decode(predictor: Predictor, name: str, z: torch.Tensor) -> np.ndarray:
+    network = predictor.state.network.eval()
     pieces = [network.decode(name, z[i : i + 1024].float()) for i in range(0, len(z), 1024)]
-    return trained.templates[name].scaling.from_unit(torch.cat(pieces).cpu().numpy())
+    return predictor.specs[name].scaling.from_unit(torch.cat(pieces).cpu().numpy())
 
 
-def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At = None) -> xr.Dataset:
+def generate(predictor: Predictor, cluster: int, n: int = 16, seed: int = 0, at: At = None) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.generate`."""
-    cluster = _check_cluster(trained, cluster)
-    check_at(trained.options, at)
+    cluster = _check_cluster(predictor, cluster)
+    check_at(predictor.options, at)
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise OptionError(f"n={n!r}: expected a whole number of at least 1")
     rng = np.random.default_rng(seed)
-    mixture = trained.state.mixture
-    noise = torch.as_tensor(rng.standard_normal((n, trained.options.latent_dim)), device=mixture.mean.device)
+    mixture = predictor.state.mixture
+    noise = torch.as_tensor(rng.standard_normal((n, predictor.options.latent_dim)), device=mixture.mean.device)
     z = mixture.components[cluster].sample(noise)
     out = xr.Dataset(
         {"latent_position": (("specimen", "latent"), z.cpu().numpy())},
         coords={"specimen": np.arange(n)},
         attrs={"title": f"generated specimens of cluster {cluster}"},
     )
-    out = out.assign_coords(covariate_coords(trained, n, cluster, at))
-    for name in trained.options.modalities:
-        if name in trained.options.neural:
-            values = _decode(trained, name, z)
+    out = out.assign_coords(covariate_coords(predictor, n, cluster, at))
+    for name in predictor.options.modalities:
+        if name in predictor.options.neural:
+            values = _decode(predictor, name, z)
         else:
-            decoder = trained.state.decoders[name]
+            decoder = predictor.state.decoders[name]
             spread = decoder.scatter[cluster].cpu().numpy()
             own = rng.multivariate_normal(np.zeros(len(spread)), spread, size=n, method="eigh")
             if decoder.trend is not None:
@@ -59,16 +59,18 @@ def generate(trained: Trained, cluster: int, n: int = 16, seed: int = 0, at: At 
             # A parameter at its bound does not scatter.
             own[:, decoder.bounds.at_bound(decoder.theta[cluster])] = 0.0
             theta = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(decoder.theta[cluster]) + own)
-            values, _ = decoder.expert.value_and_jacobian(population_grid(trained, name, cluster, at), theta)
-        out[name] = modality_array(trained, name, values, "specimen").assign_attrs(shown_at(trained, name, cluster, at))
+            values, _ = decoder.expert.value_and_jacobian(population_grid(predictor, name, cluster, at), theta)
+        out[name] = modality_array(predictor, name, values, "specimen").assign_attrs(
+            shown_at(predictor, name, cluster, at)
+        )
     return out
 
 
-def decode(trained: Trained, position: ArrayLike, at: At, coverage: float) -> xr.Dataset:
+def decode(predictor: Predictor, position: ArrayLike, at: At, coverage: float) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.decode`."""
-    check_at(trained.options, at)
+    check_at(predictor.options, at)
     check_coverage(coverage)
-    latent = trained.options.latent_dim
+    latent = predictor.options.latent_dim
     try:
         places = np.asarray(position, dtype=np.float64)
     except (TypeError, ValueError):
@@ -77,13 +79,13 @@ def decode(trained: Trained, position: ArrayLike, at: At, coverage: float) -> xr
         raise ShapeError(f"positions have shape {places.shape}, expected (n, {latent}): n points of this fit's latent")
     if not np.isfinite(places).all():
         raise DataError("positions hold NaN or infinite values, expected finite numbers")
-    return _decoded(trained, torch.as_tensor(places, device=trained.state.mixture.mean.device), at, coverage)
+    return _decoded(predictor, torch.as_tensor(places, device=predictor.device), at, coverage)
 
 
 @torch.no_grad()
-def _decoded(trained: Trained, z: torch.Tensor, at: At, coverage: float) -> xr.Dataset:
+def _decoded(predictor: Predictor, z: torch.Tensor, at: At, coverage: float) -> xr.Dataset:
     """Every modality at latent positions (n, latent), float64."""
-    mixture = trained.state.mixture
+    mixture = predictor.state.mixture
     gamma = log_responsibilities(mixture, mixture.log_prob(z)).exp()
     out = xr.Dataset(
         {
@@ -92,33 +94,33 @@ def _decoded(trained: Trained, z: torch.Tensor, at: At, coverage: float) -> xr.D
         },
         coords={"specimen": np.arange(len(z))},
     )
-    for name in trained.options.modalities:
-        if name in trained.options.neural:
-            out[name] = modality_array(trained, name, _decode(trained, name, z), "specimen")
+    for name in predictor.options.modalities:
+        if name in predictor.options.neural:
+            out[name] = modality_array(predictor, name, _decode(predictor, name, z), "specimen")
             continue
-        decoder, nominal = trained.state.decoders[name], trained.nominal(name, coverage)
+        decoder, nominal = predictor.state.decoders[name], predictor.nominal(name, coverage)
         prior = None if decoder.trend is None else decoder.prior(DiagonalGaussian(z, torch.zeros_like(z)))
-        mean, variance = decoder.marginal(position_grid(trained, name, gamma.cpu().numpy(), at), prior)
+        mean, variance = decoder.marginal(position_grid(predictor, name, gamma.cpu().numpy(), at), prior)
         bands = [mixture_quantile(gamma, mean, variance, 0.5 * (1.0 + side * nominal)) for side in (-1.0, 1.0)]
         curves = [mixture_moments(gamma, mean, variance)[0], *bands]
         for suffix, values in zip(("", "_low", "_high"), curves, strict=True):
-            out[name + suffix] = modality_array(trained, name, values.cpu().numpy() * decoder.scale, "specimen")
+            out[name + suffix] = modality_array(predictor, name, values.cpu().numpy() * decoder.scale, "specimen")
     return out
 
 
-def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
+def traverse(predictor: Predictor, cluster: int, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.traverse`."""
-    cluster = _check_cluster(trained, cluster)
-    check_at(trained.options, at)
+    cluster = _check_cluster(predictor, cluster)
+    check_at(predictor.options, at)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
         raise OptionError(f"steps={steps!r}: expected a whole number of at least 2")
-    mixture = trained.state.mixture
-    latent = trained.options.latent_dim
+    mixture = predictor.state.mixture
+    latent = predictor.options.latent_dim
     offsets = torch.linspace(-std, std, steps, dtype=torch.float64, device=mixture.mean.device)
     axes = torch.eye(latent, dtype=torch.float64, device=mixture.mean.device)
     away = offsets[None, :, None] * axes[:, None, :] * mixture.variance[cluster].sqrt()
-    conditions = {name: float(means[cluster]) for name, means in trained.covariates.items()} | dict(at or {})
-    flat = _decoded(trained, (mixture.mean[cluster] + away).flatten(0, 1), conditions, 0.9)
+    conditions = {name: float(means[cluster]) for name, means in predictor.covariates.items()} | dict(at or {})
+    flat = _decoded(predictor, (mixture.mean[cluster] + away).flatten(0, 1), conditions, 0.9)
     out = xr.Dataset(
         coords={"step": ("step", offsets.cpu().numpy(), {"long_name": "standard deviations from the centre"})},
         attrs={"title": f"from the centre of cluster {cluster} along each latent axis"},
@@ -127,36 +129,36 @@ def traverse(trained: Trained, cluster: int, std: float = 3.0, steps: int = 7, a
         own = {k: v for k, v in values.coords.items() if "specimen" not in v.dims}
         folded = values.values.reshape(latent, steps, *values.shape[1:])
         out[name] = xr.DataArray(folded, dims=("latent", "step", *values.dims[1:]), coords=own, attrs=values.attrs)
-    for name in trained.options.physics:
-        out[name] = out[name].assign_attrs(shown_at(trained, name, cluster, at))
+    for name in predictor.options.physics:
+        out[name] = out[name].assign_attrs(shown_at(predictor, name, cluster, at))
     return out
 
 
 @torch.no_grad()
-def clusters(trained: Trained, coverage: float = 0.9) -> xr.Dataset:
+def clusters(predictor: Predictor, coverage: float = 0.9) -> xr.Dataset:
     """See :attr:`pima_toolkit.Fit.clusters`."""
-    mixture: DiagonalGaussian = trained.state.mixture.components
-    count = trained.options.clusters
+    mixture: DiagonalGaussian = predictor.state.mixture.components
+    count = predictor.options.clusters
     out = xr.Dataset(
         {
-            "weight": ("cluster", trained.state.mixture.log_weights.exp().cpu().numpy(), {"units": "1"}),
+            "weight": ("cluster", predictor.state.mixture.log_weights.exp().cpu().numpy(), {"units": "1"}),
             "mean": (("cluster", "latent"), mixture.mean.cpu().numpy(), {"units": "1"}),
             "variance": (("cluster", "latent"), mixture.variance.cpu().numpy(), {"units": "1"}),
         },
         coords={"cluster": np.arange(count)},
     )
     own = torch.eye(count, dtype=torch.float64, device=mixture.mean.device)
-    for name in trained.options.modalities:
-        if name in trained.options.neural:
-            out[name] = modality_array(trained, name, _decode(trained, name, mixture.mean), "cluster")
+    for name in predictor.options.modalities:
+        if name in predictor.options.neural:
+            out[name] = modality_array(predictor, name, _decode(predictor, name, mixture.mean), "cluster")
             continue
-        decoder = trained.state.decoders[name]
-        mean, variance = (own_cluster(part) for part in decoder.marginal(population_grid(trained, name)))
+        decoder = predictor.state.decoders[name]
+        mean, variance = (own_cluster(part) for part in decoder.marginal(population_grid(predictor, name)))
         curves = {"": mean.squeeze(1)}
-        nominal = trained.nominal(name, coverage)
+        nominal = predictor.nominal(name, coverage)
         curves["_low"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 - nominal))
         curves["_high"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 + nominal))
         for suffix, values in curves.items():
-            values = modality_array(trained, name, values.cpu().numpy() * decoder.scale, "cluster")
-            out[name + suffix] = values.assign_attrs(shown_at(trained, name))
+            values = modality_array(predictor, name, values.cpu().numpy() * decoder.scale, "cluster")
+            out[name + suffix] = values.assign_attrs(shown_at(predictor, name))
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ..data import ANSWER_NAMES, check_dataset, closest, specimen_labels
 from ..errors import DataError, OptionError
-from ..fitting.inputs.tensors import Tensors, to_tensors
+from ..fitting.inputs.tensors import InputSpec, Tensors, to_tensors
 from ..fitting.options import TrainingSettings
 from .conditions import check_known
 from .curves import curve_answers, parameter_answers
 from .posterior import Posterior, answer_tensors
+from .predictor import Predictor
 from .remarks import check_coverage, remarks, typicality, unanswered
-from .trained import Trained
 
 #: A specimen less typical than this is flagged; of specimens like the training ones about one in a thousand is.
 OUT_OF_POPULATION = 1e-3
@@ -27,19 +27,19 @@ _SAMPLES = 8
 
 
 def infer(
-    trained: Trained,
+    predictor: Predictor,
     data: xr.Dataset,
     *,
     predict: Sequence[str] | str | None = None,
     **how: Any,
 ) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.infer`."""
-    out = expected(trained, data, predict=predict, **how)
-    return unanswered(out, trained.options.modalities)
+    out = expected(predictor, data, predict=predict, **how)
+    return unanswered(out, predictor.options.modalities)
 
 
 def expected(
-    trained: Trained,
+    predictor: Predictor,
     data: xr.Dataset,
     *,
     predict: Sequence[str] | str | None = None,
@@ -50,7 +50,7 @@ def expected(
 ) -> xr.Dataset:
     """As :func:`infer`; of a specimen of which nothing was measured, what the populations alone make one expect."""
     check_dataset(data)
-    names = list(trained.options.modalities)
+    names = list(predictor.options.modalities)
     wanted = names if predict is None else [predict] if isinstance(predict, str) else list(predict)
     for name in wanted:
         if name not in names:
@@ -60,25 +60,25 @@ def expected(
         raise DataError(
             f"the dataset holds none of this fit's modalities ({', '.join(names)}): it has {list(data.data_vars)}"
         )
-    device = trained.state.mixture.mean.device
+    device = predictor.device
     faster = TrainingSettings(precision=precision).autocast(device)
-    tensors = to_tensors(data, trained.options.modalities, trained.templates, device)
+    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=faster)
-    answers = answer_tensors(trained, tensors, scored=typical, autocast=autocast)
-    out = _table(trained, data, tensors, answers)
+    answers = answer_tensors(predictor, tensors, scored=typical, autocast=autocast)
+    out = _table(predictor, data, tensors, answers)
     for name in wanted:
-        if name in trained.options.physics:
-            check_known(trained, name, tensors.curves[name], specimen_labels(data))
-            out = out.assign(predict_curves(trained, name, tensors, answers, coverage))
+        if name in predictor.options.physics:
+            check_known(predictor, name, tensors.curves[name], specimen_labels(data))
+            out = out.assign(predict_curves(predictor, name, tensors, answers, coverage))
         else:
-            out = out.assign(predict_neural(trained, name, answers, seed))
-    if any(name in trained.options.physics for name in wanted):
-        out = out.assign(parameter_answers(trained, tensors, answers.log_gamma.exp(), answers.others))
+            out = out.assign(predict_neural(predictor, name, answers, seed))
+    if any(name in predictor.options.physics for name in wanted):
+        out = out.assign(parameter_answers(predictor, tensors, answers.log_gamma.exp(), answers.others))
     return out
 
 
-def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Posterior) -> xr.Dataset:
-    names = list(trained.options.modalities)
+def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Posterior) -> xr.Dataset:
+    names = list(predictor.options.modalities)
     gamma = answers.log_gamma.exp()
     weight = gamma[..., None]
     mean = (weight * answers.latent.mean).sum(1)
@@ -87,7 +87,7 @@ def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Poster
     seen = torch.stack([tensors.present[name] for name in names]).sum(0).cpu().numpy()
     strange, unlike = np.zeros(len(seen), dtype=bool), {}
     if answers.scores:
-        typical, seen = typicality(trained, answers.scores)
+        typical, seen = typicality(predictor, answers.scores)
         strange = typical < OUT_OF_POPULATION
         about = {"long_name": "share of training specimens explained no better", "units": "1"}
         unlike = {
@@ -115,26 +115,26 @@ def _table(trained: Trained, data: xr.Dataset, tensors: Tensors, answers: Poster
         },
         coords={"modality": names},
     )
-    return out.assign_coords(specimen_coords(trained, data))
+    return out.assign_coords(specimen_coords(predictor.specs, data))
 
 
-def specimen_coords(trained: Trained, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def specimen_coords(specs: Mapping[str, InputSpec], data: xr.Dataset) -> dict[str, xr.DataArray]:
     """The coordinates that say which specimens these are, without those along a modality's own dims."""
-    own = {dim for template in trained.templates.values() for dim in template.measured.dims}
+    own = {dim for spec in specs.values() for dim in spec.measured.dims}
     kept = {str(k): v for k, v in data.coords.items() if "specimen" in v.dims and not own & set(v.dims)}
     # A coordinate of an answer's own name, such as an older fit's ``cluster``, must not take the answer's place.
     return {f"given_{k}" if k in ANSWER_NAMES - {"specimen"} else k: v for k, v in kept.items()}
 
 
-def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: str) -> xr.DataArray:
+def modality_array(predictor: Predictor, name: str, values: np.ndarray, *leading: str) -> xr.DataArray:
     """Values of a modality as a labelled array with units; the leading dims are named, the others its own."""
-    template = trained.templates[name]
-    measured = template.measured
+    spec = predictor.specs[name]
+    measured = spec.measured
     attrs = {"units": measured.unit, "long_name": measured.long_name}
-    if name in trained.options.physics:
+    if name in predictor.options.physics:
         label = {"units": measured.t_unit, "long_name": measured.t_name}
         dim = measured.t_name if measured.t_name not in measured.coords else measured.dims[0]
-        t = xr.DataArray(template.t, dims=dim, attrs=label)
+        t = xr.DataArray(spec.t, dims=dim, attrs=label)
         return xr.DataArray(values, dims=(*leading, dim), coords={measured.t_name: t}, attrs=attrs)
     # A channel axis that the data do not name is dropped, a scalar's feature axis too.
     shape = values.shape[: len(leading)] + measured.values.shape[1:]
@@ -142,14 +142,14 @@ def modality_array(trained: Trained, name: str, values: np.ndarray, *leading: st
 
 
 def predict_curves(
-    trained: Trained, name: str, tensors: Tensors, answers: Posterior, coverage: float
+    predictor: Predictor, name: str, tensors: Tensors, answers: Posterior, coverage: float
 ) -> dict[str, xr.DataArray]:
     """Mean and pointwise band of a physics modality: denoised where observed, else predicted."""
-    covariates = trained.options.physics[name].expert.covariates
+    covariates = predictor.options.physics[name].expert.covariates
     out = {}
-    found = curve_answers(trained, name, tensors, answers.log_gamma.exp(), answers.others.get(name), coverage)
+    found = curve_answers(predictor, name, tensors, answers.log_gamma.exp(), answers.others.get(name), coverage)
     for suffix, values in zip(("", "_low", "_high"), found, strict=True):
-        out[name + suffix] = modality_array(trained, name, values, "specimen")
+        out[name + suffix] = modality_array(predictor, name, values, "specimen")
         if covariates:
             out[name + suffix].attrs["at"] = f"{', '.join(covariates)} of each specimen"
     for suffix, tail in (("_low", 0.5 * (1.0 - coverage)), ("_high", 0.5 * (1.0 + coverage))):
@@ -158,7 +158,7 @@ def predict_curves(
 
 
 @torch.no_grad()
-def predict_neural(trained: Trained, name: str, answers: Posterior, seed: int) -> dict[str, xr.DataArray]:
+def predict_neural(predictor: Predictor, name: str, answers: Posterior, seed: int) -> dict[str, xr.DataArray]:
     """Mean of a neural modality over samples of (c, Z).
 
     All specimens share the random numbers, so the answer does not depend on their order or number; c is drawn by its
@@ -166,16 +166,16 @@ def predict_neural(trained: Trained, name: str, answers: Posterior, seed: int) -
     """
     device = answers.log_gamma.device
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(_SAMPLES, trained.options.latent_dim, generator=generator, dtype=torch.float64).to(device)
+    noise = torch.randn(_SAMPLES, predictor.options.latent_dim, generator=generator, dtype=torch.float64).to(device)
     cumulative = answers.log_gamma.exp().cumsum(1)
-    network = trained.state.network.eval()
+    network = predictor.state.network.eval()
     total: Tensor | float = 0.0
     for k in range(_SAMPLES):
         share = torch.full_like(cumulative[:, :1], (k + 0.5) / _SAMPLES)
-        cluster = torch.searchsorted(cumulative, share).squeeze(1).clamp_max(trained.options.clusters - 1)
+        cluster = torch.searchsorted(cumulative, share).squeeze(1).clamp_max(predictor.options.clusters - 1)
         chosen = answers.latent[torch.arange(len(cluster), device=device), cluster]
         z = chosen.sample(noise[k]).float()
         decoded = torch.cat([network.decode(name, z[i : i + _CHUNK]) for i in range(0, len(z), _CHUNK)])
         total = total + decoded / _SAMPLES
-    values = trained.templates[name].scaling.from_unit(total.cpu().numpy())
-    return {name: modality_array(trained, name, values, "specimen")}
+    values = predictor.specs[name].scaling.from_unit(total.cpu().numpy())
+    return {name: modality_array(predictor, name, values, "specimen")}

@@ -27,7 +27,7 @@ from ..model.curves import Curves
 from ..model.encoders.encoders import averaged
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from .trained import Trained
+from .predictor import Predictor
 
 #: Pictures that are drawn again at once.
 _CHUNK = 1024
@@ -57,12 +57,12 @@ def _float32(device: torch.device) -> torch.autocast:
 
 @torch.no_grad()
 def answer_tensors(
-    trained: Trained, tensors: Tensors, *, scored: bool = True, autocast: torch.autocast | None = None
+    predictor: Predictor, tensors: Tensors, *, scored: bool = True, autocast: torch.autocast | None = None
 ) -> Posterior:
     """Responsibilities, latent posterior and scores of every specimen.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         tensors: The specimens.
         scored: Whether to say how well each is explained, which asks the decoders too.
         autocast: Precision of the networks; float32 by default.
@@ -71,22 +71,22 @@ def answer_tensors(
         TrainingError: If a subset is asked of a fit whose cross-modal encoders were never trained.
     """
     keep_freed_memory()
-    options, state = trained.options, trained.state
+    options, state = predictor.options, predictor.state
     device = state.mixture.mean.device
     autocast = autocast or _float32(device)
     names = list(options.modalities)
     present = torch.stack([tensors.present[name] for name in names], 1)
     full = present.all(1)
-    fused_only = trained.encoders is None
+    fused_only = predictor.encoders is None
     if fused_only and len(names) > 1 and not bool(full.all()):
         raise TrainingError(
-            "this fit was stopped before its cross-modal encoders were trained, so it answers for specimens with all "
+            "this fit was stopped before its cross-modal encoders were predictor, so it answers for specimens with all "
             f"modalities only ({', '.join(names)}): fit again with the same checkpoint folder to go on"
         )
     physics = {name: state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics}
     scores = {}
     if scored:
-        scores = {name: _curve_score(trained, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
+        scores = {name: _curve_score(predictor, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
     log_pi = state.mixture.log_weights
     # The paper's encoders say the cluster of a curve too; else eq. 19 does, exactly.
     by_encoder = options.modalities if options.crossmodal != "mixture" and not fused_only else options.neural
@@ -110,7 +110,7 @@ def answer_tensors(
             said = [(total, posterior[:, None])]
         else:
             with autocast:
-                said = _encode_one(trained, k, name, tensors.inputs[name])
+                said = _encode_one(predictor, k, name, tensors.inputs[name])
             log_gamma, embedding = averaged(said)
             part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
             own[name] = part, part * embedding.mean.double()
@@ -120,12 +120,12 @@ def answer_tensors(
                 total = total + torch.where(here, log_gamma.double() - floored, 0.0)
         if scored and name in options.neural:
             with autocast:
-                score = _reconstruction(trained, name, tensors.inputs[name], *said[0])  # not of its mirror image
+                score = _reconstruction(predictor, name, tensors.inputs[name], *said[0])  # not of its mirror image
             scores[name] = torch.where(here[:, 0], score, torch.nan)
     log_gamma = torch.log_softmax(total, 1)
     # A lone curve needs no network: eq. 19 is exact.
     if posterior is not None and ((fused_only and options.neural) or options.combine == "posterior"):
-        log_gamma = torch.where(full[:, None], _fused_rule(trained, tensors, posterior), log_gamma)
+        log_gamma = torch.where(full[:, None], _fused_rule(predictor, tensors, posterior), log_gamma)
     count = present.sum(1)
     latent = _subset(precision, natural, count, state.mixture.components)
     others = {
@@ -142,20 +142,20 @@ def answer_tensors(
     return Posterior(log_gamma, latent, scores, others)
 
 
-def _fused_rule(trained: Trained, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:
+def _fused_rule(predictor: Predictor, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:
     """Log responsibilities of the fused posterior, by the model's own rule."""
-    options, mixture = trained.options, trained.state.mixture
+    options, mixture = predictor.options, predictor.state.mixture
     log_prior = mixture.expected_log_prob(posterior)
     if options.responsibilities != "exact":
         return log_responsibilities(mixture, log_prior)
-    evidence = physics_evidence(trained.state.decoders, tensors, options.clusters)
+    evidence = physics_evidence(predictor.state.decoders, tensors, options.clusters)
     return log_responsibilities(mixture, options.beta * log_prior, physics_log_prob(evidence, posterior))
 
 
-def _curve_score(trained: Trained, log_prob: Tensor, curves: Curves) -> Tensor:
+def _curve_score(predictor: Predictor, log_prob: Tensor, curves: Curves) -> Tensor:
     """Log density of a curve under the mixture per observed point, (specimen,); NaN where absent."""
     points = curves.seen.sum(1).clamp_min(1)
-    score = (trained.state.mixture.log_weights + log_prob).logsumexp(1) / points
+    score = (predictor.state.mixture.log_weights + log_prob).logsumexp(1) / points
     return torch.where(curves.present, score, torch.nan)
 
 
@@ -176,10 +176,10 @@ def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGa
     return DiagonalGaussian(torch.where(none, prior.mean, mean), torch.where(none, prior.variance, variance))
 
 
-def _encode_one(trained: Trained, k: int, name: str, x: Tensor | Stored) -> list[tuple[Tensor, DiagonalGaussian]]:
+def _encode_one(predictor: Predictor, k: int, name: str, x: Tensor | Stored) -> list[tuple[Tensor, DiagonalGaussian]]:
     """What one modality says by itself of the specimens, and by its mirror images where it may be mirrored."""
-    encoder, option = trained.encoders[k].eval(), trained.options.neural.get(name)
-    axes = trained.templates[name].axes(option.flips) if option is not None else []
+    encoder, option = predictor.encoders[k].eval(), predictor.options.neural.get(name)
+    axes = predictor.specs[name].axes(option.flips) if option is not None else []
 
     def said(rows: slice) -> list[Tensor]:
         found = [encoder(view) for view in mirrored(x[rows], axes)]
@@ -190,10 +190,10 @@ def _encode_one(trained: Trained, k: int, name: str, x: Tensor | Stored) -> list
 
 
 def _reconstruction(
-    trained: Trained, name: str, x: Tensor | Stored, log_gamma: Tensor, embedding: DiagonalGaussian
+    predictor: Predictor, name: str, x: Tensor | Stored, log_gamma: Tensor, embedding: DiagonalGaussian
 ) -> Tensor:
     """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
-    network = trained.state.network.eval()
+    network = predictor.state.network.eval()
     best = log_gamma.argmax(1).clamp_max(embedding.mean.shape[1] - 1)
     z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..data import few, specimen_labels
 from ..errors import OptionError, PimaWarning
-from .trained import Trained
+from .predictor import Predictor
 
 #: Of a specimen of which nothing was measured: its remark, and its cluster.
 NOTHING, UNKNOWN = "nothing was measured of it", -1
@@ -42,11 +42,11 @@ def remarks(measured: NDArray[np.intp], strange: NDArray[np.bool_], beyond: NDAr
     return ["; ".join(words for words, said in flags.items() if said[d]) for d in range(len(measured))]
 
 
-def typicality(trained: Trained, scores: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+def typicality(predictor: Predictor, scores: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
     """How typical each specimen is of what the fit was trained on, and of how many modalities that is said.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         scores: By modality, (specimen,), NaN where absent.
 
     Returns:
@@ -56,7 +56,7 @@ def typicality(trained: Trained, scores: Mapping[str, Tensor]) -> tuple[np.ndarr
     typical = np.full((len(next(iter(scores.values()))), len(scores)), np.nan)
     for k, (name, score) in enumerate(scores.items()):
         known = ~torch.isnan(score).cpu().numpy()
-        typical[known, k] = trained.references[name].typicality(score.cpu().numpy()[known])
+        typical[known, k] = predictor.references[name].typicality(score.cpu().numpy()[known])
     seen = np.isfinite(typical).sum(1)
     worst = np.where(seen > 0, np.nanmin(np.where(np.isnan(typical), np.inf, typical), axis=1), np.nan)
     # The least typical of several modalities is less typical than one alone.

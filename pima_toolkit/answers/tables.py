@@ -20,8 +20,8 @@ from ..fitting.em.steps import MINIMUM_WEIGHT, prior_rows
 from ..fitting.inputs.tensors import InputSpec, Tensors
 from ..fitting.options import ModelOptions
 from ..model.physics import PhysicsDecoder, scores
-
-_STATS = ("value", "std_error")
+from .predictor import Predictor
+from .record import TrainingRecord
 
 
 def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gamma: Tensor) -> np.ndarray:
@@ -66,12 +66,12 @@ def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray
     return np.where(nothing[..., None] | stuck, np.nan, np.sqrt(np.maximum(variance, 0.0)))
 
 
-def parameter_coords(options: ModelOptions, templates: Mapping[str, InputSpec]) -> dict[str, tuple[str, list[str]]]:
+def parameter_coords(options: ModelOptions, specs: Mapping[str, InputSpec]) -> dict[str, tuple[str, list[str]]]:
     """Names, units and modality of every shown parameter; a name used twice is told apart by its modality."""
     rows = [(name, p) for name, option in options.physics.items() for p in option.expert.reported]
     names = [p.name for _, p in rows]
     labels = [p.name if names.count(p.name) == 1 else f"{name}.{p.name}" for name, p in rows]
-    units = [resolve_unit(p.unit, templates[n].measured.unit, templates[n].measured.t_unit) for n, p in rows]
+    units = [resolve_unit(p.unit, specs[n].measured.unit, specs[n].measured.t_unit) for n, p in rows]
     return {
         "parameter": ("parameter", labels),
         "unit": ("parameter", units),
@@ -80,15 +80,10 @@ def parameter_coords(options: ModelOptions, templates: Mapping[str, InputSpec]) 
     }
 
 
-def expert_table(
-    options: ModelOptions,
-    templates: Mapping[str, InputSpec],
-    decoders: Mapping[str, PhysicsDecoder],
-    covariance: Mapping[str, np.ndarray],
-    weight: np.ndarray,
-    quality: Mapping[str, Mapping[str, list]],
-) -> xr.Dataset:
-    """See :attr:`pima_toolkit.Fit.parameters`; ``quality``: how well each law fits, empty in an older file."""
+def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Dataset:
+    """Table of the clusters' physical parameters, see :attr:`pima_toolkit.Fit.parameters`."""
+    options, decoders, covariance = predictor.options, predictor.state.decoders, predictor.covariance
+    weight, quality = record.specimens["responsibilities"].values.sum(0), record.quality
     value, error, spread, bound, open_, noise = [], [], [], [], [], []
     for name in options.physics:
         decoder = decoders[name]
@@ -108,7 +103,7 @@ def expert_table(
         bound.append((own & decoder.bounds.at_bound(decoder.theta)[:, None, :]).any(-1))
         noise.append(np.sqrt(decoder.variance.cpu().numpy()) * decoder.scale)
     dims = ("cluster", "parameter")
-    along = {"coords": parameter_coords(options, templates)}
+    coords = parameter_coords(options, predictor.specs)
     if not value:
         shape = (len(weight), 0)
         value = error = spread = bound = open_ = [np.zeros(shape)]
@@ -139,20 +134,20 @@ def expert_table(
             "agreement": by_curve("agreement", "share of starts that end at the best optimum"),
             "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
         },
-        coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **along["coords"]},
+        coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **coords},
     )
 
 
 @torch.no_grad()
-def specimen_table(
-    options: ModelOptions,
-    templates: Mapping[str, InputSpec],
-    decoders: Mapping[str, PhysicsDecoder],
-    covariance: Mapping[str, np.ndarray],
-    tensors: Tensors,
-    gamma: Tensor,
-) -> xr.Dataset:
-    """See :attr:`pima_toolkit.Fit.specimens`; specimens without the curve have NaN."""
+def specimen_parameters(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> xr.Dataset:
+    """Table of the training specimens' own parameters, see :attr:`pima_toolkit.Fit.specimens`.
+
+    Args:
+        predictor: The trained model.
+        tensors: The training specimens; those without a curve get NaN.
+        gamma: Their responsibilities, (specimen, cluster).
+    """
+    options, decoders = predictor.options, predictor.state.decoders
     best = gamma.argmax(1)
     value, error = [], []
     for name in options.physics:
@@ -169,7 +164,7 @@ def specimen_table(
             c = c.cpu().numpy()
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
-                spread = covariance[name][c]
+                spread = predictor.covariance[name][c]
             here = decoder.bounds.from_unbounded(centre[c] + own)
             here = np.where(decoder.bounds.at_bound(decoder.theta)[c], decoder.theta[c], here)
             std.append(shown_std(decoder, here, spread))
@@ -186,5 +181,5 @@ def specimen_table(
             "responsibilities": (("specimen", "cluster"), gamma.cpu().numpy(), {"units": "1"}),
             "cluster": ("specimen", best.cpu().numpy()),
         },
-        coords=parameter_coords(options, templates),
+        coords=parameter_coords(options, predictor.specs),
     )

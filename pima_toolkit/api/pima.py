@@ -1,4 +1,4 @@
-"""The model and the fit, as the user sees them: one-line methods over the rooms below."""
+"""The model and the fit, as the user sees them, with one line for each thing that a fit can be asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import xarray as xr
@@ -14,11 +15,16 @@ from numpy.typing import ArrayLike
 from ..answers import generation
 from ..answers.conditions import At
 from ..answers.inference import infer
-from ..answers.laws.derive import Laws
-from ..answers.tables import expert_table
-from ..answers.trained import Trained
+from ..answers.laws.cluster_curves import to_lmfit
+from ..answers.laws.comparison import compare
+from ..answers.laws.derive import derive_quantities
+from ..answers.predictor import Predictor
+from ..answers.record import TrainingRecord
+from ..answers.tables import cluster_parameters
+from ..answers.trust.cautions import stability, summary
 from ..answers.trust.planning import next_measurements
-from ..answers.trust.trust import Trust
+from ..answers.trust.reliability import calibration_of
+from ..experts import CurveQuantity, Expert
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
@@ -27,8 +33,14 @@ from ..model.modality import Modality
 from ..report.export import export
 from ..report.html import save_report
 from ..report.text import text_report
-from . import saving as results
+from . import saving
 from .train import train
+
+if TYPE_CHECKING:
+    from lmfit.model import ModelResult
+
+#: Attributes of a fit that 0.1 called otherwise.
+_RENAMED = {"experts": "parameters"}
 
 
 class PIMA:
@@ -69,8 +81,17 @@ class PIMA:
         combine: str = "product",
         crossmodal: str = "mixture",
     ) -> None:
-        about = (responsibilities, consistency, beta, prior_expert, combine, crossmodal)
-        self.options = ModelOptions(dict(modalities), clusters, latent_dim, *about)
+        self.options = ModelOptions(
+            dict(modalities),
+            clusters,
+            latent_dim,
+            responsibilities,
+            consistency,
+            beta,
+            prior_expert,
+            combine,
+            crossmodal,
+        )
 
     def fit(
         self,
@@ -130,18 +151,32 @@ class PIMA:
             OptionError: If a setting is not one of these.
             TrainingError: If the checkpoint belongs to other data or options.
         """
-        steps = {
-            "epochs": epochs,
-            "crossmodal_epochs": crossmodal_epochs,
-            "batch_size": batch_size,
-            "patience": patience,
-        }
-        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
-        rules = {"em": em, "update": update, "restarts": restarts, "start": start}
-        settings = TrainingSettings(seed=seed, **steps, **rates, **rules, device=device, precision=precision)
-        how = {"checkpoint": None if checkpoint is None else Path(checkpoint), "callbacks": callbacks}
-        how |= {"tracker": tracker, "progress": progress, "processes": processes}
-        return Fit(train(self.options, settings, data, **how))
+        settings = TrainingSettings(
+            seed=seed,
+            epochs=epochs,
+            crossmodal_epochs=crossmodal_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            em=em,
+            update=update,
+            restarts=restarts,
+            patience=patience,
+            start=start,
+            device=device,
+            precision=precision,
+        )
+        parts = train(
+            self.options,
+            settings,
+            data,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            callbacks=callbacks,
+            tracker=tracker,
+            progress=progress,
+            processes=processes,
+        )
+        return Fit(*parts)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())
@@ -156,11 +191,24 @@ class PIMA:
         return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 
-class Fit(Laws, Trust):
-    """A fitted model. Everything it returns is xarray, with units."""
+class Fit:
+    """A fitted model. Everything it returns is xarray, with units.
 
-    def __init__(self, trained: Trained) -> None:
-        self._trained = trained
+    Args:
+        predictor: What every answer is computed from.
+        record: What is remembered of the training.
+    """
+
+    def __init__(self, predictor: Predictor, record: TrainingRecord) -> None:
+        self.predictor = predictor
+        self.record = record
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _RENAMED:
+            raise AttributeError(f"fit.{name} is called fit.{_RENAMED[name]} since 0.2")
+        raise AttributeError(f"a fit has no attribute {name!r}")
+
+    # -- answers for specimens -----------------------------------------------------------------------------------------
 
     def infer(
         self,
@@ -191,12 +239,19 @@ class Fit(Laws, Trust):
         Raises:
             DataError, ShapeError: If the data do not fit the training.
         """
-        how = {"predict": predict, "seed": seed, "coverage": coverage, "typical": typical, "precision": precision}
-        return infer(self._trained, data, **how)
+        return infer(
+            self.predictor,
+            data,
+            predict=predict,
+            seed=seed,
+            coverage=coverage,
+            typical=typical,
+            precision=precision,
+        )
 
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
         """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1}`` or at its mean."""
-        return generation.generate(self._trained, cluster, n, seed, at)
+        return generation.generate(self.predictor, cluster, n, seed, at)
 
     def decode(self, position: ArrayLike, *, at: At = None, coverage: float = 0.9) -> xr.Dataset:
         """Every modality at latent positions, as in a map of the latent space.
@@ -213,16 +268,18 @@ class Fit(Laws, Trust):
         Raises:
             ShapeError, DataError: If positions are not finite numbers of this shape.
         """
-        return generation.decode(self._trained, position, at, coverage)
+        return generation.decode(self.predictor, position, at, coverage)
 
     def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
         """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
-        return generation.traverse(self._trained, cluster, std, steps, at)
+        return generation.traverse(self.predictor, cluster, std, steps, at)
+
+    # -- populations and training --------------------------------------------------------------------------------------
 
     @property
     def clusters(self) -> xr.Dataset:
         """The populations: weight, latent mean and variance, each modality at the centre, curves with 90 % bands."""
-        return generation.clusters(self._trained)
+        return generation.clusters(self.predictor)
 
     @property
     def parameters(self) -> xr.Dataset:
@@ -232,47 +289,164 @@ class Fit(Laws, Trust):
         noise_std; misfit, by how much the law misses the mean curve; misfit_ratio, that over its standard error (about
         1 or less where the law holds); agreement, the share of starts that end at the best optimum.
         """
-        t = self._trained
-        weight = t.training.responsibilities.values.sum(0)
-        return expert_table(t.options, t.templates, t.state.decoders, t.covariance, weight, t.quality)
+        return cluster_parameters(self.predictor, self.record)
 
     @property
     def specimens(self) -> xr.Dataset:
-        """Of every training specimen: responsibilities, and its own physical parameters with standard errors."""
-        return self._trained.training.copy()
+        """The training specimens: responsibilities, and each one's own physical parameters with standard errors."""
+        return self.record.specimens.copy()
 
     @property
     def history(self) -> xr.Dataset:
         """Training, one row per epoch: elbo, terms, occupancy, consistency, learning_rate, seconds."""
-        return self._trained.history.copy()
+        return self.record.history.copy()
 
     @property
     def elbo(self) -> float:
         """Mean ELBO of a training specimen in the last epoch, nats; restarts are chosen by it and by priors."""
-        return float(self._trained.history.elbo[-1]) if self._trained.history.sizes["epoch"] else float("-inf")
+        history = self.record.history
+        return float(history.elbo[-1]) if history.sizes["epoch"] else float("-inf")
 
     @property
     def model(self) -> PIMA:
         """The model this is a fit of."""
-        options = self._trained.options
+        options = self.predictor.options
         return PIMA(**{f.name: getattr(options, f.name) for f in fields(options)})
 
-    def report(self) -> str:
-        """Populations, physics with errors and units, and what to be careful about, as text."""
-        return text_report(self._trained, self.parameters)
+    @property
+    def settings(self) -> TrainingSettings:
+        """How it was trained."""
+        return self.record.settings
 
-    def save_report(self, path: str | Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
-        """Write the report as one HTML file with figures inside, to read, print and send.
+    @property
+    def interrupted(self) -> bool:
+        """Whether training was stopped by hand before its end."""
+        return bool(self.record.facts["interrupted"])
+
+    # -- physics -------------------------------------------------------------------------------------------------------
+
+    def to_lmfit(self, cluster: int, modality: str | None = None, *, data: xr.Dataset | None = None) -> ModelResult:
+        """One cluster's curves fitted by lmfit: its report, confidence intervals by profile likelihood, and plots.
+
+        Data are the cluster's mean curve with the root of the responsibilities over the noise as weights; chi-square,
+        degrees of freedom and the scaled covariance are those of all its curves' points. lmfit takes these points as
+        independent: where specimens differ its errors are too small, and those of :attr:`parameters` hold. A parameter
+        at its bound is held there, so that the others have errors. With ``scatter="none"`` the best parameters are
+        those of :attr:`parameters`; otherwise those weigh the points of a curve by how specimens differ.
 
         Args:
-            path: The file; ``.html`` is added where it has no ending.
-            data: The training data, for pictures of the populations, the latent map and specimens unlike the others.
-            new: Other specimens, to predict.
+            cluster: Number of the cluster.
+            modality: A physics modality; needed where there are several.
+            data: The training set, for a fit read from a file.
+
+        Returns:
+            An ``lmfit.model.ModelResult``: ``.fit_report()``, ``.conf_interval()``, ``.plot()``.
 
         Raises:
-            DataError: If ``data`` are not the training specimens.
+            OptionError: If there is no such cluster or modality.
+            DataError: If the data are missing, others, or too few.
+            MissingDependency: If lmfit is not installed.
         """
-        return save_report(self._trained, Path(path), data, new)
+        return to_lmfit(self.predictor, self.record, cluster, modality, data)
+
+    def derive(
+        self,
+        quantities: Mapping[str, str | CurveQuantity],
+        units: Mapping[str, str] | None = None,
+        *,
+        modality: str | None = None,
+        at: Mapping[str, float] | None = None,
+    ) -> xr.Dataset:
+        """Further quantities of every cluster with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
+
+        Args:
+            quantities: By the name it shall have, a formula of the parameters in :attr:`parameters`, or a measure of
+                the population's curve: ``pima.quantities.offset_yield()``, ``resilience()``, ``toughness()``,
+                ``ultimate()``.
+            units: Units of the formulas.
+            modality: A physics modality; needed where there are several.
+            at: Values of covariates, for measures of the curve.
+
+        Returns:
+            ``value``, ``std_error`` (cluster, quantity), with ``unit``.
+
+        Raises:
+            FormulaError: If a formula cannot be read, or names what is no parameter.
+            OptionError: If there is no such modality, or something is missing.
+            ExpertError: If a measure does not go with the law.
+        """
+        return derive_quantities(self.predictor, quantities, units, modality, at)
+
+    def compare(
+        self,
+        experts: Sequence[str | Expert | type[Expert]],
+        modality: str | None = None,
+        *,
+        data: xr.Dataset | None = None,
+        folds: int = 5,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """Which of several laws predicts the specimens of each cluster best, when these are left out of its fit.
+
+        Specimens belong to the clusters as in this fit, which may favour its own law a little where clusters overlap.
+        Likelihoods let specimens differ, so that a curve counts once and not once a point, whatever ``scatter`` is.
+
+        Args:
+            experts: Names, experts or classes of them: ``["linear_hardening", "voce"]``. The law of this fit is
+                compared too; one of its name given here takes its place.
+            modality: A physics modality; needed where there are several.
+            data: The training set, for a fit read from a file.
+            folds: Parts of the specimens of which each is left out once.
+            seed: Of the division into parts.
+
+        Returns:
+            As of :func:`pima_toolkit.compare_experts`; ``attrs["reading"]`` says what it means, ``fitted`` (expert)
+            which law is that of this fit.
+
+        Raises:
+            OptionError: If no law but that of the fit is given, or there is no such modality.
+            DataError: If the data are missing or others, or a law lacks an input.
+        """
+        return compare(self.predictor, self.record, experts, modality, data, folds, seed)
+
+    # -- trust, and what to do next ------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """Whether to trust this fit, in plain words: a verdict, what speaks against it, and how sure it is.
+
+        What is looked for: clusters that are empty, tiny or the same as another, restarts that disagree, an ELBO that
+        was still rising, laws that miss their curves, parameters at a bound or not determined, bands that do not hold
+        what the model says, specimens that belong nowhere. Nothing found is no proof.
+        """
+        return summary(self.predictor, self.record)
+
+    @property
+    def stability(self) -> xr.Dataset:
+        """How far restarts agree, how full the clusters are, and which specimens are uncertain.
+
+        ``elbo`` (restart), with the priors of parameters; ``agreement`` (restart, other), the adjusted Rand index of
+        their clusters; ``occupancy`` (cluster); per specimen ``probability`` of its cluster, ``restarts_agree``, the
+        share of the other restarts that put it into the same one (NaN where there was one run), and ``uncertain``,
+        where the probability is below 0.9 or half of the restarts or more disagree.
+        """
+        return stability(self.record)
+
+    def calibration(self, data: xr.Dataset, labels: str | None = None) -> xr.Dataset:
+        """Whether probabilities and bands hold what they say, on specimens not trained on.
+
+        Args:
+            data: Specimens with what was measured of them; a curve is predicted from the other modalities alone.
+            labels: A coordinate along specimen with what they are, to judge probabilities of clusters by.
+
+        Returns:
+            With curves to judge: ``held`` (modality, coverage), the share of the measured points inside the band of
+            that coverage. With labels: along ``bin`` ``confidence``, ``accuracy``, ``specimens``, and
+            ``attrs["calibration_error"]``. ``plots.plot_calibration`` draws it.
+
+        Raises:
+            DataError: If there is neither a curve with another modality beside it, nor a label.
+        """
+        return calibration_of(self.predictor, data, labels)
 
     def associations(
         self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
@@ -292,7 +466,7 @@ class Fit(Laws, Trust):
         Raises:
             DataError: If a name is unknown, or the settings are of other specimens.
         """
-        specimens = self._trained.training.drop_vars("cluster")
+        specimens = self.record.specimens.drop_vars("cluster")
         return associate(
             specimens["responsibilities"], specimens if settings is None else settings, names, permutations=permutations
         )
@@ -314,7 +488,26 @@ class Fit(Laws, Trust):
             DataError: If nothing is left to measure, or nothing was measured yet.
             OptionError: If the modality is none of this fit's.
         """
-        return next_measurements(self._trained, data, modality, n=n, seed=seed)
+        return next_measurements(self.predictor, data, modality, n=n, seed=seed)
+
+    # -- reports and files ---------------------------------------------------------------------------------------------
+
+    def report(self) -> str:
+        """Populations, physics with errors and units, and what to be careful about, as text."""
+        return text_report(self.predictor, self.record)
+
+    def save_report(self, path: str | Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
+        """Write the report as one HTML file with figures inside, to read, print and send.
+
+        Args:
+            path: The file; ``.html`` is added where it has no ending.
+            data: The training data, for pictures of the populations, the latent map and specimens unlike the others.
+            new: Other specimens, to predict.
+
+        Raises:
+            DataError: If ``data`` are not the training specimens.
+        """
+        return save_report(self.predictor, self.record, Path(path), data, new)
 
     def export(self, folder: str | Path, data: xr.Dataset | None = None, **kinds: Sequence[str]) -> list[Path]:
         """Write tables (``formats=("csv", "xlsx", "nc")``) and figures (``figures=("svg", "pdf", "png")``) to a folder.
@@ -322,16 +515,16 @@ class Fit(Laws, Trust):
         By default CSV and SVG; with ``data``, such as the training data, their predictions and bands too. Units stand
         in the header. Returns the files; unknown formats raise OptionError, a full disk StorageError.
         """
-        return export(self._trained, self.parameters, Path(folder), data, **kinds)
+        return export(self.predictor, self.record, Path(folder), data, **kinds)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file; nothing in it is executed when it is read."""
-        return results.save(self._trained, Path(path))
+        return saving.save(self.predictor, self.record, Path(path))
 
     def __repr__(self) -> str:
-        share = np.sort(self._trained.state.mixture.log_weights.exp().cpu().numpy())[::-1]
+        share = np.sort(self.predictor.state.mixture.log_weights.exp().cpu().numpy())[::-1]
         shares = ", ".join(f"{100 * s:.0f} %" for s in share)
-        return f"<Fit of {self.model!r}: {self._trained.notes['specimens']} specimens, clusters of {shares}>"
+        return f"<Fit of {self.model!r}: {self.record.facts['specimens']} specimens, clusters of {shares}>"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self.report())}</pre>"
@@ -347,4 +540,4 @@ def load(path: str | Path, *, model: PIMA | None = None) -> Fit:
     Raises:
         FileFormatError: If the file is none of ours, damaged, or of a newer version.
     """
-    return Fit(results.load(Path(path), None if model is None else model.options))
+    return Fit(*saving.load(Path(path), None if model is None else model.options))

@@ -15,7 +15,8 @@ import xarray as xr
 from torch import Tensor, nn
 
 from ..answers.conditions import covariate_names
-from ..answers.trained import Reference, Trained
+from ..answers.predictor import Predictor, Reference
+from ..answers.record import TrainingRecord
 from ..data import Measurement, Scaling, save_data
 from ..data.files import replacing
 from ..errors import FileFormatError, OptionError, PimaError, require
@@ -36,26 +37,26 @@ IN_RUN = "fit.pima"
 _MODULE = "a torch module of the user"
 
 
-def save(trained: Trained, path: Path) -> Path:
-    """See :meth:`pima_toolkit.Fit.save`."""
+def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
+    """Write a fit to one file, see :meth:`pima_toolkit.Fit.save`."""
     write = require("safetensors.torch", "saved fits").save
-    options = trained.options
-    arrays = {f"state.{name}": tensor for name, tensor in trained.state.arrays().items()}
-    if trained.encoders is not None:
-        arrays |= {f"encoders.{name}": tensor for name, tensor in trained.encoders.state_dict().items()}
-    for name, covariance in trained.covariance.items():
+    options = predictor.options
+    arrays = {f"state.{name}": tensor for name, tensor in predictor.state.arrays().items()}
+    if predictor.encoders is not None:
+        arrays |= {f"encoders.{name}": tensor for name, tensor in predictor.encoders.state_dict().items()}
+    for name, covariance in predictor.covariance.items():
         arrays[f"covariance.{name}"] = torch.as_tensor(covariance)
-        bounds = trained.state.decoders[name].bounds
+        bounds = predictor.state.decoders[name].bounds
         arrays[f"box.{name}"] = torch.as_tensor(np.stack([bounds.lower, bounds.upper]))
-    for name, shares in trained.calibration.items():
+    for name, shares in predictor.calibration.items():
         arrays[f"calibration.{name}"] = torch.as_tensor(shares)
-    for name, reference in trained.references.items():
+    for name, reference in predictor.references.items():
         arrays[f"reference.{name}"] = torch.as_tensor(reference.scores)
-    for name, covariates in trained.covariates.items():
+    for name, covariates in predictor.covariates.items():
         arrays[f"covariates.{name}"] = torch.as_tensor(covariates)
-    for name, template in trained.templates.items():
-        arrays[f"template.{name}.conditions"] = torch.as_tensor(template.conditions)
-        for part, values in (("grid", template.grid), ("t", template.measured.t)):
+    for name, spec in predictor.specs.items():
+        arrays[f"template.{name}.conditions"] = torch.as_tensor(spec.conditions)
+        for part, values in (("grid", spec.grid), ("t", spec.measured.t)):
             if values is not None:
                 arrays[f"template.{name}.{part}"] = torch.as_tensor(np.asarray(values, dtype=np.float64))
     about = {
@@ -63,13 +64,13 @@ def save(trained: Trained, path: Path) -> Path:
         "version": VERSION,
         "modalities": [[name, _modality(option)] for name, option in options.modalities.items()],
         "options": {f.name: getattr(options, f.name) for f in fields(options) if f.name != "modalities"},
-        "settings": asdict(trained.settings),
-        "templates": {name: _template(template) for name, template in trained.templates.items()},
-        "encoders": trained.encoders is not None,
-        "notes": dict(trained.notes),
+        "settings": asdict(record.settings),
+        "templates": {name: _spec(spec) for name, spec in predictor.specs.items()},
+        "encoders": predictor.encoders is not None,
+        "notes": {**record.facts, "quality": dict(record.quality)},
     }
-    tables = {f"coords.{name}": _coords(template.measured) for name, template in trained.templates.items()}
-    tables |= {"training": trained.training, "history": trained.history}
+    tables = {f"coords.{name}": _coords(spec.measured) for name, spec in predictor.specs.items()}
+    tables |= {"training": record.specimens, "history": record.history}
     content = write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()})
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         file.writestr("about.json", json.dumps(about, indent=1))
@@ -79,8 +80,8 @@ def save(trained: Trained, path: Path) -> Path:
     return path
 
 
-def load(path: Path, given: ModelOptions | None = None) -> Trained:
-    """See :func:`pima_toolkit.load`."""
+def load(path: Path, given: ModelOptions | None = None) -> tuple[Predictor, TrainingRecord]:
+    """Read both parts of a saved fit, see :func:`pima_toolkit.load`."""
     read = require("safetensors.torch", "saved fits").load
     if path.is_dir():
         path = path / IN_RUN
@@ -142,22 +143,20 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
     return Neural(**{**saved, "flips": tuple(saved["flips"])})
 
 
-def _template(template: InputSpec) -> dict:
-    measured = template.measured
+def _spec(spec: InputSpec) -> dict:
+    measured = spec.measured
     names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units")
     return {
         "measured": {name: getattr(measured, name) for name in names},
         "sizes": measured.values.shape[1:],
-        "scaling": [template.scaling.minimum, template.scaling.maximum],
-        "shape": template.shape,
-        "presence": template.presence,
-        "scale": template.scale,
+        "scaling": [spec.scaling.minimum, spec.scaling.maximum],
+        "shape": spec.shape,
+        "presence": spec.presence,
+        "scale": spec.scale,
     }
 
 
-def _read_template(
-    name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool
-) -> InputSpec:
+def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool) -> InputSpec:
     parts = {p: arrays.get(f"template.{name}.{p}") for p in ("grid", "t")}
     grid, t = (None if v is None else v.numpy().copy() for v in parts.values())
     about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
@@ -184,17 +183,17 @@ def _read_template(
 
 def _rebuild(
     about: dict, arrays: Mapping[str, Tensor], tables: Mapping[str, xr.Dataset], given: ModelOptions | None
-) -> Trained:
+) -> tuple[Predictor, TrainingRecord]:
     modalities = {name: _read_modality(name, saved, given) for name, saved in about["modalities"]}
     options = ModelOptions(modalities=modalities, **about["options"])
     # Where it was trained does not bind where it is read.
     settings = TrainingSettings(**{**about["settings"], "device": "auto"})
     device = settings.torch_device()
-    templates = {
-        name: _read_template(name, saved, arrays, tables[f"coords.{name}"], name in options.physics)
+    specs = {
+        name: _read_spec(name, saved, arrays, tables[f"coords.{name}"], name in options.physics)
         for name, saved in about["templates"].items()
     }
-    shapes = {name: template.shape for name, template in templates.items()}
+    shapes = {name: spec.shape for name, spec in specs.items()}
     network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
     parts = {name.removeprefix("state."): tensor for name, tensor in arrays.items() if name.startswith("state.")}
     mixture = GaussianMixture(*(parts[f"mixture.{n}"].to(device) for n in ("log_weights", "mean", "variance")))
@@ -202,7 +201,7 @@ def _rebuild(
         name: PhysicsDecoder(
             option.expert,
             Bounds(*arrays[f"box.{name}"].numpy()),
-            templates[name].scale,
+            specs[name].scale,
             parts[f"decoder.{name}.theta"].numpy(),
             parts[f"decoder.{name}.scatter"].to(device),
             parts[f"decoder.{name}.variance"].to(device),
@@ -226,20 +225,19 @@ def _rebuild(
         saved = {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
         encoders.load_state_dict(saved)
         encoders.eval()
-    return Trained(
+    predictor = Predictor(
         options=options,
-        settings=settings,
-        templates=templates,
+        specs=specs,
         state=state,
         encoders=encoders,
         covariance={name: arrays[f"covariance.{name}"].numpy().copy() for name in options.physics},
         covariates={name: arrays[f"covariates.{name}"].numpy().copy() for name in covariate_names(options)},
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
         calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
-        training=tables["training"],
-        history=tables["history"],
-        notes=dict(about["notes"]),
     )
+    facts = dict(about["notes"])
+    quality = facts.pop("quality", {})  # a file older than that knows none
+    return predictor, TrainingRecord(settings, tables["training"], tables["history"], facts, quality)
 
 
 def _coords(measured: Measurement) -> xr.Dataset:

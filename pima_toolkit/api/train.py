@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor, nn
 
 from ..answers.conditions import mean_covariates
 from ..answers.inference import OUT_OF_POPULATION, specimen_coords
 from ..answers.posterior import answer_tensors
+from ..answers.predictor import Predictor, Reference
+from ..answers.record import TrainingRecord
 from ..answers.remarks import typicality
-from ..answers.tables import cluster_covariance, specimen_table
-from ..answers.trained import Reference, Trained
+from ..answers.tables import cluster_covariance, specimen_parameters
 from ..answers.trust.calibration import held_out_calibration, training_calibration
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
@@ -51,98 +54,57 @@ def train(
     tracker: Tracker | None = None,
     progress: bool,
     processes: int | None = None,
-) -> Trained:
-    """See :meth:`pima_toolkit.PIMA.fit`."""
+) -> tuple[Predictor, TrainingRecord]:
+    """Train a model on a dataset, see :meth:`pima_toolkit.PIMA.fit`.
+
+    Returns:
+        What answers are computed from, and what is remembered of the training.
+    """
     began = time.perf_counter()
-    device, among = settings.torch_device(), Processes.here()
-    _check_processes(processes, among)
+    device, group = settings.torch_device(), Processes.here()
+    _check_processes(processes, group)
     _check_together(options, settings)
     check_tracker(tracker)
     check_dataset(data)
-    templates = learn_templates(data, options.modalities)
-    tensors = to_tensors(data, options.modalities, templates, device)
-    _enough(options, data, tensors, among)
-    check_domain(options.modalities, templates, tensors.curves)
+    specs = learn_templates(data, options.modalities)
+    tensors = to_tensors(data, options.modalities, specs, device)
+    _enough(options, data, tensors, group)
+    check_domain(options.modalities, specs, tensors.curves)
     fingerprint_of_data = data_fingerprint(tensors)
-    with shown_progress(progress and among.rank == 0, settings.restarts) as bar, ExitStack() as ending:
+    mark = mark_of(options, settings, specs, fingerprint_of_data)
+    with shown_progress(progress and group.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)
-
-        def callback(state: Progress) -> bool:
-            bar(state)
-            if among.rank:
-                return among.agreed(False)
-            if tracker is not None:
-                tracker.log(state.epoch, values_of(state))
-            # Every callback hears of every epoch, also after one has asked to stop.
-            answers = [call(state) is True for call in callbacks]
-            return among.agreed(any(answers))
-
-        job = TrainingRun(
-            options,
-            settings,
-            templates,
-            tensors,
-            device,
-            checkpoint,
-            mark_of(options, settings, templates, fingerprint_of_data),
-            callback,
-            among,
-        )
-        if not among.alike(job.mark):
+        callback = _heard_by_all(bar, callbacks, tracker, group)
+        job = TrainingRun(options, settings, specs, tensors, device, checkpoint, mark, callback, group)
+        if not group.alike(job.mark):
             raise TrainingError(
-                f"the {among.count} processes have different data or options: give every one all specimens in the same"
+                f"the {group.count} processes have different data or options: give every one all specimens in the same"
                 " order, the same model and the same seed; the work is shared out between them"
             )
         runs = train_restarts(job, data, processes)
         # The best by ELBO and priors, which nobody's labels have touched.
         best = max(runs, key=lambda run: run.merit)
-        best.interrupted, best.halted = runs[-1].interrupted, runs[-1].halted
-        encoders, interrupted, alone = None, best.interrupted, []
-        whole = not (best.interrupted or best.halted) and len(options.modalities) > 1
-        if whole and options.crossmodal == "dropout":
-            encoders = fused_encoders(job, best.state.network, best.state.mixture)
-        elif whole:
-            posterior = job.encode(best.state.network, torch.autocast(device.type, enabled=False))
-            crossmodal = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart).run()
-            encoders, interrupted = crossmodal.encoders, crossmodal.interrupted
-            for share, index in enumerate(held_back(job)):
-                if interrupted:
-                    break
-                held = CrossmodalTraining(job, best.state.mixture, posterior, best.gamma, best.restart, share).run()
-                interrupted = held.interrupted
-                alone += [] if interrupted else [(held.encoders, index)]
-    weighed = best.gamma.cpu().numpy()
-    for caution in cluster_cautions(weighed) + bound_cautions(best.state.decoders, weighed.sum(0)):
+        stopped = runs[-1].interrupted or runs[-1].halted
+        single = _Single(None, (), False) if stopped or len(options.modalities) < 2 else _single_modalities(job, best)
+    gamma = best.gamma.cpu().numpy()
+    for caution in cluster_cautions(gamma) + bound_cautions(best.state.decoders, gamma.sum(0)):
         warnings.warn(caution, PimaWarning, stacklevel=3)
-    covariance = {
-        name: cluster_covariance(decoder, tensors, name, best.gamma) for name, decoder in best.state.decoders.items()
-    }
-    training = specimen_table(options, templates, best.state.decoders, covariance, tensors, best.gamma)
-    about_restarts, agreeing = compare_restarts([run.gamma for run in runs], runs.index(best))
+    predictor, strange = _predictor(job, best, single)
+    agreement, agreeing = compare_restarts([run.gamma.cpu().numpy() for run in runs], runs.index(best))
+    specimens = specimen_parameters(predictor, tensors, best.gamma)
     if agreeing is not None:
         about = {"long_name": "share of the other restarts with the same cluster", "units": "1"}
-        training = training.assign(restarts_agree=("specimen", agreeing, about))
-    trained = Trained(
-        options=options,
+        specimens = specimens.assign(restarts_agree=("specimen", agreeing, about))
+    record = TrainingRecord(
         settings=settings,
-        templates=templates,
-        state=best.state,
-        encoders=encoders,
-        covariance=covariance,
-        covariates=mean_covariates(options, tensors.curves, best.gamma),
-        references={},
-        calibration={
-            name: training_calibration(decoder, tensors.curves[name], templates[name], best.gamma)
-            for name, decoder in best.state.decoders.items()
-        },
-        training=training,
+        specimens=specimens.assign_coords(specimen_coords(specs, data)),
         history=best.history.dataset(),
-        notes={
+        facts={
             "seconds": time.perf_counter() - began,
-            "interrupted": interrupted or best.halted,
+            "interrupted": stopped or single.interrupted,
             "restart": runs.index(best),
-            "restarts": {"elbo": [run.merit for run in runs], "agreement": about_restarts},
+            "restarts": {"elbo": [run.merit for run in runs], "agreement": agreement},
             "device": str(device),
             "bfloat16": settings.autocast(device),
             "versions": {name: version(name) for name in ("pima-toolkit", "torch", "numpy")},
@@ -150,22 +112,25 @@ def train(
             "present": {name: int(flags.sum()) for name, flags in tensors.present.items()},
             "data": fingerprint_of_data,
             "title": str(data.attrs.get("title", "")),
-            "quality": {name: _quality(best, name) for name in best.state.decoders},
             "synthetic": bool(data.attrs.get("synthetic", False)),
+            "out_of_population": strange,
         },
+        quality={name: _quality(best, name) for name in best.state.decoders},
         curves=tensors.curves,
     )
-    trained = held_out_calibration(_with_references(trained, tensors), tensors, alone)
-    return replace(trained, training=training.assign_coords(specimen_coords(trained, data)))
+    return predictor, record
 
 
-def _check_processes(processes: int | None, among: Processes) -> None:
+# -- before training -----------------------------------------------------------------------------------------------
+
+
+def _check_processes(processes: int | None, group: Processes) -> None:
     if processes is None:
         return
     check_processes(processes)
-    if among.several:
+    if group.several:
         raise OptionError(
-            f"processes={processes} trains restarts side by side, but this training is one of {among.count} processes"
+            f"processes={processes} trains restarts side by side, but this training is one of {group.count} processes"
             " that train together: leave processes out"
         )
 
@@ -185,7 +150,7 @@ def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
         )
 
 
-def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, among: Processes) -> None:
+def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, group: Processes) -> None:
     specimens = len(tensors)
     if specimens < 2:
         raise DataError("the dataset holds one specimen: populations need many, and at least two for anything at all")
@@ -193,8 +158,8 @@ def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, among: Pr
         raise DataError(
             f"{specimens} specimens cannot fill {options.clusters} clusters: ask for fewer clusters, or measure more"
         )
-    if specimens < 2 * among.count:
-        raise DataError(f"{specimens} specimens are too few for {among.count} processes, each needs two: use fewer")
+    if specimens < 2 * group.count:
+        raise DataError(f"{specimens} specimens are too few for {group.count} processes, each needs two: use fewer")
     presence_by_specimen(tensors, specimen_labels(data))
 
 
@@ -214,24 +179,98 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
     return arrays
 
 
+# -- during training -----------------------------------------------------------------------------------------------
+
+
+def _heard_by_all(
+    bar: Callback, callbacks: Sequence[Callback], tracker: Tracker | None, group: Processes
+) -> Callable[[Progress], bool]:
+    """Make one callback of the bar, the tracker and the user's own; it returns True where training shall stop."""
+
+    def callback(state: Progress) -> bool:
+        bar(state)
+        if group.rank:
+            return group.agreed(False)
+        if tracker is not None:
+            tracker.log(state.epoch, values_of(state))
+        # Every callback hears of every epoch, also after one has asked to stop.
+        answers = [call(state) is True for call in callbacks]
+        return group.agreed(any(answers))
+
+    return callback
+
+
+class _Single(NamedTuple):
+    """Encoders that answer for a modality alone.
+
+    Args:
+        encoders: In the model's order; None where there are none.
+        held_back: Further ones, each with the specimens that they have not learned from.
+        interrupted: Whether their training was stopped by hand.
+    """
+
+    encoders: nn.ModuleList | None
+    held_back: Sequence[tuple[nn.ModuleList, Tensor]]
+    interrupted: bool
+
+
+def _single_modalities(job: TrainingRun, best: JointTraining) -> _Single:
+    """Train the encoders of single modalities to answer as the best restart's fused posterior does."""
+    state = best.state
+    if job.options.crossmodal == "dropout":
+        return _Single(fused_encoders(job, state.network, state.mixture), (), False)
+    posterior = job.encode(state.network, torch.autocast(job.device.type, enabled=False))
+    crossmodal = CrossmodalTraining(job, state.mixture, posterior, best.gamma, best.restart).run()
+    interrupted, alone = crossmodal.interrupted, []
+    for share, index in enumerate(held_back(job)):
+        if interrupted:
+            break
+        held = CrossmodalTraining(job, state.mixture, posterior, best.gamma, best.restart, share).run()
+        interrupted = held.interrupted
+        alone += [] if interrupted else [(held.encoders, index)]
+    return _Single(crossmodal.encoders, alone, interrupted)
+
+
+# -- after training ------------------------------------------------------------------------------------------------
+
+
+def _predictor(job: TrainingRun, best: JointTraining, single: _Single) -> tuple[Predictor, int]:
+    """Gather what answers are computed from; also count the training specimens that are unlike every cluster."""
+    tensors, decoders, gamma = job.tensors, best.state.decoders, best.gamma
+    predictor = Predictor(
+        options=job.options,
+        specs=job.templates,
+        state=best.state,
+        encoders=single.encoders,
+        covariance={name: cluster_covariance(decoder, tensors, name, gamma) for name, decoder in decoders.items()},
+        covariates=mean_covariates(job.options, tensors.curves, gamma),
+        references={},
+        calibration={
+            name: training_calibration(decoder, tensors.curves[name], job.templates[name], gamma)
+            for name, decoder in decoders.items()
+        },
+    )
+    predictor, strange = _with_references(predictor, tensors)
+    return held_out_calibration(predictor, tensors, single.held_back), strange
+
+
 def _quality(best: JointTraining, name: str) -> Quality:
     curves = best.job.tensors.curves[name]
     return quality(best.state.decoders[name], curves, best.gamma.double() * curves.present[:, None])
 
 
-def _with_references(trained: Trained, tensors: Tensors) -> Trained:
-    """How well the training specimens themselves are explained, each modality on its own."""
-    if trained.encoders is None:
+def _with_references(predictor: Predictor, tensors: Tensors) -> tuple[Predictor, int]:
+    """Add how well the training specimens themselves are explained, each modality on its own; count the strange."""
+    if predictor.encoders is None:
         # Stopped early: only specimens with all modalities can be answered for.
         full = torch.stack(list(tensors.present.values())).all(0)
         tensors = tensors.at(torch.nonzero(full).flatten())
     if len(tensors) == 0:
-        return replace(trained, references={name: Reference(np.zeros(1)) for name in trained.options.modalities})
+        return replace(predictor, references={name: Reference(np.zeros(1)) for name in predictor.options.modalities}), 0
     references = {}
-    scores = answer_tensors(trained, tensors).scores
+    scores = answer_tensors(predictor, tensors).scores
     for name, score in scores.items():
         values = score.cpu().numpy()
         references[name] = Reference(np.sort(values[np.isfinite(values)]))
-    trained = replace(trained, references=references)
-    strange = int((typicality(trained, scores)[0] < OUT_OF_POPULATION).sum())
-    return replace(trained, notes={**trained.notes, "out_of_population": strange})
+    predictor = replace(predictor, references=references)
+    return predictor, int((typicality(predictor, scores)[0] < OUT_OF_POPULATION).sum())

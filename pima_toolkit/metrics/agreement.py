@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .scores import ari, match_clusters
 
@@ -34,7 +33,9 @@ def share_of_same(assigned: Sequence[NDArray[np.intp]], best: int) -> NDArray[np
     return same / max(len(others), 1)
 
 
-def compare_restarts(gammas: Sequence[Tensor], best: int) -> tuple[list[list[float]], NDArray[np.float64] | None]:
+def compare_restarts(
+    gammas: Sequence[NDArray[np.float64]], best: int
+) -> tuple[list[list[float]], NDArray[np.float64] | None]:
     """How far restarts agree.
 
     Args:
@@ -44,7 +45,7 @@ def compare_restarts(gammas: Sequence[Tensor], best: int) -> tuple[list[list[flo
     Returns:
         :func:`pairwise_agreement` as lists, and :func:`share_of_same`, None where there is only one restart.
     """
-    assigned = [gamma.argmax(1).cpu().numpy() for gamma in gammas]
+    assigned = [gamma.argmax(1) for gamma in gammas]
     if len(assigned) < 2:
         return [[1.0]], None
     return pairwise_agreement(assigned).tolist(), share_of_same(assigned, best)

@@ -17,7 +17,9 @@ import xarray as xr
 
 from ..answers.generation import clusters
 from ..answers.inference import infer
-from ..answers.trained import Trained
+from ..answers.predictor import Predictor
+from ..answers.record import TrainingRecord
+from ..answers.tables import cluster_parameters
 from ..data import closest, save_data
 from ..errors import OptionError
 from . import plots
@@ -32,8 +34,8 @@ FIGURES = ("svg", "pdf", "png")
 
 
 def export(
-    trained: Trained,
-    experts: xr.Dataset,
+    predictor: Predictor,
+    record: TrainingRecord,
     folder: Path,
     data: xr.Dataset | None = None,
     *,
@@ -42,21 +44,21 @@ def export(
 ) -> list[Path]:
     """See :meth:`pima_toolkit.Fit.export`."""
     formats, figures = _known("formats", formats, FORMATS), _known("figures", figures, FIGURES)
-    answer = None if data is None else infer(trained, data)
-    about = clusters(trained)
-    history = trained.history.drop_vars("seconds")
+    answer = None if data is None else infer(predictor, data)
+    experts, about = cluster_parameters(predictor, record), clusters(predictor)
+    history = record.history.drop_vars("seconds")
     written: list[Path] = []
-    tables = fit_tables(trained, experts, about, history, answer)
+    tables = fit_tables(record.specimens, experts, about, history, answer)
     if "csv" in formats:
         written += [write_csv(folder / f"{name}.csv", columns) for name, columns in tables.items()]
     if "xlsx" in formats:
         written.append(write_excel(folder / "fit.xlsx", tables))
     if "nc" in formats:
-        sets = {"parameters": experts, "specimens": trained.training, "populations": about, "history": history}
+        sets = {"parameters": experts, "specimens": record.specimens, "populations": about, "history": history}
         sets |= {} if answer is None else {"predictions": answer}
         written += [save_data(one, folder / f"{name}.nc") for name, one in sets.items()]
     if figures:
-        for name, draw in drawings(trained, about, data, answer):
+        for name, draw in drawings(predictor, record, about, data, answer):
             figure = draw()
             written += [save_figure(figure, folder / f"{name}.{ending}") for ending in figures]
     return written
@@ -70,10 +72,10 @@ def _known(option: str, names: Sequence[str], known: Sequence[str]) -> tuple[str
 
 
 def fit_tables(
-    trained: Trained, experts: xr.Dataset, about: xr.Dataset, history: xr.Dataset, answer: xr.Dataset | None
+    specimens: xr.Dataset, experts: xr.Dataset, about: xr.Dataset, history: xr.Dataset, answer: xr.Dataset | None
 ) -> Tables:
     """Everything a fit knows, as tables."""
-    training = trained.training.assign_coords(specimen=trained.training["specimen"])
+    training = specimens.assign_coords(specimen=specimens["specimen"])
     tables = {"parameters": parameter_table(experts), "specimens": specimen_table(training)}
     tables |= tables_of(about, "populations", "cluster") | tables_of(history, "history", "epoch")
     return tables if answer is None else tables | tables_of(answer, "predictions")
@@ -104,19 +106,19 @@ def specimen_table(training: xr.Dataset) -> Columns:
 
 
 def drawings(
-    trained: Trained, about: xr.Dataset, data: xr.Dataset | None, answer: xr.Dataset | None
+    predictor: Predictor, record: TrainingRecord, about: xr.Dataset, data: xr.Dataset | None, answer: xr.Dataset | None
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """The figures there are of a fit, by name; most need the data."""
-    if trained.history.sizes["epoch"]:
-        yield "history", lambda: plots.plot_history(trained.history)
-    for name in trained.options.neural:
-        if trained.templates[name].measured.kind == "image":
+    if record.history.sizes["epoch"]:
+        yield "history", lambda: plots.plot_history(record.history)
+    for name in predictor.options.neural:
+        if predictor.specs[name].measured.kind == "image":
             yield f"populations_{name}", lambda name=name: plots.plot_images(about.rename(cluster="specimen"), name)
     if data is None or answer is None:
         return
     yield "latent", lambda: plots.plot_latent(answer, about)
     assigned = answer["cluster"].values
-    for name in trained.options.physics:
+    for name in predictor.options.physics:
         if name in data:
             yield f"curves_{name}", lambda name=name: plots.plot_curves(data, about, name, assigned=assigned)
 

@@ -15,8 +15,9 @@ import xarray as xr
 
 from ..answers.generation import clusters
 from ..answers.inference import infer
-from ..answers.tables import expert_table
-from ..answers.trained import Trained
+from ..answers.predictor import Predictor
+from ..answers.record import TrainingRecord
+from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
 from ..data import unused_files
@@ -35,40 +36,48 @@ _ROWS = 40
 _PICTURES = 8
 
 
-def save_report(trained: Trained, path: Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
+def save_report(
+    predictor: Predictor,
+    record: TrainingRecord,
+    path: Path,
+    data: xr.Dataset | None = None,
+    new: xr.Dataset | None = None,
+) -> Path:
     """See :meth:`pima_toolkit.Fit.save_report`."""
-    notes = trained.notes
+    notes = record.facts
     return write_page(
         path,
         title=str(notes["title"] or "a PIMA fit"),
-        subtitle=f"{notes['specimens']} specimens, {trained.options.clusters} clusters"
+        subtitle=f"{notes['specimens']} specimens, {predictor.options.clusters} clusters"
         + (" · synthetic data, generated, not measured" if notes["synthetic"] else ""),
-        cautions=sentences(cautions(trained, _experts(trained)), trained),
-        sections=list(_sections(trained, data, new)),
+        cautions=sentences(cautions(predictor, record), predictor.options),
+        sections=list(_sections(predictor, record, data, new)),
     )
 
 
-def _sections(trained: Trained, data: xr.Dataset | None, new: xr.Dataset | None) -> Iterator[Section]:
-    about = clusters(trained)
+def _sections(
+    predictor: Predictor, record: TrainingRecord, data: xr.Dataset | None, new: xr.Dataset | None
+) -> Iterator[Section]:
+    about = clusters(predictor)
     if data is not None:
-        _same_specimens(trained, data)
-    seen = None if data is None else infer(trained, data)
-    yield _data(trained, data)
-    yield _populations(trained, about, data)
+        _same_specimens(record, data)
+    seen = None if data is None else infer(predictor, data)
+    yield _data(predictor, record, data)
+    yield _populations(predictor, record, about, data)
     if seen is not None:
         yield _map(about, seen)
-    if setting_table(trained.training.drop_vars("cluster")):
-        yield _settings(trained)
-    yield _trust(trained, seen)
+    if setting_table(record.specimens.drop_vars("cluster")):
+        yield _settings(predictor, record)
+    yield _trust(predictor, record, seen)
     if data is not None:
-        yield from _next(trained, data)
+        yield from _next(predictor, record, data)
     if new is not None:
-        yield _predictions(trained, new)
-    yield _made(trained)
+        yield _predictions(predictor, new)
+    yield _made(predictor, record)
 
 
-def _same_specimens(trained: Trained, data: xr.Dataset) -> None:
-    expected = trained.training["specimen"].values
+def _same_specimens(record: TrainingRecord, data: xr.Dataset) -> None:
+    expected = record.specimens["specimen"].values
     given = data["specimen"].values if "specimen" in data.dims else np.zeros(0)
     if not np.array_equal(expected, given):
         raise DataError(
@@ -77,28 +86,21 @@ def _same_specimens(trained: Trained, data: xr.Dataset) -> None:
         )
 
 
-def _experts(trained: Trained) -> xr.Dataset:
-    weight = trained.training["responsibilities"].values.sum(0)
-    return expert_table(
-        trained.options, trained.templates, trained.state.decoders, trained.covariance, weight, trained.quality
-    )
-
-
-def _data(trained: Trained, data: xr.Dataset | None) -> Section:
+def _data(predictor: Predictor, record: TrainingRecord, data: xr.Dataset | None) -> Section:
     table = Table(["modality", "kind", "described by", "size", "unit", "specimens with it"], [])
-    for name, option in trained.options.modalities.items():
-        template = trained.templates[name]
+    for name, option in predictor.options.modalities.items():
+        template = predictor.specs[name]
         measured = template.measured
         size = " × ".join(map(str, measured.values.shape[1:])) or "1"
-        if name in trained.options.physics:
+        if name in predictor.options.physics:
             size = f"{len(template.t)} points of {measured.t_name}, {template.t[0]:.4g} to {template.t[-1]:.4g}"
             size += "" if measured.t_unit == "1" else f" {measured.t_unit}"
-        kind = f"expert {option.expert.name}" if name in trained.options.physics else "a neural network"
-        present = trained.notes["present"][name]
+        kind = f"expert {option.expert.name}" if name in predictor.options.physics else "a neural network"
+        present = record.facts["present"][name]
         unit = "–" if measured.unit == "1" else measured.unit
-        table.rows.append([name, measured.kind, kind, size, unit, f"{present} of {trained.notes['specimens']}"])
-    words = ["These data are synthetic: generated, not measured."] if trained.notes["synthetic"] else []
-    words += [law for name, option in trained.options.physics.items() if (law := law_of(name, option.expert))]
+        table.rows.append([name, measured.kind, kind, size, unit, f"{present} of {record.facts['specimens']}"])
+    words = ["These data are synthetic: generated, not measured."] if record.facts["synthetic"] else []
+    words += [law for name, option in predictor.options.physics.items() if (law := law_of(name, option.expert))]
     section = Section("What was measured", words, [table])
     files = None if data is None else unused_files(data)
     if files is not None:
@@ -113,32 +115,32 @@ def _data(trained: Trained, data: xr.Dataset | None) -> Section:
     return section
 
 
-def _populations(trained: Trained, about: xr.Dataset, data: xr.Dataset | None) -> Section:
-    experts = _experts(trained)
-    gamma = trained.training["responsibilities"].values
+def _populations(predictor: Predictor, record: TrainingRecord, about: xr.Dataset, data: xr.Dataset | None) -> Section:
+    experts = cluster_parameters(predictor, record)
+    gamma = record.specimens["responsibilities"].values
     words = (
         "A value ± its standard error is what is known of the population's mean parameters; “specimens differ by” is"
         " the standard deviation from specimen to specimen, which more measurements do not shrink."
     )
     section = Section("Populations", [words] if experts.sizes["parameter"] else [])
-    for name in trained.options.physics:
+    for name in predictor.options.physics:
         # Without the data, no specimens: the populations' own curves alone.
         shown = about[[name]].rename(cluster="specimen").isel(specimen=[]) if data is None else data
         figure = plots.plot_curves(shown, about, name, gamma.argmax(1)[: shown.sizes["specimen"]])
         note = f"{name}: the expert's curve of each population, with the band that holds 90 % of new measurements"
         section.figures.append(picture(figure, note + ("" if data is None else ", and the measured specimens")))
-    images = [name for name in trained.options.neural if trained.templates[name].measured.kind == "image"]
+    images = [name for name in predictor.options.neural if predictor.specs[name].measured.kind == "image"]
     for name in images:
         centres = plots.plot_images(about[[name, "cluster"]].rename_dims(cluster="specimen"), name)
         section.figures.append(picture(centres, f"{name} at the centre of each population, as the network sees it"))
-    for c in range(trained.options.clusters):
+    for c in range(predictor.options.clusters):
         weight = float(experts["effective_specimens"][c])
-        part = Section(f"Cluster {c}: {weight:.1f} specimens, {100 * weight / trained.notes['specimens']:.0f} %")
+        part = Section(f"Cluster {c}: {weight:.1f} specimens, {100 * weight / record.facts['specimens']:.0f} %")
         rows = [_parameter(experts.isel(cluster=c, parameter=p)) for p in range(experts.sizes["parameter"])]
         if rows:
             part.tables.append(Table(["parameter", "value ± standard error", "specimens differ by", "meaning"], rows))
         for name in images if data is not None else ():
-            part.figures += _pictures(trained, name, c, data)
+            part.figures += _pictures(record, name, c, data)
         section.parts.append(part)
     return section
 
@@ -152,9 +154,9 @@ def _parameter(one: xr.Dataset) -> list[str]:
     return [str(one["parameter"].item()), value + bound, differ, str(one["description"].item())]
 
 
-def _pictures(trained: Trained, name: str, cluster: int, data: xr.Dataset) -> Iterator[Picture]:
+def _pictures(record: TrainingRecord, name: str, cluster: int, data: xr.Dataset) -> Iterator[Picture]:
     """The first members of a cluster of which there is a picture."""
-    inside = trained.training["responsibilities"].values.argmax(1) == cluster
+    inside = record.specimens["responsibilities"].values.argmax(1) == cluster
     there = measured(data, name)
     members = np.flatnonzero(inside & there)[:_PICTURES]
     lacking = int((inside & ~there).sum())
@@ -171,10 +173,10 @@ def _map(about: xr.Dataset, seen: xr.Dataset) -> Section:
     return Section("Latent map", [words], figures=[figure])
 
 
-def _settings(trained: Trained) -> Section:
-    specimens = trained.training.drop_vars("cluster")
+def _settings(predictor: Predictor, record: TrainingRecord) -> Section:
+    specimens = record.specimens.drop_vars("cluster")
     found = associate(specimens["responsibilities"], specimens)
-    head = ["setting", "explained", "p", "p, adjusted", *(f"cluster {c}" for c in range(trained.options.clusters))]
+    head = ["setting", "explained", "p", "p, adjusted", *(f"cluster {c}" for c in range(predictor.options.clusters))]
     table = Table(head, [])
     values = setting_table(specimens)
     for row in range(found.sizes["setting"]):
@@ -192,24 +194,24 @@ def _settings(trained: Trained) -> Section:
     return Section("Clusters and settings", [words], [table], [figure])
 
 
-def _trust(trained: Trained, seen: xr.Dataset | None) -> Section:
-    gamma = trained.training["responsibilities"].values
+def _trust(predictor: Predictor, record: TrainingRecord, seen: xr.Dataset | None) -> Section:
+    gamma = record.specimens["responsibilities"].values
     best = gamma.max(1)
     sure = int((best >= SURE).sum())
     words = (
         f"{sure} of {len(best)} specimens belong to one cluster with at least {100 * SURE:.0f} % probability, given"
         " all that was measured of them."
     )
-    section = Section("How far to trust it", [words, how_stable(trained)])
-    for name in trained.options.physics:
-        shares = trained.calibration[name]
+    section = Section("How far to trust it", [words, how_stable(record)])
+    for name in predictor.options.physics:
+        shares = predictor.calibration[name]
         inside = float(np.interp(0.9, shares, np.linspace(0.0, 1.0, len(shares))))
         section.words.append(
             f"Bands of {name}: the model's own 90 % band held {100 * inside:.1f} % of the training points; the bands"
             " shown are recalibrated so that they hold what they say there. On specimens unlike the training ones they"
             " may hold less."
         )
-    labels = trained.training["specimen"].values
+    labels = record.specimens["specimen"].values
     doubt = np.argsort(best, kind="stable")[: int((best < SURE).sum())]
     if len(doubt):
         rows = [[str(labels[d]), *(f"{100 * g:.0f} %" for g in gamma[d])] for d in doubt[:_ROWS]]
@@ -223,16 +225,16 @@ def _trust(trained: Trained, seen: xr.Dataset | None) -> Section:
             section.tables.append(Table(head, rows, max(len(strange) - _ROWS, 0)))
         else:
             section.words.append("No training specimen is unlike every cluster.")
-    if trained.history.sizes["epoch"]:
-        section.figures.append(picture(plots.plot_history(trained.history), "how the training went, epoch by epoch"))
+    if record.history.sizes["epoch"]:
+        section.figures.append(picture(plots.plot_history(record.history), "how the training went, epoch by epoch"))
     return section
 
 
-def _next(trained: Trained, data: xr.Dataset) -> Iterator[Section]:
-    for name, present in trained.notes["present"].items():
-        if present == trained.notes["specimens"] or trained.encoders is None:
+def _next(predictor: Predictor, record: TrainingRecord, data: xr.Dataset) -> Iterator[Section]:
+    for name, present in record.facts["present"].items():
+        if present == record.facts["specimens"] or predictor.encoders is None:
             continue
-        ranked = next_measurements(trained, data, name)
+        ranked = next_measurements(predictor, data, name)
         rows = [
             [str(one["specimen"].item()), f"{float(one['information']):.3f}", str(one["reason"].item())]
             for one in (ranked.isel(specimen=d) for d in range(min(10, ranked.sizes["specimen"])))
@@ -248,9 +250,9 @@ def _next(trained: Trained, data: xr.Dataset) -> Iterator[Section]:
         yield Section(f"Worth measuring next: {name}", [words], [table])
 
 
-def _predictions(trained: Trained, new: xr.Dataset) -> Section:
-    answer = infer(trained, new)
-    count = trained.options.clusters
+def _predictions(predictor: Predictor, new: xr.Dataset) -> Section:
+    answer = infer(predictor, new)
+    count = predictor.options.clusters
     table = Table(["specimen", *(f"cluster {c}" for c in range(count)), "typicality", "remark"], [])
     for d in range(min(answer.sizes["specimen"], _ROWS)):
         one = answer.isel(specimen=d)
@@ -262,17 +264,17 @@ def _predictions(trained: Trained, new: xr.Dataset) -> Section:
         )
     table.more = max(answer.sizes["specimen"] - _ROWS, 0)
     section = Section(f"Predictions for {answer.sizes['specimen']} new specimens", tables=[table])
-    for name in trained.options.physics:
+    for name in predictor.options.physics:
         if name in new:
             figure = plots.plot_prediction(new, answer, name)
         else:
-            figure = plots.plot_curves(answer, clusters(trained), name)
+            figure = plots.plot_curves(answer, clusters(predictor), name)
         section.figures.append(picture(figure, f"{name} of the new specimens"))
     return section
 
 
-def _made(trained: Trained) -> Section:
-    notes, options, settings = trained.notes, trained.options, trained.settings
+def _made(predictor: Predictor, record: TrainingRecord) -> Section:
+    notes, options, settings = record.facts, predictor.options, record.settings
     rows = [["software", ", ".join(f"{name} {number}" for name, number in notes["versions"].items())]]
     rows.append(["time", f"{notes['seconds']:.0f} s on {notes['device']}"])
     rows.append(["training data", f"sha256 {notes['data']}"])

@@ -9,16 +9,19 @@ import numpy as np
 import xarray as xr
 from torch.nn import Module
 
-from ..answers.trained import Trained
+from ..answers.predictor import Predictor
+from ..answers.record import TrainingRecord
+from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import cautions, sentences
 from ..experts.regression.solution import law_of
 from ..model.modality import Modality, Physics
 from ..units import two_digits, value_with_error
 
 
-def text_report(trained: Trained, experts: xr.Dataset) -> str:
+def text_report(predictor: Predictor, record: TrainingRecord) -> str:
     """See :meth:`pima_toolkit.Fit.report`."""
-    notes, options = trained.notes, trained.options
+    notes, options = record.facts, predictor.options
+    experts = cluster_parameters(predictor, record)
     lines = ["PIMA fit"]
     if notes["title"]:
         lines[0] += f" of {notes['title']}"
@@ -26,13 +29,13 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
         lines.append("(synthetic data, generated, not measured)")
     lines.append(
         f"{notes['specimens']} specimens, {options.clusters} clusters, {options.latent_dim} latent dimensions, "
-        f"seed {trained.settings.seed}, {notes['seconds']:.0f} s on {notes['device']}"
+        f"seed {record.settings.seed}, {notes['seconds']:.0f} s on {notes['device']}"
     )
-    epochs = trained.history.sizes["epoch"]
+    epochs = record.history.sizes["epoch"]
     if epochs:
-        lines.append(f"ELBO {float(trained.history.elbo[-1]):.5g} nats per specimen after {epochs} epochs")
+        lines.append(f"ELBO {float(record.history.elbo[-1]):.5g} nats per specimen after {epochs} epochs")
     for name, option in options.modalities.items():
-        template = trained.templates[name]
+        template = predictor.specs[name]
         kind = "neural"
         if name in options.physics:
             origin = option.expert.origin
@@ -56,8 +59,8 @@ def text_report(trained: Trained, experts: xr.Dataset) -> str:
             if bool(column.unidentified):
                 text += "   not determined by these curves"
             lines.append(text)
-        lines += [f"  {_curve_line(trained, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
-    lines += ["", *sentences(cautions(trained, experts), trained)]
+        lines += [f"  {_curve_line(predictor, experts.sel(cluster=c, curve=curve))}" for curve in experts.curve.values]
+    lines += ["", *sentences(cautions(predictor, record), options)]
     return "\n".join(lines)
 
 
@@ -88,10 +91,10 @@ def plain(value: object) -> str:
     )
 
 
-def _curve_line(trained: Trained, row: xr.Dataset) -> str:
+def _curve_line(predictor: Predictor, row: xr.Dataset) -> str:
     """Noise, misfit and agreement of one curve in one cluster."""
     name = str(row.curve.item())
-    unit = trained.templates[name].measured.unit
+    unit = predictor.specs[name].measured.unit
     unit = "" if unit == "1" else f" {unit}"
     text = f"noise of {name}: {float(row.noise_std):.3g}{unit}"
     if np.isfinite(row.misfit):

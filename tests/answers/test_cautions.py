@@ -13,11 +13,11 @@ from pima_toolkit.errors import DataError, OptionError
 
 
 def words(fit):
-    return [caution.words for caution in cautions(fit._trained, fit.parameters)]
+    return [caution.words for caution in cautions(fit.predictor, fit.record)]
 
 
 def changed(fit, **parts):
-    return pima.Fit(replace(fit._trained, **parts))
+    return pima.Fit(fit.predictor, replace(fit.record, **parts))
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
@@ -42,12 +42,15 @@ def test_a_good_fit_has_a_good_summary(fit):
 
 
 def test_what_is_serious_is_told_first(fit):
-    trained = fit._trained
-    notes = {**trained.notes, "restart": 0, "restarts": {"elbo": [-1.0, -2.0], "agreement": [[1.0, 0.1], [0.1, 1.0]]}}
-    gamma = trained.training.responsibilities.copy(deep=True)
+    facts = {
+        **fit.record.facts,
+        "restart": 0,
+        "restarts": {"elbo": [-1.0, -2.0], "agreement": [[1.0, 0.1], [0.1, 1.0]]},
+    }
+    gamma = fit.record.specimens.responsibilities.copy(deep=True)
     gamma[0] = 0.5
-    unsure = changed(fit, notes=notes, training=trained.training.assign(responsibilities=gamma))
-    found = cautions(unsure._trained, unsure.parameters)
+    unsure = changed(fit, facts=facts, specimens=fit.record.specimens.assign(responsibilities=gamma))
+    found = cautions(unsure.predictor, unsure.record)
     assert [c.serious for c in found] == sorted((c.serious for c in found), reverse=True)
     assert any("The restarts disagree: 1 of 1 others" in w for w in words(unsure))
     assert any("1 training specimens belong to no cluster with 90 % probability" in w for w in words(unsure))
@@ -59,31 +62,32 @@ def test_what_is_serious_is_told_first(fit):
 
 
 @pytest.mark.parametrize(
-    ("notes", "said"),
+    ("facts", "said"),
     [
         ({"interrupted": True}, "Training was stopped by hand"),
         ({"out_of_population": 40}, "40 training specimens are unlike every cluster"),
     ],
 )
-def test_notes_of_the_training(fit, notes, said):
-    assert any(w.startswith(said) for w in words(changed(fit, notes={**fit._trained.notes, **notes})))
+def test_facts_of_the_training(fit, facts, said):
+    assert any(w.startswith(said) for w in words(changed(fit, facts={**fit.record.facts, **facts})))
 
 
 def test_clusters_that_are_empty_or_tiny_or_the_same(fit):
-    training = fit._trained.training
+    training = fit.record.specimens
     empty = np.zeros((96, 2))
     empty[:, 0] = 1.0
-    told = words(changed(fit, training=training.assign(responsibilities=(("specimen", "cluster"), empty))))
+    told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), empty))))
     assert any("Clusters are empty at the end of training: 1 (0 specimens)" in w for w in told)
     assert any("Clusters 1 hold fewer than five specimens" in w for w in told)
     both = np.full((96, 2), 0.5)
-    told = words(changed(fit, training=training.assign(responsibilities=(("specimen", "cluster"), both))))
+    told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), both))))
     assert any("Clusters [1] hold the same specimens as another" in w for w in told)
 
 
 def test_bands_that_do_not_hold_what_the_model_says(fit):
     narrow = np.linspace(0.0, 1.0, 101) ** 0.2
-    assert any("own 90 % band held 59 %" in w for w in words(changed(fit, calibration={"stress": narrow})))
+    other = pima.Fit(replace(fit.predictor, calibration={"stress": narrow}), fit.record)
+    assert any("own 90 % band held 59 %" in w for w in words(other))
 
 
 def test_noise_without_structure_is_not_to_be_trusted():

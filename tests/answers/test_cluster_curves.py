@@ -131,7 +131,7 @@ def test_several_modalities_need_a_name(two_populations):
     with pytest.raises(OptionError, match="no modality was named: expected modality= one of 'stress', 'force'"):
         fit.to_lmfit(0)
     assert set(fit.to_lmfit(0, "force").params) == {"slope", "intercept"}
-    few = pima.Fit(fit._trained)
-    few._trained.training.responsibilities[:, 1] = 0.0
+    few = pima.Fit(fit.predictor, fit.record)
+    few.record.specimens.responsibilities[:, 1] = 0.0
     with pytest.raises(DataError, match="cluster 1 holds 0 points of 'force': too few to fit 'affine' to"):
         few.to_lmfit(1, "force")

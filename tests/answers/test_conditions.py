@@ -240,5 +240,5 @@ def test_a_position_is_decoded_at_the_covariates_asked_for(fit):
     np.testing.assert_allclose(asked.stress, asked.responsibilities.values @ by_hand, rtol=1e-9)
     usual = fit.decode(centre)
     for k, gamma in enumerate(asked.responsibilities.values):
-        at = {name: float(gamma @ fit._trained.covariates[name]) for name in ("strain_rate", "T")}
+        at = {name: float(gamma @ fit.predictor.covariates[name]) for name in ("strain_rate", "T")}
         np.testing.assert_allclose(usual.stress[k], fit.decode(centre, at=at).stress[k], rtol=1e-9)

@@ -85,7 +85,7 @@ def test_clusters_hold_weights_centres_and_bands(fit, train):
         std = np.sqrt((float(mine.scatter_std[0]) * t) ** 2 + float(mine.noise_std[0]) ** 2)
         row = table.sel(cluster=c)
         np.testing.assert_allclose(row.stress, mean, rtol=1e-9, atol=1e-12)
-        tail = 0.5 * (1 - fit._trained.nominal("stress", 0.9))
+        tail = 0.5 * (1 - fit.predictor.nominal("stress", 0.9))
         np.testing.assert_allclose(row.stress_low, norm.ppf(tail, mean, std), rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(row.stress_high, norm.ppf(1 - tail, mean, std), rtol=1e-6, atol=1e-9)
         members = train.stress[fit.specimens.cluster.values == c]
@@ -121,7 +121,7 @@ def test_a_band_between_two_populations_is_the_mixtures(fit):
     assert gamma.min() > 0.0
     mine, t = fit.parameters, float(made.strain[point])
     std = np.hypot(mine.scatter_std.values[:, 0] * t, mine.noise_std.values[:, 0])
-    tail = 0.5 * (1 - fit._trained.nominal("stress", 0.5))
+    tail = 0.5 * (1 - fit.predictor.nominal("stress", 0.5))
     for side, share in (("low", tail), ("high", 1 - tail)):
         edge = float(made[f"stress_{side}"][0, point])
         assert gamma @ norm.cdf(edge, mine.value.values[:, 0] * t, std) == pytest.approx(share, abs=1e-6)

@@ -1,5 +1,7 @@
 """Whether the law fits: nothing is said where it holds, however specimens differ; a misfit is told in its unit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,9 +62,9 @@ def test_a_misfit_speaks_against_the_fit_only_where_it_is_large_against_the_curv
     """Five per cent of what the curves span: 0.3 GPa in places are told, 3 GPa of 4 to 5 are too much."""
     small, large = fitted(data(bump=0.3)), fitted(data(bump=3.0))
     for fit, serious in ((small, False), (large, True)):
-        told = [c for c in cautions(fit._trained, fit.parameters) if "misses the curves" in c.words]
+        told = [c for c in cautions(fit.predictor, fit.record) if "misses the curves" in c.words]
         assert [c.serious for c in told] == [serious]
-        curve = EXPERT.value_and_jacobian(T, fit._trained.state.decoders["stress"].theta[0])[0]
+        curve = EXPERT.value_and_jacobian(T, fit.predictor.state.decoders["stress"].theta[0])[0]
         share = 100 * float(fit.parameters.misfit[0, 0]) / np.ptp(curve)
         assert f"{float(f'{share:.2g}'):g} % of their range" in told[0].words
         assert (share > 5) == serious
@@ -71,7 +73,7 @@ def test_a_misfit_speaks_against_the_fit_only_where_it_is_large_against_the_curv
 def test_the_misfit_is_the_mean_residual_over_its_error():
     """Twenty stretches of two points, every specimen of weight one, written out."""
     fit = fitted(data(), scatter="none")
-    decoder = fit._trained.state.decoders["stress"]
+    decoder = fit.predictor.state.decoders["stress"]
     residual = data().stress.values - EXPERT.value_and_jacobian(T, decoder.theta[0])[0]
     each = residual.reshape(60, 20, 2).mean(2)
     mean, error = each.mean(0), each.std(0, ddof=1) / np.sqrt(60)
@@ -82,7 +84,7 @@ def test_the_misfit_is_the_mean_residual_over_its_error():
 
 def test_weights_count_and_specimens_without_weight_do_not():
     fit = fitted(data(), scatter="none")
-    curves, decoder = fit._trained.curves["stress"], fit._trained.state.decoders["stress"]
+    curves, decoder = fit.record.curves["stress"], fit.predictor.state.decoders["stress"]
     half = torch.zeros(60, 1, dtype=torch.float64)
     half[:30] = 0.5
     ones = quality(decoder, curves.at(torch.arange(30)), torch.ones(30, 1, dtype=torch.float64))
@@ -111,7 +113,7 @@ def test_an_error_wider_than_the_bounds_says_as_little_as_none():
     """What a Solution calls unidentified, a model's cluster is, too."""
     fit = fitted(data())
     assert not fit.parameters.unidentified.any()
-    fit._trained.covariance["stress"][:, 0, 0] = 200.0**2  # E: the error is 200 times what is known to be above zero
+    fit.predictor.covariance["stress"][:, 0, 0] = 200.0**2  # E: the error is 200 times what is known to be above zero
     assert fit.parameters.unidentified.values.tolist() == [[True, True, True]]  # sigma_y and H are made of E
 
 
@@ -136,7 +138,7 @@ def test_quality_survives_the_file_and_older_files_have_none(tmp_path):
     loaded = pima.load(fit.save(tmp_path / "fit.pima"))
     for name in ("misfit", "misfit_ratio", "agreement", "unidentified"):
         np.testing.assert_array_equal(loaded.parameters[name], fit.parameters[name])
-    del loaded._trained.notes["quality"]
+    loaded = pima.Fit(loaded.predictor, replace(loaded.record, quality={}))
     assert np.isnan(loaded.parameters.misfit).all()
     assert not loaded.parameters.unidentified.any()
     assert "misfit" not in loaded.report()

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, logsumexp
 from scipy.stats import multivariate_normal
 
 import pima_toolkit as pima
-from pima_toolkit.answers.bands import mixture_quantile
+from pima_toolkit.answers.curves import mixture_quantile
 from pima_toolkit.answers.inference import expected
 from pima_toolkit.errors import DataError, OptionError, PimaWarning
 from pima_toolkit.model.fusion import fuse
@@ -20,14 +20,14 @@ SUBSETS = [("feature",), ("stress",), ("feature", "stress")]
 
 def parts(fit, data):
     """What each encoder and each expert says of the specimens, straight from the networks."""
-    trained = fit._trained
-    state, names = trained.state, list(trained.options.modalities)
+    predictor = fit.predictor
+    state, names = predictor.state, list(predictor.options.modalities)
     mixture = state.mixture
-    feature = trained.templates["feature"].scaling.to_unit(data.feature.values).astype(np.float32)
-    stress = trained.templates["stress"].scaling.to_unit(data.stress.values).astype(np.float32)[:, None]
+    feature = predictor.specs["feature"].scaling.to_unit(data.feature.values).astype(np.float32)
+    stress = predictor.specs["stress"].scaling.to_unit(data.stress.values).astype(np.float32)[:, None]
     inputs = {"feature": torch.as_tensor(feature), "stress": torch.as_tensor(stress)}
     with torch.no_grad():
-        encoded = {name: trained.encoders[names.index(name)](inputs[name]) for name in names}
+        encoded = {name: predictor.encoders[names.index(name)](inputs[name]) for name in names}
         embeddings = state.network.eval().embeddings(inputs)
     decoder = state.decoders["stress"]
     log_curve = np.empty((data.sizes["specimen"], 2))
@@ -106,8 +106,8 @@ def test_three_modalities_of_which_two_are_there(two_populations):
 
 
 def test_combine_posterior_is_the_training_rule_for_the_full_set_only(fit, test):
-    trained = fit._trained
-    other = pima.Fit(replace(trained, options=replace(trained.options, combine="posterior")))
+    predictor = fit.predictor
+    other = pima.Fit(replace(predictor, options=replace(predictor.options, combine="posterior")), fit.record)
     log_pi, _, embeddings, log_curve, mixture = parts(fit, test)
     fused = fuse(embeddings, {name: torch.ones(80, dtype=torch.bool) for name in embeddings})
     joint = log_pi + mixture.expected_log_prob(fused.to(torch.float64)).numpy() + log_curve
@@ -130,7 +130,7 @@ def test_new_specimens_are_told_apart_from_any_subset(fit, test, subset):
 
 
 def test_an_observed_curve_is_denoised_by_its_own_deviation(fit, test):
-    decoder = fit._trained.state.decoders["stress"]
+    decoder = fit.predictor.state.decoders["stress"]
     t = test.strain.values
     answer = fit.infer(test[["stress"]])
     gamma = answer.responsibilities.values
@@ -152,7 +152,7 @@ def test_an_observed_curve_is_denoised_by_its_own_deviation(fit, test):
 
 
 def test_equations_13_and_14_an_unobserved_curve_is_the_mixture_of_populations(fit, test):
-    decoder = fit._trained.state.decoders["stress"]
+    decoder = fit.predictor.state.decoders["stress"]
     t = test.strain.values
     answer = fit.infer(test[["feature"]], coverage=0.5)
     gamma = torch.as_tensor(answer.responsibilities.values)
@@ -163,7 +163,7 @@ def test_equations_13_and_14_an_unobserved_curve_is_the_mixture_of_populations(f
     np.testing.assert_allclose(
         answer.stress, torch.einsum("nc,cnt->nt", gamma, mean.expand(-1, 80, -1)), rtol=1e-6, atol=1e-9
     )
-    nominal = fit._trained.nominal("stress", 0.5)
+    nominal = fit.predictor.nominal("stress", 0.5)
     for name, side in (("stress_low", -1), ("stress_high", 1)):
         expected = mixture_quantile(gamma, mean, variance, 0.5 * (1 + side * nominal))
         np.testing.assert_allclose(answer[name], expected, rtol=1e-6, atol=1e-6)
@@ -171,10 +171,10 @@ def test_equations_13_and_14_an_unobserved_curve_is_the_mixture_of_populations(f
 
 @pytest.mark.parametrize("coverage", [0.1, 0.5, 0.9])
 def test_calibrated_bands_hold_their_share_of_the_training_points(fit, train, coverage):
-    decoder = fit._trained.state.decoders["stress"]
+    decoder = fit.predictor.state.decoders["stress"]
     gamma = torch.as_tensor(fit.specimens.responsibilities.values)
     mean, variance = decoder.marginal(train.strain.values)
-    nominal = fit._trained.nominal("stress", coverage)
+    nominal = fit.predictor.nominal("stress", coverage)
     x = train.stress.values / decoder.scale
     low, high = (mixture_quantile(gamma, mean, variance, 0.5 * (1 + side * nominal)).numpy() for side in (-1, 1))
     assert ((x >= low) & (x <= high)).mean() == pytest.approx(coverage, abs=0.01)
@@ -288,7 +288,7 @@ def test_each_specimen_is_answered_from_what_it_has(fit, test):
 
 
 def test_what_is_expected_of_a_specimen_without_anything_is_the_prior(fit, test):
-    answer = expected(fit._trained, holes(test)).isel(specimen=3)
+    answer = expected(fit.predictor, holes(test)).isel(specimen=3)
     clusters = fit.clusters
     np.testing.assert_allclose(answer.responsibilities, clusters.weight)
     mean = (clusters.weight * clusters["mean"]).sum("cluster")

@@ -113,7 +113,7 @@ def test_one_modality_alone(kinds, tmp_path, name):
     fit = fit_of(data, epochs=30, neural=pima.Neural(noise="learned"))
     answer = check(fit, data, tmp_path, accuracy=0.9)
     np.testing.assert_allclose(answer.responsibilities.sum("cluster"), 1.0)
-    assert fit._trained.encoders is None
+    assert fit.predictor.encoders is None
     assert "out_of_population" in answer
 
 
@@ -181,7 +181,7 @@ def test_learned_noise_is_the_mean_squared_error(kinds):
     model = pima.PIMA({"image": pima.Neural(noise="learned"), "curve": pima.Physics("proportional")}, 2, latent_dim=2)
     fit = model.fit(kinds[["image", "curve"]], epochs=40, progress=False)
     spread = float(kinds.image.max() - kinds.image.min())
-    assert np.sqrt(fit._trained.state.noise["image"]) * spread == pytest.approx(0.1, rel=0.4)
+    assert np.sqrt(fit.predictor.state.noise["image"]) * spread == pytest.approx(0.1, rel=0.4)
 
 
 def test_flips_and_shifts_keep_the_answer(kinds, tmp_path):

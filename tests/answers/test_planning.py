@@ -34,8 +34,8 @@ def test_the_expected_information_is_that_of_a_brute_force_average():
 def test_one_more_curve_of_a_population_is_worth_half_a_nat_per_parameter_and_specimen(fit):
     """Cov = F^-1 / W gives log(1 + 1/W) / 2 for each parameter, here one."""
     weight = fit.specimens.responsibilities.values.sum(0)
-    np.testing.assert_allclose(physics_gain(fit._trained, "stress"), 0.5 * np.log1p(1 / weight), rtol=1e-3)
-    assert (physics_gain(fit._trained, "feature") == 0).all()
+    np.testing.assert_allclose(physics_gain(fit.predictor, "stress"), 0.5 * np.log1p(1 / weight), rtol=1e-3)
+    assert (physics_gain(fit.predictor, "feature") == 0).all()
 
 
 def test_the_doubtful_come_before_the_certain(fit, test):

@@ -41,14 +41,14 @@ def affine():
 def test_cluster_covariance_on_a_shared_grid_is_the_formula(affine):
     """(S_c + v (J^T J)^-1) / W_c."""
     fit, data = affine
-    trained = fit._trained
-    decoder = trained.state.decoders["y"]
+    predictor = fit.predictor
+    decoder = predictor.state.decoders["y"]
     t = data.t.values
     J = np.stack([t, np.ones_like(t)], 1) / decoder.scale
     weight = fit.specimens.responsibilities.sum("specimen").values
     for c in range(2):
         expected = (decoder.scatter[c].numpy() + decoder.variance[c].item() * np.linalg.inv(J.T @ J)) / weight[c]
-        np.testing.assert_allclose(trained.covariance["y"][c], expected, rtol=1e-8)
+        np.testing.assert_allclose(predictor.covariance["y"][c], expected, rtol=1e-8)
         np.testing.assert_allclose(fit.parameters.std_error.sel(cluster=c), np.sqrt(np.diag(expected)), rtol=1e-8)
         np.testing.assert_allclose(
             fit.parameters.scatter_std.sel(cluster=c), np.sqrt(np.diag(decoder.scatter[c].numpy())), rtol=1e-8
@@ -58,7 +58,7 @@ def test_cluster_covariance_on_a_shared_grid_is_the_formula(affine):
 def test_cluster_covariance_without_scatter_is_the_curve_clustered_sandwich():
     data = lines()
     fit = fit_lines(data, scatter="none")
-    decoder = fit._trained.state.decoders["y"]
+    decoder = fit.predictor.state.decoders["y"]
     t, gamma = data.t.values, fit.specimens.responsibilities.values
     J = np.stack([t, np.ones_like(t)], 1)
     bread = np.linalg.inv(J.T @ J)
@@ -66,7 +66,7 @@ def test_cluster_covariance_without_scatter_is_the_curve_clustered_sandwich():
         residual = data.y.values - decoder.theta[c] @ J.T
         score = gamma[:, c, None] * (residual @ J)
         expected = bread @ (score.T @ score) @ bread / gamma[:, c].sum() ** 2
-        np.testing.assert_allclose(fit._trained.covariance["y"][c], expected, rtol=1e-6)
+        np.testing.assert_allclose(fit.predictor.covariance["y"][c], expected, rtol=1e-6)
 
 
 def test_errors_are_the_same_in_every_unit(affine):
@@ -74,9 +74,9 @@ def test_errors_are_the_same_in_every_unit(affine):
     fit, _ = affine
     other = fit_lines(lines(t_factor=1e-9, y_factor=1e-6))
     factor = np.array([1e-6 / 1e-9, 1e-6])
-    order = np.argsort(fit.parameters.value[:, 0].values), np.argsort(other.experts.value[:, 0].values)
+    order = np.argsort(fit.parameters.value[:, 0].values), np.argsort(other.parameters.value[:, 0].values)
     for name in ("value", "std_error", "scatter_std"):
-        mine, theirs = fit.parameters[name].values[order[0]], other.experts[name].values[order[1]]
+        mine, theirs = fit.parameters[name].values[order[0]], other.parameters[name].values[order[1]]
         np.testing.assert_allclose(theirs / factor, mine, rtol=1e-4, err_msg=name)
 
 
@@ -85,9 +85,9 @@ def test_gaps_and_own_grids_lose_information(affine):
     fit, data = affine
     rng = np.random.default_rng(1)
     gappy = data.assign(y=data.y.where(rng.random(data.y.shape) < 0.5))
-    trained = fit._trained
-    decoder = trained.state.decoders["y"]
-    tensors = to_tensors(gappy, trained.options.modalities, trained.templates, "cpu")
+    predictor = fit.predictor
+    decoder = predictor.state.decoders["y"]
+    tensors = to_tensors(gappy, predictor.options.modalities, predictor.specs, "cpu")
     gamma = torch.tensor(fit.specimens.responsibilities.values)
     found = cluster_covariance(decoder, tensors, "y", gamma)
     t = data.t.values
@@ -100,12 +100,12 @@ def test_gaps_and_own_grids_lose_information(affine):
             sigma = mine @ decoder.scatter[c].numpy() @ mine.T + decoder.variance[c].item() * np.eye(len(mine))
             information += gamma[d, c].item() * mine.T @ np.linalg.solve(sigma, mine)
         np.testing.assert_allclose(found[c], np.linalg.inv(information), rtol=1e-6)
-        assert (np.diag(found[c]) > np.diag(trained.covariance["y"][c])).all()
+        assert (np.diag(found[c]) > np.diag(predictor.covariance["y"][c])).all()
 
 
 def test_own_parameters_are_the_clusters_plus_the_deviation(affine):
     fit, data = affine
-    decoder = fit._trained.state.decoders["y"]
+    decoder = fit.predictor.state.decoders["y"]
     t = data.t.values
     J = np.stack([t, np.ones_like(t)], 1)
     v = decoder.variance[0].item() * decoder.scale**2
@@ -147,7 +147,7 @@ def test_shown_errors_are_the_delta_method(two_populations):
     stress = expert.value_and_jacobian(t, own)[0] + 0.01 * rng.standard_normal((40, 30))
     data = xr.Dataset({"stress": (("specimen", "strain"), stress, {"units": "GPa"})}, coords={"strain": t})
     fit = pima.PIMA({"stress": pima.Physics("linear_hardening")}, 1, latent_dim=1).fit(data, epochs=1, progress=False)
-    decoder = fit._trained.state.decoders["stress"]
+    decoder = fit.predictor.state.decoders["stress"]
     phi = decoder.bounds.to_unbounded(decoder.theta[0])
     step = 1e-6
     jacobian = np.stack(
@@ -161,7 +161,7 @@ def test_shown_errors_are_the_delta_method(two_populations):
         ],
         1,
     )
-    covariance = fit._trained.covariance["stress"][0]
+    covariance = fit.predictor.covariance["stress"][0]
     expected = np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
     np.testing.assert_allclose(fit.parameters.std_error[0], expected, rtol=1e-4)
     assert list(fit.parameters.parameter.values) == ["E", "sigma_y", "H"]
@@ -190,14 +190,14 @@ def test_a_parameter_at_its_bound_is_flagged_and_has_no_error():
 
 def test_an_empty_cluster_has_no_errors(affine):
     fit, data = affine
-    trained = fit._trained
-    tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
+    predictor = fit.predictor
+    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
     gamma = torch.zeros(40, 2, dtype=torch.float64)
     gamma[:, 0] = 1.0
-    covariance = cluster_covariance(trained.state.decoders["y"], tensors, "y", gamma)
+    covariance = cluster_covariance(predictor.state.decoders["y"], tensors, "y", gamma)
     assert np.isfinite(covariance[0]).all()
     assert np.isnan(covariance[1]).all()
-    decoder = trained.state.decoders["y"]
+    decoder = predictor.state.decoders["y"]
     std = shown_std(decoder, decoder.theta, covariance)
     assert np.isfinite(std[0]).all()
     assert np.isnan(std[1]).all()
@@ -255,9 +255,8 @@ def test_the_report_says_what_a_reader_needs(affine):
 
 def test_a_cluster_of_few_specimens_is_not_to_be_trusted(affine):
     fit, _ = affine
-    trained = fit._trained
-    few = trained.training.copy(deep=True)
+    few = fit.record.specimens.copy(deep=True)
     few.responsibilities[:, 1] = 0.0
     few.responsibilities[:3, 1] = 1.0
-    text = pima.Fit(replace(trained, training=few)).report()
+    text = pima.Fit(fit.predictor, replace(fit.record, specimens=few)).report()
     assert "Clusters 1 hold fewer than five specimens" in text

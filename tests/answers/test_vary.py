@@ -70,9 +70,9 @@ def test_a_picture_predicts_its_own_specimens_curve(answers, new):
 
 def test_a_mirrored_picture_gets_the_same_answer(fits, new):
     """Where it may be mirrored; without a word on that the two answers differ."""
-    trained = fits["latent"]._trained
-    either = {**trained.options.modalities, "image": pima.Neural(flips=("x", "y"))}
-    fit = pima.Fit(replace(trained, options=replace(trained.options, modalities=either)))
+    predictor = fits["latent"].predictor
+    either = {**predictor.options.modalities, "image": pima.Neural(flips=("x", "y"))}
+    fit = pima.Fit(replace(predictor, options=replace(predictor.options, modalities=either)), fits["latent"].record)
     turned = new[["image"]].copy(data={"image": new.image.values[:, ::-1, ::-1]})
     names = ["stress", "stress_low", "stress_high", "parameters", "responsibilities"]
     one, other = (fit.infer(data, predict="stress")[names] for data in (new[["image"]], turned))
@@ -113,7 +113,7 @@ def test_a_generated_specimens_curve_follows_its_latent(fits):
     made = fits["latent"].generate(0, n=400, seed=0)
     modulus = made.stress.values[:, -1] / made.strain.values[-1]
     assert modulus.std() == pytest.approx(float(fits["latent"].parameters.scatter_std[0, 0]), rel=0.1)
-    trend = fits["latent"]._trained.state.decoders["stress"].trend
+    trend = fits["latent"].predictor.state.decoders["stress"].trend
     along = made.latent_position.values @ trend.slope[0, 0].numpy()
     assert np.corrcoef(along, modulus)[0, 1] > 0.9
 
@@ -149,8 +149,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
             model("latent").fit(train, checkpoint=tmp_path, callbacks=[die], **options)
     resumed = model("latent").fit(train, checkpoint=tmp_path, callbacks=[die], **options)
     assert not moments
-    for name, array in whole._trained.state.arrays().items():
-        assert torch.equal(resumed._trained.state.arrays()[name], array), name
+    for name, array in whole.predictor.state.arrays().items():
+        assert torch.equal(resumed.predictor.state.arrays()[name], array), name
     xr.testing.assert_identical(resumed.infer(train[["image"]]), whole.infer(train[["image"]]))
 
 

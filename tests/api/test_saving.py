@@ -45,10 +45,10 @@ def about_of(path):
 
 
 def assert_same_fit(one, other, data):
-    for subset in ([name] for name in one._trained.options.modalities):
+    for subset in ([name] for name in one.predictor.options.modalities):
         xr.testing.assert_identical(one.infer(data[subset]), other.infer(data[subset]))
     xr.testing.assert_identical(one.infer(data), other.infer(data))
-    for name in ("experts", "specimens", "history", "clusters"):
+    for name in ("parameters", "specimens", "history", "clusters"):
         xr.testing.assert_identical(getattr(one, name), getattr(other, name))
         for variable in getattr(one, name).variables:
             kinds = [getattr(f, name)[variable].dtype.kind for f in (one, other)]

@@ -144,13 +144,13 @@ def test_the_elbo_of_a_specimen_is_that_of_the_training_objective(three, model):
     fit = pima.PIMA({"stress": pima.Physics("proportional")}, clusters=3, latent_dim=2).fit(
         data, epochs=2, progress=False
     )
-    trained = fit._trained
-    tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
-    elbo, gamma = specimen_elbo(trained.state, trained.options, tensors, torch.autocast("cpu", enabled=False))
-    posterior = trained.state.network.posterior(tensors.inputs, tensors.present).detach()
-    mixture = trained.state.mixture
+    predictor = fit.predictor
+    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
+    elbo, gamma = specimen_elbo(predictor.state, predictor.options, tensors, torch.autocast("cpu", enabled=False))
+    posterior = predictor.state.network.posterior(tensors.inputs, tensors.present).detach()
+    mixture = predictor.state.mixture
     joint = mixture.log_weights + mixture.expected_log_prob(posterior)
-    joint = joint + trained.state.decoders["stress"].log_prob(tensors.curves["stress"])
+    joint = joint + predictor.state.decoders["stress"].log_prob(tensors.curves["stress"])
     # with the optimum's responsibilities the sum over clusters is a log-sum-exp
     torch.testing.assert_close(elbo, joint.logsumexp(1) + posterior.entropy(), rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(gamma, joint.softmax(1), rtol=1e-5, atol=1e-6)

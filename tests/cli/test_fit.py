@@ -14,7 +14,7 @@ SHORT = ("--physics", "stress=proportional", "--clusters", 2, "--latent-dim", 2,
 
 def same_numbers(one, other):
     one, other = pima.runs.open_fit(one), pima.runs.open_fit(other)
-    xr.testing.assert_identical(one.experts, other.experts)
+    xr.testing.assert_identical(one.parameters, other.parameters)
     xr.testing.assert_identical(one.specimens, other.specimens)
     xr.testing.assert_identical(one.clusters, other.clusters)
 

@@ -123,7 +123,7 @@ def test_a_fit_derives_as_a_solution_does(two_populations):
     found = fit.derive({"half": "slope/2", "sum": "slope + intercept", "end": quantities.ultimate()})
     np.testing.assert_allclose(found.value[:, 0], fit.parameters.value[:, 0] / 2)
     np.testing.assert_allclose(found.std_error[:, 0], fit.parameters.std_error[:, 0] / 2, rtol=1e-9)
-    covariance = fit._trained.covariance["stress"]
+    covariance = fit.predictor.covariance["stress"]
     np.testing.assert_allclose(found.std_error[:, 1], np.sqrt(covariance.sum((1, 2))), rtol=1e-9)
     np.testing.assert_allclose(found.value[:, 2], found.value[:, 1], rtol=1e-9)
     assert list(found.unit.values) == ["", "", "MPa"]

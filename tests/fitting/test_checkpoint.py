@@ -19,9 +19,9 @@ class Killed(RuntimeError):
 
 
 def numbers(fit):
-    arrays = {name: value.double().numpy() for name, value in fit._trained.state.arrays().items()}
-    if fit._trained.encoders is not None:
-        arrays |= {f"encoders.{k}": v.double().numpy() for k, v in fit._trained.encoders.state_dict().items()}
+    arrays = {name: value.double().numpy() for name, value in fit.predictor.state.arrays().items()}
+    if fit.predictor.encoders is not None:
+        arrays |= {f"encoders.{k}": v.double().numpy() for k, v in fit.predictor.encoders.state_dict().items()}
     history = fit.history.drop_vars("seconds")
     arrays |= {f"history.{name}": history[name].values for name in history.data_vars}
     return arrays | {"gamma": fit.specimens.responsibilities.values, "experts": fit.parameters.value.values}

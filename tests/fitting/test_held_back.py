@@ -24,14 +24,15 @@ def model():
 def varying(two_populations):
     """A job, and what its joint training found, of 48 specimens whose parameters vary with the latent."""
     data = two_populations()
-    trained = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)._trained
-    tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
+    fit = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)
+    predictor = fit.predictor
+    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
     job = TrainingRun(
-        trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", lambda _: None
+        predictor.options, fit.settings, predictor.specs, tensors, torch.device("cpu"), None, "", lambda _: None
     )
-    posterior = encode(trained.state.network, tensors, torch.autocast("cpu", enabled=False))
-    gamma = torch.as_tensor(trained.training.responsibilities.values)
-    return job, trained.state.mixture, posterior, gamma
+    posterior = encode(predictor.state.network, tensors, torch.autocast("cpu", enabled=False))
+    gamma = torch.as_tensor(fit.record.specimens.responsibilities.values)
+    return job, predictor.state.mixture, posterior, gamma
 
 
 def test_each_specimen_is_held_back_once(varying):
@@ -116,13 +117,13 @@ def test_bands_are_calibrated_on_them(varying, two_populations):
     """Of the points of held-back specimens, predicted by encoders that have not seen them, 90 % lie inside."""
     job, mixture, posterior, gamma = varying
     data = two_populations()
-    trained = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)._trained
+    fit = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)
     runs = [CrossmodalTraining(job, mixture, posterior, gamma, 0, share).run() for share in range(4)]
     alone = [(run.encoders, index) for run, index in zip(runs, held_back(job), strict=True)]
-    trained = held_out_calibration(trained, job.tensors, alone)
+    predictor = held_out_calibration(fit.predictor, job.tensors, alone)
     inside = []
     for encoders, index in alone:
         part = data.isel(specimen=index.numpy())
-        answer = pima.Fit(replace(trained, encoders=encoders)).infer(part[["feature"]], predict="stress")
+        answer = pima.Fit(replace(predictor, encoders=encoders), fit.record).infer(part[["feature"]], predict="stress")
         inside.append((part.stress >= answer.stress_low) & (part.stress <= answer.stress_high))
     assert np.concatenate(inside).mean() == pytest.approx(0.9, abs=0.01)

@@ -135,7 +135,7 @@ def test_a_fit_and_its_answers(model, pictures, on_disk):
     settings = {"epochs": 3, "crossmodal_epochs": 2, "progress": False}
     fits = [model.fit(data, **settings) for data in (on_disk, on_disk, pictures)]
     first, again, memory = fits
-    assert first._trained.notes["data"] == memory._trained.notes["data"]
+    assert first.record.facts["data"] == memory.record.facts["data"]
     np.testing.assert_array_equal(first.specimens.responsibilities, again.specimens.responsibilities)
     np.testing.assert_array_equal(first.specimens.cluster, memory.specimens.cluster)
     np.testing.assert_allclose(first.parameters.value, memory.parameters.value, rtol=1e-3)

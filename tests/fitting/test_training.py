@@ -15,9 +15,9 @@ from pima_toolkit.errors import PimaWarning
 
 def numbers(fit):
     """Everything learned, by name."""
-    arrays = {name: value.double().numpy() for name, value in fit._trained.state.arrays().items()}
-    if fit._trained.encoders is not None:
-        arrays |= {f"encoders.{k}": v.double().numpy() for k, v in fit._trained.encoders.state_dict().items()}
+    arrays = {name: value.double().numpy() for name, value in fit.predictor.state.arrays().items()}
+    if fit.predictor.encoders is not None:
+        arrays |= {f"encoders.{k}": v.double().numpy() for k, v in fit.predictor.encoders.state_dict().items()}
     return arrays | {"gamma": fit.specimens.responsibilities.values, "elbo": fit.history.elbo.values}
 
 
@@ -121,7 +121,7 @@ def test_permuting_specimens_permutes_the_answers(data, small_model):
     np.testing.assert_array_equal(names[there.cluster.values], back.cluster.values)
     for c in range(2):
         np.testing.assert_allclose(
-            one.experts.value.sel(cluster=c), other.experts.value.sel(cluster=names[c]), rtol=1e-3
+            one.parameters.value.sel(cluster=c), other.parameters.value.sel(cluster=names[c]), rtol=1e-3
         )
     np.testing.assert_allclose(one.specimens.value.isel(specimen=order), other.specimens.value, rtol=1e-3)
     assert list(other.specimens.specimen.values) == list(data.specimen.values[order])
@@ -196,7 +196,7 @@ def test_ctrl_c_returns_the_fit_so_far(data, small_model):
     assert pima.metrics.cluster_accuracy(data.label, fit.specimens.cluster) == 1.0
     assert np.isfinite(fit.parameters.value).all()
     assert "stopped" in fit.report()
-    answer = fit.infer(data[["stress"]].isel(specimen=[0, 1])) if fit._trained.encoders is not None else None
+    answer = fit.infer(data[["stress"]].isel(specimen=[0, 1])) if fit.predictor.encoders is not None else None
     assert answer is None or answer.cluster[0] != answer.cluster[1]
 
 
@@ -252,7 +252,7 @@ def test_restarts_keep_the_best_elbo(data, small_model):
     assert sorted(seen) == [0, 1, 2]
     assert len(set(seen.values())) == 3
     assert fit.elbo == max(seen.values())
-    assert fit._trained.notes["restart"] == max(seen, key=seen.get)
+    assert fit.record.facts["restart"] == max(seen, key=seen.get)
 
 
 def test_the_first_restart_is_the_fit_without_restarts(data, small_model):
@@ -291,10 +291,10 @@ def test_batches_hold_every_specimen_once(fitted, data):
     from pima_toolkit.fitting.inputs.tensors import to_tensors
     from pima_toolkit.fitting.training import TrainingRun
 
-    trained = fitted._trained
-    tensors = to_tensors(data, trained.options.modalities, trained.templates, "cpu")
+    predictor = fitted.predictor
+    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
     job = TrainingRun(
-        trained.options, trained.settings, trained.templates, tensors, torch.device("cpu"), None, "", print
+        predictor.options, fitted.settings, predictor.specs, tensors, torch.device("cpu"), None, "", print
     )
     batches = list(job.batches(5, 1))
     assert sorted(torch.cat(batches).tolist()) == list(range(48))

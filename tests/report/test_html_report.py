@@ -47,7 +47,7 @@ def test_it_says_what_the_tables_say(report, partly_fit):
     assert "neural; encoder conv, decoder conv, noise unit" in text
     assert "One run only" in text
     assert "These need not be the specimens in doubt" in text
-    assert str(partly_fit._trained.notes["data"]) in text
+    assert str(partly_fit.record.facts["data"]) in text
     assert pima.__version__ in text
     for title in ("What was measured", "Populations", "Latent map", "Clusters and settings", "How far to trust it"):
         assert f">{title}</h2>" in text
@@ -140,7 +140,7 @@ def test_the_law_is_there_as_people_type_it():
 
 
 def test_the_law_is_in_the_report(partly_fit, report):
-    (law,) = (law_of(name, option.expert) for name, option in partly_fit._trained.options.physics.items())
+    (law,) = (law_of(name, option.expert) for name, option in partly_fit.predictor.options.physics.items())
     assert law
     assert law in partly_fit.report()
     assert law in html.unescape(report.read_text(encoding="utf-8"))

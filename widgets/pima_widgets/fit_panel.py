@@ -180,7 +180,7 @@ class FitPanel(Panel):
         Args:
             fit: A fit of the same variables.
         """
-        options, settings = fit.model.options, fit._trained.settings
+        options, settings = fit.model.options, fit.settings
         others = [one.name for one in self.rows if not one.choose(options.modalities.get(one.name))]
         others += [name for name in options.modalities if name not in {one.name for one in self.rows}]
         chosen = {"clusters": self.clusters, "latent_dim": self.latent_dim}

@@ -12,9 +12,11 @@ from ...data import specimen_labels
 from ...errors import DataError, OptionError
 from ...experts import CurveStatistics, lmfit_result, unpack
 from ...fitting.inputs.tensors import to_tensors
+from ...fitting.options import ModelOptions
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
-from ..trained import Trained
+from ..predictor import Predictor
+from ..record import TrainingRecord
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
 _NOTHING = 1e-12
 
 
-def physics_name(trained: Trained, modality: str | None) -> str:
-    """The physics modality that is meant.
+def physics_name(options: ModelOptions, modality: str | None) -> str:
+    """Name of the physics modality that is meant.
+
+    Args:
+        options: The model's.
+        modality: What a person named; None for the only one there is.
 
     Raises:
         OptionError: If there is none of that name, or several to choose from.
     """
-    names = list(trained.options.physics)
+    names = list(options.physics)
     if modality is None and len(names) == 1:
         return names[0]
     if modality in names:
@@ -39,11 +45,12 @@ def physics_name(trained: Trained, modality: str | None) -> str:
     raise OptionError(f"{asked}: expected modality= one of {known}")
 
 
-def training_curves(trained: Trained, name: str, data: xr.Dataset | None) -> Curves:
+def training_curves(predictor: Predictor, record: TrainingRecord, name: str, data: xr.Dataset | None) -> Curves:
     """The curves the fit was trained on; a loaded fit needs them anew.
 
     Args:
-        trained: The fit.
+        predictor: How data are read.
+        record: The training, which knows its specimens.
         name: A physics modality.
         data: The training set; None where the fit still holds it.
 
@@ -51,23 +58,23 @@ def training_curves(trained: Trained, name: str, data: xr.Dataset | None) -> Cur
         DataError: If the fit was loaded and no data are given, or they are not those it was trained on.
     """
     if data is None:
-        if name not in trained.curves:
+        if name not in record.curves:
             raise DataError("a saved fit holds no measured curves: pass data=, the dataset it was trained on")
-        return trained.curves[name]
-    labels = trained.training.specimen.values if "specimen" in trained.training.coords else None
-    same = data.sizes.get("specimen") == trained.training.sizes["specimen"]
+        return record.curves[name]
+    labels = record.specimens.specimen.values if "specimen" in record.specimens.coords else None
+    same = data.sizes.get("specimen") == record.specimens.sizes["specimen"]
     if not same or (labels is not None and not np.array_equal(specimen_labels(data), labels)):
         raise DataError(
-            f"these are not the {trained.training.sizes['specimen']} specimens the fit was trained on, in their order:"
+            f"these are not the {record.specimens.sizes['specimen']} specimens the fit was trained on, in their order:"
             " pass the training set itself"
         )
-    device = trained.state.mixture.mean.device
-    return to_tensors(data, {name: trained.options.modalities[name]}, trained.templates, device).curves[name]
+    device = predictor.device
+    return to_tensors(data, {name: predictor.options.modalities[name]}, predictor.specs, device).curves[name]
 
 
-def responsibilities(trained: Trained, curves: Curves) -> torch.Tensor:
-    """Of the training specimens, (specimen, cluster), float64; 0 for those without the curve."""
-    gamma = torch.as_tensor(trained.training.responsibilities.values, dtype=torch.float64, device=curves.x.device)
+def responsibilities(record: TrainingRecord, curves: Curves) -> torch.Tensor:
+    """Responsibilities of the training specimens, (specimen, cluster), float64; 0 for those without the curve."""
+    gamma = torch.as_tensor(record.specimens.responsibilities.values, dtype=torch.float64, device=curves.x.device)
     return gamma * curves.present[:, None]
 
 
@@ -101,15 +108,17 @@ def reduced(
     return dict(zip(names, points.T.copy(), strict=True)), mean, total, float(np.sum(w * (values - mean[place]) ** 2))
 
 
-def to_lmfit(trained: Trained, cluster: int, modality: str | None, data: xr.Dataset | None) -> ModelResult:
-    """See :meth:`pima_toolkit.Fit.to_lmfit`."""
-    name = physics_name(trained, modality)
-    clusters = trained.options.clusters
+def to_lmfit(
+    predictor: Predictor, record: TrainingRecord, cluster: int, modality: str | None, data: xr.Dataset | None
+) -> ModelResult:
+    """Fit one cluster's curves by lmfit, see :meth:`pima_toolkit.Fit.to_lmfit`."""
+    name = physics_name(predictor.options, modality)
+    clusters = predictor.options.clusters
     if not isinstance(cluster, int | np.integer) or not 0 <= cluster < clusters:
         raise OptionError(f"cluster={cluster!r}: expected a whole number from 0 to {clusters - 1}")
-    curves = training_curves(trained, name, data)
-    decoder = trained.state.decoders[name]
-    gamma = responsibilities(trained, curves)[:, cluster]
+    curves = training_curves(predictor, record, name, data)
+    decoder = predictor.state.decoders[name]
+    gamma = responsibilities(record, curves)[:, cluster]
     inputs, mean, weight, constant = reduced(curves, gamma, decoder)
     held = decoder.bounds.at_bound(decoder.theta[cluster])
     if weight.sum() < np.count_nonzero(~held) + 1:

@@ -26,7 +26,8 @@ from ...experts import Expert, get_expert, pack, solve, unpack, variable
 from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
-from ..trained import Trained
+from ..predictor import Predictor
+from ..record import TrainingRecord
 from .cluster_curves import physics_name, reduced, responsibilities, training_curves
 
 #: EM steps of a fit, and the rise of the likelihood, in nats per specimen, that ends it.
@@ -90,13 +91,19 @@ def compare_experts(
 
 
 def compare(
-    trained: Trained, experts: Candidates, modality: str | None, data: xr.Dataset | None, folds: int, seed: int
+    predictor: Predictor,
+    record: TrainingRecord,
+    experts: Candidates,
+    modality: str | None,
+    data: xr.Dataset | None,
+    folds: int,
+    seed: int,
 ) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.compare`."""
-    name = physics_name(trained, modality)
-    curves = training_curves(trained, name, data)
-    decoder = trained.state.decoders[name]
-    gamma = responsibilities(trained, curves)
+    """Compare laws on the training specimens, see :meth:`pima_toolkit.Fit.compare`."""
+    name = physics_name(predictor.options, modality)
+    curves = training_curves(predictor, record, name, data)
+    decoder = predictor.state.decoders[name]
+    gamma = responsibilities(record, curves)
     laws = _laws(experts, decoder.expert)
     table = _compare(laws, decoder.expert.inputs, curves, gamma, decoder.scale, folds, seed)
     fitted = [law == decoder.expert for law in laws]

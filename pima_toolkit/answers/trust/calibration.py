@@ -19,28 +19,27 @@ from torch import Tensor, nn
 from ...fitting.inputs.tensors import InputSpec, Tensors
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
-from ..bands import mixture_probability
-from ..curves import predicted
+from ..curves import mixture_probability, predicted
 from ..posterior import answer_tensors
-from ..trained import Trained
+from ..predictor import Predictor
 
 _LEVELS = np.linspace(0.0, 1.0, 101)
 
 
-def training_calibration(decoder: PhysicsDecoder, curves: Curves, template: InputSpec, gamma: Tensor) -> np.ndarray:
+def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpec, gamma: Tensor) -> np.ndarray:
     """Shares of the model's distribution that hold 0, 1, ... 100 % of the training points, each under its own clusters.
 
     Args:
         decoder: The physics.
         curves: Of the training specimens.
-        template: Of the modality.
+        spec: Of the modality.
         gamma: Responsibilities, (specimen, cluster).
     """
     conditioned = len(decoder.expert.inputs) > 1
-    mean, variance = decoder.marginal(curves.t if conditioned else template.t)
-    if not conditioned and (curves.own_grids or len(curves.t) != len(template.t)):
+    mean, variance = decoder.marginal(curves.t if conditioned else spec.t)
+    if not conditioned and (curves.own_grids or len(curves.t) != len(spec.t)):
         t = np.atleast_2d(curves.t)
-        mean, variance = (_at(t, template.t, part) for part in (mean, variance))
+        mean, variance = (_at(t, spec.t, part) for part in (mean, variance))
     shares = []
     for index, piece in curves.chunks(1024):
         part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
@@ -56,36 +55,38 @@ def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def held_out_calibration(trained: Trained, tensors: Tensors, alone: Sequence[tuple[nn.ModuleList, Tensor]]) -> Trained:
+def held_out_calibration(
+    predictor: Predictor, tensors: Tensors, alone: Sequence[tuple[nn.ModuleList, Tensor]]
+) -> Predictor:
     """Calibrate the physics that varies with the latent on curves predicted by encoders that have not seen them.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         tensors: What it was trained on.
         alone: Encoders of single modalities, each with the specimens that they have not learned from.
     """
-    calibration = dict(trained.calibration)
-    for name, option in trained.options.physics.items():
+    calibration = dict(predictor.calibration)
+    for name, option in predictor.options.physics.items():
         others = [flags for other, flags in tensors.present.items() if other != name]
         if option.vary == "none" or not others:
             continue
         usable = torch.stack(others).any(0) & tensors.present[name]
         pairs = [(encoders, index[usable[index]]) for encoders, index in alone]
         shares = [
-            _shares(replace(trained, encoders=encoders), name, tensors.at(index))
+            _shares(replace(predictor, encoders=encoders), name, tensors.at(index))
             for encoders, index in pairs
             if len(index)
         ]
         if shares:
             calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
-    return replace(trained, calibration=calibration)
+    return replace(predictor, calibration=calibration)
 
 
-def predicted_shares(trained: Trained, name: str, tensors: Tensors) -> np.ndarray:
+def predicted_shares(predictor: Predictor, name: str, tensors: Tensors) -> np.ndarray:
     """|2F(x) - 1| of all observed points of the specimens that have a curve and something to predict it from.
 
     Args:
-        trained: The fit, with encoders of single modalities.
+        predictor: The fit, with encoders of single modalities.
         name: The physics modality.
         tensors: Specimens, with what was measured of them.
     """
@@ -96,10 +97,10 @@ def predicted_shares(trained: Trained, name: str, tensors: Tensors) -> np.ndarra
     if len(usable) == 0:
         return np.zeros(0)
     with torch.no_grad():
-        return _shares(trained, name, tensors.at(usable)).cpu().numpy()
+        return _shares(predictor, name, tensors.at(usable)).cpu().numpy()
 
 
-def _shares(trained: Trained, name: str, tensors: Tensors) -> Tensor:
+def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
     """|2F(x) - 1| of all observed points of specimens whose curve is predicted from their other modalities."""
     curves = tensors.curves[name]
     absent = torch.zeros_like(curves.present)
@@ -108,7 +109,7 @@ def _shares(trained: Trained, name: str, tensors: Tensors) -> Tensor:
         present={**tensors.present, name: absent},
         curves={**tensors.curves, name: replace(curves, present=absent)},
     )
-    answers = answer_tensors(trained, hidden)
-    mean, variance = predicted(trained.state.decoders[name], curves.t, answers.others[name])
+    answers = answer_tensors(predictor, hidden)
+    mean, variance = predicted(predictor.state.decoders[name], curves.t, answers.others[name])
     inside = mixture_probability(answers.log_gamma.exp(), mean, variance, curves.x)
     return (2.0 * inside[curves.seen] - 1.0).abs()

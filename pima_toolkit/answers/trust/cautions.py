@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from ...data import few
 from ...fitting.em.health import duplicate_clusters, empty_clusters
 from ...fitting.em.steps import MINIMUM_WEIGHT
+from ...fitting.options import ModelOptions
 from ...model.physics import PhysicsDecoder
 from ...units import two_digits
 from ..conditions import population_grid
-from ..trained import Trained
+from ..predictor import Predictor
+from ..record import TrainingRecord
+from ..tables import cluster_parameters
 from .goodness_of_fit import FEWEST, MISFIT_RATIO
 
 #: A specimen belongs to a cluster where the probability is at least this.
@@ -46,27 +49,46 @@ class Caution(NamedTuple):
     serious: bool = False
 
 
-def cautions(trained: Trained, experts: xr.Dataset) -> list[Caution]:
-    """Everything found that a careful person would want to know, the serious first.
-
-    Args:
-        trained: The fit.
-        experts: As :attr:`pima_toolkit.Fit.parameters`.
-    """
-    gamma = trained.training["responsibilities"].values
+def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
+    """Everything that a careful person would want to know of a fit, the serious first."""
+    experts = cluster_parameters(predictor, record)
+    gamma = record.specimens["responsibilities"].values
     found = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
-    found += [Caution(_sentence(w)) for w in bound_cautions(trained.state.decoders, gamma.sum(0))]
-    found += [*_training(trained), *_restarts(trained), *_specimens(trained, experts), *_laws(trained, experts)]
-    found += _bands(trained)
+    found += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
+    found += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
+    found += _bands(predictor)
     return sorted(found, key=lambda caution: not caution.serious)
 
 
-def sentences(found: list[Caution], trained: Trained) -> list[str]:
+def sentences(found: list[Caution], options: ModelOptions) -> list[str]:
     """The list as a report shows it, never empty."""
     out = [caution.words for caution in found] or ["No warnings."]
-    if trained.options.physics:
+    if options.physics:
         out.append("Standard errors take the assignment of specimens to clusters as given.")
     return out
+
+
+def summary(predictor: Predictor, record: TrainingRecord) -> str:
+    """Say in plain words whether to trust a fit, see :meth:`pima_toolkit.Fit.summary`."""
+    every = cautions(predictor, record)
+    serious = [c.words for c in every if c.serious]
+    mild = [c.words for c in every if not c.serious]
+    if serious:
+        lines = ["Do not trust this fit as it is:", *(f"- {words}" for words in serious)]
+        lines += ["Also to know:", *(f"- {words}" for words in mild)] if mild else []
+    elif mild:
+        lines = ["This fit can be used, knowing that:", *(f"- {words}" for words in mild)]
+    else:
+        lines = ["Nothing was found that speaks against this fit."]
+    gamma = record.specimens["responsibilities"].values
+    shares = ", ".join(f"{100 * share:.0f} %" for share in gamma.mean(0))
+    sure = int((gamma.max(1) >= SURE).sum())
+    lines.append(
+        f"{len(gamma)} specimens in {predictor.options.clusters} clusters ({shares}); {sure} of them belong to one"
+        f" with at least {100 * SURE:.0f} % probability."
+    )
+    lines.append(how_stable(record))
+    return "\n".join(lines)
 
 
 def _sentence(words: str) -> str:
@@ -97,18 +119,18 @@ def bound_cautions(decoders: dict[str, PhysicsDecoder], weight: NDArray[np.float
     return out
 
 
-def _specimens(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
-    unsure = int((trained.training["responsibilities"].max("cluster").values < SURE).sum())
+def _specimens(record: TrainingRecord, experts: xr.Dataset) -> Iterator[Caution]:
+    unsure = int((record.specimens["responsibilities"].max("cluster").values < SURE).sum())
     if unsure:
-        many = 4 * unsure > trained.training.sizes["specimen"]
+        many = 4 * unsure > record.specimens.sizes["specimen"]
         yield Caution(f"{unsure} training specimens belong to no cluster with 90 % probability.", serious=many)
     small = np.flatnonzero(experts["effective_specimens"].values < FEWEST)
     if len(small):
         yield Caution(
             f"Clusters {', '.join(map(str, small))} hold fewer than five specimens: do not trust their errors.", True
         )
-    strange = int(trained.notes.get("out_of_population", 0))
-    if strange > max(2, STRANGE * trained.training.sizes["specimen"]):
+    strange = int(record.facts.get("out_of_population", 0))
+    if strange > max(2, STRANGE * record.specimens.sizes["specimen"]):
         yield Caution(
             f"{strange} training specimens are unlike every cluster: look at them, they may be another population"
             " (one cluster more), or bad records.",
@@ -138,23 +160,23 @@ def still_rising(elbo: NDArray[np.float64]) -> float:
     return gain if gain > max(3.0 * noise, STILL_RISING * float(elbo.max() - elbo.min()), 0.0) else 0.0
 
 
-def _training(trained: Trained) -> Iterator[Caution]:
-    if trained.notes["interrupted"]:
+def _training(record: TrainingRecord) -> Iterator[Caution]:
+    if record.facts["interrupted"]:
         yield Caution("Training was stopped by hand before its end.", serious=True)
-    elif gain := still_rising(trained.history["elbo"].values):
+    elif gain := still_rising(record.history["elbo"].values):
         yield Caution(
             f"The ELBO was still rising when training ended, by {two_digits(gain)} nats per specimen in the last fifth"
-            f" of the epochs: train longer, epochs={2 * trained.history.sizes['epoch']}.",
+            f" of the epochs: train longer, epochs={2 * record.history.sizes['epoch']}.",
             serious=True,
         )
 
 
-def how_stable(trained: Trained) -> str:
+def how_stable(record: TrainingRecord) -> str:
     """How far restarts agree, in a sentence."""
-    about = trained.notes.get("restarts")
+    about = record.facts.get("restarts")
     if not about or len(about["elbo"]) < 2:
         return "One run only: restarts=3 would tell whether another finds the same clusters."
-    best = int(trained.notes["restart"])
+    best = int(record.facts["restart"])
     others = np.delete(np.array(about["agreement"][best]), best)
     return (
         f"{len(about['elbo'])} restarts: the others agree with the best by an adjusted Rand index of"
@@ -162,11 +184,33 @@ def how_stable(trained: Trained) -> str:
     )
 
 
-def _restarts(trained: Trained) -> Iterator[Caution]:
-    about = trained.notes.get("restarts")
+def stability(record: TrainingRecord) -> xr.Dataset:
+    """Table of how far restarts agree, see :attr:`pima_toolkit.Fit.stability`."""
+    about = record.facts.get("restarts") or {"elbo": [float("nan")], "agreement": [[1.0]]}
+    gamma = record.specimens["responsibilities"]
+    probability = gamma.max("cluster").values
+    unknown = np.full(len(probability), np.nan)
+    agree = record.specimens["restarts_agree"].values if "restarts_agree" in record.specimens else unknown
+    share = {"units": "1"}
+    return xr.Dataset(
+        {
+            "elbo": ("restart", np.array(about["elbo"], dtype=float), {"units": "nat per specimen"}),
+            "agreement": (("restart", "other"), np.array(about["agreement"], dtype=float), share),
+            "occupancy": ("cluster", gamma.values.mean(0), share),
+            "probability": ("specimen", probability, share),
+            "restarts_agree": ("specimen", agree, share),
+            "uncertain": ("specimen", (probability < SURE) | (agree <= 0.5)),
+        },
+        coords={k: v for k, v in record.specimens.coords.items() if k == "specimen"},
+        attrs={"best": int(record.facts["restart"])},
+    )
+
+
+def _restarts(record: TrainingRecord) -> Iterator[Caution]:
+    about = record.facts.get("restarts")
     if not about or len(about["elbo"]) < 2:
         return
-    best = int(trained.notes["restart"])
+    best = int(record.facts["restart"])
     others = [value for r, value in enumerate(about["agreement"][best]) if r != best]
     if min(others) < AGREE:
         poor = sum(value < AGREE for value in others)
@@ -181,16 +225,16 @@ def _restarts(trained: Trained) -> Iterator[Caution]:
 # -- physics -------------------------------------------------------------------------------------------------------
 
 
-def _laws(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
+def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
     """Laws that miss their clusters by more than chance, and those whose optimum is not sure."""
     enough = experts["effective_specimens"].values >= FEWEST
     for name in map(str, experts["curve"].values):
         row = experts.sel(curve=name)
-        unit = trained.templates[name].measured.unit
+        unit = predictor.specs[name].measured.unit
         unit = "" if unit == "1" else f" {unit}"
-        law = trained.options.physics[name].expert.name
+        law = predictor.options.physics[name].expert.name
         for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO)):
-            share = float(row.misfit[c]) / _range(trained, name, int(c))
+            share = float(row.misfit[c]) / _range(predictor, name, int(c))
             yield Caution(
                 f"{name}, cluster {c}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
                 f" average, {two_digits(100 * share)} % of their range and"
@@ -212,15 +256,15 @@ def _laws(trained: Trained, experts: xr.Dataset) -> Iterator[Caution]:
             )
 
 
-def _range(trained: Trained, name: str, cluster: int) -> float:
+def _range(predictor: Predictor, name: str, cluster: int) -> float:
     """From the lowest to the highest point of a cluster's curve, in its unit; tiny where the curve is flat."""
-    decoder = trained.state.decoders[name]
-    curve, _ = decoder.expert.value_and_jacobian(population_grid(trained, name, cluster), decoder.theta[cluster])
+    decoder = predictor.state.decoders[name]
+    curve, _ = decoder.expert.value_and_jacobian(population_grid(predictor, name, cluster), decoder.theta[cluster])
     return max(float(np.ptp(curve)), 1e-300)
 
 
-def _bands(trained: Trained) -> Iterator[Caution]:
-    for name, shares in trained.calibration.items():
+def _bands(predictor: Predictor) -> Iterator[Caution]:
+    for name, shares in predictor.calibration.items():
         held = float(np.interp(BAND, shares, np.linspace(0.0, 1.0, len(shares))))
         if abs(held - BAND) > BAND_OFF:
             yield Caution(

@@ -26,7 +26,7 @@ from ...errors import DataError, OptionError
 from ..conditions import own_cluster, population_grid
 from ..generation import generate
 from ..inference import expected
-from ..trained import Trained
+from ..predictor import Predictor
 
 Array = NDArray[np.float64]
 
@@ -37,10 +37,10 @@ _LITTLE = 0.01
 
 
 def next_measurements(
-    trained: Trained, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0
+    predictor: Predictor, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0
 ) -> xr.Dataset:
     """See :meth:`pima_toolkit.Fit.next_measurements`."""
-    names = list(trained.options.modalities)
+    names = list(predictor.options.modalities)
     if modality not in names:
         raise OptionError(f"modality={modality!r} is no modality of this fit: {closest(modality, names)}")
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
@@ -54,10 +54,10 @@ def next_measurements(
             f"the dataset holds nothing of these specimens but {modality!r}: give what was measured of them, one of"
             f" {', '.join(name for name in names if name != modality)}"
         )
-    answer = expected(trained, waiting.drop_vars(modality, errors="ignore"), predict=(), seed=seed)
+    answer = expected(predictor, waiting.drop_vars(modality, errors="ignore"), predict=(), seed=seed)
     gamma = answer["responsibilities"].values
-    about_population = _population_gain(gamma, *_readings(trained, modality, seed))
-    about_physics = gamma @ physics_gain(trained, modality)
+    about_population = _population_gain(gamma, *_readings(predictor, modality, seed))
+    about_physics = gamma @ physics_gain(predictor, modality)
     strange = answer["out_of_population"].values
     total = about_population + about_physics
     order = np.lexsort((np.arange(len(total)), answer["typicality"].values, -total, ~strange))[:n]
@@ -82,23 +82,23 @@ def measured(data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
     return present & data[flag].values.astype(bool) if flag in data else present
 
 
-def _readings(trained: Trained, modality: str, seed: int) -> tuple[Array, Array]:
+def _readings(predictor: Predictor, modality: str, seed: int) -> tuple[Array, Array]:
     """What measurements drawn from each population say of the population.
 
     Returns:
         log q(c' given x) - log pi_c', shape (cluster, draw, cluster'), and log pi, shape (cluster',).
     """
-    log_pi = trained.state.mixture.log_weights.cpu().numpy().astype(np.float64)
+    log_pi = predictor.state.mixture.log_weights.cpu().numpy().astype(np.float64)
     rng = np.random.default_rng(seed)
     out = []
-    for c in range(trained.options.clusters):
-        drawn = generate(trained, c, _DRAWS, seed=int(rng.integers(2**31)))[[modality]]
-        if modality in trained.options.physics:
-            decoder = trained.state.decoders[modality]
+    for c in range(predictor.options.clusters):
+        drawn = generate(predictor, c, _DRAWS, seed=int(rng.integers(2**31)))[[modality]]
+        if modality in predictor.options.physics:
+            decoder = predictor.state.decoders[modality]
             std = float(decoder.variance[c]) ** 0.5 * decoder.scale
             noisy = drawn[modality].values + std * rng.standard_normal(drawn[modality].shape)
             drawn[modality] = drawn[modality].copy(data=noisy)
-        said = expected(trained, drawn, predict=())["responsibilities"].values
+        said = expected(predictor, drawn, predict=())["responsibilities"].values
         out.append(np.log(np.maximum(said, 1e-300)))
     return np.stack(out) - log_pi, log_pi
 
@@ -122,19 +122,19 @@ def _entropy(p: Array) -> Array:
     return -np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-300)), 0.0), axis=1)
 
 
-def physics_gain(trained: Trained, modality: str) -> Array:
+def physics_gain(predictor: Predictor, modality: str) -> Array:
     """What one more curve teaches of each population's parameters, (cluster,), in nats; 0 for a neural modality."""
-    gain = np.zeros(trained.options.clusters)
-    if modality not in trained.options.physics:
+    gain = np.zeros(predictor.options.clusters)
+    if modality not in predictor.options.physics:
         return gain
-    decoder = trained.state.decoders[modality]
-    jacobian = own_cluster(decoder.predict(population_grid(trained, modality))[1])
+    decoder = predictor.state.decoders[modality]
+    jacobian = own_cluster(decoder.predict(population_grid(predictor, modality))[1])
     for c in range(len(gain)):
         J = jacobian[c, 0].cpu().numpy()
         noise = torch.eye(len(J), dtype=torch.float64) * float(decoder.variance[c])
         spread = J @ decoder.total[c].cpu().numpy() @ J.T + noise.numpy()
         information = J.T @ np.linalg.solve(spread, J)
-        covariance = trained.covariance[modality][c]
+        covariance = predictor.covariance[modality][c]
         known = np.isfinite(np.diagonal(covariance))
         if not known.any():
             continue

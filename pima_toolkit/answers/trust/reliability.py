@@ -2,7 +2,7 @@ r"""Whether probabilities and bands hold what they say.
 
 A reliability diagram: of the specimens whose cluster is given with 80 % probability, 80 % should be in it. The coverage
 of bands: a new measurement x lies in the band of coverage q where :math:`|2F(x) - 1| \le s(q)`, with F the predicted
-distribution and s its calibration (answers/calibration.py); of all measured points the share q should.
+distribution and s its calibration (``answers/trust/calibration.py``); of all measured points the share q should.
 
 Source: Niculescu-Mizil and Caruana 2005; Kuleshov, Fenner, Ermon 2018.
 """
@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ...data import check_dataset
-from ...errors import DataError
+from ...data import check_dataset, closest
+from ...errors import DataError, OptionError
 from ...fitting.inputs.tensors import to_tensors
 from ...metrics.scores import calibration_error, match_clusters
 from ..inference import expected
-from ..trained import Trained
+from ..predictor import Predictor
 from .calibration import predicted_shares
 
 #: Coverages of the curve.
@@ -63,11 +63,11 @@ def reliability(responsibilities: ArrayLike, labels: ArrayLike, bins: int = 10) 
     )
 
 
-def band_coverage(trained: Trained, data: xr.Dataset) -> xr.Dataset:
+def band_coverage(predictor: Predictor, data: xr.Dataset) -> xr.Dataset:
     """Share of the measured points inside bands predicted from the other modalities, by coverage.
 
     Args:
-        trained: The fit.
+        predictor: The fit.
         data: Specimens not trained on.
 
     Returns:
@@ -75,13 +75,13 @@ def band_coverage(trained: Trained, data: xr.Dataset) -> xr.Dataset:
         where no specimen has a curve and something to predict it from.
     """
     check_dataset(data)
-    tensors = to_tensors(data, trained.options.modalities, trained.templates, trained.state.mixture.mean.device)
+    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, predictor.device)
     held: dict[str, NDArray[np.float64]] = {}
     points = []
-    for name in trained.options.physics if trained.encoders is not None else ():
-        shares = predicted_shares(trained, name, tensors)
+    for name in predictor.options.physics if predictor.encoders is not None else ():
+        shares = predicted_shares(predictor, name, tensors)
         if len(shares):
-            reach = np.array([trained.nominal(name, float(q)) for q in COVERAGES])
+            reach = np.array([predictor.nominal(name, float(q)) for q in COVERAGES])
             held[name] = np.searchsorted(np.sort(shares), reach, side="right") / len(shares)
             points.append(len(shares))
     values = np.array(list(held.values())).reshape(len(held), len(COVERAGES))
@@ -94,12 +94,16 @@ def band_coverage(trained: Trained, data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def calibration_of(trained: Trained, data: xr.Dataset, labels: ArrayLike | None) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.calibration`."""
-    out = band_coverage(trained, data)
+def calibration_of(predictor: Predictor, data: xr.Dataset, labels: str | None) -> xr.Dataset:
+    """Judge probabilities and bands by specimens not trained on, see :meth:`pima_toolkit.Fit.calibration`."""
+    if labels is not None and labels not in data.variables:
+        raise OptionError(f"labels={labels!r} is no coordinate of the data: {closest(labels, data.coords)}")
+    out = band_coverage(predictor, data)
     if labels is not None:
-        answer = expected(trained, data, predict=())
-        out = xr.merge([out, reliability(answer["responsibilities"].values, labels)], combine_attrs="no_conflicts")
+        answer = expected(predictor, data, predict=())
+        out = xr.merge(
+            [out, reliability(answer["responsibilities"].values, data[labels].values)], combine_attrs="no_conflicts"
+        )
     elif out.sizes["modality"] == 0:
         raise DataError(
             "there is nothing to judge by: no specimen has a curve with known physics and another modality to predict"

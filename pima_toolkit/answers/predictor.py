@@ -1,18 +1,17 @@
-"""What a finished training leaves behind: all that answers are computed from."""
+"""All that answers are computed from: the trained model, its uncertainties, and its references."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
+import torch
 from torch import nn
 
 from ..fitting.inputs.tensors import InputSpec
-from ..fitting.options import ModelOptions, TrainingSettings
+from ..fitting.options import ModelOptions
 from ..fitting.state import State
-from ..model.curves import Curves
 
 #: Share of the training specimens that make the tail of a reference distribution.
 _TAIL = 0.1
@@ -24,7 +23,7 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Reference:
-    """How well the training specimens are explained, by one modality's score.
+    """Reference distribution of one modality's score: how well the training specimens are explained.
 
     Args:
         scores: Sorted, shape (specimen,); large is typical.
@@ -50,47 +49,42 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model and what it remembers of its training.
+class Predictor:
+    """The trained model with everything else that an answer for any specimen is computed from.
 
     Args:
-        options: The model.
-        settings: How it was trained.
-        templates: How to read new data.
+        options: The model's options.
+        specs: How to read new data, by modality.
         state: Networks, mixture, experts, noise.
-        encoders: Cross-modal encoders in the model's order; None where one modality is all there is, or where training
-            was interrupted before they were trained.
-        covariance: Of each cluster's unbounded parameters, (cluster, P, P), by physics modality.
+        encoders: Encoders of single modalities in the model's order; None where one modality is all there is, or where
+            training was interrupted before they were trained.
+        covariance: Covariance of each cluster's unbounded parameters, (cluster, P, P), by physics modality.
         covariates: Mean of every covariate over each cluster's specimens, (cluster,) by name, where its curves are
             shown.
         references: Scores of the training specimens by modality.
         calibration: By physics modality, the share of the model's own distribution that 0, 1, ... 100 % of the training
             points lie in: bands are widened or narrowed to hold what they say.
-        training: Training specimens: responsibilities and parameters, see ``Fit.specimens``.
-        history: One row per epoch.
-        notes: Facts for the report: seconds, versions, warnings.
-        curves: The measured curves it was trained on, by physics modality; none in a fit read from a file.
     """
 
     options: ModelOptions
-    settings: TrainingSettings
-    templates: Mapping[str, InputSpec]
+    specs: Mapping[str, InputSpec]
     state: State
     encoders: nn.ModuleList | None
     covariance: Mapping[str, np.ndarray]
     covariates: Mapping[str, np.ndarray]
     references: Mapping[str, Reference]
     calibration: Mapping[str, np.ndarray]
-    training: xr.Dataset
-    history: xr.Dataset
-    notes: Mapping[str, object]
-    curves: Mapping[str, Curves] = field(default_factory=dict)
 
     @property
-    def quality(self) -> Mapping[str, Mapping[str, list]]:
-        """By physics modality what quality.py found; nothing in a fit of a file that is older than that."""
-        return self.notes.get("quality", {})
+    def device(self) -> torch.device:
+        """The device that answers are computed on."""
+        return self.state.mixture.mean.device
 
     def nominal(self, name: str, coverage: float) -> float:
-        """The share of the model's distribution that a band of this coverage must hold."""
+        """Share of the model's own distribution that a band must hold, so that it holds this share of measurements.
+
+        Args:
+            name: A physics modality.
+            coverage: Share of new measurements that the band shall hold, between 0 and 1.
+        """
         return float(np.interp(coverage, np.linspace(0.0, 1.0, len(self.calibration[name])), self.calibration[name]))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from pima_toolkit.answers.bands import mixture_moments, mixture_quantile
+from pima_toolkit.answers.curves import mixture_moments, mixture_quantile
 
 
 def draw(seed, specimens=4, clusters=3, points=5, own=True):
