@@ -10,13 +10,6 @@ class Langmuir(SympyExpert):
 
     .. math:: q = \frac{q_m K p}{1 + K p}
 
-    ==== ===== ======== ======================
-    name unit  bounds   meaning
-    ==== ===== ======== ======================
-    q_m  {y}   q_m >= 0 amount in a full layer
-    K    1/{t} K >= 0   equilibrium constant
-    ==== ===== ======== ======================
-
     Valid for: adsorption up to one layer on equal, independent sites.
     Source: Langmuir 1918, J. Am. Chem. Soc. 40, 1361.
     """
@@ -33,13 +26,6 @@ class Freundlich(SympyExpert):
     r"""A surface of unequal sites.
 
     .. math:: q = K p^{1/n}
-
-    ==== ============== ====== ================================
-    name unit           bounds meaning
-    ==== ============== ====== ================================
-    K    {y}/{t}**(1/n) K >= 0 amount adsorbed at unit pressure
-    n    1              n >= 1 heterogeneity of the surface
-    ==== ============== ====== ================================
 
     Valid for: adsorption at moderate pressure or concentration on heterogeneous surfaces; it never saturates.
     Source: Freundlich 1906, Z. Phys. Chem. 57U, 385.

@@ -19,13 +19,6 @@ class GibsonAshbyModulus(SympyExpert):
     One covariate: ``E_s``, the modulus of the solid, in the unit of the data. It is known, not fitted: one curve
     determines only C E_s.
 
-    ==== ==== ============= ======================================
-    name unit bounds        meaning
-    ==== ==== ============= ======================================
-    C    1    0.1 <= C <= 4 factor of the cells' geometry, about 1
-    n    1    1 <= n <= 3   exponent
-    ==== ==== ============= ======================================
-
     Valid for: relative densities below about 0.3; n is 2 for open cells that bend, 1 for lattices that stretch.
     Source: Gibson & Ashby 1982, Proc. R. Soc. A 382, 43; 1997, Cellular Solids, 2nd ed.
     """
@@ -46,12 +39,6 @@ class GibsonAshbyStrength(SympyExpert):
 
     One covariate: ``sigma_ys``, the yield stress of the solid, in the unit of the data; known, not fitted.
 
-    ==== ==== ============== ========================================
-    name unit bounds         meaning
-    ==== ==== ============== ========================================
-    C    1    0.01 <= C <= 4 factor of the cells' geometry, about 0.3
-    ==== ==== ============== ========================================
-
     Valid for: open-cell foams that bend and yield, relative densities below about 0.3.
     Source: Gibson & Ashby 1982, Proc. R. Soc. A 382, 43; 1997, Cellular Solids, 2nd ed.
     """
@@ -68,15 +55,6 @@ class Rusch(SympyExpert):
     r"""Compression of a foam through its plateau into densification, as two powers.
 
     .. math:: \sigma = A \varepsilon^m + B \varepsilon^n, \qquad 0 \leq m < 1 < n
-
-    ==== ==== ============ ==============================
-    name unit bounds       meaning
-    ==== ==== ============ ==============================
-    A    {y}  A >= 0       height of the plateau
-    m    1    0 <= m <= 1  slope of the plateau
-    B    {y}  B >= 0       strength of the densification
-    n    1    1 <= n <= 30 sharpness of the densification
-    ==== ==== ============ ==============================
 
     Valid for: flexible and rigid foams from the plateau into densification; the elastic part is not resolved.
     Source: Rusch 1969, J. Appl. Polym. Sci. 13, 2297.
@@ -98,17 +76,7 @@ class Densification(SympyExpert):
     .. math:: \sigma = E\,[\min(\varepsilon, \varepsilon_y) + h \max(\varepsilon - \varepsilon_y, 0)]
         + D \max(\varepsilon - \varepsilon_D, 0)
 
-    Both kinks stay within the measured strains. Shown as
-
-    ======== ======= ============= ====================================
-    name     unit    bounds        meaning
-    ======== ======= ============= ====================================
-    E        {y}/{t} E >= 0        elastic modulus
-    sigma_pl {y}     sigma_pl >= 0 plateau stress, at its beginning
-    H        {y}/{t} 0 <= H <= E   slope of the plateau
-    D        {y}/{t} D >= 0        slope gained in densification
-    eps_D    {t}     within strain strain at which densification begins
-    ======== ======= ============= ====================================
+    Both kinks stay within the measured strains.
 
     Valid for: compression of foams and lattices, counted positive, strain from zero to past densification.
     Source: Gibson & Ashby 1997, Cellular Solids, 2nd ed., ch. 5 (the shape); straight lines after linear_hardening.
@@ -131,6 +99,7 @@ class Densification(SympyExpert):
         Parameter("eps_D", unit="{t}", lower=0.0, upper=1.0, description="strain at which densification begins"),
     )
     reported_formulas = ("E", "E * eps_y", "E * h", "D", "eps_D")
+    reported_bounds = ("", "", "0 <= H <= E", "", "within strain")
     example = Example(
         t=(0, 0.8),
         parameters={"E": 40, "eps_y": 0.05, "h": 0.02, "D": 30, "eps_D": 0.55},

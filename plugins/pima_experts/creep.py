@@ -10,13 +10,6 @@ class Norton(SympyExpert):
 
     .. math:: \dot\varepsilon = A \sigma^n
 
-    ==== ========== ============ ===================
-    name unit       bounds       meaning
-    ==== ========== ============ ===================
-    A    {y}/{t}**n A >= 0       rate at unit stress
-    n    1          1 <= n <= 20 stress exponent
-    ==== ========== ============ ===================
-
     Valid for: secondary creep by dislocations at moderate stress (n of 3 to 8) or by diffusion (n = 1).
     Source: Norton 1929, The Creep of Steel at High Temperatures (McGraw-Hill).
     """
@@ -35,14 +28,6 @@ class Garofalo(SympyExpert):
     r"""Power-law creep at low stress, exponential at high stress.
 
     .. math:: \dot\varepsilon = A \sinh(\alpha \sigma)^n
-
-    ===== ===== ============ ============================================
-    name  unit  bounds       meaning
-    ===== ===== ============ ============================================
-    A     {y}   A > 0        rate where sinh is 1
-    alpha 1/{t} alpha > 0    inverse of the stress of power-law breakdown
-    n     1     1 <= n <= 10 stress exponent at low stress
-    ===== ===== ============ ============================================
 
     Valid for: secondary creep and hot working over many decades of rate, through power-law breakdown.
     Source: Garofalo 1963, Trans. AIME 227, 351.

@@ -13,14 +13,6 @@ class ExponentialDecay(SympyExpert):
 
     .. math:: y = A\, e^{-t/\tau} + c
 
-    ==== ==== ======== ==============================
-    name unit bounds   meaning
-    ==== ==== ======== ==============================
-    A    {y}  none     fall from the start to the end
-    tau  {t}  tau >= 0 time constant
-    c    {y}  none     end value
-    ==== ==== ======== ==============================
-
     Valid for: a process of first order whose end value is not zero: cooling, discharge, luminescence on a background.
     Source: Newton 1701, Phil. Trans. R. Soc. 22, 824 (cooling).
     """
@@ -39,13 +31,6 @@ class Maxwell(SympyExpert):
 
     .. math:: G = G_0\, e^{-t/\tau}
 
-    ==== ==== ======== ===============
-    name unit bounds   meaning
-    ==== ==== ======== ===============
-    G_0  {y}  G_0 >= 0 modulus at once
-    tau  {t}  tau >= 0 relaxation time
-    ==== ==== ======== ===============
-
     Valid for: small strains held constant, one relaxation time, a liquid (it relaxes to nothing).
     Source: Maxwell 1867, Phil. Trans. R. Soc. 157, 49.
     """
@@ -63,17 +48,7 @@ class Prony(SympyExpert):
 
     .. math:: E = E_\infty + E_1 e^{-t/\tau_1} + E_2 e^{-t/\tau_2}, \qquad \tau_2 > \tau_1
 
-    Fitted with tau_2 = tau_1 ratio, so that the two terms do not change places. Shown as
-
-    ===== ==== ============== ========================
-    name  unit bounds         meaning
-    ===== ==== ============== ========================
-    E_inf {y}  E_inf >= 0     modulus in the end
-    E_1   {y}  E_1 >= 0       modulus of the fast term
-    tau_1 {t}  tau_1 >= 0     fast relaxation time
-    E_2   {y}  E_2 >= 0       modulus of the slow term
-    tau_2 {t}  tau_2 >= tau_1 slow relaxation time
-    ===== ==== ============== ========================
+    Fitted with tau_2 = tau_1 ratio, so that the two terms do not change places.
 
     Valid for: linear viscoelastic solids at small strain, over about four decades of time.
     Source: Prony 1795, J. Ecole Polytech. 1, 24; as a model of solids Wiechert 1893, Ann. Phys. 286, 335.
@@ -93,6 +68,7 @@ class Prony(SympyExpert):
         Parameter("tau_2", unit="{t}", lower=0.0, description="slow relaxation time"),
     )
     reported_formulas = ("E_inf", "E_1", "tau_1", "E_2", "tau_1 * ratio")
+    reported_bounds = ("", "", "", "", "tau_2 >= tau_1")
     example = Example(
         t=(0, 100),
         parameters={"E_inf": 1, "E_1": 0.8, "tau_1": 2, "E_2": 0.6, "ratio": 15},
@@ -106,14 +82,6 @@ class StretchedExponential(SympyExpert):
     r"""Relaxation with a spread of times (Kohlrausch, Williams, Watts).
 
     .. math:: y = A\, e^{-(t/\tau)^\beta}
-
-    ==== ==== ============== =================================
-    name unit bounds         meaning
-    ==== ==== ============== =================================
-    A    {y}  none           value at the start
-    tau  {t}  tau >= 0       relaxation time
-    beta 1    0 <= beta <= 1 narrowness of the spread of times
-    ==== ==== ============== =================================
 
     Valid for: relaxation of glasses, polymers and dielectrics; t from zero upwards.
     Source: Kohlrausch 1854, Ann. Phys. 167, 56; Williams & Watts 1970, Trans. Faraday Soc. 66, 80.
@@ -133,16 +101,7 @@ class DampedOscillation(SympyExpert):
 
     .. math:: y = A\, e^{-g t} \cos(\omega t + \varphi)
 
-    Fitted as e^(-g t) [a cos(omega t) - b sin(omega t)], which is linear in a = A cos(phi) and b = A sin(phi). Shown as
-
-    ===== ===== =============== =================
-    name  unit  bounds          meaning
-    ===== ===== =============== =================
-    A     {y}   A >= 0          amplitude
-    g     1/{t} g >= 0          damping rate
-    omega 1/{t} omega >= 0      angular frequency
-    phi   1     -pi < phi <= pi phase in radians
-    ===== ===== =============== =================
+    Fitted as e^(-g t) [a cos(omega t) - b sin(omega t)], which is linear in a = A cos(phi) and b = A sin(phi).
 
     Valid for: free vibration, damping in proportion to velocity; more than half a period measured, and at least two
     points a period.
@@ -169,6 +128,7 @@ class DampedOscillation(SympyExpert):
         "omega",
         "2 * atan(b / (sqrt(a**2 + b**2) + a)) if b > 0 or b < 0 else (0 if a >= 0 else pi)",
     )
+    reported_bounds = ("", "", "", "-pi < phi <= pi")
     example = Example(
         t=(0, 10), parameters={"a": 0.8, "b": 0.5, "g": 0.25, "omega": 4}, y="displacement", y_unit="mm", t_unit="s"
     )

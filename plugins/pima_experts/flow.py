@@ -10,14 +10,6 @@ class HerschelBulkley(SympyExpert):
 
     .. math:: \tau = \tau_y + K \dot\gamma^n
 
-    ===== ========== =========== ================================================
-    name  unit       bounds      meaning
-    ===== ========== =========== ================================================
-    tau_y {y}        tau_y >= 0  yield stress
-    K     {y}/{t}**n K >= 0      consistency
-    n     1          0 <= n <= 2 flow index: below 1 thinning, above 1 thickening
-    ===== ========== =========== ================================================
-
     Valid for: steady shear of pastes, gels and suspensions, once they flow. Bingham's fluid has n = 1.
     Source: Herschel & Bulkley 1926, Kolloid-Z. 39, 291.
     """

@@ -10,13 +10,6 @@ class PowerLaw(SympyExpert):
 
     .. math:: y = A t^p
 
-    ==== ========== ====== ==========
-    name unit       bounds meaning
-    ==== ========== ====== ==========
-    A    {y}/{t}**p A >= 0 y at t = 1
-    p    1          none   exponent
-    ==== ========== ====== ==========
-
     Valid for: t above zero (from zero where p is positive).
     Source: none; a straight line in double logarithms.
     """
@@ -33,13 +26,6 @@ class Paris(SympyExpert):
     r"""Growth of a fatigue crack, per cycle.
 
     .. math:: \frac{da}{dN} = C\, \Delta K^m
-
-    ==== ========== ============== ===============================
-    name unit       bounds         meaning
-    ==== ========== ============== ===============================
-    C    {y}/{t}**m C >= 0         growth at unit stress intensity
-    m    1          0.5 <= m <= 15 exponent; 2 to 4 for metals
-    ==== ========== ============== ===============================
 
     Valid for: long cracks between the threshold and fast fracture, one load ratio.
     Source: Paris & Erdogan 1963, J. Basic Eng. 85, 528.
@@ -65,14 +51,6 @@ class Logistic(SympyExpert):
 
     .. math:: y = \frac{L}{1 + e^{-k (t - t_0)}}
 
-    ==== ===== =========== =======================
-    name unit  bounds      meaning
-    ==== ===== =========== =======================
-    L    {y}   L >= 0      limit
-    k    1/{t} k >= 0      rate of growth at first
-    t_0  {t}   within time time of half growth
-    ==== ===== =========== =======================
-
     Valid for: growth limited by itself; the time of half growth lies within what was measured.
     Source: Verhulst 1838, Corresp. Math. Phys. 10, 113.
     """
@@ -91,13 +69,6 @@ class Weibull(SympyExpert):
     r"""Share of specimens that failed below a stress: the weakest link of a chain.
 
     .. math:: F = 1 - e^{-(\sigma/\sigma_0)^m}
-
-    ======= ==== =============== ==================================
-    name    unit bounds          meaning
-    ======= ==== =============== ==================================
-    sigma_0 {t}  sigma_0 >= 0    stress at which 63.2 % have failed
-    m       1    0.1 <= m <= 100 Weibull modulus
-    ======= ==== =============== ==================================
 
     Valid for: brittle solids of one size, one kind of flaw; also lifetimes, with time in place of stress.
     Source: Weibull 1951, J. Appl. Mech. 18, 293.

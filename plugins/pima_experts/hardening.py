@@ -10,13 +10,6 @@ class Hollomon(SympyExpert):
 
     .. math:: \sigma = K \varepsilon^n
 
-    ==== ==== =========== =========================
-    name unit bounds      meaning
-    ==== ==== =========== =========================
-    K    {y}  K >= 0      strength coefficient
-    n    1    0 <= n <= 1 strain-hardening exponent
-    ==== ==== =========== =========================
-
     Valid for: true stress against true plastic strain, from yield to necking (which comes at a strain of n).
     Source: Hollomon 1945, Trans. AIME 162, 268.
     """
@@ -33,14 +26,6 @@ class Ludwik(SympyExpert):
     r"""Power-law hardening from a yield stress.
 
     .. math:: \sigma = \sigma_y + K \varepsilon^n
-
-    ======= ==== ============ =========================
-    name    unit bounds       meaning
-    ======= ==== ============ =========================
-    sigma_y {y}  sigma_y >= 0 yield stress
-    K       {y}  K >= 0       strength coefficient
-    n       1    0 <= n <= 1  strain-hardening exponent
-    ======= ==== ============ =========================
 
     Valid for: true stress against true plastic strain of metals with a clear yield stress, before necking.
     Source: Ludwik 1909, Elemente der technologischen Mechanik (Springer, Berlin).
@@ -59,14 +44,6 @@ class Swift(SympyExpert):
     r"""Power-law hardening of a metal that was strained before.
 
     .. math:: \sigma = K (\varepsilon_0 + \varepsilon)^n
-
-    ===== ==== =========== =========================
-    name  unit bounds      meaning
-    ===== ==== =========== =========================
-    K     {y}  K >= 0      strength coefficient
-    eps_0 {t}  eps_0 >= 0  strain undergone before
-    n     1    0 <= n <= 1 strain-hardening exponent
-    ===== ==== =========== =========================
 
     Valid for: true stress against true plastic strain of prestrained metals and sheet, before necking.
     Source: Swift 1952, J. Mech. Phys. Solids 1, 1.
@@ -87,15 +64,7 @@ class Voce(SympyExpert):
     .. math:: \sigma = \sigma_s - (\sigma_s - \sigma_y)\, e^{-\varepsilon/\varepsilon_c}
 
     Fitted as (sigma_y, rise, eps_c) with sigma_s = sigma_y + rise, so that the saturation stress stays above the yield
-    stress. Shown as
-
-    ======= ==== ================== =====================
-    name    unit bounds             meaning
-    ======= ==== ================== =====================
-    sigma_y {y}  sigma_y >= 0       yield stress
-    sigma_s {y}  sigma_s >= sigma_y saturation stress
-    eps_c   {t}  eps_c >= 0         characteristic strain
-    ======= ==== ================== =====================
+    stress.
 
     Valid for: true stress against true plastic strain where dislocations recover as they multiply: aluminium, copper,
     steels when warm.
@@ -114,6 +83,7 @@ class Voce(SympyExpert):
         Parameter("eps_c", unit="{t}", lower=0.0, description="characteristic strain"),
     )
     reported_formulas = ("sigma_y", "sigma_y + rise", "eps_c")
+    reported_bounds = ("", "sigma_s >= sigma_y", "")
     example = Example(
         t=(0, 0.2), parameters={"sigma_y": 120, "rise": 180, "eps_c": 0.05}, y="true stress", y_unit="MPa"
     )
@@ -126,16 +96,6 @@ class JohnsonCook(SympyExpert):
 
     Two covariates, each a number per specimen and dimensionless: ``strain_rate``, over the reference rate (above 0),
     and ``temperature``, homologous: (T - T_room) / (T_melt - T_room), from 0 to 1.
-
-    ==== ==== ============ ==================================================
-    name unit bounds       meaning
-    ==== ==== ============ ==================================================
-    A    {y}  A >= 0       yield stress at the reference rate and temperature
-    B    {y}  B >= 0       hardening coefficient
-    n    1    0 <= n <= 1  hardening exponent
-    C    1    0 <= C <= 1  sensitivity to the strain rate
-    m    1    0 <= m <= 10 exponent of thermal softening
-    ==== ==== ============ ==================================================
 
     Valid for: metals at high rates, monotone loading, no change of mechanism. The factors can be told apart only from
     specimens at several rates and several temperatures: otherwise hold C or m by fixed={"C": ...}.

@@ -10,13 +10,6 @@ class Avrami(SympyExpert):
 
     .. math:: X = 1 - e^{-(k t)^n}
 
-    ==== ===== ============= ==========================================================
-    name unit  bounds        meaning
-    ==== ===== ============= ==========================================================
-    k    1/{t} k >= 0        rate of the transformation
-    n    1     0.5 <= n <= 4 Avrami exponent: dimension of growth and way of nucleation
-    ==== ===== ============= ==========================================================
-
     Valid for: crystallisation, recrystallisation and phase changes at one temperature, nuclei spread at random.
     Source: Avrami 1939, J. Chem. Phys. 7, 1103.
     """
@@ -34,13 +27,6 @@ class MichaelisMenten(SympyExpert):
 
     .. math:: v = \frac{V_{max}\, c}{K_m + c}
 
-    ===== ==== ========== ===============================
-    name  unit bounds     meaning
-    ===== ==== ========== ===============================
-    V_max {y}  V_max >= 0 rate at saturation
-    K_m   {t}  K_m >= 0   concentration of half that rate
-    ===== ==== ========== ===============================
-
     Valid for: initial rates of one substrate on one enzyme or catalyst, without cooperation or inhibition.
     Source: Michaelis & Menten 1913, Biochem. Z. 49, 333.
     """
@@ -57,14 +43,6 @@ class Hill(SympyExpert):
     r"""Saturation of sites that cooperate.
 
     .. math:: v = \frac{V_{max}\, c^n}{K^n + c^n}
-
-    ===== ==== ============== ================================
-    name  unit bounds         meaning
-    ===== ==== ============== ================================
-    V_max {y}  V_max >= 0     value at saturation
-    K     {t}  K >= 0         concentration of half that value
-    n     1    0.1 <= n <= 10 Hill coefficient
-    ===== ==== ============== ================================
 
     Valid for: binding and dose response with cooperation; n is an empirical steepness, not a number of sites.
     Source: Hill 1910, J. Physiol. 40, iv.

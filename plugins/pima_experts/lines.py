@@ -10,12 +10,6 @@ class Proportional(SympyExpert):
 
     .. math:: y = s\, t
 
-    ======== =========== ======== ========================
-    name     unit        bounds   meaning
-    ======== =========== ======== ========================
-    slope    {y}/{t}     none     change of y per t
-    ======== =========== ======== ========================
-
     Valid for: the first, elastic part of a curve.
     Source: Hooke 1678, De potentia restitutiva; the lines of Trask et al. 2022, §3.1.
     """
@@ -29,13 +23,6 @@ class Affine(SympyExpert):
     r"""A line.
 
     .. math:: y = s\, t + c
-
-    ========= =========== ======== ========================
-    name      unit        bounds   meaning
-    ========= =========== ======== ========================
-    slope     {y}/{t}     none     change of y per t
-    intercept {y}         none     y at t = 0
-    ========= =========== ======== ========================
 
     Valid for: anything close to linear over the measured range.
     Source: Trask et al. 2022, §3.1.

@@ -10,14 +10,6 @@ class Gaussian(SympyExpert):
 
     .. math:: y = A\, e^{-(x - \mu)^2 / 2 w^2}
 
-    ==== ==== ======== ========================================================
-    name unit bounds   meaning
-    ==== ==== ======== ========================================================
-    A    {y}  none     height
-    mu   {t}  within x centre
-    w    {t}  w >= 0   standard deviation; full width at half height is 2.355 w
-    ==== ==== ======== ========================================================
-
     Valid for: one line, its centre measured, background subtracted.
     Source: Gauss 1809, Theoria motus corporum coelestium, §177.
     """
@@ -37,14 +29,6 @@ class Lorentzian(SympyExpert):
 
     .. math:: y = \frac{A w^2}{(x - \mu)^2 + w^2}
 
-    ==== ==== ======== =========================
-    name unit bounds   meaning
-    ==== ==== ======== =========================
-    A    {y}  none     height
-    mu   {t}  within x centre
-    w    {t}  w >= 0   half width at half height
-    ==== ==== ======== =========================
-
     Valid for: one line, its centre measured, background subtracted.
     Source: Lorentz 1906, Proc. Kon. Ned. Akad. Wet. 8, 591.
     """
@@ -63,15 +47,6 @@ class PseudoVoigt(SympyExpert):
     r"""A Gaussian and a Lorentzian of one width, mixed.
 
     .. math:: y = A \left[\frac{\eta w^2}{(x-\mu)^2 + w^2} + (1-\eta)\, 2^{-(x-\mu)^2/w^2}\right]
-
-    ==== ==== ============= =========================
-    name unit bounds        meaning
-    ==== ==== ============= =========================
-    A    {y}  none          height
-    mu   {t}  within x      centre
-    w    {t}  w >= 0        half width at half height
-    eta  1    0 <= eta <= 1 share of the Lorentzian
-    ==== ==== ============= =========================
 
     Valid for: one line of X-ray or neutron diffraction, background subtracted; within 1 % of a true Voigt line.
     Source: Thompson, Cox & Hastings 1987, J. Appl. Cryst. 20, 79.

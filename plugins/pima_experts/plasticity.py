@@ -39,15 +39,7 @@ class LinearHardening(SympyExpert):
     .. math:: \sigma = E\,[\min(\varepsilon, \varepsilon_y) + h \max(\varepsilon - \varepsilon_y, 0)]
 
     Fitted as (E, eps_y, h), the yield strain boxed inside the measured range: fitted as (E, yield stress, H) two fits
-    of five start where the yield point lies outside the data and its derivative is zero, and never come back. Shown as
-
-    ======== ======== ============== =======================================
-    name     unit     bounds         meaning
-    ======== ======== ============== =======================================
-    E        {y}/{t}  E >= 0         elastic modulus
-    sigma_y  {y}      sigma_y >= 0   yield stress
-    H        {y}/{t}  0 <= H <= E    hardening modulus
-    ======== ======== ============== =======================================
+    of five start where the yield point lies outside the data and its derivative is zero, and never come back.
 
     Valid for: monotone loading, strain from zero upwards.
     Source: Jones 2009, Deformation Theory of Plasticity (Bull Ridge); Trask et al. 2022, §3.2.
@@ -66,6 +58,7 @@ class LinearHardening(SympyExpert):
         Parameter("H", unit="{y}/{t}", lower=0.0, description="hardening modulus"),
     )
     reported_formulas = ("E", "E * eps_y", "E * h")
+    reported_bounds = ("", "", "0 <= H <= E")
     example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
 
     def bounds(self, t: ArrayLike) -> Bounds:
@@ -91,14 +84,7 @@ class ElasticPerfectlyPlastic(SympyExpert):
 
     .. math:: \sigma = \min(E \varepsilon, \sigma_y)
 
-    Fitted as (E, eps_y) like :class:`LinearHardening`. Shown as
-
-    ======= ======= ============ ========================================
-    name    unit    bounds       meaning
-    ======= ======= ============ ========================================
-    E       {y}/{t} E >= 0       elastic modulus
-    sigma_y {y}     sigma_y >= 0 yield stress
-    ======= ======= ============ ========================================
+    Fitted as (E, eps_y) like :class:`LinearHardening`.
 
     Valid for: monotone loading of metals that hardly harden, strain from zero upwards.
     Source: Prandtl 1924, Proc. 1st Int. Congr. Appl. Mech., Delft, 43.
@@ -122,16 +108,7 @@ class RambergOsgood(SympyExpert):
 
     On one curve only the product of the factors of the power is determined, so the reference stress is taken as the
     0.2 % proof stress, where the plastic strain is 0.002: alpha sigma_0 / E = 0.002. Fitted as (C, sigma_0, n) with
-    C = 1/E. Shown as
-
-    ======= ======= ============= =================================
-    name    unit    bounds        meaning
-    ======= ======= ============= =================================
-    E       {t}/{y} E > 0         elastic modulus
-    sigma_0 {t}     sigma_0 >= 0  0.2 % proof stress
-    n       1       1 <= n <= 100 exponent; large for a sharp yield
-    alpha   1       alpha >= 0    yield offset, 0.002 E / sigma_0
-    ======= ======= ============= =================================
+    C = 1/E.
 
     Valid for: strain against stress, monotone loading, small strains. Give the stress as the independent variable.
     Source: Ramberg & Osgood 1943, NACA Technical Note 902; with the proof stress Hill 1944, NACA TN 927.
@@ -150,6 +127,7 @@ class RambergOsgood(SympyExpert):
         Parameter("alpha", lower=0.0, description="yield offset, 0.002 E / sigma_0"),
     )
     reported_formulas = ("1 / C", "sigma_0", "n", "0.002 / (C * sigma_0)")
+    reported_bounds = ("E > 0", "", "", "")
     example = Example(t=(0, 540), parameters={"C": 1.4e-5, "sigma_0": 500, "n": 15}, y="strain", t_unit="MPa")
 
     def initial_guess(

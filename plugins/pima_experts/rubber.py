@@ -10,12 +10,6 @@ class NeoHookean(SympyExpert):
 
     .. math:: P = \mu\, (\lambda - \lambda^{-2})
 
-    ==== ==== ======= =============
-    name unit bounds  meaning
-    ==== ==== ======= =============
-    mu   {y}  mu >= 0 shear modulus
-    ==== ==== ======= =============
-
     Valid for: incompressible rubber in uniaxial tension or compression, stretches of about 0.5 to 1.5.
     Source: Rivlin 1948, Phil. Trans. R. Soc. A 240, 459.
     """
@@ -30,14 +24,7 @@ class MooneyRivlin(SympyExpert):
 
     .. math:: P = 2 \left(C_{10} + \frac{C_{01}}{\lambda}\right) (\lambda - \lambda^{-2})
 
-    Fitted as (C_sum, C_01) with C_sum = C_10 + C_01 > 0, half the shear modulus, while C_01 may be negative. Shown as
-
-    ==== ==== ============= ===============
-    name unit bounds        meaning
-    ==== ==== ============= ===============
-    C_10 {y}  C_10 >= -C_01 first constant
-    C_01 {y}  none          second constant
-    ==== ==== ============= ===============
+    Fitted as (C_sum, C_01) with C_sum = C_10 + C_01 > 0, half the shear modulus, while C_01 may be negative.
 
     Valid for: incompressible rubber in uniaxial tension, stretches up to about 2.
     Source: Mooney 1940, J. Appl. Phys. 11, 582; Rivlin 1948, Phil. Trans. R. Soc. A 241, 379.
@@ -54,4 +41,5 @@ class MooneyRivlin(SympyExpert):
         Parameter("C_01", unit="{y}", description="second constant"),
     )
     reported_formulas = ("C_sum - C_01", "C_01")
+    reported_bounds = ("C_10 >= -C_01", "")
     example = Example(t=(1, 2.5), parameters={"C_sum": 0.25, "C_01": 0.1}, y="nominal stress", y_unit="MPa")

@@ -18,13 +18,6 @@ class Arrhenius(SympyExpert):
 
     .. math:: k = A\, e^{-E_a / R T}
 
-    ==== ===== =============== ======================
-    name unit  bounds          meaning
-    ==== ===== =============== ======================
-    A    {y}   A >= 0          rate without a barrier
-    E_a  J/mol 0 <= E_a <= 1e6 activation energy
-    ==== ===== =============== ======================
-
     Valid for: one rate-controlling barrier, temperatures in kelvin.
     Source: Arrhenius 1889, Z. Phys. Chem. 4U, 226.
     """
@@ -42,14 +35,6 @@ class VogelFulcherTammann(SympyExpert):
 
     .. math:: \log \eta = A + \frac{B}{T - T_0}
 
-    ==== ======= ============ =============================
-    name unit    bounds       meaning
-    ==== ======= ============ =============================
-    A    {y}     none         limit at high temperature
-    B    {y}*{t} B >= 0       how fast the logarithm falls
-    T_0  {t}     0 <= T_0 < T temperature of the divergence
-    ==== ======= ============ =============================
-
     Valid for: the logarithm (of any base) of a viscosity or relaxation time above the glass transition, in kelvin; T_0
     stays between 0 K and the lowest temperature measured.
     Source: Vogel 1921, Phys. Z. 22, 645; Fulcher 1925, J. Am. Ceram. Soc. 8, 339.
@@ -61,6 +46,7 @@ class VogelFulcherTammann(SympyExpert):
         Parameter("B", unit="{y}*{t}", lower=0.0, description="how fast the logarithm falls"),
         Parameter("T_0", unit="{t}", lower=0.0, description="temperature of the divergence"),
     )
+    reported_bounds = ("", "", "0 <= T_0 < T")
     example = Example(
         t=(800, 1700), parameters={"A": -1.5, "B": 4000, "T_0": 530}, y="log10 of viscosity in Pa s", t_unit="K"
     )

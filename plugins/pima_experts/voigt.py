@@ -41,15 +41,6 @@ class Voigt(Expert):
 
     .. math:: y = \frac{A}{s \sqrt{2\pi}} \mathrm{Re}\, w\left(\frac{x - \mu + i\gamma}{s \sqrt 2}\right)
 
-    ===== ======= ============ ===========================================
-    name  unit    bounds       meaning
-    ===== ======= ============ ===========================================
-    A     {y}*{t} none         area
-    mu    {t}     within x     centre
-    s     {t}     s >= 0       standard deviation of the Gaussian
-    gamma {t}     gamma >= 0   half width at half height of the Lorentzian
-    ===== ======= ============ ===========================================
-
     Valid for: one line of finite lifetime, broadened by the instrument or by heat; background subtracted.
     Source: Voigt 1912, Sitzungsber. Bayer. Akad. Wiss. 42, 603.
     """

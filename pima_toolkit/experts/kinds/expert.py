@@ -47,6 +47,8 @@ class Expert(ABC):
         example: A plausible curve, for figures and tests; ``experts.example_of`` makes one
             where the author gives none.
         reported_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
+        reported_bounds: Bounds of each reported parameter in words, ``"0 <= H <= E"``, for tables to read; ``""`` where
+            the numbers tell them. None where they tell all.
         origin: The plugin it comes from, written by the plugin manager; None for one made from text or by hand.
     """
 
@@ -58,6 +60,7 @@ class Expert(ABC):
     linear: tuple[int, ...] = ()
     example: Example | None = None
     reported_formulas: tuple[str, ...] = ()
+    reported_bounds: tuple[str, ...] = ()
     origin: Origin | None = None
 
     @property

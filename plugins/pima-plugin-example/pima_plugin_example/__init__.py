@@ -11,13 +11,6 @@ PIMA_API = (1, 1)
 class HallPetch(pima.SympyExpert):
     r"""Strength against grain size, :math:`\sigma_y = \sigma_0 + k / \sqrt{d}`.
 
-    ======= ============ ============ ==========================================
-    name    unit         bounds       meaning
-    ======= ============ ============ ==========================================
-    sigma_0 {y}          sigma_0 >= 0 friction stress, the strength of one crystal
-    k       {y}*{t}**0.5 k >= 0       strengthening by grain boundaries
-    ======= ============ ============ ==========================================
-
     Valid for: yield stress of metals with grains from about 0.1 to some 100 micrometres.
     Source: Hall 1951, Proc. Phys. Soc. B 64, 747; Petch 1953, J. Iron Steel Inst. 174, 25.
     """
