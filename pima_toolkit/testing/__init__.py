@@ -1,4 +1,4 @@
-"""The conformance kit: the same questions to every expert, yours and ours.
+"""The conformance kit: puts the same questions to every expert, yours and ours.
 
 In a test file of a plugin::
 
@@ -8,8 +8,7 @@ In a test file of a plugin::
     def test_it_conforms(expert, check):
         check(expert)
 
-and by hand ``print(check_expert(MyExpert))``. In this order each file may import those before it: report, case,
-declarations, forms, behaviour, fits, conformance, parametrize, pytest_plugin. Names load on first use, so that pytest
+and by hand ``print(check_expert(MyExpert))``. Names load on first use, so that pytest
 starts without torch.
 """
 

@@ -15,12 +15,12 @@ _THREADS = 3
 
 
 def _forms(case: Case, theta: Array) -> list[Array]:
-    """Both forms once, for one parameter vector."""
+    """Evaluate both forms once, for one parameter vector."""
     return [*case.expert.value_and_jacobian(case.t, theta), case.predict(theta)]
 
 
 def _calls(case: Case, theta: Array) -> list[Array]:
-    """The forms and the guess, which costs more."""
+    """Evaluate both forms and the guess, which costs more."""
     forms = _forms(case, theta)
     return [*forms, case.expert.guess(case.t, forms[0])]
 
@@ -47,9 +47,9 @@ def thread_safe(case: Case) -> int:
     with ThreadPoolExecutor(len(thetas)) as pool:
         together = list(pool.map(work, thetas))
     return sum(
-        close("an answer in one of several threads", found, expected, relative=100 * case.precision)
+        close("an answer in one of several threads", answer, expected, relative=100 * case.precision)
         for answers, expected_ones in zip(together, alone, strict=True)
-        for found, expected in zip(answers, expected_ones[:3] * 5 + expected_ones, strict=True)
+        for answer, expected in zip(answers, expected_ones[:3] * 5 + expected_ones, strict=True)
     )
 
 
@@ -85,7 +85,7 @@ def _random_state() -> dict[str, object]:
 def inputs_unchanged(case: Case) -> int:
     """What it is given, and what it says of itself, are the same before and after, to the last bit."""
     expert = case.expert
-    said = expert.to_dict()
+    described = expert.to_dict()
     arrays = {"t": case.t, "theta": case.thetas, "y": case.values, "weights": np.ones(case.values.shape)}
     before = {name: array.copy() for name, array in arrays.items()}
     t, theta, y, weights = arrays.values()
@@ -100,6 +100,6 @@ def inputs_unchanged(case: Case) -> int:
     for name, array in arrays.items():
         if not np.array_equal(array, before[name], equal_nan=True):
             raise Failure(f"it changed the {name} it was given")
-    if expert.to_dict() != said:
+    if expert.to_dict() != described:
         raise Failure("it changed itself: to_dict() says something else after a few calls")
     return sum(array.size for array in arrays.values())

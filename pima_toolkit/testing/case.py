@@ -1,4 +1,4 @@
-"""What the checks work on: an expert, its example, and a few plausible parameters around it."""
+"""The case of a check: an expert, its example, and a few plausible parameters around it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONDITIONS = (1.5, 0.6)
 
 
 def without_compiled_form(expert: Expert) -> str | None:
-    """Why there is no compiled form to compare with."""
+    """Tell why there is no compiled form to compare with; None where there is one."""
     try:
         curve = expert.compiled_curve()
     except (NotImplementedError, ExpertError):
@@ -34,7 +34,7 @@ def without_compiled_form(expert: Expert) -> str | None:
 
 
 class Failure(AssertionError):
-    """What a check found wrong, as a sentence."""
+    """The answer to a check is wrong; the message tells how, as a sentence."""
 
 
 class Case:
@@ -71,7 +71,7 @@ class Case:
 
     @property
     def conditions(self) -> Array:
-        """The same with each covariate in turn larger and smaller, shape (K, V T): the example's own first.
+        """The packed grid with each covariate in turn larger and smaller, shape (K, V T): the example's own first.
 
         A covariate's effect shows only between specimens that differ in it. Conditions in which the expert is not
         finite are left out.
@@ -91,7 +91,7 @@ class Case:
 
     @property
     def points(self) -> int:
-        """T."""
+        """Number T of points of the example's grid."""
         return self.example.points
 
     def moved(self, change: Callable[[Array], Array]) -> Array:
@@ -105,7 +105,7 @@ class Case:
 
     @property
     def bounds(self) -> Bounds:
-        """The bounds on that grid."""
+        """The bounds on the example's grid."""
         return self.expert.bounds(self.example.grid)
 
     @property
@@ -119,24 +119,24 @@ class Case:
 
     @property
     def values(self) -> Array:
-        """The curves of those parameters, shape (V, T)."""
+        """The curves of the plausible parameters, shape (V, T)."""
         return self._values.copy()
 
     def predict(self, theta: Array, t: Array | None = None) -> Array:
-        """The torch form as numpy: theta (..., P) gives (..., T)."""
+        """Evaluate the torch form with numpy: theta (..., P) gives (..., T)."""
         grid = torch.from_numpy(self.t if t is None else t.copy())
         return self.expert.predict(grid, torch.from_numpy(theta.copy())).detach().numpy()
 
     def torch_jacobian(self, theta: Array) -> Array:
-        """The Jacobian by forward differentiation in torch, theta (P,), shape (T, P)."""
+        """Differentiate forward in torch: theta (P,) gives the Jacobian (T, P)."""
         t = torch.from_numpy(self.t)
         with quiet_torch():
-            found = torch.func.jacfwd(lambda x: self.expert.predict(t, x))(torch.from_numpy(theta.copy()))
-        return found.detach().numpy()
+            jacobian = torch.func.jacfwd(lambda x: self.expert.predict(t, x))(torch.from_numpy(theta.copy()))
+        return jacobian.detach().numpy()
 
 
 def _around(theta: Array, bounds: Bounds) -> Array:
-    """Plausible parameters (V, P): each changes its own way, none leaves the bounds or sits on one it had not."""
+    """Vary parameters plausibly, shape (V, P), each in its own way; none leaves or newly reaches its bounds."""
     V, P = len(_CHANGES), theta.size
     changes = np.stack([np.roll(_CHANGES[1:], i) for i in range(P)], axis=1)
     changes = np.concatenate([np.zeros((1, P)), changes])
@@ -146,16 +146,16 @@ def _around(theta: Array, bounds: Bounds) -> Array:
 
 
 def quiet_torch() -> warnings.catch_warnings:
-    """Torch's own forward-mode rules call torch.jit.script, which warns about itself; the expert cannot help it."""
+    """Silence a warning of torch: its forward-mode rules call torch.jit.script; the expert cannot help it."""
     return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
 
 
-def close(what: str, found: Array, expected: Array, *, relative: float, absolute: float = 0.0) -> int:
+def close(what: str, answer: Array, expected: Array, *, relative: float, absolute: float = 0.0) -> int:
     """Compare where both are finite; whether they are is a question of its own.
 
     Args:
-        what: Of the sentence: "the torch form differs from the compiled one".
-        found: Any shape.
+        what: Beginning of the sentence of a failure: "the torch form differs from the compiled one".
+        answer: Any shape.
         expected: The same shape.
         relative: Allowed difference over the largest absolute expected value.
         absolute: Allowed difference, added.
@@ -166,18 +166,18 @@ def close(what: str, found: Array, expected: Array, *, relative: float, absolute
     Raises:
         Failure: If shapes differ, or a difference is larger.
     """
-    if np.shape(found) != np.shape(expected):
-        raise Failure(f"{what}: shape {np.shape(found)}, expected {np.shape(expected)}")
-    found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    both = np.isfinite(found) & np.isfinite(expected)
+    if np.shape(answer) != np.shape(expected):
+        raise Failure(f"{what}: shape {np.shape(answer)}, expected {np.shape(expected)}")
+    answer, expected = np.asarray(answer, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    both = np.isfinite(answer) & np.isfinite(expected)
     if not both.any():
         return 0
     size = np.max(np.abs(expected[both]))
-    off = np.where(both, np.abs(found - np.where(both, expected, 0.0)), 0.0)
+    off = np.where(both, np.abs(answer - np.where(both, expected, 0.0)), 0.0)
     allowed = relative * size + absolute
     if not (off <= allowed).all():
         where = tuple(int(i) for i in np.unravel_index(np.argmax(off), off.shape))
-        raise Failure(f"{what}: {found[where]:.9g} instead of {expected[where]:.9g} at {where}, allowed {allowed:.2g}")
+        raise Failure(f"{what}: {answer[where]:.9g} instead of {expected[where]:.9g} at {where}, allowed {allowed:.2g}")
     return int(both.sum())
 
 
@@ -196,10 +196,10 @@ def finite(what: str, values: Array | Tensor) -> int:
 
 
 def finite_difference(values: Callable[[Array], Array], theta: Array, steps: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Central differences of a function of the parameters, and where it has no kink within the step.
+    """Take central differences of a function of the parameters, and see where it has no kink within the step.
 
     Args:
-        values: Of theta (P,), shape (T,).
+        values: Takes theta (P,), gives values (T,).
         theta: Shape (P,).
         steps: Shape (P,).
 

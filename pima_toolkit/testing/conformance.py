@@ -35,12 +35,12 @@ class Check:
 
     @property
     def name(self) -> str:
-        """The name of the function."""
+        """Name of the check: that of its function."""
         return self.function.__name__
 
     @property
     def question(self) -> str:
-        """What is asked, one line."""
+        """The question in one line."""
         return (self.function.__doc__ or "").partition("\n")[0]
 
 
@@ -48,10 +48,10 @@ class Check:
 CHECKS = (
     Check(
         declarations.docstring,
-        "write a docstring: what it is, a table of parameters, 'Valid for:', a source",
+        "write a docstring: what it is, 'Valid for:', a source",
         declarations.made_from_text,
     ),
-    Check(declarations.parameters, "correct parameters, shown or bounds(): Parameter('K', unit='{y}', lower=0)"),
+    Check(declarations.parameters, "correct parameters, reported or bounds(): Parameter('K', unit='{y}', lower=0)"),
     Check(declarations.example, "give it example = Example(t=(first, last), parameters={...}) inside its bounds"),
     Check(
         declarations.reported_parameters,
@@ -116,7 +116,7 @@ class ConformanceCase:
         self._made: Case | BaseException | None = None
 
     def case(self) -> Case:
-        """The case.
+        """Return the case.
 
         Raises:
             Exception: Whatever making it raised, every time.
@@ -131,19 +131,19 @@ class ConformanceCase:
         return self._made
 
     def run(self, check: Check) -> CheckResult:
-        """One check's result; nothing an expert raises gets out, Ctrl-C apart."""
+        """Run one check; whatever an expert raises is in the result, only Ctrl-C gets out."""
         reason = check.unless(self.expert)
         if reason is not None:
             return CheckResult(check.name, Outcome.NOT_APPLICABLE, reason)
         try:
             case = self.case()
         except Exception as error:  # noqa: BLE001 - as above
-            told = check.function is declarations.example
+            asks_for_it = check.function is declarations.example
             return CheckResult(
                 check.name,
-                Outcome.FAILED if told else Outcome.NOT_RUN,
-                _said(error) if told else "there is no usable example: see the check 'example'",
-                check.advice if told else "",
+                Outcome.FAILED if asks_for_it else Outcome.NOT_RUN,
+                _sentence(error) if asks_for_it else "there is no usable example: see the check 'example'",
+                check.advice if asks_for_it else "",
                 error=error,
             )
         try:
@@ -155,7 +155,7 @@ class ConformanceCase:
             return CheckResult(
                 check.name,
                 Outcome.NOT_RUN if skipped else Outcome.FAILED,
-                f"skipped from inside: {error}" if skipped else _said(error),
+                f"skipped from inside: {error}" if skipped else _sentence(error),
                 check.advice,
                 error=error,
             )
@@ -166,16 +166,16 @@ class ConformanceCase:
         return CheckResult(check.name, Outcome.PASSED, compared=compared)
 
 
-def _said(error: BaseException) -> str:
+def _sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, AssertionError | ExpertError) else f"{type(error).__name__}: {text}"[:500]
 
 
-def judged(result: CheckResult, expected: str | None) -> CheckResult:
-    """A result in the light of an expected failure: one that does not happen is a failure.
+def with_expectation(result: CheckResult, expected: str | None) -> CheckResult:
+    """Turn a failure that was expected into an expected one, and one that did not happen into a failure.
 
     Args:
-        result: Of the check.
+        result: Result of the check.
         expected: Why it was expected to fail, or None.
     """
     if expected is None:
@@ -191,18 +191,18 @@ def judged(result: CheckResult, expected: str | None) -> CheckResult:
     )
 
 
-def asked(thorough: bool) -> tuple[Check, ...]:
-    """The checks of a level."""
+def checks_of(thorough: bool) -> tuple[Check, ...]:
+    """Return the quick checks, or all of them."""
     return tuple(check for check in CHECKS if thorough or not check.thorough)
 
 
-def known(expected: Mapping[str, str], thorough: bool) -> Mapping[str, str]:
-    """The expected failures themselves.
+def check_expectations(expected: Mapping[str, str], thorough: bool) -> Mapping[str, str]:
+    """Check a table of expected failures, and return it.
 
     Raises:
         OptionError: If one names no check of this level, or gives no reason.
     """
-    names = [check.name for check in asked(thorough)]
+    names = [check.name for check in checks_of(thorough)]
     for name, reason in expected.items():
         if name not in names:
             raise OptionError(f"expected_failures names {name!r}, which is no check: use {', '.join(names)}")
@@ -231,7 +231,7 @@ def check_expert(
         ExpertError: If it is no expert at all.
         OptionError: If an expected failure names no check.
     """
-    expected = known(expected_failures or {}, thorough)
+    expected = check_expectations(expected_failures or {}, thorough)
     made = ConformanceCase(get_expert(expert))
-    results = tuple(judged(made.run(check), expected.get(check.name)) for check in asked(thorough))
+    results = tuple(with_expectation(made.run(check), expected.get(check.name)) for check in checks_of(thorough))
     return Report(made.expert.name, results)

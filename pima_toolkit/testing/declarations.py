@@ -1,4 +1,4 @@
-"""Checks of what an expert says about itself: words, parameters, units, files. Each returns how much it compared."""
+"""Checks of an expert's declarations: words, parameters, units, files. Each returns how much it compared."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _UNITS = (("1", "1"), ("MPa", "1"), ("N/mm**2", "s"))
 
 
 def made_from_text(expert: Expert) -> str | None:
-    """Why there is no docstring to look at."""
+    """Tell why there is no docstring to look at; None where there is."""
     return "a formula without a class has no docstring" if type(expert) is SympyExpert else None
 
 
 def not_linear(expert: Expert) -> str | None:
-    """Why there is no linearity to look at."""
+    """Tell why there is no linearity to look at; None where there is."""
     return None if expert.linear else "it declares no parameters it is linear in"
 
 
@@ -82,23 +82,23 @@ def json_round_trip(case: Case) -> int:
     again = expert_from_dict(json.loads(text), installed={expert.name: expert})
     if again != expert or hash(again) != hash(expert):
         raise Failure(f"what came back is not equal: {again!r}")
-    found = again.value_and_jacobian(case.t, case.thetas)[0]
-    return close("what came back predicts otherwise", found, case.values, relative=case.precision)
+    values = again.value_and_jacobian(case.t, case.thetas)[0]
+    return close("what came back predicts otherwise", values, case.values, relative=case.precision)
 
 
 def reported_parameters(case: Case) -> int:
     """What people see has the shape of ``reported``, and the derivative it says."""
     expert, thetas = case.expert, case.thetas
-    shown, jacobian = expert.to_reported(thetas), expert.reported_jacobian(thetas)
+    reported, jacobian = expert.to_reported(thetas), expert.reported_jacobian(thetas)
     V, P = thetas.shape
     Q = len(expert.reported)
     if len(expert.reported_bounds) not in (0, Q):
         raise Failure(
             f"reported_bounds has {len(expert.reported_bounds)} texts, expected one for each of {Q} parameters"
         )
-    if np.shape(shown) != (V, Q) or np.shape(jacobian) != (V, Q, P):
+    if np.shape(reported) != (V, Q) or np.shape(jacobian) != (V, Q, P):
         raise Failure(
-            f"to_reported and reported_jacobian have the shapes {np.shape(shown)} and {np.shape(jacobian)}, expected"
+            f"to_reported and reported_jacobian have the shapes {np.shape(reported)} and {np.shape(jacobian)}, expected"
             f" {(V, Q)} and {(V, Q, P)}"
         )
     compared = 0
@@ -125,6 +125,6 @@ def linear_parameters(case: Case) -> int:
             moved[i] = (1.7 + 0.6 * k) * theta[i] + (1.0 if theta[i] == 0 else 0.0)
         value, jacobian = expert.value_and_jacobian(case.t, theta)
         expected = value + jacobian @ (moved - theta)
-        found = expert.value_and_jacobian(case.t, moved)[0]
-        compared += close("a step in the linear parameters", found, expected, relative=1e-8)
+        stepped = expert.value_and_jacobian(case.t, moved)[0]
+        compared += close("a step in the linear parameters", stepped, expected, relative=1e-8)
     return compared

@@ -12,7 +12,7 @@ from .case import Array, Case, Failure, close, finite
 
 
 def _noisy(case: Case) -> Array:
-    """The curves with one per cent of noise and gaps, shape (V, T)."""
+    """Add one per cent of noise and gaps to the curves, shape (V, T)."""
     rng = np.random.default_rng(0)
     y = case.values
     y += 0.01 * np.max(np.abs(y)) * rng.normal(size=y.shape)
@@ -24,13 +24,13 @@ def guess_inside_bounds(case: Case) -> int:
     """guess() and starts() of noisy curves with gaps are finite and inside the bounds."""
     expert, t, y, bounds = case.expert, case.t, _noisy(case), case.bounds
     V, P = case.thetas.shape
-    found = {
+    started = {
         "guess of one curve": (expert.guess(t, y[0]), (P,)),
         "guess of several curves": (expert.guess(t, y), (V, P)),
         "guess with one grid per curve": (expert.guess(np.tile(t, (V, 1)), y), (V, P)),
         "starts": (expert.starts(t, y, None, 5), (V, 5, P)),
     }
-    for what, (theta, shape) in found.items():
+    for what, (theta, shape) in started.items():
         if np.shape(theta) != shape:
             raise Failure(f"{what} has the shape {np.shape(theta)}, expected {shape}")
         outside = ~((theta >= bounds.lower) & (theta <= bounds.upper))
@@ -41,7 +41,7 @@ def guess_inside_bounds(case: Case) -> int:
                 f"{what} puts {p.name!r} at {theta[where]:g}, outside {bounds.lower[where[-1]]:g} to"
                 f" {bounds.upper[where[-1]]:g}"
             )
-    return sum(theta.size for theta, _ in found.values())
+    return sum(theta.size for theta, _ in started.values())
 
 
 def zero_weights_ignored(case: Case) -> int:
@@ -62,9 +62,9 @@ def zero_weights_ignored(case: Case) -> int:
     return compared + _same(case, "a fit beside a specimen of weight zero", beside.parameters, alone.parameters)
 
 
-def _same(case: Case, what: str, found: Array, expected: Array, relative: float = 1e-6) -> int:
+def _same(case: Case, what: str, theta: Array, expected: Array, relative: float = 1e-6) -> int:
     """Compare the curves of parameters: where a parameter is not determined they still are."""
-    curves = [case.expert.value_and_jacobian(case.t, theta)[0] for theta in (found, expected)]
+    curves = [case.expert.value_and_jacobian(case.t, theta)[0] for theta in (theta, expected)]
     return close(what, *curves, relative=relative)
 
 
@@ -104,8 +104,8 @@ def recovers_its_parameters(case: Case) -> int:
     for i, p in enumerate(expert.parameters):
         # A parameter that is zero in the example has no size of its own.
         absolute = 0.0 if thetas[:, i].any() else 1e-6
-        found = solution.parameters[:, i]
-        compared += close(f"the fitted {p.name!r}", found, thetas[:, i], relative=1e-3, absolute=absolute)
+        fitted = solution.parameters[:, i]
+        compared += close(f"the fitted {p.name!r}", fitted, thetas[:, i], relative=1e-3, absolute=absolute)
     return compared
 
 

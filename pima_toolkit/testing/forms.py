@@ -10,7 +10,7 @@ from .case import Array, Case, Failure, close, finite, finite_difference, quiet_
 
 
 def without_bounds(expert: Expert) -> str | None:
-    """Why there are no bounds to stand at."""
+    """Tell why there are no bounds to stand at; None where there are."""
     bounded = any(np.isfinite([p.lower, p.upper]).any() for p in expert.parameters)
     return None if bounded or type(expert).bounds is not Expert.bounds else "its parameters have no bounds"
 
@@ -25,14 +25,14 @@ def shapes(case: Case) -> int:
         value, jacobian = expert.value_and_jacobian(t, batch)
         torched = expert.predict(torch.from_numpy(t), torch.from_numpy(batch.copy()))
         lead = shape[:-1]
-        for what, found, expected in (
+        for what, answer, expected in (
             ("values", value, (*lead, T)),
             ("the Jacobian", jacobian, (*lead, T, P)),
             ("predict", torched, (*lead, T)),
         ):
-            if tuple(found.shape) != expected or str(found.dtype).removeprefix("torch.") != "float64":
+            if tuple(answer.shape) != expected or str(answer.dtype).removeprefix("torch.") != "float64":
                 raise Failure(
-                    f"for parameters {shape} and t {t.shape} {what} is {found.dtype} of shape {tuple(found.shape)},"
+                    f"for parameters {shape} and t {t.shape} {what} is {answer.dtype} of shape {tuple(answer.shape)},"
                     f" expected float64 of shape {expected}"
                 )
         single = expert.predict(torch.from_numpy(t), torch.from_numpy(batch.reshape(-1, P)[-1].copy()))
@@ -48,7 +48,7 @@ def shapes(case: Case) -> int:
 
 
 def _own_grids(case: Case) -> int:
-    """One grid per specimen: every value is that of its own grid."""
+    """Compare the values on one grid per specimen with those on each grid alone."""
     expert, theta = case.expert, case.thetas[:3]
     grids = np.stack([case.t, case.moved(lambda t: (t + t[-1]) / 2), case.moved(lambda t: (t + t[t.size // 2]) / 2)])
     value, jacobian = expert.value_and_jacobian(grids, theta)
@@ -65,7 +65,7 @@ def _own_grids(case: Case) -> int:
 
 
 def without_covariates(expert: Expert) -> str | None:
-    """Why there are no covariates to look at."""
+    """Tell why there are no covariates to look at; None where there are."""
     return None if expert.covariates else "it declares no covariates"
 
 
@@ -90,8 +90,8 @@ def covariates(case: Case) -> int:
 
 def torch_equals_compiled(case: Case) -> int:
     """predict and value_and_jacobian give the same values."""
-    found = case.predict(case.thetas)
-    return close("predict differs from the compiled values", found, case.values, relative=case.precision)
+    torched = case.predict(case.thetas)
+    return close("predict differs from the compiled values", torched, case.values, relative=case.precision)
 
 
 def jacobian_equals_torch(case: Case) -> int:

@@ -1,4 +1,4 @@
-"""The checks as pytest items: one per expert and check, so that a failure has a name."""
+"""Pytest items for the checks: one per expert and check, so that a failure has a name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import OptionError, require
 from ..experts import Expert, get_expert
-from .conformance import Check, ConformanceCase, asked, judged, known
+from .conformance import Check, ConformanceCase, check_expectations, checks_of, with_expectation
 from .report import Outcome
 
 Expected = Mapping[str, str] | Callable[[Expert], Mapping[str, str]]
@@ -32,7 +32,7 @@ class Item:
         """
         pytest = require("pytest", "conformance tests")
         case = self.case if expert is self.case.expert else ConformanceCase(expert)
-        result = judged(case.run(self.check), self.expected)
+        result = with_expectation(case.run(self.check), self.expected)
         if result.outcome is Outcome.NOT_APPLICABLE:
             pytest.skip(f"not applicable: {result.reason}")
         if result.outcome is Outcome.EXPECTED:
@@ -70,10 +70,10 @@ def parametrize_with_checks(
     for given in experts:
         expert = get_expert(given)
         table = expected_failures(expert) if callable(expected_failures) else expected_failures or {}
-        table, case = known(table, thorough), ConformanceCase(expert)
+        table, case = check_expectations(table, thorough), ConformanceCase(expert)
         parameters += [
             pytest.param(expert, Item(check, case, table.get(check.name)), id=f"{expert.name}-{check.name}")
-            for check in asked(thorough)
+            for check in checks_of(thorough)
         ]
     if not parameters:
         raise OptionError("parametrize_with_checks was given no experts: a test of nothing would pass")

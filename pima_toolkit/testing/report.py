@@ -1,4 +1,4 @@
-"""What the conformance kit found: every check with its outcome, a reason, and what to do."""
+"""The report of the conformance kit: every check with its outcome, a reason, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import ExpertError
 
 
 class Outcome(StrEnum):
-    """What became of one check."""
+    """How one check ended."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -23,11 +23,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of one expert.
+    """The result of one check of one expert.
 
     Args:
-        check: Its name.
-        outcome: What became of it.
+        check: Name of the check.
+        outcome: How it ended.
         reason: Why, where it did not simply pass.
         advice: What to do, where there is something to do.
         compared: Numbers or declarations it compared.
@@ -52,13 +52,13 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Report:
-    """All checks of one expert.
+    """The results of all checks of one expert.
 
     A battery that shrinks stays green unless somebody counts: ``passed`` wants every check that applies to have run,
     and to have compared something.
 
     Args:
-        expert: Its name.
+        expert: Name of the expert.
         results: One per check of the kit, in its order.
     """
 
@@ -66,7 +66,7 @@ class Report:
     results: tuple[CheckResult, ...]
 
     def of(self, outcome: Outcome) -> list[CheckResult]:
-        """The results with one outcome."""
+        """Return the results with one outcome."""
         return [result for result in self.results if result.outcome is outcome]
 
     @property
@@ -85,7 +85,7 @@ class Report:
         return not self.of(Outcome.FAILED) and self.ran == self.applicable > 0
 
     def raise_for_failures(self) -> Report:
-        """The report itself where it passed.
+        """Return the report where it passed.
 
         Raises:
             ExpertError: Where it did not, with the failures.
@@ -96,9 +96,9 @@ class Report:
 
     def _head(self) -> str:
         counts = Counter(result.outcome for result in self.results)
-        said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
+        parts = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
         verdict = "conforms" if self.passed else "does not conform"
-        return f"expert {self.expert!r} {verdict}: {self.ran} of {self.applicable} checks that apply ran; {said}"
+        return f"expert {self.expert!r} {verdict}: {self.ran} of {self.applicable} checks that apply ran; {parts}"
 
     def __str__(self) -> str:
         plain = [r for r in self.results if r.outcome is not Outcome.PASSED]

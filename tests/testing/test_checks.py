@@ -5,7 +5,7 @@ import pytest
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.testing import CHECKS, CheckResult, Outcome, Report, check_expert, conformance
-from pima_toolkit.testing.conformance import Check, ConformanceCase, judged
+from pima_toolkit.testing.conformance import Check, ConformanceCase, with_expectation
 
 from .broken_experts import BROKEN, Sound
 from .torch_experts import Cooling, Detached, Unbatched
@@ -76,7 +76,7 @@ def test_an_expected_failure_is_none_and_one_that_passes_is():
     (failed,) = report.of(Outcome.FAILED)
     assert "was expected to fail (it asks for numbers) but is passed" in failed.reason
     assert not report.passed
-    stale = judged(CheckResult("covariates", Outcome.NOT_APPLICABLE, "none"), "why")
+    stale = with_expectation(CheckResult("covariates", Outcome.NOT_APPLICABLE, "none"), "why")
     assert stale.outcome is Outcome.FAILED
 
 
