@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pima_widgets.canvas import Chart, LatentMap
 from pima_widgets.cluster_panel import ClusterPanel
-from pima_widgets.curves_and_pictures import curve_names, curves_of, image_names, pictures_html, quantity
+from pima_widgets.curves_and_pictures import curve_names, curves_of, image_names, pictures_html
 from pima_widgets.expert_panel import ExpertPanel, plugin_source
 from pima_widgets.fit_panel import FitPanel
 
@@ -247,7 +247,7 @@ def test_it_opens_with_the_clusters_of_the_fit(panel, digits_fit):
     assert panel.grouping.names == ("cluster 0", "cluster 1", "cluster 2")
     np.testing.assert_array_equal(panel.grouping.responsibilities, digits_fit.specimens["responsibilities"])
     for value, error in zip(*(digits_fit.parameters[k].values[:, 0] for k in ("value", "std_error")), strict=True):
-        assert quantity(value, error, "1") in panel.table.value
+        assert pima.value_with_error(value, error, "1") in panel.table.value
     assert len(panel.map.ellipses) == 3
     assert panel.refit.chart.shape[0] == 90
 

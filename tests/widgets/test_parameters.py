@@ -1,9 +1,8 @@
-"""Parameters in the panels: units that follow or are typed, digits, steps of sliders, residuals."""
+"""Parameters in the panels: units that follow or are typed, steps of sliders, residuals."""
 
 import numpy as np
 import pytest
 from pima_widgets.cluster_panel import ClusterPanel
-from pima_widgets.curves_and_pictures import quantity
 from pima_widgets.expert_panel import ExpertPanel
 from pima_widgets.formula_units import units_of
 from pima_widgets.parameter_table import ParameterRow
@@ -89,20 +88,6 @@ def test_a_slider_that_comes_back_rounded_has_not_moved(lines, small_model):
     assert (shown, one.value) == ([], revision)
     one.slider.value += one.slider.step
     assert shown == [pytest.approx(revision + one.slider.step, rel=1e-5)]
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "unit", "expected"),
-    [
-        (3057.4, 612.0, "MPa", "3060 ± 610 MPa"),
-        (0.98123, 0.0874, "1", "0.981 ± 0.087"),
-        (5.0, float("nan"), "s", "5 ± ? s"),
-        (5.0, None, "1", "5 ± ?"),
-        (2.5e-9, 1.2e-10, "m", "2.5e-09 ± 1.2e-10 m"),
-    ],
-)
-def test_a_value_has_the_digits_its_error_leaves(value, error, unit, expected):
-    assert quantity(value, error, unit) == expected
 
 
 @pytest.mark.parametrize(

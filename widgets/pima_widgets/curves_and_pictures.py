@@ -1,4 +1,4 @@
-"""Curves and pictures of a dataset, as the panels draw them."""
+"""The curves and the pictures of a dataset, as the panels draw them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pima_toolkit.errors import DataError, require
 
 
 class PlottedCurves(NamedTuple):
-    """Curves of a dataset.
+    """The curves of one modality, all of one length.
 
     Args:
-        t: Independent variable of every curve, shape (specimen, point); the last value is repeated where one is short,
-            NaN throughout where a specimen has no curve on a grid of its own.
+        t: Independent variable of every curve, shape (specimen, point). Where a curve is shorter its last value is
+            repeated; where a specimen has no curve, and curves have grids of their own, it is NaN throughout.
         y: Shape (specimen, point), NaN where not measured.
         t_name: Name of the independent variable.
         t_label: Its axis label, with unit.
-        y_label: The curve's axis label, with unit.
+        y_label: Axis label of the curve, with unit.
         t_unit: Unit of t.
         y_unit: Unit of y.
     """
@@ -41,21 +41,21 @@ class PlottedCurves(NamedTuple):
         return np.isfinite(self.y).any(axis=1)
 
     def only(self, specimens: NDArray[np.bool_]) -> PlottedCurves:
-        """The curves of these specimens.
+        """Select the curves of some specimens.
 
         Args:
-            specimens: Which, shape (specimen,).
+            specimens: Whether each is kept, shape (specimen,).
         """
         return self._replace(t=self.t[specimens], y=self.y[specimens])
 
 
 def curve_names(data: xr.Dataset) -> list[str]:
-    """The variables that are curves: one dim besides specimen, with a numeric coordinate."""
+    """List the variables that are curves: one dim besides specimen, with a numeric coordinate."""
     return [str(name) for name in data.data_vars if _independent(data, str(name)) is not None]
 
 
 def image_names(data: xr.Dataset) -> list[str]:
-    """The variables that are pictures: two dims besides specimen and channel."""
+    """List the variables that are pictures: two dims besides specimen and channel."""
     return [str(k) for k, v in data.data_vars.items() if "specimen" in v.dims and len({*v.dims} - {"channel"}) == 3]
 
 
@@ -74,10 +74,10 @@ def curves_of(data: xr.Dataset, name: str) -> PlottedCurves:
 
     Args:
         data: The dataset.
-        name: Of the variable.
+        name: Name of the variable.
 
     Raises:
-        DataError: If it is no curve.
+        DataError: If the variable is no curve.
     """
     if name not in data.data_vars or (independent := _independent(data, name)) is None:
         raise DataError(f"{name!r} is no curve of this dataset; its curves are {curve_names(data) or 'none'}")
@@ -98,45 +98,27 @@ def _label(variable: xr.DataArray, name: str, unit: str) -> str:
     return words if unit in ("", "1") else f"{words} ({unit})"
 
 
-def quantity(value: float, error: float | None, unit: str) -> str:
-    """``3060 ± 610 MPa``: two digits of the error, the value to the same place.
-
-    Args:
-        value: In ``unit``.
-        error: Its standard error; None or not finite where none is known.
-        unit: ``"1"`` for none.
-    """
-    after = "" if unit == "1" else f" {unit}"
-    if error is None or not np.isfinite(error) or error <= 0 or not np.isfinite(value):
-        return f"{value:.4g} ± ?{after}"
-    digits = 1 - int(np.floor(np.log10(error)))
-    if digits > 6 or digits < -6:
-        return f"{value:.4g} ± {error:.2g}{after}"
-    places = max(digits, 0)
-    return f"{round(value, digits):.{places}f} ± {round(error, digits):.{places}f}{after}"
-
-
 def pictures_html(images: xr.DataArray, titles: list[str], *, size: int = 84) -> str:
-    """Pictures in a row that wraps, on one grey scale; "no image" where nothing of one was measured.
+    """Write pictures as HTML, in a row that wraps, on one grey scale; "no image" where nothing of one was measured.
 
     Args:
         images: Shape (specimen, y, x), or with a dim ``channel`` of 1 or 3.
-        titles: One for each.
-        size: Width of one, in CSS pixels.
+        titles: One for each picture.
+        size: Width of a picture, in CSS pixels.
     """
     image = require("PIL.Image", "pictures in panels")
     values = images.transpose("specimen", ..., "channel") if "channel" in images.dims else images
     values = values.values.astype(np.float64)
-    there = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
+    measured = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     grey = np.clip(255 * (values - low) / (high - low or 1.0), 0, 255)
     grey = np.where(np.isfinite(grey), grey, 0).astype(np.uint8)
     parts = []
-    for picture, title, seen in zip(grey, titles, there, strict=True):
+    for picture, title, is_measured in zip(grey, titles, measured, strict=True):
         words = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
         box = f"width:{size}px;height:{size}px;"
-        if not seen:
+        if not is_measured:
             style = f"{box}display:flex;align-items:center;justify-content:center;border:1px dashed;opacity:.7"
             parts.append(f'<span><span style="{style}">no image</span><small>{words}</small></span>')
             continue

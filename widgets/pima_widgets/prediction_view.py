@@ -1,4 +1,4 @@
-"""What an answer looks like: probabilities as bars, curves with bands, pictures, numbers, neighbours. Widgets only."""
+"""The view of one answer of a fit: probabilities as bars, curves with bands, pictures, numbers, nearest specimens."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+import pima_toolkit as pima
+
 from .canvas import COLOURS, Chart
-from .curves_and_pictures import curves_of, image_names, pictures_html, quantity
+from .curves_and_pictures import curves_of, image_names, pictures_html
 from .uploads import UploadReader
 
-#: Numbers of a vector that are listed.
+#: How many numbers of a vector are listed.
 _NUMBERS = 8
 
 
 def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
-    """Probabilities as bars in the clusters' colours.
+    """Draw probabilities as bars, as HTML in the clusters' colours.
 
     Args:
-        shares: Shape (cluster,), 0 to 1.
-        names: Of the clusters.
+        shares: Probability of each cluster, shape (cluster,), 0 to 1.
+        names: Names of the clusters.
     """
     values = np.asarray(shares, dtype=np.float64)
     words = ", ".join(f"{name} {100 * v:.1f} %" for name, v in zip(names, values, strict=True))
@@ -43,9 +45,9 @@ class PredictionView:
     """The widgets that show one answer of a fit.
 
     Args:
-        reader: Which modalities are pictures and curves.
-        data: The measured specimens, for neighbours.
-        names: What to call them.
+        reader: Says which modalities are pictures and which are curves.
+        data: The measured specimens, among them the nearest ones.
+        names: Names of these specimens.
     """
 
     def __init__(self, reader: UploadReader, data: xr.Dataset, names: list[str]) -> None:
@@ -65,7 +67,11 @@ class PredictionView:
         self.curve.observe(lambda _: self._draw(), "value")
 
     def hold(self, answers: xr.Dataset | None) -> None:
-        """Keep the chart's range as wide as these answers need, so that it stands still; None lets it follow."""
+        """Hold the chart's range still.
+
+        Args:
+            answers: Answers that all fit into the range; None lets it follow each curve again.
+        """
         name = self.curve.value
         if answers is None or name is None:
             self._y_range = []
@@ -81,10 +87,10 @@ class PredictionView:
         """Show an answer.
 
         Args:
-            answer: Of one specimen, from ``infer`` or ``decode``.
+            answer: What ``infer`` or ``decode`` says of one specimen.
             given: What was measured of it; None where nothing was.
             near: Numbers of the nearest measured specimens.
-            distance: Their latent distances.
+            distance: Their distances in the latent space.
         """
         self._last = answer, given, near
         gamma = answer["responsibilities"].values[0]
@@ -100,7 +106,7 @@ class PredictionView:
         answer, given, near = self._last
         name, best = self.curve.value, int(self._last[0]["responsibilities"].values[0].argmax())
         read = curves_of(answer, name)
-        # The data say how their coordinate is called at length, an answer does not.
+        # The data hold the long name of their coordinate, an answer does not.
         source = self.data if name in self.data.data_vars else answer
         words = curves_of(source.isel(specimen=slice(1)), name)
         lines = [(read.t[0], read.y[0], {"colour": best, "width": 2.5, "name": "predicted"})]
@@ -148,7 +154,7 @@ class PredictionView:
         return tuple(str(dim) for dim in (answer if name in answer else given)[name].dims if dim != "specimen")
 
     def _show_numbers(self, answer: xr.Dataset, given: xr.Dataset | None) -> None:
-        """Modalities that are neither picture nor curve, and the specimen's own physical parameters."""
+        """List modalities that are neither picture nor curve, and the specimen's own physical parameters."""
         rows = []
         shown = {*self.reader.pictures, *self.reader.curves}
         for name in self.reader.names:
@@ -166,7 +172,7 @@ class PredictionView:
             for k, name in enumerate(answer["parameter"].values):
                 unit = str(answer["unit"].values[k])
                 value, std = float(answer["parameters"][0, k]), float(answer["parameters_std"][0, k])
-                rows.append((str(name), quantity(value, std, unit), ""))
+                rows.append((str(name), pima.value_with_error(value, std, unit), ""))
         heads = ("", "predicted", "measured") if any(own for *_, own in rows) else ("", "predicted")
         pad = 'style="padding:1px 14px 1px 0;text-align:left;line-height:1.5"'
         cells = "".join(

@@ -15,7 +15,7 @@ from pima_toolkit.errors import DataError
 from pima_toolkit.experts import resolve_unit
 
 from .canvas import Chart
-from .curves_and_pictures import PlottedCurves, curves_of, quantity
+from .curves_and_pictures import PlottedCurves, curves_of
 from .grouping import Grouping
 from .panel import row
 from .parameter_table import ParameterTable
@@ -243,13 +243,13 @@ class Refit:
             if known is not None and np.array_equal(known[0], weight):
                 solution = known[1]
                 errors = solution.reported_std_errors
-                values = [quantity(v, None if errors is None else errors[0][q], solution.units[q])
+                values = [pima.value_with_error(v, None if errors is None else errors[0][q], solution.units[q])
                           for q, v in enumerate(solution.reported[0])]  # fmt: skip
             elif same and number < fitted.shape[1] and np.array_equal(fitted[:, number], weight):
                 own = experts.isel(
                     cluster=number, parameter=experts["parameter_modality"].values == self.modality.value
                 )
-                values = [quantity(float(v), float(e), str(u)) for v, e, u in
+                values = [pima.value_with_error(float(v), float(e), str(u)) for v, e, u in
                           zip(own["value"], own["std_error"].values, own["unit"].values, strict=True)]  # fmt: skip
             else:
                 values = ["refit" for _ in self.heads]
