@@ -38,7 +38,7 @@ def _bytes(values: ArrayLike) -> bytes:
 
 
 class LatentMap(anywidget.AnyWidget):
-    """Specimens in two latent dimensions, to be selected by lasso, click or keyboard.
+    """Map of specimens in two latent dimensions, to be selected by lasso, click or keyboard.
 
     Attributes:
         selection: Numbers of the selected specimens, in order.
@@ -66,8 +66,8 @@ class LatentMap(anywidget.AnyWidget):
 
         Args:
             position: Shape (specimen, 2), dimensionless.
-            names: What to call them.
-            labels: Of the two axes.
+            names: Names of the specimens.
+            labels: Labels of the two axes.
         """
         position = np.asarray(position, dtype=np.float64)
         with self.hold_sync():
@@ -79,7 +79,7 @@ class LatentMap(anywidget.AnyWidget):
         """Colour the specimens.
 
         Args:
-            values: Shape (specimen,): numbers, or with ``groups`` their places in it; NaN is grey.
+            values: Shape (specimen,): numbers, or with ``groups`` places in that list; NaN is grey.
             label: What the colour means, with its unit.
             groups: Names of the groups, for categories.
         """
@@ -91,13 +91,13 @@ class LatentMap(anywidget.AnyWidget):
 
 
 class LatentView:
-    """A map and the two boxes that choose its axes; the panels put them where they like.
+    """The map of a fit's specimens and the two boxes that choose its axes; the panels put them where they like.
 
     Args:
-        fit: Whose populations are drawn as ellipses of two standard deviations.
+        fit: Its populations are drawn as ellipses of two standard deviations.
         answer: What the fit says of the specimens, ``fit.infer(data)``.
-        names: What to call the specimens.
-        height: Of the map, in CSS pixels.
+        names: Names of the specimens.
+        height: Height of the map, in CSS pixels.
     """
 
     def __init__(self, fit: Fit, answer: xr.Dataset, names: list[str], *, height: int = 420) -> None:
@@ -141,7 +141,7 @@ class LatentView:
 
 
 class Chart(anywidget.AnyWidget):
-    """Curves with bands under them."""
+    """Chart of curves, with bands under them."""
 
     _esm = _script("chart.js")
     _css = _CSS
@@ -172,20 +172,20 @@ class Chart(anywidget.AnyWidget):
         Args:
             x: Shape (T,), or (curve, T); NaN breaks a line.
             y: Shape (curve, T).
-            styles: One for each curve, or the last for all that follow: ``colour`` (number of a cluster, -1 the
-                text's), ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
-            bands: Each ``x``, ``low``, ``high`` of equal lengths, and ``colour``.
-            labels: Of the two axes, with units.
-            summary: The picture in words, for who cannot see it.
+            styles: One for each curve, or the last for all that follow: ``colour`` (number of a cluster, -1 for that
+                of the text), ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
+            bands: Each has ``x``, ``low`` and ``high`` of equal lengths, and ``colour``.
+            labels: Labels of the two axes, with units.
+            summary: The picture in words, for those who cannot see it.
         """
         y = np.atleast_2d(np.asarray(y, dtype=np.float64))
         x = np.broadcast_to(np.asarray(x, dtype=np.float64), y.shape)
         plain = [
             {
                 key: value if key == "colour" else np.asarray(value, dtype=np.float64).tolist()
-                for key, value in b.items()
+                for key, value in band.items()
             }
-            for b in bands
+            for band in bands
         ]
         with self.hold_sync():
             self.x, self.y, self.shape = _bytes(x), _bytes(y), list(y.shape)

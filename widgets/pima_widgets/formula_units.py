@@ -1,4 +1,4 @@
-"""Units of a formula's parameters, as far as they follow from those of the data."""
+"""The units of a formula's parameters, as far as they follow from those of the data."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from pima_toolkit.experts import read_formula, resolve_unit
 
 Row = NDArray[np.float64]
-#: Powers with different bases or exponents that are told apart.
+#: How many powers whose exponent is no number are told apart.
 _POWERS = 8
 
 
 class _Dimensions:
-    """Walks a formula; a dimension is a row over the parameters, t, and powers whose exponent is no number.
+    """The dimensions of the parts of a formula, and the equations between them.
+
+    A dimension is a row of exponents: of the parameters, of t, and of each power whose exponent is no number.
 
     Args:
-        inputs: Parameters, then t.
-        strict: Whether what is raised to such a power must be a plain number, as in ``K * strain**n``.
+        inputs: Names of the parameters, then of t.
+        strict: Whether the base of such a power must be without unit, as in ``K * strain**n``.
     """
 
     def __init__(self, inputs: list[str], *, strict: bool) -> None:
@@ -30,7 +32,7 @@ class _Dimensions:
         self.zero: list[Row] = []
 
     def of(self, part: sympy.Basic) -> Row:
-        """The dimension of a part of the formula; equations it implies are gathered in ``zero``."""
+        """Return the dimension of a part of the formula; equations it implies are gathered in ``zero``."""
         row = np.zeros(len(self.inputs) + _POWERS)
         if part.is_Number or part.is_NumberSymbol:
             return row
@@ -57,7 +59,7 @@ class _Dimensions:
         return row
 
     def _alike(self, parts: Sequence[sympy.Basic]) -> Row:
-        """Parts that are added or compared have the same dimension; zero has any."""
+        """Return the one dimension of parts that are added or compared; zero has any."""
         rows = [self.of(part) for part in parts if not part.is_zero]
         self.zero += [other - rows[0] for other in rows[1:]]
         return rows[0] if rows else np.zeros(len(self.inputs) + _POWERS)
@@ -79,7 +81,7 @@ class _Dimensions:
 
 
 def units_of(formula: str, t: str, t_unit: str, y_unit: str) -> dict[str, str | None]:
-    """Units of the parameters for which both sides of ``y = formula`` have the same.
+    """Find the units of the parameters that give both sides of ``y = formula`` the same unit.
 
     Args:
         formula: The right-hand side.
@@ -88,7 +90,8 @@ def units_of(formula: str, t: str, t_unit: str, y_unit: str) -> dict[str, str | 
         y_unit: Unit of the curve.
 
     Returns:
-        By name of the parameter; None where the formula does not tell, as of ``K`` in ``K * t**n`` with t in seconds.
+        Units by name of the parameter; None where the formula leaves one open, such as that of ``K`` in ``K * t**n``
+        with t in seconds.
 
     Raises:
         FormulaError: If the formula cannot be read.
@@ -100,14 +103,25 @@ def units_of(formula: str, t: str, t_unit: str, y_unit: str) -> dict[str, str | 
     for strict in (True, False):
         walk = _Dimensions([*names, t], strict=strict)
         equations = [walk.of(read.expression), *walk.zero]
-        found = _solved(np.array(equations), len(names), t_unit in ("", "1"), y_unit in ("", "1"))
-        if found is not None:
-            return {name: _text(row, y_unit, t_unit) for name, row in zip(names, found, strict=True)}
+        exponents = _solved(np.array(equations), len(names), t_unit in ("", "1"), y_unit in ("", "1"))
+        if exponents is not None:
+            return {name: _text(row, y_unit, t_unit) for name, row in zip(names, exponents, strict=True)}
     return dict.fromkeys(names, None)
 
 
 def _solved(rows: Row, count: int, plain_t: bool, plain_y: bool) -> Row | None:
-    """Exponents of y's and of t's unit, shape (parameter, 2), NaN where open; None if the equations contradict."""
+    """Solve for the exponents of y's and of t's unit.
+
+    Args:
+        rows: The equations, shape (equation, parameter and t and power); the first is that of the whole formula, whose
+            dimension is y's, the others' is none.
+        count: Number of parameters.
+        plain_t: Whether t has no unit.
+        plain_y: Whether y has no unit.
+
+    Returns:
+        Exponents, shape (parameter, 2), NaN where the equations leave them open; None if the equations contradict.
+    """
     known = np.zeros((len(rows), 2))
     known[0, 0] = 0.0 if plain_y else 1.0
     known[:, 1] = 0.0 if plain_t else -rows[:, count]

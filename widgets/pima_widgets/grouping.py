@@ -1,4 +1,4 @@
-"""Clusters as a person edits them: move, merge, split, rename, undo. No widgets here."""
+"""The groups of specimens as a person edits them: move, merge, split, rename. No widgets here."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grouping:
-    """Who belongs where; every change gives a new one.
+    """Groups of specimens; every change returns a new grouping.
 
     Args:
-        responsibilities: Shape (specimen, group); rows sum to one.
-        names: Of the groups.
-        number: Of the cluster each group had in the fit, which keeps its colour; new groups go on counting.
+        responsibilities: Probability that a specimen belongs to a group, shape (specimen, group); rows sum to one.
+        names: Names of the groups.
+        number: Number of the cluster that each group was in the fit, by which it keeps its colour; new groups go on
+            counting.
     """
 
     responsibilities: Array
@@ -29,21 +30,31 @@ class Grouping:
 
     @classmethod
     def of(cls, responsibilities: ArrayLike) -> Grouping:
-        """The clusters of a fit, as they are."""
+        """Take over the clusters of a fit.
+
+        Args:
+            responsibilities: Shape (specimen, cluster).
+        """
         gamma = np.array(responsibilities, dtype=np.float64)
         count = range(gamma.shape[1])
         return cls(gamma, tuple(f"cluster {c}" for c in count), tuple(count))
 
     @property
     def best(self) -> NDArray[np.intp]:
-        """The group each specimen most probably belongs to, (specimen,), its place in ``names``."""
+        """The group each specimen most probably belongs to, as its place in ``names``, shape (specimen,)."""
         return self.responsibilities.argmax(1)
 
     def place(self, name: str) -> int:
-        """The place of a group.
+        """Find a group.
+
+        Args:
+            name: Name of the group.
+
+        Returns:
+            Its place in ``names``.
 
         Raises:
-            OptionError: If there is none of that name.
+            OptionError: If there is no group of that name.
         """
         if name not in self.names:
             raise OptionError(f"there is no group {name!r}: there are {', '.join(map(repr, self.names))}")
@@ -53,7 +64,7 @@ class Grouping:
         """Put specimens into a group, for certain; into a new one if the name is new.
 
         Args:
-            specimens: Their numbers.
+            specimens: Numbers of the specimens.
             to: Name of the group.
 
         Raises:
@@ -68,7 +79,11 @@ class Grouping:
         return Grouping(gamma, grown.names, grown.number)
 
     def merge(self, first: str, second: str) -> Grouping:
-        """Make one group of two, of the first one's name.
+        """Make one group of two.
+
+        Args:
+            first: Name of a group, which the new one keeps.
+            second: Name of another group.
 
         Raises:
             OptionError: If they are the same, or there is no such group.
@@ -82,13 +97,13 @@ class Grouping:
         return Grouping(gamma[:, rest], tuple(self.names[k] for k in rest), tuple(self.number[k] for k in rest))
 
     def split(self, name: str, features: ArrayLike, seed: int = 0) -> Grouping:
-        """Part a group in two, by a mixture of two Gaussians.
+        """Divide a group in two, by a mixture of two Gaussians.
 
         Args:
-            name: Of the group.
-            features: What to tell specimens apart by, shape (specimen, feature); NaN in a row leaves the specimen where
-                it is.
-            seed: Of the mixture's starts.
+            name: Name of the group; the larger part keeps it.
+            features: Numbers to tell specimens apart by, shape (specimen, feature); NaN in a row leaves the specimen
+                where it is.
+            seed: Seed of the mixture's starts.
 
         Raises:
             OptionError: If fewer than four specimens can be told apart.
@@ -116,6 +131,10 @@ class Grouping:
 
     def rename(self, old: str, new: str) -> Grouping:
         """Give a group another name.
+
+        Args:
+            old: Its name.
+            new: The name it gets.
 
         Raises:
             OptionError: If the new name is empty or taken.

@@ -1,4 +1,4 @@
-"""The physics part of the cluster panel: curves, sliders, the weighted fit, residuals, lmfit's report."""
+"""The physics part of the cluster panel: curves, sliders, the fit to weighted specimens, residuals, lmfit's report."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .grouping import Grouping
 from .panel import row
 from .parameter_table import ParameterTable
 
-#: Curves drawn of a selection.
+#: How many curves of a selection are drawn.
 _DRAWN = 200
 
 
 class Refit:
-    """Fit an expert to weighted specimens and show it; the widgets are put together by the panel.
+    """Widgets that fit an expert to weighted specimens and show it; the panel puts them where it likes.
 
     Args:
         fit: A fit with a physics modality.
@@ -34,8 +34,8 @@ class Refit:
 
     def __init__(self, fit: Fit, data: xr.Dataset) -> None:
         self.source, self.data = fit, data
-        # Asked once: what a fit says of its clusters is computed, pictures decoded, whenever it is asked.
-        self._clusters, self._experts_table = fit.clusters, fit.parameters
+        # Asked once: a fit computes these, and decodes pictures, each time it is asked.
+        self._clusters, self._parameters = fit.clusters, fit.parameters
         self._responsibilities = fit.specimens["responsibilities"].values
         physics = fit.model.options.physics
         names = [name for name in physics if name in data]
@@ -99,11 +99,11 @@ class Refit:
         known = np.isfinite(self.curves.y)
         count, seen = known.sum(0), known.any(0)
         middle = np.where(known, self.curves.y, 0.0).sum(0)[seen] / count[seen]
-        longest = int(known.sum(1).argmax())  # some specimens have no curve, and no grid
+        longest = int(known.sum(1).argmax())  # others may have no curve, and so no grid
         return self.expert.guess(self._inputs(slice(longest, longest + 1), seen), middle)
 
     def _inputs(self, specimens: object, points: object = slice(None)) -> ArrayLike | dict[str, ArrayLike]:
-        """What the expert takes as t: the grid, or with covariates all inputs by name."""
+        """Return what the expert takes as t: the grid, or with covariates all inputs by name."""
         t = self.curves.t[specimens][:, points]
         if not self.expert.covariates:
             return t[0] if (t == t[:1]).all() else t
@@ -127,9 +127,9 @@ class Refit:
     def _draw(self) -> None:
         if self._grouping is None:
             return
-        everyone = np.asarray(self._chosen if self._chosen else np.arange(len(self.curves.y)))
-        everyone = everyone[self.curves.measured[everyone]]
-        drawn = everyone[np.unique(np.linspace(0, max(len(everyone) - 1, 0), _DRAWN).astype(int))[: len(everyone)]]
+        shown = np.asarray(self._chosen if self._chosen else np.arange(len(self.curves.y)))
+        shown = shown[self.curves.measured[shown]]
+        drawn = shown[np.unique(np.linspace(0, max(len(shown) - 1, 0), _DRAWN).astype(int))[: len(shown)]]
         best = self._grouping.best
         t, y = self.curves.t[drawn], self.curves.y[drawn]
         alpha = 0.7 if len(drawn) < 20 else 0.4
@@ -146,7 +146,7 @@ class Refit:
             lines_y.append(value[None])
             styles.append({"colour": -1, "width": 2.5, "name": f"{self.expert.name} at the sliders"})
         labels = (self.curves.t_label, self.curves.y_label)
-        words = f"{len(everyone)} curves" + (" and the expert at the sliders" if self._live else "")
+        words = f"{len(shown)} curves" + (" and the expert at the sliders" if self._live else "")
         self.chart.draw(np.vstack(lines_t), np.vstack(lines_y), styles, bands=bands, labels=labels, summary=words)
         self._draw_residuals(drawn, styles)
 
@@ -157,14 +157,14 @@ class Refit:
         return self.expert.value_and_jacobian(t, theta)[0]
 
     def _bands(self, clusters: set[int]) -> list[dict[str, object]]:
-        """The 90 % bands of the fit's own clusters."""
-        about, name = self._clusters, self.modality.value
-        t = about[self.curves.t_name].values
-        edges = [about[f"{name}_{side}"].values for side in ("low", "high")]
-        return [{"x": t, "low": edges[0][c], "high": edges[1][c], "colour": c} for c in sorted(clusters)]
+        """Return the 90 % bands of the fit's own clusters, as the chart takes them."""
+        name = self.modality.value
+        t = self._clusters[self.curves.t_name].values
+        low, high = (self._clusters[f"{name}_{side}"].values for side in ("low", "high"))
+        return [{"x": t, "low": low[c], "high": high[c], "colour": c} for c in sorted(clusters)]
 
     def _draw_residuals(self, drawn: NDArray[np.intp], styles: list[dict[str, object]]) -> None:
-        """Measured minus the expert at the sliders, once there is something to compare with."""
+        """Draw what was measured minus the expert at the sliders, once there is something to compare with."""
         labels = (self.curves.t_label, "residual" if self.curves.y_unit == "1" else f"residual ({self.curves.y_unit})")
         shown = self._live and len(drawn) > 0
         self.residuals.layout.display = None if shown else "none"
@@ -179,19 +179,19 @@ class Refit:
         value = value.reshape(value.shape[-2:])
         self.residuals.draw(t, self.curves.y[drawn] - value, styles[: len(drawn)], labels=labels, summary="residuals")
 
-    def fit(self, weight: NDArray[np.float64], what: str) -> Solution:
+    def fit(self, weight: NDArray[np.float64], members: str) -> Solution:
         """Fit the expert to weighted specimens, from the sliders' values; fixed ones are held.
 
         Args:
-            weight: Shape (specimen,).
-            what: Whom the fit is of, for the status line.
+            weight: Weight of each specimen, 0 to 1, shape (specimen,).
+            members: Name of the group or selection, for the status line.
 
         Raises:
-            DataError: If none of them has a curve.
+            DataError: If no specimen with a weight has a curve.
         """
         used = np.flatnonzero((weight > 1e-6) & self.curves.measured)
         if not len(used):
-            raise DataError(f"no specimen of {what} has a curve {self.modality.value!r}: there is nothing to fit")
+            raise DataError(f"no specimen of {members} has a curve {self.modality.value!r}: there is nothing to fit")
         curves, inputs = self.curves.y[used], self._inputs(used)
         start = self.sliders.values if self._live else None
         solution = self.expert.fit(
@@ -203,20 +203,20 @@ class Refit:
             y_unit=self.curves.y_unit,
             t_unit=self.curves.t_unit,
         )
-        self._refits[what] = weight, solution
+        self._refits[members] = weight, solution
         self.sliders.set(solution.parameters[0])
-        self.status.value = f'<span role="status">{escape(what)}: {escape(solution.advice[0])}</span>'
+        self.status.value = f'<span role="status">{escape(members)}: {escape(solution.advice[0])}</span>'
         self.outcome.value = solution._repr_html_() + self._lmfit(inputs, curves, weight[used], solution)
         return solution
 
     def _lmfit(self, inputs: object, y: NDArray[np.float64], weight: NDArray[np.float64], solution: Solution) -> str:
-        """lmfit's own report of the same points from the same place, folded."""
+        """Write lmfit's own report on the same points, started at the solution, folded."""
         model = self.expert.to_lmfit()
         named = inputs if isinstance(inputs, dict) else {self.expert.t: inputs}
-        rows = {k: np.broadcast_to(v if np.ndim(v) != 1 or len(v) == y.shape[1] else np.reshape(v, (-1, 1)), y.shape)
+        grids = {k: np.broadcast_to(v if np.ndim(v) != 1 or len(v) == y.shape[1] else np.reshape(v, (-1, 1)), y.shape)
                 for k, v in named.items()}  # fmt: skip
         seen = np.isfinite(y)
-        flat = {k: np.ascontiguousarray(v)[seen] for k, v in rows.items()}
+        flat = {k: np.ascontiguousarray(v)[seen] for k, v in grids.items()}
         parameters = model.make_params(
             **{p.name: float(v) for p, v in zip(self.expert.parameters, solution.parameters[0], strict=True)}
         )
@@ -229,26 +229,31 @@ class Refit:
 
     @property
     def heads(self) -> list[str]:
-        """Column heads of :meth:`table`."""
+        """The column heads of :meth:`table`: names of the reported parameters."""
         return [p.name for p in self.expert.reported]
 
     def table(self, grouping: Grouping) -> list[list[str]]:
-        """Parameters of each group: of its last refit while its members stay, of the fit for untouched clusters."""
-        experts, fitted = self._experts_table, self._responsibilities
+        """Write the reported parameters of each group: of its last refit while its members stay, else of the fit.
+
+        Args:
+            grouping: The groups; one that is neither refitted nor an untouched cluster of the fit says "refit".
+
+        Returns:
+            A row for each group, a cell for each parameter.
+        """
+        fitted = self._responsibilities
         same = self.expert == self.source.model.options.physics[self.modality.value].expert
         rows = []
         for place, name in enumerate(grouping.names):
             weight, number = grouping.responsibilities[:, place], grouping.number[place]
-            known = self._refits.get(name)
-            if known is not None and np.array_equal(known[0], weight):
-                solution = known[1]
+            refit_weight, solution = self._refits.get(name, (None, None))
+            if solution is not None and np.array_equal(refit_weight, weight):
                 errors = solution.reported_std_errors
                 values = [pima.value_with_error(v, None if errors is None else errors[0][q], solution.units[q])
                           for q, v in enumerate(solution.reported[0])]  # fmt: skip
             elif same and number < fitted.shape[1] and np.array_equal(fitted[:, number], weight):
-                own = experts.isel(
-                    cluster=number, parameter=experts["parameter_modality"].values == self.modality.value
-                )
+                here = self._parameters["parameter_modality"].values == self.modality.value
+                own = self._parameters.isel(cluster=number, parameter=here)
                 values = [pima.value_with_error(float(v), float(e), str(u)) for v, e, u in
                           zip(own["value"], own["std_error"].values, own["unit"].values, strict=True)]  # fmt: skip
             else:
