@@ -22,12 +22,12 @@ from .refit import Refit
 if TYPE_CHECKING:
     from pima_toolkit import Fit
 
-#: Pictures shown of a selection.
+#: How many pictures of a selection are shown.
 _PICTURES = 24
 
 
 class ClusterPanel(Panel):
-    """The latent map, what is selected in it, the physics of each group, and the groups themselves.
+    """Panel of the latent map, the specimens selected in it, the physics of each group, and the groups themselves.
 
     Args:
         fit: A fit.
@@ -38,7 +38,7 @@ class ClusterPanel(Panel):
         selection: Numbers of the selected specimens.
         result: The last :class:`pima_toolkit.Solution`, of a group or of the selection.
         expert: The expert fitted to the curves shown.
-        grouping: The groups as they are now.
+        grouping: The present groups.
     """
 
     title = "Clusters"
@@ -50,7 +50,7 @@ class ClusterPanel(Panel):
         self.answer = fit.infer(data, predict=()) if answer is None else answer
         self.names = [str(name) for name in data["specimen"].values]
         self._before: list[Grouping] = []
-        # Of the training specimens the fit knows more than what each modality says on its own.
+        # About the specimens of its training a fit knows more than it can infer.
         specimens = fit.specimens
         self._own = np.array_equal(specimens["specimen"].values, data["specimen"].values)
         self.grouping = Grouping.of((specimens if self._own else self.answer)["responsibilities"].values)
@@ -109,7 +109,7 @@ class ClusterPanel(Panel):
     # ---------------------------------------------------------------- the map
 
     def _colour_choices(self) -> dict[str, xr.DataArray | None]:
-        """What the map can be coloured by: groups, what is known of each specimen, and its own parameters."""
+        """List what the map can be coloured by: groups, coordinates of the data, each specimen's own parameters."""
         choices: dict[str, xr.DataArray | None] = {"group": None}
         for name, coordinate in self.data.coords.items():
             if coordinate.dims == ("specimen",) and name != "specimen" and coordinate.dtype.kind in "biufUO":
@@ -137,7 +137,11 @@ class ClusterPanel(Panel):
             self.map.paint(places.astype(np.float64), self.colour.value, kinds.tolist())
 
     def select(self, specimens: list[int]) -> None:
-        """Select specimens by number, as the lasso does; nothing clears the selection."""
+        """Select specimens, as the lasso does.
+
+        Args:
+            specimens: Their numbers; none clears the selection.
+        """
         with self.guarded():
             chosen = sorted({int(k) for k in specimens})
             if chosen and not 0 <= chosen[0] <= chosen[-1] < len(self.names):
@@ -152,7 +156,11 @@ class ClusterPanel(Panel):
                 self.refit.show(chosen, self.grouping)
 
     def select_group(self, name: str) -> None:
-        """Select the specimens of a group."""
+        """Select the specimens of a group.
+
+        Args:
+            name: Name of the group.
+        """
         self.select(np.flatnonzero(self.grouping.best == self.grouping.place(name)).tolist())
 
     def _show_pictures(self) -> None:
@@ -183,7 +191,7 @@ class ClusterPanel(Panel):
             self.refit.show(self.selection or [], self.grouping)
 
     def _table(self) -> str:
-        """Groups and their parameters: those of the fit for untouched clusters, of the last refit for others."""
+        """Write groups and their parameters: those of the fit for untouched clusters, of the last refit for others."""
         weight = self.grouping.responsibilities.sum(0)
         physics = self.refit.table(self.grouping) if self.refit is not None else [[] for _ in weight]
         head = "".join(
@@ -196,15 +204,29 @@ class ClusterPanel(Panel):
         return f"<table><tr>{head}</tr>{rows}</table>"
 
     def move(self, to: str) -> Grouping:
-        """Move the selected specimens into a group; a new name makes a new group."""
+        """Move the selected specimens into a group.
+
+        Args:
+            to: Name of the group; a new name makes a new group.
+
+        Raises:
+            OptionError: If no specimens are selected.
+        """
         return self._change(self.grouping.move(self.selection, to))
 
     def merge(self, first: str, second: str) -> Grouping:
-        """Make one group of two."""
+        """Make one group of two, which keeps the name of the first."""
         return self._change(self.grouping.merge(first, second))
 
     def split(self, name: str) -> Grouping:
-        """Part a group in two, by the specimens' own parameters where they have any, else by their place in the map."""
+        """Divide a group in two, by the specimens' own parameters where they have any, else by their latent place.
+
+        Args:
+            name: Name of the group.
+
+        Raises:
+            OptionError: If fewer than four of its specimens can be told apart.
+        """
         features = self.answer["posterior_mean"].values
         specimens = self.fit.specimens
         if self._own and specimens.sizes["parameter"]:
@@ -236,7 +258,11 @@ class ClusterPanel(Panel):
             self.refit.offer(expert)
 
     def refit_group(self, name: str) -> pima.Solution:
-        """Fit the expert to a group, specimens weighed by their responsibilities."""
+        """Fit the expert to a group, each specimen weighted by its responsibility.
+
+        Args:
+            name: Name of the group.
+        """
         place = self.grouping.place(name)
         self.result = self.refit.fit(self.grouping.responsibilities[:, place], name)
         self.table.value = self._table()
@@ -256,7 +282,7 @@ class ClusterPanel(Panel):
         return self.result
 
     def assignment(self) -> xr.Dataset:
-        """Every specimen's group and responsibilities as they are now, with the coordinates of the data."""
+        """Tabulate every specimen's present group and responsibilities, with the coordinates of the data."""
         groups = np.array(self.grouping.names, dtype=object)
         kept = {k: v for k, v in self.data.coords.items() if v.dims == ("specimen",)}
         return xr.Dataset(
@@ -268,10 +294,13 @@ class ClusterPanel(Panel):
         )
 
     def export(self, path: str | Path) -> Path:
-        """Write the selected specimens, or all where none are: CSV with their groups, or NetCDF or Zarr with all data.
+        """Write the selected specimens, or all if none are selected, to a file.
 
         Args:
-            path: The file; its ending says which.
+            path: The file: ``.csv`` for the groups, ``.nc`` or ``.zarr`` for all data with the groups.
+
+        Returns:
+            The full path.
 
         Raises:
             DataError: If the ending is none of these.
@@ -293,5 +322,5 @@ class ClusterPanel(Panel):
 
 
 def _count(weight: float) -> str:
-    """A sum of responsibilities: a whole number where, to two digits, it is one, else one digit of the shares."""
+    """Write a sum of responsibilities: as a whole number if it is one to two decimals, else with one decimal."""
     return f"{weight:.0f}" if abs(weight - round(weight)) < 0.005 else f"{weight:.1f}"

@@ -22,16 +22,16 @@ from .uploads import ACCEPTED, UploadReader, levels_of
 if TYPE_CHECKING:
     from pima_toolkit import Fit
 
-#: Nearest specimens shown.
+#: How many of the nearest specimens are shown.
 _NEAR = 6
-#: Positions of a traversal.
+#: How many positions the walk between two populations has.
 _STEPS = 41
-#: Names offered while one types; more would slow the page.
+#: How many names are offered while one types; more would slow the page.
 _OFFERED = 2000
 
 
 class CrossModalPanel(Panel):
-    """From a photograph to a curve, from a place in the map to both.
+    """Panel that predicts a curve from a photograph, or both from a place in the latent map.
 
     Args:
         fit: A fit.
@@ -39,10 +39,10 @@ class CrossModalPanel(Panel):
         answer: ``fit.infer(data, predict=())`` where it is known already.
 
     Attributes:
-        result: The last answer, of one specimen: of ``fit.infer`` or ``fit.decode``.
+        result: The last answer of ``fit.infer`` or ``fit.decode``, for one specimen.
         selection: Number of the specimen shown, in a list; empty for a file or a place in the map.
         expert: The expert of the curve shown, or None.
-        position: The place in the latent space shown, (latent,).
+        position: The place in the latent space shown, shape (latent,).
 
     Raises:
         DataError: If the data hold none of the fit's modalities.
@@ -156,9 +156,12 @@ class CrossModalPanel(Panel):
         Args:
             specimen: Its name or number.
 
+        Returns:
+            The answer of ``fit.infer``.
+
         Raises:
-            OptionError: If there is none, or nothing is ticked.
-            DataError: If none of what is ticked was measured of it.
+            OptionError: If there is no such specimen, or no modality is ticked.
+            DataError: If no ticked modality was measured of it.
         """
         name = specimen if isinstance(specimen, str) else None
         if name is not None and name not in self.names:
@@ -170,12 +173,12 @@ class CrossModalPanel(Panel):
         if not used:
             raise OptionError("nothing to predict from: tick at least one modality")
         one = self.data.isel(specimen=[k])
-        there = [name for name in used if one[name].notnull().any()]
-        if not there:
+        measured = [name for name in used if one[name].notnull().any()]
+        if not measured:
             raise DataError(f"{self.names[k]} was not measured in {', '.join(used)}: tick another modality")
         covariates = [name for name in self.covariates if name in one.data_vars]
-        answer = self.fit.infer(one[[*there, *covariates]])
-        self._show(answer, one, f"{self.names[k]} from {' and '.join(there)}", chosen=k)
+        answer = self.fit.infer(one[[*measured, *covariates]])
+        self._show(answer, one, f"{self.names[k]} from {' and '.join(measured)}", chosen=k)
         return answer
 
     def follow(self, specimens: list[int]) -> None:
@@ -206,21 +209,24 @@ class CrossModalPanel(Panel):
         Args:
             files: Paths, or pairs of name and content.
 
+        Returns:
+            The answer of ``fit.infer``.
+
         Raises:
-            DataError: If one cannot be read, or is nothing this fit knows.
-            OptionError: If there are none.
+            DataError: If a file cannot be read, or is no modality of this fit.
+            OptionError: If no file is given.
         """
         if not files:
             raise OptionError("no file was given: choose a picture or a table with a curve")
         pairs = [one if isinstance(one, tuple) else (Path(one).name, Path(one).read_bytes()) for one in files]
         parts: dict[str, xr.DataArray] = {}
         for name, content in pairs:
-            found = self.reader.read(
+            variable = self.reader.read(
                 name, content, modality=self.prediction.curve.value, levels=(self.black.value, self.white.value)
             )
-            if found.name in parts:
-                raise DataError(f"{name} is a second {found.name!r}: give one file of each modality")
-            parts[str(found.name)] = found.reset_coords(drop=True).drop_vars("specimen", errors="ignore")
+            if variable.name in parts:
+                raise DataError(f"{name} is a second {variable.name!r}: give one file of each modality")
+            parts[str(variable.name)] = variable.reset_coords(drop=True).drop_vars("specimen", errors="ignore")
         given = xr.Dataset(parts).assign_coords(specimen=[Path(pairs[0][0]).stem])
         given = given.assign_coords({name: ("specimen", [box.value]) for name, box in self.covariates.items()})
         answer = self.fit.infer(given)
@@ -238,10 +244,15 @@ class CrossModalPanel(Panel):
         """Show what lies at a place of the latent space.
 
         Args:
-            position: Shape (latent,); or of the two dimensions that the map shows, the others staying where they are.
+            position: Coordinates, dimensionless, shape (latent,); or of the two dimensions that the map shows, the
+                others staying where they are.
+
+        Returns:
+            The answer of ``fit.decode``.
 
         Raises:
-            ShapeError, DataError: If it is no place.
+            ShapeError: If there are more or fewer coordinates than latent dimensions.
+            DataError: If a coordinate is not finite.
         """
         place = np.atleast_1d(np.asarray(position, dtype=np.float64))
         if place.shape == (2,) and len(self.position) != 2:
@@ -258,15 +269,18 @@ class CrossModalPanel(Panel):
                 self.generate(spot if len(self.position) > 1 else spot[:1])
 
     def traverse(self, first: str, second: str, share: float) -> xr.Dataset:
-        """Show a place between two populations.
+        """Show a place on the straight way between two populations.
 
         Args:
-            first: Where the way begins, ``"cluster 0"``.
-            second: Where it ends.
-            share: Of the way, 0 to 1.
+            first: Name of the population where the way begins, ``"cluster 0"``.
+            second: Name of the population where it ends.
+            share: Share of the way, from 0 at the first to 1 at the second.
+
+        Returns:
+            The answer of ``fit.decode`` at the nearest of the 41 places on the way.
 
         Raises:
-            OptionError: If there is no such population, or the share is none.
+            OptionError: If there is no such population, or the share is not from 0 to 1.
         """
         for name in (first, second):
             if name not in self.walk_from.options:
@@ -288,7 +302,7 @@ class CrossModalPanel(Panel):
             self._walk = key, self.fit.decode((1 - way) * ends[0] + way * ends[1], at=at)
         answer = self._walk[1].isel(specimen=[step])
         words = f"{100 * step / (_STEPS - 1):.0f} % of the way from {first} to {second}"
-        self._show(answer, None, words, among=self._walk[1])
+        self._show(answer, None, words, walk=self._walk[1])
         return answer
 
     def _slid(self) -> None:
@@ -313,15 +327,24 @@ class CrossModalPanel(Panel):
         words: str,
         *,
         chosen: int | None = None,
-        among: xr.Dataset | None = None,
+        walk: xr.Dataset | None = None,
     ) -> None:
+        """Show an answer.
+
+        Args:
+            answer: The answer, for one specimen.
+            given: What was measured of it; None where nothing was.
+            words: Where the answer comes from, for the status line.
+            chosen: Number of the specimen; None where it is not one of the data.
+            walk: The answers of the walk it is a part of; the chart's range stays as wide as they need.
+        """
         name = "latent_position" if "latent_position" in answer else "posterior_mean"
         self.position = answer[name].values[0]
         distance = np.linalg.norm(self.view.position - self.position, axis=1)
         if chosen is not None:
             distance[chosen] = np.inf
         near = np.argsort(distance, kind="stable")[: min(_NEAR, np.isfinite(distance).sum())]
-        self.prediction.hold(among)
+        self.prediction.hold(walk)
         self.prediction.show(answer, given, near, distance[near])
         self._quiet = True
         try:
@@ -344,10 +367,13 @@ class CrossModalPanel(Panel):
         """Write the answer shown: NetCDF or Zarr with everything, CSV or Excel as tables.
 
         Args:
-            path: The file; the one in the box by default. Its ending says which.
+            path: The file, whose ending says which; the one in the box by default.
+
+        Returns:
+            The files written.
 
         Raises:
-            OptionError: If there is nothing to write, or the ending is another.
+            OptionError: If there is no answer yet, or the ending is another.
         """
         if self.result is None:
             raise OptionError("there is no prediction yet: choose a specimen, upload a file or click in the map")

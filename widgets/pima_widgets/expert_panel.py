@@ -23,13 +23,13 @@ from .parameter_table import ParameterTable
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Specimens drawn behind the formula.
+#: How many specimens are drawn behind the formula.
 _DRAWN = 60
 _EXAMPLE = "K * {t}**n"
 
 
 class ExpertPanel(Panel):
-    """A formula of one's own: live equation, parameters, curve on the data, fit, plugin file.
+    """Panel to write a formula of one's own: live equation, parameters, curve on the data, fit, plugin file.
 
     Args:
         data: A dataset with curves, to see the formula on; without one a grid from 0 to 1 is drawn.
@@ -94,7 +94,7 @@ class ExpertPanel(Panel):
 
     @classmethod
     def lacks(cls, data: xr.Dataset) -> str | None:
-        """Say so if the data have no curves."""
+        """Return a sentence if the data have no curves, else None."""
         return None if curve_names(data) else "The data hold no curves, so there is nothing to write a formula for."
 
     @property
@@ -106,14 +106,14 @@ class ExpertPanel(Panel):
         self.curves = None
         if self.data is not None:
             read = curves_of(self.data, self.modality.value)
-            # A specimen without a curve has nothing to say here.
+            # A specimen without a curve is neither drawn nor fitted.
             self.curves = read.only(read.measured) if read.measured.any() else None
         self.selection = self.modality.value
         if self.formula.value:
             self._typed()
 
     def _typed(self, _: object = None) -> None:
-        """Read the formula anew; while it has a fault the last curve stays."""
+        """Read the formula anew; while it has a fault, the last curve stays."""
         text = self.formula.value
         try:
             read = pima.SympyExpert(text, t=self.t)
@@ -130,13 +130,13 @@ class ExpertPanel(Panel):
         self._drawn()
 
     def _units(self) -> dict[str, str]:
-        """Units that follow from the data's; empty where the formula does not tell them, to be typed."""
+        """Find the units that follow from those of the data; empty where one is to be typed."""
         here = self.curves
         known = units_of(self.formula.value, self.t, here.t_unit if here else "1", here.y_unit if here else "1")
         return {name: unit or "" for name, unit in known.items()}
 
     def _finished(self) -> pima.SympyExpert:
-        """The expert as others are to find it.
+        """Make the expert that is registered or saved.
 
         Raises:
             ExpertError: If a parameter has no unit.
@@ -161,7 +161,7 @@ class ExpertPanel(Panel):
         return expert.guess(t, y)
 
     def _mean(self) -> tuple[np.ndarray, np.ndarray]:
-        """All points of all curves, in the order of t: what a first look needs."""
+        """Gather t and y of 2000 points at most, evenly spread over all points of all curves in the order of t."""
         t, y = self.curves.t.ravel(), self.curves.y.ravel()
         seen = np.isfinite(y)
         order = np.argsort(t[seen], kind="stable")
@@ -169,11 +169,11 @@ class ExpertPanel(Panel):
         return t[seen][order][keep], y[seen][order][keep]
 
     def _made(self) -> pima.SympyExpert:
-        """The expert with the bounds and units of the table.
+        """Make the expert with the bounds and units of the table.
 
         Raises:
             FormulaError: If the formula has a fault.
-            ExpertError: If bounds are reversed or no numbers.
+            ExpertError: If bounds are reversed or not numbers.
         """
         return pima.SympyExpert(
             self.formula.value,
@@ -203,18 +203,24 @@ class ExpertPanel(Panel):
             )
 
     def guess(self) -> np.ndarray:
-        """Put start values from the data into the table, and return them.
+        """Put start values from the data into the table.
+
+        Returns:
+            The values, in the order of the parameters.
 
         Raises:
             DataError: If there are no data.
         """
         self._needs_data()
-        found = self._guessed(self._made())
-        self.table.set(found)
-        return found
+        start = self._guessed(self._made())
+        self.table.set(start)
+        return start
 
     def fit(self) -> pima.Solution:
-        """Fit the formula to all curves, from the values of the table; fixed ones are held.
+        """Fit the formula to all curves, from the values of the table; those ticked fixed are held.
+
+        Returns:
+            The solution.
 
         Raises:
             DataError: If there are no data.
@@ -244,6 +250,9 @@ class ExpertPanel(Panel):
     def register(self) -> pima.Expert:
         """Make the expert known by its name in this session, for ``Physics("name")`` and every panel.
 
+        Returns:
+            The expert.
+
         Raises:
             ExpertError: If a parameter has no unit.
         """
@@ -258,8 +267,11 @@ class ExpertPanel(Panel):
         Args:
             path: The file; the one in the box by default. An existing file is not overwritten.
 
+        Returns:
+            The full path.
+
         Raises:
-            ExpertError: If the file exists, a parameter has no unit, or the name is none.
+            ExpertError: If the file exists, a parameter has no unit, or the name cannot be a plugin's.
         """
         target = Path(path or self.file.value).expanduser().resolve()
         source = plugin_source(self._finished())
@@ -273,13 +285,16 @@ class ExpertPanel(Panel):
 
 
 def plugin_source(expert: pima.SympyExpert) -> str:
-    """A plugin file for an expert written as a formula.
+    """Write the source of a plugin file.
 
     Args:
-        expert: The expert.
+        expert: An expert written as a formula.
+
+    Returns:
+        The text of a Python file.
 
     Raises:
-        ExpertError: If its name is no Python name.
+        ExpertError: If the expert's name is no Python name.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", expert.name) or keyword.iskeyword(expert.name):
         raise ExpertError(f"the name {expert.name!r} cannot be a plugin's: use lower-case letters, digits and _")

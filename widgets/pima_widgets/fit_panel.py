@@ -25,11 +25,11 @@ _OUT, _NEURAL, _PHYSICS = "leave out", "neural", "physics"
 
 
 class ModalityRow:
-    """The choices of one variable: neural, physics with an expert, or leave out.
+    """Row of one variable, with its choices: neural, physics with an expert, or leave out.
 
     Args:
         data: The dataset.
-        name: Of the variable.
+        name: Name of the variable.
     """
 
     def __init__(self, data: xr.Dataset, name: str) -> None:
@@ -63,10 +63,13 @@ class ModalityRow:
             self.expert.value = expert.name
 
     def choose(self, modality: object | None) -> bool:
-        """Choose what a model was told of this variable; None: left out.
+        """Choose as a model describes this variable.
+
+        Args:
+            modality: ``Neural`` or ``Physics``; None where the model leaves the variable out.
 
         Returns:
-            Whether the choices here say all of it: no other options, and an expert known by its name.
+            Whether these choices say all of it: no other options, and an expert known by its name.
         """
         physics = isinstance(modality, pima.Physics)
         if physics and modality.expert.name not in self.expert.options:
@@ -84,26 +87,26 @@ class ModalityRow:
 
     @property
     def modality(self) -> object | None:
-        """What the model is told of this variable; None where it is left out."""
+        """The chosen description of this variable, for a model; None where it is left out."""
         if self.kind.value == _OUT:
             return None
         return pima.Neural() if self.kind.value == _NEURAL else pima.Physics(self.expert.value)
 
     @property
     def code(self) -> str:
-        """The same as Python."""
+        """The chosen description as Python."""
         return "pima.Neural()" if self.kind.value == _NEURAL else f'pima.Physics("{self.expert.value}")'
 
 
 class FitPanel(Panel):
-    """Fit a model to a dataset, in the background.
+    """Panel that fits a model to a dataset, in the background.
 
     Args:
         data: Variables with a ``specimen`` dim.
 
     Attributes:
         result: The :class:`pima_toolkit.Fit`, once there is one.
-        selection: Names of the modalities chosen.
+        selection: Names of the chosen modalities.
         expert: The expert of the first physics modality, or None.
         task: The training under way, or the last one.
 
@@ -196,7 +199,7 @@ class FitPanel(Panel):
         self.say(f"chosen as in the fit{but}")
 
     def model(self) -> pima.PIMA:
-        """The model as chosen.
+        """Make the model that is chosen.
 
         Raises:
             OptionError: If nothing is chosen.
@@ -205,7 +208,7 @@ class FitPanel(Panel):
         return pima.PIMA(modalities, clusters=self.clusters.value, latent_dim=self.latent_dim.value)
 
     def code(self) -> str:
-        """The same fit as Python, ``data`` being the dataset."""
+        """Write the same fit as Python, ``data`` being the dataset."""
         chosen = [f'        "{one.name}": {one.code},' for one in self.rows if one.modality is not None]
         epochs = f", epochs={self.epochs.value}" if self.epochs.value else ""
         return "\n".join(
@@ -231,7 +234,10 @@ class FitPanel(Panel):
         self.expert = pima.get_expert(physics[0].expert.value) if physics else None
 
     def start(self) -> BackgroundTask:
-        """Begin the fit in the background; ``panel.task.wait()`` waits for it.
+        """Begin the fit in the background; :meth:`wait` waits for it.
+
+        Returns:
+            The task.
 
         Raises:
             RuntimeError: If a fit is under way.
@@ -265,10 +271,14 @@ class FitPanel(Panel):
         """Wait for the fit and for the panel to show it.
 
         Args:
-            timeout: Seconds at most.
+            timeout: Seconds at most, for each of the two.
+
+        Returns:
+            The fit; None if it goes on.
 
         Raises:
-            RuntimeError: If none was started.
+            RuntimeError: If no fit was started.
+            PimaError: What the fit raised.
         """
         if self.task is None:
             raise RuntimeError("no fit was started: call start()")

@@ -1,4 +1,4 @@
-"""The parameters of an expert as rows of sliders, bounds and check boxes; shared by the panels that fit one."""
+"""A table of an expert's parameters, rows of sliders, bounds and check boxes, for the panels that fit an expert."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pima_toolkit.errors import ExpertError
 
 from .panel import row
 
-#: Heads of the columns and their widths; the slider takes what a narrow page leaves.
+#: Heads and widths of the columns; the slider takes the width that a narrow page leaves.
 _COLUMNS = (
     *(("", "62px"), ("", "60px"), ("value", "108px"), ("lower bound", "72px"), ("upper bound", "76px")),
     *(("unit", "68px"), ("", "56px")),
 )
 _SLIDER = 1
-#: Steps of a slider.
+#: How many steps a slider has, about.
 _STEPS = 400
 
 
@@ -33,14 +33,14 @@ def _set_widths(line: ipw.Box) -> None:
 
 
 class ParameterRow:
-    """One parameter: value by slider or number, bounds, unit, and whether it is held.
+    """Row of one parameter: value by slider or number, bounds, unit, and whether it is held fixed.
 
     Args:
-        parameter: Its name, unit and bounds.
-        value: Where it starts.
+        parameter: Name, unit and bounds.
+        value: Where the parameter starts.
         changed: Called after every change.
         editable: Whether bounds and unit may be changed, as for a formula of one's own.
-        unit: What is in the box of the unit at first, empty where it is not known; by default the parameter's own.
+        unit: Unit that is in its box at first, empty where it is not known; by default the parameter's own.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ParameterRow:
             widget.observe(lambda _: self._changed(), "value")
 
     def set(self, value: float) -> None:
-        """Put the value, and the slider's range around it."""
+        """Set the value, and the slider's range around it."""
         self._quiet = True
         try:
             low, high, step = self._range(value)
@@ -90,7 +90,7 @@ class ParameterRow:
             self._quiet = False
 
     def _range(self, value: float) -> tuple[float, float, float]:
-        """The slider's ends and step; the value lies on a step, since the page moves it to the nearest one."""
+        """Choose the slider's ends and step; the value lies on a step, since the page moves it to the nearest one."""
         lower, upper = self.bounds
         reach = 2 * abs(value) or 1.0
         low = lower if np.isfinite(lower) else value - reach
@@ -118,28 +118,28 @@ class ParameterRow:
 
     @property
     def value(self) -> float:
-        """The value now."""
+        """The present value."""
         return float(self.number.value)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Lower and upper bound, infinite where there is none.
+        """The lower and the upper bound, infinite where there is none.
 
         Raises:
             ExpertError: If a bound is not a number.
         """
-        out = []
+        bounds = []
         for box, empty in ((self.lower, -np.inf), (self.upper, np.inf)):
             try:
-                out.append(float(box.value) if box.value.strip() else empty)
+                bounds.append(float(box.value) if box.value.strip() else empty)
             except ValueError:
                 raise ExpertError(
                     f"a bound of {self.name!r} is {box.value!r}: expected a number, or nothing for no bound"
                 ) from None
-        return out[0], out[1]
+        return bounds[0], bounds[1]
 
     def propose(self, unit: str) -> None:
-        """Put another unit, unless one was typed."""
+        """Set another unit, unless one was typed."""
         typed = self.unit.value != self._proposed
         self._proposed = unit
         if not typed:
@@ -147,16 +147,16 @@ class ParameterRow:
 
     @property
     def parameter(self) -> Parameter:
-        """Name, unit and bounds as they are now; the unit is "1" where none is known."""
+        """The parameter with its present unit and bounds; the unit is "1" where none is known."""
         lower, upper = self.bounds
         return Parameter(self.name, unit=self.unit.value.strip() or "1", lower=lower, upper=upper)
 
 
 class ParameterTable(ipw.VBox):
-    """Rows of parameters, with a heading.
+    """Rows of parameters under a row of column heads.
 
     Attributes:
-        revision: Rises with every change; observe it.
+        revision: Rises by one with every change; to be observed.
     """
 
     revision = traitlets.Int(0)
@@ -175,14 +175,14 @@ class ParameterTable(ipw.VBox):
         keep: bool = True,
         units: Mapping[str, str] | None = None,
     ) -> None:
-        """Make the rows; those of a name there was before keep what was typed.
+        """Make the rows; those whose name was there before keep what was typed.
 
         Args:
-            parameters: In order.
+            parameters: The parameters, in the order of the rows.
             values: Where new rows start.
             editable: Whether bounds and units may be changed.
             keep: Whether rows of the same name stay as they are.
-            units: Units to propose by name, empty where one must be typed; by default the parameters' own.
+            units: Proposed units by name, empty where one must be typed; by default the parameters' own.
         """
         old = {one.name: one for one in self.rows} if keep else {}
         units = {p.name: p.unit for p in parameters} if units is None else units
@@ -202,16 +202,16 @@ class ParameterTable(ipw.VBox):
 
     @property
     def values(self) -> np.ndarray:
-        """The values now, in order."""
+        """The present values, in the order of the rows."""
         return np.array([one.value for one in self.rows])
 
     @property
     def fixed(self) -> dict[str, float]:
-        """Held parameters and their values."""
+        """The parameters held fixed and their values."""
         return {one.name: one.value for one in self.rows if one.fixed.value}
 
     def set(self, values: np.ndarray) -> None:
-        """Put values into all rows, as one change."""
+        """Set the values of all rows, as one change."""
         for one, value in zip(self.rows, values, strict=True):
             one.set(float(value))
         self._bump()
