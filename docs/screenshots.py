@@ -2,8 +2,8 @@
 
     python docs/screenshots.py FOLDER [fit_panel] [clusters] [crossmodal] [expert] [app]     # all by default
 
-Every panel, in a notebook of JupyterLab, wide and narrow, light and dark; a person looks at them and copies the good
-ones to ``docs/_static``.
+Takes every panel in a notebook of JupyterLab, wide and narrow, light and dark; a person looks at them and copies the
+good ones to ``docs/_static``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SETUP = """import pima_toolkit as pima
 from pima_widgets import App, ClusterPanel, CrossModalPanel, ExpertPanel, FitPanel
 data = pima.open_data({data!r})
 fit = pima.load({fit!r})"""
-#: Around some specimens, in shares of the map.
+#: A line around some specimens, in shares of the map.
 _SOME = ((0.07, 0.62), (0.4, 0.62), (0.4, 0.86), (0.07, 0.86), (0.07, 0.63))
 
 
 def fit_panel(notebook: Notebook) -> None:
-    """A fit that has ended."""
+    """Show a fit that has ended."""
     page = notebook.show("FitPanel(data)")
     fill(page.get_by_label("epochs", exact=True), "20")
     push(page, "Fit")
@@ -39,7 +39,7 @@ def fit_panel(notebook: Notebook) -> None:
 
 
 def clusters(notebook: Notebook) -> None:
-    """A lasso, and the refit of what it encloses."""
+    """Show a lasso, and the refit of what it encloses."""
     page = notebook.show("ClusterPanel(fit, data)")
     lasso(page.locator(".pima-map canvas").first, _SOME)
     status(page, "selected")
@@ -48,14 +48,14 @@ def clusters(notebook: Notebook) -> None:
 
 
 def crossmodal(notebook: Notebook) -> None:
-    """A photograph, uploaded."""
+    """Show the answer for an uploaded photograph."""
     page = notebook.show("CrossModalPanel(fit, data)")
     choose_file(page, notebook.folder / "photograph.png")
     status(page, "photograph.png")
 
 
 def expert(notebook: Notebook) -> None:
-    """A formula, fitted."""
+    """Show a fitted formula."""
     page: Page = notebook.show("ExpertPanel(data)")
     page.locator(".pima-formula input").fill("s0 + h * (1 - exp(-strain / e0))")
     push(page, "Guess")
@@ -64,7 +64,7 @@ def expert(notebook: Notebook) -> None:
 
 
 def app(notebook: Notebook) -> None:
-    """All of them, in tabs."""
+    """Show all panels, in tabs."""
     notebook.show("App(data, fit)").locator(".pima-map canvas").first.wait_for()
 
 
@@ -73,7 +73,7 @@ def main(folder: Path, names: list[str]) -> None:
 
     Args:
         folder: Made where it is missing.
-        names: Of the panels.
+        names: Names of the functions above.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

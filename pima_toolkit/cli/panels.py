@@ -1,4 +1,4 @@
-"""`pima app`: the panels in a browser, for who has no notebook; on this machine only, behind a token."""
+"""The command `pima app`: the panels in a browser without a notebook, on this machine only, behind a token."""
 
 from __future__ import annotations
 
@@ -45,46 +45,50 @@ def app(
     """Open the panels in a browser: fit, clusters, prediction, expert."""
     voice = Voice(quiet=False, as_json=False)
     # What cannot be shown is told here, not in the page.
-    paths = [source, *([data] if data else []), *(plugin or [])]
-    for path in paths:
+    for path in [source, *([data] if data else []), *(plugin or [])]:
         if not path.expanduser().exists():
             raise DataError(f"there is no {path}: give the path of a run, a saved fit, a dataset or a folder of files")
     voice.say(f"starting: reading {source}, loading the panels and starting a server takes some time; Ctrl-C ends it")
     try:
-        _open([path.expanduser().resolve() for path in paths], data is not None, port, browser, voice)
+        _open(
+            _full(source), _full(data) if data else None, [_full(path) for path in plugin or []], port, browser, voice
+        )
     except KeyboardInterrupt:
-        # Here and not for all commands: nothing was written that the same command goes on from.
+        # Caught here and not for all commands: nothing was written that the same command could go on from.
         voice.say("ended")
 
 
-def _open(paths: list[Path], with_data: bool, port: int, browser: bool, voice: Voice) -> None:
+def _full(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+def _open(source: Path, data: Path | None, plugins: list[Path], port: int, browser: bool, voice: Voice) -> None:
     """Check what is to be shown, and serve it until somebody ends it.
 
     Args:
-        paths: The source, the data where there are any, plugins.
-        with_data: Whether there are data.
-        port: 0 for a free one.
+        source: A run, a saved fit, a dataset or a folder of files.
+        data: With a fit: the specimens to look at, if given.
+        plugins: Python files with experts.
+        port: Port on this machine; 0 for a free one.
         browser: Whether to open the page.
         voice: Says where the page is.
     """
-    source, *_ = paths
     is_fit = source.suffix == ".pima" or (source / "run.json").exists()
     if is_fit:
         pima.runs.open_fit(source)
-    if is_fit and not with_data and (source.suffix == ".pima" or pima.runs.training_data(source) is None):
+    if is_fit and data is None and (source.suffix == ".pima" or pima.runs.training_data(source) is None):
         raise DataError(f"the training data of {source} are not there or have changed: give them, --data PATH")
     require("voila", "pages of their own")
-    pima.app  # noqa: B018 - the widget libraries are there, or this says what to install
+    pima.app  # noqa: B018 - raises a sentence that says what to install where the widget libraries are missing
     call = {"source": str(source)}
-    call |= {"data": str(paths[1])} if with_data else {}
-    plugins = [str(path) for path in paths[1 + with_data :]]
-    call |= {"plugins": plugins} if plugins else {}
+    call |= {"data": str(data)} if data else {}
+    call |= {"plugins": [str(path) for path in plugins]} if plugins else {}
     with tempfile.TemporaryDirectory(prefix="pima-app-") as folder:
         token, port = secrets.token_urlsafe(32), port or _free_port()
         notebook = _write(Path(folder), call, token, port)
         voice.say(f"open http://127.0.0.1:{port}/?token={token}\nCtrl-C ends it")
         command = [sys.executable, "-m", "voila", str(notebook), *([] if browser else ["--no-browser"])]
-        # The settings of the server lie in the folder, which nobody else can read, and not on its command line.
+        # The settings with the token lie in the folder, which nobody else can read, and not on the command line.
         process = subprocess.Popen(command, cwd=folder)  # noqa: S603 - our own interpreter and file
         ended = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -98,14 +102,24 @@ def _open(paths: list[Path], with_data: bool, port: int, browser: bool, voice: V
 
 
 def _write(folder: Path, call: dict, token: str, port: int) -> Path:
-    """The server's settings and the one page it serves."""
+    """Write the server's settings and the one page it serves.
+
+    Args:
+        folder: Where they are written.
+        call: Arguments of ``pima_widgets.open_app``.
+        token: The page's token.
+        port: Port on this machine.
+
+    Returns:
+        The page, a notebook.
+    """
     server = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "token": token}
     page = {"strip_sources": True, "show_tracebacks": True, "theme": "light", "file_allowlist": ["^$"]}
     config = {"Voila": server, "VoilaConfiguration": page}
     (folder / "voila.json").write_text(json.dumps(config), encoding="utf-8")
-    # What people write from the page goes where they called the command: a kernel starts in the page's own folder.
-    go = f"import json\nimport os\nimport pima_widgets\nos.chdir({str(Path.cwd())!r})\n"
-    text = f"{go}pima_widgets.open_app(**json.loads({json.dumps(call)!r}))"
+    # A kernel starts in the page's own folder; what people write from the page belongs where they called the command.
+    change = f"import json\nimport os\nimport pima_widgets\nos.chdir({str(Path.cwd())!r})\n"
+    text = f"{change}pima_widgets.open_app(**json.loads({json.dumps(call)!r}))"
     cell = {"cell_type": "code", "execution_count": None, "id": "panels", "metadata": {}, "outputs": [], "source": text}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
@@ -115,6 +129,6 @@ def _write(folder: Path, call: dict, token: str, port: int) -> Path:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -23,7 +23,7 @@ OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-#: What every notebook begins with.
+#: The first lines of every notebook.
 _SETUP = """import pima_toolkit as pima
 from pima_widgets import App, ClusterPanel, CrossModalPanel, ExpertPanel, FitPanel
 specimens = pima.open_data({data!r})
@@ -31,7 +31,7 @@ fit = pima.load({fit!r})"""
 
 
 def missing():
-    """What is not there, as the reason of a skip; None where everything is."""
+    """Return what is missing, as the reason of a skip; None where nothing is."""
     packages = [name for name in ("playwright", "jupyterlab") if find_spec(name) is None]
     if packages:
         return f"no {', '.join(packages)}: pip install -c constraints.txt -e '.[browser]'"
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Of a test that fails, a screenshot of the page as it then is."""
+    """Take a screenshot of the page when a test fails."""
     report = yield
     if report.failed and "pictures" in item.funcargs:
         opened = [one for one in item.funcargs.values() if isinstance(one, Notebook)]
@@ -72,7 +72,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """Where screenshots go."""
+    """The folder of the screenshots."""
     folder = Path(os.environ.get("PIMA_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder

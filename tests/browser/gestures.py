@@ -1,4 +1,4 @@
-"""What hands do, and what eyes see: drags, and the colours on a canvas."""
+"""Gestures of the hand and what the eye sees: drags, clicks, and the colours on a canvas."""
 
 import re
 import time
@@ -26,21 +26,21 @@ _DRAWN = """(canvas) => {
 
 
 def colour_count(canvas, number):
-    """How many pixels of a canvas have the colour of a cluster."""
+    """Count the pixels of a canvas that have the colour of a cluster."""
     rgb = [int(COLOURS[number][k : k + 2], 16) for k in (1, 3, 5)]
     return canvas.evaluate(_COUNT, [*rgb, 40])
 
 
 def picture_of(canvas):
-    """A number that changes with what is drawn."""
+    """Return a number that changes with what is drawn."""
     return canvas.evaluate(_DRAWN)
 
 
 def canvases(page, kind, count):
-    """The first canvases of a kind, "map" or "chart", once they are there."""
-    found = page.locator(f".pima-{kind} canvas")
-    expect(found.nth(count - 1)).to_be_visible()
-    return [found.nth(k) for k in range(count)]
+    """Wait for the first canvases of a kind, "map" or "chart", and return them."""
+    drawn = page.locator(f".pima-{kind} canvas")
+    expect(drawn.nth(count - 1)).to_be_visible()
+    return [drawn.nth(k) for k in range(count)]
 
 
 def until(true, what, seconds=60.0):
@@ -53,7 +53,7 @@ def until(true, what, seconds=60.0):
 
 
 def settled(locator, quiet=0.4, seconds=60.0):
-    """The box of an element, once it has stopped moving."""
+    """Wait until an element has stopped moving, and return its box."""
     locator.wait_for()
     locator.scroll_into_view_if_needed()
     last, since, end = None, time.monotonic(), time.monotonic() + seconds
@@ -91,8 +91,8 @@ def push(page, text):
 
 def status(page, pattern, seconds=60.0):
     """Wait for the status line of the panel to say something."""
-    said = page.locator(".pima-status").filter(has_text=re.compile(pattern)).first
-    expect(said).to_be_visible(timeout=1000 * seconds)
+    line = page.locator(".pima-status").filter(has_text=re.compile(pattern)).first
+    expect(line).to_be_visible(timeout=1000 * seconds)
 
 
 def fill(box, text):

@@ -1,4 +1,4 @@
-"""A JupyterLab of its own, and a notebook in it: show a panel, ask its Python, load the page anew."""
+"""A JupyterLab for the tests alone, and a notebook in it: show a panel, ask its Python, load the page anew."""
 
 import ast
 import contextlib
@@ -17,8 +17,8 @@ _READY = """() => {
 }"""
 _ASK = """async (expression) => {
   const kernel = window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel;
-  const said = { code: "", user_expressions: { answer: expression }, store_history: false };
-  return (await kernel.requestExecute(said).done).content.user_expressions.answer;
+  const request = { code: "", user_expressions: { answer: expression }, store_history: false };
+  return (await kernel.requestExecute(request).done).content.user_expressions.answer;
 }"""
 _RUN = """async (source) => {
   const notebook = window.jupyterapp.shell.currentWidget;
@@ -39,7 +39,7 @@ def free_port():
 
 @contextlib.contextmanager
 def jupyterlab(folder):
-    """Start JupyterLab with settings of its own; gives its address and the folder it shows."""
+    """Start JupyterLab with settings of its own; yields its address and the folder it shows."""
     work, settings = folder / "work", folder / "settings" / "@jupyterlab" / "apputils-extension"
     work.mkdir()
     settings.mkdir(parents=True)
@@ -100,18 +100,18 @@ class Notebook:
         self.page.wait_for_function(_READY)
 
     def run(self, source):
-        """Run the cell with this source; what it raises is raised here."""
+        """Run the cell with this source; its error is raised here."""
         if fault := self.page.evaluate(_RUN, source):
             raise AssertionError(fault)
 
     def show(self, source):
-        """Put the panel that the source makes on the page, as ``panel``; gives the page."""
+        """Put the panel that the source makes on the page, as ``panel``; returns the page."""
         self.run(f"panel = {source}\npanel")
         self.page.locator(".pima-panel").first.wait_for()
         return self.page
 
     def ask(self, expression):
-        """What an expression is in the notebook's Python, by way of JSON."""
+        """Return the value of an expression in the notebook's Python, by way of JSON."""
         answer = self.page.evaluate(_ASK, f"__import__('json').dumps({expression})")
         assert answer["status"] == "ok", answer
         return json.loads(ast.literal_eval(answer["data"]["text/plain"]))

@@ -1,4 +1,4 @@
-"""`pima app`: answers on this machine, to who has the token, with the same panels."""
+"""The command `pima app` answers on this machine, to those who have the token, with the same panels."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ _MAIN = "from pima_toolkit.cli import main; main()"
 
 @pytest.fixture
 def served(stored):
-    """The address that `pima app` says, with its token."""
+    """Start `pima app`; the address and the token that it says."""
     saved, data = stored
     command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -25,10 +25,10 @@ def served(stored):
     reader.start()
     try:
         until(lambda: any("open http" in line for line in lines) or process.poll() is not None, "an address", 300)
-        found = re.search(r"open (http://127\.0\.0\.1:\d+/)\?token=(\S+)", "".join(lines))
-        assert found, "".join(lines)
-        until(lambda: answers(found[1]) != 0, "the server answers", 300)
-        yield found[1], found[2]
+        address = re.search(r"open (http://127\.0\.0\.1:\d+/)\?token=(\S+)", "".join(lines))
+        assert address, "".join(lines)
+        until(lambda: answers(address[1]) != 0, "the server answers", 300)
+        yield address[1], address[2]
     finally:
         process.terminate()
         process.wait(60)
@@ -37,10 +37,10 @@ def served(stored):
 
 
 def answers(address):
-    """The status an address answers with; 0 if nobody does."""
+    """Return the status an address answers with; 0 if nobody does."""
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - our own server
-            # Who has no token is shown the form that asks for it, not the page.
+            # Without the token the form that asks for it is shown, not the page.
             return 401 if "/login" in answer.url else answer.status
     except urllib.error.HTTPError as error:
         return error.code

@@ -48,8 +48,8 @@ function floats(view) {
   return new Float32Array(buffer);
 }
 
-// A canvas that follows the width of its place; `draw(context, width, height, whole)` is called whenever it must look
-// new, `whole` being false where `redraw(false)` said that only what lies on top has changed.
+// A canvas that follows the width of its place. `draw(context, width, height, whole)` is called whenever it must be drawn
+// again; `whole` is false after `redraw(false)`, when only what lies on top has changed.
 function board(el, height, draw) {
   const canvas = document.createElement("canvas");
   canvas.style.cssText = "display:block;width:100%;height:" + height + "px;touch-action:none";

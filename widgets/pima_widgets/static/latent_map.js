@@ -204,8 +204,8 @@ export default {
       const [px, py] = where(event);
       if (path) path.push([px, py]);
       else {
-        const found = nearest(px, py, 9);
-        if (found !== hover) { hover = found; show(found, px, py); }
+        const under = nearest(px, py, 9);
+        if (under !== hover) { hover = under; show(under, px, py); }
         else return;
       }
       redraw(false);
@@ -218,16 +218,16 @@ export default {
       const [px, py] = where(event);
       const moved = Math.max(...drawn.map(([a, b]) => Math.hypot(a - start[0], b - start[1])));
       if (moved < 5) {
-        const found = nearest(px, py, 9);
-        if (found >= 0) choose([found], add);
+        const clicked = nearest(px, py, 9);
+        if (clicked >= 0) choose([clicked], add);
         else {
           model.set("spot", maps.back(px, py));
           model.save_changes();
         }
       } else {
-        const found = [];
-        for (let i = 0; i < x.length; i++) if (inside(drawn, maps.sx(x[i]), maps.sy(y[i]))) found.push(i);
-        choose(found, add);
+        const enclosed = [];
+        for (let i = 0; i < x.length; i++) if (inside(drawn, maps.sx(x[i]), maps.sy(y[i]))) enclosed.push(i);
+        choose(enclosed, add);
       }
       redraw(false);
     };
