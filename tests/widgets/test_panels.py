@@ -137,6 +137,8 @@ def test_there_must_be_something_to_fit_and_someone_to_wait_for(lines):
         FitPanel(lines[["label"]])
     with pytest.raises(RuntimeError, match="no fit was started"):
         FitPanel(lines).wait()
+    with pytest.raises(AttributeError, match=r"called panel\.task since"):
+        FitPanel(lines).job  # noqa: B018 - the lookup is the test
 
 
 # ------------------------------------------------------------------ ExpertPanel

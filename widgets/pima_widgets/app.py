@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import ipywidgets as ipw
 import xarray as xr
@@ -105,22 +105,22 @@ class App(Panel):
     @property
     def fit_panel(self) -> FitPanel:
         """The tab Fit."""
-        return self.panels["FitPanel"]
+        return cast("FitPanel", self.panels["FitPanel"])
 
     @property
     def cluster_panel(self) -> ClusterPanel | None:
         """The tab Clusters, once there is a fit."""
-        return self.panels["ClusterPanel"]
+        return cast("ClusterPanel | None", self.panels["ClusterPanel"])
 
     @property
     def crossmodal_panel(self) -> CrossModalPanel | None:
         """The tab Predict, once there is a fit."""
-        return self.panels["CrossModalPanel"]
+        return cast("CrossModalPanel | None", self.panels["CrossModalPanel"])
 
     @property
     def expert_panel(self) -> ExpertPanel | None:
         """The tab Expert; None where the data have no curves."""
-        return self.panels["ExpertPanel"]
+        return cast("ExpertPanel | None", self.panels["ExpertPanel"])
 
     def _open(self) -> Iterator[Panel]:
         return (panel for panel in self.panels.values() if panel is not None)

@@ -171,6 +171,11 @@ class FitPanel(Panel):
             self.report,
         ]
 
+    @property
+    def job(self) -> BackgroundTask:
+        """The name of :attr:`task` in version 0.1."""
+        raise AttributeError("panel.job is called panel.task since 0.2")
+
     def offer(self, expert: pima.Expert) -> None:
         """Let a registered expert be chosen; curves measured against its input take it at once."""
         for one in self.rows:
