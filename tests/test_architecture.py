@@ -57,12 +57,13 @@ ORDER = {
     "fitting/inputs": "tensors stored allocator domain",
     "fitting/em": "steps effects physics gradient health",
     "fitting/starts": "pooled initialise shared_start features invariance curveless start",
-    "report": "page sheets plots text html export",
-    "report/plots": "canvas captions expert_plot calibration_plot setting_plots plots",
+    "report": "findings page sheets plots sections text html export",
+    "report/sections": "*",
+    "report/plots": "canvas expert_plot calibration_plot setting_plots plots",
     "answers": "predictor record tables posterior conditions curves remarks laws inference generation trust",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration reliability goodness_of_fit cautions planning",
-    "api": "train saving pima selection",
+    "api": "findings train saving pima selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
     "cli": "options new_plugin *",
@@ -73,32 +74,19 @@ OPEN = {
     "experts/solvers/least_squares -> experts/regression/solution",
     "experts/solvers/own_lines -> experts/kinds/expert",
     "fitting/inputs/tensors -> fitting/inputs/stored",
-    "report/export -> answers/generation",
-    "report/export -> answers/inference",
-    "report/export -> answers/predictor",
-    "report/export -> answers/record",
-    "report/export -> answers/tables",
-    "report/html -> answers/generation",
-    "report/html -> answers/inference",
-    "report/html -> answers/tables",
-    "report/html -> answers/predictor",
-    "report/html -> answers/record",
-    "report/html -> answers/trust/cautions",
-    "report/html -> answers/trust/planning",
-    "report/text -> answers/predictor",
-    "report/text -> answers/record",
-    "report/text -> answers/tables",
-    "report/text -> answers/trust/cautions",
 }
 #: What the core may import at its top; anything else goes through ``errors.require`` where it is used.
 CORE = {"torch", "numpy", "scipy", "numba", "sympy", "xarray", "pluggy"}
+#: Rooms that see plain arrays and tables only: what they never import, not even for a hint.
+NEVER = {"report": {"torch", f"{PACKAGE}.model"}}
 #: The lazy loaders of public names (a plugin imports ``hookimpl`` without torch), and ``require`` itself.
 MAY_LOAD_BY_NAME = {
     *("pima_toolkit/__init__.py", "pima_toolkit/experts/__init__.py", "pima_toolkit/testing/__init__.py"),
+    "pima_toolkit/report/plots/__init__.py",
     "pima_toolkit/errors.py",
 }
 #: Modules whose names are public: what plugins and widgets may import from.
-FACES = {"pima_toolkit", "pima_toolkit.errors", "pima_toolkit.experts", "pima_toolkit.testing"}
+FACES = {"pima_toolkit", "pima_toolkit.errors", "pima_toolkit.experts", "pima_toolkit.report", "pima_toolkit.testing"}
 EXECUTES = {"eval", "exec", "compile", "sympify", "parse_expr", "__import__"}
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 
@@ -265,6 +253,14 @@ def heavy(file: Source) -> Iterator[str]:
             yield f"{file.path}:{found.line}: {top} at the top of the core; use errors.require where it is needed"
 
 
+def tensors(file: Source) -> Iterator[str]:
+    """Imports in a room of plain tables that would hand it tensors."""
+    for found in imports(file):
+        for never in NEVER.get(place(file.path)[0], ()):
+            if f"{found.module}.".startswith(f"{never}."):
+                yield f"{file.path}:{found.line}: {never} in a room that sees plain tables only"
+
+
 def private(file: Source, public: Callable[[str], set[str]]) -> Iterator[str]:
     """Names of the toolkit that a plugin or a widget uses and that are not public."""
     for found in imports(file):
@@ -326,6 +322,10 @@ def test_the_core_imports_only_its_hard_dependencies():
     told(problem for file in CORE_FILES for problem in heavy(file))
 
 
+def test_a_room_of_tables_sees_no_tensor():
+    told(problem for file in CORE_FILES for problem in tensors(file))
+
+
 def test_plugins_and_widgets_use_public_names():
     told(problem for file in OUTER_FILES for problem in private(file, public_names))
 
@@ -366,6 +366,8 @@ BAD = {
     "in a function": (hidden, "cli.py", "def f():\n    import rich", "inside a function"),
     "by name": (hidden, "cli.py", "import importlib\nimportlib.import_module('rich')", "use errors.require"),
     "heavy": (heavy, "cli.py", "import matplotlib.pyplot", "matplotlib at the top"),
+    "tensor": (tensors, "report/text.py", "from torch.nn import Module", "plain tables only"),
+    "model": (tensors, "report/text.py", "from ..model.modality import Physics", "plain tables only"),
     "pickle": (unsafe, "cli.py", "import pickle", "executes"),
     "eval": (unsafe, "cli.py", "x = eval('1')", "eval()"),
     "torch.load": (unsafe, "cli.py", "torch.load('a')", "torch.load()"),

@@ -30,10 +30,11 @@ from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
 from ..metrics.association import associate
 from ..model.modality import Modality
-from ..report.export import export
+from ..report.export import export, known_kinds
 from ..report.html import save_report
 from ..report.text import text_report
 from . import saving
+from .findings import gather
 from .train import train
 
 if TYPE_CHECKING:
@@ -493,8 +494,11 @@ class Fit:
     # -- reports and files ---------------------------------------------------------------------------------------------
 
     def report(self) -> str:
-        """Populations, physics with errors and units, and what to be careful about, as text."""
-        return text_report(self.predictor, self.record)
+        """Populations, physics with errors and units, and what to be careful about, as text.
+
+        It has the sections of :meth:`save_report` that need no data, but for the test of process settings.
+        """
+        return text_report(gather(self.predictor, self.record))
 
     def save_report(self, path: str | Path, data: xr.Dataset | None = None, new: xr.Dataset | None = None) -> Path:
         """Write the report as one HTML file with figures inside, to read, print and send.
@@ -507,7 +511,7 @@ class Fit:
         Raises:
             DataError: If ``data`` are not the training specimens.
         """
-        return save_report(self.predictor, self.record, Path(path), data, new)
+        return save_report(gather(self.predictor, self.record, data, new, settings=True), Path(path))
 
     def export(self, folder: str | Path, data: xr.Dataset | None = None, **kinds: Sequence[str]) -> list[Path]:
         """Write tables (``formats=("csv", "xlsx", "nc")``) and figures (``figures=("svg", "pdf", "png")``) to a folder.
@@ -515,7 +519,8 @@ class Fit:
         By default CSV and SVG; with ``data``, such as the training data, their predictions and bands too. Units stand
         in the header. Returns the files; unknown formats raise OptionError, a full disk StorageError.
         """
-        return export(self.predictor, self.record, Path(folder), data, **kinds)
+        known = known_kinds(**kinds)
+        return export(gather(self.predictor, self.record, new=data), Path(folder), **known)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file; nothing in it is executed when it is read."""

@@ -1,1 +1,10 @@
-"""Tables and figures as pages: text, HTML, CSV, Excel."""
+"""Tables and figures as pages: text, HTML, CSV, Excel.
+
+The room sees findings, plain tables and sentences, and lays them out. These names are for a section of your own, see
+``sections``.
+"""
+
+from .findings import Findings, ModalityFindings
+from .page import Picture, Section, Table
+
+__all__ = ["Findings", "ModalityFindings", "Picture", "Section", "Table"]

@@ -15,15 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from ..answers.generation import clusters
-from ..answers.inference import infer
-from ..answers.predictor import Predictor
-from ..answers.record import TrainingRecord
-from ..answers.tables import cluster_parameters
 from ..data import closest, save_data
 from ..errors import OptionError
-from . import plots
+from .findings import Findings
 from .plots.canvas import save_figure
+from .plots.plots import plot_curves, plot_history, plot_images, plot_latent
 from .sheets import Columns, Tables, header, tables_of, write_csv, write_excel
 
 if TYPE_CHECKING:
@@ -33,32 +29,37 @@ FORMATS = ("csv", "xlsx", "nc")
 FIGURES = ("svg", "pdf", "png")
 
 
-def export(
-    predictor: Predictor,
-    record: TrainingRecord,
-    folder: Path,
-    data: xr.Dataset | None = None,
-    *,
-    formats: Sequence[str] = ("csv",),
-    figures: Sequence[str] = ("svg",),
-) -> list[Path]:
-    """See :meth:`pima_toolkit.Fit.export`."""
-    formats, figures = _known("formats", formats, FORMATS), _known("figures", figures, FIGURES)
-    answer = None if data is None else infer(predictor, data)
-    experts, about = cluster_parameters(predictor, record), clusters(predictor)
-    history = record.history.drop_vars("seconds")
+def known_kinds(formats: Sequence[str] = ("csv",), figures: Sequence[str] = ("svg",)) -> dict[str, tuple[str, ...]]:
+    """Check the kinds of files that are asked for, before any work is done for them.
+
+    Raises:
+        OptionError: If one is unknown.
+    """
+    return {"formats": _known("formats", formats, FORMATS), "figures": _known("figures", figures, FIGURES)}
+
+
+def export(findings: Findings, folder: Path, *, formats: Sequence[str], figures: Sequence[str]) -> list[Path]:
+    """Write the tables and figures of a fit to a folder, see :meth:`pima_toolkit.Fit.export`.
+
+    Args:
+        findings: Those of a fit; predictions are of ``new``, be they the training data or other specimens.
+        folder: Where to.
+        formats: Of the tables, as :func:`known_kinds` returns them.
+        figures: Of the figures, likewise.
+    """
     written: list[Path] = []
-    tables = fit_tables(record.specimens, experts, about, history, answer)
+    tables = fit_tables(findings)
     if "csv" in formats:
         written += [write_csv(folder / f"{name}.csv", columns) for name, columns in tables.items()]
     if "xlsx" in formats:
         written.append(write_excel(folder / "fit.xlsx", tables))
     if "nc" in formats:
-        sets = {"parameters": experts, "specimens": record.specimens, "populations": about, "history": history}
-        sets |= {} if answer is None else {"predictions": answer}
+        sets = {"parameters": findings.parameters, "specimens": findings.specimens}
+        sets |= {"populations": findings.populations, "history": _history(findings)}
+        sets |= {} if findings.predictions is None else {"predictions": findings.predictions}
         written += [save_data(one, folder / f"{name}.nc") for name, one in sets.items()]
     if figures:
-        for name, draw in drawings(predictor, record, about, data, answer):
+        for name, draw in drawings(findings):
             figure = draw()
             written += [save_figure(figure, folder / f"{name}.{ending}") for ending in figures]
     return written
@@ -71,56 +72,61 @@ def _known(option: str, names: Sequence[str], known: Sequence[str]) -> tuple[str
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def fit_tables(
-    specimens: xr.Dataset, experts: xr.Dataset, about: xr.Dataset, history: xr.Dataset, answer: xr.Dataset | None
-) -> Tables:
+def _history(findings: Findings) -> xr.Dataset:
+    """The epochs, without seconds: the same fit made again gives the same file."""
+    return findings.history.drop_vars("seconds")
+
+
+def fit_tables(findings: Findings) -> Tables:
     """Everything a fit knows, as tables."""
-    training = specimens.assign_coords(specimen=specimens["specimen"])
-    tables = {"parameters": parameter_table(experts), "specimens": specimen_table(training)}
-    tables |= tables_of(about, "populations", "cluster") | tables_of(history, "history", "epoch")
-    return tables if answer is None else tables | tables_of(answer, "predictions")
+    specimens = findings.specimens
+    tables = {
+        "parameters": parameter_table(findings.parameters),
+        "specimens": specimen_table(specimens.assign_coords(specimen=specimens["specimen"])),
+    }
+    tables |= tables_of(findings.populations, "populations", "cluster")
+    tables |= tables_of(_history(findings), "history", "epoch")
+    return tables if findings.predictions is None else tables | tables_of(findings.predictions, "predictions")
 
 
-def parameter_table(experts: xr.Dataset) -> Columns:
+def parameter_table(parameters: xr.Dataset) -> Columns:
     """A row for each population and parameter."""
-    count, parameters = experts.sizes["cluster"], experts.sizes["parameter"]
-    out: Columns = {"cluster": np.repeat(experts["cluster"].values, parameters)}
+    clusters, count = parameters.sizes["cluster"], parameters.sizes["parameter"]
+    out: Columns = {"cluster": np.repeat(parameters["cluster"].values, count)}
     for title, name in (("modality", "parameter_modality"), ("parameter", "parameter")):
-        out[title] = np.tile(experts[name].values.astype(str), count)
+        out[title] = np.tile(parameters[name].values.astype(str), clusters)
     for name in ("value", "std_error", "scatter_std", "at_bound"):
-        out[name] = experts[name].transpose("cluster", "parameter").values.reshape(-1)
-    out["unit"] = np.tile(experts["unit"].values.astype(str), count)
-    out["effective_specimens"] = np.repeat(experts["effective_specimens"].values, parameters)
+        out[name] = parameters[name].transpose("cluster", "parameter").values.reshape(-1)
+    out["unit"] = np.tile(parameters["unit"].values.astype(str), clusters)
+    out["effective_specimens"] = np.repeat(parameters["effective_specimens"].values, count)
     return out
 
 
-def specimen_table(training: xr.Dataset) -> Columns:
+def specimen_table(specimens: xr.Dataset) -> Columns:
     """A row for each specimen: what it is called, its cluster, how sure that is, its own parameters with errors."""
-    own = [name for name, v in training.variables.items() if "parameter" in v.dims]
-    out = tables_of(training.drop_vars(own), "specimens")["specimens"]
-    for p, parameter in enumerate(training["parameter"].values):
-        unit = str(training["unit"].values[p])
-        out[header(str(parameter), unit)] = training["value"].values[:, p]
-        out[header(f"{parameter} std_error", unit)] = training["std_error"].values[:, p]
+    own = [name for name, v in specimens.variables.items() if "parameter" in v.dims]
+    out = tables_of(specimens.drop_vars(own), "specimens")["specimens"]
+    for p, parameter in enumerate(specimens["parameter"].values):
+        unit = str(specimens["unit"].values[p])
+        out[header(str(parameter), unit)] = specimens["value"].values[:, p]
+        out[header(f"{parameter} std_error", unit)] = specimens["std_error"].values[:, p]
     return out
 
 
-def drawings(
-    predictor: Predictor, record: TrainingRecord, about: xr.Dataset, data: xr.Dataset | None, answer: xr.Dataset | None
-) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """The figures there are of a fit, by name; most need the data."""
-    if record.history.sizes["epoch"]:
-        yield "history", lambda: plots.plot_history(record.history)
-    for name in predictor.options.neural:
-        if predictor.specs[name].measured.kind == "image":
-            yield f"populations_{name}", lambda name=name: plots.plot_images(about.rename(cluster="specimen"), name)
+def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Figures of a fit, by name and drawn when called; most need the data."""
+    about, data, answer = findings.populations, findings.new, findings.predictions
+    if findings.history.sizes["epoch"]:
+        yield "history", lambda: plot_history(findings.history)
+    for name in findings.images:
+        yield f"populations_{name}", lambda name=name: plot_images(about.rename(cluster="specimen"), name)
     if data is None or answer is None:
         return
-    yield "latent", lambda: plots.plot_latent(answer, about)
+    yield "latent", lambda: plot_latent(answer, about)
     assigned = answer["cluster"].values
-    for name in predictor.options.physics:
+    for name in findings.physics:
         if name in data:
-            yield f"curves_{name}", lambda name=name: plots.plot_curves(data, about, name, assigned=assigned)
+            yield f"curves_{name}", lambda name=name: plot_curves(data, about, name, assigned=assigned)
 
 
 def write_answer(dataset: xr.Dataset, path: Path, name: str = "specimens") -> list[Path]:

@@ -1,13 +1,13 @@
-"""A page of text, tables and figures as one HTML file: no script, nothing loaded from elsewhere."""
+"""The parts of a report, and a page of them as one HTML file: no script, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..data.files import replacing
 from ..errors import require
@@ -15,16 +15,23 @@ from ..errors import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Rows of a table of specimens; of more, the report says how many there are.
+ROWS = 40
 #: CSS pixels of an inch of a figure: the text in it is then about as large as the text around it.
 _PIXELS = 88
 
 
-class Picture(NamedTuple):
-    """A figure inside the page: its data URI, what it shows, and its width in CSS pixels."""
+@dataclass
+class Picture:
+    """A figure of a report, drawn only where a page shows it.
 
-    source: str
+    Args:
+        draw: Makes the figure.
+        words: What the figure shows, also for who cannot see it.
+    """
+
+    draw: Callable[[], Figure]
     words: str
-    width: int
 
 
 @dataclass
@@ -35,11 +42,13 @@ class Table:
         head: Column names.
         rows: Cells, as text.
         more: How many further rows there would be.
+        lines: The same rows as lines of a text report; columns side by side where there are none.
     """
 
     head: list[str]
     rows: list[list[str]]
     more: int = 0
+    lines: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -50,7 +59,7 @@ class Section:
         title: Heading.
         words: Paragraphs.
         tables: Tables after them.
-        figures: Pictures, after those.
+        figures: Pictures, after those; a text report leaves them out.
         parts: Sections within this one.
     """
 
@@ -61,17 +70,13 @@ class Section:
     parts: list[Section] = field(default_factory=list)
 
 
-def picture(figure: Figure, words: str) -> Picture:
-    """Draw a figure into the page.
-
-    Args:
-        figure: The figure.
-        words: What it shows, also for who cannot see it.
-    """
+def _embedded(picture: Picture) -> dict[str, object]:
+    """A picture as the page holds it: its data URI, its words, and its width in CSS pixels."""
+    figure = picture.draw()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(source, words, round(_PIXELS * figure.get_figwidth()))
+    return {"source": source, "words": picture.words, "width": round(_PIXELS * figure.get_figwidth())}
 
 
 def write_page(path: Path, *, title: str, subtitle: str, cautions: Sequence[str], sections: Sequence[Section]) -> Path:
@@ -90,6 +95,7 @@ def write_page(path: Path, *, title: str, subtitle: str, cautions: Sequence[str]
     jinja = require("jinja2", "the HTML report")
     loader = jinja.PackageLoader("pima_toolkit.report", "templates")
     environment = jinja.Environment(loader=loader, autoescape=True, undefined=jinja.StrictUndefined)
+    environment.filters |= {"embedded": _embedded, "heading": lambda title: title[:1].upper() + title[1:]}
     text = environment.get_template("report.html").render(
         title=title, subtitle=subtitle, cautions=cautions, sections=sections
     )

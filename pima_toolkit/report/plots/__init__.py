@@ -1,15 +1,34 @@
 """Figures of data, answers and fits, drawn from plain xarray with matplotlib.
 
 Each ``plot_*`` takes datasets as a fit returns them and gives a new ``matplotlib.figure.Figure``; no window opens.
-Clusters keep one colour and one marker in every figure: the eight colours of Okabe and Ito, told apart with any colour
-vision, each with its own marker, so ten clusters and more stay distinct. Units come from ``attrs["units"]``; a dataset
-whose ``attrs["synthetic"]`` is set has that written in its figure.
+Clusters keep one colour and one marker in every figure: the eight colours of Okabe and Ito and two of Tol's, told apart
+with any colour vision. Units come from ``attrs["units"]``; a dataset whose ``attrs["synthetic"]`` is set has that
+written in its figure.
 """
 
-from .calibration_plot import plot_calibration
-from .expert_plot import plot_expert
-from .plots import plot_confusion, plot_curves, plot_history, plot_images, plot_latent, plot_prediction
-from .setting_plots import plot_settings
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .calibration_plot import plot_calibration
+    from .expert_plot import plot_expert
+    from .plots import plot_confusion, plot_curves, plot_history, plot_images, plot_latent, plot_prediction
+    from .setting_plots import plot_settings
+
+#: Figure -> file of this folder, which is loaded when the figure is first asked for.
+_HOME = {
+    "plot_calibration": "calibration_plot",
+    "plot_confusion": "plots",
+    "plot_curves": "plots",
+    "plot_expert": "expert_plot",
+    "plot_history": "plots",
+    "plot_images": "plots",
+    "plot_latent": "plots",
+    "plot_prediction": "plots",
+    "plot_settings": "setting_plots",
+}
 
 __all__ = [
     "plot_calibration",
@@ -22,3 +41,15 @@ __all__ = [
     "plot_prediction",
     "plot_settings",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

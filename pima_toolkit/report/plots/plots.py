@@ -1,10 +1,4 @@
-"""Figures of data, answers and fits, drawn from plain xarray with matplotlib.
-
-Each ``plot_*`` takes datasets as a fit returns them and gives a new ``matplotlib.figure.Figure``; no window opens.
-Clusters keep one colour and one marker in every figure: the eight colours of Okabe and Ito, told apart with any colour
-vision, each with its own marker, so ten clusters and more stay distinct. Units come from ``attrs["units"]``; a dataset
-whose ``attrs["synthetic"]`` is set has that written in its figure.
-"""
+"""Figures of what was measured and what a fit says of it: latent space, curves, pictures, confusion, history."""
 
 from __future__ import annotations
 
@@ -16,14 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import DataError, require
 from ...metrics.scores import cluster_accuracy, confusion, match_clusters
-from .calibration_plot import plot_calibration
 from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, leave_out, marker_of, new_figure, signed
-from .captions import caption
-from .expert_plot import plot_expert
-from .setting_plots import plot_settings
-
-__all__ = ["plot_calibration", "plot_expert", "plot_settings"]
-__all__ += ["plot_confusion", "plot_curves", "plot_history", "plot_images", "plot_latent", "plot_prediction"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Behind a cluster's number, so that it reads on top of specimens.
 _BOX = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.8, "edgecolor": "none"}
+#: Letters of a specimen's name under its picture.
+_NAME = 14
 
 
 def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = None) -> Figure:
@@ -207,7 +196,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
             continue
         picture = values[divmod(index, columns)] if table else values[index]
         axis.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
-        caption(axis, picture, None if table else dataset, index)
+        _caption(axis, picture, None if table else dataset, index)
         if len(names) and (index % columns == 0 or names[index] != names[index - 1]):
             axis.set_title(f"cluster {names[index]}", fontsize=8)
         if table and index % columns == 0:
@@ -217,6 +206,25 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
     figure.supxlabel(field_of_view(images, colour, table), fontsize=9)
     figure.suptitle(str(images.attrs.get("long_name", modality)))
     return signed(figure, dataset)
+
+
+def _caption(axis: Axes, picture: NDArray[np.float64], dataset: xr.Dataset | None, index: int) -> None:
+    """Write a specimen's name under its picture; where there is no picture, say so instead of leaving it blank.
+
+    Args:
+        axis: Of the picture.
+        picture: Its values, NaN where it was not taken.
+        dataset: Where the specimen's name stands, if it has one and not only a number; None for no name.
+        index: Which specimen.
+    """
+    labels = np.arange(0) if dataset is None or "specimen" not in dataset.coords else dataset["specimen"].values
+    if labels.dtype.kind in "UO":
+        name = str(labels[index])
+        short = name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[1 - _NAME // 2 :]}"
+        axis.set_xlabel(short, fontsize=7, labelpad=2)
+    if np.isnan(picture).all():
+        place = {"transform": axis.transAxes, "ha": "center", "va": "center"}
+        axis.text(0.5, 0.5, "not\nmeasured", fontsize=7, color="0.4", **place)
 
 
 def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:

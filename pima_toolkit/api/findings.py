@@ -1,0 +1,156 @@
+"""What a report shows of a fit, gathered from its answers: the one place where answers become :class:`Findings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import numpy as np
+import xarray as xr
+from torch.nn import Module
+
+from ..answers.generation import clusters
+from ..answers.inference import infer
+from ..answers.predictor import Predictor
+from ..answers.record import TrainingRecord
+from ..answers.tables import cluster_parameters
+from ..answers.trust.cautions import BAND, SURE, cautions, how_stable, sentences
+from ..answers.trust.planning import measured, next_measurements
+from ..errors import DataError
+from ..experts.regression.solution import law_of
+from ..metrics.association import associate
+from ..model.modality import Modality, Physics
+from ..report.findings import Findings, ModalityFindings
+
+
+def gather(
+    predictor: Predictor,
+    record: TrainingRecord,
+    data: xr.Dataset | None = None,
+    new: xr.Dataset | None = None,
+    *,
+    settings: bool = False,
+) -> Findings:
+    """Ask a fit for everything that a report shows.
+
+    Args:
+        predictor: The trained model.
+        record: Its training.
+        data: The training data; without them there are no pictures, no latent map and nothing to measure next.
+        new: Other specimens, to predict.
+        settings: Whether to test the populations against the process settings, which takes seconds of many specimens.
+
+    Raises:
+        DataError: If ``data`` are not the training specimens.
+    """
+    if data is not None:
+        _check_same_specimens(record, data)
+    facts = record.facts
+    specimens = record.specimens.drop_vars("cluster")
+    return Findings(
+        title=str(facts["title"] or ""),
+        synthetic=bool(facts["synthetic"]),
+        seed=record.settings.seed,
+        seconds=float(facts["seconds"]),
+        device=str(facts["device"]),
+        modalities={name: _modality(predictor, record, name) for name in predictor.options.modalities},
+        parameters=cluster_parameters(predictor, record),
+        specimens=record.specimens,
+        populations=clusters(predictor),
+        history=record.history,
+        cautions=sentences(cautions(predictor, record), predictor.options),
+        restarts=how_stable(record),
+        sure=SURE,
+        made=_making(predictor, record),
+        associations=associate(specimens["responsibilities"], specimens) if settings else None,
+        data=data,
+        measured={} if data is None else {name: measured(data, name) for name in predictor.options.modalities},
+        answer=None if data is None else infer(predictor, data),
+        next_measurements={} if data is None else _next_measurements(predictor, record, data),
+        new=new,
+        predictions=None if new is None else infer(predictor, new),
+    )
+
+
+def _check_same_specimens(record: TrainingRecord, data: xr.Dataset) -> None:
+    expected = record.specimens["specimen"].values
+    given = data["specimen"].values if "specimen" in data.dims else np.zeros(0)
+    if not np.array_equal(expected, given):
+        raise DataError(
+            f"data are not what this fit was trained on ({len(given)} specimens, expected {len(expected)} with the same"
+            " labels in the same order): give the training data, and others as `new`"
+        )
+
+
+def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> ModalityFindings:
+    option, spec = predictor.options.modalities[name], predictor.specs[name]
+    kind, unit = spec.measured.kind, spec.measured.unit
+    present = record.facts["present"][name]
+    if not isinstance(option, Physics):
+        size = " × ".join(map(str, spec.measured.values.shape[1:])) or "1"
+        return ModalityFindings(kind, unit, size, present)
+    size = f"{len(spec.t)} points of {spec.measured.t_name}, {spec.t[0]:.4g} to {spec.t[-1]:.4g}"
+    size += "" if spec.measured.t_unit == "1" else f" {spec.measured.t_unit}"
+    law = law_of(name, option.expert)
+    shares = predictor.calibration[name]
+    return ModalityFindings(
+        kind,
+        unit,
+        size,
+        present,
+        expert=option.expert.name,
+        origin=None if option.expert.origin is None else str(option.expert.origin),
+        law=law,
+        latex=option.expert.latex if law else "",
+        band=float(np.interp(BAND, shares, np.linspace(0.0, 1.0, len(shares)))),
+    )
+
+
+def _next_measurements(predictor: Predictor, record: TrainingRecord, data: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The ranking for each modality that some specimens lack; none where there is only one modality."""
+    if predictor.encoders is None:
+        return {}
+    count = record.facts["specimens"]
+    lacking = [name for name, present in record.facts["present"].items() if present < count]
+    return {name: next_measurements(predictor, data, name) for name in lacking}
+
+
+def _making(predictor: Predictor, record: TrainingRecord) -> list[tuple[str, str]]:
+    """Versions, time, data, options and settings, in words."""
+    facts, options, settings = record.facts, predictor.options, record.settings
+    rows = [
+        ("software", ", ".join(f"{name} {number}" for name, number in facts["versions"].items())),
+        ("time", f"{facts['seconds']:.0f} s on {facts['device']}"),
+        ("training data", f"sha256 {facts['data']}"),
+    ]
+    rows += [(name, _in_words(option)) for name, option in options.modalities.items()]
+    rows += [(_title(f.name), _plain(getattr(options, f.name))) for f in fields(options) if f.name != "modalities"]
+    return rows + [(_title(f.name), _plain(getattr(settings, f.name))) for f in fields(settings)]
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _in_words(option: Modality) -> str:
+    """A modality's options as people say them: ``neural; encoder conv, decoder conv, noise unit``."""
+    named = {f.name: getattr(option, f.name) for f in fields(option) if f.name != "expert"}
+    head = f"expert {option.expert.name}" if isinstance(option, Physics) else "neural"
+    given = {name: value for name, value in named.items() if value not in (None, ())}
+    return f"{head}; " + ", ".join(f"{name} {_plain(value)}" for name, value in given.items())
+
+
+def _plain(value: object) -> str:
+    """An option's value without the signs of a programming language."""
+    if value is None:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {_plain(part)}" for name, part in value.items())
+    if isinstance(value, tuple | list):
+        numbers = len(value) == 2 and all(isinstance(part, int | float) for part in value)
+        return (" to " if numbers else " and ").join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return type(value).__name__ if isinstance(value, Module) else str(value)

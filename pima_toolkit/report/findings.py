@@ -1,0 +1,98 @@
+"""Everything that a report, an export or a text shows of a fit, as plain xarray, numbers and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ModalityFindings:
+    """One modality, as a report describes it.
+
+    Args:
+        kind: ``"curve"``, ``"image"``, ``"volume"``, ``"vector"`` or ``"scalar"``.
+        unit: Its unit, ``"1"`` for none.
+        size: The size of one measurement in words: ``16 × 16``, or ``51 points of strain, 0 to 0.2``.
+        present: Number of training specimens that have it.
+        expert: Name of the expert that describes it; None for a neural network.
+        origin: The plugin that brought the expert, in words; None where the expert is the user's own.
+        law: The expert's law as people type it; empty where it has none.
+        latex: The same law as LaTeX.
+        band: Share of the training points that the model's own 90 % band held; None without an expert.
+    """
+
+    kind: str
+    unit: str
+    size: str
+    present: int
+    expert: str | None = None
+    origin: str | None = None
+    law: str = ""
+    latex: str = ""
+    band: float | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of a fit, ready to be laid out; see :func:`pima_toolkit.api.findings.gather`.
+
+    Args:
+        title: Name of the training data; empty where they have none.
+        synthetic: Whether the training data are generated, not measured.
+        seed: Seed of the training.
+        seconds: How long the training took.
+        device: Where it ran.
+        modalities: Descriptions by name, in the order of the model.
+        parameters: As :attr:`pima_toolkit.Fit.parameters`.
+        specimens: As :attr:`pima_toolkit.Fit.specimens`.
+        populations: As :attr:`pima_toolkit.Fit.clusters`.
+        history: As :attr:`pima_toolkit.Fit.history`.
+        cautions: Sentences on what to be careful about, the serious first; never empty.
+        restarts: A sentence on how far restarts agree.
+        sure: A specimen counts as assigned where the probability of its cluster is at least this.
+        made: Rows (what, value): versions, time, options and settings in words.
+        associations: As :meth:`pima_toolkit.Fit.associations`; None where settings were not tested.
+        data: The training data; None where they were not given. The next three go with them.
+        measured: Which training specimens have a modality, (specimen,), by name.
+        answer: As :meth:`pima_toolkit.Fit.infer` of the training data.
+        next_measurements: As :meth:`pima_toolkit.Fit.next_measurements`, by modality, for those that are not complete.
+        new: Other specimens; None where none were given.
+        predictions: As :meth:`pima_toolkit.Fit.infer` of those.
+    """
+
+    title: str
+    synthetic: bool
+    seed: int
+    seconds: float
+    device: str
+    modalities: Mapping[str, ModalityFindings]
+    parameters: xr.Dataset
+    specimens: xr.Dataset
+    populations: xr.Dataset
+    history: xr.Dataset
+    cautions: list[str]
+    restarts: str
+    sure: float
+    made: list[tuple[str, str]]
+    associations: xr.Dataset | None = None
+    data: xr.Dataset | None = None
+    measured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    answer: xr.Dataset | None = None
+    next_measurements: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    new: xr.Dataset | None = None
+    predictions: xr.Dataset | None = None
+
+    @property
+    def physics(self) -> list[str]:
+        """Names of the modalities that an expert describes."""
+        return [name for name, modality in self.modalities.items() if modality.expert is not None]
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the pictures, which a network describes."""
+        return [name for name, one in self.modalities.items() if one.expert is None and one.kind == "image"]
