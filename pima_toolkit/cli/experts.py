@@ -1,4 +1,4 @@
-"""`pima experts`: which physics there is."""
+"""`pima experts`: list the physics there is, show one."""
 
 from __future__ import annotations
 

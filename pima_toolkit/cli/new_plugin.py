@@ -1,4 +1,4 @@
-"""The files of a new plugin, from the template beside this module."""
+"""A new plugin: its files, from the template beside this module."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def plugin_files(name: str, expert: str | None = None) -> dict[str, str]:
-    """The files of a plugin.
+    """Fill in the files of a plugin.
 
     Args:
-        name: Of the distribution, such as ``"pima-steel"``.
-        expert: Of its expert; ``"steel"`` by default, the name without ``pima-`` and ``plugin-``.
+        name: Name of the distribution, such as ``"pima-steel"``.
+        expert: Name of its expert; ``"steel"`` by default, the name without ``pima-`` and ``plugin-``.
 
     Returns:
         Texts by their path in the plugin's folder.

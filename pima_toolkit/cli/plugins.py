@@ -1,4 +1,4 @@
-"""`pima plugins`: which there are, whether their experts conform, and a new one to begin with."""
+"""`pima plugins`: list them, check whether their experts conform, write a new one to begin with."""
 
 from __future__ import annotations
 
@@ -117,16 +117,16 @@ def _show_report(console: object, report: object, full: bool) -> None:
 
 @contextmanager
 def _experts_of(target: str) -> Iterator[list]:
-    """The experts of an installed plugin, or of a file or module beside the built-in ones alone."""
+    """Yield the experts of an installed plugin, or of a file or module beside the built-in ones alone."""
     path = Path(target)
     if path.suffix != ".py":
         records = _records()
-        found = [r for r in records.values() if target in (r.name, r.value)]
-        if found:
-            (record,) = found[:1]
+        matching = [r for r in records.values() if target in (r.name, r.value)]
+        if matching:
+            record = matching[0]
             if record.state != "active":
-                told = record.error or "see PIMA_BLOCK_PLUGINS and PIMA_ONLY_PLUGINS"
-                raise ExpertError(f"the plugin {record.name!r} is {record.state}: {told}")
+                reason = record.error or "see PIMA_BLOCK_PLUGINS and PIMA_ONLY_PLUGINS"
+                raise ExpertError(f"the plugin {record.name!r} is {record.state}: {reason}")
             known = pima.experts.experts()
             yield [known[name] for name in record.experts]
             return
@@ -170,7 +170,7 @@ def plugins_new(
     for clash in taken & set(pima.experts.experts()):
         source = pima.get_expert(clash).origin
         raise OptionError(f"there is an expert {clash!r} already, from {source}: choose another name with --expert")
-    there = write_plugin(files, Path(name) if folder is None else folder)
+    written = write_plugin(files, Path(name) if folder is None else folder)
     for path in files:
-        typer.echo(f"  {there / path}")
-    typer.echo(f"next: pip install -e {there} && pytest {there} && pima plugins list")
+        typer.echo(f"  {written / path}")
+    typer.echo(f"next: pip install -e {written} && pytest {written} && pima plugins list")

@@ -221,7 +221,7 @@ def _of(origin: Origin | None) -> str:
 
 
 def _how_to_get(origin: Origin | None) -> str:
-    """What brings an expert back."""
+    """Tell how to bring an expert back."""
     if origin is None:
         return "install its plugin, or register it again"
     if origin.distribution == SESSION:
@@ -232,7 +232,7 @@ def _how_to_get(origin: Origin | None) -> str:
 
 
 def _restricted(values: dict[str, object], installed: Mapping[str, Expert] | None) -> RestrictedExpert:
-    """An expert some of whose parameters are given, see ``SympyExpert.fixed`` and ``SympyExpert.tied``."""
+    """Read back an expert some of whose parameters are held, as ``SympyExpert.fixed`` and ``tied`` make it."""
     fixed, tied = values.get("fixed"), values.get("tied")
     numbers = isinstance(fixed, dict) and all(isinstance(v, int | float) for v in fixed.values())
     if not numbers or not isinstance(tied, dict) or not all(isinstance(v, str) for v in tied.values()):

@@ -30,13 +30,13 @@ MECHANICS = (lines, plasticity, hardening, cellular, rubber, creep, flow)
 OTHERS = (decay, thermal, kinetics, adsorption, growth, peaks, voigt)
 
 
-def _of(field: ModuleType) -> list[type[Expert]]:
-    """The expert classes written in a file; a name with an underscore is a tool of the others."""
-    found = [value for value in vars(field).values() if isinstance(value, type) and issubclass(value, Expert)]
-    return [cls for cls in found if cls.__module__ == field.__name__ and not cls.__name__.startswith("_")]
+def _experts_in(field: ModuleType) -> list[type[Expert]]:
+    """List the expert classes written in a file, without those that only help others: ``_Slopes``."""
+    classes = [value for value in vars(field).values() if isinstance(value, type) and issubclass(value, Expert)]
+    return [cls for cls in classes if cls.__module__ == field.__name__ and not cls.__name__.startswith("_")]
 
 
 @hookimpl
 def pima_experts() -> list[type[Expert]]:
-    """The experts of this distribution."""
-    return [expert for field in (*MECHANICS, *OTHERS) for expert in _of(field)]
+    """Give the experts that come with the toolkit."""
+    return [expert for field in (*MECHANICS, *OTHERS) for expert in _experts_in(field)]

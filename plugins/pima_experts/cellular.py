@@ -108,20 +108,20 @@ class Densification(SympyExpert):
     )
 
     def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds with both kinks within the measured strains."""
+        """Narrow the bounds so that both kinks lie within the measured strains."""
         low, high = kinks(self.name, t)
         return super().bounds(t).narrowed(1, low, high).narrowed(4, low, high)
 
     def initial_guess(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """By the same three lines with slopes E, H and D, which are linear."""
+        """Guess by the same three lines with the slopes E, H and D, in which they are linear."""
         E, H, D, eps_y, eps_D = _SLOPES.initial_guess(t, y, weights).T
         return np.stack([E, eps_y, H / np.where(E > 0, E, 1.0), D, eps_D], axis=-1)
 
 
 class _Slopes(SympyExpert):
-    """Densification with three free slopes, for its guess."""
+    """Three lines with three free slopes, for the guess of Densification."""
 
     name, t = "slopes", "strain"
     formula = "E * min(strain, eps_y) + H * max(strain - eps_y, 0) + D * max(strain - eps_D, 0)"
@@ -134,7 +134,7 @@ class _Slopes(SympyExpert):
     )
 
     def search_grid(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Every pair of kinks in order, among 40 places."""
+        """Try every pair of kinks in order, at 40 places."""
         places = np.linspace(*kinks(self.name, t), 40)
         first, second = np.triu_indices(places.size, 1)
         free = np.zeros(first.size)

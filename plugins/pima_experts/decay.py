@@ -134,7 +134,7 @@ class DampedOscillation(SympyExpert):
     )
 
     def search_grid(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Frequencies so close that none is missed, up to two points a period; six damping rates."""
+        """Try frequencies so close that none is missed, up to two points a period, with six damping rates."""
         grid = np.unique(t)
         span, step = np.ptp(grid) or 1.0, np.median(np.diff(grid)) if grid.size > 1 else 1.0
         omega = np.linspace(0, np.pi / step, int(np.clip(4 * span / step, 16, 400)))[1:]

@@ -9,15 +9,15 @@ from pima_toolkit import Example, Parameter, SympyExpert
 from pima_toolkit.errors import ExpertError
 from pima_toolkit.experts import Bounds
 
-#: Trial yield strains of a guess.
+#: Number of yield strains that a guess tries.
 _SCAN = 64
 
 
 def kinks(name: str, t: ArrayLike) -> tuple[float, float]:
-    """Where a kink may be so that points lie on either side of it: from the first positive strain to the last but one.
+    """Find where a kink has points on either side of it: from the first positive strain to the last but one.
 
     Args:
-        name: Of the expert, for the message.
+        name: Name of the expert, for the message.
         t: Strains, any shape.
 
     Raises:
@@ -62,21 +62,21 @@ class LinearHardening(SympyExpert):
     example = Example(t=(0, 0.1), parameters={"E": 800, "eps_y": 0.04, "h": 0.2}, y="stress", y_unit="MPa")
 
     def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds with the yield strain between the first positive strain and the last but one; see :func:`kinks`."""
+        """Narrow the bounds so that the yield strain has measured points on either side."""
         return super().bounds(t).narrowed(1, *kinks(self.name, t))
 
     def initial_guess(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The best of a scan over the yield strain; (E, H) by least squares under 0 <= H <= E at each."""
+        """Scan the yield strain and take the best; at each, (E, H) by least squares under 0 <= H <= E."""
         bounds = self.bounds(t)
         knots = np.linspace(bounds.lower[1], bounds.upper[1], _SCAN)
         size = 4096 if t.ndim == 1 else 256
-        found = np.empty((y.shape[0], 3))
+        guess = np.empty((y.shape[0], 3))
         for first in range(0, y.shape[0], size):
             part = slice(first, first + size)
-            found[part] = _scan(t if t.ndim == 1 else t[part], y[part], weights[part], knots)
-        return found
+            guess[part] = _scan(t if t.ndim == 1 else t[part], y[part], weights[part], knots)
+        return guess
 
 
 class ElasticPerfectlyPlastic(SympyExpert):
@@ -97,7 +97,7 @@ class ElasticPerfectlyPlastic(SympyExpert):
     example = Example(t=(0, 0.02), parameters={"E": 7e4, "eps_y": 0.005}, y="stress", y_unit="MPa")
 
     def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds with the yield strain within the measured ones; see :func:`kinks`."""
+        """Narrow the bounds so that the yield strain has measured points on either side."""
         return super().bounds(t).narrowed(1, *kinks(self.name, t))
 
 
@@ -133,26 +133,26 @@ class RambergOsgood(SympyExpert):
     def initial_guess(
         self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """By a form linear in two parameters, C stress + b stress^n, stress in units of the largest."""
+        """Guess by a form linear in two parameters, C stress + b stress^n, stress in units of the largest."""
         top = np.max(np.abs(t)) or 1.0
         C, b, n = _LINEAR.initial_guess(t / top, y, weights).T
         b = np.maximum(b, 1e-6 * np.max(np.abs(y), axis=1) + 1e-300)
         return np.stack([C / top, top * (0.002 / b) ** (1 / n), n], axis=-1)
 
 
-#: Ramberg-Osgood with the power free: for its guess.
+#: Ramberg-Osgood with a free factor of the power, for its guess.
 _LINEAR = SympyExpert("C * x + b * x**n", t="x", bounds={"C": (0, None), "b": (0, None), "n": (1, 100)})
 
 
 def _scan(
     t: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], knots: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The best (E, eps_y, h) of every row over the knots; t (T,) or (N, T), y and w (N, T), result (N, 3)."""
+    """Find the best (E, eps_y, h) of every row over the knots; t (T,) or (N, T), y and w (N, T), result (N, 3)."""
     below = np.minimum(t[..., None, :], knots[:, None])
     above = np.maximum(t[..., None, :] - knots[:, None], 0.0)
 
     def moment(a: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums over the points, shape (N, knots); the basis is (knots, T), or (N, knots, T) with one grid per row."""
+        """Sum over the points, shape (N, knots); the basis is (knots, T), or (N, knots, T) with one grid per row."""
         return a @ basis.T if basis.ndim == 2 else (basis @ a[..., None])[..., 0]
 
     aa, ab, bb = moment(w, below**2), moment(w, below * above), moment(w, above**2)

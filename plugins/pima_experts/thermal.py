@@ -52,7 +52,7 @@ class VogelFulcherTammann(SympyExpert):
     )
 
     def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds with T_0 below the lowest temperature, by a thousandth of the range so that nothing is infinite.
+        """Keep T_0 below the lowest temperature, by a thousandth of the range so that nothing is infinite.
 
         Raises:
             ExpertError: If a temperature is not above zero.

@@ -4,7 +4,7 @@ The true Voigt line, which no short formula holds.
 It needs the Faddeeva function :math:`w(z) = e^{-z^2} \mathrm{erfc}(-iz)`, here by the rational series of Weideman
 1994 (SIAM J. Numer. Anal. 31, 1497) of 32 terms, good to 12 digits for Im z >= 0; its derivative is
 :math:`w' = -2 z w + 2i/\sqrt\pi`. This is also how an expert is written by hand: :meth:`Voigt.predict` in torch, and
-:meth:`Voigt.curve` in numba with its derivatives.
+:meth:`Voigt.compiled_curve` in numba with its derivatives.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pima_toolkit import Example, Expert, Parameter
 
 
 def _series(terms: int) -> tuple[float, NDArray[np.float64]]:
-    """Weideman's scale L and coefficients, the highest power first."""
+    """Compute Weideman's scale L and coefficients, the highest power first."""
     scale = math.sqrt(terms / math.sqrt(2))
     k = np.arange(-2 * terms + 1, 2 * terms)
     t = scale * np.tan(k * np.pi / (4 * terms))
@@ -57,7 +57,7 @@ class Voigt(Expert):
     example = Example(t=(0, 10), parameters={"A": 200, "mu": 4, "s": 0.5, "gamma": 0.4}, y="intensity", y_unit="count")
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """Evaluate in torch; see :meth:`pima_toolkit.Expert.predict`."""
+        """Evaluate in torch; shapes as in :meth:`pima_toolkit.Expert.predict`."""
         A, mu, s, gamma = (theta[..., i].unsqueeze(-1) for i in range(4))
         t = t.to(dtype=theta.dtype, device=theta.device)
         across = (t - mu) / (s * _ROOT_2)
@@ -71,7 +71,7 @@ class Voigt(Expert):
         return A / (s * math.sqrt(2 * math.pi)) * w.real
 
     def compiled_curve(self) -> Callable[..., None]:
-        """The compiled form; see :meth:`pima_toolkit.Expert.curve`."""
+        """Compile :func:`_curve`, which has the signature of :meth:`pima_toolkit.Expert.compiled_curve`."""
         return _compiled()
 
 

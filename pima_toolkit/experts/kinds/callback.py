@@ -1,4 +1,4 @@
-"""A curve that only Python can compute, in the form the compiled drivers take.
+"""Curves that only Python can compute, in the compiled form that solvers take.
 
 The compiled curve steps back into Python for every evaluation, so that everything that works with formulas works with
 it too; a call costs some ten microseconds more than the function itself, and threads take turns. (Numba lets go of the
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-#: What computes value and Jacobian of (t, theta), by the number that its compiled curve knows.
+#: Functions from (t, theta) to value and Jacobian, by the number that the compiled curve knows.
 _FUNCTIONS: dict[int, Callable[[Array, Array], tuple[Array, Array]]] = {}
 _NUMBERS = itertools.count()
 
@@ -31,7 +31,7 @@ def _call(number: int, t: Array, theta: Array, value: Array, jacobian: Array) ->
 
 
 def python_curve(function: Callable[[Array, Array], tuple[Array, Array]]) -> Callable[..., None]:
-    """A compiled curve of a Python function.
+    """Make a compiled curve of a Python function.
 
     Args:
         function: Takes t (T,) and theta (P,), gives values (T,) and Jacobian (T, P); it stays in memory.
@@ -54,10 +54,10 @@ def python_curve(function: Callable[[Array, Array], tuple[Array, Array]]) -> Cal
 def differences(
     function: Callable[[Array, Array], Array], t: Array, theta: Array, lower: Array, upper: Array
 ) -> tuple[Array, Array]:
-    """Values and central differences by the parameters, one-sided at a bound; relative error about 1e-9.
+    """Compute values and central differences by the parameters, one-sided at a bound; relative error about 1e-9.
 
     Args:
-        function: Values (T,) of t (T,) and theta (P,).
+        function: Takes t (T,) and theta (P,), gives values (T,).
         t: Shape (T,).
         theta: Shape (P,).
         lower: Bounds, shape (P,).
@@ -77,12 +77,12 @@ def differences(
 
 
 def linear_by_trial(function: Callable[[Array, Array], Array], t: Array, lower: Array, upper: Array) -> tuple[int, ...]:
-    """Parameters a function is linear in, all together, as far as second differences at a few points tell.
+    """Find the parameters a function is linear in, all together, as far as second differences at a few points tell.
 
     A kink that moves can escape it: what follows from it may only be tried, never relied on.
 
     Args:
-        function: Values (T,) of t (T,) and theta (P,).
+        function: Takes t (T,) and theta (P,), gives values (T,).
         t: Shape (T,).
         lower: Bounds, shape (P,).
         upper: Bounds, shape (P,).

@@ -27,5 +27,5 @@ class HallPetch(pima.SympyExpert):
 
 @pima.hookimpl
 def pima_experts() -> list[type[pima.Expert]]:
-    """The experts of this plugin."""
+    """Give the experts of this plugin."""
     return [HallPetch]
