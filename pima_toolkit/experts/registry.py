@@ -40,7 +40,7 @@ def instance(item: object) -> Expert:
     """Make an expert of a class or an instance.
 
     Raises:
-        ExpertError: If it is neither, or has no usable name.
+        ExpertError: If it is neither, or what it declares cannot be used.
     """
     if inspect.isclass(item) and issubclass(item, Expert):
         try:
@@ -57,6 +57,11 @@ def instance(item: object) -> Expert:
         raise ExpertError(f"the expert {type(item).__name__} has no name: write name = '...' in the class")
     if not getattr(item, "parameters", ()):
         raise ExpertError(f"the expert {name!r} has no parameters")
+    if len(item.reported_bounds) not in (0, len(item.reported)):
+        raise ExpertError(
+            f"the expert {name!r} has {len(item.reported_bounds)} reported_bounds: write one text for each of its"
+            f" {len(item.reported)} reported parameters, '' where its numbers tell them, or none at all"
+        )
     return item
 
 

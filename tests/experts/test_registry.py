@@ -210,6 +210,14 @@ def test_unknown_experts_say_what_there_is(fresh, asked, words):
         pima.get_expert(asked)
 
 
+def test_bounds_in_words_are_one_for_each_reported_parameter():
+    class Short(pima.SympyExpert):
+        name, formula, reported_bounds = "short", "a * t + b", ("a >= b",)
+
+    with pytest.raises(ExpertError, match="'short' has 1 reported_bounds: write one text for each of its 2 reported"):
+        pima.get_expert(Short)
+
+
 def test_unknown_experts_name_the_plugins_left_out(write, monkeypatch):
     monkeypatch.setenv("PIMA_BLOCK_PLUGINS", "first")
     monkeypatch.setattr(plugins, "_manager", Manager([write("first", GOOD.format(cls="A", name="a")), OURS]))

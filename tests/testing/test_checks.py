@@ -37,16 +37,6 @@ def test_only_its_check_finds_the_broken_expert(name):
     assert len(report.of(Outcome.NOT_RUN)) == (report.applicable - 1 if name == "example" else 0)
 
 
-def test_bounds_in_words_are_one_for_each_reported_parameter():
-    class Short(Sound):
-        __doc__ = Sound.__doc__
-        reported_bounds = ("A >= k",)
-
-    failed = check_expert(Short).of(Outcome.FAILED)
-    assert [r.check for r in failed] == ["reported_parameters"]
-    assert "reported_bounds has 1 texts, expected one for each of" in failed[0].reason
-
-
 def test_a_differential_equation_conforms():
     report = check_expert(Cooling)
     assert report.passed, str(report)
