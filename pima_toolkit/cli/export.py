@@ -1,4 +1,4 @@
-"""`pima report` and `pima export`: a fit for people, and for other programs."""
+"""`pima report` and `pima export`: a fit written for people, and for other programs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Data = Annotated[
 
 
 def _data(fit: Path, data: Path | None, voice: Voice) -> xr.Dataset | None:
-    """The training data: as given, or where the run found them."""
+    """Read the training data, from the path that is given or from where the run found them."""
     if data is not None:
         return pima.runs.read_source(data).data
-    found = pima.runs.training_data(fit)
-    if found is None:
+    kept = pima.runs.training_data(fit)
+    if kept is None:
         voice.say("the training data are not there or have changed: no pictures, no predictions (--data gives them)")
-    return found
+    return kept
 
 
 def _list(text: str) -> list[str]:
@@ -59,9 +59,9 @@ def report(
 def export(
     fit: FitPath,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; made where it is missing.", show_default=False)],
-    formats: Annotated[str, typer.Option("--format", help="Of tables, with commas: csv, xlsx, nc.")] = "csv",
+    formats: Annotated[str, typer.Option("--format", help="Formats of tables, with commas: csv, xlsx, nc.")] = "csv",
     figures: Annotated[
-        str, typer.Option("--figures", help="Of figures, with commas: svg, pdf, png; '' for none.")
+        str, typer.Option("--figures", help="Formats of figures, with commas: svg, pdf, png; '' for none.")
     ] = "svg",
     data: Data = None,
     plugin: Plugin = None,

@@ -1,4 +1,4 @@
-"""`pima infer` and `pima generate`: what a fit is good for."""
+"""`pima infer` and `pima generate`: answers of a fit for specimens, and new specimens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Out = Annotated[
 
 
 def _share(coverage: float) -> float:
-    """Refuse a percentage before anything is read, as ``infer`` does, without loading what it is made of."""
+    """Refuse a percentage before anything is read, as ``infer`` would, without loading torch."""
     if not 0.0 < coverage < 1.0:
         meant = f"{coverage / 100:g}" if 1.0 < coverage < 100.0 else "0.9"
         raise OptionError(f"coverage={coverage:g}: expected a share between 0 and 1, such as {meant}")
@@ -55,7 +55,7 @@ def infer(
     coverage: Annotated[
         float, typer.Option("--coverage", callback=_share, help="Share of new measurements a band holds, such as 0.95.")
     ] = 0.9,
-    seed: Annotated[int, typer.Option("--seed", help="Of the samples behind neural predictions.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the samples behind neural predictions.", min=0)] = 0,
     plugin: Plugin = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -106,9 +106,9 @@ def generate(
 ) -> None:
     """Make new specimens of one population."""
     voice = Voice(quiet, as_json)
-    made = opened(fit, plugin).generate(cluster, n, seed=seed)
-    written = pima.runs.write_answer(made, out)
-    pictures = [str(k) for k, v in made.data_vars.items() if v.ndim > 2]
+    generated = opened(fit, plugin).generate(cluster, n, seed=seed)
+    written = pima.runs.write_answer(generated, out)
+    pictures = [str(k) for k, v in generated.data_vars.items() if v.ndim > 2]
     if pictures and out.suffix.lower() not in (".nc", ".zarr"):
         voice.say(f"a table holds no pictures ({', '.join(pictures)}): write .nc for them")
     voice.wrote(written)

@@ -1,4 +1,4 @@
-r"""Do the populations follow the process settings? A permutation test for each setting.
+r"""Tests of whether the populations follow the process settings, by permutation, one for each setting.
 
 .. math:: \mathrm{effect} = \frac{\sum_c W_c \lVert \bar f_c - \bar f \rVert^2}{\sum_d \lVert f_d - \bar f \rVert^2},
           \qquad \bar f_c = \frac{1}{W_c}\sum_d \gamma_{cd} f_d
@@ -44,9 +44,9 @@ def associate(
         responsibilities: Shape (specimen, cluster), as in ``fit.specimens``.
         settings: Coordinates and variables along ``specimen`` alone; numbers, text or bool. NaN and empty text are
             left out, setting by setting.
-        names: Which of them; by default every one that varies and does not name each specimen apart.
+        names: Names of the settings to test; by default all that vary and do not name each specimen apart.
         permutations: Number of shuffles; the smallest p-value is 1 / (permutations + 1).
-        seed: Of the shuffles.
+        seed: Seed of the shuffles.
 
     Returns:
         Along ``setting``, largest effect first: ``effect`` (0 to 1), ``p_value``, ``p_adjusted`` (Holm's, for the
@@ -87,16 +87,16 @@ def associate(
     )
 
 
-#: What a fit says of its specimens along the same dim.
+#: Variables of ``fit.specimens`` along the same dim that are no settings.
 _OWN = ("specimen", "restarts_agree")
 
 
 def setting_table(settings: xr.Dataset, names: Sequence[str] | None = None) -> dict[str, NDArray]:
-    """The settings by name, each (specimen,).
+    """Collect the settings by name, each (specimen,).
 
     Args:
         settings: Coordinates and variables along ``specimen``.
-        names: Which; by default all that vary, without those that name each specimen apart.
+        names: Names of the settings; by default all that vary and do not name each specimen apart.
 
     Raises:
         DataError: If a name is unknown, or not one value per specimen.
@@ -127,7 +127,10 @@ def _known(values: NDArray) -> NDArray[np.bool_]:
 
 
 def _kind(values: NDArray) -> str:
-    """Ranks see whether clusters differ in the middle of a number; five strain rates ask for more than that."""
+    """Tell a number from a category.
+
+    Ranks see whether clusters differ in the middle of a number; five strain rates ask for more than that.
+    """
     if values.dtype.kind not in "iuf":
         return "category"
     known = values[_known(values)]
@@ -135,14 +138,14 @@ def _kind(values: NDArray) -> str:
 
 
 def _features(values: NDArray) -> Array:
-    """Ranks (N, 1) of numbers, one column per category (N, K)."""
+    """Return the ranks (N, 1) of numbers, or one column per category (N, K)."""
     if _kind(values) == "number":
         return scipy.stats.rankdata(values)[:, None]
     return (values[:, None] == np.array(sorted(set(values.tolist())), dtype=values.dtype)).astype(np.float64)
 
 
 def _test(gamma: Array, features: Array, permutations: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Effect and p-value of one setting."""
+    """Return the effect and p-value of one setting."""
     centred = features - features.mean(0)
     total = np.square(centred).sum()
     if total == 0.0 or len(gamma) < 3:
@@ -157,7 +160,7 @@ def _test(gamma: Array, features: Array, permutations: int, rng: np.random.Gener
 
     # About 100 MB at a time, whatever the number of specimens.
     batch = max(1, 4_000_000 // (features.size * max(int(used.sum()), 1)))
-    found = scipy.stats.permutation_test(
+    result = scipy.stats.permutation_test(
         (np.arange(len(gamma), dtype=np.float64),),
         effect,
         permutation_type="pairings",
@@ -167,11 +170,11 @@ def _test(gamma: Array, features: Array, permutations: int, rng: np.random.Gener
         alternative="greater",
         rng=rng,
     )
-    return float(found.statistic), float(found.pvalue)
+    return float(result.statistic), float(result.pvalue)
 
 
 def _holm(p: Array) -> Array:
-    """Holm's step-down adjustment: the chance of any false finding stays below the p-value shown."""
+    """Adjust p-values by Holm's step-down method: the chance of any false finding stays below the p-value shown."""
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
@@ -179,7 +182,7 @@ def _holm(p: Array) -> Array:
 
 
 def summarise(responsibilities: xr.DataArray, values: NDArray) -> list[str]:
-    """One setting in words, cluster by cluster: ``median 12 (10 to 15)`` or ``A: 80 %, B: 20 %``.
+    """Describe one setting in words, cluster by cluster: ``median 12 (10 to 15)`` or ``A: 80 %, B: 20 %``.
 
     Args:
         responsibilities: Shape (specimen, cluster).
@@ -210,7 +213,7 @@ def _label(kind: object) -> str:
 
 
 def weighted_quantiles(values: Array, weight: Array, probabilities: Sequence[float]) -> Array:
-    """Quantiles of weighted values: the smallest value with at least that share of the weight at or below it."""
+    """Return quantiles of weighted values: the smallest value with at least that share of the weight at or below it."""
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(weight[order])
     targets = np.asarray(probabilities) * cumulative[-1]

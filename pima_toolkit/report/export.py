@@ -1,4 +1,4 @@
-"""A fit as files other programs read: tables as CSV, Excel and NetCDF, figures as SVG, PDF and PNG.
+"""A fit as files that other programs read: tables as CSV, Excel and NetCDF, figures as SVG, PDF and PNG.
 
 The tables: ``parameters`` (a row for each population and parameter, with its standard error and unit), ``specimens``
 (a row each: responsibilities, cluster, own parameters), ``populations`` (and their curves), ``history`` (a row for each
@@ -73,12 +73,12 @@ def _known(option: str, names: Sequence[str], known: Sequence[str]) -> tuple[str
 
 
 def _history(findings: Findings) -> xr.Dataset:
-    """The epochs, without seconds: the same fit made again gives the same file."""
+    """Return the table of epochs without its seconds: the same fit made again gives the same file."""
     return findings.history.drop_vars("seconds")
 
 
 def fit_tables(findings: Findings) -> Tables:
-    """Everything a fit knows, as tables."""
+    """Lay out everything that a fit knows as tables, by name."""
     specimens = findings.specimens
     tables = {
         "parameters": parameter_table(findings.parameters),
@@ -90,7 +90,7 @@ def fit_tables(findings: Findings) -> Tables:
 
 
 def parameter_table(parameters: xr.Dataset) -> Columns:
-    """A row for each population and parameter."""
+    """Lay out the parameters, a row for each population and parameter."""
     clusters, count = parameters.sizes["cluster"], parameters.sizes["parameter"]
     out: Columns = {"cluster": np.repeat(parameters["cluster"].values, count)}
     for title, name in (("modality", "parameter_modality"), ("parameter", "parameter")):
@@ -103,7 +103,7 @@ def parameter_table(parameters: xr.Dataset) -> Columns:
 
 
 def specimen_table(specimens: xr.Dataset) -> Columns:
-    """A row for each specimen: what it is called, its cluster, how sure that is, its own parameters with errors."""
+    """Lay out the specimens, a row each: label, cluster, responsibilities, its own parameters with errors."""
     own = [name for name, v in specimens.variables.items() if "parameter" in v.dims]
     out = tables_of(specimens.drop_vars(own), "specimens")["specimens"]
     for p, parameter in enumerate(specimens["parameter"].values):
@@ -114,7 +114,7 @@ def specimen_table(specimens: xr.Dataset) -> Columns:
 
 
 def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Figures of a fit, by name and drawn when called; most need the data."""
+    """Yield the figures of a fit by name, drawn when called; most need the data."""
     about, data, answer = findings.populations, findings.new, findings.predictions
     if findings.history.sizes["epoch"]:
         yield "history", lambda: plot_history(findings.history)
@@ -130,19 +130,19 @@ def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
 
 def write_answer(dataset: xr.Dataset, path: Path, name: str = "specimens") -> list[Path]:
-    """Write an answer or generated specimens as the path's suffix says.
+    """Write an answer or generated specimens in the format that the path's suffix names.
 
     Args:
         dataset: What ``infer`` or ``generate`` returned.
         path: ``.nc`` or ``.zarr`` hold everything; ``.csv`` a row for each specimen, with each curve in a file
             ``<stem>_<curve>.csv`` beside it; ``.xlsx`` the same as sheets. Pictures are in the first two only.
-        name: Of the sheet with a row for each specimen.
+        name: Name of the sheet with a row for each specimen.
 
     Returns:
-        The files.
+        The files written.
 
     Raises:
-        OptionError: If the suffix is another.
+        OptionError: If the suffix is none of these.
         StorageError: If a file cannot be written.
     """
     ending = path.suffix.lower()

@@ -39,7 +39,7 @@ class ModalityFindings:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of a fit, ready to be laid out; see :func:`pima_toolkit.api.findings.gather`.
+    """Answers of a fit, gathered by :func:`pima_toolkit.api.findings.gather` and ready to be laid out.
 
     Args:
         title: Name of the training data; empty where they have none.

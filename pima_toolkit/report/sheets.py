@@ -1,4 +1,4 @@
-"""Tables as people keep them, CSV and Excel: one header line with units, and nothing that a spreadsheet would execute.
+"""Tables in CSV and Excel files, with one header line with units, and nothing that a spreadsheet would execute.
 
 A table is columns by name. Units stand in the header, ``stress [MPa]``; a unit of 1 is left out. In CSV a number has
 all its digits, a missing one is empty, and text that a spreadsheet would take for a formula gets an apostrophe in
@@ -20,34 +20,36 @@ from numpy.typing import NDArray
 from ..data.files import replacing
 from ..errors import require
 
+#: A table: its columns by header, all of one length.
 Columns = dict[str, NDArray]
+#: Tables by name.
 Tables = dict[str, Columns]
 
 #: A modality of at most this many values is a row of a table; larger ones, such as pictures, stay in NetCDF.
 WIDEST = 64
 #: Rows of an Excel sheet below its header.
 _ROWS = 2**20 - 1
-#: What makes a spreadsheet read a cell as a formula, in any of the widths Unicode has for them.
+#: Beginning of a text that a spreadsheet reads as a formula; Unicode has each sign in two widths.
 _FORMULA = re.compile(r"^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
-#: What an Excel cell cannot hold.
+#: Signs that an Excel cell cannot hold.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def header(name: str, unit: object) -> str:
-    """``stress [MPa]``, or the name alone where the unit is 1 or unknown."""
+    """Write a column's header, ``stress [MPa]``, or the name alone where the unit is 1 or unknown."""
     return name if unit in (None, "", "1") else f"{name} [{unit}]"
 
 
 def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
-    """A dataset as tables: one row per specimen, and one long table for each curve.
+    """Lay out a dataset as tables: one with a row for each specimen, and one long table for each curve.
 
     Args:
         dataset: An answer, generated specimens, or populations.
-        name: Of the table with one row each; a curve's is called ``<name>_<curve>``.
-        rows: The dim that makes rows, ``"specimen"`` or ``"cluster"``.
+        name: Name of the table with one row each; a curve's is called ``<name>_<curve>``.
+        rows: The dim that makes rows, ``"specimen"``, ``"cluster"`` or ``"epoch"``.
 
     Returns:
-        What has more than 64 values a row and is no curve (pictures) is left out.
+        The tables by name. A variable with more than 64 values a row that is no curve (a picture) is left out.
     """
     wide: Columns = {rows: dataset[rows].values}
     curves: dict[str, list[str]] = {}
@@ -71,21 +73,21 @@ def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
 
 
 def _independent(values: xr.DataArray) -> xr.DataArray | None:
-    """The coordinate that makes a curve of (specimen, dim): one of numbers along that dim."""
+    """Return the coordinate that makes a curve of (specimen, dim), one of numbers along that dim; None for no curve."""
     dim = values.dims[1]
     own = [c for c in values.coords.values() if c.dims == (dim,) and c.dtype.kind == "f"]
     return own[0] if own else None
 
 
 def _labels(values: xr.DataArray) -> Iterator[str]:
-    """What to call each of a few values: the coordinates' labels, or their numbers."""
+    """Yield a name for each of a few values: the coordinates' labels, or their numbers."""
     names = [[str(v) for v in values.get_index(d)] for d in values.dims]
     for index in np.ndindex(values.shape):
         yield " ".join(names[axis][k] for axis, k in enumerate(index))
 
 
 def _long(dataset: xr.Dataset, keys: list[str], rows: str) -> Columns:
-    """A curve and its band, a row for each point of each specimen."""
+    """Lay out a curve and its band, a row for each point of each specimen."""
     first = dataset[keys[0]].transpose(rows, ...)
     t = _independent(first)
     count, points = first.shape
@@ -152,7 +154,7 @@ def write_excel(path: Path, tables: Mapping[str, Columns]) -> Path:
 
 
 def _sheet_name(name: str, taken: list[str]) -> str:
-    """As Excel allows: 31 letters, no signs of its own, no name twice."""
+    """Shorten a name to what Excel allows: 31 letters, none of its own signs, no name twice."""
     short = re.sub(r"[\[\]:*?/\\']", "_", name)[:31]
     for k in range(2, len(taken) + 2):
         if short.lower() not in {t.lower() for t in taken}:

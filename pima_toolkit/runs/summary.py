@@ -1,4 +1,4 @@
-"""A fit as a plain table of numbers, for programs that call `pima`."""
+"""A fit and a run as plain numbers, for programs that call `pima`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from ..api.pima import Fit
 from .run import RunResult
 
 
-def summary(outcome: RunResult) -> dict:
-    """What a run came to, ready for JSON."""
-    folder = outcome.folder
+def summary(result: RunResult) -> dict:
+    """Describe the result of a run, ready for JSON."""
+    folder = result.folder
     names = {"fit": folder.fit_file, "report": folder.report, "options": folder.options_file, "tables": folder.tables}
     return {
         "run": folder.path.resolve(),
-        "state": "stopped" if outcome.fit.interrupted else "finished",
-        "finished_before": outcome.finished_before,
-        **fit_summary(outcome.fit),
-        "notes": list(outcome.notes),
+        "state": "stopped" if result.fit.interrupted else "finished",
+        "finished_before": result.finished_before,
+        **fit_summary(result.fit),
+        "notes": list(result.notes),
         "files": {name: path.resolve() for name, path in names.items() if path.exists()},
     }
 
 
 def fit_summary(fit: Fit) -> dict:
-    """Populations and their parameters; numbers that are unknown are NaN."""
-    experts, weight = fit.parameters, fit.clusters["weight"].values
+    """Describe populations and their parameters, ready for JSON; numbers that are unknown are NaN."""
+    parameters, weight = fit.parameters, fit.clusters["weight"].values
     columns = ("value", "std_error", "scatter_std", "at_bound")
     clusters = [
         {
             "cluster": c,
             "weight": float(weight[c]),
-            "specimens": float(experts["effective_specimens"][c]),
+            "specimens": float(parameters["effective_specimens"][c]),
             "parameters": {
-                str(name): {"unit": str(experts["unit"].values[p])}
-                | {column: experts[column].values[c, p].item() for column in columns}
-                for p, name in enumerate(experts["parameter"].values)
+                str(name): {"unit": str(parameters["unit"].values[p])}
+                | {column: parameters[column].values[c, p].item() for column in columns}
+                for p, name in enumerate(parameters["parameter"].values)
             },
         }
-        for c in range(experts.sizes["cluster"])
+        for c in range(parameters.sizes["cluster"])
     ]
     return {"specimens": fit.specimens.sizes["specimen"], "elbo": fit.elbo, "clusters": clusters}

@@ -1,4 +1,4 @@
-"""The figure of whether probabilities and bands hold what they say: a reliability diagram, and coverage of bands."""
+"""The figure on whether probabilities and bands hold what they say: a reliability diagram, and coverage of bands."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def plot_calibration(calibration: xr.Dataset) -> Figure:
-    """What was said against what was found; on the diagonal both are the same.
+    """Draw what was measured against what the fit had said; on the diagonal both are the same.
 
     Args:
-        calibration: As ``fit.calibration``: ``accuracy`` and ``confidence`` (bin), or
+        calibration: Result of ``fit.calibration``: ``accuracy`` and ``confidence`` (bin), or
             ``held`` (modality, coverage), or both.
 
     Raises:
@@ -40,11 +40,11 @@ def plot_calibration(calibration: xr.Dataset) -> Figure:
 def _probabilities(axis: Axes, calibration: xr.Dataset) -> None:
     some = calibration["specimens"].values > 0
     count = calibration["specimens"].values[some]
-    said, found = (calibration[name].values[some] for name in ("confidence", "accuracy"))
-    # What chance alone leaves of as many specimens, one standard error.
-    chance = np.sqrt(np.clip(said * (1.0 - said), 1e-4, None) / count)
-    axis.errorbar(said, found, chance, color=colour_of(0), marker="o", capsize=2, label="specimens")
-    for x, y, n in zip(said, found, count, strict=True):
+    confidence, accuracy = (calibration[name].values[some] for name in ("confidence", "accuracy"))
+    # The standard error that chance alone gives as many specimens.
+    chance = np.sqrt(np.clip(confidence * (1.0 - confidence), 1e-4, None) / count)
+    axis.errorbar(confidence, accuracy, chance, color=colour_of(0), marker="o", capsize=2, label="specimens")
+    for x, y, n in zip(confidence, accuracy, count, strict=True):
         axis.annotate(str(n), (x, y), textcoords="offset points", xytext=(5, -10), fontsize=7, color="0.35")
     error = calibration.attrs.get("calibration_error")
     title = "Probability of the cluster" + ("" if error is None else f", calibration error {100 * float(error):.1f} %")

@@ -1,4 +1,4 @@
-"""What every figure shares: size, colours, markers, labels with units, and the word on synthetic data.
+"""The common ground of all figures: size, colours, markers, labels with units, the word on synthetic data.
 
 Nothing here touches the global state of pyplot: a figure is an object, and saving it is all that ever renders it.
 """
@@ -27,17 +27,17 @@ GREY = "0.55"
 
 
 def colour_of(number: int) -> str:
-    """Colour of a cluster, the same in every figure."""
+    """Return the colour of a cluster, the same in every figure."""
     return COLOURS[number % len(COLOURS)]
 
 
 def marker_of(number: int) -> str:
-    """Marker of a cluster, the same in every figure; colour and marker together repeat only after ninety."""
+    """Return the marker of a cluster, the same in every figure; with its colour it repeats only after ninety."""
     return MARKERS[number % len(MARKERS)]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, width and height in inches, that shows itself in a notebook."""
+    """Make an empty figure, width and height in inches, that shows itself in a notebook."""
     figure = require("matplotlib.figure", "plots").Figure(figsize=(width, height), layout="constrained")
 
     def png() -> bytes:
@@ -61,8 +61,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure, whole or not at all; the same figure gives the same bytes, whenever it is drawn.
 
     Args:
-        figure: What a ``plot_*`` returned.
-        path: Where to; its suffix says how: ``.png``, ``.svg``, ``.pdf``.
+        figure: The figure that a ``plot_*`` returned.
+        path: The file; its suffix names the format: ``.png``, ``.svg``, ``.pdf``.
 
     Raises:
         StorageError: If it cannot be written.
@@ -86,7 +86,7 @@ def signed(figure: Figure, *sources: xr.Dataset) -> Figure:
 
 
 def axis_label(variable: xr.DataArray | None, name: str) -> str:
-    """Text of an axis: ``long_name (units)``, or the name where the data do not say."""
+    """Write the text of an axis: ``long_name (units)``, or the name where the data have neither."""
     if variable is None:
         return name
     unit = str(variable.attrs.get("units", ""))
@@ -98,14 +98,14 @@ def axis_label(variable: xr.DataArray | None, name: str) -> str:
 
 
 def independent_of(data: xr.Dataset, curves: xr.DataArray) -> NDArray[np.float64]:
-    """t of every specimen, (specimen, point), whether the grid is shared or each has its own."""
+    """Return t of every specimen, (specimen, point), whether the grid is shared or each has its own."""
     name = curves.attrs.get("independent", curves.dims[1])
     t = data[name].values.astype(np.float64) if name in data.coords or name in data else np.arange(curves.shape[1])
     return np.broadcast_to(t, curves.shape)
 
 
 def field_of_view(images: xr.DataArray, colour: bool, table: bool) -> str:
-    """The size of one picture, in its own unit where the coordinates have one, else in pixels."""
+    """Write the size of one picture, in its own unit where the coordinates have one, else in pixels."""
     leading = 2 if table else 1
     dims = images.dims[leading : images.ndim - colour]
     sizes, units = [], []

@@ -1,4 +1,4 @@
-"""One expert as a figure: its curve, and what each parameter does to it."""
+"""The figure of an expert: its curve, and what each parameter does to it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: Change of a parameter that is drawn, points of a curve, and Newton steps from what is shown to what is fitted.
+#: Change of a parameter that is drawn, points of a curve, and Newton steps from reported to fitted parameters.
 _CHANGE, _POINTS, _NEWTON = 0.2, 400, 20
 
 
 def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> Figure:
-    """The curve of an expert's example; thin beside it, 20 % more (solid) and less (dashed) of each parameter.
+    """Draw the curve of an expert's example; thin beside it, 20 % more (solid) and less (dashed) of each parameter.
 
     Args:
         expert: The expert, or its name.
@@ -68,27 +68,30 @@ def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> 
 
 
 def _changes(expert: Expert, theta: Array, bounds: Bounds) -> tuple[tuple[Parameter, ...], Array, list[Array]]:
-    """The parameters to change one by one, their values (P,), and the fitted ones for more and for less, each (P, P).
+    """Choose the parameters to change one by one.
 
-    What people see is changed where the fitted parameters follow from it, by Newton's method; else what is fitted.
+    Reported parameters are changed where the fitted ones follow from them, by Newton's method; else fitted parameters.
+
+    Returns:
+        The parameters, their values (P,), and the fitted parameters for more and for less of each, both (P, P).
     """
     P = theta.size
     moved = [theta * (1 + change * np.eye(P)) for change in (_CHANGE, -_CHANGE)]
     if len(expert.reported) < P or np.linalg.matrix_rank(expert.reported_jacobian(theta)[:P]) < P:
         return expert.parameters, theta, [bounds.clip(some) for some in moved]
     values = expert.to_reported(theta)[:P]
-    found = []
+    solved = []
     for change in (_CHANGE, -_CHANGE):
         fitted, goal = np.tile(theta, (P, 1)), values * (1 + change * np.eye(P))
         for _ in range(_NEWTON):
             rest = goal - expert.to_reported(fitted)[:, :P]
             fitted = fitted + np.linalg.solve(expert.reported_jacobian(fitted)[:, :P], rest[..., None])[..., 0]
-        found.append(bounds.clip(fitted))
-    return expert.reported[:P], values, found
+        solved.append(bounds.clip(fitted))
+    return expert.reported[:P], values, solved
 
 
 def _scales(axis: Axes, curve: Array, example: Example) -> None:
-    """Few ticks, and room around the curve itself; a thin line may leave the figure."""
+    """Set few ticks, and limits with room around the curve itself; a thin line may leave the figure."""
     ticker = require("matplotlib.ticker", "plots")
     low, high = float(np.min(curve)), float(np.max(curve))
     room = 0.25 * (high - low) or 1.0
@@ -115,7 +118,7 @@ def _axis_text(name: str, unit: str) -> str:
 
 
 def _equation(expert: Expert) -> str:
-    """The equation as matplotlib can write it: as mathematics, else the formula as text, else nothing."""
+    """Write the equation as matplotlib can: as mathematics, else the formula as text, else nothing."""
     card = card_of(expert)
     if not card.equation:
         return ""

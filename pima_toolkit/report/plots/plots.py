@@ -23,11 +23,11 @@ _NAME = 14
 
 
 def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = None) -> Figure:
-    """Specimens in latent space, with an ellipse of two standard deviations around every cluster.
+    """Draw specimens in latent space, with an ellipse of two standard deviations around every cluster.
 
     Args:
-        answer: As ``fit.infer``: ``posterior_mean`` (specimen, latent) and ``cluster`` (specimen).
-        clusters: As ``fit.clusters``: ``mean`` and ``variance`` (cluster, latent).
+        answer: Result of ``fit.infer``: ``posterior_mean`` (specimen, latent) and ``cluster`` (specimen).
+        clusters: ``fit.clusters``: ``mean`` and ``variance`` (cluster, latent).
         colour: Name of a coordinate or variable along specimen to colour by; the cluster if None.
 
     Returns:
@@ -70,11 +70,11 @@ def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = N
 
 
 def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned: ArrayLike | None = None) -> Figure:
-    """Curves of the specimens under the expert curve and band of their cluster, one panel a cluster.
+    """Draw the specimens' curves under the expert curve and band of their cluster, one panel a cluster.
 
     Args:
         data: Measured or inferred curves, ``modality`` (specimen, t), shared grid or ragged; NaN is left out.
-        clusters: As ``fit.clusters``: ``modality``, and its ``_low`` and ``_high``, (cluster, t).
+        clusters: ``fit.clusters``: ``modality``, and its ``_low`` and ``_high``, (cluster, t).
         modality: Name of the curve.
         assigned: Cluster of each specimen, shape (specimen,); ``data["cluster"]`` if None. Without either, all
             specimens are drawn in one panel.
@@ -117,7 +117,7 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
 
 
 def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximum: int = 8) -> Figure:
-    """Curves predicted from other modalities, with their band, beside what was measured; one panel a specimen.
+    """Draw curves predicted from other modalities, with their band, beside the measured ones, one panel a specimen.
 
     Args:
         truth: Measured curves, ``modality`` (specimen, t).
@@ -159,7 +159,7 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
 
 
 def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure:
-    """Pictures side by side on one grey scale: measured, inferred, generated, or along the latent axes.
+    """Show pictures side by side on one grey scale: measured, inferred, generated, or along the latent axes.
 
     Args:
         dataset: ``modality`` (specimen, y, x), as ``fit.generate`` or the data themselves, or (latent, step, y, x) as
@@ -212,10 +212,10 @@ def _caption(axis: Axes, picture: NDArray[np.float64], dataset: xr.Dataset | Non
     """Write a specimen's name under its picture; where there is no picture, say so instead of leaving it blank.
 
     Args:
-        axis: Of the picture.
+        axis: The picture's axes.
         picture: Its values, NaN where it was not taken.
-        dataset: Where the specimen's name stands, if it has one and not only a number; None for no name.
-        index: Which specimen.
+        dataset: Holds the specimen's name, if it has one and not only a number; None to write no name.
+        index: Number of the specimen.
     """
     labels = np.arange(0) if dataset is None or "specimen" not in dataset.coords else dataset["specimen"].values
     if labels.dtype.kind in "UO":
@@ -228,7 +228,7 @@ def _caption(axis: Axes, picture: NDArray[np.float64], dataset: xr.Dataset | Non
 
 
 def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:
-    """Number of specimens of every label in every cluster; clusters in the order of the labels they stand for.
+    """Draw how many specimens of each label are in each cluster, clusters in the order of the labels they stand for.
 
     Args:
         labels: Shape (specimen,).
@@ -261,10 +261,10 @@ def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:
 
 
 def plot_history(history: xr.Dataset) -> Figure:
-    """How the fit went: the ELBO, its terms, the occupancy of the clusters, the learning rate.
+    """Draw how the training went: the ELBO, its terms, the occupancy of the clusters, the learning rate.
 
     Args:
-        history: As ``fit.history``: along epoch, ``elbo``, ``terms`` (epoch, term), ``occupancy`` (epoch, cluster), and
+        history: ``fit.history``: along epoch, ``elbo``, ``terms`` (epoch, term), ``occupancy`` (epoch, cluster), and
             ``learning_rate``; what is absent leaves its panel out.
 
     Raises:
@@ -310,7 +310,7 @@ def _variable(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 
 def _specimen_values(answer: xr.Dataset, colour: str | None) -> tuple[NDArray, str]:
-    """What to colour by: numbers with a fraction for a colour bar, anything else as groups."""
+    """Return the values to colour by, and their label; numbers with a fraction make a colour bar, others groups."""
     variable = _variable(answer, colour or "cluster")
     if variable.dims != ("specimen",):
         raise DataError(f"cannot colour by {colour!r} with dims {variable.dims}; expected ('specimen',)")
@@ -333,7 +333,7 @@ def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> object:
 
 
 def _bundle(axis: Axes, t: NDArray, curves: NDArray, maximum: int = 200) -> None:
-    """Thin lines of up to ``maximum`` specimens, evenly chosen."""
+    """Draw thin lines of up to ``maximum`` specimens, evenly chosen."""
     if not len(t):
         return
     chosen = np.unique(np.linspace(0, len(t) - 1, maximum).astype(int)) if len(t) > maximum else np.arange(len(t))
@@ -344,7 +344,7 @@ def _bundle(axis: Axes, t: NDArray, curves: NDArray, maximum: int = 200) -> None
 
 
 def _band(axis: Axes, t: NDArray, clusters: xr.Dataset, modality: str, cluster: int, names: tuple[str, str]) -> None:
-    """Expert curve and band of one cluster; ``names`` are theirs in the legend."""
+    """Draw the expert curve and band of one cluster; ``names`` are theirs in the legend."""
     colour = colour_of(cluster)
     low, high = f"{modality}_low", f"{modality}_high"
     if low in clusters and high in clusters:

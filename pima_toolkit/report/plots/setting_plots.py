@@ -1,4 +1,4 @@
-"""The process settings of every cluster, drawn from plain xarray."""
+"""The figure of process settings and clusters."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _BARS = 10
 
 
 def plot_settings(specimens: xr.Dataset, associations: xr.Dataset, maximum: int = 6) -> Figure:
-    """How each setting is spread over the clusters, one panel a setting, the largest effect first.
+    """Draw how each setting is spread over the clusters, one panel a setting, the largest effect first.
 
     A number: the specimens of every cluster, with median and quartiles. A category, or a number of few values: the
     share of every cluster among the specimens that had it.
 
     Args:
         specimens: ``responsibilities`` (specimen, cluster), and the settings along ``specimen``.
-        associations: As ``fit.associations()``.
-        maximum: Panels at most.
+        associations: Result of ``fit.associations()``.
+        maximum: Number of panels at most.
 
     Raises:
         DataError: If there are no settings to draw.
@@ -66,7 +66,7 @@ def _missing(values: NDArray) -> NDArray[np.bool_]:
 
 
 def _strips(axis: Axes, gamma: NDArray, values: NDArray) -> None:
-    """A dot a specimen, at its most probable cluster; median and quartiles by the responsibilities."""
+    """Draw a dot for each specimen at its most probable cluster; median and quartiles by the responsibilities."""
     known = np.isfinite(values)
     gamma, values = gamma[known], values[known]
     # Golden-ratio steps: dots side by side without random numbers.
@@ -85,7 +85,7 @@ def _strips(axis: Axes, gamma: NDArray, values: NDArray) -> None:
 
 
 def _bars(axis: Axes, gamma: NDArray, values: NDArray) -> None:
-    """One bar a value, divided among the clusters."""
+    """Draw a bar for each value, divided among the clusters."""
     known = ~_missing(values)
     gamma, values = gamma[known], values[known]
     kinds, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
