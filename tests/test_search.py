@@ -18,6 +18,6 @@ def test_a_search_is_resumed(tmp_path, monkeypatch):
         names = {"__name__": "search"}
         exec(compile(program, str(PAGE), "exec"), names)  # noqa: S102 - the page itself, as printed
     study = optuna.load_study(study_name="lattice", storage="sqlite:///search.db")
-    assert [trial.number for trial in study.search_grid] == [0, 1, 2, 3]
-    assert all(trial.state.name == "COMPLETE" for trial in study.search_grid)
-    assert study.best_value == min(trial.value for trial in study.search_grid) > 0
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
+    assert all(trial.state.name == "COMPLETE" for trial in study.trials)
+    assert study.best_value == min(trial.value for trial in study.trials) > 0
