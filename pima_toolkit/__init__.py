@@ -6,78 +6,132 @@ plugin that needs only ``hookimpl`` pays for nothing else.
 
 from __future__ import annotations
 
-import importlib
+from typing import TYPE_CHECKING
+
+from .faces import face
+
+if TYPE_CHECKING:
+    from pima_widgets import app
+
+    from . import datasets, errors, experts, metrics, runs
+    from .answers.laws.comparison import compare_experts
+    from .api.pima import PIMA, Fit, load
+    from .api.selection import Selection, select_clusters
+    from .data import open_data, reading_log, save_data, split, summary
+    from .errors import PimaError, PimaWarning
+    from .experts import (
+        Example,
+        Expert,
+        LmfitExpert,
+        Parameter,
+        Solution,
+        SympyExpert,
+        TorchExpert,
+        get_expert,
+        hookimpl,
+        load_plugin,
+        register,
+    )
+    from .experts.regression import quantities
+    from .fitting import trackers
+    from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder
+    from .model.modality import Neural, Physics
+    from .report import plots
+    from .report.plots.canvas import save_figure
+    from .units import value_with_error
 
 __version__ = "0.1.0"
 
-#: Public name -> module, relative to this package; a name of its own module is the module. The panels are a package
+#: Public name -> module, as seen from this package; a module's has a dot at its end. The panels are a package
 #: beside this one, which only the one who asks for them loads.
 _HOME = {
-    "datasets": "datasets",
-    "split": "data",
-    "from_folder": "ingest",
-    "ImageFiles": "ingest",
-    "CurveFiles": "ingest",
-    "ScalarColumns": "ingest",
-    "reading_log": "data",
-    "summary": "data",
-    "open_data": "data",
-    "save_data": "data",
-    "Neural": "model.modality",
-    "Physics": "model.modality",
-    "Parameter": "experts",
-    "Expert": "experts",
-    "Example": "experts",
-    "SympyExpert": "experts",
-    "TorchExpert": "experts",
-    "LmfitExpert": "experts",
-    "Solution": "experts",
-    "quantities": "experts.regression.quantities",
-    "experts": "experts",
-    "get_expert": "experts",
-    "register": "experts",
-    "load_plugin": "experts",
-    "hookimpl": "experts",
-    "compare_experts": "answers.laws.comparison",
-    "PIMA": "api.pima",
-    "Fit": "api.pima",
-    "load": "api.pima",
-    "select_clusters": "api.selection",
-    "Selection": "api.selection",
-    "runs": "runs",
-    "trackers": "fitting.trackers",
-    "metrics": "metrics",
-    "plots": "report.plots",
-    "save_figure": "report.plots.canvas",
-    "value_with_error": "units",
+    "datasets": ".",
+    "split": ".data",
+    "from_folder": ".ingest",
+    "ImageFiles": ".ingest",
+    "CurveFiles": ".ingest",
+    "ScalarColumns": ".ingest",
+    "reading_log": ".data",
+    "summary": ".data",
+    "open_data": ".data",
+    "save_data": ".data",
+    "Neural": ".model.modality",
+    "Physics": ".model.modality",
+    "Parameter": ".experts",
+    "Expert": ".experts",
+    "Example": ".experts",
+    "SympyExpert": ".experts",
+    "TorchExpert": ".experts",
+    "LmfitExpert": ".experts",
+    "Solution": ".experts",
+    "quantities": ".experts.regression.",
+    "experts": ".",
+    "get_expert": ".experts",
+    "register": ".experts",
+    "load_plugin": ".experts",
+    "hookimpl": ".experts",
+    "compare_experts": ".answers.laws.comparison",
+    "PIMA": ".api.pima",
+    "Fit": ".api.pima",
+    "load": ".api.pima",
+    "select_clusters": ".api.selection",
+    "Selection": ".api.selection",
+    "runs": ".",
+    "trackers": ".fitting.",
+    "metrics": ".",
+    "plots": ".report.",
+    "save_figure": ".report.plots.canvas",
+    "value_with_error": ".units",
     "app": "pima_widgets",
-    "errors": "errors",
-    "PimaError": "errors",
-    "PimaWarning": "errors",
+    "errors": ".",
+    "PimaError": ".errors",
+    "PimaWarning": ".errors",
 }
 
-#: Names of 0.1 that are called otherwise now.
-_RENAMED = {
-    "Images": "ImageFiles",
-    "Curves": "CurveFiles",
-    "Scalars": "ScalarColumns",
-    "account": "reading_log",
-}
+__all__ = [
+    "PIMA",
+    "CurveFiles",
+    "Example",
+    "Expert",
+    "Fit",
+    "ImageFiles",
+    "LmfitExpert",
+    "Neural",
+    "Parameter",
+    "Physics",
+    "PimaError",
+    "PimaWarning",
+    "ScalarColumns",
+    "Selection",
+    "Solution",
+    "SympyExpert",
+    "TorchExpert",
+    "__version__",
+    "app",
+    "compare_experts",
+    "datasets",
+    "errors",
+    "experts",
+    "from_folder",
+    "get_expert",
+    "hookimpl",
+    "load",
+    "load_plugin",
+    "metrics",
+    "open_data",
+    "plots",
+    "quantities",
+    "reading_log",
+    "register",
+    "runs",
+    "save_data",
+    "save_figure",
+    "select_clusters",
+    "split",
+    "summary",
+    "trackers",
+    "value_with_error",
+]
 
-__all__ = [*_HOME, "__version__"]
-
-
-def __getattr__(name: str) -> object:
-    if name in _RENAMED:
-        raise AttributeError(f"pima_toolkit.{name} is called pima_toolkit.{_RENAMED[name]} since 0.2")
-    if name not in _HOME:
-        raise AttributeError(f"module 'pima_toolkit' has no attribute {name!r}")
-    home = _HOME[name]
-    module = importlib.import_module(home if home == "pima_widgets" else f".{home}", __name__)
-    value = module if home.rpartition(".")[2] == name else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:  # a type checker reads the imports above, and refuses what is not there
+    __getattr__, __dir__ = face(__name__, _HOME, globals())

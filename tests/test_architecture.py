@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "pima_toolkit"
 FLOORS = (
-    ("errors", "units", "plugins"),
+    ("faces", "errors", "units", "plugins"),
     ("experts", "data", "datasets"),
     ("model", "ingest", "metrics"),
     ("fitting", "report"),
@@ -79,12 +79,8 @@ OPEN = {
 CORE = {"torch", "numpy", "scipy", "numba", "sympy", "xarray", "pluggy"}
 #: Rooms that see plain arrays and tables only: what they never import, not even for a hint.
 NEVER = {"report": {"torch", f"{PACKAGE}.model"}}
-#: The lazy loaders of public names (a plugin imports ``hookimpl`` without torch), and ``require`` itself.
-MAY_LOAD_BY_NAME = {
-    *("pima_toolkit/__init__.py", "pima_toolkit/experts/__init__.py", "pima_toolkit/testing/__init__.py"),
-    "pima_toolkit/report/plots/__init__.py",
-    "pima_toolkit/errors.py",
-}
+#: The loader of public names on first use (a plugin imports ``hookimpl`` without torch), and ``require`` itself.
+MAY_LOAD_BY_NAME = {"pima_toolkit/faces.py", "pima_toolkit/errors.py"}
 #: Modules whose names are public: what plugins and widgets may import from.
 FACES = {"pima_toolkit", "pima_toolkit.errors", "pima_toolkit.experts", "pima_toolkit.report", "pima_toolkit.testing"}
 EXECUTES = {"eval", "exec", "compile", "sympify", "parse_expr", "__import__"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -25,6 +25,7 @@ from ..answers.trust.cautions import stability, summary
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..experts import CurveQuantity, Expert
+from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
@@ -39,9 +40,6 @@ from .train import train
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
-
-#: Attributes of a fit that 0.1 called otherwise.
-_RENAMED = {"experts": "parameters"}
 
 
 class PIMA:
@@ -192,6 +190,7 @@ class PIMA:
         return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 
+@tells_new_names
 class Fit:
     """A fitted model. Everything it returns is xarray, with units.
 
@@ -203,11 +202,6 @@ class Fit:
     def __init__(self, predictor: Predictor, record: TrainingRecord) -> None:
         self.predictor = predictor
         self.record = record
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in _RENAMED:
-            raise AttributeError(f"fit.{name} is called fit.{_RENAMED[name]} since 0.2")
-        raise AttributeError(f"a fit has no attribute {name!r}")
 
     # -- answers for specimens -----------------------------------------------------------------------------------------
 

@@ -6,15 +6,16 @@ so that a plugin can import ``hookimpl`` without torch.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..faces import face
 
 if TYPE_CHECKING:
     from ..plugins.hooks import hookimpl
     from ..plugins.records import Origin
     from .card import Card, card_of
     from .contract.example import Example, example_of
-    from .contract.inputs import pack, unpack, with_covariates
+    from .contract.inputs import pack, unpack, variable, with_covariates
     from .contract.parameters import Bounds, Parameter, resolve_unit
     from .formulas.formula import read_formula
     from .kinds.expert import Expert
@@ -39,47 +40,48 @@ if TYPE_CHECKING:
     from .regression.solution import Solution
     from .regression.uncertainty import inverse_information, unidentified
     from .solvers.least_squares import solve
+    from .solvers.own_lines import own_lines
     from .solvers.statistics import CurveStatistics
 
 _HOME = {
-    "EXPERTS": "registry",
-    "Bounds": "contract.parameters",
-    "Card": "card",
-    "card_of": "card",
-    "CurveQuantity": "regression.quantities",
-    "CurveStatistics": "solvers.statistics",
-    "Example": "contract.example",
-    "Expert": "kinds.expert",
-    "Manager": "registry",
-    "Origin": ".plugins.records",
-    "PluginRecord": "registry",
-    "example_of": "contract.example",
-    "LmfitExpert": "kinds.lmfit_expert",
-    "Parameter": "contract.parameters",
-    "Priors": "regression.priors",
-    "Solution": "regression.solution",
-    "SympyExpert": "kinds.formula_expert",
-    "TorchExpert": "kinds.torch_expert",
-    "derive": "regression.quantities",
-    "expert_from_dict": "registry",
-    "experts": "registry",
-    "get_expert": "registry",
-    "inverse_information": "regression.uncertainty",
-    "hookimpl": ".plugins.hooks",
-    "lmfit_result": "regression.lmfit_bridge",
-    "load_plugin": "registry",
-    "plugin_records": "registry",
-    "read_formula": "formulas.formula",
-    "register": "registry",
-    "resolve_unit": "contract.parameters",
-    "solve": "solvers.least_squares",
-    "own_lines": "solvers.own_lines",
-    "pack": "contract.inputs",
-    "unidentified": "regression.uncertainty",
-    "unpack": "contract.inputs",
-    "variable": "contract.inputs",
-    "use_manager": "registry",
-    "with_covariates": "contract.inputs",
+    "EXPERTS": ".registry",
+    "Bounds": ".contract.parameters",
+    "Card": ".card",
+    "card_of": ".card",
+    "CurveQuantity": ".regression.quantities",
+    "CurveStatistics": ".solvers.statistics",
+    "Example": ".contract.example",
+    "Expert": ".kinds.expert",
+    "Manager": ".registry",
+    "Origin": "..plugins.records",
+    "PluginRecord": ".registry",
+    "example_of": ".contract.example",
+    "LmfitExpert": ".kinds.lmfit_expert",
+    "Parameter": ".contract.parameters",
+    "Priors": ".regression.priors",
+    "Solution": ".regression.solution",
+    "SympyExpert": ".kinds.formula_expert",
+    "TorchExpert": ".kinds.torch_expert",
+    "derive": ".regression.quantities",
+    "expert_from_dict": ".registry",
+    "experts": ".registry",
+    "get_expert": ".registry",
+    "inverse_information": ".regression.uncertainty",
+    "hookimpl": "..plugins.hooks",
+    "lmfit_result": ".regression.lmfit_bridge",
+    "load_plugin": ".registry",
+    "plugin_records": ".registry",
+    "read_formula": ".formulas.formula",
+    "register": ".registry",
+    "resolve_unit": ".contract.parameters",
+    "solve": ".solvers.least_squares",
+    "own_lines": ".solvers.own_lines",
+    "pack": ".contract.inputs",
+    "unidentified": ".regression.uncertainty",
+    "unpack": ".contract.inputs",
+    "variable": ".contract.inputs",
+    "use_manager": ".registry",
+    "with_covariates": ".contract.inputs",
 }
 
 __all__ = [
@@ -119,17 +121,9 @@ __all__ = [
     "unidentified",
     "unpack",
     "use_manager",
+    "variable",
     "with_covariates",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # a type checker reads the imports above, and refuses what is not there
+    __getattr__, __dir__ = face(__name__, _HOME, globals())

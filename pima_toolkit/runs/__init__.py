@@ -3,6 +3,9 @@
 ``run(source, folder, options)`` is what ``pima fit`` does; ``open_fit(path)`` reads a run folder or a saved fit.
 """
 
+from typing import TYPE_CHECKING
+
+from ..faces import attribute_of
 from ..report.export import write_answer
 from .folder import RunFolder, new_data, open_fit, training_data
 from .options import merge, read_options
@@ -26,3 +29,6 @@ __all__ = [
     "training_data",
     "write_answer",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = attribute_of(__name__)

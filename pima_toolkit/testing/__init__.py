@@ -14,8 +14,9 @@ starts without torch.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..faces import face
 
 if TYPE_CHECKING:
     from .conformance import CHECKS, check_expert
@@ -23,24 +24,15 @@ if TYPE_CHECKING:
     from .report import CheckResult, Outcome, Report
 
 _HOME = {
-    "CHECKS": "conformance",
-    "Outcome": "report",
-    "Report": "report",
-    "CheckResult": "report",
-    "check_expert": "conformance",
-    "parametrize_with_checks": "parametrize",
+    "CHECKS": ".conformance",
+    "Outcome": ".report",
+    "Report": ".report",
+    "CheckResult": ".report",
+    "check_expert": ".conformance",
+    "parametrize_with_checks": ".parametrize",
 }
 
 __all__ = ["CHECKS", "CheckResult", "Outcome", "Report", "check_expert", "parametrize_with_checks"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # a type checker reads the imports above, and refuses what is not there
+    __getattr__, __dir__ = face(__name__, _HOME, globals())

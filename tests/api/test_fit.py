@@ -24,7 +24,7 @@ def test_how_it_was_trained(fit):
 def test_an_old_name_says_the_new_one(fit):
     with pytest.raises(AttributeError, match=r"fit\.experts is called fit\.parameters since 0\.2"):
         fit.experts  # noqa: B018
-    with pytest.raises(AttributeError, match="a fit has no attribute 'expert'"):
+    with pytest.raises(AttributeError, match="'Fit' object has no attribute 'expert'"):
         fit.expert  # noqa: B018
     assert not hasattr(fit, "trained")
 

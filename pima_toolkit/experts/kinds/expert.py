@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ShapeError
+from ...faces import tells_new_names
 from ...plugins.records import Origin
 from ..contract.example import Example
 from ..contract.inputs import Inputs, packed, variable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@tells_new_names
 class Expert(ABC):
     """A physics model of one modality: stateless, immutable, compared by content.
 

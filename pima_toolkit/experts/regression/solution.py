@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...faces import tells_new_names
 from ...units import value_with_error
 from ..contract.inputs import Inputs, variable
 from ..contract.parameters import Parameter, resolve_unit
@@ -50,6 +51,7 @@ class Showable(Protocol):
         """Its derivative."""
 
 
+@tells_new_names
 @dataclass(frozen=True, eq=False)
 class Solution:
     """A fit of C rows (clusters or specimens) with P fitted and Q shown parameters.

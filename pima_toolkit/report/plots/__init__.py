@@ -8,8 +8,9 @@ written in its figure.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ...faces import face
 
 if TYPE_CHECKING:
     from .calibration_plot import plot_calibration
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 
 #: Figure -> file of this folder, which is loaded when the figure is first asked for.
 _HOME = {
-    "plot_calibration": "calibration_plot",
-    "plot_confusion": "plots",
-    "plot_curves": "plots",
-    "plot_expert": "expert_plot",
-    "plot_history": "plots",
-    "plot_images": "plots",
-    "plot_latent": "plots",
-    "plot_prediction": "plots",
-    "plot_settings": "setting_plots",
+    "plot_calibration": ".calibration_plot",
+    "plot_confusion": ".plots",
+    "plot_curves": ".plots",
+    "plot_expert": ".expert_plot",
+    "plot_history": ".plots",
+    "plot_images": ".plots",
+    "plot_latent": ".plots",
+    "plot_prediction": ".plots",
+    "plot_settings": ".setting_plots",
 }
 
 __all__ = [
@@ -42,14 +43,5 @@ __all__ = [
     "plot_settings",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:  # a type checker reads the imports above, and refuses what is not there
+    __getattr__, __dir__ = face(__name__, _HOME, globals())
