@@ -150,21 +150,26 @@ def dimension(text: str) -> np.ndarray | None:
     """
     whole = find_unit(text)
     if whole is not None:
-        exponents, base = _DIMENSIONS[whole.quantity]
-        return np.array([np.log(whole.factor * base), *exponents])
+        return _logarithms(whole)
     total, place, text = np.zeros(5), 0, _plain(text)
     while place < len(text):
         found = _FACTOR.match(text, place)
         unit = find_unit(found["unit"]) if found and (found["how"] or place == 0) else None
-        if unit is None:
+        if found is None or unit is None:
             return None
         try:
             power = float(found["power"] or 1)
         except ValueError:
             return None
-        total = total + dimension(unit.name) * (-power if found["how"] == "/" else power)
+        total = total + _logarithms(unit) * (-power if found["how"] == "/" else power)
         place = found.end()
     return total if text else None
+
+
+def _logarithms(unit: Unit) -> np.ndarray:
+    """What :func:`dimension` returns, for one unit of the table."""
+    exponents, base = _DIMENSIONS[unit.quantity]
+    return np.array([np.log(unit.factor * base), *exponents])
 
 
 def two_digits(value: float) -> str:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pima_toolkit as pima
 
 from ..errors import PimaError, PimaWarning, require
 from . import data, demo, experts, export, fit, panels, plugins, use
 
-typer = require("typer", "the command line")
-require("typer.core", "the command line")
+if TYPE_CHECKING:
+    import typer
+    import typer.core
+else:
+    typer = require("typer", "the command line")
+    require("typer.core", "the command line")
 
 
 class _Group(typer.core.TyperGroup):

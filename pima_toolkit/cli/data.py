@@ -7,7 +7,7 @@ import inspect
 import tomllib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pima_toolkit as pima
 
@@ -122,7 +122,7 @@ def show(
     voice.end(_facts(opened, account))
 
 
-def _read_options(path: Path) -> dict[str, object]:
+def _read_options(path: Path) -> dict[str, Any]:
     """Keyword arguments of `pima.from_folder` from a TOML file.
 
     Raises:
@@ -195,7 +195,7 @@ def _show(voice: Voice, data: xr.Dataset, account: pd.DataFrame | None, all_file
     files = rich_table.Table()
     for column in ("status", "file or specimen", "why" if not all_files else "what was done, or why not"):
         files.add_column(column, overflow="fold")
-    for row in rows.itertuples():
-        place = row.file or f"{row.specimen}: {row.modality or 'everything'}"
-        files.add_row(*(rich_text.Text(cell) for cell in (row.status, place, row.note)))
+    for _, row in rows.iterrows():
+        place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
+        files.add_row(*(rich_text.Text(cell) for cell in (row["status"], place, row["note"])))
     voice.console.print(files)

@@ -129,7 +129,7 @@ def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progr
 
     labels = test["label"].values
     both, image, curve = (fit.infer(test[names]) for names in (["image", study.curve], ["image"], [study.curve]))
-    accuracies = tuple(
+    of_both, of_image, of_curve = (
         100 * pima.metrics.cluster_accuracy(labels, answer["cluster"].values) for answer in (both, image, curve)
     )
 
@@ -148,7 +148,7 @@ def run_study(study: Study, out: Path, quick: bool = False, seed: int = 0, progr
     }
     out.mkdir(parents=True, exist_ok=True)
     figures = tuple(pima.save_figure(draw(), out / f"{study.name}_{name}.png") for name, draw in drawings.items())
-    return DemoResult(study, accuracies, labels.size, figures, time.perf_counter() - start)
+    return DemoResult(study, (of_both, of_image, of_curve), labels.size, figures, time.perf_counter() - start)
 
 
 def _generated(fit: pima.Fit, study: Study, seed: int) -> xr.Dataset:

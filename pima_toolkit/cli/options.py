@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pima_toolkit as pima
 
@@ -57,7 +57,7 @@ def setting(text: str) -> dict:
     if not sign:
         raise OptionError(f"--set {text!r}: expected KEY=VALUE, such as --set training.patience=5")
     try:
-        read = tomllib.loads(f"value = {value}")["value"]
+        read: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         read = value.strip()
     for part in reversed(key.strip().split(".")):

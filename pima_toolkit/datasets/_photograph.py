@@ -84,7 +84,8 @@ def thickness_tables(seed: int = 0, points: int = 100_000) -> tuple[np.ndarray, 
     """
     density = np.linspace(0.05, 0.6, 56)
     p = np.random.default_rng(seed).random((points, 3))
-    return density, *(np.quantile(_distances(octet, p), density) for octet in (False, True))
+    gyroid, octet = (np.quantile(_distances(is_octet, p), density) for is_octet in (False, True))
+    return density, gyroid, octet
 
 
 @njit(cache=True, nogil=True)
@@ -103,7 +104,7 @@ def _noise(rng: np.random.Generator, width: float) -> np.ndarray:
     field = gaussian_filter(field, width / coarse, mode="wrap")
     if coarse > 1:
         field = zoom(field, coarse, order=1)
-    field = field[:SIDE, :SIDE]
+    field = np.asarray(field)[:SIDE, :SIDE]
     return (field - field.mean()) / (field.std() + 1e-12)
 
 

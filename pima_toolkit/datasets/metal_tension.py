@@ -61,7 +61,7 @@ def metal_tension(
         after = np.arange(stress.shape[1]) > np.nanargmax(stress, axis=1)[:, None]
         longest = int((~after).sum(axis=1).max())
         strain, stress = (np.where(after, np.nan, a)[:, :longest] for a in (strain, stress))
-    coords: dict[str, tuple] = {
+    coords: dict[str, object] = {
         "specimen": np.arange(len(stress)),
         "strain": (("specimen", "point"), strain, {"units": "1", "long_name": "engineering strain"}),
         "file": ("specimen", arrays[f"{prefix}_file"], {"long_name": "file at the source"}),

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -156,7 +157,7 @@ class RunFolder:
             if file.name != ".lock" and file.is_file():
                 file.unlink()
 
-    def source(self, options: Mapping[str, object], progress: bool = False) -> Source:
+    def source(self, options: Mapping[str, Any], progress: bool = False) -> Source:
         """The data that options name, from the copy in this folder where they are made of files."""
         return read_source(Path(str(options["data"])), options.get("reading"), self.data_file, progress)
 

@@ -30,6 +30,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -41,7 +42,7 @@ from ..fitting.options import TrainingSettings
 from ..ingest import from_folder
 from ..model.modality import Modality, Neural, Physics
 
-Options = dict[str, object]
+Options = dict[str, Any]
 #: Arguments that a run sets itself.
 _OWN = {"self", "data", "modalities", "checkpoint", "callbacks", "tracker", "progress", "expert", "path", "workers"}
 _OWN |= {"client"}
@@ -100,7 +101,7 @@ def read_options(path: Path) -> Options:
     return options
 
 
-def check(options: Mapping[str, object], where: str = "") -> None:
+def check(options: Mapping[str, Any], where: str = "") -> None:
     """Refuse keys and types that do not belong there.
 
     Args:
@@ -134,24 +135,30 @@ def _keys_of_kind(kind: object) -> dict[str, Key]:
     return {"expert": Key("str | Mapping", "")} | keys_of(Physics) if kind == "physics" else keys_of(Neural)
 
 
-def _section(values: Mapping[str, object], keys: Mapping[str, Key], path: str) -> None:
+def _section(values: Mapping[str, Any], keys: Mapping[str, Key], path: str) -> None:
     for name, value in values.items():
         if name not in keys:
             raise OptionError(f"{path}{name} is no option: {closest(name, keys)}")
         keys[name].check(f"{path}{name}", value)
 
 
-def merge(options: Mapping[str, object], over: Mapping[str, object]) -> Options:
+def merge(options: Mapping[str, Any], over: Mapping[str, Any]) -> Options:
     """``options`` with the values of ``over`` in their place, table by table; a modality of another kind is another."""
     out = dict(options)
     for name, value in over.items():
         old = out.get(name)
-        tables = isinstance(old, Mapping) and isinstance(value, Mapping)
-        out[name] = merge(old, value) if tables and value.get("kind", old.get("kind")) == old.get("kind") else value
+        if (
+            isinstance(old, Mapping)
+            and isinstance(value, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        ):
+            out[name] = merge(old, value)
+        else:
+            out[name] = value
     return out
 
 
-def complete(options: Mapping[str, object]) -> Options:
+def complete(options: Mapping[str, Any]) -> Options:
     """With every default written out, apart from None (chosen by the data, or off), which TOML cannot say."""
     out = {name: value for name, value in options.items() if not isinstance(value, Mapping)}
     out |= {name: options[name] for name in ("reading",) if name in options}
@@ -170,7 +177,7 @@ def _defaults(keys: Mapping[str, Key], *without: str) -> Options:
     return {n: v for n, v in values.items() if isinstance(v, str | int | float | list)}
 
 
-def choose(options: Mapping[str, object], data: xr.Dataset) -> tuple[Options, list[str]]:
+def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[str]]:
     """Say of every variable of the data what it is: as named, else neural, or left out with the reason.
 
     Returns:
@@ -214,7 +221,7 @@ def choose(options: Mapping[str, object], data: xr.Dataset) -> tuple[Options, li
     return {**options, "modalities": ordered}, sentences
 
 
-def _with_variable(expert: object, data: xr.Dataset, name: str) -> object:
+def _with_variable(expert: Any, data: xr.Dataset, name: str) -> Any:
     """A formula knows its independent variable: that of the curve, where it does not say."""
     if isinstance(expert, str) and re.fullmatch(r"[\w.-]+", expert):
         return expert
@@ -224,7 +231,7 @@ def _with_variable(expert: object, data: xr.Dataset, name: str) -> object:
     return table
 
 
-def build(options: Mapping[str, object]) -> tuple[PIMA, Options]:
+def build(options: Mapping[str, Any]) -> tuple[PIMA, Options]:
     """The model, and the arguments of its ``fit``.
 
     Raises:
@@ -245,14 +252,16 @@ def build(options: Mapping[str, object]) -> tuple[PIMA, Options]:
     return PIMA(modalities, **model), training
 
 
-def _modality(name: str, values: Mapping[str, object]) -> Modality:
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k not in ("kind", "expert")}
+def _modality(name: str, values: Mapping[str, Any]) -> Modality:
+    arguments: Options = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k not in ("kind", "expert")
+    }
     if values["kind"] == "neural":
         return Neural(**arguments)
     return Physics(_expert(f"modalities.{name}.expert.", values["expert"]), **arguments)
 
 
-def _expert(path: str, expert: object) -> Expert:
+def _expert(path: str, expert: Any) -> Expert:
     if isinstance(expert, str):
         return get_expert(expert)
     _section(expert, {name: key for name, key in keys_of(SympyExpert).items() if name != "parameters"}, path)
@@ -264,11 +273,11 @@ def _expert(path: str, expert: object) -> Expert:
         raise OptionError(f"{path}formula = {expert['formula']!r}: {error}") from None
 
 
-def _covariates(name: str, expert: object) -> tuple[str, ...]:
+def _covariates(name: str, expert: Any) -> tuple[str, ...]:
     return _expert(f"modalities.{name}.expert.", expert).covariates
 
 
-def _bounds(path: str, expert: Mapping[str, object]) -> dict[str, tuple[float, float]]:
+def _bounds(path: str, expert: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     bounds = {}
     for name, pair in dict(expert.get("bounds", {})).items():
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(v, int | float) for v in pair)):
@@ -277,7 +286,7 @@ def _bounds(path: str, expert: Mapping[str, object]) -> dict[str, tuple[float, f
     return bounds
 
 
-def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What two sets of options disagree on, apart from where the data lie: ``training.seed: 0 there, 1 now``."""
     one, two = (_flat({k: v for k, v in options.items() if k != "data"}) for options in (old, new))
     changed = [key for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)]
@@ -287,7 +296,7 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[st
     return [f"{key}: {one.get(key, 'not given')} there, {two.get(key, 'not given')} now" for key in told]
 
 
-def _flat(values: Mapping[str, object], path: str = "") -> dict[str, object]:
+def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, object]:
     out: dict[str, object] = {}
     for name, value in values.items():
         out |= _flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}

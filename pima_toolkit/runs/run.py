@@ -54,7 +54,7 @@ class RunResult:
 
 def run(
     folder: str | Path,
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
     *,
     overwrite: bool = False,
     track: str | None = None,
@@ -88,7 +88,7 @@ def run(
 def _run(
     among: Processes,
     folder: str | Path,
-    options: Mapping[str, object],
+    options: Mapping[str, Any],
     overwrite: bool,
     track: str | None,
     progress: bool,
@@ -241,7 +241,7 @@ def _line(state: Progress) -> str:
 def _warnings_to(tell: Callable[[str], object]) -> Iterator[None]:
     """Hand warnings of the toolkit to ``tell``, each as it comes."""
 
-    def show(message: Warning | str, category: type[Warning], *rest: object, **more: object) -> None:
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, PimaWarning):
             tell(str(message))
         else:

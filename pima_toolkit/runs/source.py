@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -41,7 +42,7 @@ class Source:
 
 
 def read_source(
-    path: Path, reading: Mapping[str, object] | None = None, copy: Path | None = None, progress: bool = False
+    path: Path, reading: Mapping[str, Any] | None = None, copy: Path | None = None, progress: bool = False
 ) -> Source:
     """Read the data of a run.
 
@@ -105,7 +106,7 @@ def dataset_fingerprint(data: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
-def files_fingerprint(folder: Path, reading: Mapping[str, object]) -> str:
+def files_fingerprint(folder: Path, reading: Mapping[str, Any]) -> str:
     """sha256 of the names and contents of all files below a folder, and of how they are to be read."""
     digest = hashlib.sha256(json.dumps(reading, sort_keys=True, default=repr).encode())
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -129,7 +130,7 @@ def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tupl
     return replace(source, data=source.data.isel(specimen=np.flatnonzero(present))), lost
 
 
-def reading_like(fit: Fit, reading: Mapping[str, object]) -> dict[str, object]:
+def reading_like(fit: Fit, reading: Mapping[str, Any]) -> dict[str, Any]:
     """How to read a folder of new specimens: as the training's was, to its picture size and its units."""
     out = dict(reading)
     centres = fit.clusters
