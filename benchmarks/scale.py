@@ -146,7 +146,7 @@ def plot(path: Path) -> None:
 
 
 def main() -> None:
-    """See the top of this file."""
+    """Measure the cases that are not known yet, print the table, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=10_000, help="largest N")
     parser.add_argument("--table", action="store_true", help="measure nothing")

@@ -134,7 +134,7 @@ def find_unit(text: str) -> Unit | None:
 
 
 def unit_of(text: str) -> Unit:
-    """As `find_unit`; a unit not in the table is a quantity of its own."""
+    """The unit a text names; one that is not in the table is a quantity of its own."""
     return find_unit(text) or Unit(_plain(text), _plain(text))
 
 

@@ -175,7 +175,7 @@ def reduced(values: np.ndarray) -> np.ndarray:
 
 
 def scale_of(pinned: np.ndarray) -> float:
-    """Of what was reduced: its largest absolute value."""
+    """The largest absolute value of what was reduced."""
     part = pinned[2:4] if pinned.size == 7 else pinned
     finite = np.abs(part[np.isfinite(part)])
     return float(finite.max()) if finite.size else 0.0

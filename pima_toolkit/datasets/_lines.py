@@ -7,7 +7,7 @@ import xarray as xr
 
 from ..errors import OptionError
 
-#: Points of a line; MODEL.md §1.
+#: Points of a line.
 POINTS = 20
 
 

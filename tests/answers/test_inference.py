@@ -184,7 +184,7 @@ def test_calibrated_bands_hold_their_share_of_the_training_points(fit, train, co
 @pytest.mark.parametrize("coverage", [0.5, 0.9])
 @pytest.mark.parametrize("subset", [["feature"], ["stress"]], ids="+".join)
 def test_bands_cover_new_measurements(fit, test, two_populations, subset, coverage):
-    """Of a repeated measurement of the same specimen, noise drawn anew."""
+    """The measurement is repeated on the same specimen, with noise drawn anew."""
     answer = fit.infer(test[subset], coverage=coverage)
     rng = np.random.default_rng(3)
     again = test.slope * test.strain + 0.05 * xr.DataArray(rng.standard_normal((80, 12)), dims=("specimen", "strain"))

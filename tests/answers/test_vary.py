@@ -109,7 +109,7 @@ def test_a_saved_fit_answers_the_same(fits, answers, new, tmp_path):
 
 
 def test_a_generated_specimens_curve_follows_its_latent(fits):
-    """Of many specimens drawn, the modulus that the curve shows scatters as the population's."""
+    """The modulus that the curves show, over many specimens drawn, scatters as the population's."""
     made = fits["latent"].generate(0, n=400, seed=0)
     modulus = made.stress.values[:, -1] / made.strain.values[-1]
     assert modulus.std() == pytest.approx(float(fits["latent"].parameters.scatter_std[0, 0]), rel=0.1)

@@ -139,7 +139,7 @@ def test_without_structure_one_cluster_is_suggested(model):
 
 
 def test_the_elbo_of_a_specimen_is_that_of_the_training_objective(three, model):
-    """Of curves alone the ELBO is closed: against its terms written out."""
+    """The ELBO of curves alone has a closed form: here with its terms written out."""
     data = populations(True, 24)[["stress"]]
     fit = pima.PIMA({"stress": pima.Physics("proportional")}, clusters=3, latent_dim=2).fit(
         data, epochs=2, progress=False

@@ -92,7 +92,7 @@ def test_linear_hardening_shows_what_the_paper_names():
 
 
 def test_linear_hardening_is_found_from_anywhere():
-    """EXPERTS.md §2: from its guess always; from random starts inside the bounds nearly always."""
+    """Found from its own guess always; from random starts inside the bounds nearly always."""
     hardening, rng = pima.get_expert("linear_hardening"), np.random.default_rng(0)
     theta = np.array([800.0, 0.04, 0.2]) * rng.uniform(0.5, 1.5, (50, 3))
     y = hardening.value_and_jacobian(T, theta)[0]

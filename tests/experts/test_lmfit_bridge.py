@@ -100,7 +100,7 @@ def whole(y, gamma, **options):
 
 
 def test_a_mean_curve_has_the_statistics_of_all_curves():
-    """EXPERTS.md §3: from the mean curve alone errors and chi-square are those of a mean."""
+    """The mean curve alone would give the errors and the chi-square of a mean."""
     y = curves(12) + np.random.default_rng(3).normal(size=(12, 1))
     raw = whole(y, np.ones(12))
     mean = y.mean(0)

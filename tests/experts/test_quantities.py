@@ -116,7 +116,7 @@ def test_bad_questions(solution, ask, kind, message):
 
 
 def test_a_fit_derives_as_a_solution_does(two_populations):
-    """Of every cluster, with the errors of the fit."""
+    """Quantities of every cluster, with the errors of the fit."""
     data = two_populations(40)
     model = pima.PIMA({"stress": pima.Physics("affine")}, 2, latent_dim=1)
     fit = model.fit(data, epochs=2, progress=False)

@@ -112,7 +112,7 @@ def test_physics_update_whatever_the_size_of_the_pieces(random_problem, monkeypa
         np.testing.assert_allclose(update_theta(decoder, curves, gamma).theta, solved, rtol=digits, atol=digits)
 
 
-# -- the bound never falls (MODEL §7) ------------------------------------------------------------------------------
+# -- the bound never falls -----------------------------------------------------------------------------------------
 
 
 def bound(posterior, mixture, decoder, curves, gamma, beta):

@@ -114,7 +114,7 @@ def test_where_parameters_vary_the_mean_learns_from_all_specimens_alike(varying)
 
 
 def test_bands_are_calibrated_on_them(varying, two_populations):
-    """Of the points of held-back specimens, predicted by encoders that have not seen them, 90 % lie inside."""
+    """The bands hold 90 % of the points of held-back specimens, predicted by encoders that have not seen them."""
     job, mixture, posterior, gamma = varying
     data = two_populations()
     fit = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)

@@ -26,7 +26,7 @@ def close_to_mean(found, draws):
 
 
 class Problem:
-    """Random numbers for every symbol of MODEL §6."""
+    """Random numbers for every symbol of the ELBO."""
 
     def __init__(self, seed, scatter=True, noise=0.3, neural_noise=0.7):
         rng = np.random.default_rng(seed)

@@ -111,7 +111,7 @@ def dense(decoder, curves, d, c, away=0.0):
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("expert", EXPERTS)
 def test_log_prob_is_the_dense_multivariate_normal(expert, grid):
-    """Of an expert that is not linear: along each specimen's own line, drawn at its most probable parameters."""
+    """An expert that is not linear is compared along each specimen's own line, at its most probable parameters."""
     decoder, curves = make(1, expert, grid)
     found = decoder.log_prob(curves)
     for d in range(SPECIMENS):
@@ -282,7 +282,7 @@ def test_marginal_of_an_expert_that_is_not_linear_is_the_mean_of_many_specimens(
 
 @pytest.mark.parametrize("width", [0.3, 3.0])
 def test_the_curve_of_one_specimen_is_the_mean_of_the_middle_half(width):
-    """Of the curves that it may have; however wide the guess, tails of a logarithm do not lift it."""
+    """The middle half of the curves it may have counts: however wide the guess, a logarithm's tails lift nothing."""
     decoder, curves = make(8, "power law")
     rng = np.random.default_rng(0)
     centre = torch.as_tensor(0.1 * rng.standard_normal((CLUSTERS, 2, 2)))

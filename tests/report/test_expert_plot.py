@@ -19,7 +19,7 @@ def lines_of(figure):
 
 
 def test_what_is_seen_is_changed_by_a_fifth():
-    """Of linear hardening the fitted parameters are (E, yield strain, H / E), and the seen ones E, yield stress, H."""
+    """Linear hardening: the fitted parameters are (E, yield strain, H / E), and the seen ones E, yield stress, H."""
     figure = pima.plots.plot_expert("linear_hardening")
     axis = figure.axes[0]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("strain", "stress (MPa)")
