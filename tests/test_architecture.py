@@ -59,7 +59,7 @@ ORDER = {
     "fitting/starts": "pooled initialise shared_start features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
-    "report/plots": "canvas expert_plot calibration_plot setting_plots plots",
+    "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": "predictor record tables posterior conditions curves remarks laws inference generation trust",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration reliability goodness_of_fit cautions planning",

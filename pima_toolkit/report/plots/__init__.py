@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .calibration_plot import plot_calibration
     from .expert_plot import plot_expert
     from .plots import plot_confusion, plot_curves, plot_history, plot_images, plot_latent, plot_prediction
-    from .setting_plots import plot_settings
+    from .settings_plot import plot_settings
 
 #: Figure -> file of this folder, which is loaded when the figure is first asked for.
 _HOME = {
@@ -28,7 +28,7 @@ _HOME = {
     "plot_images": ".plots",
     "plot_latent": ".plots",
     "plot_prediction": ".plots",
-    "plot_settings": ".setting_plots",
+    "plot_settings": ".settings_plot",
 }
 
 __all__ = [

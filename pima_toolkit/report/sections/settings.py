@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...metrics.association import setting_table, summarise
 from ..findings import Findings
 from ..page import Picture, Section, Table
-from ..plots.setting_plots import plot_settings
+from ..plots.settings_plot import plot_settings
 
 
 def settings(findings: Findings) -> Section | None:
