@@ -47,7 +47,7 @@ ORDER = {
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
     "ingest/formats": "texts workbooks tables curves pictures images",
     "metrics": "scores agreement association",
-    "model": "gaussian mixture encoders curves modality effects physics augment fusion elbo network",
+    "model": "gaussian mixture encoders curves modality effects evidence physics augment fusion elbo network",
     "model/encoders": "encoders decoders",
     "model/effects": "latent",
     "fitting": (
@@ -55,7 +55,7 @@ ORDER = {
     ),
     "fitting/parallel": "distributed workers",
     "fitting/inputs": "tensors stored allocator domain",
-    "fitting/em": "steps effects physics gradient health",
+    "fitting/em": "steps effects gradient physics health",
     "fitting/starts": "pooled initialise shared_start features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",

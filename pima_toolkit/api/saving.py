@@ -24,8 +24,7 @@ from ..experts import Bounds, expert_from_dict
 from ..fitting.inputs.tensors import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.potentials import single_encoders
-from ..fitting.state import State
-from ..model.effects.latent import Trend
+from ..fitting.state import State, below
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
 from ..model.network import build
@@ -195,23 +194,22 @@ def _rebuild(
     }
     shapes = {name: spec.shape for name, spec in specs.items()}
     network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
-    parts = {name.removeprefix("state."): tensor for name, tensor in arrays.items() if name.startswith("state.")}
+    parts = below("state.", arrays)
     mixture = GaussianMixture(*(parts[f"mixture.{n}"].to(device) for n in ("log_weights", "mean", "variance")))
     decoders = {
-        name: PhysicsDecoder(
+        name: PhysicsDecoder.from_arrays(
+            below(f"decoder.{name}.", parts),
             option.expert,
             Bounds(*arrays[f"box.{name}"].numpy()),
             specs[name].scale,
-            parts[f"decoder.{name}.theta"].numpy(),
-            parts[f"decoder.{name}.scatter"].to(device),
-            parts[f"decoder.{name}.variance"].to(device),
-            None
-            if option.vary == "none"
-            else Trend(*(parts[f"decoder.{name}.{f.name}"].to(device) for f in fields(Trend))),
             option.known,
+            device,
         )
         for name, option in options.physics.items()
     }
+    for name, option in options.physics.items():
+        if (option.vary == "latent") != (decoders[name].trend is not None):
+            raise ValueError(f"the slope of {name} is there where it should not be, or is missing")
     shapes_found = {"the mixture": mixture.mean.shape, **{n: d.theta.shape for n, d in decoders.items()}}
     for name, found in shapes_found.items():
         width = options.latent_dim if name not in decoders else len(decoders[name].expert.parameters)
@@ -222,8 +220,7 @@ def _rebuild(
     encoders = None
     if about["encoders"]:
         encoders = single_encoders(options, shapes, mixture, 0)
-        saved = {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
-        encoders.load_state_dict(saved)
+        encoders.load_state_dict(below("encoders.", arrays))
         encoders.eval()
     predictor = Predictor(
         options=options,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..model.effects.latent import Evidence
 from ..model.elbo import Elbo
+from ..model.evidence import Evidence
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
 from .options import ModelOptions

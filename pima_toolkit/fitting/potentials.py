@@ -33,7 +33,7 @@ from ..model.modality import Modality, Neural
 from ..model.network import Network, channels_last
 from .options import ModelOptions
 from .run import Progress, TrainingRun
-from .state import load_optimiser, optimiser_arrays, write_arrays
+from .state import below, load_optimiser, optimiser_arrays, write_arrays
 
 #: Where parameters vary with the latent, encoders that answer nobody are trained without a share of the specimens each,
 #: as many of these as hold back enough specimens to tell how wide a band must be.
@@ -151,9 +151,7 @@ class CrossmodalTraining:
         found = self.job.resumed(self.path)
         if found is not None:
             arrays, meta = found
-            self.encoders.load_state_dict(
-                {k.removeprefix("encoders."): v for k, v in arrays.items() if k.startswith("encoders.")}
-            )
+            self.encoders.load_state_dict(below("encoders.", arrays))
             load_optimiser("networks", self.optimiser, self.parameters, arrays)
             self.done = meta["done"]
         phase = ("crossmodal", 0) if self.share is None else ("calibration", self.share)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..model.augment import augment
 from ..model.curves import Curves
-from ..model.effects.latent import Evidence
+from ..model.evidence import Evidence
 from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
@@ -104,7 +104,7 @@ class TrainingRun:
 
     @cached_property
     def own_curves(self) -> dict[str, Curves]:
-        """Their curves, always the same objects: decoders remember what they said of them last."""
+        """Their curves by modality."""
         curves = self.tensors.curves
         return {name: c[self.own] for name, c in curves.items()} if self.processes.several else dict(curves)
 
@@ -150,11 +150,13 @@ class TrainingRun:
 
     def evidence(self, decoders: Mapping[str, PhysicsDecoder]) -> list[Evidence]:
         """What the curves say about c and Z, as :func:`physics_evidence`, each process asking its own."""
-        specimens, clusters = len(self.tensors), self.options.clusters
-        if not (decoders and self.processes.several):
-            return physics_evidence(decoders, self.tensors, clusters)
-        found = [decoder.evidence(self.own_curves[name]) for name, decoder in decoders.items()]
-        return [self._joined(part, specimens) for part in found]
+        return self.joined([decoder.evidence(self.own_curves[name]) for name, decoder in decoders.items()])
+
+    def joined(self, own: list[Evidence]) -> list[Evidence]:
+        """The evidence of all specimens from that of each process's own, by modality; silent where there is none."""
+        if not own:
+            return physics_evidence({}, self.tensors, self.options.clusters)
+        return [self._joined(part, len(self.tensors)) for part in own] if self.processes.several else own
 
     def _joined(self, part: Evidence, specimens: int) -> Evidence:
         joined = self.processes.joined

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,17 @@ from torch import Tensor, nn
 
 from ..data.files import replacing
 from ..errors import FileFormatError, TrainingError, require
-from ..model.effects.latent import Trend
 from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
 from .inputs.stored import Stored
 
 Arrays = dict[str, Tensor]
+
+
+def below(prefix: str, arrays: Mapping[str, Tensor]) -> Arrays:
+    """The arrays whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}
 
 
 @dataclass
@@ -46,11 +50,7 @@ class State:
         for name in ("log_weights", "mean", "variance"):
             out[f"mixture.{name}"] = getattr(self.mixture, name)
         for name, decoder in self.decoders.items():
-            out[f"decoder.{name}.theta"] = torch.as_tensor(decoder.theta)
-            out[f"decoder.{name}.scatter"] = decoder.scatter
-            out[f"decoder.{name}.variance"] = decoder.variance
-            if decoder.trend is not None:
-                out |= {f"decoder.{name}.{f.name}": getattr(decoder.trend, f.name) for f in fields(Trend)}
+            out |= {f"decoder.{name}.{part}": tensor for part, tensor in decoder.arrays().items()}
         for name, variance in self.noise.items():
             out[f"noise.{name}"] = torch.tensor(variance, dtype=torch.float64)
         return out
@@ -58,21 +58,15 @@ class State:
     def load(self, arrays: Mapping[str, Tensor]) -> None:
         """Take all numbers over from :meth:`arrays` of a state of the same shape."""
         device = self.mixture.mean.device
-        self.network.load_state_dict(
-            {name.removeprefix("network."): tensor for name, tensor in arrays.items() if name.startswith("network.")}
-        )
+        self.network.load_state_dict(below("network.", arrays))
         self.mixture = GaussianMixture(
             *(arrays[f"mixture.{name}"].to(device) for name in ("log_weights", "mean", "variance"))
         )
         self.decoders = {
-            name: replace(
-                decoder,
-                theta=arrays[f"decoder.{name}.theta"].cpu().numpy().copy(),
-                scatter=arrays[f"decoder.{name}.scatter"].to(device),
-                variance=arrays[f"decoder.{name}.variance"].to(device),
-                trend=decoder.trend and Trend(*(arrays[f"decoder.{name}.{f.name}"].to(device) for f in fields(Trend))),
+            name: PhysicsDecoder.from_arrays(
+                below(f"decoder.{name}.", arrays), d.expert, d.bounds, d.scale, d.priors, device
             )
-            for name, decoder in self.decoders.items()
+            for name, d in self.decoders.items()
         }
         self.noise = {name: float(arrays[f"noise.{name}"]) for name in self.noise}
 

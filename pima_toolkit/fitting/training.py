@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..model.effects.latent import Trend
 from ..model.elbo import neural_log_prob
+from ..model.evidence import Evidence
 from ..model.fusion import drop_modalities
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
@@ -21,11 +22,11 @@ from ..model.network import build
 from ..model.physics import PhysicsDecoder
 from .em.gradient import AdamExperts
 from .em.health import duplicate_clusters, empty_clusters, reseed
-from .em.physics import EpochStatistics, neural_noise, update_mixture, update_physics
+from .em.physics import UPDATES, EpochStatistics, neural_noise, update_mixture, update_physics
 from .em.steps import log_prior as parameter_prior
 from .inputs.allocator import keep_freed_memory
 from .objective import anchored, objective, physics_of_z, released
-from .run import Progress, TrainingRun, physics_evidence, physics_log_prob
+from .run import Progress, TrainingRun, physics_log_prob
 from .starts.initialise import blank_decoder
 from .starts.start import first_start
 from .state import History, State, load_optimiser, optimiser_arrays, write_arrays
@@ -65,11 +66,13 @@ class JointTraining:
         self.stopped = False
         self.parameters = list(network.parameters())
         self.optimiser = job.optimiser(self.parameters)
-        self.evidence = physics_evidence({}, tensors, clusters)
+        # What the curves say under the decoders of the last M-step, by modality.
+        self.evidence = job.joined([])
         self.posterior: DiagonalGaussian | None = None
         self.gamma: Tensor | None = None
         # Responsibilities that were found before, (specimen, cluster), NaN where none were: held while training.
         self.anchor: Tensor | None = None
+        self.update = UPDATES[job.settings.update]
         self.experts: AdamExperts | None = None
         self.halted = False
         self.interrupted = False
@@ -133,8 +136,8 @@ class JointTraining:
         return replace(decoder, trend=Trend.start(decoder.scatter, self.job.options.latent_dim))
 
     def _make_experts(self) -> None:
-        if self.job.settings.update == "adam" and self.state.decoders:
-            self.experts = AdamExperts(self.state.decoders, self.job.settings.learning_rate)
+        if self.update.learner is not None and self.state.decoders:
+            self.experts = self.update.learner(self.state.decoders, self.job.settings.learning_rate)
 
     def _optimisers(self) -> Iterator[tuple[str, torch.optim.Optimizer, list[nn.Parameter]]]:
         yield "networks", self.optimiser, self.parameters
@@ -231,20 +234,24 @@ class JointTraining:
         # Regressed on encoders that know nothing yet, the slope would vanish, and nothing would bring it back: the
         # encoders learn the directions it starts with first.
         slope = self.done >= _HELD * self.epochs
-        for name, option in job.options.physics.items():
-            self.state.decoders[name] = update_physics(
+        own: list[Evidence] = []
+        for k, (name, option) in enumerate(job.options.physics.items()):
+            self.state.decoders[name], evidence = update_physics(
                 self.state.decoders[name],
                 job.own_curves[name],
                 gamma[job.own],
                 scatter=option.scatter,
                 noise=option.noise,
-                theta=job.settings.update == "wls",
+                update=self.update,
                 slope=slope,
                 posterior=posterior[job.own],
                 components=self.state.mixture.components,
                 among=job.processes,
+                # Adam has moved the parameters since.
+                evidence=self.evidence[k].at(job.own) if self.experts is None else None,
             )
-        self.evidence = job.evidence(self.state.decoders)
+            own.append(evidence)
+        self.evidence = job.joined(own)
 
     def _adam(self, seed: int, rate: float | None, *, consistency: float) -> dict:
         """One pass of Adam over all specimens; ``rate`` None follows the schedule."""

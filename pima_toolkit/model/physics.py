@@ -17,7 +17,8 @@ Source: Trask et al. 2022, eq. (11).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ from torch import Tensor
 
 from ..experts import Bounds, Expert, Priors, own_lines
 from .curves import Curves, by_grid
-from .effects.latent import Evidence, Trend
+from .effects.latent import Trend
+from .evidence import Evidence
 from .gaussian import LOG_2PI, DiagonalGaussian
 
 #: Specimens that stand for a population when its mean curve has no closed form.
@@ -79,8 +81,45 @@ class PhysicsDecoder:
     variance: Tensor
     trend: Trend | None = None
     priors: Priors | None = None
-    _last: tuple[Curves, Tensor] | None = field(default=None, init=False, repr=False, compare=False)
-    _evidence: tuple[Curves, Evidence] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Everything that training learned, by name, for files; :meth:`from_arrays` is the way back."""
+        out = {"theta": torch.as_tensor(self.theta), "scatter": self.scatter, "variance": self.variance}
+        if self.trend is not None:
+            out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
+        return out
+
+    @staticmethod
+    def from_arrays(
+        arrays: Mapping[str, Tensor],
+        expert: Expert,
+        bounds: Bounds,
+        scale: float,
+        priors: Priors | None = None,
+        device: torch.device | str = "cpu",
+    ) -> PhysicsDecoder:
+        """A decoder from what :meth:`arrays` gave, and what is no result of training.
+
+        Args:
+            arrays: By name; those of a trend are there where the parameters follow the latent.
+            expert: The physics model.
+            bounds: Bounds of its parameters.
+            scale: Unit of the residuals.
+            priors: What is known of the parameters beforehand.
+            device: Where scatter, variance and trend go.
+        """
+        names = [f.name for f in fields(Trend)]
+        varies = all(name in arrays for name in names)
+        return PhysicsDecoder(
+            expert,
+            bounds,
+            scale,
+            arrays["theta"].cpu().numpy().copy(),
+            arrays["scatter"].to(device),
+            arrays["variance"].to(device),
+            Trend(*(arrays[name].to(device) for name in names)) if varies else None,
+            priors,
+        )
 
     @property
     def total(self) -> Tensor:
@@ -239,34 +278,26 @@ class PhysicsDecoder:
         return mask.sum(1).expand(len(curves)), squared.clamp_min(0.0), projected, normal
 
     def evidence(self, curves: Curves) -> Evidence:
-        """log p(X given Z, c) as a function of Z, float64; the last answer is kept."""
+        """log p(X given Z, c) as a function of Z, float64; memory bounded."""
         if self.trend is None:
             return Evidence(self.log_prob(curves))
-        if self._evidence is None or self._evidence[0] is not curves:
-            pieces = []
-            for _, piece in curves.chunks():
-                said = self.condition(piece, (self.scatter.new_zeros(self.theta.shape)[:, None], self.scatter[:, None]))
-                information, score = scores(self, said, self.scatter[:, None])
-                slope = self.trend.slope
-                linear = torch.einsum("cpl,cnp->ncl", slope, score)
-                curvature = torch.einsum("cpl,cnpq,cqk->nclk", slope, information, slope)
-                here = piece.present[:, None, None]
-                if not bool(here.all()):
-                    linear = torch.where(here, linear, 0.0)
-                    curvature = torch.where(here[..., None], curvature, 0.0)
-                pieces.append(Evidence(said.log_prob, linear, curvature, self.trend.origin))
-            object.__setattr__(self, "_evidence", (curves, Evidence.joined(pieces)))
-        return self._evidence[1]
+        pieces = []
+        for _, piece in curves.chunks():
+            said = self.condition(piece, (self.scatter.new_zeros(self.theta.shape)[:, None], self.scatter[:, None]))
+            information, score = scores(self, said, self.scatter[:, None])
+            slope = self.trend.slope
+            linear = torch.einsum("cpl,cnp->ncl", slope, score)
+            curvature = torch.einsum("cpl,cnpq,cqk->nclk", slope, information, slope)
+            here = piece.present[:, None, None]
+            if not bool(here.all()):
+                linear = torch.where(here, linear, 0.0)
+                curvature = torch.where(here[..., None], curvature, 0.0)
+            pieces.append(Evidence(said.log_prob, linear, curvature, self.trend.origin))
+        return Evidence.joined(pieces)
 
     def log_prob(self, curves: Curves) -> Tensor:
-        """log p(X given c), shape (specimen, cluster), nats, float64, averaged over p(Z given c); memory bounded.
-
-        The last answer is kept: an EM iteration asks for the same one up to three times.
-        """
-        if self._last is None or self._last[0] is not curves:
-            value = torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
-            object.__setattr__(self, "_last", (curves, value))
-        return self._last[1]
+        """log p(X given c), shape (specimen, cluster), nats, float64, averaged over p(Z given c); memory bounded."""
+        return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
 
     def marginal(self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from pima_toolkit.model.effects.latent import Evidence, Trend
+from pima_toolkit.model.effects.latent import Trend
+from pima_toolkit.model.evidence import Evidence
 from pima_toolkit.model.gaussian import DiagonalGaussian
 
 CLUSTERS, LATENT = 3, 2

@@ -204,13 +204,15 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
     spread = (float(solution.cost[0]) + constant) / float(w.sum()) / scale**2
     decoder = replace(decoder, theta=solution.parameters, variance=zero.new_full((1,), max(spread, 1e-12)))
     decoder = _with_scatter(decoder, curves, weight)
-    before = -np.inf
+    before, evidence = -np.inf, decoder.evidence(curves)
     for _ in range(_ITERATIONS):
-        now = float((weight * decoder.log_prob(curves)[:, 0]).sum())
+        now = float((weight * evidence.constant[:, 0]).sum())
         if now - before < _STILL * float(weight.sum()):
             break
         before = now
-        decoder = update_physics(decoder, curves, weight[:, None], scatter="specimen", noise="cluster")
+        decoder, evidence = update_physics(
+            decoder, curves, weight[:, None], scatter="specimen", noise="cluster", evidence=evidence
+        )
     return decoder
 
 

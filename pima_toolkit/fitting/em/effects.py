@@ -1,4 +1,4 @@
-r"""The M-step of parameters that vary with the latent: ``vary="latent"`` (model/trend.py)."""
+r"""The M-step of parameters that vary with the latent: ``vary="latent"`` (model/effects/latent.py)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...model.curves import Curves
 from ...model.effects.latent import Trend, by_cluster
+from ...model.evidence import Evidence
 from ...model.gaussian import DiagonalGaussian
 from ...model.physics import CurvePosterior, PhysicsDecoder, scores
 from ..parallel.distributed import ALONE, Processes
@@ -24,7 +25,8 @@ def update_trend(
     *,
     slope: bool = True,
     among: Processes = ALONE,
-) -> PhysicsDecoder:
+    evidence: Evidence | None = None,
+) -> tuple[PhysicsDecoder, Evidence]:
     r"""One Gauss-Newton step of phi_c and A_c together, exact for experts linear in phi; never lowers the bound.
 
     With :math:`u = (1, Z - \mathrm{origin}_c)`, the new origin the cluster's mean, and
@@ -44,6 +46,10 @@ def update_trend(
         components: p(Z given c) of the mixture's own M-step.
         slope: Whether A_c moves; phi_c alone otherwise.
         among: The processes that have the other specimens.
+        evidence: What the curves say under the old parameters, where it is known.
+
+    Returns:
+        The decoder, and what the curves say under it.
     """
     old = decoder.trend
     fixed = torch.as_tensor(decoder.bounds.at_bound(decoder.theta), device=gamma.device)
@@ -87,7 +93,7 @@ def update_trend(
             trend=replace(start.trend, slope=old.slope.lerp(target, share)),
         )
 
-    return accepted(decoder, trial, curves, gamma, posterior, among)
+    return accepted(decoder, trial, curves, gamma, posterior, among, evidence)
 
 
 def own_deviations(

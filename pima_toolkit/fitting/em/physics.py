@@ -12,7 +12,10 @@ missing.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,11 +23,13 @@ from torch import Tensor
 
 from ...experts import CurveStatistics, solve
 from ...model.curves import Curves
+from ...model.evidence import Evidence
 from ...model.gaussian import DiagonalGaussian
 from ...model.mixture import GaussianMixture
 from ...model.physics import PhysicsDecoder, scores
 from ..parallel.distributed import ALONE, Processes
 from .effects import own_deviations, update_trend
+from .gradient import AdamExperts
 from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, prior_rows, solved, stepped
 
 #: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
@@ -130,70 +135,146 @@ def neural_noise(variance: float, log_prob: float, points: int) -> float:
     return max(squared / points, NEURAL_NOISE_FLOOR)
 
 
-def _reduced_solve(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
-    """Eq. 17 exactly, as a T-point problem per cluster (shared grids); priors, linearised, are further equations."""
-    statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
-    for index, piece in curves.chunks():
-        statistics.update(piece.x, gamma[index], None if piece.complete else piece.seen)
-    weight, mean = statistics.weight, statistics.mean
-    if among.several:
-        weight, first = among.total(weight, weight * mean)
-        mean = first / torch.where(weight > 0, weight, 1.0)
-    prior = None
-    if decoder.priors is not None:
-        unit = np.sqrt(decoder.variance.cpu().numpy())[:, None] * decoder.scale
-        rows, target = decoder.priors.rows(decoder.theta)
-        prior = rows * unit[..., None], target * unit
-    solution = solve(
-        decoder.expert,
-        curves.t,
-        (mean * decoder.scale).cpu().numpy(),
-        weight.cpu().numpy(),
-        decoder.theta[:, None, :],
-        decoder.bounds,
-        prior=prior,
-    )
-    return solution.parameters
+class Update(ABC):
+    """How the M-step moves the parameters of laws that do not follow the latent; chosen by ``update``."""
+
+    #: What learns the parameters between the M-steps; None where nothing does.
+    learner: ClassVar[type[AdamExperts] | None] = None
+
+    @abstractmethod
+    def move(
+        self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes, evidence: Evidence | None
+    ) -> tuple[PhysicsDecoder, Evidence | None]:
+        """The decoder with its parameters moved, and what the curves say under it where that is known.
+
+        Args:
+            decoder: The old parameters.
+            curves: Of all specimens, or of this process's.
+            gamma: Shape (specimen, cluster); 0 for specimens without the curve.
+            among: The processes that have the other specimens.
+            evidence: What the curves say under the old parameters, where it is known.
+        """
 
 
-def _gauss_newton(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
-    r"""One step weighted by :math:`\Sigma^{-1}` in the unbounded parameters (masked points with scatter, own grids).
+class Gradient(Update):
+    """``update="adam"``: the M-step leaves the parameters to gradients, as the paper did."""
+
+    learner = AdamExperts
+
+    def move(
+        self,
+        decoder: PhysicsDecoder,
+        curves: Curves,  # noqa: ARG002 - Adam has seen them
+        gamma: Tensor,  # noqa: ARG002
+        among: Processes,  # noqa: ARG002
+        evidence: Evidence | None,
+    ) -> tuple[PhysicsDecoder, Evidence | None]:
+        """The decoder as it is."""
+        return decoder, evidence
+
+
+class LeastSquares(Update):
+    """``update="wls"``: weighted least squares (eq. 17), solved exactly where it can be, else by a step."""
+
+    def move(
+        self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes, evidence: Evidence | None
+    ) -> tuple[PhysicsDecoder, Evidence | None]:
+        """A proposal, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old.
+
+        The likelihood is that of the curves times the priors.
+        """
+        rule = ReducedSolve() if ReducedSolve.serves(decoder, curves) else GaussNewton()
+        proposal = rule.propose(decoder, curves, gamma, among)
+        weight = among.total(gamma.sum(0))[0].cpu().numpy()
+        proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
+        start, end = decoder.bounds.to_unbounded(decoder.theta), decoder.bounds.to_unbounded(proposal)
+
+        def trial(share: float) -> PhysicsDecoder:
+            halved = decoder.bounds.from_unbounded(start + share * (end - start))
+            return replace(decoder, theta=proposal if share == 1.0 else halved)
+
+        return accepted(decoder, trial, curves, gamma, None, among, evidence)
+
+
+#: The rules by the name that :class:`~pima_toolkit.fitting.options.TrainingSettings` knows them by.
+UPDATES: Mapping[str, Update] = {"wls": LeastSquares(), "adam": Gradient()}
+
+
+class Proposal(ABC):
+    """Where weighted least squares would have the parameters of each cluster."""
+
+    @abstractmethod
+    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
+        """Parameters (cluster, P) in their units.
+
+        Args:
+            decoder: The old parameters.
+            curves: Of all specimens, or of this process's.
+            gamma: Shape (specimen, cluster).
+            among: The processes that have the other specimens.
+        """
+
+
+class ReducedSolve(Proposal):
+    """Eq. 17 exactly, as a T-point problem per cluster; priors, linearised, are further equations."""
+
+    @staticmethod
+    def serves(decoder: PhysicsDecoder, curves: Curves) -> bool:
+        """Whether ordinary least squares on a shared grid has the same solution.
+
+        Sigma_c maps the columns of J into themselves, so scatter does not count, as long as no point is missing and no
+        prior counts against it.
+        """
+        scattered = bool(decoder.scatter.any())
+        weighed = scattered and (not curves.complete or decoder.priors is not None)
+        return not curves.own_grids and decoder.one_line and not weighed
+
+    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
+        """The solution of the solver that fits single curves."""
+        statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
+        for index, piece in curves.chunks():
+            statistics.update(piece.x, gamma[index], None if piece.complete else piece.seen)
+        weight, mean = statistics.weight, statistics.mean
+        if among.several:
+            weight, first = among.total(weight, weight * mean)
+            mean = first / torch.where(weight > 0, weight, 1.0)
+        prior = None
+        if decoder.priors is not None:
+            unit = np.sqrt(decoder.variance.cpu().numpy())[:, None] * decoder.scale
+            rows, target = decoder.priors.rows(decoder.theta)
+            prior = rows * unit[..., None], target * unit
+        solution = solve(
+            decoder.expert,
+            curves.t,
+            (mean * decoder.scale).cpu().numpy(),
+            weight.cpu().numpy(),
+            decoder.theta[:, None, :],
+            decoder.bounds,
+            prior=prior,
+        )
+        return solution.parameters
+
+
+class GaussNewton(Proposal):
+    r"""One step weighted by :math:`\Sigma^{-1}` in the unbounded parameters: for gaps, own grids and own lines too.
 
     .. math:: \Delta\phi_c =
-    \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
+        \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
     """
-    clusters, size = decoder.theta.shape
-    matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
-    vector = torch.zeros(clusters, size, dtype=torch.float64, device=gamma.device)
-    for index, piece in curves.chunks():
-        information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
-        matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
-        vector += torch.einsum("nc,cnp->cp", gamma[index], score)
-    matrix, vector = among.total(matrix, vector)
-    rows, off = prior_rows(decoder)
-    matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ off[..., None]).squeeze(-1)
-    return stepped(decoder, solved(matrix, vector))
 
-
-def update_theta(decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes = ALONE) -> PhysicsDecoder:
-    """Eq. 17, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old.
-
-    The likelihood is that of the curves times the priors. Between specimens that differ priors count against the
-    scattered likelihood, which ordinary least squares does not weigh.
-    """
-    scattered = bool(decoder.scatter.any())
-    weighed = scattered and (not curves.complete or decoder.priors is not None)
-    exact = not curves.own_grids and decoder.one_line and not weighed
-    proposal = (_reduced_solve if exact else _gauss_newton)(decoder, curves, gamma, among)
-    weight = among.total(gamma.sum(0))[0].cpu().numpy()
-    proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
-    start, end = decoder.bounds.to_unbounded(decoder.theta), decoder.bounds.to_unbounded(proposal)
-
-    def trial(share: float) -> PhysicsDecoder:
-        halved = decoder.bounds.from_unbounded(start + share * (end - start))
-        return replace(decoder, theta=proposal if share == 1.0 else halved)
-
-    return accepted(decoder, trial, curves, gamma, None, among)
+    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
+        """The parameters after the step."""
+        clusters, size = decoder.theta.shape
+        matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
+        vector = torch.zeros(clusters, size, dtype=torch.float64, device=gamma.device)
+        for index, piece in curves.chunks():
+            information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
+            matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
+            vector += torch.einsum("nc,cnp->cp", gamma[index], score)
+        matrix, vector = among.total(matrix, vector)
+        rows, off = prior_rows(decoder)
+        matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ off[..., None]).squeeze(-1)
+        return stepped(decoder, solved(matrix, vector))
 
 
 def update_physics(
@@ -203,12 +284,13 @@ def update_physics(
     *,
     scatter: str,
     noise: str,
-    theta: bool = True,
+    update: Update = UPDATES["wls"],
     slope: bool = True,
     posterior: DiagonalGaussian | None = None,
     components: DiagonalGaussian | None = None,
     among: Processes = ALONE,
-) -> PhysicsDecoder:
+    evidence: Evidence | None = None,
+) -> tuple[PhysicsDecoder, Evidence]:
     """M-step of one physics modality: theta_c and A_c, then S_c and the noise variance.
 
     Args:
@@ -217,20 +299,26 @@ def update_physics(
         responsibilities: Shape (specimen, cluster).
         scatter: ``"specimen"`` or ``"none"``.
         noise: ``"pooled"``, ``"cluster"`` or ``"unit"``.
-        theta: Whether theta_c is solved for (``update="wls"``) or left to Adam.
+        update: What moves theta_c where it does not follow the latent.
         slope: Whether A_c is solved for; it stays otherwise.
         posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
         components: p(Z given c), likewise.
         among: The processes that have the other specimens; one all-reduce joins their statistics.
+        evidence: What the curves say under the old parameters, where it is known.
+
+    Returns:
+        The decoder, and what the curves say under it.
 
     Source: Trask et al. 2022, eq. (17), with specimens that differ.
     """
     gamma = responsibilities.double() * curves.present[:, None]
     if decoder.trend is None:
         posterior = None
-        decoder = update_theta(decoder, curves, gamma, among) if theta else decoder
+        decoder, evidence = update.move(decoder, curves, gamma, among, evidence)
     else:
-        decoder = update_trend(decoder, curves, gamma, posterior, components, slope=slope, among=among)
+        decoder, evidence = update_trend(
+            decoder, curves, gamma, posterior, components, slope=slope, among=among, evidence=evidence
+        )
     outer = torch.zeros_like(decoder.scatter)
     squared = torch.zeros_like(decoder.variance)
     points = torch.zeros_like(decoder.variance)
@@ -257,7 +345,9 @@ def update_physics(
     elif noise == "cluster":
         variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
         fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR))
-    return fresh if decoder.one_line else _no_worse(decoder, fresh, curves, gamma, posterior, among)
+    if decoder.one_line:
+        return fresh, fresh.evidence(curves)
+    return _no_worse(decoder, fresh, curves, gamma, posterior, among, evidence or decoder.evidence(curves))
 
 
 def _no_worse(
@@ -267,18 +357,32 @@ def _no_worse(
     gamma: Tensor,
     posterior: DiagonalGaussian | None,
     among: Processes,
-) -> PhysicsDecoder:
+    evidence: Evidence,
+) -> tuple[PhysicsDecoder, Evidence]:
     """Scatter and noise on the way from old to new, as far as the likelihood does not fall.
 
     Specimens with lines of their own are linearised elsewhere once scatter and noise change, so the closed forms alone
-    promise nothing (MODEL.md §7).
+    promise nothing.
+
+    Args:
+        old: Before the update.
+        new: What the closed forms propose.
+        curves: Of all specimens, or of this process's.
+        gamma: Shape (specimen, cluster).
+        posterior: q(Z given X), where the parameters follow it.
+        among: The processes that have the other specimens.
+        evidence: What the curves say under ``old``.
+
+    Returns:
+        The decoder, and what the curves say under it.
     """
-    before = expected_log_prob(old, curves, gamma, posterior, among).sum()
+    before = expected_log_prob(evidence, gamma, posterior, among).sum()
     for halving in range(HALVINGS):
         share = 0.5**halving
         trial = replace(
             old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)
         )
-        if expected_log_prob(trial, curves, gamma, posterior, among).sum() >= before - ROUNDING * before.abs():
-            return trial
-    return old
+        after = trial.evidence(curves)
+        if expected_log_prob(after, gamma, posterior, among).sum() >= before - ROUNDING * before.abs():
+            return trial, after
+    return old, evidence

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...model.curves import Curves
+from ...model.evidence import Evidence
 from ...model.gaussian import DiagonalGaussian
 from ...model.physics import PhysicsDecoder
 from ..parallel.distributed import ALONE, Processes
@@ -68,14 +69,17 @@ def prior_rows(decoder: PhysicsDecoder) -> tuple[Tensor, Tensor]:
 
 
 def expected_log_prob(
-    decoder: PhysicsDecoder,
-    curves: Curves,
-    gamma: Tensor,
-    latent: DiagonalGaussian | None = None,
-    among: Processes = ALONE,
+    evidence: Evidence, gamma: Tensor, latent: DiagonalGaussian | None = None, among: Processes = ALONE
 ) -> Tensor:
-    """Sum over specimens of gamma log p(X given c), or of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,)."""
-    log_prob = decoder.log_prob(curves) if latent is None else decoder.evidence(curves).expected(latent)
+    """Sum over specimens of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,), nats.
+
+    Args:
+        evidence: Of all specimens, or of this process's.
+        gamma: Shape (specimen, cluster).
+        latent: q(Z given X); None where the parameters do not follow it.
+        among: The processes that have the other specimens.
+    """
+    log_prob = evidence.constant if latent is None else evidence.expected(latent)
     return among.total((gamma * log_prob).sum(0))[0]
 
 
@@ -86,7 +90,8 @@ def accepted(
     gamma: Tensor,
     latent: DiagonalGaussian | None = None,
     among: Processes = ALONE,
-) -> PhysicsDecoder:
+    evidence: Evidence | None = None,
+) -> tuple[PhysicsDecoder, Evidence]:
     """The longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else the old.
 
     The likelihood is that of the curves times the priors of the parameters.
@@ -98,13 +103,20 @@ def accepted(
         gamma: Shape (specimen, cluster).
         latent: q(Z given X), where the parameters follow it.
         among: The processes that have the other specimens.
+        evidence: What the curves say under the old decoder, where it is known.
+
+    Returns:
+        The decoder, and what the curves say under it.
     """
-    before = expected_log_prob(old, curves, gamma, latent, among) + log_prior(old)
+    evidence = evidence or old.evidence(curves)
+    before = expected_log_prob(evidence, gamma, latent, among) + log_prior(old)
     best = trial(1.0)
     for halving in range(HALVINGS):
-        after = expected_log_prob(best, curves, gamma, latent, among) + log_prior(best)
+        evidence = best.evidence(curves)
+        after = expected_log_prob(evidence, gamma, latent, among) + log_prior(best)
         fallen = after < before - ROUNDING * before.abs()
         if not fallen.any():
-            return best
+            return best, evidence
         best = best.where(~fallen, trial(0.5 ** (halving + 1)))
-    return best.where(~fallen, old)
+    best = best.where(~fallen, old)
+    return best, best.evidence(curves)

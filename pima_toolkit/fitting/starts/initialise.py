@@ -23,6 +23,7 @@ from torch import Tensor
 from ...errors import DataError, require
 from ...experts import Bounds, solve
 from ...model.curves import Curves
+from ...model.evidence import Evidence
 from ...model.gaussian import DiagonalGaussian
 from ...model.mixture import GaussianMixture, log_responsibilities
 from ...model.modality import Modality, Physics
@@ -164,9 +165,13 @@ class PhysicsMixture:
     log_weights: Tensor
     decoders: dict[str, PhysicsDecoder]
 
-    def log_joint(self, curves: Mapping[str, Curves]) -> Tensor:
+    def evidence(self, curves: Mapping[str, Curves]) -> dict[str, Evidence]:
+        """What the curves of each modality say about the cluster."""
+        return {name: decoder.evidence(curves[name]) for name, decoder in self.decoders.items()}
+
+    def log_joint(self, evidence: Mapping[str, Evidence]) -> Tensor:
         """log pi_c + sum_i log p(X_i given c), shape (specimen, cluster)."""
-        return self.log_weights + sum(decoder.log_prob(curves[name]) for name, decoder in self.decoders.items())
+        return self.log_weights + sum(part.constant for part in evidence.values())
 
 
 def physics_em(
@@ -183,23 +188,28 @@ def physics_em(
         The mixture, responsibilities (specimen, cluster), and the log-likelihood, with the priors', in nats.
     """
     before = -np.inf
+    evidence = mixture.evidence(curves)
     for _ in range(iterations):
-        log_joint = mixture.log_joint(curves)
+        log_joint = mixture.log_joint(evidence)
         likelihood = float(log_joint.logsumexp(1).sum() + sum(log_prior(d).sum() for d in mixture.decoders.values()))
         gamma = log_joint.softmax(1)
         if likelihood - before <= tolerance * abs(likelihood):
             break
         before = likelihood
         weight = gamma.sum(0).clamp_min(1e-6)
-        mixture = PhysicsMixture(
-            (weight / weight.sum()).log(),
-            {
-                name: update_physics(
-                    decoder, curves[name], gamma, scatter=options[name].scatter, noise=options[name].noise
-                )
-                for name, decoder in mixture.decoders.items()
-            },
-        )
+        updated = {
+            name: update_physics(
+                decoder,
+                curves[name],
+                gamma,
+                scatter=options[name].scatter,
+                noise=options[name].noise,
+                evidence=evidence[name],
+            )
+            for name, decoder in mixture.decoders.items()
+        }
+        mixture = PhysicsMixture((weight / weight.sum()).log(), {name: pair[0] for name, pair in updated.items()})
+        evidence = {name: pair[1] for name, pair in updated.items()}
     return mixture, gamma, likelihood
 
 

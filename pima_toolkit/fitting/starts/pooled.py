@@ -59,8 +59,11 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
         variance=torch.full_like(blank.variance, max(float(residual), NOISE_VARIANCE_FLOOR)),
     )
     everyone = torch.ones(len(some), 1, dtype=torch.float64, device=some.x.device)
+    evidence = decoder.evidence(some)
     for _ in range(_ITERATIONS):
-        decoder = update_physics(decoder, some, everyone, scatter="specimen", noise="pooled")
+        decoder, evidence = update_physics(
+            decoder, some, everyone, scatter="specimen", noise="pooled", evidence=evidence
+        )
     deviation = torch.cat([decoder.condition(piece).deviation[0] for _, piece in curves.chunks()]).cpu().numpy()
     phi = bounds.to_unbounded(decoder.theta) + deviation
     phi[~curves.present.cpu().numpy()] = np.nan

@@ -2,16 +2,7 @@ r"""Parameters that vary with the latent inside a cluster: ``vary="latent"``.
 
 .. math:: \phi = \phi_c + A_c (Z - \mathrm{origin}_c) + b, \qquad b \sim \mathcal N(0, S_c)
 
-in the unbounded parameters. A curve is then, along its line :math:`E_c + J (\phi - \phi_c)`, a quadratic function of Z,
-and what it adds to the evidence lower bound has a closed form: with :math:`w = \mathrm{mean}_d - \mathrm{origin}_c`,
-:math:`D = \operatorname{diag} \mathrm{variance}_d` and :math:`\Sigma = J S_c J^\top + v \mathbf I`,
-
-.. math:: \mathbb E_{q(Z)}[\log p(X \mid Z, c)] = \log\mathcal N(X; E_c + J A_c w, \Sigma)
-          - \tfrac12 \operatorname{tr}(A_c^\top J^\top \Sigma^{-1} J A_c D)
-          = \log\mathcal N(X; E_c, \Sigma) + h^\top w - \tfrac12\big(w^\top H w + \operatorname{tr} H D\big),
-
-:math:`h = A_c^\top J^\top\Sigma^{-1} r` and :math:`H = A_c^\top J^\top \Sigma^{-1} J A_c`: once an epoch for
-the curves, and L x L sums at every step of the networks, whose encoders it sends a gradient to.
+in the unbounded parameters.
 """
 
 from __future__ import annotations
@@ -75,52 +66,3 @@ class Trend:
         clusters = (len(variance), len(self.slope), variance.shape[-1])
         spread = torch.einsum("cpl,ncl,cql->cnpq", self.slope, variance.expand(clusters), self.slope)
         return away, spread
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """log p(X given Z, c) of curves as a quadratic function of Z.
-
-    Args:
-        constant: At Z = origin_c, shape (specimen, cluster), nats, float64; 0 for specimens without the modality.
-        linear: h, shape (specimen, cluster, latent), or None where the parameters do not vary with Z.
-        curvature: H, shape (specimen or 1, cluster, latent, latent).
-        origin: Shape (cluster, latent).
-    """
-
-    constant: Tensor
-    linear: Tensor | None = None
-    curvature: Tensor | None = None
-    origin: Tensor | None = None
-
-    def at(self, index: Tensor | slice) -> Evidence:
-        """The specimens of ``index``."""
-        if self.linear is None:
-            return Evidence(self.constant[index])
-        curvature = self.curvature if self.curvature.shape[0] == 1 else self.curvature[index]
-        return Evidence(self.constant[index], self.linear[index], curvature, self.origin)
-
-    def expected(self, latent: DiagonalGaussian) -> Tensor:
-        """E_q(Z)[log p(X given Z, c)], shape (specimen, cluster), nats, float64, with gradient to q(Z)."""
-        if self.linear is None:
-            return self.constant
-        mean, variance = by_cluster(latent)
-        away = mean - self.origin
-        turned = torch.einsum("nclk,nck->ncl", self.curvature.expand(len(away), -1, -1, -1), away)
-        bent = (torch.diagonal(self.curvature, dim1=-2, dim2=-1) * variance).sum(-1)
-        return self.constant + ((self.linear - 0.5 * turned) * away).sum(-1) - 0.5 * bent
-
-    @staticmethod
-    def joined(pieces: list[Evidence]) -> Evidence:
-        """Consecutive specimens as one."""
-        if pieces[0].linear is None:
-            return Evidence(torch.cat([p.constant for p in pieces]))
-        shared = all(p.curvature.shape[0] == 1 for p in pieces)
-        return Evidence(
-            torch.cat([p.constant for p in pieces]),
-            torch.cat([p.linear for p in pieces]),
-            pieces[0].curvature
-            if shared
-            else torch.cat([p.curvature.expand(len(p.constant), -1, -1, -1) for p in pieces]),
-            pieces[0].origin,
-        )
