@@ -147,7 +147,7 @@ def specimen_step(x: np.ndarray, gamma: torch.Tensor, theta: np.ndarray) -> Call
     scatter = (1e-3 * torch.eye(3, dtype=torch.float64)).expand(C, 3, 3).clone()
     noise = torch.full((C,), 1.0 / scale**2, dtype=torch.float64)
     decoder = PhysicsDecoder(HARDENING, HARDENING.bounds(GRID), scale, theta, scatter, noise)
-    return lambda: update_physics(decoder, curves, gamma, scatter="specimen", noise="pooled")[0]
+    return lambda: update_physics(decoder, curves, gamma, scattered=True)[0]
 
 
 def bilinear_by_numpy(strain: np.ndarray, E: float, sigma_y: float, H: float) -> np.ndarray:

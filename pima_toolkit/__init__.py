@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .fitting import trackers
     from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder
     from .model.modality import Neural, Physics
+    from .model.noise.base import NoiseModel
     from .report import plots
     from .report.plots.canvas import save_figure
     from .units import value_with_error
@@ -57,6 +58,7 @@ _HOME = {
     "save_data": ".data",
     "Neural": ".model.modality",
     "Physics": ".model.modality",
+    "NoiseModel": ".model.noise.base",
     "Parameter": ".experts",
     "Expert": ".experts",
     "Example": ".experts",

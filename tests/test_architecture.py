@@ -47,8 +47,9 @@ ORDER = {
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
     "ingest/formats": "texts workbooks tables curves pictures images",
     "metrics": "scores agreement association",
-    "model": "gaussian mixture encoders curves modality effects evidence physics augment fusion elbo network",
+    "model": "gaussian mixture encoders noise curves modality effects evidence physics augment fusion elbo network",
     "model/encoders": "encoders decoders",
+    "model/noise": "base * table",
     "model/effects": "latent",
     "fitting": (
         "parallel options inputs state objective run trackers progress em starts potentials training restarts held_out"

@@ -114,7 +114,7 @@ def curve_answers(
         grid = with_covariates(spec.t, piece.covariates)
         own_mean, jacobian = decoder.own_curves(grid, said.deviation)
         covariance = said.covariance.expand(-1, len(piece), -1, -1)
-        own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian) + decoder.variance[:, None, None]
+        own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian) + decoder.noise_variance(grid)
         value, wide = own_mean, own
         if not bool(piece.present.all()):
             value, wide = predicted(decoder, grid, known)

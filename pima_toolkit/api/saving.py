@@ -28,6 +28,7 @@ from ..fitting.state import State, below
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
 from ..model.network import build
+from ..model.noise.table import NOISE
 from ..model.physics import PhysicsDecoder
 
 FORMAT, VERSION = "pima_toolkit fit", 1
@@ -203,12 +204,13 @@ def _rebuild(
             Bounds(*arrays[f"box.{name}"].numpy()),
             specs[name].scale,
             option.known,
+            NOISE.get(option.noise),
             device,
         )
         for name, option in options.physics.items()
     }
     for name, option in options.physics.items():
-        if (option.vary == "latent") != (decoders[name].trend is not None):
+        if option.varies != (decoders[name].trend is not None):
             raise ValueError(f"the slope of {name} is there where it should not be, or is missing")
     shapes_found = {"the mixture": mixture.mean.shape, **{n: d.theta.shape for n, d in decoders.items()}}
     for name, found in shapes_found.items():

@@ -136,7 +136,7 @@ def _check_processes(processes: int | None, group: Processes) -> None:
 
 
 def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
-    varying = [name for name, option in options.physics.items() if option.vary == "latent"]
+    varying = [name for name, option in options.physics.items() if option.varies]
     if varying and settings.update == "adam":
         raise OptionError(
             f'update="adam" learns one set of parameters per cluster, and {varying[0]!r} has vary="latent": '

@@ -83,7 +83,7 @@ class ModelOptions:
     @property
     def varies(self) -> bool:
         """Whether the parameters of any physics modality vary with the latent."""
-        return any(option.vary == "latent" for option in self.physics.values())
+        return any(option.varies for option in self.physics.values())
 
     @property
     def neural(self) -> dict[str, Neural]:

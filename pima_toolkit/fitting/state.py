@@ -64,7 +64,7 @@ class State:
         )
         self.decoders = {
             name: PhysicsDecoder.from_arrays(
-                below(f"decoder.{name}.", arrays), d.expert, d.bounds, d.scale, d.priors, device
+                below(f"decoder.{name}.", arrays), d.expert, d.bounds, d.scale, d.priors, d.noise, device
             )
             for name, d in self.decoders.items()
         }

@@ -19,10 +19,11 @@ from ..model.fusion import drop_modalities
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture, log_responsibilities
 from ..model.network import build
+from ..model.noise.reconstruction import RECONSTRUCTION
 from ..model.physics import PhysicsDecoder
 from .em.gradient import AdamExperts
 from .em.health import duplicate_clusters, empty_clusters, reseed
-from .em.physics import UPDATES, EpochStatistics, neural_noise, update_mixture, update_physics
+from .em.physics import UPDATES, EpochStatistics, update_mixture, update_physics
 from .em.steps import log_prior as parameter_prior
 from .inputs.allocator import keep_freed_memory
 from .objective import anchored, objective, physics_of_z, released
@@ -131,7 +132,7 @@ class JointTraining:
         return self
 
     def _vary(self, name: str, decoder: PhysicsDecoder) -> PhysicsDecoder:
-        if self.job.options.physics[name].vary == "none":
+        if not self.job.options.physics[name].varies:
             return decoder
         return replace(decoder, trend=Trend.start(decoder.scatter, self.job.options.latent_dim))
 
@@ -240,8 +241,7 @@ class JointTraining:
                 self.state.decoders[name],
                 job.own_curves[name],
                 gamma[job.own],
-                scatter=option.scatter,
-                noise=option.noise,
+                scattered=option.scattered,
                 update=self.update,
                 slope=slope,
                 posterior=posterior[job.own],
@@ -321,13 +321,12 @@ class JointTraining:
         return posterior.mean, posterior.variance, z, decoded
 
     def _learn_noise(self, means: Mapping[str, float]) -> None:
-        """``noise="learned"``: the variance is the epoch's mean squared error, read off the ELBO term itself."""
+        """The noise variance of each neural modality, from its term of the epoch's ELBO."""
         for name, option in self.job.options.neural.items():
-            if option.noise != "learned":
-                continue
+            rule = RECONSTRUCTION[option.noise]
             present = self.job.tensors.present[name].double().mean().item()
             points = math.prod(self.job.templates[name].shape)
-            self.state.noise[name] = neural_noise(self.state.noise[name], means[f"neural:{name}"] / present, points)
+            self.state.noise[name] = rule.update(self.state.noise[name], means[f"neural:{name}"] / present, points)
 
     def _save(self) -> None:
         if self.path is None or self.job.processes.rank:

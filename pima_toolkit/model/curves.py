@@ -50,6 +50,11 @@ class Curves:
         """Whether each specimen has its own t."""
         return self.t.ndim == 2
 
+    @property
+    def along(self) -> np.ndarray:
+        """The independent variable of every point, without covariates, (point,) or (specimen, point)."""
+        return self.t[..., : self.x.shape[1]]
+
     def __len__(self) -> int:
         return self.x.shape[0]
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from ..errors import OptionError
 from ..experts import Expert, Priors, get_expert
+from ..plugins.registry import Registry
+from .noise.reconstruction import RECONSTRUCTION
+from .noise.table import NOISE
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def _one_of(name: str, value: object, allowed: Collection[str] | Registry) -> None:
     if value not in allowed:
-        raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
+        known = allowed.names() if isinstance(allowed, Registry) else allowed
+        raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, known))}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Neural:
         for name, allowed in (("encoder", ("conv", "pooled", "paper")), ("decoder", ("conv", "paper"))):
             if not isinstance(getattr(self, name), nn.Module):
                 _one_of(name, getattr(self, name), allowed)
-        _one_of("noise", self.noise, ("unit", "learned"))
+        _one_of("noise", self.noise, RECONSTRUCTION)
         if isinstance(self.flips, str):
             object.__setattr__(self, "flips", (self.flips,))
         if not 0.0 <= self.shift < 0.5:
@@ -63,11 +67,11 @@ class Physics:
         scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
             decoder, where they differ by independent noise only.
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
-            units of the largest absolute value.
+            units of the largest absolute value; or the name of a noise model that a plugin brings.
         window: Lower and upper t of the fit, in the data's unit; points outside are not used.
         vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
             ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own
-            specimen (model/trend.py).
+            specimen (model/effects/latent.py).
         priors: What is known beforehand of every cluster's parameters, fitted or shown: mean and standard deviation of
             a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
 
@@ -93,7 +97,7 @@ class Physics:
         priors: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         _one_of("scatter", scatter, ("specimen", "none"))
-        _one_of("noise", noise, ("pooled", "cluster", "unit"))
+        _one_of("noise", noise, NOISE)
         _one_of("vary", vary, ("none", "latent"))
         if window is not None and not (len(window) == 2 and window[0] < window[1]):
             raise OptionError(
@@ -113,6 +117,16 @@ class Physics:
     def known(self) -> Priors | None:
         """The priors, read."""
         return Priors.read(self.expert, self.priors) if self.priors else None
+
+    @property
+    def scattered(self) -> bool:
+        """Whether specimens of one cluster differ in their parameters."""
+        return self.scatter == "specimen"
+
+    @property
+    def varies(self) -> bool:
+        """Whether the parameters follow the latent."""
+        return self.vary == "latent"
 
 
 Modality = Neural | Physics

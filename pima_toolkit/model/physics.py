@@ -29,6 +29,8 @@ from .curves import Curves, by_grid
 from .effects.latent import Trend
 from .evidence import Evidence
 from .gaussian import LOG_2PI, DiagonalGaussian
+from .noise.base import NoiseModel
+from .noise.pooled import Pooled
 
 #: Specimens that stand for a population when its mean curve has no closed form.
 _POPULATION = 256
@@ -71,6 +73,7 @@ class PhysicsDecoder:
         trend: How the parameters follow the latent, ``vary="latent"``; None where they do not. What is asked without a
             latent is then answered for Z from p(Z given c): specimens differ by ``total``.
         priors: What is known of each cluster's parameters beforehand, or None.
+        noise: How points scatter about a specimen's curve; ``variance`` is its scale.
     """
 
     expert: Expert
@@ -81,6 +84,7 @@ class PhysicsDecoder:
     variance: Tensor
     trend: Trend | None = None
     priors: Priors | None = None
+    noise: NoiseModel = Pooled()  # noqa: RUF009 - it holds nothing
 
     def arrays(self) -> dict[str, Tensor]:
         """Everything that training learned, by name, for files; :meth:`from_arrays` is the way back."""
@@ -96,6 +100,7 @@ class PhysicsDecoder:
         bounds: Bounds,
         scale: float,
         priors: Priors | None = None,
+        noise: NoiseModel = Pooled(),  # noqa: B008 - it holds nothing
         device: torch.device | str = "cpu",
     ) -> PhysicsDecoder:
         """A decoder from what :meth:`arrays` gave, and what is no result of training.
@@ -106,6 +111,7 @@ class PhysicsDecoder:
             bounds: Bounds of its parameters.
             scale: Unit of the residuals.
             priors: What is known of the parameters beforehand.
+            noise: The noise model.
             device: Where scatter, variance and trend go.
         """
         names = [f.name for f in fields(Trend)]
@@ -119,6 +125,7 @@ class PhysicsDecoder:
             arrays["variance"].to(device),
             Trend(*(arrays[name].to(device) for name in names)) if varies else None,
             priors,
+            noise,
         )
 
     @property
@@ -202,7 +209,8 @@ class PhysicsDecoder:
         misfit = squared - ((projected + left) * centre).sum(-1)
         own = (covariance @ left[..., None]).squeeze(-1) / variance[..., None]
         quadratic = (misfit - (left * own).sum(-1)) / variance
-        log_prob = -0.5 * (quadratic + points * (LOG_2PI + variance.log()) + torch.linalg.slogdet(growth)[1])
+        volume = points * (LOG_2PI + variance.log()) + self.noise.log_det(curves.along, curves.seen)
+        log_prob = -0.5 * (quadratic + volume + torch.linalg.slogdet(growth)[1])
         log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
         return CurvePosterior(log_prob, centre + own, covariance, normal, projected, squared)
 
@@ -244,20 +252,23 @@ class PhysicsDecoder:
         values, vectors = torch.linalg.eigh(self.total.cpu())
         root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
         x = curves.x.cpu().numpy() * self.scale
-        mask = curves.seen.cpu().numpy().astype(np.float64)
+        seen = curves.seen
+        # The solver takes weights of points: whitened squares are those.
+        weights = self.noise.whiten(seen.to(curves.x.dtype), curves.along).square()
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
         t = np.atleast_2d(curves.t)
-        sums = own_lines(self.expert, self.bounds, t, x, mask, self.theta, root.numpy(), precision)
+        sums = own_lines(self.expert, self.bounds, t, x, weights.cpu().numpy(), self.theta, root.numpy(), precision)
         device = curves.x.device
         squared, projected, normal = (torch.as_tensor(s / self.scale**2, device=device) for s in sums)
-        return torch.as_tensor(mask.sum(1), device=device), squared, projected, normal
+        return seen.to(curves.x.dtype).sum(1), squared, projected, normal
 
     def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Seen points (specimen,), ||r||^2, J^T r and J^T J: all that the likelihood needs of the residuals."""
-        x = curves.x
+        """Seen points (specimen,), ||r||^2, J^T r and J^T J, whitened: all the likelihood needs of the residuals."""
         if not self.one_line:
             return self._own_lines(curves)
         value, jacobian = self.predict(curves.t)
+        x, value = (self.noise.whiten(part, curves.along) for part in (curves.x, value))
+        jacobian = self.noise.whiten(jacobian.movedim(-1, 0), curves.along).movedim(0, -1)
         if curves.own_grids:
             mask = curves.seen.to(x.dtype)
             residual = (x - value) * mask
@@ -299,6 +310,16 @@ class PhysicsDecoder:
         """log p(X given c), shape (specimen, cluster), nats, float64, averaged over p(Z given c); memory bounded."""
         return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
 
+    def noise_variance(self, t: np.ndarray) -> Tensor:
+        """Variance of the noise at each point, (cluster, specimen or 1, point), in units of ``scale`` squared.
+
+        Args:
+            t: Grid (point,), or one per specimen; packed where there are covariates.
+        """
+        along = t[..., : t.shape[-1] // len(self.expert.inputs)]
+        shape = self.noise.whiten(torch.ones(along.shape, dtype=torch.float64, device=self.variance.device), along)
+        return self.variance[:, None, None] / shape.square()
+
     def marginal(self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.
 
@@ -313,7 +334,7 @@ class PhysicsDecoder:
             value, jacobian = self.predict(t)
             moved = value + (jacobian @ centre[..., None]).squeeze(-1)
             wide = ((jacobian @ spread) * jacobian).sum(-1)
-            return moved, wide + self.variance[:, None, None]
+            return moved, wide + self.noise_variance(t)
         if t.ndim == 2:
             return by_grid(t, lambda grid, rows: self.marginal(grid, prior and tuple(part[:, rows] for part in prior)))
         draws = _POPULATION if prior is None else _EACH
@@ -331,7 +352,7 @@ class PhysicsDecoder:
         # A population's tails are its specimens' and count in its mean. Those of one specimen are what an encoder does
         # not know, and in logarithms they lean upwards: its curve is the mean of the middle half.
         value = curves.mean(2) if prior is None else ordered[:, :, draws // 4 : -(draws // 4)].mean(2)
-        return value, std.square() + self.variance[:, None, None]
+        return value, std.square() + self.noise_variance(t)
 
 
 def scores(decoder: PhysicsDecoder, said: CurvePosterior, spread: Tensor) -> tuple[Tensor, Tensor]:

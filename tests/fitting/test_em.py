@@ -15,9 +15,16 @@ from pima_toolkit.fitting.parallel.distributed import ALONE
 from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture, log_responsibilities
+from pima_toolkit.model.noise.table import NOISE
 
 EXPERTS = ("affine", "linear_hardening")
 GRIDS = ("shared", "masked", "own", "own and masked")
+
+
+def updated(decoder, curves, gamma, *, scatter, noise, **options):
+    """The M-step by the names of its options."""
+    decoder = replace(decoder, noise=NOISE.get(noise))
+    return update_physics(decoder, curves, gamma, scattered=scatter == "specimen", **options)[0]
 
 
 def update_theta(decoder, curves, gamma):
@@ -104,14 +111,14 @@ def test_the_mixture_is_the_maximum(batch):
 def test_physics_update_whatever_the_size_of_the_pieces(random_problem, monkeypatch, expert, grid, scatter):
     _, _, decoder, curves = random_problem(1, expert, grid, scatter=scatter == "specimen")
     gamma = decoder.log_prob(curves).mul(1e-2).softmax(1)
-    whole = update_physics(decoder, curves, gamma, scatter=scatter, noise="cluster", update=UPDATES["adam"])[0]
+    whole = updated(decoder, curves, gamma, scatter=scatter, noise="cluster", update=UPDATES["adam"])
     solved = update_theta(decoder, curves, gamma).theta
     # The sums agree to 1e-10; a solver that stops at a change of the cost of 1e-12 says no more of a kinked curve.
     digits = 1e-10 if expert == "affine" else 1e-7
     chunks = Curves.chunks
     for size in (1, 3):
         monkeypatch.setattr(Curves, "chunks", lambda self, size=size: chunks(self, size))
-        pieces = update_physics(decoder, curves, gamma, scatter=scatter, noise="cluster", update=UPDATES["adam"])[0]
+        pieces = updated(decoder, curves, gamma, scatter=scatter, noise="cluster", update=UPDATES["adam"])
         torch.testing.assert_close(pieces.scatter, whole.scatter, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(pieces.variance, whole.variance, rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(update_theta(decoder, curves, gamma).theta, solved, rtol=digits, atol=digits)
@@ -147,7 +154,7 @@ def test_an_e_step_and_an_m_step_never_lower_the_bound(random_problem, seed, exp
         expected = bound(posterior, mixture, decoder, curves, gamma, beta)
         assert expected >= before - 1e-9 * before.abs()
         mixture = MixtureStatistics(3, 2).update(posterior, gamma).finish(mixture)
-        decoder = update_physics(decoder, curves, gamma, scatter=scatter, noise=noise)[0]
+        decoder = updated(decoder, curves, gamma, scatter=scatter, noise=noise)
         after = bound(posterior, mixture, decoder, curves, gamma, beta)
         assert after >= expected - 1e-9 * expected.abs()
         before = after
@@ -259,7 +266,7 @@ def test_a_cluster_without_weight_keeps_its_physics(random_problem):
     _, _, decoder, curves = random_problem(8)
     gamma = torch.zeros(len(curves), 3, dtype=torch.float64)
     gamma[:, 0] = 1.0
-    found = update_physics(decoder, curves, gamma, scatter="specimen", noise="cluster")[0]
+    found = updated(decoder, curves, gamma, scatter="specimen", noise="cluster")
     np.testing.assert_array_equal(found.theta[1:], decoder.theta[1:])
     assert torch.equal(found.scatter[1:], decoder.scatter[1:])
     assert torch.equal(found.variance[1:], decoder.variance[1:])
@@ -282,9 +289,9 @@ def test_scatter_and_noise_are_found_where_they_are_known():
     curves = Curves(torch.as_tensor(y / 20), t, None, torch.ones(4000, dtype=torch.bool))
     gamma = torch.ones(4000, 1, dtype=torch.float64)
     for _ in range(60):
-        decoder = update_physics(decoder, curves, gamma, scatter="specimen", noise="pooled")[0]
+        decoder = updated(decoder, curves, gamma, scatter="specimen", noise="pooled")
     np.testing.assert_allclose(decoder.theta[0], own.mean(0), atol=0.02)
     np.testing.assert_allclose(decoder.scatter[0], np.cov(own.T), rtol=0.05)
     assert np.sqrt(decoder.variance.item()) * 20 == pytest.approx(0.3, rel=0.02)
-    unit = update_physics(decoder, curves, gamma, scatter="none", noise="unit")[0]
+    unit = updated(decoder, curves, gamma, scatter="none", noise="unit")
     assert torch.equal(unit.variance, decoder.variance)

@@ -8,11 +8,11 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.fitting.em.physics import NEURAL_NOISE_FLOOR, neural_noise
 from pima_toolkit.fitting.starts import invariance
 from pima_toolkit.fitting.starts.invariance import mutual_information
 from pima_toolkit.model.augment import deform
 from pima_toolkit.model.elbo import neural_log_prob
+from pima_toolkit.model.noise.reconstruction import RECONSTRUCTION, RECONSTRUCTION_FLOOR
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,10 +83,12 @@ def test_a_picture_that_is_not_deformed_stays_and_each_deformation_does_what_it_
 def test_learned_noise_is_the_mean_squared_error():
     x, mean = torch.rand(6, 1, 4, 5), torch.rand(6, 1, 4, 5)
     term = neural_log_prob(x, mean, 0.3, torch.ones(6, dtype=torch.bool)).double().mean()
-    assert neural_noise(0.3, float(term), 20) == pytest.approx(float((x - mean).square().mean()), rel=1e-5)
-    assert neural_noise(0.3, float(neural_log_prob(x, x, 0.3, torch.ones(6, dtype=torch.bool)).mean()), 20) == (
-        NEURAL_NOISE_FLOOR
+    assert RECONSTRUCTION["learned"].update(0.3, float(term), 20) == pytest.approx(
+        float((x - mean).square().mean()), rel=1e-5
     )
+    assert RECONSTRUCTION["learned"].update(
+        0.3, float(neural_log_prob(x, x, 0.3, torch.ones(6, dtype=torch.bool)).mean()), 20
+    ) == (RECONSTRUCTION_FLOOR)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,18 @@ from pima_toolkit.fitting.em.steps import log_prior
 from pima_toolkit.fitting.inputs.tensors import Tensors
 from pima_toolkit.fitting.parallel.distributed import ALONE
 from pima_toolkit.fitting.training import JointTraining
+from pima_toolkit.model.noise.table import NOISE
 
 GIVEN = {
     "affine": {"slope": (20.0, 3.0), "intercept": (-5.0, 2.0)},
     "linear_hardening": {"E": (60.0, 2.0), "sigma_y": (25.0, 1.0), "h": (0.3, 0.02)},
 }
+
+
+def updated(decoder, curves, gamma, *, scatter, noise, **options):
+    """The M-step by the names of its options."""
+    decoder = replace(decoder, noise=NOISE.get(noise))
+    return update_physics(decoder, curves, gamma, scattered=scatter == "specimen", **options)[0]
 
 
 def update_theta(decoder, curves, gamma):
@@ -48,7 +55,7 @@ def test_the_penalised_likelihood_never_falls(random_problem, seed, expert, grid
         joint = mixture.log_weights + decoder.log_prob(curves)
         likelihood = joint.logsumexp(1).sum() + log_prior(decoder).sum()
         assert before is None or likelihood >= before - 1e-9 * before.abs()
-        decoder = update_physics(decoder, curves, joint.softmax(1), scatter=scatter, noise="pooled")[0]
+        decoder = updated(decoder, curves, joint.softmax(1), scatter=scatter, noise="pooled")
         before = likelihood
 
 

@@ -16,10 +16,17 @@ from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.effects.latent import Trend
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import log_responsibilities
+from pima_toolkit.model.noise.table import NOISE
 from pima_toolkit.model.physics import PhysicsDecoder
 
 CLUSTERS, LATENT = 3, 2
 GRIDS = ("shared", "masked", "own", "own and masked")
+
+
+def updated(decoder, curves, gamma, *, scatter, noise, **options):
+    """The M-step by the names of its options."""
+    decoder = replace(decoder, noise=NOISE.get(noise))
+    return update_physics(decoder, curves, gamma, scattered=scatter == "specimen", **options)[0]
 
 
 def bound(posterior, mixture, decoder, curves, gamma, beta):
@@ -50,7 +57,7 @@ def test_an_e_step_and_an_m_step_never_lower_the_bound(varying, seed, expert, gr
         expected = bound(posterior, mixture, decoder, curves, gamma, beta)
         assert expected >= before - 1e-9 * before.abs()
         mixture = MixtureStatistics(CLUSTERS, LATENT).update(posterior, gamma).finish(mixture)
-        decoder = update_physics(
+        decoder = updated(
             decoder,
             curves,
             gamma,
@@ -59,7 +66,7 @@ def test_an_e_step_and_an_m_step_never_lower_the_bound(varying, seed, expert, gr
             slope=slope,
             posterior=posterior,
             components=mixture.components,
-        )[0]
+        )
         after = bound(posterior, mixture, decoder, curves, gamma, beta)
         assert after >= expected - 1e-9 * expected.abs()
         before = after
@@ -112,11 +119,11 @@ def test_the_update_does_not_depend_on_the_size_of_the_pieces(varying, monkeypat
     posterior, mixture, decoder, curves = varying(3, expert, grid)
     gamma = decoder.log_prob(curves).mul(1e-2).softmax(1)
     options = {"scatter": "specimen", "noise": "cluster", "posterior": posterior, "components": mixture.components}
-    whole = update_physics(decoder, curves, gamma, **options)[0]
+    whole = updated(decoder, curves, gamma, **options)
     chunks = Curves.chunks
     for size in (1, 4):
         monkeypatch.setattr(Curves, "chunks", lambda self, size=size: chunks(self, size))
-        pieces = update_physics(replace(decoder), curves, gamma, **options)[0]
+        pieces = updated(replace(decoder), curves, gamma, **options)
         np.testing.assert_allclose(pieces.theta, whole.theta, rtol=1e-8)
         torch.testing.assert_close(pieces.trend.slope, whole.trend.slope, rtol=1e-8, atol=1e-8)
         torch.testing.assert_close(pieces.scatter, whole.scatter, rtol=1e-7, atol=1e-8)
@@ -128,10 +135,8 @@ def test_a_slope_that_is_held_at_nothing_leaves_the_plain_update(varying):
     still = replace(decoder, trend=replace(decoder.trend, slope=torch.zeros_like(decoder.trend.slope)))
     gamma = still.log_prob(curves).softmax(1)
     options = {"scatter": "specimen", "noise": "pooled"}
-    found = update_physics(
-        still, curves, gamma, slope=False, posterior=posterior, components=mixture.components, **options
-    )[0]
-    plain = update_physics(replace(decoder, trend=None), curves, gamma, **options)[0]
+    found = updated(still, curves, gamma, slope=False, posterior=posterior, components=mixture.components, **options)
+    plain = updated(replace(decoder, trend=None), curves, gamma, **options)
     np.testing.assert_allclose(found.theta, plain.theta, rtol=1e-8)
     torch.testing.assert_close(found.scatter, plain.scatter)
     torch.testing.assert_close(found.variance, plain.variance)
@@ -170,9 +175,9 @@ def test_slope_scatter_and_noise_are_recovered_from_many_curves():
     gamma = torch.ones(specimens, 1, dtype=torch.float64)
     components = DiagonalGaussian(torch.zeros(1, 2).double(), torch.ones(1, 2).double())
     for _ in range(60):
-        start = update_physics(
+        start = updated(
             start, curves, gamma, scatter="specimen", noise="pooled", posterior=posterior, components=components
-        )[0]
+        )
     np.testing.assert_allclose(start.theta[0], [8.0, 3.0], atol=0.06)
     np.testing.assert_allclose(start.trend.slope[0], slope, atol=0.06)
     np.testing.assert_allclose(start.scatter[0], spread, atol=0.06)

@@ -25,6 +25,7 @@ from ...errors import DataError, OptionError
 from ...experts import Expert, get_expert, pack, solve, unpack, variable
 from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
+from ...model.noise.cluster import PerCluster
 from ...model.physics import PhysicsDecoder
 from ..predictor import Predictor
 from ..record import TrainingRecord
@@ -196,7 +197,9 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
     along = np.broadcast_to(variable(law, curves.t), curves.x.shape)[curves.seen.cpu().numpy()]
     size = len(law.parameters)
     zero = torch.zeros(1, size, size, dtype=torch.float64, device=curves.x.device)
-    decoder = PhysicsDecoder(law, law.bounds(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1))
+    decoder = PhysicsDecoder(
+        law, law.bounds(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1), noise=PerCluster()
+    )
     inputs, mean, w, constant = reduced(curves, weight, decoder)
     t = np.concatenate(list(inputs.values()))
     starts = law.starts(t, mean[None], w[None], _STARTS)
@@ -210,9 +213,7 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
         if now - before < _STILL * float(weight.sum()):
             break
         before = now
-        decoder, evidence = update_physics(
-            decoder, curves, weight[:, None], scatter="specimen", noise="cluster", evidence=evidence
-        )
+        decoder, evidence = update_physics(decoder, curves, weight[:, None], scattered=True, evidence=evidence)
     return decoder
 
 

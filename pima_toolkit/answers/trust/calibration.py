@@ -68,7 +68,7 @@ def held_out_calibration(
     calibration = dict(predictor.calibration)
     for name, option in predictor.options.physics.items():
         others = [flags for other, flags in tensors.present.items() if other != name]
-        if option.vary == "none" or not others:
+        if not option.varies or not others:
             continue
         usable = torch.stack(others).any(0) & tensors.present[name]
         pairs = [(encoders, index[usable[index]]) for encoders, index in alone]

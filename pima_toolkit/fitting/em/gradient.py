@@ -67,7 +67,7 @@ class AdamExperts:
             identity = torch.eye(phi.shape[1], dtype=phi.dtype, device=phi.device)
             variance = decoder.variance[:, None]
             growth = identity + decoder.scatter[:, None] @ said.normal / variance[..., None, None]
-            constant = torch.linalg.slogdet(growth)[1]
+            constant = torch.linalg.slogdet(growth)[1] + decoder.noise.log_det(curves.along, curves.seen)
         seen = curves.seen.to(curves.x.dtype)
         if decoder.one_line:
             squared, projected = self._residuals(decoder, curves, phi, seen)
@@ -89,7 +89,8 @@ class AdamExperts:
         value = decoder.expert.predict(torch.as_tensor(curves.t, device=phi.device), theta) / decoder.scale
         with torch.no_grad():
             _, jacobian = decoder.predict(curves.t)
-        residual = (curves.x - value) * seen
+        residual = decoder.noise.whiten(curves.x - value, curves.along) * seen
+        jacobian = decoder.noise.whiten(jacobian.movedim(-1, 0), curves.along).movedim(0, -1)
         return residual.square().sum(-1), torch.einsum(
             "cntp,cnt->cnp", jacobian.expand(-1, len(curves), -1, -1), residual
         )

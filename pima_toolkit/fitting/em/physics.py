@@ -11,7 +11,6 @@ missing.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,11 +31,8 @@ from .effects import own_deviations, update_trend
 from .gradient import AdamExperts
 from .steps import HALVINGS, MINIMUM_WEIGHT, ROUNDING, accepted, expected_log_prob, prior_rows, solved, stepped
 
-#: Floors: of a cluster's latent variance, and of a curve's noise variance in units of its largest value squared.
+#: A cluster's latent variance never falls below this.
 LATENT_VARIANCE_FLOOR = 1e-4
-NOISE_VARIANCE_FLOOR = 1e-8
-#: Noise variance of ``noise="learned"`` never falls below this, in units of the range squared.
-NEURAL_NOISE_FLOOR = 1e-4
 
 
 class MixtureStatistics:
@@ -121,18 +117,6 @@ def update_mixture(
     """
     statistics = MixtureStatistics(*old.mean.shape, old.mean.device)
     return statistics.update(posterior, responsibilities).over(among).finish(old)
-
-
-def neural_noise(variance: float, log_prob: float, points: int) -> float:
-    """``noise="learned"``: the mean squared error of a neural modality, read off its ELBO term.
-
-    Args:
-        variance: That the term was computed with, in units of the range squared.
-        log_prob: Mean of log p(X_i given Z) over the specimens that have the modality, nats.
-        points: Entries of one specimen.
-    """
-    squared = -2.0 * variance * (log_prob + 0.5 * points * math.log(2.0 * math.pi * variance))
-    return max(squared / points, NEURAL_NOISE_FLOOR)
 
 
 class Update(ABC):
@@ -222,12 +206,12 @@ class ReducedSolve(Proposal):
     def serves(decoder: PhysicsDecoder, curves: Curves) -> bool:
         """Whether ordinary least squares on a shared grid has the same solution.
 
-        Sigma_c maps the columns of J into themselves, so scatter does not count, as long as no point is missing and no
-        prior counts against it.
+        The noise must be white. Sigma_c maps the columns of J into themselves, so scatter does not count, as long as
+        no point is missing and no prior counts against it.
         """
         scattered = bool(decoder.scatter.any())
         weighed = scattered and (not curves.complete or decoder.priors is not None)
-        return not curves.own_grids and decoder.one_line and not weighed
+        return not curves.own_grids and decoder.one_line and decoder.noise.white and not weighed
 
     def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
         """The solution of the solver that fits single curves."""
@@ -282,8 +266,7 @@ def update_physics(
     curves: Curves,
     responsibilities: Tensor,
     *,
-    scatter: str,
-    noise: str,
+    scattered: bool,
     update: Update = UPDATES["wls"],
     slope: bool = True,
     posterior: DiagonalGaussian | None = None,
@@ -297,8 +280,7 @@ def update_physics(
         decoder: The old parameters.
         curves: Curves of all specimens, or of this process's.
         responsibilities: Shape (specimen, cluster).
-        scatter: ``"specimen"`` or ``"none"``.
-        noise: ``"pooled"``, ``"cluster"`` or ``"unit"``.
+        scattered: Whether specimens of one cluster differ in their parameters: S_c stays as it is otherwise.
         update: What moves theta_c where it does not follow the latent.
         slope: Whether A_c is solved for; it stays otherwise.
         posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
@@ -335,16 +317,10 @@ def update_physics(
         points += (part * piece.seen.double().sum(1)).sum(1)
     outer, squared, points, weight = among.total(outer, squared, points, gamma.sum(0))
     alive = weight >= MINIMUM_WEIGHT
-    fresh = decoder
-    if scatter == "specimen":
+    fresh = replace(decoder, variance=decoder.noise.update(decoder.variance, squared, points, alive))
+    if scattered:
         spread = outer / weight.clamp_min(MINIMUM_WEIGHT)[:, None, None]
         fresh = replace(fresh, scatter=torch.where(alive[:, None, None], spread, decoder.scatter))
-    if noise == "pooled":
-        variance = (squared.sum() / points.sum()).expand_as(squared)
-        fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR).clone())
-    elif noise == "cluster":
-        variance = torch.where(alive, squared / points.clamp_min(1e-300), decoder.variance)
-        fresh = replace(fresh, variance=variance.clamp_min(NOISE_VARIANCE_FLOOR))
     if decoder.one_line:
         return fresh, fresh.evidence(curves)
     return _no_worse(decoder, fresh, curves, gamma, posterior, among, evidence or decoder.evidence(curves))

@@ -27,8 +27,10 @@ from ...model.evidence import Evidence
 from ...model.gaussian import DiagonalGaussian
 from ...model.mixture import GaussianMixture, log_responsibilities
 from ...model.modality import Modality, Physics
+from ...model.noise.base import VARIANCE_FLOOR
+from ...model.noise.table import NOISE
 from ...model.physics import PhysicsDecoder
-from ..em.physics import NOISE_VARIANCE_FLOOR, update_physics
+from ..em.physics import update_physics
 from ..em.steps import log_prior
 from ..inputs.tensors import InputSpec, Tensors
 from .pooled import pooled_fits
@@ -82,7 +84,7 @@ def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> Own
     start = bounds.clip(expert.guess(t, gaps))[:, None, :]
     solution = solve(expert, t, x[enough], weights[enough], start, bounds)
     theta[enough] = solution.parameters
-    variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), NOISE_VARIANCE_FLOOR)
+    variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), VARIANCE_FLOOR)
     phi = np.full_like(theta, np.nan)
     phi[enough] = _within_reach(bounds, theta[enough])
     return OwnFits(theta, phi, variance)
@@ -90,10 +92,7 @@ def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> Own
 
 def _finite_grid(curves: Curves) -> np.ndarray:
     """One grid that spans all specimens', without covariates, for bounds derived from the data."""
-    t = curves.t[..., : curves.x.shape[1]]
-    if not curves.own_grids:
-        return t
-    return np.unique(t[curves.seen.cpu().numpy()])
+    return np.unique(curves.along[curves.seen.cpu().numpy()]) if curves.own_grids else curves.along
 
 
 def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters: int) -> PhysicsDecoder:
@@ -109,6 +108,7 @@ def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters
         scatter=torch.zeros(clusters, size, size, dtype=torch.float64, device=device),
         variance=torch.ones(clusters, dtype=torch.float64, device=device),
         priors=option.known,
+        noise=NOISE.get(option.noise),
     )
 
 
@@ -138,7 +138,7 @@ def start_decoder(
     centre = weight.T @ phi
     away = phi[None] - centre[:, None]
     scatter = np.einsum("nc,cnp,cnq->cpq", weight, away, away)
-    if option.scatter == "none":
+    if not option.scattered:
         scatter = np.zeros_like(scatter)
         value, _ = option.expert.value_and_jacobian(curves.t, bounds.from_unbounded(centre))
         value = torch.as_tensor(value / template.scale, device=curves.x.device)
@@ -148,13 +148,11 @@ def start_decoder(
         variance = float(torch.einsum("nc,cnt->", part, squared * seen) / seen.sum())
     else:
         variance = own.variance
-    if option.noise == "unit":
-        variance = 1.0
     return replace(
         blank,
         theta=bounds.from_unbounded(centre),
         scatter=torch.as_tensor(scatter, device=curves.x.device),
-        variance=torch.full_like(blank.variance, max(variance, NOISE_VARIANCE_FLOOR)),
+        variance=torch.full_like(blank.variance, blank.noise.start(variance)),
     )
 
 
@@ -202,8 +200,7 @@ def physics_em(
                 decoder,
                 curves[name],
                 gamma,
-                scatter=options[name].scatter,
-                noise=options[name].noise,
+                scattered=options[name].scattered,
                 evidence=evidence[name],
             )
             for name, decoder in mixture.decoders.items()

@@ -18,8 +18,10 @@ import torch
 
 from ...experts import unpack
 from ...model.curves import Curves
+from ...model.noise.base import VARIANCE_FLOOR
+from ...model.noise.pooled import Pooled
 from ...model.physics import PhysicsDecoder
-from ..em.physics import NOISE_VARIANCE_FLOOR, update_physics
+from ..em.physics import update_physics
 
 #: Specimens that are pooled, EM iterations on them, and the share of a two-sided box kept free at its bounds: a
 #: parameter at its bound would stay there.
@@ -56,14 +58,13 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
         blank,
         theta=theta,
         scatter=torch.diag_embed(torch.as_tensor((_SPREAD * size) ** 2, device=blank.scatter.device))[None],
-        variance=torch.full_like(blank.variance, max(float(residual), NOISE_VARIANCE_FLOOR)),
+        variance=torch.full_like(blank.variance, max(float(residual), VARIANCE_FLOOR)),
+        noise=Pooled(),
     )
     everyone = torch.ones(len(some), 1, dtype=torch.float64, device=some.x.device)
     evidence = decoder.evidence(some)
     for _ in range(_ITERATIONS):
-        decoder, evidence = update_physics(
-            decoder, some, everyone, scatter="specimen", noise="pooled", evidence=evidence
-        )
+        decoder, evidence = update_physics(decoder, some, everyone, scattered=True, evidence=evidence)
     deviation = torch.cat([decoder.condition(piece).deviation[0] for _, piece in curves.chunks()]).cpu().numpy()
     phi = bounds.to_unbounded(decoder.theta) + deviation
     phi[~curves.present.cpu().numpy()] = np.nan

@@ -1,0 +1,151 @@
+"""Noise models of curves: the likelihood is that of a dense Gaussian, and the M-step never lowers it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+import pima_toolkit as pima
+from pima_toolkit.errors import OptionError
+from pima_toolkit.fitting.em.physics import update_physics
+from pima_toolkit.model.curves import Curves
+from pima_toolkit.model.noise.base import NoiseModel
+from pima_toolkit.model.noise.cluster import PerCluster
+from pima_toolkit.model.noise.pooled import Pooled
+from pima_toolkit.model.noise.reconstruction import RECONSTRUCTION
+from pima_toolkit.model.noise.table import NOISE
+from pima_toolkit.model.noise.unit import Unit
+from pima_toolkit.model.physics import PhysicsDecoder
+from pima_toolkit.plugins.manager import Manager, use_manager
+
+
+class Growing(NoiseModel):
+    """A stranger's: the noise grows along the curve."""
+
+    white = False
+
+    def whiten(self, values, t):
+        return values / torch.as_tensor(1.0 + t)[..., : values.shape[-1]]
+
+    def log_det(self, t, seen):
+        return (seen * 2.0 * torch.as_tensor(np.log(1.0 + t))).sum(1)
+
+    def update(self, old, squared, points, alive):
+        return torch.where(alive, squared / points, old)
+
+
+NOISE_CASES = {"pooled": Pooled(), "cluster": PerCluster(), "unit": Unit(), "a stranger's": Growing()}
+T = np.linspace(0.0, 1.0, 7)
+
+
+def problem(noise, *, own_grids, gaps):
+    generator = torch.Generator().manual_seed(3)
+    own = torch.tensor([[1.0, 2.0]]).double() + 0.4 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
+    size = torch.as_tensor(1.0 / noise.whiten(torch.ones(7, dtype=torch.float64), T))
+    x = own[:, :1] * torch.as_tensor(T) + own[:, 1:]
+    x = x + 0.3 * size * torch.randn(12, 7, generator=generator, dtype=torch.float64)
+    observed = torch.rand(12, 7, generator=generator) < 0.8 if gaps else None
+    present = torch.arange(12) != 5
+    curves = Curves(x, np.tile(T, (12, 1)) if own_grids else T, observed, present)
+    expert = pima.get_expert("affine")
+    decoder = PhysicsDecoder(
+        expert,
+        expert.bounds(T),
+        1.0,
+        np.array([[1.2, 1.9], [0.5, 2.5]]),
+        torch.tensor([[[0.2, 0.05], [0.05, 0.1]], [[0.1, 0.0], [0.0, 0.3]]]).double(),
+        torch.tensor([0.05, 0.2]).double(),
+        noise=noise,
+    )
+    return decoder, replace(curves, x=torch.where(curves.seen, x, 0.0))
+
+
+@pytest.mark.parametrize("own_grids", [False, True])
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("case", NOISE_CASES)
+def test_the_likelihood_is_that_of_a_dense_gaussian(case, own_grids, gaps):
+    noise = NOISE_CASES[case]
+    decoder, curves = problem(noise, own_grids=own_grids, gaps=gaps)
+    found = decoder.log_prob(curves)
+    value, jacobian = (part[:, 0].numpy() for part in decoder.predict(T))
+    shape = 1.0 / noise.whiten(torch.ones(7, dtype=torch.float64), T).square().numpy()
+    for c in range(2):
+        whole = jacobian[c] @ decoder.scatter[c].numpy() @ jacobian[c].T + float(decoder.variance[c]) * np.diag(shape)
+        for d in range(12):
+            seen = curves.seen[d].numpy()
+            expected = 0.0
+            if seen.any():
+                dense = multivariate_normal(value[c][seen], whole[np.ix_(seen, seen)])
+                expected = dense.logpdf(curves.x[d].numpy()[seen])
+            assert float(found[d, c]) == pytest.approx(float(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("case", NOISE_CASES)
+def test_the_m_step_never_lowers_the_likelihood(case, gaps):
+    decoder, curves = problem(NOISE_CASES[case], own_grids=False, gaps=gaps)
+    log_weights = torch.tensor([0.4, 0.6]).double().log()
+    before = None
+    for _ in range(6):
+        joint = log_weights + decoder.log_prob(curves)
+        likelihood = float(joint.logsumexp(1)[curves.present].sum())
+        assert before is None or likelihood >= before - 1e-9 * abs(before)
+        before = likelihood
+        decoder, evidence = update_physics(decoder, curves, joint.softmax(1), scattered=True)
+        torch.testing.assert_close(evidence.constant, decoder.log_prob(curves))
+    assert (decoder.variance > 0).all()
+
+
+def test_the_width_of_a_curve_follows_the_noise():
+    decoder, _ = problem(Growing(), own_grids=False, gaps=False)
+    expected = decoder.variance[:, None] * torch.as_tensor((1.0 + T) ** 2)
+    torch.testing.assert_close(decoder.noise_variance(T)[:, 0], expected)
+
+
+PLUGIN = """
+import numpy as np
+import torch
+import pima_toolkit as pima
+
+class Growing(pima.NoiseModel):
+    white = False
+    def whiten(self, values, t):
+        return values / torch.as_tensor(1.0 + t)
+    def log_det(self, t, seen):
+        return (seen * 2.0 * torch.as_tensor(np.log(1.0 + t))).sum(1)
+    def update(self, old, squared, points, alive):
+        return torch.where(alive, squared / points, old)
+
+@pima.hookimpl
+def pima_noise_models():
+    return {"growing": Growing()}
+"""
+
+
+def test_a_stranger_s_noise_is_chosen_by_its_name(tmp_path, two_populations):
+    (tmp_path / "lab.py").write_text(PLUGIN)
+    with use_manager(Manager()):
+        pima.load_plugin(tmp_path / "lab.py")
+        model = pima.PIMA({"stress": pima.Physics("affine", noise="growing")}, clusters=2, latent_dim=1)
+        data = two_populations(32)
+        fit = model.fit(data, epochs=1, crossmodal_epochs=1, progress=False)
+        fit.save(tmp_path / "fit.pima")
+        again = pima.load(tmp_path / "fit.pima")
+        answers = again.infer(data)
+    assert np.isfinite(fit.elbo)
+    width = answers.stress_high - answers.stress_low
+    assert (width[:, -1] > 1.3 * width[:, 0]).all()
+
+
+def test_what_is_no_noise_model_is_refused():
+    with pytest.raises(OptionError, match=r"is no noise model: expected an instance of a subclass"):
+        NOISE.kind.check(Growing)
+    with pytest.raises(OptionError, match=r"noise='white' is unknown: use one of 'pooled', 'cluster', 'unit'"):
+        pima.Physics("affine", noise="white")
+
+
+def test_reconstruction_noise_stays_or_follows_the_error():
+    assert RECONSTRUCTION["unit"].update(1.0, -3.0, 4) == 1.0
+    assert RECONSTRUCTION["learned"].update(1.0, -0.5 * 4 * (0.25 + np.log(2 * np.pi)), 4) == pytest.approx(0.25)
