@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .experts.regression import quantities
     from .fitting import trackers
     from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder
+    from .model.encoders.base import EncoderKind
     from .model.modality import Neural, Physics
     from .model.noise.base import NoiseModel
     from .report import plots
@@ -59,6 +60,7 @@ _HOME = {
     "Neural": ".model.modality",
     "Physics": ".model.modality",
     "NoiseModel": ".model.noise.base",
+    "EncoderKind": ".model.encoders.base",
     "Parameter": ".experts",
     "Expert": ".experts",
     "Example": ".experts",

@@ -48,7 +48,7 @@ ORDER = {
     "ingest/formats": "texts workbooks tables curves pictures images",
     "metrics": "scores agreement association",
     "model": "gaussian mixture encoders noise curves modality effects evidence physics augment fusion elbo network",
-    "model/encoders": "encoders decoders",
+    "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base * table",
     "model/effects": "latent",
     "fitting": (

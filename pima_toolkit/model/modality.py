@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import OptionError
 from ..experts import Expert, Priors, get_expert
 from ..plugins.registry import Registry
+from .encoders.table import ENCODERS
 from .noise.reconstruction import RECONSTRUCTION
 from .noise.table import NOISE
 
@@ -20,15 +21,19 @@ def _one_of(name: str, value: object, allowed: Collection[str] | Registry) -> No
         raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, known))}")
 
 
+def _decodes(kind: str) -> bool:
+    return kind in ENCODERS and ENCODERS.get(kind).decodes
+
+
 @dataclass(frozen=True)
 class Neural:
     """A modality without known physics: a network encodes and decodes it.
 
     Args:
         encoder: ``"conv"``; ``"pooled"``, the same with its features averaged over the whole frame, for textures, of
-            which it matters what is seen and not where; ``"paper"`` (appendix A of Trask et al. 2022); or a torch
-            module from ``(specimen, channels, *spatial)`` to (specimen, features).
-        decoder: ``"conv"``, ``"paper"``, or a torch module from (specimen, latent) to
+            which it matters what is seen and not where; ``"paper"`` (appendix A of Trask et al. 2022); the name of one
+            that a plugin brings; or a torch module from ``(specimen, channels, *spatial)`` to (specimen, features).
+        decoder: ``"conv"``, ``"paper"``, one of a plugin, or a torch module from (specimen, latent) to
             ``(specimen, channels, *spatial)``, with channels 1 where the data name none; vectors (specimen, features).
         noise: ``"unit"``: noise variance 1 in units of the data's range, as in the paper; ``"learned"``: the mean
             squared error of each epoch.
@@ -48,9 +53,12 @@ class Neural:
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, allowed in (("encoder", ("conv", "pooled", "paper")), ("decoder", ("conv", "paper"))):
-            if not isinstance(getattr(self, name), nn.Module):
-                _one_of(name, getattr(self, name), allowed)
+        if not isinstance(self.encoder, nn.Module):
+            _one_of("encoder", self.encoder, ENCODERS)
+        if not isinstance(self.decoder, nn.Module) and not (
+            self.decoder in ENCODERS and ENCODERS.get(self.decoder).decodes
+        ):
+            _one_of("decoder", self.decoder, [name for name, kind in ENCODERS.all().items() if kind.decodes])
         _one_of("noise", self.noise, RECONSTRUCTION)
         if isinstance(self.flips, str):
             object.__setattr__(self, "flips", (self.flips,))

@@ -1,5 +1,7 @@
 """Shapes, presets and modules of one's own; augmentation."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,12 @@ from torch import nn
 import pima_toolkit as pima
 from pima_toolkit.errors import ExpertError, OptionError
 from pima_toolkit.model.augment import augment, mirrored
+from pima_toolkit.model.encoders.base import EncoderKind
 from pima_toolkit.model.encoders.decoders import decoder
 from pima_toolkit.model.encoders.encoders import ClusterEncoder, Encoder, averaged
+from pima_toolkit.model.encoders.table import ENCODERS
 from pima_toolkit.model.network import build
+from pima_toolkit.plugins.manager import Manager, use_manager
 
 SHAPES = [(5,), (1,), (1, 20), (2, 33), (1, 8, 8), (3, 13, 10), (1, 8, 8, 8), (2, 5, 7, 6), (1, 38, 38), (1, 152, 64)]
 
@@ -22,6 +27,74 @@ def test_every_shape_goes_in_and_comes_out(shape, kind):
     assert embedding.mean.shape == embedding.variance.shape == (3, 2)
     assert (embedding.variance > 0).all()
     assert decoder(shape, 2, "conv" if kind == "pooled" else kind)(embedding.mean).shape == x.shape
+
+
+class Flat(EncoderKind):
+    """A stranger's: one linear layer each way."""
+
+    decodes = True
+
+    def trunk(self, shape):
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 6)), 6
+
+    def decoder(self, shape, latent_dim):
+        return nn.Sequential(nn.Linear(latent_dim, math.prod(shape)), nn.Unflatten(1, tuple(shape)))
+
+
+#: One line for each kind of network: what it is, and a plugin's.
+ENCODER_CASES = {**ENCODERS.all(), "a stranger's": Flat()}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ENCODER_CASES)
+def test_kinds_of_networks_have_the_shapes_they_say_and_learn_everywhere(name, shape):
+    kind = ENCODER_CASES[name]
+    network, features = kind.trunk(shape)
+    x = torch.rand(3, *shape)
+    parts = [network] if not kind.decodes else [network, kind.decoder(shape, 2)]
+    out = network(x)
+    assert out.shape == (3, features)
+    # A sum would do for linear layers; behind a batch norm it is always the same.
+    loss = out.square().sum() + out.sum()
+    if kind.decodes:
+        decoded = parts[1](torch.rand(3, 2))
+        assert decoded.shape == x.shape
+        loss = loss + decoded.square().sum()
+    loss.backward()
+    gradients = [parameter.grad for part in parts for parameter in part.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+
+
+PLUGIN = """
+import math
+from torch import nn
+import pima_toolkit as pima
+
+class Flat(pima.EncoderKind):
+    decodes = True
+    def trunk(self, shape):
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 6)), 6
+    def decoder(self, shape, latent_dim):
+        return nn.Sequential(nn.Linear(latent_dim, math.prod(shape)), nn.Unflatten(1, tuple(shape)))
+
+@pima.hookimpl
+def pima_encoders():
+    return {"flat": Flat()}
+"""
+
+
+def test_a_stranger_s_networks_are_chosen_by_their_name(tmp_path):
+    (tmp_path / "lab.py").write_text(PLUGIN)
+    with use_manager(Manager()):
+        pima.load_plugin(tmp_path / "lab.py")
+        option = pima.Neural(encoder="flat", decoder="flat")
+        network = build(0, {"image": option}, {"image": (1, 8, 8)}, 2)
+        with pytest.raises(OptionError, match=r"decoder='cnn' is unknown: use one of 'conv', 'paper', 'flat'"):
+            pima.Neural(decoder="cnn")
+    assert isinstance(network.encoders[0].trunk[1], nn.Linear)
+    assert network.decode("image", torch.zeros(3, 2)).shape == (3, 1, 8, 8)
+    with pytest.raises(OptionError, match=r"is no encoder: expected an instance of a subclass"):
+        ENCODERS.kind.check(Flat)
 
 
 def test_a_pooled_encoder_sees_what_is_there_and_not_where():

@@ -17,32 +17,10 @@ from torch import Tensor, nn
 
 from ...errors import OptionError
 from ..gaussian import DiagonalGaussian
+from .table import ENCODERS
 
 #: Log variances are kept in this range: e^-10 is far below any cluster's spread, e^6 is no information at all.
 LOG_VARIANCE_RANGE = (-10.0, 6.0)
-
-_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_POOL = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
-HIDDEN = 128
-
-
-def conv_widths(spatial: Sequence[int]) -> list[int]:
-    """Channels of each stride-2 stage: two as in the paper for small inputs, more until about ten cells are left."""
-    stages = max(2, math.ceil(math.log2(max(spatial) / 10.0)))
-    if len(spatial) == 1:
-        return [8, 16, 32, 32, 32][:stages] + [32] * (stages - 5)
-    if stages == 2:
-        return [32, 64] if len(spatial) == 2 else [16, 32]
-    return [16, 32, 64] + [64] * (stages - 3)
-
-
-def halved(spatial: Sequence[int], stages: int) -> list[tuple[int, ...]]:
-    """Sizes before and after each stride-2 stage, outermost first."""
-    sizes = [tuple(spatial)]
-    for _ in range(stages):
-        sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
-    return sizes
 
 
 def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
@@ -50,9 +28,8 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
 
     Args:
         shape: Of one specimen: (channels, *spatial), or (features,) for a vector.
-        kind: ``"conv"``, ``"pooled"`` (features averaged over the whole frame: what is in it, not where), ``"paper"``
-            (appendix A: the two convolutions only, no hidden layer), or a module that maps (specimen, *shape) to
-            (specimen, features); a module is copied, never trained in place.
+        kind: A name in :data:`ENCODERS`, or a module that maps (specimen, *shape) to (specimen, features); a module is
+            copied, never trained in place.
 
     Returns:
         The network and its number of features.
@@ -71,35 +48,7 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
                 "expected features of shape (2, features); end it with nn.Flatten()"
             )
         return network.train(), out.shape[1]
-    if kind not in ("conv", "pooled", "paper"):
-        raise OptionError(f'encoder={kind!r} is unknown: use "conv", "pooled", "paper" or a torch module')
-    if len(shape) == 1:
-        layers: list[nn.Module] = [nn.Linear(shape[0], HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ELU(inplace=True)]
-        width = HIDDEN
-    else:
-        channels, spatial = shape[0], shape[1:]
-        rank = len(spatial)
-        widths = [8, 16] if kind == "paper" and rank == 1 else [32, 64] if kind == "paper" else conv_widths(spatial)
-        layers = []
-        for out_channels in widths:
-            layers += [_CONV[rank](channels, out_channels, 3, 2, 1), _NORM[rank](out_channels), nn.ELU(inplace=True)]
-            channels = out_channels
-        last = halved(spatial, len(widths))[-1]
-        if kind == "pooled":
-            layers.append(_POOL[rank](1))
-            last = (1,) * rank
-        elif rank >= 2 and len(widths) > 2 and kind == "conv":
-            # A photograph's texture matters, not its place in the frame: pooling keeps a few hundred specimens from
-            # being learned by heart.
-            layers.append(_POOL[rank](2))
-            last = (2,) * rank
-        layers.append(nn.Flatten())
-        width = channels * math.prod(last)
-    if kind != "paper":
-        # One hidden layer before the output lifts image-only accuracy by 8-10 points at equal cost.
-        layers += [nn.Linear(width, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ELU(inplace=True)]
-        width = HIDDEN
-    return nn.Sequential(*layers), width
+    return ENCODERS.get(kind).trunk(shape)
 
 
 def _exact(head: nn.Linear, features: Tensor) -> Tensor:

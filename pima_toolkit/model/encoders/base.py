@@ -1,0 +1,45 @@
+"""The contract of a kind of network: from one modality to features, and from the latent space back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import nn
+
+#: Features of a hidden layer.
+HIDDEN = 128
+
+
+class EncoderKind(ABC):
+    """How the networks of a neural modality are built from the shape of its data; a subclass is the whole of a kind.
+
+    A kind that also decodes sets ``decodes = True`` and has :meth:`decoder`.
+    """
+
+    #: Whether ``Neural(decoder=...)`` may name this kind.
+    decodes: ClassVar[bool] = False
+
+    @abstractmethod
+    def trunk(self, shape: Sequence[int]) -> tuple[nn.Module, int]:
+        """Features of one modality.
+
+        Args:
+            shape: Of one specimen, (channels, *spatial), or (features,) of a vector.
+
+        Returns:
+            A network from (specimen, *shape) to (specimen, features), and its number of features.
+        """
+
+    def decoder(self, shape: Sequence[int], latent_dim: int) -> nn.Module:
+        """The way back.
+
+        Args:
+            shape: Of one specimen, (channels, *spatial), or (features,) of a vector.
+            latent_dim: L.
+
+        Returns:
+            A network from (specimen, latent) to (specimen, *shape), in units of the modality's range.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no decoder, although it says decodes = True")
