@@ -47,17 +47,18 @@ ORDER = {
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
     "ingest/formats": "texts workbooks tables curves pictures images",
     "metrics": "scores agreement association",
-    "model": "gaussian mixture encoders noise curves modality effects evidence physics augment fusion elbo network",
+    "model": (
+        "gaussian mixture rules encoders noise curves modality potentials effects evidence physics"
+        " augment fusion elbo network"
+    ),
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base * table",
     "model/effects": "latent",
-    "fitting": (
-        "parallel options inputs state objective run trackers progress em starts potentials training restarts held_out"
-    ),
+    "fitting": ("parallel options inputs state objective run trackers em starts potentials training restarts held_out"),
     "fitting/parallel": "distributed workers",
     "fitting/inputs": "tensors stored allocator domain",
     "fitting/em": "steps effects gradient physics health",
-    "fitting/starts": "pooled initialise shared_start features invariance curveless start",
+    "fitting/starts": "pooled initialise features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",

@@ -26,7 +26,6 @@ from ..model.augment import mirrored
 from ..model.curves import Curves
 from ..model.encoders.encoders import averaged
 from ..model.gaussian import DiagonalGaussian
-from ..model.mixture import log_responsibilities
 from .predictor import Predictor
 
 #: Pictures that are drawn again at once.
@@ -89,7 +88,7 @@ def answer_tensors(
         scores = {name: _curve_score(predictor, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
     log_pi = state.mixture.log_weights
     # The paper's encoders say the cluster of a curve too; else eq. 19 does, exactly.
-    by_encoder = options.modalities if options.crossmodal != "mixture" and not fused_only else options.neural
+    by_encoder = options.neural if options.potential.by_cluster or fused_only else options.modalities
     direct = [log_prob for name, log_prob in physics.items() if name not in by_encoder]
     total = log_pi + sum(direct, start=torch.zeros(len(tensors), 1, dtype=torch.float64, device=device))
     posterior = None
@@ -146,10 +145,11 @@ def _fused_rule(predictor: Predictor, tensors: Tensors, posterior: DiagonalGauss
     """Log responsibilities of the fused posterior, by the model's own rule."""
     options, mixture = predictor.options, predictor.state.mixture
     log_prior = mixture.expected_log_prob(posterior)
-    if options.responsibilities != "exact":
-        return log_responsibilities(mixture, log_prior)
-    evidence = physics_evidence(predictor.state.decoders, tensors, options.clusters)
-    return log_responsibilities(mixture, options.beta * log_prior, physics_log_prob(evidence, posterior))
+    log_physics = torch.zeros_like(log_prior)
+    if options.rule.asks_curves:
+        evidence = physics_evidence(predictor.state.decoders, tensors, options.clusters)
+        log_physics = physics_log_prob(evidence, posterior)
+    return options.rule.joint(mixture, log_prior, log_physics, options.beta).log_softmax(1)
 
 
 def _curve_score(predictor: Predictor, log_prob: Tensor, curves: Curves) -> Tensor:

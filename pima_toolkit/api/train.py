@@ -35,11 +35,10 @@ from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.parallel.distributed import Processes
 from ..fitting.parallel.workers import check_processes
 from ..fitting.potentials import CrossmodalTraining, fused_encoders, held_back
-from ..fitting.progress import shown_progress
 from ..fitting.restarts import train_restarts
 from ..fitting.run import Callback, Progress, TrainingRun, mark_of
 from ..fitting.state import fingerprint
-from ..fitting.trackers import Tracker, check_tracker, values_of
+from ..fitting.trackers import Tracker, check_tracker, shown_progress, values_of
 from ..fitting.training import JointTraining
 from ..metrics.agreement import compare_restarts
 
@@ -217,7 +216,7 @@ class _Single(NamedTuple):
 def _single_modalities(job: TrainingRun, best: JointTraining) -> _Single:
     """Train the encoders of single modalities to answer as the best restart's fused posterior does."""
     state = best.state
-    if job.options.crossmodal == "dropout":
+    if job.options.potential.drops:
         return _Single(fused_encoders(job, state.network, state.mixture), (), False)
     posterior = job.encode(state.network, torch.autocast(job.device.type, enabled=False))
     crossmodal = CrossmodalTraining(job, state.mixture, posterior, best.gamma, best.restart).run()

@@ -63,13 +63,7 @@ def objective(
     """
     log_prior = mixture.expected_log_prob(posterior)
     latent = log_responsibilities(mixture, log_prior)
-    if options.responsibilities == "exact":
-        log_gamma = log_responsibilities(mixture, options.beta * log_prior, log_physics).detach()
-    elif options.responsibilities == "latent":
-        log_gamma = latent
-    else:
-        log_gamma = log_responsibilities(mixture, mixture.log_prob(z))
-    log_gamma = anchored(log_gamma, anchor)
+    log_gamma = anchored(options.rule.batch(mixture, log_prior, log_physics, options.beta, z), anchor)
     elbo = Elbo.of(neural, log_physics, posterior, mixture, log_gamma, beta=options.beta, log_prior=log_prior)
     fixed = log_gamma.detach()
     gap = (fixed.exp() * (fixed - latent).clamp_min(-700.0)).sum(-1)

@@ -12,6 +12,8 @@ import torch
 from ..data import ANSWER_NAMES
 from ..errors import OptionError
 from ..model.modality import Modality, Neural, Physics
+from ..model.potentials import POTENTIALS, Potential
+from ..model.rules import RULES, ResponsibilityRule
 
 
 def _check(condition: bool, message: str) -> None:
@@ -55,25 +57,35 @@ class ModelOptions:
         _whole(self, "clusters", 1)
         _whole(self, "latent_dim", 1)
         for name, allowed in (
-            ("responsibilities", ("exact", "latent", "sampled")),
+            ("responsibilities", RULES),
             ("combine", ("product", "posterior")),
-            ("crossmodal", ("mixture", "gaussian", "dropout")),
+            ("crossmodal", POTENTIALS),
         ):
             value = getattr(self, name)
             _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
         _check(self.consistency >= 0, f"consistency={self.consistency}: expected a number of at least 0")
         _check(self.beta > 0, f"beta={self.beta}: expected a positive number")
         _check(
-            self.crossmodal == "mixture" or not self.varies,
+            self.potential.by_cluster or not self.varies,
             f'crossmodal={self.crossmodal!r} knows one Gaussian for all clusters, and vary="latent" asks for one in '
             'each: leave crossmodal at "mixture"',
         )
 
         _check(
-            not (self.crossmodal == "dropout" and self.prior_expert),
+            not (self.potential.drops and self.prior_expert),
             'crossmodal="dropout" answers with the encoders of the fused posterior, and prior_expert=True multiplies'
             " that by N(0, I), which no encoder knows of: leave one of them out",
         )
+
+    @property
+    def rule(self) -> ResponsibilityRule:
+        """The rule for responsibilities."""
+        return RULES[self.responsibilities]
+
+    @property
+    def potential(self) -> Potential:
+        """What answers for a modality alone."""
+        return POTENTIALS[self.crossmodal]
 
     @property
     def physics(self) -> dict[str, Physics]:

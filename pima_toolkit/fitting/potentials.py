@@ -26,7 +26,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..model.encoders.encoders import ClusterEncoder, Encoder, GaussianEncoder
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural
@@ -81,10 +80,7 @@ def single_encoders(
 
     def one(name: str, option: Modality) -> nn.Module:
         kind = option.encoder if isinstance(option, Neural) else "conv"
-        if options.crossmodal == "mixture":
-            return ClusterEncoder(shapes[name], mixture.mean, mixture.variance, kind)
-        encoder = Encoder(shapes[name], options.latent_dim, kind)
-        return GaussianEncoder(encoder, mixture.log_weights, mixture.mean, mixture.variance)
+        return options.potential.encoder(shapes[name], options.latent_dim, mixture, kind)
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the processor alone, as in model/network.py
@@ -209,7 +205,7 @@ class CrossmodalTraining:
             apart = known.kl(embedding)
         loss = (gamma * apart).sum(1)
         # Eq. (18) has no cluster of its own to learn: it reads one off Z.
-        if name in self.job.options.neural and self.job.options.crossmodal == "mixture":
+        if name in self.job.options.neural and self.job.options.potential.by_cluster:
             loss = loss + (gamma * (gamma.clamp_min(1e-12).log() - log_gamma)).sum(1)
         return loss
 

@@ -63,10 +63,7 @@ class State:
             *(arrays[f"mixture.{name}"].to(device) for name in ("log_weights", "mean", "variance"))
         )
         self.decoders = {
-            name: PhysicsDecoder.from_arrays(
-                below(f"decoder.{name}.", arrays), d.expert, d.bounds, d.scale, d.priors, d.noise, device
-            )
-            for name, d in self.decoders.items()
+            name: decoder.with_arrays(below(f"decoder.{name}.", arrays)) for name, decoder in self.decoders.items()
         }
         self.noise = {name: float(arrays[f"noise.{name}"]) for name in self.noise}
 

@@ -17,7 +17,7 @@ from ..model.elbo import neural_log_prob
 from ..model.evidence import Evidence
 from ..model.fusion import drop_modalities
 from ..model.gaussian import DiagonalGaussian
-from ..model.mixture import GaussianMixture, log_responsibilities
+from ..model.mixture import GaussianMixture
 from ..model.network import build
 from ..model.noise.reconstruction import RECONSTRUCTION
 from ..model.physics import PhysicsDecoder
@@ -207,12 +207,9 @@ class JointTraining:
     def _expect(self, posterior: DiagonalGaussian) -> tuple[Tensor, Tensor]:
         """Responsibilities (specimen, cluster) and log evidence (specimen,) under the present parameters."""
         options, mixture = self.job.options, self.state.mixture
-        physics = physics_log_prob(self.evidence, posterior) if options.responsibilities == "exact" else 0.0
-        log_prior = mixture.expected_log_prob(posterior)
-        if options.responsibilities == "exact":
-            log_prior = options.beta * log_prior
-        evidence = (mixture.log_weights + log_prior + physics).logsumexp(1)
-        return anchored(log_responsibilities(mixture, log_prior, physics), self.anchor).exp(), evidence
+        log_prior, log_physics = mixture.expected_log_prob(posterior), physics_log_prob(self.evidence, posterior)
+        joint = options.rule.joint(mixture, log_prior, log_physics, options.beta)
+        return anchored(joint.log_softmax(1), self.anchor).exp(), joint.logsumexp(1)
 
     def _em(self, posterior: DiagonalGaussian, *, seeds: bool) -> list[int]:
         """One E-step and one M-step over all specimens; returns the clusters seeded anew."""
@@ -270,7 +267,7 @@ class JointTraining:
                 group["lr"] = job.rate(share) if rate is None else rate
             inputs = job.augmented(index, generator)
             present = {name: flag[index] for name, flag in job.tensors.present.items()}
-            used = drop_modalities(present, generator) if options.crossmodal == "dropout" else present
+            used = drop_modalities(present, generator) if options.potential.drops else present
             noise = torch.randn(len(index), options.latent_dim, generator=generator, device=job.device)
             mean, variance, z, decoded = self.forward(inputs, used, noise)
             posterior = DiagonalGaussian(mean, variance)

@@ -128,6 +128,12 @@ class PhysicsDecoder:
             noise,
         )
 
+    def with_arrays(self, arrays: Mapping[str, Tensor]) -> PhysicsDecoder:
+        """The decoder of the same law with what :meth:`arrays` of another one gave, on this one's device."""
+        return self.from_arrays(
+            arrays, self.expert, self.bounds, self.scale, self.priors, self.noise, self.scatter.device
+        )
+
     @property
     def total(self) -> Tensor:
         """Covariance between the specimens of a cluster, what Z explains and what it does not, (cluster, P, P)."""

@@ -14,9 +14,8 @@ from ...model.network import Network
 from ...model.physics import PhysicsDecoder
 from ..run import TrainingRun
 from .curveless import CurvelessFirst
-from .initialise import latent_partition, random_start
+from .initialise import PhysicsMixture, blank_decoder, latent_partition, physics_first, random_start
 from .invariance import InvarianceFirst, picture_names
-from .shared_start import shared_physics_first
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def first_start(
         )
         return Start(gamma, decoders)
     if options.physics:
-        physics, gamma = shared_physics_first(job, seed)
+        physics, gamma = _shared_physics_first(job, seed)
         first = CurvelessFirst(job, network, restart)
         if not first.needed:
             return Start(gamma, physics.decoders)
@@ -74,6 +73,35 @@ def first_start(
     gamma = torch.as_tensor(found, device=job.device)
     job.processes.as_first([gamma])
     return Start(gamma)
+
+
+def _shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, Tensor]:
+    """As :func:`physics_first`, which the first process alone does; the others wait for what it finds.
+
+    Args:
+        job: What to train on; it has physics.
+        seed: Of the starts.
+    """
+    options, tensors, templates = job.options, job.tensors, job.templates
+    if job.processes.rank == 0:
+        mixture, gamma = physics_first(tensors, options.modalities, templates, options.clusters, seed)
+        if not job.processes.several:
+            return mixture, gamma
+    else:
+        blank = {
+            name: blank_decoder(option, templates[name], tensors.curves[name], options.clusters)
+            for name, option in options.physics.items()
+        }
+        weights = torch.zeros(options.clusters, dtype=torch.float64, device=job.device)
+        mixture, gamma = PhysicsMixture(weights, blank), weights.new_zeros(len(tensors), options.clusters)
+    gamma, log_weights = gamma.contiguous(), mixture.log_weights.contiguous()
+    job.processes.as_first([gamma, log_weights])
+    decoders = {}
+    for name, decoder in mixture.decoders.items():
+        arrays = {part: tensor.to(job.device).contiguous() for part, tensor in decoder.arrays().items()}
+        job.processes.as_first(arrays.values())
+        decoders[name] = decoder.with_arrays(arrays)
+    return PhysicsMixture(log_weights, decoders), gamma
 
 
 def _as_first(job: TrainingRun, network: Network, anchor: Tensor) -> Tensor:
