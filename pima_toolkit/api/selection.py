@@ -30,7 +30,7 @@ from ..errors import OptionError, require
 from ..fitting.held_out import Candidates, Task
 from ..fitting.inputs.tensors import presence_by_specimen
 from ..fitting.options import ModelOptions, TrainingSettings
-from ..fitting.parallel.workers import check_processes, run
+from ..fitting.parallel.workers import check_processes, run_tasks
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import colour_of, new_figure, signed
@@ -145,7 +145,7 @@ def select_clusters(
     found = {task: result for task in tasks if (result := candidates.known(task, mark)) is not None}
     waiting = [task for task in tasks if task not in found]
     with _shown(progress, len(tasks), len(found)) as bar:
-        for k, result in run(candidates, [(task, mark) for task in waiting], processes, bar):
+        for k, result in run_tasks(candidates, [(task, mark) for task in waiting], processes, bar):
             found[waiting[k]] = result
             bar(None)
     table = _table(tried, restarts, found, data)

@@ -16,7 +16,7 @@ import xarray as xr
 
 from .inputs.tensors import learn_templates, to_tensors
 from .options import ModelOptions, TrainingSettings
-from .parallel.workers import one_thread, run
+from .parallel.workers import one_thread, run_tasks
 from .run import TrainingRun
 from .training import JointTraining
 
@@ -74,7 +74,7 @@ def _side_by_side(job: TrainingRun, data: xr.Dataset, processes: int) -> list[Jo
 
     work = _Restart(job.options, job.settings, data, job.checkpoint, job.mark)
     try:
-        for _ in run(work, range(job.settings.restarts), processes, hear):
+        for _ in run_tasks(work, range(job.settings.restarts), processes, hear):
             pass
     except KeyboardInterrupt:
         stopped = True

@@ -2,6 +2,9 @@
 
 Each process runs the same :func:`run` and finds the others by the variables that ``torchrun`` would set; over several
 machines ``torchrun`` itself starts them. What the first process says, and why one of them failed, comes back by pipes.
+
+``torch.multiprocessing.spawn`` does not listen: at the first process that fails, which often is one whose peer was
+killed, it ends the others before they can say why, and of an error it brings the text of its traceback, not its class.
 """
 
 from __future__ import annotations

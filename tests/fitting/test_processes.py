@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from pima_toolkit.errors import DataError, OptionError, TrainingError
-from pima_toolkit.fitting.parallel.workers import _error, _told, run
+from pima_toolkit.fitting.parallel.workers import _error, _told, run_tasks
 
 #: What the processes do, by the name of the task; a file of its own, which they can import.
 WORK = """
@@ -31,20 +31,20 @@ def work(tmp_path, monkeypatch):
 
 def test_in_one_process_tasks_are_done_in_turn(work):
     heard = []
-    assert dict(run(work, [2, 0, 1], 1, heard.append)) == {0: 4, 1: 0, 2: 1}
+    assert dict(run_tasks(work, [2, 0, 1], 1, heard.append)) == {0: 4, 1: 0, 2: 1}
     assert heard == [(2, 0), (2, 1), (1, 0)]
     with pytest.raises(DataError, match="stopped as it was told"):
-        list(run(work, [3], 1, lambda news: news == (3, 1)))
+        list(run_tasks(work, [3], 1, lambda news: news == (3, 1)))
 
 
 def test_a_process_hears_that_it_should_stop_and_its_error_is_heard(work):
     with pytest.raises(DataError, match=r"^stopped as it was told$"):
-        list(run(work, ["for ever", 0], 2, lambda news: True))
+        list(run_tasks(work, ["for ever", 0], 2, lambda news: True))
 
 
 def test_a_process_that_dies_ends_the_run(work):
     with pytest.raises(TrainingError, match=r"ended by signal 9; memory may be short, before its work was done"):
-        list(run(work, ["for ever", "die"], 2, lambda news: False))
+        list(run_tasks(work, ["for ever", "die"], 2, lambda news: False))
 
 
 def test_an_error_that_is_none_of_ours_comes_with_its_lines():
@@ -59,7 +59,7 @@ def test_an_error_that_is_none_of_ours_comes_with_its_lines():
 
 def test_what_cannot_travel_is_refused_before_a_process_starts():
     with pytest.raises(OptionError, match=r"cannot be handed to other processes \(.*lambda"):
-        list(run(lambda task, tell: None, [1, 2], 2, lambda news: False))
+        list(run_tasks(lambda task, tell: None, [1, 2], 2, lambda news: False))
 
 
 def test_restarts_side_by_side_are_those_in_turn_to_the_bit(two_populations, small_model, tmp_path):

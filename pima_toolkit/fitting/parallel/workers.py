@@ -2,6 +2,10 @@
 
 Processes are spawned, so that none inherits threads or locks. A piece that raises ends everything with its error, and
 so does a process that dies: nothing is waited for that cannot come.
+
+``concurrent.futures.ProcessPoolExecutor`` would be shorter and cannot do it: of a process that dies it does not tell
+the signal, an error waits until the other tasks have ended (before Python 3.14 nothing public ends them, and a training
+may take hours), and a task cannot send news and be asked to stop on the way.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ _PATIENCE = 10.0
 
 
 class Work(Protocol):
-    """What is done with each task; it travels to the processes whole, so it holds plain data and no open files."""
+    """A function done with each task; it travels to the processes whole, so it holds plain data and no open files."""
 
     def __call__(self, task: object, tell: Callable[[object], bool]) -> object:
         """Do one task.
@@ -60,7 +64,7 @@ def check_processes(processes: object) -> None:
         raise OptionError(f"processes={processes!r}: expected a whole number of at least 1")
 
 
-def run(
+def run_tasks(
     work: Work, tasks: Sequence[object], processes: int, hear: Callable[[object], bool]
 ) -> Iterator[tuple[int, object]]:
     """Do every task.
