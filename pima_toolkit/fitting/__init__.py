@@ -1,1 +1,1 @@
-"""How the model is learned: tensors, closed-form EM, initialisation, training, cross-modal encoders."""
+"""Learning the model: tensors, closed-form EM, starts, training, encoders of single modalities."""

@@ -1,4 +1,4 @@
-r"""How many clusters: what held-out specimens say, and whether restarts find the same ones.
+r"""Choosing the number of clusters: likelihood of held-out specimens, and agreement between restarts.
 
 Every candidate number of clusters is trained several times. Each restart draws its own start and holds out another part
 of the specimens, whose mean ELBO under the trained model,
@@ -48,14 +48,14 @@ Task = tuple[int, int]
 def specimen_elbo(
     state: State, options: ModelOptions, tensors: Tensors, autocast: torch.autocast, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """The ELBO of every specimen under a trained model, and its responsibilities.
+    """Compute the ELBO of every specimen under a trained model, and its responsibilities.
 
     Args:
         state: The model.
         options: What it was trained with.
         tensors: Specimens, trained on or not.
         autocast: Precision of the networks.
-        seed: Of the samples of Z; all specimens share them.
+        seed: Seed of the samples of Z, which all specimens share.
 
     Returns:
         ELBO (specimen,) in nats, and responsibilities (specimen, cluster), float64.
@@ -89,12 +89,12 @@ def _neural(state: State, name: str, tensors: Tensors, z: Tensor, autocast: torc
 
 
 def held_out(specimens: int, share: float, seed: int, restart: int) -> tuple[Tensor, Tensor]:
-    """Specimens to train on and those to hold out, each restart others: (train,), (out,), sorted.
+    """Draw specimens to train on and others to hold out, different in each restart: (train,), (out,), sorted.
 
     Args:
         specimens: How many there are.
-        share: To hold out.
-        seed: Of the shuffle, the same for every number of clusters.
+        share: Share of the specimens to hold out.
+        seed: Seed of the shuffle, the same for every number of clusters.
         restart: Which part; after all parts it begins again.
     """
     folds = max(2, round(1.0 / share))
@@ -108,13 +108,13 @@ def held_out(specimens: int, share: float, seed: int, restart: int) -> tuple[Ten
 
 @dataclass
 class Candidates:
-    """What is done with each (number of clusters, restart); plain data, so that it can go to other processes.
+    """Work done with each (number of clusters, restart); plain data, so that it can go to other processes.
 
     Args:
         options: The model; its own number of clusters does not count.
         settings: How it is trained.
         data: The dataset.
-        share: Of the specimens, to hold out.
+        share: Share of the specimens to hold out.
         folder: Where results are kept, and checkpoints while they are made; None: nowhere.
     """
 
@@ -125,12 +125,12 @@ class Candidates:
     folder: Path | None
 
     def __getstate__(self) -> dict[str, object]:
-        """What travels to another process: not the tensors, which it makes itself."""
+        """Data that travel to another process: not the tensors, which it makes itself."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
     def templates(self) -> dict[str, InputSpec]:
-        """Of all specimens, so that every candidate measures in the same units."""
+        """Input specifications learned from all specimens, so that every candidate measures in the same units."""
         return learn_templates(self.data, self.options.modalities)
 
     @cached_property
@@ -139,27 +139,27 @@ class Candidates:
         return to_tensors(self.data, self.options.modalities, self.templates, self.settings.torch_device())
 
     def path(self, task: Task) -> Path | None:
-        """Where the result is kept."""
+        """File that the result is kept in; None where nothing is kept."""
         clusters, restart = task
         return None if self.folder is None else self.folder / f"clusters-{clusters}" / f"result-{restart}.json"
 
     def mark(self, data: str) -> str:
-        """What results belong to: data, by their fingerprint, and everything that changes them."""
+        """Fingerprint of all that results depend on: the data, by theirs, and every option that changes them."""
         return mark_of(replace(self.options, clusters=1), self.settings, self.templates, data, self.share)
 
     def known(self, task: Task, mark: str) -> dict | None:
-        """The result of an earlier call, if it is of the same data and options."""
+        """Return the result of an earlier call, if it is of the same data and options."""
         path = self.path(task)
         if path is None or not path.exists():
             return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            result = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # damaged, so made anew
             return None
-        return found if found.get("mark") == mark else None
+        return result if result.get("mark") == mark else None
 
     def check(self, most: int, restarts: int) -> None:
-        """See that every part can be trained on.
+        """Check that every part can be trained on.
 
         Raises:
             DataError: If specimens are too few for the largest number of clusters, or a modality too rare.

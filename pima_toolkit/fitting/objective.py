@@ -1,4 +1,4 @@
-"""What the networks climb in one step: the ELBO of a batch, its responsibilities, and the consistency gap."""
+"""Objective of the networks in one step: the ELBO of a batch, its responsibilities, and the consistency gap."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from ..model.mixture import GaussianMixture, log_responsibilities
 from .options import ModelOptions
 
 
-def anchored(log_gamma: Tensor, anchor: Tensor | None) -> Tensor:
-    """Log responsibilities, or where they are known those that were found before.
+def with_held(log_gamma: Tensor, held: Tensor | None) -> Tensor:
+    """Replace log responsibilities by those that are held while training, where there are any.
 
     Args:
         log_gamma: Shape (specimen, cluster).
-        anchor: Responsibilities of the same shape, NaN where unknown (fitting/invariance.py, curveless.py); or None.
+        held: Responsibilities found before training (starts/invariance.py, starts/curveless.py), of the same shape, NaN
+            where there are none; or None.
     """
-    if anchor is None:
+    if held is None:
         return log_gamma
-    return torch.where(anchor.isnan(), log_gamma, anchor.clamp_min(1e-300).log())
+    return torch.where(held.isnan(), log_gamma, held.clamp_min(1e-300).log())
 
 
-def released(anchor: Tensor | None, clusters: Sequence[int]) -> Tensor | None:
-    """The anchor without clusters that were seeded anew and are others now; who was mostly in them is held no more.
+def released(held: Tensor | None, clusters: Sequence[int]) -> Tensor | None:
+    """Release the clusters that were seeded anew and are others now, and the specimens that were mostly in them.
 
     Args:
-        anchor: See :func:`anchored`.
-        clusters: Seeded anew.
+        held: Responsibilities held while training, as in :func:`with_held`.
+        clusters: Clusters seeded anew.
     """
-    if anchor is None or not clusters:
-        return anchor
-    anchor = anchor.clone()
-    anchor[:, list(clusters)] = 0.0
-    left = anchor.sum(1, keepdim=True)
-    return torch.where(left > 0.5, anchor / left, torch.nan)
+    if held is None or not clusters:
+        return held
+    held = held.clone()
+    held[:, list(clusters)] = 0.0
+    left = held.sum(1, keepdim=True)
+    return torch.where(left > 0.5, held / left, torch.nan)
 
 
 def objective(
@@ -48,9 +49,9 @@ def objective(
     log_physics: Tensor,
     posterior: DiagonalGaussian,
     z: Tensor,
-    anchor: Tensor | None,
+    held: Tensor | None,
 ) -> tuple[Elbo, Tensor, Tensor]:
-    """The ELBO, the consistency gap KL(q(c|X) || p(c|Z)) and log responsibilities of a batch.
+    """Compute the ELBO, the consistency gap KL(q(c|X) || p(c|Z)) and log responsibilities of a batch.
 
     Args:
         options: The model.
@@ -59,11 +60,11 @@ def objective(
         log_physics: Sum of log p(X_i given c) over the physics modalities, (specimen, cluster).
         posterior: q(Z given X), (specimen, latent).
         z: Its sample.
-        anchor: See :func:`anchored`.
+        held: Responsibilities held while training, as in :func:`with_held`.
     """
     log_prior = mixture.expected_log_prob(posterior)
     latent = log_responsibilities(mixture, log_prior)
-    log_gamma = anchored(options.rule.batch(mixture, log_prior, log_physics, options.beta, z), anchor)
+    log_gamma = with_held(options.rule.batch(mixture, log_prior, log_physics, options.beta, z), held)
     elbo = Elbo.of(neural, log_physics, posterior, mixture, log_gamma, beta=options.beta, log_prior=log_prior)
     fixed = log_gamma.detach()
     gap = (fixed.exp() * (fixed - latent).clamp_min(-700.0)).sum(-1)
@@ -71,13 +72,13 @@ def objective(
 
 
 def physics_of_z(evidence: Sequence[Evidence], log_physics: Tensor, log_gamma: Tensor) -> Tensor | float:
-    """What the curves of a batch say about Z, mean over its specimens, nats; 0 where no parameters vary with it.
+    """Part of the curves' log-likelihood that depends on Z, mean over a batch, nats; 0 where no parameters follow Z.
 
     A picture has thousands of pixels to say where Z goes, a curve a few nats: without weight Z would learn the picture
     by heart and leave the physics to chance.
 
     Args:
-        evidence: Of each physics modality; empty where Adam learns the experts.
+        evidence: Evidence of each physics modality; empty where Adam learns the experts.
         log_physics: Sum of log p(X_i given Z, c), (specimen, cluster).
         log_gamma: Log responsibilities, likewise.
     """

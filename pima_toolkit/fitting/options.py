@@ -1,4 +1,4 @@
-"""What a fit was asked for: two frozen dataclasses that validate themselves."""
+"""Options of a fit: two frozen dataclasses that validate themselves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _whole(options: object, name: str, least: int) -> None:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The model, see :class:`pima_toolkit.PIMA` for the meaning of each."""
+    """Options of the model; :class:`pima_toolkit.PIMA` explains each."""
 
     modalities: Mapping[str, Modality]
     clusters: int
@@ -84,7 +84,7 @@ class ModelOptions:
 
     @property
     def potential(self) -> Potential:
-        """What answers for a modality alone."""
+        """The rule for what answers for a modality alone."""
         return POTENTIALS[self.crossmodal]
 
     @property
@@ -105,7 +105,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How it is trained, see :meth:`pima_toolkit.PIMA.fit` for the meaning of each."""
+    """Options of the training; :meth:`pima_toolkit.PIMA.fit` explains each."""
 
     seed: int = 0
     epochs: int | None = None
@@ -141,7 +141,7 @@ class TrainingSettings:
         self.torch_device()
 
     def torch_device(self) -> torch.device:
-        """Where it runs: the first GPU, or the CPU, for ``"auto"``."""
+        """Device that it runs on: for ``"auto"`` the first GPU, or the CPU where there is none."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:

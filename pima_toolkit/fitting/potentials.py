@@ -1,4 +1,4 @@
-r"""Phase two: one encoder per modality learns what all modalities together knew (§2.4).
+r"""Second phase of training: one encoder per modality learns the posterior of all modalities together.
 
 .. math:: \mathcal L_i = \mathrm{KL}\big(q(c\mid X)\,\|\,\tilde q(c\mid X_i)\big)
           + \sum_c q(c\mid X)\,\mathrm{KL}\big(q(Z\mid X)\,\|\,\tilde q(Z\mid X_i,c)\big)
@@ -10,12 +10,12 @@ Where parameters vary with the latent, specimens are predicted from the mean of 
 is multiplied by :math:`\tilde v_{ic} / v_c`, its variance over the cluster's, without a gradient: the mean then learns
 from all specimens alike, and not the less from one the more the encoder doubts it. There, too, encoders trained without
 a share of the specimens say of those how far to believe an answer about a specimen that nobody has seen
-(answers/calibration.py).
+(answers/trust/calibration.py).
 
 ``crossmodal="gaussian"`` is the paper's single Gaussian, which reads the cluster off Z for every modality;
 ``crossmodal="dropout"`` needs no second phase: modalities were dropped while the fused posterior was trained.
-Source: Trask et al. 2022, §2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its -l
-inside the sum over dimensions. The weight: Seitzer, Tavakoli, Antic, Martius 2022, ICLR, with their beta = 1.
+Source: Trask et al. 2022, section 2.4, eq. (18), with a mixture instead of one Gaussian. Erratum: eq. (18) prints its
+-1 inside the sum over dimensions. The weight: Seitzer, Tavakoli, Antic, Martius 2022, ICLR, with their beta = 1.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SOME = 16
 
 
 def held_back(job: TrainingRun) -> list[Tensor]:
-    """Specimens (specimen,) that each of the encoders which calibrate the bands does not learn from.
+    """Draw the specimens (specimen,) that each of the encoders which calibrate the bands does not learn from.
 
     Empty where nothing varies with the latent, or those it could learn from are very few.
     """
@@ -57,7 +57,7 @@ def held_back(job: TrainingRun) -> list[Tensor]:
 
 
 def taught(job: TrainingRun) -> Tensor:
-    """Specimens that encoders of single modalities learn from, bool (specimen,).
+    """Select the specimens that encoders of single modalities learn from, bool (specimen,).
 
     Where parameters vary with the latent not those with one modality, unless there are hardly any others: what all
     know of them is what that one guessed.
@@ -69,13 +69,13 @@ def taught(job: TrainingRun) -> Tensor:
 def single_encoders(
     options: ModelOptions, shapes: Mapping[str, tuple[int, ...]], mixture: GaussianMixture, seed: int
 ) -> nn.ModuleList:
-    """Untrained encoders of single modalities, in the model's order, the global random state untouched.
+    """Build untrained encoders of single modalities, in the model's order; the global random state stays.
 
     Args:
         options: The model.
-        shapes: Of one specimen's encoder input by modality.
+        shapes: Shape of one specimen's encoder input by modality.
         mixture: The trained prior.
-        seed: Of their first weights.
+        seed: Seed of their first weights.
     """
 
     def one(name: str, option: Modality) -> nn.Module:
@@ -83,13 +83,13 @@ def single_encoders(
         return options.potential.encoder(shapes[name], options.latent_dim, mixture, kind)
 
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # of the processor alone, as in model/network.py
+        torch.default_generator.manual_seed(seed)  # the processor's alone, as in model/network.py
         encoders = nn.ModuleList(one(name, option) for name, option in options.modalities.items())
     return channels_last(encoders).to(mixture.mean.device)
 
 
 def fused_encoders(job: TrainingRun, network: Network, mixture: GaussianMixture) -> nn.ModuleList:
-    """``crossmodal="dropout"``: the encoders of the fused posterior, which training taught to stand alone."""
+    """Copy the encoders of the fused posterior, which dropped modalities have taught to stand alone."""
     encoders = single_encoders(job.options, {name: t.shape for name, t in job.templates.items()}, mixture, 0)
     for single, encoder in zip(encoders, network.encoders, strict=True):
         single.encoder.load_state_dict(encoder.state_dict())
@@ -138,15 +138,15 @@ class CrossmodalTraining:
 
     @property
     def path(self) -> Path | None:
-        """Where the encoders are kept."""
+        """File that the encoders are kept in; None without checkpoints."""
         name = f"crossmodal-{self.restart}" if self.share is None else f"calibration-{self.restart}-{self.share}"
         return None if self.job.checkpoint is None else self.job.checkpoint / f"{name}.safetensors"
 
     def run(self) -> CrossmodalTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is."""
-        found = self.job.resumed(self.path)
-        if found is not None:
-            arrays, meta = found
+        saved = self.job.resumed(self.path)
+        if saved is not None:
+            arrays, meta = saved
             self.encoders.load_state_dict(below("encoders.", arrays))
             load_optimiser("networks", self.optimiser, self.parameters, arrays)
             self.done = meta["done"]
@@ -187,7 +187,7 @@ class CrossmodalTraining:
         return float(job.processes.total(total)[0]) / len(self.known)
 
     def _losses(self, inputs: Mapping[str, Tensor], index: Tensor) -> Tensor:
-        """Of each specimen, summed over its modalities, (specimen,)."""
+        """Loss of each specimen, summed over its modalities, (specimen,)."""
         losses = []
         for name, encoder in zip(self.job.parts, self.encoders, strict=True):
             with self.job.autocast():

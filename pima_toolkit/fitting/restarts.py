@@ -23,7 +23,7 @@ from .training import JointTraining
 
 @dataclass(frozen=True)
 class _Restart:
-    """What a process needs to know to train one restart."""
+    """Work of a process: one restart, trained from plain data."""
 
     options: ModelOptions
     settings: TrainingSettings
@@ -40,7 +40,7 @@ class _Restart:
 
 
 def train_restarts(job: TrainingRun, data: xr.Dataset, processes: int | None) -> list[JointTraining]:
-    """Every restart that was begun; of the last, ``interrupted`` and ``halted`` say whether it was the last wanted.
+    """Train all restarts; of the last one returned, ``interrupted`` and ``halted`` say whether more were wanted.
 
     Args:
         job: What to train on.

@@ -1,4 +1,4 @@
-"""One training run: what it works on, where it draws from, and what it tells.
+"""One training run: its data, its random numbers, and the progress it reports.
 
 Every epoch draws from its own seed, made of (seed, restart, phase, epoch), so that a run that was killed resumes to the
 result of the uninterrupted one without any generator's state on disk.
@@ -31,7 +31,7 @@ from .state import Arrays, fingerprint, resume
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback gets after every epoch.
+    """Progress of a training, given to callbacks after every epoch.
 
     Args:
         phase: ``"joint"``, ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
@@ -72,7 +72,7 @@ class TrainingRun:
 
     @property
     def parts(self) -> list[str]:
-        """Modalities by name."""
+        """Names of the modalities."""
         return list(self.options.modalities)
 
     def autocast(self) -> torch.autocast:
@@ -80,11 +80,11 @@ class TrainingRun:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.autocast(self.device))
 
     def seed(self, *key: int) -> int:
-        """A seed for one purpose, independent of all others."""
+        """Make a seed for one purpose, independent of all others."""
         return int(np.random.SeedSequence([self.settings.seed, *key]).generate_state(1)[0])
 
     def resumed(self, path: Path | None) -> tuple[Arrays, dict] | None:
-        """The checkpoint at ``path``, or None where there is none; what the first process finds, all read.
+        """Read the checkpoint at ``path``; None where the first process finds none.
 
         Raises:
             TrainingError: If it belongs to other data or options.
@@ -94,7 +94,7 @@ class TrainingRun:
         return resume(path, self.mark)
 
     def alone(self) -> TrainingRun:
-        """The same job, done by every process on its own, to the same end."""
+        """Return the same run for a process that works on its own; all come to the same end."""
         return replace(self, processes=ALONE)
 
     @property
@@ -104,33 +104,33 @@ class TrainingRun:
 
     @cached_property
     def own_curves(self) -> dict[str, Curves]:
-        """Their curves by modality."""
+        """Curves of these specimens by modality."""
         curves = self.tensors.curves
         return {name: c[self.own] for name, c in curves.items()} if self.processes.several else dict(curves)
 
     def steps(self, specimens: int) -> tuple[int, int, int]:
-        """Batches an epoch, epochs, cross-modal epochs for this many specimens."""
+        """Count batches an epoch, epochs and cross-modal epochs for this many specimens."""
         return self.settings.steps(specimens, vary=self.options.varies, processes=self.processes.count)
 
     def generator(self, seed: int) -> torch.Generator:
-        """Of the random numbers of this process in one epoch, on the device."""
+        """Make the generator of this process's random numbers in one epoch, on the device."""
         if self.processes.rank:
             seed = int(np.random.SeedSequence([seed, self.processes.rank]).generate_state(1)[0])
         return torch.Generator(self.device).manual_seed(seed)
 
-    def batches(self, count: int, seed: int, among: Tensor | None = None) -> Iterator[Tensor]:
-        """A shuffled epoch of all or these specimens, in batches that differ by at most one.
+    def batches(self, count: int, seed: int, specimens: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield a shuffled epoch of all or these specimens, in batches whose sizes differ by at most one.
 
         Of several processes each gets its part of every batch. Specimens on disk come block by block, blocks and the
         specimens in each shuffled.
 
         Args:
             count: How many batches.
-            seed: Of the order.
-            among: Specimens in ascending order; None: all.
+            seed: Seed of the order.
+            specimens: Specimens in ascending order; None: all.
         """
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.arange(len(self.tensors)) if among is None else among.cpu()
+        chosen = torch.arange(len(self.tensors)) if specimens is None else specimens.cpu()
         if self.tensors.block is None:
             order = chosen[torch.randperm(len(chosen), generator=generator)]
         else:
@@ -142,18 +142,18 @@ class TrainingRun:
         yield from own.to(self.device).tensor_split(count)
 
     def encode(self, network: Network, autocast: torch.autocast | None = None) -> DiagonalGaussian:
-        """q(Z given X) of all specimens, (specimen, latent), each process encoding its own."""
+        """Compute q(Z given X) of all specimens, (specimen, latent); each process encodes its own."""
         autocast = autocast or self.autocast()
         own = encode(network, self.tensors, autocast, self.own)
         joined = (self.processes.joined(part, len(self.tensors)) for part in (own.mean, own.variance))
         return DiagonalGaussian(*joined)
 
     def evidence(self, decoders: Mapping[str, PhysicsDecoder]) -> list[Evidence]:
-        """What the curves say about c and Z, as :func:`physics_evidence`, each process asking its own."""
+        """Compute the evidence of the curves about c and Z, by modality; each process asks its own specimens'."""
         return self.joined([decoder.evidence(self.own_curves[name]) for name, decoder in decoders.items()])
 
     def joined(self, own: list[Evidence]) -> list[Evidence]:
-        """The evidence of all specimens from that of each process's own, by modality; silent where there is none."""
+        """Join the evidence of each process's own specimens, by modality; without physics, one that says nothing."""
         if not own:
             return physics_evidence({}, self.tensors, self.options.clusters)
         return [self._joined(part, len(self.tensors)) for part in own] if self.processes.several else own
@@ -171,21 +171,21 @@ class TrainingRun:
         return Evidence(joined(part.constant, specimens), joined(part.linear, specimens), curvature, part.origin)
 
     def rate(self, share: float) -> float:
-        """One cycle: up from 1/25 over the first 30 %, then down to nothing, by cosines."""
+        """Learning rate at a share of the training: up from 1/25 over the first 30 %, then down to 0, by cosines."""
         peak = self.settings.learning_rate
         if share < 0.3:
             return peak * (0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * share / 0.3)))
         return peak * 0.5 * (1.0 + math.cos(math.pi * (share - 0.3) / 0.7))
 
     def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam with decoupled weight decay."""
+        """Make Adam with decoupled weight decay."""
         settings = self.settings
         return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
     def augmented(
         self, index: Tensor, generator: torch.Generator, names: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Encoder inputs of a batch, of all or these modalities, flipped and shifted where the modality allows it."""
+        """Take encoder inputs of a batch, of all or these modalities, flipped and shifted where that is allowed."""
         inputs = {}
         for name in self.parts if names is None else names:
             inputs[name] = self.tensors.inputs[name][index]
@@ -199,7 +199,7 @@ class TrainingRun:
 def mark_of(
     options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, InputSpec], data: str, *more: object
 ) -> str:
-    """What a training's files belong to: the data, by their fingerprint, and every option that changes the result."""
+    """Fingerprint of all that a training depends on: the data, by theirs, and every option that changes it."""
     # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
     scales = {name: template.scale for name, template in templates.items()}
     # Which version of a plugin brought it does not count where formula and parameters are the same.
@@ -214,27 +214,27 @@ def mark_of(
 
 @torch.no_grad()
 def encode(network: Network, tensors: Tensors, autocast: torch.autocast, part: slice = slice(None)) -> DiagonalGaussian:
-    """q(Z given X) in eval mode of all specimens, or of ``part``; (specimen, latent), however many at once."""
+    """Compute q(Z given X) in eval mode of all specimens, or of ``part``; (specimen, latent), memory bounded."""
     training = network.training
     network.eval()
     first, last, _ = part.indices(len(tensors))
     pieces = (slice(max(rows.start, first), min(rows.stop, last)) for rows in looked_at(*tensors.inputs.values()))
 
-    def said(rows: slice) -> list[Tensor]:
+    def encoded(rows: slice) -> list[Tensor]:
         with autocast:
-            found = network.posterior(
+            posterior = network.posterior(
                 {name: x[rows] for name, x in tensors.inputs.items()},
                 {name: present[rows] for name, present in tensors.present.items()},
             )
-        return [found.mean, found.variance]
+        return [posterior.mean, posterior.variance]
 
-    out = joined(last - first, (said(rows) for rows in pieces if rows.start < rows.stop))
+    out = joined(last - first, (encoded(rows) for rows in pieces if rows.start < rows.stop))
     network.train(training)
     return DiagonalGaussian(*out)
 
 
 def physics_evidence(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> list[Evidence]:
-    """What the curves of each physics modality say about c and Z; where there is none, one that says nothing."""
+    """Compute the evidence of the curves of each physics modality; without physics, one that says nothing."""
     if not decoders:
         device = next(iter(tensors.inputs.values())).device
         return [Evidence(torch.zeros(len(tensors), clusters, dtype=torch.float64, device=device))]

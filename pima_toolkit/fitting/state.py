@@ -1,4 +1,4 @@
-"""What training changes, what it writes down, and how both reach a file."""
+"""State of a training, its history, and how both reach a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Arrays = dict[str, Tensor]
 
 
 def below(prefix: str, arrays: Mapping[str, Tensor]) -> Arrays:
-    """The arrays whose names begin with a prefix, by the rest of their names."""
+    """Select the arrays whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}
 
 
@@ -70,7 +70,7 @@ class State:
 
 @dataclass
 class History:
-    """One row per epoch."""
+    """History of a training: one row per epoch."""
 
     rows: list[dict] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ class History:
         self.rows.append(row)
 
     def dataset(self) -> xr.Dataset:
-        """As xarray: elbo, terms (epoch, term), occupancy (epoch, cluster), consistency, learning_rate, seconds."""
+        """As a dataset: elbo, terms (epoch, term), occupancy (epoch, cluster), consistency, learning_rate, seconds."""
         rows = self.rows
         epoch = np.arange(1, len(rows) + 1)
         terms = list(rows[0]["terms"]) if rows else []
@@ -102,7 +102,7 @@ class History:
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray | Stored], description: object) -> str:
-    """A hash of data and options: a checkpoint belongs to exactly one."""
+    """Hash data and options: a checkpoint belongs to exactly one pair of them."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
     for name in sorted(arrays):
         array = arrays[name]
@@ -113,7 +113,7 @@ def fingerprint(arrays: Mapping[str, np.ndarray | Stored], description: object) 
 
 
 def optimiser_arrays(prefix: str, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> Arrays:
-    """Adam's moments, by the position of the parameter."""
+    """Collect Adam's moments, by the position of the parameter."""
     return {
         f"optimiser.{prefix}.{k}.{name}": value
         for k, parameter in enumerate(parameters)
@@ -124,7 +124,7 @@ def optimiser_arrays(prefix: str, optimiser: torch.optim.Optimizer, parameters: 
 def load_optimiser(
     prefix: str, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], arrays: Mapping[str, Tensor]
 ) -> None:
-    """The inverse of :func:`optimiser_arrays`."""
+    """Put back the moments that :func:`optimiser_arrays` collected."""
     for name, value in arrays.items():
         if name.startswith(f"optimiser.{prefix}."):
             _, _, k, moment = name.split(".")
@@ -136,7 +136,7 @@ def load_optimiser(
 
 
 def write_arrays(path: Path, arrays: Arrays, meta: Mapping[str, object]) -> None:
-    """One safetensors file, whole or not there.
+    """Write one safetensors file, whole or not at all.
 
     Raises:
         StorageError: If it cannot be written.
@@ -148,7 +148,7 @@ def write_arrays(path: Path, arrays: Arrays, meta: Mapping[str, object]) -> None
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict]:
-    """The inverse of :func:`write_arrays`.
+    """Read a file of :func:`write_arrays`.
 
     Raises:
         FileFormatError: If the file is none of ours.
@@ -163,7 +163,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict]:
 
 
 def resume(path: Path, mark: str) -> tuple[Arrays, dict] | None:
-    """The checkpoint at ``path``, or None where there is none.
+    """Read the checkpoint at ``path``; None where there is none.
 
     Raises:
         TrainingError: If it belongs to other data or options.

@@ -72,7 +72,7 @@ class TensorBoardTracker:
     """Curves in TensorBoard: ``tensorboard --logdir FOLDER``.
 
     Args:
-        folder: Of the event files.
+        folder: Folder of the event files.
 
     Raises:
         MissingDependency: If tensorboard is not installed.
@@ -83,7 +83,7 @@ class TensorBoardTracker:
         self._writer = require("torch.utils.tensorboard", "curves in TensorBoard").SummaryWriter(str(folder))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """A point on each curve."""
+        """Add a point to each curve."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
@@ -96,8 +96,8 @@ class MLflowTracker:
     """Metrics of one MLflow run.
 
     Args:
-        uri: Of the store, such as ``"sqlite:///mlflow.db"`` or a server's; by default MLflow's own.
-        experiment: Its name.
+        uri: Address of the store, such as ``"sqlite:///mlflow.db"`` or a server's; by default MLflow's own.
+        experiment: Name of the experiment.
         run: Name of the run.
         parameters: Written down once, such as the options of the fit.
 
@@ -113,14 +113,14 @@ class MLflowTracker:
         parameters: Mapping[str, object] | None = None,
     ) -> None:
         self._client = require("mlflow", "runs in MLflow").MlflowClient(uri)
-        found = self._client.get_experiment_by_name(experiment)
-        which = self._client.create_experiment(experiment) if found is None else found.experiment_id
+        known = self._client.get_experiment_by_name(experiment)
+        which = self._client.create_experiment(experiment) if known is None else known.experiment_id
         self._run = self._client.create_run(which, run_name=run).info.run_id
         for name, value in (parameters or {}).items():
             self._client.log_param(self._run, name, value)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """A value of each metric."""
+        """Add a value to each metric."""
         for name, value in values.items():
             self._client.log_metric(self._run, name, float(value), step=step)
 
@@ -133,7 +133,7 @@ class WandbTracker:
     """A run of Weights & Biases.
 
     Args:
-        settings: Of ``wandb.init``, such as ``project="lattice"`` or ``mode="offline"``.
+        settings: Arguments of ``wandb.init``, such as ``project="lattice"`` or ``mode="offline"``.
 
     Raises:
         MissingDependency: If wandb is not installed.
@@ -143,7 +143,7 @@ class WandbTracker:
         self._run = require("wandb", "runs in Weights & Biases").init(**settings)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """A point on each curve; the epoch is one of the values, since phases count their own."""
+        """Add a point to each curve; the epoch is one of the values, since phases count their own."""
         self._run.log({**values, "epoch": step})
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class WandbTracker:
 
 
 def values_of(progress: Progress) -> dict[str, float]:
-    """The numbers of an epoch by name; those of a later restart have its number in the name of the phase."""
+    """Name the numbers of an epoch; those of a later restart have its number in the name of the phase."""
     phase = progress.phase + (f"-{progress.restart}" if progress.restart else "")
     values = {f"{phase}/elbo" if progress.phase == "joint" else f"{phase}/loss": progress.elbo}
     if progress.phase != "joint":
@@ -184,7 +184,7 @@ _PHASES = {
 
 @contextmanager
 def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], None]]:
-    """A function to call after every epoch, drawing a bar with rich.
+    """Give a function to call after every epoch, which draws a bar with rich.
 
     A machine without rich, such as a bare cluster node, gets no bar.
 

@@ -1,4 +1,4 @@
-"""EM and Adam in turn (Algorithm 1): closed forms for clusters and experts, gradients for the networks."""
+"""Joint training (Algorithm 1): EM in closed form for clusters and experts and Adam for the networks, in turn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .em.health import duplicate_clusters, empty_clusters, reseed
 from .em.physics import UPDATES, EpochStatistics, update_mixture, update_physics
 from .em.steps import log_prior as parameter_prior
 from .inputs.allocator import keep_freed_memory
-from .objective import anchored, objective, physics_of_z, released
+from .objective import objective, physics_of_z, released, with_held
 from .run import Progress, TrainingRun, physics_log_prob
 from .starts.initialise import blank_decoder
 from .starts.start import first_start
@@ -37,7 +37,7 @@ _HELD = 0.2
 
 
 class JointTraining:
-    """Phase one: networks, clusters and experts together.
+    """First phase of training: networks, clusters and experts together.
 
     Args:
         job: What to train on.
@@ -71,8 +71,8 @@ class JointTraining:
         self.evidence = job.joined([])
         self.posterior: DiagonalGaussian | None = None
         self.gamma: Tensor | None = None
-        # Responsibilities that were found before, (specimen, cluster), NaN where none were: held while training.
-        self.anchor: Tensor | None = None
+        # Responsibilities that were found before training and are held meanwhile, (specimen, cluster); NaN elsewhere.
+        self.held: Tensor | None = None
         self.update = UPDATES[job.settings.update]
         self.experts: AdamExperts | None = None
         self.halted = False
@@ -80,13 +80,13 @@ class JointTraining:
 
     @property
     def path(self) -> Path | None:
-        """Where this restart is kept."""
+        """File that this restart is kept in; None without checkpoints."""
         folder = self.job.checkpoint
         return None if folder is None else folder / f"restart-{self.restart}.safetensors"
 
     @property
     def merit(self) -> float:
-        """What restarts are chosen by: the ELBO of the last epoch with the priors of parameters, nats per specimen."""
+        """Number that restarts are chosen by: the last epoch's ELBO with the parameters' priors, nats per specimen."""
         if not self.history.rows:
             return -math.inf
         known = sum(float(parameter_prior(decoder).sum()) for decoder in self.state.decoders.values())
@@ -94,13 +94,13 @@ class JointTraining:
 
     def run(self) -> JointTraining:
         """Train, or go on from the checkpoint; an interrupt keeps what there is, in the middle of an epoch too."""
-        found = self.job.resumed(self.path)
-        if found is not None and found[1].get("halted") and not self.halted:
-            found = None  # stopped while first clusters were sought: half of a search is no start
-        if found is None:
+        saved = self.job.resumed(self.path)
+        if saved is not None and saved[1].get("halted") and not self.halted:
+            saved = None  # stopped while first clusters were sought: half of a search is no start
+        if saved is None:
             self._initialise()
         else:
-            arrays, meta = found
+            arrays, meta = saved
             self.state.load(arrays)
             self._make_experts()
             if self.experts is not None:
@@ -113,9 +113,9 @@ class JointTraining:
             if self.done == 0 or self.job.settings.em == "online":
                 self.gamma = arrays["gamma"].to(self.job.device)
             if "anchor" in arrays:
-                self.anchor = arrays["anchor"].to(self.job.device)
+                self.held = arrays["anchor"].to(self.job.device)
         self.evidence = self.job.evidence(self.state.decoders)
-        if found is None:
+        if saved is None:
             self._make_experts()
             self._save()
         try:
@@ -126,9 +126,9 @@ class JointTraining:
             if self.job.processes.several:
                 raise  # the others are anywhere in an epoch
             self.interrupted = True
-        # A last E- and M-step, so that clusters and experts belong to the final networks, free of any anchor.
-        self.anchor = None
-        self._em(self.job.encode(self.state.network), seeds=False)
+        # A last E- and M-step, with nothing held, so that clusters and experts belong to the final networks.
+        self.held = None
+        self._e_and_m_step(self.job.encode(self.state.network), seeds=False)
         return self
 
     def _vary(self, name: str, decoder: PhysicsDecoder) -> PhysicsDecoder:
@@ -149,13 +149,13 @@ class JointTraining:
 
     def _initialise(self) -> None:
         start = first_start(self.job, self.state.network, self.state.mixture, self.restart, self._reconstruct)
-        self.gamma, self.anchor, self.halted = start.gamma, start.anchor, start.halted
+        self.gamma, self.held, self.halted = start.gamma, start.held, start.halted
         self.state.decoders |= {name: self._vary(name, decoder) for name, decoder in start.decoders.items()}
 
     def _reconstruct(self) -> DiagonalGaussian:
-        """A few epochs under a standard normal prior: q(Z given X) of all specimens."""
+        """Train a few epochs under a standard normal prior; return q(Z given X) of all specimens."""
         for epoch in range(max(3, self.epochs // 8)):
-            self._adam(self.job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
+            self._network_step(self.job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
         return self.job.encode(self.state.network)
 
     # -- one epoch -------------------------------------------------------------------------------------------------
@@ -167,15 +167,15 @@ class JointTraining:
         if job.settings.em == "epoch" or self.done == 0:
             # Late seeds would not have the time to settle.
             seeds = self.done <= self.epochs // 2
-            reseeded = self._em(job.encode(self.state.network), seeds=seeds)
+            reseeded = self._e_and_m_step(job.encode(self.state.network), seeds=seeds)
         rate = job.rate(self.done / self.epochs)
-        record = self._adam(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
+        record = self._network_step(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
         if job.settings.em == "online":
             early = self.done < self.epochs // 2 and self._may_seed
             if early and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
-                reseeded = self._em(job.encode(self.state.network), seeds=True)
+                reseeded = self._e_and_m_step(job.encode(self.state.network), seeds=True)
             else:
-                self._maximise_experts(self.gamma, self.posterior)
+                self._m_step_of_experts(self.gamma, self.posterior)
         if not math.isfinite(record["elbo"]):
             raise TrainingError(
                 f"training diverged in epoch {self.done + 1}: the ELBO is {record['elbo']}; lower learning_rate "
@@ -197,37 +197,37 @@ class JointTraining:
     @property
     def _may_seed(self) -> bool:
         # Without physics every specimen is held, and a cluster that nobody is held in has no claim to any.
-        return self.anchor is None or bool(self.job.options.physics)
+        return self.held is None or bool(self.job.options.physics)
 
     def _stands_still(self) -> bool:
         patience = self.job.settings.patience
         values = [row["elbo"] for row in self.history.rows]
         return patience is not None and len(values) > patience and max(values[-patience:]) <= max(values[:-patience])
 
-    def _expect(self, posterior: DiagonalGaussian) -> tuple[Tensor, Tensor]:
+    def _e_step(self, posterior: DiagonalGaussian) -> tuple[Tensor, Tensor]:
         """Responsibilities (specimen, cluster) and log evidence (specimen,) under the present parameters."""
         options, mixture = self.job.options, self.state.mixture
         log_prior, log_physics = mixture.expected_log_prob(posterior), physics_log_prob(self.evidence, posterior)
         joint = options.rule.joint(mixture, log_prior, log_physics, options.beta)
-        return anchored(joint.log_softmax(1), self.anchor).exp(), joint.logsumexp(1)
+        return with_held(joint.log_softmax(1), self.held).exp(), joint.logsumexp(1)
 
-    def _em(self, posterior: DiagonalGaussian, *, seeds: bool) -> list[int]:
-        """One E-step and one M-step over all specimens; returns the clusters seeded anew."""
+    def _e_and_m_step(self, posterior: DiagonalGaussian, *, seeds: bool) -> list[int]:
+        """Make one E-step and one M-step over all specimens; return the clusters seeded anew."""
         reseeded: list[int] = []
         if self.done > 0:
-            self.gamma, evidence = self._expect(posterior)
+            self.gamma, evidence = self._e_step(posterior)
             if seeds and self._may_seed:
-                if self.anchor is not None:
+                if self.held is not None:
                     # Who is held somewhere is no seed.
-                    evidence = evidence.masked_fill(~self.anchor.isnan().any(1), torch.inf)
+                    evidence = evidence.masked_fill(~self.held.isnan().any(1), torch.inf)
                 self.gamma, reseeded = reseed(self.gamma, evidence)
-                self.anchor = released(self.anchor, reseeded)
+                self.held = released(self.held, reseeded)
         own = self.job.own
         self.state.mixture = update_mixture(self.state.mixture, posterior[own], self.gamma[own], self.job.processes)
-        self._maximise_experts(self.gamma, posterior)
+        self._m_step_of_experts(self.gamma, posterior)
         return reseeded
 
-    def _maximise_experts(self, gamma: Tensor, posterior: DiagonalGaussian) -> None:
+    def _m_step_of_experts(self, gamma: Tensor, posterior: DiagonalGaussian) -> None:
         job = self.job
         # Regressed on encoders that know nothing yet, the slope would vanish, and nothing would bring it back: the
         # encoders learn the directions it starts with first.
@@ -243,15 +243,15 @@ class JointTraining:
                 slope=slope,
                 posterior=posterior[job.own],
                 components=self.state.mixture.components,
-                among=job.processes,
+                processes=job.processes,
                 # Adam has moved the parameters since.
                 evidence=self.evidence[k].at(job.own) if self.experts is None else None,
             )
             own.append(evidence)
         self.evidence = job.joined(own)
 
-    def _adam(self, seed: int, rate: float | None, *, consistency: float) -> dict:
-        """One pass of Adam over all specimens; ``rate`` None follows the schedule."""
+    def _network_step(self, seed: int, rate: float | None, *, consistency: float) -> dict:
+        """Make one pass of Adam over all specimens; return the bound's terms. ``rate`` None follows the schedule."""
         job, state, options = self.job, self.state, self.job.options
         generator = job.generator(seed)
         state.network.train()
@@ -280,8 +280,8 @@ class JointTraining:
                 log_physics = physics_log_prob(evidence, posterior)
             else:
                 log_physics = experts.log_prob(job.tensors.curves, index)
-            anchor = None if self.anchor is None else self.anchor[index]
-            elbo, gap, log_gamma = objective(options, state.mixture, neural, log_physics, posterior, z, anchor)
+            held = None if self.held is None else self.held[index]
+            elbo, gap, log_gamma = objective(options, state.mixture, neural, log_physics, posterior, z, held)
             loss = (consistency * gap - elbo.total).mean()
             loss = loss - max(consistency - 1.0, 0.0) * physics_of_z(evidence, log_physics, log_gamma)
             self.optimiser.zero_grad(set_to_none=True)
@@ -310,7 +310,7 @@ class JointTraining:
     def _forward(
         self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor], noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Mean and variance of q(Z given X), a sample of Z, and what the neural modalities' decoders make of it."""
+        """Compute mean and variance of q(Z given X), a sample of Z, and its reconstruction by each neural decoder."""
         with self.job.autocast():
             posterior = self.state.network.posterior(inputs, present)
             z = posterior.sample(noise)
@@ -318,7 +318,7 @@ class JointTraining:
         return posterior.mean, posterior.variance, z, decoded
 
     def _learn_noise(self, means: Mapping[str, float]) -> None:
-        """The noise variance of each neural modality, from its term of the epoch's ELBO."""
+        """Update the noise variance of each neural modality from its term of the epoch's ELBO."""
         for name, option in self.job.options.neural.items():
             rule = RECONSTRUCTION[option.noise]
             present = self.job.tensors.present[name].double().mean().item()
@@ -335,7 +335,7 @@ class JointTraining:
             arrays |= {f"phi.{name}": phi for name, phi in self.experts.phi.items()}
         if self.gamma is not None:
             arrays["gamma"] = self.gamma
-        if self.anchor is not None:
-            arrays["anchor"] = self.anchor
+        if self.held is not None:
+            arrays["anchor"] = self.held
         meta = {"fingerprint": self.job.mark, "history": self.history.rows, "done": self.done, "stopped": self.stopped}
         write_arrays(self.path, arrays, meta | {"halted": self.halted and self.done == 0})

@@ -21,7 +21,7 @@ class Curves:
             covariates always own grids, packed (specimen, inputs * point), see experts/inputs.py.
         observed: Shape (specimen, point), bool, or None where every point of every present curve is.
         present: Shape (specimen,), bool: whether the specimen has a curve at all.
-        covariates: Of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN where
+        covariates: Conditions of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN if
             unknown, which only specimens without the curve may be. None: there are no covariates.
     """
 
@@ -62,7 +62,7 @@ class Curves:
         return self._taken(index, index)
 
     def at(self, index: Tensor) -> Curves:
-        """The specimens of ``index``, on the device of the curves."""
+        """Take the specimens of ``index``, on the device of the curves."""
         return self._taken(index, index.cpu().numpy())
 
     def _taken(self, index: slice | Tensor, rows: slice | np.ndarray) -> Curves:
@@ -75,12 +75,12 @@ class Curves:
         )
 
     def chunks(self, size: int = 4096) -> list[tuple[slice, Curves]]:
-        """Consecutive pieces, so that memory stays bounded."""
+        """Cut into consecutive pieces, so that memory stays bounded."""
         return [(slice(i, i + size), self[i : i + size]) for i in range(0, len(self), size)]
 
 
 def by_grid(t: np.ndarray, curves: Callable[[np.ndarray, np.ndarray], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Curves of specimens with grids of their own, all specimens of one grid at once.
+    """Compute curves of specimens with grids of their own, all specimens of one grid at once.
 
     Args:
         t: Shape (specimen, point), packed where there are covariates.
@@ -92,8 +92,8 @@ def by_grid(t: np.ndarray, curves: Callable[[np.ndarray, np.ndarray], tuple[Tens
     grids, which = np.unique(t, axis=0, return_inverse=True)
     groups = [np.flatnonzero(which.reshape(-1) == g) for g in range(len(grids))]
     order = torch.as_tensor(np.argsort(np.concatenate(groups)))
-    found = [
+    by_group = [
         [part.expand(-1, len(rows), *part.shape[2:]) for part in curves(grid, rows)]
         for grid, rows in zip(grids, groups, strict=True)
     ]
-    return tuple(torch.cat(parts, 1)[:, order.to(parts[0].device)] for parts in zip(*found, strict=True))
+    return tuple(torch.cat(parts, 1)[:, order.to(parts[0].device)] for parts in zip(*by_group, strict=True))

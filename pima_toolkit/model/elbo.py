@@ -5,8 +5,8 @@ r"""The evidence lower bound, term by term, per specimen and in nats.
    + \beta \sum_c \gamma_c \mathbb E[\log p(Z \mid c)] + \sum_c \gamma_c \log \pi_c
    + \beta H(q(Z \mid X)) - \sum_c \gamma_c \log\gamma_c
 
-Source: Trask et al. 2022, §2.3 and appendix B. Errata: eqs. (1) and (22) print log p(X, Z) for log p(X, Z, c); eq.
-(27) prints +KL for -KL; eq. (30) prints pi_c for log pi_c.
+Source: Trask et al. 2022, section 2.3 and appendix B. Errata: eqs. (1) and (22) print log p(X, Z) for log p(X, Z, c);
+eq. (27) prints +KL for -KL; eq. (30) prints pi_c for log pi_c.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .mixture import GaussianMixture
 
 
 def neural_log_prob(x: Tensor, mean: Tensor, variance: Tensor | float, present: Tensor) -> Tensor:
-    """log N(x; mean, variance I) per specimen, shape (specimen,), 0 where the modality is absent (eq. 12)."""
+    """Compute log N(x; mean, variance I) per specimen, shape (specimen,), 0 where the modality is absent (eq. 12)."""
     # A number stays one: as a tensor it would make the host wait for the device at every step.
     log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
     squared = (x - mean.float()).square().flatten(1).sum(1)
@@ -86,7 +86,7 @@ class Elbo:
         )
 
     def terms(self) -> dict[str, Tensor]:
-        """All terms by name; a neural one is named ``neural:<modality>``."""
+        """Return all terms by name; a neural one is named ``neural:<modality>``."""
         named = {f"neural:{name}": term for name, term in self.neural.items()}
         for name in ("physics", "latent_prior", "cluster_prior", "latent_entropy", "cluster_entropy"):
             named[name] = getattr(self, name)
@@ -98,7 +98,7 @@ class Elbo:
         return sum(self.terms().values(), start=torch.zeros_like(self.physics))
 
     def paper_objective(self, points: int) -> Tensor:
-        r"""The paper's L_d of §2.3, which leaves the data's Gaussian constants out and doubles the rest.
+        r"""The paper's L_d of section 2.3, which leaves the data's Gaussian constants out and doubles the rest.
 
         With all noise variances 1 and beta = 1, :math:`\mathcal L_d = 2\,\mathrm{ELBO} + T \log 2\pi`.
 

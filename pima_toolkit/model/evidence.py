@@ -1,4 +1,4 @@
-r"""What curves say about cluster and latent position, as a quadratic function of Z for each cluster.
+r"""Evidence of curves about cluster and latent position: a quadratic function of Z for each cluster.
 
 Along its line :math:`E_c + J (\phi - \phi_c)` a curve whose parameters follow the latent (effects/latent.py) is a
 quadratic function of Z, and what it adds to the evidence lower bound has a closed form: with
@@ -42,14 +42,14 @@ class Evidence:
     origin: Tensor | None = None
 
     def at(self, index: Tensor | slice) -> Evidence:
-        """The specimens of ``index``."""
+        """Take the specimens of ``index``."""
         if self.linear is None:
             return Evidence(self.constant[index])
         curvature = self.curvature if self.curvature.shape[0] == 1 else self.curvature[index]
         return Evidence(self.constant[index], self.linear[index], curvature, self.origin)
 
     def expected(self, latent: DiagonalGaussian) -> Tensor:
-        """E_q(Z)[log p(X given Z, c)], shape (specimen, cluster), nats, float64, with gradient to q(Z)."""
+        """Compute E_q(Z)[log p(X given Z, c)], shape (specimen, cluster), nats, float64, with gradient to q(Z)."""
         if self.linear is None:
             return self.constant
         mean, variance = by_cluster(latent)
@@ -60,7 +60,7 @@ class Evidence:
 
     @staticmethod
     def joined(pieces: Sequence[Evidence]) -> Evidence:
-        """Consecutive specimens as one."""
+        """Join the evidence of consecutive specimens."""
         if pieces[0].linear is None:
             return Evidence(torch.cat([p.constant for p in pieces]))
         shared = all(p.curvature.shape[0] == 1 for p in pieces)

@@ -20,7 +20,7 @@ from .gaussian import DiagonalGaussian
 def fuse(
     embeddings: Mapping[str, DiagonalGaussian], present: Mapping[str, Tensor], *, prior_expert: bool = False
 ) -> DiagonalGaussian:
-    """Product of the unimodal embeddings of each specimen.
+    """Multiply the unimodal embeddings of each specimen.
 
     Args:
         embeddings: q(Z given X_i) by modality, each of shape (specimen, latent).
@@ -48,7 +48,7 @@ def drop_modalities(present: Mapping[str, Tensor], generator: torch.Generator) -
 
     Args:
         present: Presence by modality, bool of shape (specimen,).
-        generator: On the device of the presence.
+        generator: Generator on the device of the presence.
 
     Returns:
         Presence likewise; every specimen that had a modality keeps one.

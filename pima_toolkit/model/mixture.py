@@ -50,7 +50,7 @@ class GaussianMixture:
 
 
 def log_responsibilities(mixture: GaussianMixture, log_prior: Tensor, log_physics: Tensor | float = 0.0) -> Tensor:
-    r"""Log probability of each cluster, normalised by log-sum-exp.
+    r"""Compute the log probability of each cluster, normalised by log-sum-exp.
 
     .. math:: \log\gamma_c = \log\pi_c + \beta\,\mathbb{E}_{q(Z)}[\log p(Z \mid c)]
               + \sum_{i\,\text{physics}} \log p(X_i \mid c) + \mathrm{const}

@@ -1,4 +1,4 @@
-"""What the user says about a modality: neural, or physics. Names become objects here and nowhere else."""
+"""Options of a modality: neural, or physics. Names become objects here and nowhere else."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Physics:
 
     @property
     def known(self) -> Priors | None:
-        """The priors, read."""
+        """The priors as an object; None without any."""
         return Priors.read(self.expert, self.priors) if self.priors else None
 
     @property

@@ -51,7 +51,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def _check_decoder(self, name: str, shape: tuple[int, ...], latent_dim: int) -> None:
-        """A module of the user with another shape would be broadcast against the data, and learn nonsense."""
+        """Refuse a module of another shape, which would be broadcast against the data and learn nonsense."""
         module = self.decoders[self.names.index(name)].eval()
         got = tuple(module(torch.zeros(2, latent_dim)).shape)
         module.train()
@@ -62,7 +62,7 @@ class Network(nn.Module):
             )
 
     def embeddings(self, inputs: Mapping[str, Tensor]) -> dict[str, DiagonalGaussian]:
-        """q(Z given X_i) of every modality in ``inputs``, each of shape (specimen, latent)."""
+        """Compute q(Z given X_i) of every modality in ``inputs``, each of shape (specimen, latent)."""
         return {
             name: encoder(inputs[name])
             for name, encoder in zip(self.names, self.encoders, strict=True)
@@ -70,11 +70,11 @@ class Network(nn.Module):
         }
 
     def posterior(self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> DiagonalGaussian:
-        """q(Z given X), shape (specimen, latent)."""
+        """Compute q(Z given X), shape (specimen, latent)."""
         return fuse(self.embeddings(inputs), present, prior_expert=self.prior_expert)
 
     def decode(self, name: str, z: Tensor) -> Tensor:
-        """Mean of a neural modality, shape (specimen, *shape), in units of its range."""
+        """Compute the mean of a neural modality, shape (specimen, *shape), in units of its range."""
         return self.decoders[self.names.index(name)](z)
 
 
@@ -86,7 +86,7 @@ def build(
     *,
     prior_expert: bool = False,
 ) -> Network:
-    """A network with initial weights from ``seed``, the global random state untouched."""
+    """Build a network with initial weights from ``seed``; the global random state stays."""
     with torch.random.fork_rng(devices=[]):
         # The processor's generator alone: torch.manual_seed would seed every GPU's too, which nothing here puts back.
         torch.default_generator.manual_seed(seed)
@@ -94,7 +94,7 @@ def build(
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """The same network with its two-dimensional convolutions laid out as processors like them: faster, same numbers."""
+    """Lay two-dimensional convolutions out in memory as processors like them: faster, same numbers."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.to(memory_format=torch.channels_last)

@@ -40,7 +40,7 @@ _EACH = 64
 
 @dataclass(frozen=True)
 class CurvePosterior:
-    """What curves say under each cluster.
+    """Likelihood of curves, and deviation of their specimens, under each cluster.
 
     Args:
         log_prob: log p(X given c), shape (specimen, cluster), nats; 0 for specimens without the modality.
@@ -87,7 +87,7 @@ class PhysicsDecoder:
     noise: NoiseModel = Pooled()  # noqa: RUF009 - it holds nothing
 
     def arrays(self) -> dict[str, Tensor]:
-        """Everything that training learned, by name, for files; :meth:`from_arrays` is the way back."""
+        """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
         out = {"theta": torch.as_tensor(self.theta), "scatter": self.scatter, "variance": self.variance}
         if self.trend is not None:
             out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
@@ -103,7 +103,7 @@ class PhysicsDecoder:
         noise: NoiseModel = Pooled(),  # noqa: B008 - it holds nothing
         device: torch.device | str = "cpu",
     ) -> PhysicsDecoder:
-        """A decoder from what :meth:`arrays` gave, and what is no result of training.
+        """Rebuild a decoder from its :meth:`arrays` and from all that is no result of training.
 
         Args:
             arrays: By name; those of a trend are there where the parameters follow the latent.
@@ -129,7 +129,7 @@ class PhysicsDecoder:
         )
 
     def with_arrays(self, arrays: Mapping[str, Tensor]) -> PhysicsDecoder:
-        """The decoder of the same law with what :meth:`arrays` of another one gave, on this one's device."""
+        """Replace all that training learned by the :meth:`arrays` of another decoder of the same law."""
         return self.from_arrays(
             arrays, self.expert, self.bounds, self.scale, self.priors, self.noise, self.scatter.device
         )
@@ -140,7 +140,7 @@ class PhysicsDecoder:
         return self.scatter if self.trend is None else self.scatter + self.trend.spread
 
     def prior(self, latent: DiagonalGaussian | None = None) -> tuple[Tensor, Tensor]:
-        """What a specimen's deviation from the cluster is before its curve is seen.
+        """Distribution of a specimen's deviation from its cluster before its curve is seen.
 
         Args:
             latent: q(Z given the other modalities), (specimen, latent) or (specimen, cluster, latent); p(Z given c) if
@@ -156,7 +156,7 @@ class PhysicsDecoder:
         return mean, spread + self.scatter[:, None]
 
     def predict(self, t: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Curves and their slopes in the unbounded parameters, both divided by ``scale``.
+        """Compute curves and their slopes in the unbounded parameters, both divided by ``scale``.
 
         A parameter at its bound leaves the unbounded parameters: its slope is zero.
 
@@ -176,7 +176,7 @@ class PhysicsDecoder:
         )
 
     def where(self, chosen: Tensor, other: PhysicsDecoder) -> PhysicsDecoder:
-        """These parameters in the clusters of ``chosen``, shape (cluster,), and another decoder's in the rest."""
+        """Take these parameters in the clusters of ``chosen``, shape (cluster,), and another decoder's in the rest."""
         if bool(chosen.all()):
             return self
         one, two = chosen[:, None], chosen[:, None, None]
@@ -196,11 +196,11 @@ class PhysicsDecoder:
         )
 
     def condition(self, curves: Curves, prior: tuple[Tensor, Tensor] | None = None) -> CurvePosterior:
-        """Likelihood of curves under each cluster and each specimen's own deviation, in closed form.
+        """Compute the likelihood of curves under each cluster and each specimen's own deviation, in closed form.
 
         Args:
-            curves: What was measured.
-            prior: Mean and covariance of the deviations as of :meth:`prior`; by default those of the population.
+            curves: Measured curves.
+            prior: Mean and covariance of the deviations, as :meth:`prior` gives; by default the population's.
         """
         centre, spread = self.prior() if prior is None else prior
         points, squared, projected, normal = self._reduce(curves)
@@ -227,7 +227,7 @@ class PhysicsDecoder:
         return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.total.any())
 
     def own_curves(self, t: np.ndarray, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        """Curves of specimens that deviate from each cluster, and their slopes in the unbounded parameters.
+        """Compute curves of specimens that deviate from each cluster, and their slopes in the unbounded parameters.
 
         Args:
             t: Shared grid (point,), or one per specimen.
@@ -250,7 +250,7 @@ class PhysicsDecoder:
         )
 
     def _own_lines(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As :meth:`_reduce`, each specimen linearised at its own most probable parameters (experts/scatter.py).
+        """Reduce as :meth:`_reduce` does, each specimen linearised at its own most probable parameters.
 
         Most probable in its population, whatever its Z: the line depends on the curve alone, so that log p(X given Z,
         c) is one quadratic function of Z, and the encoders learn by its exact gradient.
@@ -300,8 +300,10 @@ class PhysicsDecoder:
             return Evidence(self.log_prob(curves))
         pieces = []
         for _, piece in curves.chunks():
-            said = self.condition(piece, (self.scatter.new_zeros(self.theta.shape)[:, None], self.scatter[:, None]))
-            information, score = scores(self, said, self.scatter[:, None])
+            conditioned = self.condition(
+                piece, (self.scatter.new_zeros(self.theta.shape)[:, None], self.scatter[:, None])
+            )
+            information, score = scores(self, conditioned, self.scatter[:, None])
             slope = self.trend.slope
             linear = torch.einsum("cpl,cnp->ncl", slope, score)
             curvature = torch.einsum("cpl,cnpq,cqk->nclk", slope, information, slope)
@@ -309,7 +311,7 @@ class PhysicsDecoder:
             if not bool(here.all()):
                 linear = torch.where(here, linear, 0.0)
                 curvature = torch.where(here[..., None], curvature, 0.0)
-            pieces.append(Evidence(said.log_prob, linear, curvature, self.trend.origin))
+            pieces.append(Evidence(conditioned.log_prob, linear, curvature, self.trend.origin))
         return Evidence.joined(pieces)
 
     def log_prob(self, curves: Curves) -> Tensor:
@@ -327,7 +329,7 @@ class PhysicsDecoder:
         return self.variance[:, None, None] / shape.square()
 
     def marginal(self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and pointwise variance of a new specimen's curve, each (cluster, 1, point), in units of ``scale``.
+        """Predict a new specimen's curve: mean and pointwise variance, (cluster, 1, point), in units of ``scale``.
 
         Of several specimens, with the means and covariances of :meth:`prior` or grids (specimen, point) of their own:
         (cluster, specimen, point).
@@ -361,12 +363,12 @@ class PhysicsDecoder:
         return value, std.square() + self.noise_variance(t)
 
 
-def scores(decoder: PhysicsDecoder, said: CurvePosterior, spread: Tensor) -> tuple[Tensor, Tensor]:
+def scores(decoder: PhysicsDecoder, conditioned: CurvePosterior, spread: Tensor) -> tuple[Tensor, Tensor]:
     r"""Information :math:`J^\top\Sigma^{-1}J` and score :math:`J^\top\Sigma^{-1}r` of each curve about a cluster's phi.
 
     Args:
         decoder: The noise variance is taken from it.
-        said: What the curves say; only ``normal`` and ``projected`` are used.
+        conditioned: Curves and deviations under the decoder; only ``normal`` and ``projected`` are used.
         spread: Covariance of the specimens' deviations, shape (cluster, specimen or 1, P, P).
 
     Returns:
@@ -374,8 +376,8 @@ def scores(decoder: PhysicsDecoder, said: CurvePosterior, spread: Tensor) -> tup
     """
     variance = decoder.variance[:, None, None]
     identity = torch.eye(spread.shape[-1], dtype=torch.float64, device=spread.device)
-    shrink = identity + said.normal @ spread / variance[..., None]
-    information = torch.linalg.solve(shrink, said.normal) / variance[..., None]
-    full = shrink.expand(-1, said.projected.shape[1], -1, -1)
-    score = torch.linalg.solve(full, said.projected[..., None]).squeeze(-1) / variance
+    shrink = identity + conditioned.normal @ spread / variance[..., None]
+    information = torch.linalg.solve(shrink, conditioned.normal) / variance[..., None]
+    full = shrink.expand(-1, conditioned.projected.shape[1], -1, -1)
+    score = torch.linalg.solve(full, conditioned.projected[..., None]).squeeze(-1) / variance
     return 0.5 * (information + information.mT), score

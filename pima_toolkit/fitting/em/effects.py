@@ -1,4 +1,4 @@
-r"""The M-step of parameters that vary with the latent: ``vary="latent"`` (model/effects/latent.py)."""
+r"""The M-step of parameters that follow the latent position: ``vary="latent"`` (model/effects/latent.py)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def update_trend(
     components: DiagonalGaussian,
     *,
     slope: bool = True,
-    among: Processes = ALONE,
+    processes: Processes = ALONE,
     evidence: Evidence | None = None,
 ) -> tuple[PhysicsDecoder, Evidence]:
     r"""One Gauss-Newton step of phi_c and A_c together, exact for experts linear in phi; never lowers the bound.
@@ -45,7 +45,7 @@ def update_trend(
         posterior: q(Z given X), shape (specimen, latent).
         components: p(Z given c) of the mixture's own M-step.
         slope: Whether A_c moves; phi_c alone otherwise.
-        among: The processes that have the other specimens.
+        processes: The processes that have the other specimens.
         evidence: What the curves say under the old parameters, where it is known.
 
     Returns:
@@ -63,8 +63,8 @@ def update_trend(
     matrix = torch.zeros(clusters, size, width, size, width, dtype=torch.float64, device=gamma.device)
     vector = torch.zeros(clusters, size, width, dtype=torch.float64, device=gamma.device)
     for index, piece in curves.chunks():
-        said = start.condition(piece, (torch.zeros_like(own[..., 0]), own))
-        information, score = scores(start, said, own)
+        conditioned = start.condition(piece, (torch.zeros_like(own[..., 0]), own))
+        information, score = scores(start, conditioned, own)
         information = information.expand(-1, len(piece), -1, -1)
         mean, variance = by_cluster(posterior[index])
         away = (mean - start.trend.origin).transpose(0, 1)
@@ -78,42 +78,43 @@ def update_trend(
             score = score - (information @ torch.einsum("cpl,cnl->cnp", old.slope, away)[..., None]).squeeze(-1)
         matrix += torch.einsum("nc,cnpq,cnkl->cpkql", gamma[index], information, second)
         vector += torch.einsum("nc,cnp,cnk->cpk", gamma[index], score, first)
-    matrix, vector, weight = among.total(matrix, vector, gamma.sum(0))
+    matrix, vector, weight = processes.total(matrix, vector, gamma.sum(0))
     rows, off = prior_rows(start)
     matrix[:, :, 0, :, 0] += rows.mT @ rows
     vector[:, :, 0] += (rows.mT @ off[..., None]).squeeze(-1)
-    found = solved(matrix.flatten(3).flatten(1, 2), vector.flatten(1)).unflatten(1, (size, width))
+    step = solved(matrix.flatten(3).flatten(1, 2), vector.flatten(1)).unflatten(1, (size, width))
     alive = (weight >= MINIMUM_WEIGHT)[:, None, None]
-    target = torch.where(alive, found[..., 1:], old.slope) if slope else old.slope
+    target = torch.where(alive, step[..., 1:], old.slope) if slope else old.slope
 
     def trial(share: float) -> PhysicsDecoder:
         return replace(
             start,
-            theta=stepped(start, share * found[..., 0]),
+            theta=stepped(start, share * step[..., 0]),
             trend=replace(start.trend, slope=old.slope.lerp(target, share)),
         )
 
-    return accepted(decoder, trial, curves, gamma, posterior, among, evidence)
+    return accepted(decoder, trial, curves, gamma, posterior, processes, evidence)
 
 
 def own_deviations(
     decoder: PhysicsDecoder, curves: Curves, posterior: DiagonalGaussian | None
 ) -> tuple[CurvePosterior, Tensor, Tensor, Tensor]:
-    """What curves say given q(Z), and second moments of what is left.
+    """Condition deviations on curves and q(Z), and give second moments of what Z does not explain.
 
     Returns:
-        What they say at the mean of Z; b, the deviation that Z does not explain, (cluster, specimen, P); its covariance
-        and that of the whole deviation A w + b, both (cluster, specimen or 1, P, P), Z's uncertainty included.
+        The deviations given the curves at the mean of Z; b, the deviation that Z does not explain, (cluster, specimen,
+        P); its covariance and that of the whole deviation A w + b, both (cluster, specimen or 1, P, P), Z's uncertainty
+        included.
     """
     if posterior is None:
-        said = decoder.condition(curves)
-        return said, said.deviation, said.covariance, said.covariance
+        conditioned = decoder.condition(curves)
+        return conditioned, conditioned.deviation, conditioned.covariance, conditioned.covariance
     slope = decoder.trend.slope[:, None]
     away, _ = decoder.trend.deviation(posterior)
-    said = decoder.condition(curves, (away, decoder.scatter[:, None]))
+    conditioned = decoder.condition(curves, (away, decoder.scatter[:, None]))
     # b at another Z: it gives back what Z takes, as far as the curve sees it.
-    back = said.covariance @ said.normal @ slope / decoder.variance[:, None, None, None]
+    back = conditioned.covariance @ conditioned.normal @ slope / decoder.variance[:, None, None, None]
     variance = posterior.variance.double()[None, :, None]
-    own = said.covariance + (back * variance) @ back.mT
-    whole = said.covariance + ((slope - back) * variance) @ (slope - back).mT
-    return said, said.deviation - away, own, whole
+    own = conditioned.covariance + (back * variance) @ back.mT
+    whole = conditioned.covariance + ((slope - back) * variance) @ (slope - back).mT
+    return conditioned, conditioned.deviation - away, own, whole

@@ -19,7 +19,7 @@ from ...model.physics import PhysicsDecoder
 
 
 def from_unbounded(bounds: Bounds, phi: Tensor) -> Tensor:
-    """Torch twin of ``Box.from_unbounded``, differentiable; shape (..., P)."""
+    """Map unbounded parameters (..., P) into their bounds, as ``Bounds.from_unbounded`` does, with a gradient."""
     # Copies: bounds are read-only, which torch would warn about.
     lower = torch.tensor(bounds.lower, device=phi.device)
     upper = torch.tensor(bounds.upper, device=phi.device)
@@ -49,7 +49,7 @@ class AdamExperts:
         self.start: dict[str, Tensor] = {}
 
     def begin(self, decoders: Mapping[str, PhysicsDecoder]) -> None:
-        """Take scatter and noise of this epoch, and where specimens' own lines are drawn from."""
+        """Take over scatter and noise of this epoch, and the parameters at which each specimen's line is drawn."""
         self.fixed = dict(decoders)
         self.start = {name: phi.detach().clone() for name, phi in self.phi.items()}
 
@@ -63,10 +63,10 @@ class AdamExperts:
     def _one(self, name: str, decoder: PhysicsDecoder, curves: Curves) -> Tensor:
         phi = self.phi[name]
         with torch.no_grad():
-            said = decoder.condition(curves)
+            conditioned = decoder.condition(curves)
             identity = torch.eye(phi.shape[1], dtype=phi.dtype, device=phi.device)
             variance = decoder.variance[:, None]
-            growth = identity + decoder.scatter[:, None] @ said.normal / variance[..., None, None]
+            growth = identity + decoder.scatter[:, None] @ conditioned.normal / variance[..., None, None]
             constant = torch.linalg.slogdet(growth)[1] + decoder.noise.log_det(curves.along, curves.seen)
         seen = curves.seen.to(curves.x.dtype)
         if decoder.one_line:
@@ -74,10 +74,10 @@ class AdamExperts:
         else:
             # Along each specimen's own line r = r_0 - J (phi - phi_0): the sums at phi_0 are all it takes.
             step = (phi - self.start[name])[:, None]
-            turned = (said.normal @ step[..., None]).squeeze(-1)
-            squared = said.squared - 2.0 * (said.projected * step).sum(-1) + (turned * step).sum(-1)
-            projected = said.projected - turned
-        deviation = (said.covariance @ projected[..., None]).squeeze(-1) / variance[..., None]
+            turned = (conditioned.normal @ step[..., None]).squeeze(-1)
+            squared = conditioned.squared - 2.0 * (conditioned.projected * step).sum(-1) + (turned * step).sum(-1)
+            projected = conditioned.projected - turned
+        deviation = (conditioned.covariance @ projected[..., None]).squeeze(-1) / variance[..., None]
         quadratic = (squared - (projected * deviation).sum(-1)) / variance
         log_prob = -0.5 * (quadratic + seen.sum(1) * (LOG_2PI + variance.log()) + constant)
         return torch.where(curves.present[:, None], log_prob.T, 0.0)
@@ -102,7 +102,7 @@ class AdamExperts:
         self.optimiser.zero_grad(set_to_none=True)
 
     def decoders(self) -> dict[str, PhysicsDecoder]:
-        """The decoders with the learned parameters."""
+        """Return the decoders with the learned parameters."""
         return {
             name: replace(d, theta=d.bounds.from_unbounded(self.phi[name].detach().cpu().numpy()))
             for name, d in self.fixed.items()

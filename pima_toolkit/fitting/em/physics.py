@@ -59,13 +59,13 @@ class MixtureStatistics:
         self.second += other.second
         return self
 
-    def over(self, among: Processes) -> MixtureStatistics:
-        """Those of all processes together, by one all-reduce."""
-        self.weight, self.first, self.second = among.total(self.weight, self.first, self.second)
+    def over(self, processes: Processes) -> MixtureStatistics:
+        """Add the statistics of all processes together, by one all-reduce."""
+        self.weight, self.first, self.second = processes.total(self.weight, self.first, self.second)
         return self
 
     def finish(self, previous: GaussianMixture | None = None) -> GaussianMixture:
-        """The mixture of highest expected likelihood; a cluster without weight keeps ``previous``."""
+        """Return the mixture of highest expected likelihood; a cluster without weight keeps ``previous``."""
         weight = self.weight.clamp_min(MINIMUM_WEIGHT)
         mean = self.first / weight[:, None]
         variance = (self.second / weight[:, None] - mean.square()).clamp_min(LATENT_VARIANCE_FLOOR)
@@ -77,10 +77,10 @@ class MixtureStatistics:
 
 
 class EpochStatistics:
-    """What one pass of Adam learns of the specimens on its way: the mixture's statistics, q(Z given X) and gamma.
+    """Results that one pass of Adam over all specimens leaves: the mixture's statistics, q(Z given X) and gamma.
 
     Args:
-        specimens: Of the data set; each process sees its own.
+        specimens: Number in the data set; each process sees its own part.
         clusters: C.
         latent_dim: L.
         device: Where it is kept.
@@ -93,49 +93,49 @@ class EpochStatistics:
         self.gamma = torch.zeros(specimens, clusters, dtype=torch.float64, device=device)
 
     def add(self, index: Tensor, posterior: DiagonalGaussian, responsibilities: Tensor) -> None:
-        """A batch: the specimens of ``index``."""
+        """Add a batch: the specimens of ``index``."""
         self.statistics.update(posterior, responsibilities)
         self.mean[index], self.variance[index] = posterior.mean, posterior.variance
         self.gamma[index] = responsibilities
 
-    def over(self, among: Processes) -> tuple[MixtureStatistics, DiagonalGaussian, Tensor]:
+    def over(self, processes: Processes) -> tuple[MixtureStatistics, DiagonalGaussian, Tensor]:
         """Statistics, posterior (specimen, latent) and responsibilities (specimen, cluster) of all processes."""
-        mean, variance, gamma = among.total(self.mean, self.variance, self.gamma)
-        return self.statistics.over(among), DiagonalGaussian(mean, variance), gamma
+        mean, variance, gamma = processes.total(self.mean, self.variance, self.gamma)
+        return self.statistics.over(processes), DiagonalGaussian(mean, variance), gamma
 
 
 def update_mixture(
-    old: GaussianMixture, posterior: DiagonalGaussian, responsibilities: Tensor, among: Processes = ALONE
+    old: GaussianMixture, posterior: DiagonalGaussian, responsibilities: Tensor, processes: Processes = ALONE
 ) -> GaussianMixture:
     """M-step of the mixture prior (eq. 16).
 
     Args:
-        old: Of the clusters that are empty now.
+        old: The mixture until now, which clusters that are empty keep.
         posterior: q(Z given X) of all specimens, or of this process's, (specimen, latent).
         responsibilities: Theirs, (specimen, cluster).
-        among: The processes that have the other specimens; one all-reduce joins their statistics.
+        processes: The processes that have the other specimens; one all-reduce joins their statistics.
     """
     statistics = MixtureStatistics(*old.mean.shape, old.mean.device)
-    return statistics.update(posterior, responsibilities).over(among).finish(old)
+    return statistics.update(posterior, responsibilities).over(processes).finish(old)
 
 
 class Update(ABC):
-    """How the M-step moves the parameters of laws that do not follow the latent; chosen by ``update``."""
+    """Rule by which the M-step moves parameters that do not follow the latent; the option ``update`` chooses it."""
 
     #: What learns the parameters between the M-steps; None where nothing does.
     learner: ClassVar[type[AdamExperts] | None] = None
 
     @abstractmethod
     def move(
-        self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes, evidence: Evidence | None
+        self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, processes: Processes, evidence: Evidence | None
     ) -> tuple[PhysicsDecoder, Evidence | None]:
-        """The decoder with its parameters moved, and what the curves say under it where that is known.
+        """Move the parameters; return the decoder and its evidence, where that is known.
 
         Args:
             decoder: The old parameters.
             curves: Of all specimens, or of this process's.
             gamma: Shape (specimen, cluster); 0 for specimens without the curve.
-            among: The processes that have the other specimens.
+            processes: The processes that have the other specimens.
             evidence: What the curves say under the old parameters, where it is known.
         """
 
@@ -150,10 +150,10 @@ class Gradient(Update):
         decoder: PhysicsDecoder,
         curves: Curves,  # noqa: ARG002 - Adam has seen them
         gamma: Tensor,  # noqa: ARG002
-        among: Processes,  # noqa: ARG002
+        processes: Processes,  # noqa: ARG002
         evidence: Evidence | None,
     ) -> tuple[PhysicsDecoder, Evidence | None]:
-        """The decoder as it is."""
+        """Leave the decoder as it is."""
         return decoder, evidence
 
 
@@ -161,15 +161,15 @@ class LeastSquares(Update):
     """``update="wls"``: weighted least squares (eq. 17), solved exactly where it can be, else by a step."""
 
     def move(
-        self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes, evidence: Evidence | None
+        self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, processes: Processes, evidence: Evidence | None
     ) -> tuple[PhysicsDecoder, Evidence | None]:
-        """A proposal, accepted cluster by cluster only where the likelihood does not fall; else halved towards the old.
+        """Accept a proposal cluster by cluster only where the likelihood does not fall; else halve it towards the old.
 
         The likelihood is that of the curves times the priors.
         """
         rule = ReducedSolve() if ReducedSolve.serves(decoder, curves) else GaussNewton()
-        proposal = rule.propose(decoder, curves, gamma, among)
-        weight = among.total(gamma.sum(0))[0].cpu().numpy()
+        proposal = rule.propose(decoder, curves, gamma, processes)
+        weight = processes.total(gamma.sum(0))[0].cpu().numpy()
         proposal = np.where((weight < MINIMUM_WEIGHT)[:, None], decoder.theta, proposal)
         start, end = decoder.bounds.to_unbounded(decoder.theta), decoder.bounds.to_unbounded(proposal)
 
@@ -177,7 +177,7 @@ class LeastSquares(Update):
             halved = decoder.bounds.from_unbounded(start + share * (end - start))
             return replace(decoder, theta=proposal if share == 1.0 else halved)
 
-        return accepted(decoder, trial, curves, gamma, None, among, evidence)
+        return accepted(decoder, trial, curves, gamma, None, processes, evidence)
 
 
 #: The rules by the name that :class:`~pima_toolkit.fitting.options.TrainingSettings` knows them by.
@@ -185,26 +185,26 @@ UPDATES: Mapping[str, Update] = {"wls": LeastSquares(), "adam": Gradient()}
 
 
 class Proposal(ABC):
-    """Where weighted least squares would have the parameters of each cluster."""
+    """Way to the parameters of each cluster that weighted least squares asks for."""
 
     @abstractmethod
-    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
-        """Parameters (cluster, P) in their units.
+    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, processes: Processes) -> np.ndarray:
+        """Return parameters (cluster, P) in their units.
 
         Args:
             decoder: The old parameters.
             curves: Of all specimens, or of this process's.
             gamma: Shape (specimen, cluster).
-            among: The processes that have the other specimens.
+            processes: The processes that have the other specimens.
         """
 
 
 class ReducedSolve(Proposal):
-    """Eq. 17 exactly, as a T-point problem per cluster; priors, linearised, are further equations."""
+    """Exact solution of eq. 17, as a T-point problem per cluster; priors, linearised, are further equations."""
 
     @staticmethod
     def serves(decoder: PhysicsDecoder, curves: Curves) -> bool:
-        """Whether ordinary least squares on a shared grid has the same solution.
+        """Tell whether ordinary least squares on a shared grid has the same solution.
 
         The noise must be white. Sigma_c maps the columns of J into themselves, so scatter does not count, as long as
         no point is missing and no prior counts against it.
@@ -213,14 +213,14 @@ class ReducedSolve(Proposal):
         weighed = scattered and (not curves.complete or decoder.priors is not None)
         return not curves.own_grids and decoder.one_line and decoder.noise.white and not weighed
 
-    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
-        """The solution of the solver that fits single curves."""
+    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, processes: Processes) -> np.ndarray:
+        """Solve as for single curves, each cluster's mean curve with its weights."""
         statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
         for index, piece in curves.chunks():
             statistics.update(piece.x, gamma[index], None if piece.complete else piece.seen)
         weight, mean = statistics.weight, statistics.mean
-        if among.several:
-            weight, first = among.total(weight, weight * mean)
+        if processes.several:
+            weight, first = processes.total(weight, weight * mean)
             mean = first / torch.where(weight > 0, weight, 1.0)
         prior = None
         if decoder.priors is not None:
@@ -246,8 +246,8 @@ class GaussNewton(Proposal):
         \Big[\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}J\Big]^{-1}\sum_d\gamma_{cd}\,J^\top\Sigma_d^{-1}r_d
     """
 
-    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, among: Processes) -> np.ndarray:
-        """The parameters after the step."""
+    def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, processes: Processes) -> np.ndarray:
+        """Make the step."""
         clusters, size = decoder.theta.shape
         matrix = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
         vector = torch.zeros(clusters, size, dtype=torch.float64, device=gamma.device)
@@ -255,7 +255,7 @@ class GaussNewton(Proposal):
             information, score = scores(decoder, decoder.condition(piece), decoder.scatter[:, None])
             matrix += torch.einsum("nc,cnpq->cpq", gamma[index], information.expand(-1, len(piece), -1, -1))
             vector += torch.einsum("nc,cnp->cp", gamma[index], score)
-        matrix, vector = among.total(matrix, vector)
+        matrix, vector = processes.total(matrix, vector)
         rows, off = prior_rows(decoder)
         matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ off[..., None]).squeeze(-1)
         return stepped(decoder, solved(matrix, vector))
@@ -271,7 +271,7 @@ def update_physics(
     slope: bool = True,
     posterior: DiagonalGaussian | None = None,
     components: DiagonalGaussian | None = None,
-    among: Processes = ALONE,
+    processes: Processes = ALONE,
     evidence: Evidence | None = None,
 ) -> tuple[PhysicsDecoder, Evidence]:
     """M-step of one physics modality: theta_c and A_c, then S_c and the noise variance.
@@ -285,7 +285,7 @@ def update_physics(
         slope: Whether A_c is solved for; it stays otherwise.
         posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
         components: p(Z given c), likewise.
-        among: The processes that have the other specimens; one all-reduce joins their statistics.
+        processes: The processes that have the other specimens; one all-reduce joins their statistics.
         evidence: What the curves say under the old parameters, where it is known.
 
     Returns:
@@ -296,26 +296,30 @@ def update_physics(
     gamma = responsibilities.double() * curves.present[:, None]
     if decoder.trend is None:
         posterior = None
-        decoder, evidence = update.move(decoder, curves, gamma, among, evidence)
+        decoder, evidence = update.move(decoder, curves, gamma, processes, evidence)
     else:
         decoder, evidence = update_trend(
-            decoder, curves, gamma, posterior, components, slope=slope, among=among, evidence=evidence
+            decoder, curves, gamma, posterior, components, slope=slope, processes=processes, evidence=evidence
         )
     outer = torch.zeros_like(decoder.scatter)
     squared = torch.zeros_like(decoder.variance)
     points = torch.zeros_like(decoder.variance)
     for index, piece in curves.chunks():
-        said, beyond, covariance, spread = own_deviations(
+        conditioned, beyond, covariance, spread = own_deviations(
             decoder, piece, None if posterior is None else posterior[index]
         )
         part = gamma[index].T
         outer += torch.einsum("cn,cnp,cnq->cpq", part, beyond, beyond)
         outer += torch.einsum("cn,cnpq->cpq", part, covariance.expand(-1, len(piece), -1, -1))
-        second = torch.einsum("cnp,cnq->cnpq", said.deviation, said.deviation) + spread
-        misfit = said.squared - 2.0 * (said.projected * said.deviation).sum(-1) + (said.normal * second).sum((-1, -2))
+        second = torch.einsum("cnp,cnq->cnpq", conditioned.deviation, conditioned.deviation) + spread
+        misfit = (
+            conditioned.squared
+            - 2.0 * (conditioned.projected * conditioned.deviation).sum(-1)
+            + (conditioned.normal * second).sum((-1, -2))
+        )
         squared += (part * misfit).sum(1)
         points += (part * piece.seen.double().sum(1)).sum(1)
-    outer, squared, points, weight = among.total(outer, squared, points, gamma.sum(0))
+    outer, squared, points, weight = processes.total(outer, squared, points, gamma.sum(0))
     alive = weight >= MINIMUM_WEIGHT
     fresh = replace(decoder, variance=decoder.noise.update(decoder.variance, squared, points, alive))
     if scattered:
@@ -323,7 +327,7 @@ def update_physics(
         fresh = replace(fresh, scatter=torch.where(alive[:, None, None], spread, decoder.scatter))
     if decoder.one_line:
         return fresh, fresh.evidence(curves)
-    return _no_worse(decoder, fresh, curves, gamma, posterior, among, evidence or decoder.evidence(curves))
+    return _no_worse(decoder, fresh, curves, gamma, posterior, processes, evidence or decoder.evidence(curves))
 
 
 def _no_worse(
@@ -332,10 +336,10 @@ def _no_worse(
     curves: Curves,
     gamma: Tensor,
     posterior: DiagonalGaussian | None,
-    among: Processes,
+    processes: Processes,
     evidence: Evidence,
 ) -> tuple[PhysicsDecoder, Evidence]:
-    """Scatter and noise on the way from old to new, as far as the likelihood does not fall.
+    """Move scatter and noise from old to new, as far as the likelihood does not fall.
 
     Specimens with lines of their own are linearised elsewhere once scatter and noise change, so the closed forms alone
     promise nothing.
@@ -346,19 +350,19 @@ def _no_worse(
         curves: Of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         posterior: q(Z given X), where the parameters follow it.
-        among: The processes that have the other specimens.
+        processes: The processes that have the other specimens.
         evidence: What the curves say under ``old``.
 
     Returns:
         The decoder, and what the curves say under it.
     """
-    before = expected_log_prob(evidence, gamma, posterior, among).sum()
+    before = expected_log_prob(evidence, gamma, posterior, processes).sum()
     for halving in range(HALVINGS):
         share = 0.5**halving
         trial = replace(
             old, scatter=old.scatter.lerp(new.scatter, share), variance=old.variance.lerp(new.variance, share)
         )
         after = trial.evidence(curves)
-        if expected_log_prob(after, gamma, posterior, among).sum() >= before - ROUNDING * before.abs():
+        if expected_log_prob(after, gamma, posterior, processes).sum() >= before - ROUNDING * before.abs():
             return trial, after
     return old, evidence

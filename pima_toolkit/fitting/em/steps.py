@@ -1,4 +1,4 @@
-"""What every M-step of the physics shares: normal equations, moves in the unbounded parameters, and when one counts."""
+"""Steps shared by every M-step of the physics: normal equations, moves of unbounded parameters, acceptance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HALVINGS = 4
 
 
 def solved(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Solution (cluster, K) of normal equations (cluster, K, K); an empty row stays where it is.
+    """Solve normal equations (cluster, K, K) for (cluster, K); an empty row stays where it is.
 
     A parameter at its bound, or one the data do not see, has one. Scaled to a diagonal of ones, so that the units of
     the parameters do not matter.
@@ -36,7 +36,7 @@ def solved(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def stepped(decoder: PhysicsDecoder, step: Tensor) -> np.ndarray:
-    """theta after a step (cluster, P) in the unbounded parameters.
+    """Move theta by a step (cluster, P) in the unbounded parameters.
 
     Logarithms and logits move by at most 2; a parameter without bounds has a unit, and no natural limit.
     """
@@ -69,7 +69,7 @@ def prior_rows(decoder: PhysicsDecoder) -> tuple[Tensor, Tensor]:
 
 
 def expected_log_prob(
-    evidence: Evidence, gamma: Tensor, latent: DiagonalGaussian | None = None, among: Processes = ALONE
+    evidence: Evidence, gamma: Tensor, latent: DiagonalGaussian | None = None, processes: Processes = ALONE
 ) -> Tensor:
     """Sum over specimens of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,), nats.
 
@@ -77,10 +77,10 @@ def expected_log_prob(
         evidence: Of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         latent: q(Z given X); None where the parameters do not follow it.
-        among: The processes that have the other specimens.
+        processes: The processes that have the other specimens.
     """
     log_prob = evidence.constant if latent is None else evidence.expected(latent)
-    return among.total((gamma * log_prob).sum(0))[0]
+    return processes.total((gamma * log_prob).sum(0))[0]
 
 
 def accepted(
@@ -89,10 +89,10 @@ def accepted(
     curves: Curves,
     gamma: Tensor,
     latent: DiagonalGaussian | None = None,
-    among: Processes = ALONE,
+    processes: Processes = ALONE,
     evidence: Evidence | None = None,
 ) -> tuple[PhysicsDecoder, Evidence]:
-    """The longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else the old.
+    """Take the longest share of a step, 1, 1/2, 1/4 ..., by which a cluster's likelihood does not fall; else none.
 
     The likelihood is that of the curves times the priors of the parameters.
 
@@ -102,18 +102,18 @@ def accepted(
         curves: Of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         latent: q(Z given X), where the parameters follow it.
-        among: The processes that have the other specimens.
+        processes: The processes that have the other specimens.
         evidence: What the curves say under the old decoder, where it is known.
 
     Returns:
         The decoder, and what the curves say under it.
     """
     evidence = evidence or old.evidence(curves)
-    before = expected_log_prob(evidence, gamma, latent, among) + log_prior(old)
+    before = expected_log_prob(evidence, gamma, latent, processes) + log_prior(old)
     best = trial(1.0)
     for halving in range(HALVINGS):
         evidence = best.evidence(curves)
-        after = expected_log_prob(evidence, gamma, latent, among) + log_prior(best)
+        after = expected_log_prob(evidence, gamma, latent, processes) + log_prior(best)
         fallen = after < before - ROUNDING * before.abs()
         if not fallen.any():
             return best, evidence

@@ -1,4 +1,4 @@
-"""Several processes that train one model: what they add up, share out and agree on.
+"""Processes that train one model together: sums, shares and agreements between them.
 
 PyTorch's own engines do the work: a process group that somebody else made (``torchrun`` with ``init_process_group``, or
 ``pima fit --processes``), and ``DistributedDataParallel`` for the networks' gradients. Every process holds all curves,
@@ -34,7 +34,7 @@ class _Computed(nn.Module):
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is.
+    """Number of this process, and how many there are.
 
     Args:
         rank: From 0; the first one writes files and speaks.
@@ -46,7 +46,7 @@ class Processes:
 
     @staticmethod
     def here() -> Processes:
-        """Those of the process group that was initialised; one alone without."""
+        """Return the processes of the group that was initialised; one alone where there is none."""
         if distributed.is_available() and distributed.is_initialized():
             return Processes(distributed.get_rank(), distributed.get_world_size())
         return Processes()
@@ -61,7 +61,7 @@ class Processes:
         return slice(self.rank * specimens // self.count, (self.rank + 1) * specimens // self.count)
 
     def total(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """The sums of the tensors over all processes, by one all-reduce in float64; equal to the bit everywhere."""
+        """Sum tensors over all processes, by one all-reduce in float64; equal to the bit everywhere."""
         if not self.several:
             return tensors
         flat = torch.cat([tensor.detach().double().reshape(-1) for tensor in tensors])
@@ -70,7 +70,7 @@ class Processes:
         return tuple(p.view(t.shape).to(t.dtype) for p, t in zip(parts, tensors, strict=True))
 
     def joined(self, own: Tensor, specimens: int) -> Tensor:
-        """Rows of all specimens, (specimen, ...), from those of :meth:`own`."""
+        """Join rows of all specimens, (specimen, ...), from those of :meth:`own`."""
         if not self.several:
             return own
         out = own.new_zeros(specimens, *own.shape[1:])
@@ -91,7 +91,7 @@ class Processes:
                 distributed.broadcast(tensor, 0)
 
     def agreed(self, answer: bool) -> bool:
-        """What the first process answers."""
+        """Return the answer of the first process."""
         if not self.several:
             return answer
         flag = torch.tensor(int(answer), device=self._device)
@@ -121,7 +121,7 @@ class Processes:
         if not self.several:
             return compute
 
-        # Made when it is first asked: its hooks would hear of gradients before it, too (fitting/invariance.py).
+        # Made when it is first asked: its hooks would hear of gradients before it, too (starts/invariance.py).
         @cache
         def engine() -> DistributedDataParallel:
             # A static graph: encoders of a physics modality have outputs that the cross-modal loss never asks for.

@@ -185,7 +185,7 @@ class _Pool:
 
 
 def _error(name: str, message: str, trace: str) -> PimaError:
-    """What a process raised: one of our errors as it was, anything else with the lines it came from."""
+    """Rebuild the error a process raised: one of ours as it was, anything else with the lines it came from."""
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, PimaError):
         return kind(message)

@@ -1,1 +1,1 @@
-"""Where training starts: from the physics, from the invariance of pictures, or at random."""
+"""Starts of a training: from the physics, from the invariance of pictures, or at random."""

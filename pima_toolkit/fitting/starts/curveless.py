@@ -1,4 +1,4 @@
-r"""Where specimens without a curve start: with what their pictures share with those of specimens that have one.
+r"""Start of specimens without a curve: by what their pictures share with those of specimens that have one.
 
 The physics says nothing of a specimen without a curve. Its picture, read by networks that have learned nothing yet,
 would put it anywhere, and it would teach them to leave it there. So the features of the encoders first learn the
@@ -7,7 +7,7 @@ clusters :math:`q(c \mid X_\mathrm{physics})` of the other specimens from their 
 .. math:: \min \; -\sum_{d\,\text{with a curve}} \sum_c q_d(c) \log \tilde q\big(c \mid X_{d,\mathrm{neural}}\big),
 
 and joint training holds on to what that says of the specimens without while it trains; its last E-step is free again.
-As in fitting/invariance.py a picture moved, turned, sheared or stretched a little is a picture of the same thing.
+As in starts/invariance.py a picture moved, turned, sheared or stretched a little is a picture of the same thing.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class CurvelessFirst:
                 return
 
     def _view(self, index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the specimens have, pictures deformed anew."""
+        """Inputs of these specimens, pictures deformed anew."""
         inputs = self.job.augmented(index, generator, self.features.names)
         pictures = [name for name in inputs if self.job.templates[name].measured.kind == "image"]
         return inputs | {name: deform(inputs[name], generator) for name in pictures}

@@ -1,4 +1,4 @@
-"""What the encoders of some neural modalities make of specimens, side by side: where a search for clusters starts."""
+"""Features of specimens by the encoders of some neural modalities, side by side: where clusters are sought."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..run import TrainingRun
 
 
 class Features(nn.Module):
-    """The trunks of the joint training's own encoders: what they learn here they begin that training with.
+    """Trunks of the joint training's own encoders, which begin that training with what they learn here.
 
     Args:
         job: What to train on.
@@ -34,7 +34,7 @@ class Features(nn.Module):
         self.known = torch.nonzero(torch.stack([job.tensors.present[name] for name in self.names]).any(0)).flatten()
 
     def forward(self, inputs: Mapping[str, Tensor], index: Tensor) -> Tensor:
-        """Of these inputs of the specimens ``index``, (specimen, width); zero where a modality is missing."""
+        """Features of the specimens ``index`` from their inputs, (specimen, width); zero where a modality lacks."""
         parts = []
         for name, trunk in zip(self.names, self.trunks, strict=True):
             present = self.job.tensors.present[name][index]
@@ -43,15 +43,15 @@ class Features(nn.Module):
 
     @torch.no_grad()
     def everywhere(self, head: nn.Module, index: Tensor) -> Tensor:
-        """What a head says of the specimens ``index`` as they are, in eval mode, (specimen, outputs), float32."""
+        """Outputs of a head for the specimens ``index`` as they are, in eval mode, (specimen, outputs), float32."""
         inputs = [self.job.tensors.inputs[name] for name in self.names]
 
-        def said(rows: Tensor) -> list[Tensor]:
+        def outputs(rows: Tensor) -> list[Tensor]:
             with self.job.autocast():
                 features = self({name: x[rows] for name, x in zip(self.names, inputs, strict=True)}, rows)
             return [head(features.float())]
 
         self.trunks.eval()
-        out = joined(len(index), map(said, index.split(looked_at(*inputs)[0].stop)))
+        out = joined(len(index), map(outputs, index.split(looked_at(*inputs)[0].stop)))
         self.trunks.train()
         return out[0]

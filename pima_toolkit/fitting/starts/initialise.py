@@ -1,4 +1,4 @@
-r"""Where training starts: physics first (eq. 17 before any network), else reconstruction and a Gaussian mixture.
+r"""Start from the physics (eq. 17 before any network), else from reconstruction and a Gaussian mixture.
 
 The expert is fitted to every specimen alone; a Gaussian mixture and a few k-means++ partitions of the unbounded
 parameters are starting points of EM on the physics mixture itself,
@@ -58,7 +58,7 @@ class OwnFits:
 
 
 def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> OwnFits:
-    """Fit the expert to every curve (eq. 17 with one specimen per cluster); with covariates see ``pooled``."""
+    """Fit the expert to every curve (eq. 17 with one specimen per cluster); with covariates by :func:`pooled_fits`."""
     expert = expert_option.expert
     if expert.covariates:
         blank = blank_decoder(expert_option, template, curves, 1)
@@ -96,7 +96,7 @@ def _finite_grid(curves: Curves) -> np.ndarray:
 
 
 def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters: int) -> PhysicsDecoder:
-    """A decoder of the right shapes, its parameters in the middle of nowhere."""
+    """Make a decoder of the right shapes, its parameters in the middle of their bounds."""
     bounds = option.expert.bounds(_finite_grid(curves))
     size = len(option.expert.parameters)
     device = curves.x.device
@@ -113,7 +113,7 @@ def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters
 
 
 def _within_reach(bounds: Bounds, theta: np.ndarray) -> np.ndarray:
-    """Unbounded parameters (specimen, P); those at a bound lie one unit beyond the furthest that is not."""
+    """Map to unbounded parameters (specimen, P); those at a bound lie one unit beyond the furthest that is not."""
     phi = bounds.to_unbounded(theta)
     stuck = bounds.at_bound(theta)
     for p in range(phi.shape[1]):
@@ -126,7 +126,7 @@ def _within_reach(bounds: Bounds, theta: np.ndarray) -> np.ndarray:
 def start_decoder(
     option: Physics, template: InputSpec, curves: Curves, own: OwnFits, gamma: np.ndarray
 ) -> PhysicsDecoder:
-    """Moments of the specimens' own fits under given responsibilities."""
+    """Make a decoder from the moments of the specimens' own fits under given responsibilities."""
     blank = blank_decoder(option, template, curves, gamma.shape[1])
     bounds = blank.bounds
     known = np.isfinite(own.phi).all(1)
@@ -164,7 +164,7 @@ class PhysicsMixture:
     decoders: dict[str, PhysicsDecoder]
 
     def evidence(self, curves: Mapping[str, Curves]) -> dict[str, Evidence]:
-        """What the curves of each modality say about the cluster."""
+        """Evidence of the curves of each modality about the cluster."""
         return {name: decoder.evidence(curves[name]) for name, decoder in self.decoders.items()}
 
     def log_joint(self, evidence: Mapping[str, Evidence]) -> Tensor:
@@ -180,7 +180,7 @@ def physics_em(
     iterations: int,
     tolerance: float = 1e-6,
 ) -> tuple[PhysicsMixture, Tensor, float]:
-    """EM of the physics mixture until its likelihood stands still.
+    """Run EM of the physics mixture until its likelihood stands still.
 
     Returns:
         The mixture, responsibilities (specimen, cluster), and the log-likelihood, with the priors', in nats.
@@ -212,7 +212,7 @@ def physics_em(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without scikit-learn's complaints about starts that have not settled or have too few different points.
+    """Silence scikit-learn's warnings of starts that have not settled or have too few different points.
 
     Clusters that end empty or alike are told of once, by a warning of our own.
     """
@@ -223,7 +223,7 @@ def _quiet() -> Iterator[None]:
 
 @_quiet()
 def _partitions(phi: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
-    """Responsibilities (specimen, cluster) of several starts, from parameters (specimen, P)."""
+    """Make responsibilities (specimen, cluster) of several starts, from parameters (specimen, P)."""
     cluster = require("sklearn.cluster", "starting clusters")
     mixture = require("sklearn.mixture", "starting clusters")
     low, high = np.quantile(phi, [0.01, 0.99], axis=0)
@@ -250,7 +250,7 @@ def physics_first(
     clusters: int,
     seed: int,
 ) -> tuple[PhysicsMixture, Tensor]:
-    """Responsibilities and experts from the physics modalities alone.
+    """Find responsibilities and experts from the physics modalities alone.
 
     Returns:
         The mixture of best likelihood, and responsibilities of shape (specimen, cluster); specimens without any
@@ -294,15 +294,15 @@ def random_start(
     mixture: GaussianMixture,
     seed: int,
 ) -> tuple[dict[str, PhysicsDecoder], Tensor]:
-    """``start="random"``, the paper's: cluster centres drawn from N(0, I) before any network has learned anything.
+    """Start at random, as the paper does: cluster centres from N(0, I) before any network has learned anything.
 
     Args:
         tensors: The data.
         modalities: Options by name.
         templates: As trained, by name.
         posterior: q(Z given X) of the untrained networks, (specimen, latent).
-        mixture: Whose centres are drawn anew.
-        seed: Of the draw.
+        mixture: The prior, whose centres are drawn anew.
+        seed: Seed of the draw.
 
     Returns:
         Experts with the moments of the specimens' own fits under the responsibilities, and these, by eq. (15).
@@ -323,7 +323,7 @@ def random_start(
 
 @_quiet()
 def latent_partition(means: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Responsibilities from a Gaussian mixture with restarts on latent means (specimen, latent): no physics known."""
+    """Find responsibilities by a Gaussian mixture with restarts on latent means (specimen, latent), without physics."""
     mixture = require("sklearn.mixture", "starting clusters")
     rng = np.random.default_rng(seed)
     sample = means if len(means) <= 20_000 else means[rng.choice(len(means), 20_000, replace=False)]

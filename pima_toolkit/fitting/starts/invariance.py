@@ -1,4 +1,4 @@
-r"""Where training starts when pictures are all there is: invariance first.
+r"""Start from pictures where they are all there is: by the invariance of what they show.
 
 A picture of a thing, moved, turned, sheared or stretched a little, is a picture of the same thing, and so is most often
 its neighbour in the latent space. After a short reconstruction many small heads h on shared features each maximise the
@@ -43,7 +43,7 @@ _MOST_EPOCHS = 300
 
 
 def picture_names(job: TrainingRun) -> list[str]:
-    """Neural modalities that are pictures in memory, of more than one specimen: what can be turned and compared.
+    """List the neural modalities that are pictures in memory, of more than one specimen: they can be turned.
 
     Warns:
         PimaWarning: If there are pictures, but all on disk, where the neighbours of one would be read from anywhere.
@@ -61,7 +61,7 @@ def picture_names(job: TrainingRun) -> list[str]:
 
 
 def mutual_information(p: Tensor, q: Tensor, balance: float) -> Tensor:
-    """I_h of every head, shape (head,), nats, from two views' cluster probabilities (specimen, head, cluster)."""
+    """Compute I_h, (head,), in nats, from two views' cluster probabilities (specimen, head, cluster)."""
     joint = torch.einsum("bhc,bhd->hcd", p, q) / len(p)
     joint = 0.5 * (joint + joint.transpose(1, 2))
     share = joint.sum(2)
@@ -124,7 +124,7 @@ class InvarianceFirst:
             return self.features(views, index).float()
 
     def _epochs(self, steps: int, batch: int) -> tuple[int, int]:
-        """Batches an epoch, and epochs."""
+        """Count batches an epoch, and epochs."""
         batches = max(1, round(len(self.known) / batch))
         return batches, min(_MOST_EPOCHS, math.ceil(steps / batches))
 
@@ -136,7 +136,7 @@ class InvarianceFirst:
             group["lr"] = 0.6 * self.job.rate(share)
 
     def _tell(self, epoch: int, epochs: int, value: float, occupancy: list[float]) -> bool:
-        """Whether the callback asks to stop."""
+        """Report an epoch; return whether the callback asks to stop."""
         progress = Progress("invariance", self.restart, epoch, epochs, value, tuple(occupancy))
         self.halted = self.halted or self.job.callback(progress) is True
         return self.halted
@@ -144,7 +144,7 @@ class InvarianceFirst:
     # -- stages ----------------------------------------------------------------------------------------------------
 
     def _reconstruct(self) -> None:
-        """A short variational autoencoder: its latent space tells neighbours."""
+        """Train a short variational autoencoder: its latent space tells neighbours."""
         job = self.job
         optimiser = self._optimiser(self.features, self.latent, self.decoders)
         batches, epochs = self._epochs(_WARM_STEPS, max(16, min(256, len(self.known) // 8)))
@@ -160,8 +160,8 @@ class InvarianceFirst:
                 loss = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
                 for name, decode in zip(self.names, self.decoders, strict=True):
                     with job.autocast():
-                        said = decode(z)
-                    squared = (job.tensors.inputs[name][index] - said.float()).square().flatten(1).sum(1)
+                        picture = decode(z)
+                    squared = (job.tensors.inputs[name][index] - picture.float()).square().flatten(1).sum(1)
                     loss = loss + torch.where(job.tensors.present[name][index], squared / (2.0 * _NOISE), 0.0)
                 optimiser.zero_grad(set_to_none=True)
                 loss.mean().backward()
@@ -169,20 +169,20 @@ class InvarianceFirst:
 
     @torch.no_grad()
     def _neighbours(self) -> Tensor:
-        """Positions in ``known`` of each specimen's nearest others in the latent space, (specimen, neighbour)."""
+        """Find each specimen's nearest others in the latent space, as positions in ``known``, (specimen, neighbour)."""
         mean = self.features.everywhere(self.latent, self.known)[:, :_LATENT]
         order = torch.randperm(len(mean), generator=torch.Generator().manual_seed(self.job.seed(self.restart, 5)))
         sought = torch.sort(order[:_SOUGHT]).values.to(mean.device)
         others = mean[sought]
         count = min(_NEIGHBOURS, len(sought) - 1)
         length = others.square().sum(1)
-        found = []
+        nearest = []
         for start in range(0, len(mean), 2000):
             here = mean[start : start + 2000]
             distance = torch.addmm(length[None], here, others.T, alpha=-2.0)
             itself = torch.arange(start, start + len(here), device=mean.device)[:, None] == sought[None]
-            found.append(distance.masked_fill_(itself, torch.inf).topk(count, largest=False).indices)
-        return sought[torch.cat(found)]
+            nearest.append(distance.masked_fill_(itself, torch.inf).topk(count, largest=False).indices)
+        return sought[torch.cat(nearest)]
 
     def _separate(self, neighbours: Tensor) -> None:
         """Train all heads, later the leading one alone."""

@@ -1,4 +1,4 @@
-r"""Own parameters of specimens whose curves alone do not determine them.
+r"""Parameters of single specimens whose curves alone do not determine them.
 
 One test at one strain rate says nothing of how the rate matters, so an expert with covariates cannot be fitted to every
 specimen alone. All specimens together are fitted first, then as one population whose specimens differ, by EM; each
@@ -31,11 +31,11 @@ _SPREAD = 0.3
 
 
 def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, float]:
-    """The most probable own parameters of every specimen under one population.
+    """Find the most probable parameters of every specimen under one population.
 
     Args:
         blank: A decoder of one cluster, for its expert, bounds and scale.
-        curves: Of all specimens, on grids of their own.
+        curves: Curves of all specimens, on grids of their own.
 
     Returns:
         Unbounded parameters, shape (specimen, P), NaN for specimens without the curve, and the noise variance in units

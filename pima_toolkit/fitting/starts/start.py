@@ -1,4 +1,4 @@
-"""What joint training begins with: responsibilities, experts, and which responsibilities it holds on to."""
+"""Start of the joint training: responsibilities, experts, and which responsibilities it holds on to."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .invariance import InvarianceFirst, picture_names
 
 @dataclass(frozen=True)
 class Start:
-    """Where a restart begins.
+    """Start of one restart.
 
     Args:
         gamma: Responsibilities, (specimen, cluster).
         decoders: Experts by physics modality.
-        anchor: Responsibilities to hold on to while training, (specimen, cluster), NaN where there are none.
+        held: Responsibilities to hold on to while training, (specimen, cluster), NaN where there are none.
         halted: Whether somebody asked to stop on the way.
     """
 
     gamma: Tensor
     decoders: Mapping[str, PhysicsDecoder] = field(default_factory=dict)
-    anchor: Tensor | None = None
+    held: Tensor | None = None
     halted: bool = False
 
 
@@ -42,11 +42,11 @@ def first_start(
     restart: int,
     reconstruct: Callable[[], DiagonalGaussian],
 ) -> Start:
-    """Physics first; where there is none, what pictures have in common; where there are none, a latent mixture.
+    """Start from the physics; without it, from what pictures have in common; without those, from a latent mixture.
 
     Args:
         job: What to train on.
-        network: Of the joint training, untrained; the encoders of pictures may learn on the way.
+        network: The joint training's, untrained; the encoders of pictures may learn on the way.
         mixture: The prior, likewise.
         restart: Which restart this is.
         reconstruct: Trains the network to reconstruct and gives q(Z given X) of all specimens.
@@ -63,24 +63,24 @@ def first_start(
         first = CurvelessFirst(job, network, restart)
         if not first.needed:
             return Start(gamma, physics.decoders)
-        anchor = _as_first(job, network, first.run(gamma))
-        return Start(torch.where(anchor.isnan(), gamma, anchor), physics.decoders, anchor, first.halted)
+        held = _as_first(job, network, first.run(gamma))
+        return Start(torch.where(held.isnan(), gamma, held), physics.decoders, held, first.halted)
     if picture_names(job):
         pictures = InvarianceFirst(job, network, restart)
-        anchor = _as_first(job, network, pictures.run())
-        return Start(anchor.nan_to_num(1.0 / options.clusters), anchor=anchor, halted=pictures.halted)
-    found = latent_partition(reconstruct().mean.double().cpu().numpy(), options.clusters, seed)
-    gamma = torch.as_tensor(found, device=job.device)
+        held = _as_first(job, network, pictures.run())
+        return Start(held.nan_to_num(1.0 / options.clusters), held=held, halted=pictures.halted)
+    partition = latent_partition(reconstruct().mean.double().cpu().numpy(), options.clusters, seed)
+    gamma = torch.as_tensor(partition, device=job.device)
     job.processes.as_first([gamma])
     return Start(gamma)
 
 
 def _shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, Tensor]:
-    """As :func:`physics_first`, which the first process alone does; the others wait for what it finds.
+    """Let the first process do :func:`physics_first`; the others wait for what it finds.
 
     Args:
         job: What to train on; it has physics.
-        seed: Of the starts.
+        seed: Seed of the starts.
     """
     options, tensors, templates = job.options, job.tensors, job.templates
     if job.processes.rank == 0:
@@ -104,7 +104,7 @@ def _shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, 
     return PhysicsMixture(log_weights, decoders), gamma
 
 
-def _as_first(job: TrainingRun, network: Network, anchor: Tensor) -> Tensor:
-    """Every process found its own, on its own copy of the network; all go on with the first one's."""
-    job.processes.as_first([anchor, *network.state_dict().values()])
-    return anchor
+def _as_first(job: TrainingRun, network: Network, held: Tensor) -> Tensor:
+    """Go on with the first process's result, where every process found its own, on its own copy of the network."""
+    job.processes.as_first([held, *network.state_dict().values()])
+    return held

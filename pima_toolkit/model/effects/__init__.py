@@ -1,1 +1,1 @@
-"""What moves the parameters of a population: the latent position."""
+"""Effects on the parameters of a specimen: its latent position."""

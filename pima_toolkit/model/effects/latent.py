@@ -16,18 +16,18 @@ from ..gaussian import DiagonalGaussian
 
 
 def by_cluster(latent: DiagonalGaussian) -> tuple[Tensor, Tensor]:
-    """Mean and variance of Z as (specimen, cluster or 1, latent), float64: one for all clusters, or one for each."""
+    """Mean and variance of Z, (specimen, cluster or 1, latent), float64: one for all clusters, or one for each."""
     mean, variance = latent.mean.double(), latent.variance.double()
     return (mean, variance) if mean.ndim == 3 else (mean[:, None], variance[:, None])
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How the unbounded parameters of a cluster follow the latent.
+    """Linear dependence of a cluster's unbounded parameters on the latent position.
 
     Args:
         slope: A_c, shape (cluster, P, latent), float64.
-        origin: Where Z leaves the parameters at the cluster's, shape (cluster, latent).
+        origin: The Z at which the parameters are the cluster's own, shape (cluster, latent).
         reach: Variance of Z in the cluster, shape (cluster, latent).
     """
 
@@ -37,7 +37,7 @@ class Trend:
 
     @staticmethod
     def start(scatter: Tensor, latent_dim: int) -> Trend:
-        """Along the leading directions in which the specimens scatter, one standard deviation to each unit of Z.
+        """Start along the leading directions of the specimens' scatter, one standard deviation to each unit of Z.
 
         Args:
             scatter: S_c, shape (cluster, P, P).
@@ -56,10 +56,10 @@ class Trend:
         return (self.slope * self.reach[:, None]) @ self.slope.mT
 
     def deviation(self, latent: DiagonalGaussian) -> tuple[Tensor, Tensor]:
-        """Mean (cluster, specimen, P) and covariance (cluster, specimen, P, P) of A_c (Z - origin_c).
+        """Compute mean (cluster, specimen, P) and covariance (cluster, specimen, P, P) of A_c (Z - origin_c).
 
         Args:
-            latent: Of shape (specimen, latent), or (specimen, cluster, latent).
+            latent: q(Z), shape (specimen, latent), or (specimen, cluster, latent).
         """
         mean, variance = by_cluster(latent)
         away = torch.einsum("cpl,ncl->cnp", self.slope, mean - self.origin)

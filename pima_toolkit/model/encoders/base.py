@@ -13,7 +13,7 @@ HIDDEN = 128
 
 
 class EncoderKind(ABC):
-    """How the networks of a neural modality are built from the shape of its data; a subclass is the whole of a kind.
+    """Recipe for the networks of a neural modality, from the shape of its data; a subclass is the whole of a kind.
 
     A kind that also decodes sets ``decodes = True`` and has :meth:`decoder`.
     """
@@ -23,20 +23,20 @@ class EncoderKind(ABC):
 
     @abstractmethod
     def trunk(self, shape: Sequence[int]) -> tuple[nn.Module, int]:
-        """Features of one modality.
+        """Build the network from one modality to features.
 
         Args:
-            shape: Of one specimen, (channels, *spatial), or (features,) of a vector.
+            shape: Shape of one specimen, (channels, *spatial), or (features,) of a vector.
 
         Returns:
             A network from (specimen, *shape) to (specimen, features), and its number of features.
         """
 
     def decoder(self, shape: Sequence[int], latent_dim: int) -> nn.Module:
-        """The way back.
+        """Build the network back from the latent space.
 
         Args:
-            shape: Of one specimen, (channels, *spatial), or (features,) of a vector.
+            shape: Shape of one specimen, (channels, *spatial), or (features,) of a vector.
             latent_dim: L.
 
         Returns:

@@ -14,10 +14,10 @@ from .table import ENCODERS
 
 
 def decoder(shape: Sequence[int], latent_dim: int, kind: str | nn.Module = "conv") -> nn.Module:
-    """Network from (specimen, latent) to (specimen, *shape), the mean of a neural modality in units of its range.
+    """Build the network from (specimen, latent) to (specimen, *shape), the mean in units of the modality's range.
 
     Args:
-        shape: Of one specimen, (channels, *spatial) or (features,).
+        shape: Shape of one specimen, (channels, *spatial) or (features,).
         latent_dim: L.
         kind: A name in :data:`ENCODERS` that decodes, or a module with these shapes; a module is copied.
 

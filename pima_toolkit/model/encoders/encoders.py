@@ -24,10 +24,10 @@ LOG_VARIANCE_RANGE = (-10.0, 6.0)
 
 
 def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
-    """Features of one modality.
+    """Build the network from one modality to features.
 
     Args:
-        shape: Of one specimen: (channels, *spatial), or (features,) for a vector.
+        shape: Shape of one specimen: (channels, *spatial), or (features,) for a vector.
         kind: A name in :data:`ENCODERS`, or a module that maps (specimen, *shape) to (specimen, features); a module is
             copied, never trained in place.
 
@@ -52,7 +52,7 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
 
 
 def _exact(head: nn.Linear, features: Tensor) -> Tensor:
-    """The last layer in float32 also under autocast: three digits are too few for a mean and a log variance."""
+    """Apply the last layer in float32 also under autocast: three digits are too few for a mean and a log variance."""
     with torch.autocast(features.device.type, enabled=False):
         return head(features.float())
 
@@ -61,9 +61,9 @@ class Encoder(nn.Module):
     """q(Z given X_i) of one modality.
 
     Args:
-        shape: Of one specimen's input, (channels, *spatial) or (features,).
+        shape: Shape of one specimen's input, (channels, *spatial) or (features,).
         latent_dim: L.
-        kind: See :func:`trunk`.
+        kind: Kind of network, as in :func:`trunk`.
     """
 
     def __init__(self, shape: Sequence[int], latent_dim: int, kind: str | nn.Module = "conv") -> None:
@@ -84,10 +84,10 @@ class ClusterEncoder(nn.Module):
               \mathcal N(Z; \mathrm{mean}_c + \delta_{ic}(X_i), \operatorname{diag} \mathrm{variance}_{ic}(X_i))
 
     Args:
-        shape: Of one specimen's input.
+        shape: Shape of one specimen's input.
         mean: Cluster means, shape (cluster, latent); the offsets are learned from these.
         variance: Cluster variances, shape (cluster, latent).
-        kind: See :func:`trunk`.
+        kind: Kind of network, as in :func:`trunk`.
     """
 
     def __init__(self, shape: Sequence[int], mean: Tensor, variance: Tensor, kind: str | nn.Module = "conv") -> None:
@@ -107,8 +107,8 @@ class ClusterEncoder(nn.Module):
         return logits.log_softmax(-1), DiagonalGaussian(self.mean + offset, variance)
 
 
-def averaged(said: Sequence[tuple[Tensor, DiagonalGaussian]]) -> tuple[Tensor, DiagonalGaussian]:
-    r"""What K views of the same specimens say together, as of :class:`ClusterEncoder`.
+def averaged(views: Sequence[tuple[Tensor, DiagonalGaussian]]) -> tuple[Tensor, DiagonalGaussian]:
+    r"""Average the answers of :class:`ClusterEncoder` for K views of the same specimens.
 
     .. math:: \tilde q(c) = \tfrac1K \sum_k \tilde q_k(c),\qquad
               \mathrm{mean}_c = \tfrac1K \sum_k \mathrm{mean}_{kc},\qquad
@@ -116,18 +116,18 @@ def averaged(said: Sequence[tuple[Tensor, DiagonalGaussian]]) -> tuple[Tensor, D
               - \mathrm{mean}_c^2
 
     Args:
-        said: Of each view log responsibilities (specimen, cluster), and q(Z given c) (specimen, cluster, latent).
+        views: Log responsibilities (specimen, cluster) and q(Z given c) (specimen, cluster, latent) of each view.
     """
-    if len(said) == 1:
-        return said[0]
-    log_gamma = torch.stack([one[0] for one in said]).logsumexp(0) - math.log(len(said))
-    means = torch.stack([one[1].mean for one in said])
-    variances = torch.stack([one[1].variance for one in said])
+    if len(views) == 1:
+        return views[0]
+    log_gamma = torch.stack([view[0] for view in views]).logsumexp(0) - math.log(len(views))
+    means = torch.stack([view[1].mean for view in views])
+    variances = torch.stack([view[1].variance for view in views])
     return log_gamma, DiagonalGaussian(means.mean(0), variances.mean(0) + means.var(0, correction=0))
 
 
 class GaussianEncoder(nn.Module):
-    """One Gaussian for all clusters, the paper's q~(Z given X_i) of eq. (18), read as :class:`ClusterEncoder` is.
+    """One Gaussian for all clusters, the paper's q~(Z given X_i) of eq. (18); it answers as :class:`ClusterEncoder`.
 
     Args:
         encoder: From one modality to a Gaussian.

@@ -44,7 +44,7 @@ def convolutions(shape: Sequence[int], widths: Sequence[int], pooled: int | None
     """Stride-2 convolutions of the given widths, and the number of features after them.
 
     Args:
-        shape: Of one specimen, (channels, *spatial).
+        shape: Shape of one specimen, (channels, *spatial).
         widths: Channels of each stage.
         pooled: Cells along each dim that features are averaged to at the end; None: they stay as they are.
     """
@@ -66,7 +66,7 @@ def transposed(shape: Sequence[int], latent_dim: int, widths: Sequence[int]) -> 
     """Stride-2 transposed convolutions from the latent space to (specimen, *shape).
 
     Args:
-        shape: Of one specimen, (channels, *spatial).
+        shape: Shape of one specimen, (channels, *spatial).
         latent_dim: L.
         widths: Channels after each stage.
     """

@@ -14,7 +14,7 @@ class Pooled(EncoderKind):
     """It sees what is in the frame and not where."""
 
     def trunk(self, shape: Sequence[int]) -> tuple[nn.Module, int]:
-        """Convolutions averaged over the frame, and one hidden layer; of a vector as by ``"conv"``."""
+        """Convolutions averaged over the frame, and one hidden layer; for vectors the perceptron of ``"conv"``."""
         if len(shape) == 1:
             return nn.Sequential(*hidden(shape[0]), *hidden(HIDDEN)), HIDDEN
         layers, width = convolutions(shape, conv_widths(shape[1:]), 1)
