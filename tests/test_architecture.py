@@ -36,7 +36,7 @@ ORDER = {
     "plugins": "hooks records manager registry",
     "experts": "contract formulas solvers regression kinds registry card",
     "experts/contract": "parameters inputs example",
-    "experts/formulas": "syntax reader formula program derivatives codegen compiled reported derived consistency",
+    "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/solvers": "levenberg_marquardt torch_batched least_squares statistics starting search own_lines",
     "experts/regression": (
         "quantities lmfit_bridge profiles priors uncertainty intervals solution covariance reduction fit"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..plugins.records import Origin
     from .card import Card, card_of
     from .contract.example import Example, example_of
-    from .contract.inputs import pack, unpack, variable, with_covariates
+    from .contract.inputs import Inputs, pack, unpack, variable, with_covariates
     from .contract.parameters import Bounds, Parameter, resolve_unit
-    from .formulas.formula import read_formula
+    from .formulas.parser import latex_name, read_formula
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
     from .kinds.lmfit_expert import LmfitExpert
@@ -37,50 +37,54 @@ if TYPE_CHECKING:
     from .regression.lmfit_bridge import lmfit_result
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
-    from .regression.solution import Solution
+    from .regression.solution import Solution, law_of
     from .regression.uncertainty import inverse_information, unidentified
     from .solvers.least_squares import solve
     from .solvers.own_lines import own_lines
     from .solvers.statistics import CurveStatistics
 
+#: Public name -> the file it is in.
 _HOME = {
-    "EXPERTS": ".registry",
     "Bounds": ".contract.parameters",
     "Card": ".card",
-    "card_of": ".card",
     "CurveQuantity": ".regression.quantities",
     "CurveStatistics": ".solvers.statistics",
+    "EXPERTS": ".registry",
     "Example": ".contract.example",
     "Expert": ".kinds.expert",
+    "Inputs": ".contract.inputs",
+    "LmfitExpert": ".kinds.lmfit_expert",
     "Manager": ".registry",
     "Origin": "..plugins.records",
-    "PluginRecord": ".registry",
-    "example_of": ".contract.example",
-    "LmfitExpert": ".kinds.lmfit_expert",
     "Parameter": ".contract.parameters",
+    "PluginRecord": ".registry",
     "Priors": ".regression.priors",
     "Solution": ".regression.solution",
     "SympyExpert": ".kinds.formula_expert",
     "TorchExpert": ".kinds.torch_expert",
+    "card_of": ".card",
     "derive": ".regression.quantities",
+    "example_of": ".contract.example",
     "expert_from_dict": ".registry",
     "experts": ".registry",
     "get_expert": ".registry",
-    "inverse_information": ".regression.uncertainty",
     "hookimpl": "..plugins.hooks",
+    "inverse_information": ".regression.uncertainty",
+    "latex_name": ".formulas.parser",
+    "law_of": ".regression.solution",
     "lmfit_result": ".regression.lmfit_bridge",
     "load_plugin": ".registry",
+    "own_lines": ".solvers.own_lines",
+    "pack": ".contract.inputs",
     "plugin_records": ".registry",
-    "read_formula": ".formulas.formula",
+    "read_formula": ".formulas.parser",
     "register": ".registry",
     "resolve_unit": ".contract.parameters",
     "solve": ".solvers.least_squares",
-    "own_lines": ".solvers.own_lines",
-    "pack": ".contract.inputs",
     "unidentified": ".regression.uncertainty",
     "unpack": ".contract.inputs",
-    "variable": ".contract.inputs",
     "use_manager": ".registry",
+    "variable": ".contract.inputs",
     "with_covariates": ".contract.inputs",
 }
 
@@ -92,6 +96,7 @@ __all__ = [
     "CurveStatistics",
     "Example",
     "Expert",
+    "Inputs",
     "LmfitExpert",
     "Manager",
     "Origin",
@@ -109,6 +114,8 @@ __all__ = [
     "get_expert",
     "hookimpl",
     "inverse_information",
+    "latex_name",
+    "law_of",
     "lmfit_result",
     "load_plugin",
     "own_lines",

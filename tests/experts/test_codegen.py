@@ -15,9 +15,8 @@ from numba.core.dispatcher import Dispatcher
 
 from pima_toolkit.errors import ExpertError
 from pima_toolkit.experts.formulas import codegen
-from pima_toolkit.experts.formulas.derivatives import with_jacobian
-from pima_toolkit.experts.formulas.formula import read_formula
-from pima_toolkit.experts.formulas.program import lower
+from pima_toolkit.experts.formulas.parser import read_formula
+from pima_toolkit.experts.formulas.program import lower, with_jacobian
 
 NOBODY = 65534
 POSIX = pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX permissions")

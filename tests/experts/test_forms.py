@@ -10,9 +10,8 @@ import torch
 
 from pima_toolkit import SympyExpert
 from pima_toolkit.experts.formulas.codegen import numba_source
-from pima_toolkit.experts.formulas.derivatives import jointly_linear, with_jacobian
-from pima_toolkit.experts.formulas.formula import read_formula
-from pima_toolkit.experts.formulas.program import lower
+from pima_toolkit.experts.formulas.parser import read_formula
+from pima_toolkit.experts.formulas.program import jointly_linear, lower, with_jacobian
 
 # torch's own forward-mode rules still call torch.jit.script, which warns about itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
@@ -210,7 +209,7 @@ def test_generated_source_holds_no_name_of_the_user():
 def test_the_same_formula_makes_the_same_source_in_every_process():
     """Otherwise no process would find the cache of another; sympy orders some arguments by hash."""
     code = (
-        "from pima_toolkit.experts.formulas.formula import read_formula as r;"
+        "from pima_toolkit.experts.formulas.parser import read_formula as r;"
         "from pima_toolkit.experts.formulas.program import lower;"
         "f = r('min(a*t, b, c) + max(b, t)*a if a < t and b < t or c < t else a*b*c', 't');"
         "print(lower(f.expression, 't', f.parameters, safe=True))"

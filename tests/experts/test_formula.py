@@ -5,7 +5,7 @@ import pytest
 import sympy
 
 from pima_toolkit.errors import FormulaError
-from pima_toolkit.experts.formulas.formula import read_formula
+from pima_toolkit.experts.formulas.parser import read_formula
 
 GOOD = {
     "K * t**n": ("K", "n"),

@@ -8,10 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pima_toolkit.errors import FormulaError
-from pima_toolkit.experts.formulas.derivatives import with_jacobian
-from pima_toolkit.experts.formulas.formula import read_formula
-from pima_toolkit.experts.formulas.program import lower
-from pima_toolkit.experts.formulas.reader import MAX_SIZE
+from pima_toolkit.experts.formulas.parser import MAX_SIZE, read_formula
+from pima_toolkit.experts.formulas.program import lower, with_jacobian
 
 HOSTILE = [
     "__import__('os').system('id')",

@@ -66,7 +66,7 @@ def numba_source(program: Program, *, cache: bool = True) -> str:
     """Source of a module whose ``curve`` writes the first output as value and the others as Jacobian.
 
     Args:
-        program: From :func:`~pima_toolkit.experts.formulas.derivatives.with_jacobian`.
+        program: From :func:`~pima_toolkit.experts.formulas.program.with_jacobian`.
         cache: Let numba keep the machine code beside the file.
     """
     moving = program.depends("t")
@@ -131,7 +131,7 @@ def compile_curve(program: Program) -> Callable[..., None]:
     """The compiled curve of a program with its Jacobian; from the cache on disk where it was compiled before.
 
     Args:
-        program: From :func:`~pima_toolkit.experts.formulas.derivatives.with_jacobian`.
+        program: From :func:`~pima_toolkit.experts.formulas.program.with_jacobian`.
 
     Returns:
         A numba function of signature :data:`CURVE`.

@@ -24,7 +24,7 @@ _LOCK = threading.Lock()
 _WORTH_THREADS = 200_000
 
 
-def run(size: int, build: Callable[[], Callable], *arguments: object) -> tuple:
+def call_compiled(size: int, build: Callable[[], Callable], *arguments: object) -> tuple:
     """Call a driver; one at a time, since not every threading layer of numba may be entered twice.
 
     Small problems run on one thread: waking the others costs more, on a busy machine milliseconds.

@@ -1,4 +1,8 @@
-r"""Quantities that are formulas of an expert's parameters, with the errors the parameters' covariance gives them.
+r"""Formulas of an expert's fitted parameters: the reported ones, and any quantity, with derivatives for the errors.
+
+What people see may be other than what is fitted. A bound that couples two parameters (a saturation stress above the
+yield stress) becomes a plain one when the fitted parameters are others (the rise from one to the other); the formulas
+turn them back into what people know. The error of a quantity is the one that the parameters' covariance gives it:
 
 .. math:: q = f(\theta), \qquad \mathrm{var}(q) = \nabla f^\top \, \mathrm{cov}(\theta)\, \nabla f
 
@@ -7,18 +11,20 @@ The text goes through the same whitelist as every formula, and is never executed
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import sympy
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ...errors import FormulaError
-from .formula import read_formula
-from .program import lower
-from .reported import reported_jacobian, to_reported
-from .syntax import parse
+from .codegen import run_torch
+from .parser import parse, read_formula
+from .program import Program, lower
 
 Array = NDArray[np.float64]
 
@@ -26,11 +32,51 @@ Array = NDArray[np.float64]
 _NOTHING = "independent0"
 
 
+@functools.lru_cache(maxsize=512)
+def reported_program(text: str, variable: str, names: tuple[str, ...]) -> Program:
+    """The program of one shown parameter.
+
+    Args:
+        text: A formula of the fitted parameters, without the independent variable.
+        variable: Name of the independent variable.
+        names: Names of the fitted parameters, in order.
+
+    Raises:
+        FormulaError: If it cannot be read, or holds the independent variable or an unknown name.
+    """
+    read = read_formula(f"{text} + 0 * {variable}", variable)  # every formula must name its variable
+    used = {s.name for s in read.expression.free_symbols}
+    unknown = sorted(used - set(names))
+    if unknown:
+        raise FormulaError(
+            f"the shown parameter {text!r} uses {unknown[0]!r}, which is not fitted; fitted are {', '.join(names)}"
+        )
+    return lower(read.expression, (variable,), names, safe=True)
+
+
+def to_reported(programs: list[Program], theta: ArrayLike) -> Array:
+    """Values of the shown parameters, shape (..., Q), of fitted ones (..., P)."""
+    fitted = torch.as_tensor(np.asarray(theta, dtype=np.float64))
+    return torch.stack([_run(program, fitted) for program in programs], dim=-1).numpy()
+
+
+def reported_jacobian(programs: list[Program], theta: ArrayLike) -> Array:
+    """The derivative of :func:`to_reported`, shape (..., Q, P)."""
+    with torch.inference_mode(False), torch.enable_grad():
+        fitted = torch.tensor(np.asarray(theta, dtype=np.float64), requires_grad=True)
+        rows = [torch.autograd.grad(_run(program, fitted).sum(), fitted)[0] for program in programs]
+    return torch.stack(rows, dim=-2).numpy()
+
+
+def _run(program: Program, theta: Tensor) -> Tensor:
+    return run_torch(program, torch.ones(1, dtype=theta.dtype), theta)[..., 0]
+
+
 class Quantity:
     """A formula of named numbers.
 
     Args:
-        text: Such as ``"sigma_y**2 / (2 * E)"``; see :func:`~pima_toolkit.experts.formulas.formula.read_formula`.
+        text: Such as ``"sigma_y**2 / (2 * E)"``; see :func:`~pima_toolkit.experts.formulas.parser.read_formula`.
         names: What may stand in it, in the order of the values.
 
     Raises:
@@ -102,3 +148,6 @@ def _shifted(error: FormulaError, text: str, names: Sequence[str]) -> FormulaErr
         return FormulaError(str(error))
     position = max(error.position - 1, 0)
     return FormulaError(re.sub(r"position \d+", f"position {position}", str(error)), position)
+
+
+Array = NDArray[np.float64]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...errors import ExpertError, FormulaError
 from ..contract.parameters import Parameter
-from ..formulas.formula import Formula
+from ..formulas.parser import Formula
 
 
 def _role(read: Formula, name: str) -> str:

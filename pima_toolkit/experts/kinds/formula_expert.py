@@ -17,11 +17,9 @@ from ..contract.example import Example
 from ..contract.parameters import Bounds, Parameter
 from ..formulas.codegen import compile_curve, run_torch
 from ..formulas.consistency import contradicted
-from ..formulas.derivatives import jointly_linear, with_jacobian
-from ..formulas.formula import Formula, read_formula
-from ..formulas.program import Program, lower
-from ..formulas.reported import reported_jacobian, reported_program, to_reported
-from ..formulas.syntax import names_in, substituted
+from ..formulas.derived import reported_jacobian, reported_program, to_reported
+from ..formulas.parser import Formula, names_in, read_formula, substituted
+from ..formulas.program import Program, jointly_linear, lower, with_jacobian
 from .declared import made, matched
 from .expert import Expert
 
@@ -55,7 +53,7 @@ class SympyExpert(Expert):
     ``("sigma_y", "sigma_y + rise")``.
 
     Args:
-        formula: The right-hand side, see :func:`~pima_toolkit.experts.formulas.formula.read_formula`.
+        formula: The right-hand side, see :func:`~pima_toolkit.experts.formulas.parser.read_formula`.
         t: Name of the independent variable.
         covariates: Names of further inputs, all in the formula.
         name: How people ask for it; the formula itself by default.

@@ -21,7 +21,7 @@ from torch import Tensor
 from ...errors import ShapeError
 from ..contract.inputs import Named, packed, variable
 from ..contract.parameters import Bounds
-from ..formulas.compiled import evaluator, run
+from ..formulas.compiled import call_compiled, evaluator
 from ..regression.solution import Showable, Solution
 from .levenberg_marquardt import solver
 from .torch_batched import descend_rows, values_and_slopes
@@ -108,7 +108,7 @@ def solve(
         if curve is None:
             found = descend_rows(expert, *inputs, max_iterations, tolerance)
         else:
-            found = run(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
+            found = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
         return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
 
     theta, cost, iterations, status = descend(linear)
@@ -229,5 +229,5 @@ def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
     R, P = theta.shape
     G, T = t.shape[0], t.shape[1] // len(expert.inputs)
     value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))
-    run(jacobian.size, evaluator, curve, t, theta, value, jacobian)
+    call_compiled(jacobian.size, evaluator, curve, t, theta, value, jacobian)
     return value, jacobian

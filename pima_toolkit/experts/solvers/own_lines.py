@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..contract.parameters import Bounds
 from ..formulas.codegen import CURVE
-from ..formulas.compiled import compile_driver, run
+from ..formulas.compiled import call_compiled, compile_driver
 from ..kinds.expert import Expert
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ def own_lines(
     squared = np.empty((clusters, specimens))
     projected = np.empty((clusters, specimens, size))
     normal = np.empty((clusters, specimens, size, size))
-    run(
+    call_compiled(
         clusters * specimens * points * size,
         _driver,
         curve,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import require
 from ...experts import Bounds, Example, Expert, Parameter, card_of, example_of, get_expert, resolve_unit
-from ...experts.formulas.formula import latex_name
+from ...experts.formulas.parser import latex_name
 from .canvas import colour_of, new_figure
 
 if TYPE_CHECKING:

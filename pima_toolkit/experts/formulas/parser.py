@@ -1,23 +1,164 @@
-"""The syntax tree of a formula to sympy objects: a whitelist, node by node, with the place of every mistake.
+"""Text to sympy without evaluating it: a whitelist over Python's syntax tree builds the sympy objects one by one.
 
-Constant parts are computed in floating point here, so sympy is never asked for the exact value of a tower of powers.
+Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the text, the tree, the numbers
+and the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits. Every mistake is
+told with its place in the text as it was typed. Constant parts are computed in floating point here, so sympy is never
+asked for the exact value of a tower of powers.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
+import keyword
 import math
 import operator
+import re
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.logic.boolalg import Boolean
+from sympy.printing.latex import LatexPrinter
 
 from ...errors import FormulaError
 from ..contract.parameters import NAME
-from .syntax import original, parse
+
+MAX_CHARACTERS, MAX_NODES, MAX_DEPTH = 500, 200, 100
+#: Comments, quotes and line continuations are no part of a formula, and Python's reader loses its place in them.
+_NEVER = "#'\"\\"
+#: Python's words that a formula may hold.
+_WORDS = {"if", "else", "and", "or", "not"}
+
+
+def parse(text: str) -> ast.expr:
+    """Text to Python's syntax tree, one column to the right of the text (it is put in parentheses).
+
+    Args:
+        text: At most 500 characters of plain ASCII.
+
+    Raises:
+        FormulaError: If it is no expression of Python, or too long; ``position`` is always a character of the text.
+    """
+    if not text.strip():
+        raise FormulaError("the formula is empty: write for example 'K * strain**n'", 0)
+    if len(text) > MAX_CHARACTERS:
+        raise FormulaError(
+            f"the formula has {len(text)} characters, at most {MAX_CHARACTERS} are possible", MAX_CHARACTERS
+        )
+    _check_characters(text)
+    _check_brackets(text)
+    # Spaces for line ends and tabs keep every character where the person typed it; parentheses allow any layout.
+    source = "".join(" " if c.isspace() else c for c in text).replace("^", "**")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only warns of, as "1if a < t", is a mistake here
+            tree = ast.parse(f"({source}\n)", mode="eval")
+    except SyntaxError as error:
+        position, reason = explain(text, error)
+        raise FormulaError(reason, position) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise FormulaError("the formula is nested too deeply: split it up or simplify it", 0) from None
+    nodes = list(ast.walk(tree))
+    if len(nodes) > MAX_NODES * 2:
+        columns = sorted(node.col_offset for node in nodes if isinstance(node, ast.expr))
+        position = original(text, columns[min(MAX_NODES, len(columns) - 1)] - 1)
+        raise FormulaError(
+            f"the formula has too many parts, at most {MAX_NODES} names, numbers and signs are possible: leave out what"
+            f" follows position {position}",
+            position,
+        )
+    return tree.body
+
+
+def _check_characters(text: str) -> None:
+    for position, character in enumerate(text):
+        if character in _NEVER or not character.isascii() or not (character.isprintable() or character in "\n\t "):
+            foreign = character.isprintable() and character not in _NEVER
+            hint = f"spell {character!r} out" if foreign else "remove it"
+            raise FormulaError(
+                f"character {character!r} at position {position} cannot be read: {hint} (plain letters only)",
+                position,
+            )
+
+
+def _check_brackets(text: str) -> None:
+    """Round brackets in pairs, before Python's reader, which has one more of them around the text."""
+    opened: list[int] = []
+    for position, character in enumerate(text):
+        if character == "(":
+            opened.append(position)
+        elif character == ")":
+            if not opened:
+                raise FormulaError(f"the bracket ')' at position {position} was never opened", position)
+            opened.pop()
+        if len(opened) > MAX_DEPTH:
+            raise FormulaError(f"the formula is nested too deeply at position {position}: split it up", position)
+    if opened:
+        raise FormulaError(f"the bracket '(' at position {opened[-1]} was never closed", opened[-1])
+
+
+def explain(text: str, error: SyntaxError) -> tuple[int, str]:
+    """Where and why the text is no expression."""
+    # The closing bracket of ours, on a line of its own, stands where the text ended too early.
+    early = (error.lineno or 1) > 1
+    position = len(text.rstrip()) if early else original(text, max((error.offset or 1) - 2, 0))
+    before = ""
+    for match in re.finditer(r"[\w.]+|\S", text):
+        word = match[0]
+        if keyword.iskeyword(word) and word not in _WORDS:
+            return match.start(), f"the name {word!r} is reserved: call it {word + '_'!r} (position {match.start()})"
+        beside = _operand(before[-1:], ")") and _operand(word[0], "(")
+        if "invalid syntax" in error.msg and beside and not (word == "(" or {before, word} & _WORDS):
+            return match.start(), f"a sign such as * is missing at position {match.start()}, before {word[:20]!r}"
+        before = word
+    reason = "a sign is missing or misplaced" if "invalid syntax" in error.msg else error.msg
+    return position, f"the formula cannot be read at position {position}: {reason}"
+
+
+def _operand(character: str, bracket: str) -> bool:
+    return character.isalnum() or character in {"_", ".", bracket}
+
+
+def original(text: str, column: int) -> int:
+    """Position in the text as typed; each ``^`` was written as two characters."""
+    seen = 0
+    for position, character in enumerate(text):
+        seen += 2 if character == "^" else 1
+        if seen > column:
+            return position
+    return max(len(text) - 1, 0)
+
+
+def names_in(text: str) -> set[str]:
+    """The names in a formula that are not functions called; raises as :func:`parse`."""
+    tree = parse(text)
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called} - {"pi"}
+
+
+def substituted(text: str, values: Mapping[str, str]) -> str:
+    """A formula with other formulas in the place of names, by their syntax trees; raises as :func:`parse`.
+
+    Args:
+        text: The formula.
+        values: Formulas by the name they replace; what they name is not replaced again.
+    """
+    trees = {name: parse(value) for name, value in values.items()}
+
+    class Put(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.Call:
+            return ast.Call(node.func, [self.visit(argument) for argument in node.args], node.keywords)
+
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return trees.get(node.id, node)
+
+    # Python writes the tree with the brackets it needs: -3 stays one operand of a power.
+    return ast.unparse(Put().visit(parse(text)))
+
 
 MAX_SIZE, MAX_EXPONENT = 3000, 64
 _LARGEST = 1e100
@@ -289,3 +430,123 @@ class _Reader(ast.NodeVisitor):
             if part.size > MAX_SIZE:
                 raise self.fail(node, "the formula grows too large here: nest fewer min, max, abs and conditions")
         return part
+
+
+MAX_PARAMETERS = 16
+
+
+class _Latex(LatexPrinter):
+    """Without the value at 0, which sympy would print as a second argument."""
+
+    def _print_Heaviside(self, step: sympy.Heaviside, exp: str | None = None) -> str:  # noqa: N802 - sympy's name
+        printed = rf"\theta\left({self._print(step.args[0])}\right)"
+        return printed if exp is None else rf"\left({printed}\right)^{{{exp}}}"
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula that was read.
+
+    Args:
+        text: The text as given.
+        variable: Name of the independent variable.
+        expression: The sympy expression, over real symbols.
+        parameters: Names of the parameters, in the order of their first appearance in the text.
+        covariates: Names of the further inputs.
+    """
+
+    text: str
+    variable: str
+    expression: Expr
+    parameters: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The independent variable, then the covariates."""
+        return (self.variable, *self.covariates)
+
+    @property
+    def latex(self) -> str:
+        """The right-hand side as LaTeX."""
+        names = {symbol: latex_name(symbol.name) for symbol in self.expression.free_symbols}
+        return _Latex({"symbol_names": names}).doprint(self.expression)
+
+    @property
+    def mathml(self) -> str:
+        """The right-hand side as MathML, which browsers draw by themselves."""
+        greek = {s: Symbol(s.name.replace("eps", "epsilon", 1)) for s in self.expression.free_symbols}
+        return f"<math>{sympy.mathml(self.expression.xreplace(greek), printer='presentation')}</math>"
+
+
+def latex_name(name: str) -> str:
+    """A name as LaTeX: Greek letters and indices as such, words upright."""
+    stem, _, index = name.partition("_")
+    read = sympy.latex(Symbol(name.replace("eps", "varepsilon", 1)))
+    if len(stem) > 2 and not read.startswith("\\"):
+        return r"\mathrm{" + name.replace("_", r"\ ") + "}"
+    if len(index) > 1 and index.isalpha():
+        return read.replace("{" + index + "}", r"{\infty}" if index == "inf" else r"{\mathrm{" + index + "}}")
+    return read
+
+
+def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> Formula:
+    """Read a formula.
+
+    Args:
+        text: Arithmetic (``+ - * / **``, ``^`` for ``**``), comparisons, ``and``/``or``, ``a if condition else b``,
+            ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``heaviside`` (1 from 0 on), ``exp``, ``log``,
+            ``sqrt``, ``sin`` and kin, ``erf``, ``pi``.
+        variable: Name of the independent variable.
+        covariates: Names of further inputs; every other name is a parameter.
+
+    Returns:
+        The formula.
+
+    Raises:
+        FormulaError: If the text is not such a formula; ``position`` is the offending character, 0 where the whole is.
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"a formula must be text such as 'K * strain**n', got {type(text).__name__}")
+    names = (variable, *covariates)
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or "__" in name or name in RESERVED:
+            what = "the independent variable" if name is variable else "a covariate"
+            raise FormulaError(
+                f"{what} cannot be called {name!r}: use a letter, then letters and digits, not a function's name"
+            )
+        if names.count(name) > 1:
+            raise FormulaError(f"two inputs have the name {name!r}: name each of {', '.join(names)} once")
+    expression, found = read_expression(text)
+    parameters = tuple(name for name in found if name not in names)
+    absent = [name for name in covariates if name not in found]
+    if absent:
+        raise FormulaError(
+            f"the formula does not contain its covariate {absent[0]!r}: correct the name, or leave it out", 0
+        )
+    if variable not in found:
+        known = f"the names found are {', '.join(found)}" if found else "no names were found"
+        near = difflib.get_close_matches(variable, parameters, n=1, cutoff=0.7)
+        if near:  # either may be the misspelt one
+            raise FormulaError(
+                f"the formula does not contain its independent variable {variable!r} ({known}): did you mean"
+                f" {near[0]!r} and {variable!r} to be the same? spell both alike",
+                found[near[0]],
+            )
+        raise FormulaError(
+            f"the formula does not contain its independent variable {variable!r} ({known}): call the variable so in the"
+            f" formula (in Python t='...' says what it is called), or add '+ 0*{variable}' for a constant",
+            0,
+        )
+    if not parameters:
+        raise FormulaError(
+            f"the formula has no parameters to fit: every name in it is an input ({', '.join(sorted(names))}); write"
+            f" for example 'slope * {variable}'",
+            0,
+        )
+    if len(parameters) > MAX_PARAMETERS:
+        raise FormulaError(
+            f"the formula has {len(parameters)} parameters, at most {MAX_PARAMETERS} are possible",
+            found[parameters[MAX_PARAMETERS]],
+        )
+    return Formula(text, variable, expression, parameters, tuple(covariates))
