@@ -37,11 +37,9 @@ ORDER = {
     "experts": "contract formulas solvers regression kinds registry card",
     "experts/contract": "parameters inputs example",
     "experts/formulas": "parser program codegen compiled derived consistency",
-    "experts/solvers": "levenberg_marquardt torch_batched least_squares statistics starting search own_lines",
-    "experts/regression": (
-        "quantities lmfit_bridge profiles priors uncertainty intervals solution covariance reduction fit"
-    ),
-    "experts/kinds": "expert declared formula_expert torch_expert callback lmfit_formulas lmfit_expert",
+    "experts/solvers": "levenberg_marquardt torch_batched least_squares statistics starts own_lines",
+    "experts/regression": "quantities lmfit_bridge priors intervals solution covariance fit",
+    "experts/kinds": "expert formula_expert torch_expert callback lmfit_formulas lmfit_expert",
     "data": "files names grids measurement covariates check normalise streaming split storage reading_log",
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",

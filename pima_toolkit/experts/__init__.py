@@ -34,13 +34,14 @@ if TYPE_CHECKING:
         register,
         use_manager,
     )
+    from .regression.covariance import inverse_information, unidentified
     from .regression.lmfit_bridge import lmfit_result
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
     from .regression.solution import Solution, law_of
-    from .regression.uncertainty import inverse_information, unidentified
     from .solvers.least_squares import solve
     from .solvers.own_lines import own_lines
+    from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
 
 #: Public name -> the file it is in.
@@ -69,7 +70,7 @@ _HOME = {
     "experts": ".registry",
     "get_expert": ".registry",
     "hookimpl": "..plugins.hooks",
-    "inverse_information": ".regression.uncertainty",
+    "inverse_information": ".regression.covariance",
     "latex_name": ".formulas.parser",
     "law_of": ".regression.solution",
     "lmfit_result": ".regression.lmfit_bridge",
@@ -81,7 +82,8 @@ _HOME = {
     "register": ".registry",
     "resolve_unit": ".contract.parameters",
     "solve": ".solvers.least_squares",
-    "unidentified": ".regression.uncertainty",
+    "spread": ".solvers.starts",
+    "unidentified": ".regression.covariance",
     "unpack": ".contract.inputs",
     "use_manager": ".registry",
     "variable": ".contract.inputs",
@@ -125,6 +127,7 @@ __all__ = [
     "register",
     "resolve_unit",
     "solve",
+    "spread",
     "unidentified",
     "unpack",
     "use_manager",

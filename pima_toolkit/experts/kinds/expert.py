@@ -24,10 +24,9 @@ from ..contract.inputs import Inputs, packed, variable
 from ..contract.parameters import Bounds, Parameter
 from ..regression.fit import fit
 from ..regression.lmfit_bridge import lmfit_model
-from ..regression.reduction import prepare
 from ..regression.solution import Solution
 from ..solvers.least_squares import evaluate
-from ..solvers.starting import candidates, project, spread
+from ..solvers.starts import candidates, prepare, project, spread
 
 if TYPE_CHECKING:
     import lmfit

@@ -16,7 +16,7 @@ from ...errors import ExpertError, FormulaError, require
 from ..contract.inputs import unpack
 from ..contract.parameters import Parameter
 from ..formulas.derived import Quantity
-from ..solvers.starting import project
+from ..solvers.starts import project
 from .callback import differences, linear_by_trial, python_curve
 from .expert import Expert
 from .formula_expert import SympyExpert

@@ -1,8 +1,13 @@
-r"""Where a fit starts: variable projection, then a spread of starts around it.
+r"""Where a fit starts: variable projection, a spread of starts around it, and a wider search for a few curves.
 
 An expert that is linear in some of its parameters, together, needs a search over the others only; for each candidate
 of those the linear ones follow from (bounded) linear least squares, for all rows at once. An expert linear in all of
-them is solved outright. Golub & Pereyra 1973.
+them is solved outright (variable projection: Golub & Pereyra 1973).
+
+The wider search is for a few curves without a start. Candidates over all scales are judged at the optimum of the linear
+parameters; the best that differ are then improved by scanning one parameter at a time over all its plausible values,
+the others held: terms that hardly overlap, such as two peaks, are found one after the other, which no number of random
+points would do.
 """
 
 from __future__ import annotations
@@ -11,22 +16,34 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import scipy  # loads its parts on first use
 from numpy.typing import ArrayLike, NDArray
 
-from ..contract.inputs import variable
+from ...errors import ExpertError, ShapeError
+from ..contract.inputs import Inputs, Named, packed, variable
 from ..contract.parameters import Bounds
 from .least_squares import Solvable
 
 Array = NDArray[np.float64]
 
-#: Candidates per nonlinear parameter, by their number; beyond, a low-discrepancy set.
+#: Candidates per nonlinear parameter, by their number; beyond, a low-discrepancy set of so many.
 _CANDIDATES = {0: 1, 1: 41, 2: 17, 3: 8}
 _SET = 600
+#: Rows projected at once.
 _ROWS = 8192
 #: Candidates with values beyond this are passed over: their squares would overflow.
-LARGEST = 1e100
+_LARGEST = 1e100
 #: Most numbers in the Jacobians of all candidates together that are computed at once.
 _AT_ONCE = 20_000_000
+
+#: Of the wider search: candidates of all rows together, those kept per row, and those of them that are scanned.
+_SEARCHED, _KEPT, _SCANNED = 4000, 12, 6
+#: Values per parameter in a scan, and rounds of scans.
+_VALUES, _ROUNDS = 60, 3
+#: More rows than this are not searched for: they have neighbours to start from, and a guess.
+_FEW = 16
+#: Candidates of the search that are evaluated at once, in numbers of their Jacobians.
+_TRIED_AT_ONCE = 4_000_000
 
 
 class Projectable(Solvable, Protocol):
@@ -45,16 +62,11 @@ class Projectable(Solvable, Protocol):
 
 
 def halton(count: int, dimensions: int) -> Array:
-    """The first points of the Halton sequence, (count, dimensions), in (0, 1): spread evenly, no random numbers."""
-    primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)
-    points = np.zeros((count, dimensions))
-    for d in range(dimensions):
-        base = primes[d % len(primes)]
-        index, factor = np.arange(1, count + 1), 1.0 / base
-        while index.any():
-            points[:, d] += factor * (index % base)
-            index, factor = index // base, factor / base
-    return points
+    """The first points of the Halton sequence, (count, dimensions), in (0, 1): spread evenly, no random numbers.
+
+    The sequence itself begins at zero, the end of every range: that point is left out.
+    """
+    return scipy.stats.qmc.Halton(dimensions, scramble=False).random(count + 1)[1:]
 
 
 def place(u: Array, lower: float, upper: float, t: Array, unit: str = "1") -> Array:
@@ -148,7 +160,7 @@ def _best_of(
     for k, theta in enumerate(trials):
         value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         basis = jacobian[..., linear]
-        if not ((np.abs(value) < LARGEST).all() and (np.abs(basis) < LARGEST).all()):  # NaN is not less either
+        if not ((np.abs(value) < _LARGEST).all() and (np.abs(basis) < _LARGEST).all()):  # NaN is not less either
             continue
         rest = y - value
         cost = np.einsum("nt,nt,nt->n", w, rest, rest)
@@ -201,6 +213,45 @@ def bounded_linear(normal: Array, right: Array, lower: Array, upper: Array) -> A
     return clipped
 
 
+def prepare(expert: Named, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Curves as rows without NaN, and weights that are 0 where there was one.
+
+    Args:
+        expert: Whose inputs these are.
+        t: Inputs by name, or packed, shape (V T,) or (N, V T).
+        y: Shape (T,) or (N, T).
+        weights: None, or broadcastable to y.
+
+    Returns:
+        t packed as float64, y (N, T), weights (N, T).
+
+    Raises:
+        ShapeError: If the shapes do not fit, or t is not finite.
+        ExpertError: If there are no points at all.
+    """
+    t = packed(expert, t, np.shape(y))
+    rows = np.array(y, dtype=np.float64, ndmin=2)
+    if rows.ndim != 2 or variable(expert, t).shape not in {rows.shape[1:], rows.shape}:
+        raise ShapeError(
+            f"y has the shape {np.shape(y)} and t {t.shape}: expected y (T,) or (N, T), and t (T,) or as y"
+        )
+    if rows.size == 0:
+        raise ExpertError("there are no points to fit: y is empty")
+    if not np.isfinite(t).all():
+        raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
+    try:
+        w = (
+            np.ones(rows.shape)
+            if weights is None
+            else np.array(np.broadcast_to(np.asarray(weights, dtype=np.float64), rows.shape))
+        )
+    except ValueError:
+        raise ShapeError(f"weights have the shape {np.shape(weights)}, expected {rows.shape}") from None
+    missing = ~np.isfinite(rows)
+    rows[missing], w[missing] = 0.0, 0.0
+    return t, rows, w
+
+
 def spread(guess: Array, bounds: Bounds, count: int, t: Array) -> Array:
     """Several starts per row, the guess first.
 
@@ -229,3 +280,105 @@ def spread(guess: Array, bounds: Bounds, count: int, t: Array) -> Array:
                 distance = -np.abs(distance)
             starts[:, 1:, i] = origin + distance[:, None] * 10 ** (shares[None, :, i] - 0.5)
     return bounds.clip(starts)
+
+
+def search(expert: Projectable, t: Array, y: Array, weights: Array, bounds: Bounds, held: NDArray[np.bool_]) -> Array:
+    """Starting points of a few rows on a shared grid.
+
+    Args:
+        expert: The physics.
+        t: Packed grid, shape (V T,).
+        y: Curves, shape (C, T), finite where the weight is above zero.
+        weights: Shape (C, T), not negative.
+        bounds: Bounds.
+        held: Parameters that are given and not searched, shape (P,).
+
+    Returns:
+        Starts inside the bounds, shape (C, 12, P), held parameters 0; or (C, 0, P) where there is nothing to search.
+    """
+    P, along = len(expert.parameters), variable(expert, t)
+    linear = [p for p in expert.linear if not held[p]]
+    nonlinear = [p for p in range(P) if p not in expert.linear and not held[p]]
+    if not nonlinear or len(y) > _FEW or held.any():
+        return np.zeros((len(y), 0, P))
+    shares = halton(_SEARCHED // len(y), len(nonlinear))
+    trials = np.zeros((len(shares), P))
+    even = (np.arange(_VALUES) + 0.5) / _VALUES
+    units = [p.unit for p in expert.parameters]
+    values = {p: place(even, bounds.lower[p], bounds.upper[p], along, units[p]) for p in nonlinear}
+    for column, p in enumerate(nonlinear):
+        trials[:, p] = place(shares[:, column], bounds.lower[p], bounds.upper[p], along, units[p])
+    out = np.empty((len(y), _KEPT, P))
+    for c in range(len(y)):
+        judge = _Judge(expert, t, y[c], weights[c], bounds, linear)
+        cost, found = judge(trials)
+        chosen = _different(cost, shares)
+        kept, costs = found[chosen], cost[chosen]
+        for k in range(min(_SCANNED, len(kept))):
+            kept[k], costs[k] = _scanned(judge, kept[k], costs[k], values)
+        out[c] = kept[np.argsort(costs, kind="stable")]
+    return bounds.clip(np.nan_to_num(out))
+
+
+class _Judge:
+    """Costs of candidates of one row, the linear parameters at their optimum."""
+
+    def __init__(self, expert: Projectable, t: Array, y: Array, w: Array, bounds: Bounds, linear: list[int]) -> None:
+        self.expert, self.t, self.y, self.w, self.linear = expert, t, np.where(w > 0, y, 0.0), w, linear
+        self.lower, self.upper = bounds.lower[linear], bounds.upper[linear]
+
+    def __call__(self, trials: Array) -> tuple[Array, Array]:
+        """Costs (K,), infinite where the expert is not finite, and the completed candidates (K, P)."""
+        size = max(1, _TRIED_AT_ONCE // (self.y.size * trials.shape[1]))
+        parts = [self._some(trials[k : k + size].copy()) for k in range(0, len(trials), size)]
+        return np.concatenate([cost for cost, _ in parts]), np.concatenate([found for _, found in parts])
+
+    def _some(self, trials: Array) -> tuple[Array, Array]:
+        trials[:, self.linear] = 0.0
+        value, jacobian = self.expert.value_and_jacobian(self.t, trials)
+        basis, seen = jacobian[..., self.linear], self.w > 0
+        fine = (np.abs(value[:, seen]) < _LARGEST).all(1) & (np.abs(basis[:, seen]) < _LARGEST).all((1, 2))
+        cost = np.full(len(trials), np.inf)
+        value, basis = value[fine][:, seen], basis[fine][:, seen]
+        w, rest = self.w[seen], self.y[seen] - value
+        if self.linear and fine.any():
+            weighted = basis * w[:, None]
+            found = bounded_linear(
+                np.swapaxes(weighted, 1, 2) @ basis,
+                (rest[:, None] @ weighted)[:, 0],
+                self.lower,
+                self.upper,
+            )
+            trials[np.ix_(fine, self.linear)] = found
+            rest = rest - (basis @ found[..., None])[..., 0]
+        cost[fine] = np.square(rest) @ w
+        return np.where(np.isfinite(cost), cost, np.inf), trials
+
+
+def _different(cost: Array, shares: Array) -> NDArray[np.int64]:
+    """The best candidates that are not neighbours of better ones."""
+    order = np.argsort(cost, kind="stable")
+    chosen = [order[0]]
+    for k in order[1 : 40 * _KEPT]:
+        if len(chosen) == _KEPT:
+            break
+        if np.abs(shares[chosen] - shares[k]).max(1).min() > 0.05:
+            chosen.append(k)
+    rest = [k for k in order[: 2 * _KEPT] if k not in chosen]
+    return np.array((chosen + rest)[:_KEPT])
+
+
+def _scanned(judge: _Judge, theta: Array, cost: float, values: dict[int, Array]) -> tuple[Array, float]:
+    """Improve one candidate by scanning its nonlinear parameters in turn."""
+    for _ in range(_ROUNDS):
+        before = cost
+        for p, scan in values.items():
+            trials = np.tile(theta, (len(scan), 1))
+            trials[:, p] = scan
+            costs, found = judge(trials)
+            k = int(np.argmin(costs))
+            if costs[k] < cost:
+                theta, cost = found[k], float(costs[k])
+        if not cost < before * (1 - 1e-3):
+            break
+    return theta, cost
