@@ -35,7 +35,7 @@ FLOORS = (
 ORDER = {
     "plugins": "hooks records manager registry",
     "experts": "contract formulas solvers regression kinds registry card",
-    "experts/contract": "parameters inputs example",
+    "experts/contract": "parameters bounds inputs example",
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/solvers": "levenberg_marquardt torch_batched least_squares statistics starts own_lines",
     "experts/regression": "quantities lmfit_bridge priors intervals solution covariance fit",

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ..plugins.hooks import hookimpl
     from ..plugins.records import Origin
     from .card import Card, card_of
+    from .contract.bounds import Bounds
     from .contract.example import Example, example_of
     from .contract.inputs import Inputs, pack, unpack, variable, with_covariates
-    from .contract.parameters import Bounds, Parameter, resolve_unit
+    from .contract.parameters import Parameter, resolve_unit
     from .formulas.parser import latex_name, read_formula
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 #: Public name -> the file it is in.
 _HOME = {
-    "Bounds": ".contract.parameters",
+    "Bounds": ".contract.bounds",
     "Card": ".card",
     "CurveQuantity": ".regression.quantities",
     "CurveStatistics": ".solvers.statistics",

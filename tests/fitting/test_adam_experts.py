@@ -7,18 +7,8 @@ import pytest
 import torch
 
 import pima_toolkit as pima
-from pima_toolkit.experts import Bounds
-from pima_toolkit.fitting.em.gradient import AdamExperts, from_unbounded
+from pima_toolkit.fitting.em.gradient import AdamExperts
 from pima_toolkit.model.physics import scores
-
-
-def test_the_transform_is_that_of_the_box():
-    bounds = Bounds(np.array([-np.inf, 0.0, -np.inf, 2.0]), np.array([np.inf, np.inf, 5.0, 3.0]))
-    phi = np.random.default_rng(0).normal(0, 3, (50, 4))
-    found = from_unbounded(bounds, torch.tensor(phi))
-    np.testing.assert_allclose(found, bounds.from_unbounded(phi), rtol=1e-12, atol=1e-12)
-    far = from_unbounded(bounds, torch.full((1, 4), 1e6, dtype=torch.float64))
-    assert torch.isfinite(far).all()
 
 
 @pytest.mark.parametrize("scatter", [True, False])

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError
+from .bounds import Bounds
 from .inputs import Inputs, Named, pack
-from .parameters import Bounds, Parameter
+from .parameters import Parameter
 
 
 class Exemplary(Named, Protocol):

@@ -57,14 +57,20 @@ def _launched(threads: int) -> int:
     return available
 
 
-def compile_driver(signature: object, function: Callable) -> Callable:
-    """Compile a driver, with the functions it calls, from numba's cache where there is one to write into."""
+def compile_driver(signature: object, function: Callable, *, parallel: bool = True) -> Callable:
+    """Compile a driver, with the functions it calls, from numba's cache where there is one to write into.
+
+    Args:
+        signature: Numba's signature.
+        function: The loop.
+        parallel: Whether it has loops that threads share.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)
         try:
-            return njit([signature], parallel=True, cache=True)(function)
+            return njit([signature], parallel=parallel, cache=True)(function)
         except Exception:  # noqa: BLE001 - no folder for a cache, or a damaged one; a mistake of our own is raised again
-            return njit([signature], parallel=True)(function)
+            return njit([signature], parallel=parallel)(function)
 
 
 @functools.cache

@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...units import dimension
-from ..contract.parameters import Bounds, Parameter
+from ..contract.bounds import Bounds
+from ..contract.parameters import Parameter
 from .codegen import run_torch
 from .program import Builder, Program, inputs
 

@@ -19,9 +19,10 @@ from torch import Tensor
 from ...errors import ShapeError
 from ...faces import tells_new_names
 from ...plugins.records import Origin
+from ..contract.bounds import Bounds
 from ..contract.example import Example
 from ..contract.inputs import Inputs, packed, variable
-from ..contract.parameters import Bounds, Parameter
+from ..contract.parameters import Parameter
 from ..regression.fit import fit
 from ..regression.lmfit_bridge import lmfit_model
 from ..regression.solution import Solution

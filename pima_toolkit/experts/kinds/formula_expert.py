@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ExpertError, FormulaError
+from ..contract.bounds import Bounds
 from ..contract.example import Example
-from ..contract.parameters import Bounds, Parameter
+from ..contract.parameters import Parameter
 from ..formulas.codegen import compile_curve, run_torch
 from ..formulas.consistency import contradicted
 from ..formulas.derived import reported_jacobian, reported_program, to_reported

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract.parameters import Bounds
+from ..contract.bounds import Bounds
 from .intervals import Measurements
 from .priors import Priors
 from .solution import Solution

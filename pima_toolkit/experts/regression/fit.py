@@ -16,8 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
+from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs, Named, pack, unpack, variable
-from ..contract.parameters import Bounds
 from ..solvers.least_squares import solve
 from ..solvers.starts import Projectable, search
 from ..solvers.statistics import CurveStatistics

@@ -27,8 +27,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ...errors import ExpertError, OptionError, require
+from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs, pack
-from ..contract.parameters import Bounds
 from ..formulas.derived import solved_for
 from .lmfit_bridge import Bridged, lmfit_result
 

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import require
+from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs
-from ..contract.parameters import Bounds, Parameter
+from ..contract.parameters import Parameter
 
 if TYPE_CHECKING:
     import lmfit

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ShapeError
+from ..contract.bounds import Bounds
 from ..contract.inputs import Named, packed, variable
-from ..contract.parameters import Bounds
 from ..formulas.compiled import call_compiled, evaluator
 from ..regression.solution import Showable, Solution
 from .levenberg_marquardt import solver

@@ -19,7 +19,7 @@ import numpy as np
 from numba import boolean, float64, njit, prange, types
 from numpy.typing import NDArray
 
-from ..contract.parameters import Bounds
+from ..contract.bounds import FROM_UNBOUNDED, Bounds, fill_from_unbounded
 from ..formulas.codegen import CURVE
 from ..formulas.compiled import call_compiled, compile_driver
 from ..kinds.expert import Expert
@@ -61,6 +61,7 @@ def own_lines(
         clusters * specimens * points * size,
         _driver,
         curve,
+        compiled_transform(),
         *(np.require(a, np.float64, ["C", "W"]) for a in (t, x, mask, theta, bounds.to_unbounded(theta), root)),
         np.ascontiguousarray(bounds.at_bound(theta)),
         bounds.lower.copy(),
@@ -118,19 +119,26 @@ def _without_loops(
 
 
 @functools.cache
+def compiled_transform() -> Callable:
+    """The compiled form of :func:`~pima_toolkit.experts.contract.bounds.fill_from_unbounded`."""
+    return compile_driver(FROM_UNBOUNDED.signature, fill_from_unbounded, parallel=False)
+
+
+@functools.cache
 def _driver() -> Callable:
     one, two, three, four = float64[::1], float64[:, ::1], float64[:, :, ::1], float64[:, :, :, ::1]
-    inputs = (CURVE, two, two, two, two, two, three, boolean[:, ::1], one, one, one)
+    inputs = (CURVE, FROM_UNBOUNDED, two, two, two, two, two, three, boolean[:, ::1], one, one, one)
     return compile_driver(types.void(*inputs, two, three, four), _all_lines)
 
 
-def _all_lines(curve, t, x, mask, theta, centre, root, fixed, low, high, precision, squared, projected, normal):  # noqa: ANN001, ANN202 - compiled
+def _all_lines(curve, back, t, x, mask, theta, centre, root, fixed, low, high, precision, squared, projected, normal):  # noqa: ANN001, ANN202 - compiled
     specimens = x.shape[0]
     for q in prange(centre.shape[0] * specimens):
         c, d = q // specimens, q % specimens
         grid = t[d] if t.shape[0] > 1 else t[0]
         squared[c, d] = _one_line(
             curve,
+            back,
             grid,
             x[d],
             mask[d],
@@ -147,35 +155,14 @@ def _all_lines(curve, t, x, mask, theta, centre, root, fixed, low, high, precisi
 
 
 @njit
-def _to_box(phi, theta, fixed, low, high, out, slope):  # noqa: ANN001, ANN202 - compiled
-    """Parameters and their slopes at unbounded coordinates; the inverse transforms of :class:`Bounds`."""
-    for p in range(phi.size):
-        has_low, has_high = np.isfinite(low[p]), np.isfinite(high[p])
-        if fixed[p]:
-            out[p], slope[p] = theta[p], 0.0
-        elif has_low and has_high:
-            share = 1.0 / (1.0 + np.exp(-phi[p]))
-            out[p] = low[p] + (high[p] - low[p]) * share
-            slope[p] = (high[p] - low[p]) * share * (1.0 - share)
-        elif has_low:
-            slope[p] = np.exp(min(phi[p], 700.0))
-            out[p] = low[p] + slope[p]
-        elif has_high:
-            slope[p] = np.exp(min(-phi[p], 700.0))
-            out[p] = high[p] - slope[p]
-        else:
-            out[p], slope[p] = phi[p], 1.0
-
-
-@njit
-def _evaluate(curve, grid, x, mask, theta, centre, root, fixed, low, high, u, phi, own, slope, f, J):  # noqa: ANN001, ANN202 - compiled
+def _evaluate(curve, back, grid, x, mask, theta, centre, root, fixed, low, high, u, phi, own, slope, f, J):  # noqa: ANN001, ANN202 - compiled
     """Residual (in f) and Jacobian by the unbounded parameters (in J) at u, masked; returns the sum of squares."""
     size = u.size
     for p in range(size):
         phi[p] = centre[p]
         for k in range(size):
             phi[p] += root[p, k] * u[k]
-    _to_box(phi, theta, fixed, low, high, own, slope)
+    back(phi, theta, fixed, low, high, own, slope)
     curve(grid, own, f, J)
     total = 0.0
     for n in range(x.size):
@@ -207,13 +194,15 @@ def _solve(A, b):  # noqa: ANN001, ANN202 - compiled
 
 
 @njit
-def _one_line(curve, grid, x, mask, theta, centre, root, fixed, low, high, precision, projected, normal):  # noqa: ANN001, ANN202, C901 - compiled
+def _one_line(curve, back, grid, x, mask, theta, centre, root, fixed, low, high, precision, projected, normal):  # noqa: ANN001, ANN202, C901 - compiled
     size, points = centre.size, x.size
     u, trial, step = np.zeros(size), np.zeros(size), np.zeros(size)
     phi, own, slope = np.zeros(size), np.zeros(size), np.zeros(size)
     f, J, g, K = np.empty(points), np.empty((points, size)), np.empty(points), np.empty((points, size))
     A, M = np.empty((size, size)), np.empty((points, size))
-    cost = precision * _evaluate(curve, grid, x, mask, theta, centre, root, fixed, low, high, u, phi, own, slope, f, J)
+    cost = precision * _evaluate(
+        curve, back, grid, x, mask, theta, centre, root, fixed, low, high, u, phi, own, slope, f, J
+    )
     damping = 1e-3
     for _ in range(_STEPS):
         # By u instead of phi the prior is the identity, and a population without scatter needs no inverse.
@@ -238,7 +227,7 @@ def _one_line(curve, grid, x, mask, theta, centre, root, fixed, low, high, preci
             prior += trial[i] * trial[i]
             moved = max(moved, abs(step[i]))
         new = prior + precision * _evaluate(
-            curve, grid, x, mask, theta, centre, root, fixed, low, high, trial, phi, own, slope, g, K
+            curve, back, grid, x, mask, theta, centre, root, fixed, low, high, trial, phi, own, slope, g, K
         )
         if new < cost:
             cost = new

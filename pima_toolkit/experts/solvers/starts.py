@@ -20,8 +20,8 @@ import scipy  # loads its parts on first use
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
+from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs, Named, packed, variable
-from ..contract.parameters import Bounds
 from .least_squares import Solvable
 
 Array = NDArray[np.float64]

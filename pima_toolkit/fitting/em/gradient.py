@@ -12,22 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ...experts import Bounds
 from ...model.curves import Curves
 from ...model.gaussian import LOG_2PI
 from ...model.physics import PhysicsDecoder
-
-
-def from_unbounded(bounds: Bounds, phi: Tensor) -> Tensor:
-    """Map unbounded parameters (..., P) into their bounds, as ``Bounds.from_unbounded`` does, with a gradient."""
-    # Copies: bounds are read-only, which torch would warn about.
-    lower = torch.tensor(bounds.lower, device=phi.device)
-    upper = torch.tensor(bounds.upper, device=phi.device)
-    has_low, has_high = lower.isfinite(), upper.isfinite()
-    low, high = torch.where(has_low, lower, 0.0), torch.where(has_high, upper, 0.0)
-    one_sided = torch.where(has_low, low + phi.clamp(max=700).exp(), high - (-phi).clamp(max=700).exp())
-    both = low + (high - low) * phi.sigmoid()
-    return torch.where(has_low & has_high, both, torch.where(has_low | has_high, one_sided, phi))
 
 
 class AdamExperts:
@@ -85,7 +72,7 @@ class AdamExperts:
     @staticmethod
     def _residuals(decoder: PhysicsDecoder, curves: Curves, phi: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """||r||^2 (cluster, specimen) and J^T r (cluster, specimen, P) where one line serves all specimens."""
-        theta = from_unbounded(decoder.bounds, phi)[:, None]
+        theta = decoder.bounds.tensor_from_unbounded(phi)[:, None]
         value = decoder.expert.predict(torch.as_tensor(curves.t, device=phi.device), theta) / decoder.scale
         with torch.no_grad():
             _, jacobian = decoder.predict(curves.t)
