@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ..plugins.records import Origin
     from .card import Card, card_of
     from .contract.bounds import Bounds
-    from .contract.example import Example, example_of
+    from .contract.example import Example
     from .contract.inputs import Inputs, pack, unpack, variable, with_covariates
+    from .contract.law import Law, example_of
     from .contract.parameters import Parameter, resolve_unit
     from .formulas.parser import latex_name, read_formula
     from .kinds.expert import Expert
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from .regression.quantities import CurveQuantity, derive
     from .regression.solution import Solution, law_of
     from .solvers.least_squares import solve
+    from .solvers.optimum import Optimum
     from .solvers.own_lines import own_lines
     from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
@@ -55,8 +57,10 @@ _HOME = {
     "Example": ".contract.example",
     "Expert": ".kinds.expert",
     "Inputs": ".contract.inputs",
+    "Law": ".contract.law",
     "LmfitExpert": ".kinds.lmfit_expert",
     "Manager": ".registry",
+    "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
     "Parameter": ".contract.parameters",
     "PluginRecord": ".registry",
@@ -66,7 +70,7 @@ _HOME = {
     "TorchExpert": ".kinds.torch_expert",
     "card_of": ".card",
     "derive": ".regression.quantities",
-    "example_of": ".contract.example",
+    "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
     "get_expert": ".registry",
@@ -100,8 +104,10 @@ __all__ = [
     "Example",
     "Expert",
     "Inputs",
+    "Law",
     "LmfitExpert",
     "Manager",
+    "Optimum",
     "Origin",
     "Parameter",
     "PluginRecord",

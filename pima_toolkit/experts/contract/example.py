@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ...errors import ExpertError
-from .bounds import Bounds
-from .inputs import Inputs, Named, pack
+from .inputs import NamedInputs, pack
 from .parameters import Parameter
-
-
-class Exemplary(Named, Protocol):
-    """What :func:`example_of` needs of an expert."""
-
-    t: str
-    covariates: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    example: Example | None
-
-    def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds on a grid."""
-
-    def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Values and derivatives."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +53,7 @@ class Example:
         """Values of the independent variable, shape (points,), in ``t_unit``."""
         return (np.geomspace if self.log else np.linspace)(*self.t, self.points)
 
-    def inputs(self, expert: Named) -> NDArray[np.float64]:
+    def inputs(self, expert: NamedInputs) -> NDArray[np.float64]:
         """The grid and the covariates as the expert takes them, packed: shape (V T,), without covariates the grid.
 
         Raises:
@@ -88,38 +71,3 @@ class Example:
         if sorted(names) != sorted(self.parameters):
             raise ExpertError(f"an example has values for {sorted(self.parameters)}, the expert fits {sorted(names)}")
         return np.array([float(self.parameters[name]) for name in names])
-
-
-def example_of(expert: Exemplary) -> Example:
-    """The example an expert declares, or one made from its bounds, on t from 0 to 1.
-
-    Args:
-        expert: Any expert.
-
-    Returns:
-        Its ``example``; without one, parameters in the middle of their bounds, or one above or below a single bound,
-        covariates of one, and t from 0.01 where the expert is not finite at 0.
-
-    Raises:
-        ExpertError: If the expert is not finite on either grid: it must declare an example.
-    """
-    if expert.example is not None:
-        expert.example.theta(expert.parameters)
-        expert.example.inputs(expert)
-        return expert.example
-    for low in (0.0, 0.01):
-        made = Example((low, 1.0), {}, covariates=dict.fromkeys(expert.covariates, 1.0))
-        bounds = expert.bounds(made.grid)
-        single = np.where(
-            np.isfinite(bounds.lower), bounds.lower + 1, np.where(np.isfinite(bounds.upper), bounds.upper - 1, 1.0)
-        )
-        with np.errstate(invalid="ignore"):
-            both = np.isfinite(bounds.lower) & np.isfinite(bounds.upper)
-            theta = np.where(both, (bounds.lower + bounds.upper) / 2, single)
-        if all(np.isfinite(part).all() for part in expert.value_and_jacobian(made.inputs(expert), theta)):
-            values = {p.name: float(v) for p, v in zip(expert.parameters, theta, strict=True)}
-            return replace(made, parameters=values)
-    raise ExpertError(
-        f"expert {expert.name!r} is not finite for t between 0.01 and 1 and parameters inside their bounds: give it"
-        " an example = Example(t=(first, last), parameters={...})"
-    )

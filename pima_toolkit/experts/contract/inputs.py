@@ -8,8 +8,9 @@ With one input that is the grid itself, so experts without covariates see no dif
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,17 +25,18 @@ Rows = TypeVar("Rows", Array, Tensor)
 Inputs = ArrayLike | Mapping[str, ArrayLike]
 
 
-class Named(Protocol):
-    """What packing needs of an expert."""
+class NamedInputs(ABC):
+    """Something with named inputs, the independent variable first: a law."""
 
     name: str
 
     @property
+    @abstractmethod
     def inputs(self) -> tuple[str, ...]:
         """The independent variable, then the covariates."""
 
 
-def pack(expert: Named, given: Inputs, shape: tuple[int, ...] | None = None) -> Array:
+def pack(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = None) -> Array:
     """The inputs of an expert as one packed grid.
 
     Args:
@@ -98,7 +100,7 @@ def _laid_out(name: str, value: ArrayLike, rows: int | None, points: int, *, var
     return laid
 
 
-def packed(expert: Named, given: Inputs, shape: tuple[int, ...] | None = None) -> Array:
+def packed(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = None) -> Array:
     """Inputs by name, or a grid that is packed already, as a packed float64 array (C-contiguous, writable).
 
     Raises:
@@ -137,6 +139,6 @@ def with_covariates(t: Array, covariates: Array | None) -> Array:
     return np.concatenate([own, np.repeat(covariates, t.shape[-1], axis=1)], axis=1)
 
 
-def variable(expert: Named, t: Array) -> Array:
+def variable(expert: NamedInputs, t: Array) -> Array:
     """The independent variable alone of a packed grid, (..., T): what bounds taken from the data are taken from."""
     return t[..., : t.shape[-1] // len(expert.inputs)]

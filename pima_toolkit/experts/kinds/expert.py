@@ -1,33 +1,29 @@
-"""The contract of a physics expert E(t; theta) and everything that follows from it.
+"""A law with the verbs of its users: fit, guess, starts, to_lmfit, tables.
 
-An author gives parameters, a torch form and a compiled form; batching, bounds, starting points, the fit, its
-uncertainty and its tables are written here once. ``SympyExpert`` gives both forms
-from one formula.
+An author gives what :class:`~pima_toolkit.experts.contract.law.Law` asks for: parameters, a torch form and a compiled
+form. Starting points, the fit, its errors and its tables follow from that, for every kind of expert. ``SympyExpert``
+gives both forms from one formula.
 """
 
 from __future__ import annotations
 
 import html
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from ...errors import ShapeError
 from ...faces import tells_new_names
 from ...plugins.records import Origin
-from ..contract.bounds import Bounds
-from ..contract.example import Example
-from ..contract.inputs import Inputs, packed, variable
-from ..contract.parameters import Parameter
+from ..contract.inputs import Inputs, packed
+from ..contract.law import Law
 from ..regression.fit import fit
 from ..regression.lmfit_bridge import lmfit_model
 from ..regression.solution import Solution
 from ..solvers.least_squares import evaluate
-from ..solvers.starts import candidates, prepare, project, spread
+from ..solvers.starts import candidates, guess, project, starting_points
 
 if TYPE_CHECKING:
     import lmfit
@@ -36,85 +32,19 @@ Array = NDArray[np.float64]
 
 
 @tells_new_names
-class Expert(ABC):
-    """A physics model of one modality: stateless, immutable, compared by content.
+class Expert(Law):
+    """A law with everything a person asks of it: fits with errors, starts, tables. Compared by content.
+
+    An author's checklist is that of :class:`~pima_toolkit.experts.contract.law.Law`.
 
     Attributes:
-        name: How people ask for it, unique among the installed experts.
-        t: Name of the independent variable, the coordinate of the data it is matched with.
-        covariates: Names of further inputs, such as a temperature or a strain rate; usually one number per specimen.
-        parameters: The fitted parameters theta, P of them.
-        within: Names of parameters that lie within the measured t: the centre of a peak, the time of half growth.
-        linear: Numbers of parameters the expert is linear in, all together: they need no search.
-        example: A plausible curve, for figures and tests; ``experts.example_of`` makes one
-            where the author gives none.
-        reported_formulas: A formula of the fitted parameters for each shown one; none where those are what is shown.
-        reported_bounds: Bounds of each reported parameter in words, ``"0 <= H <= E"``, for tables to read; ``""`` where
-            the numbers tell them. None where they tell all.
         origin: The plugin it comes from, written by the plugin manager; None for one made from text or by hand.
     """
 
-    name: str
-    t: str = "t"
-    covariates: tuple[str, ...] = ()
-    parameters: tuple[Parameter, ...]
-    within: tuple[str, ...] = ()
-    linear: tuple[int, ...] = ()
-    example: Example | None = None
-    reported_formulas: tuple[str, ...] = ()
-    reported_bounds: tuple[str, ...] = ()
     origin: Origin | None = None
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the V inputs: the independent variable, then the covariates."""
-        return (self.t, *self.covariates)
-
-    @property
-    def latex(self) -> str:
-        """The right-hand side as LaTeX; empty where the expert is no formula."""
-        return ""
-
-    @property
-    def reported(self) -> tuple[Parameter, ...]:
-        """What people see, Q of them; the fitted parameters unless the expert says otherwise."""
-        return self.parameters
-
-    @abstractmethod
-    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """Evaluate in torch, differentiably.
-
-        Args:
-            t: Independent variable, shape (T,) or (..., T), in its own unit; with covariates the V inputs one after
-                another, (V T,) or (..., V T), which ``experts.unpack(t, V)`` takes apart.
-            theta: Parameters, shape (..., P).
-
-        Returns:
-            Values, shape (..., T), in the unit of the data.
-        """
-
-    @abstractmethod
-    def compiled_curve(self) -> Callable[..., None] | None:
-        """The compiled form: a numba function of signature ``codegen.CURVE``; None without.
-
-        An expert without one is evaluated, differentiated and fitted by :meth:`predict`
-        (:class:`~pima_toolkit.experts.kinds.torch_expert.TorchExpert`).
-        """
-
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
-        """Values and derivatives by the parameters, float64, compiled where there is a compiled form.
-
-        Args:
-            t: Shared grid, shape (T,), or one grid per specimen, shape (N, T); with covariates the inputs by name, see
-                :func:`~pima_toolkit.experts.contract.inputs.pack`, or a grid that is packed already.
-            theta: Parameters, shape (..., P).
-
-        Returns:
-            Values (..., T) and Jacobians (..., T, P); with one grid per specimen (..., N, T) and (..., N, T, P).
-
-        Raises:
-            ShapeError: If the shapes do not fit.
-        """
+        """Values and derivatives by the parameters; see :meth:`Law.value_and_jacobian`."""
         t = packed(self, t)
         theta = np.asarray(theta, dtype=np.float64)
         P = len(self.parameters)
@@ -128,18 +58,6 @@ class Expert(ABC):
         shape = (*theta.shape[:-1], *t.shape[:-1], value.shape[-1])
         return value.reshape(shape), jacobian.reshape(*shape, P)
 
-    def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds of the fitted parameters on a grid: as declared, those named in ``within`` also by the grid's ends.
-
-        Args:
-            t: Independent variable without covariates, any shape.
-        """
-        bounds = Bounds.of(self.parameters)
-        for i, p in enumerate(self.parameters):
-            if p.name in self.within:
-                bounds = bounds.narrowed(i, float(np.min(t)), float(np.max(t)))
-        return bounds
-
     def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
         """Where to start, from the data, by :meth:`initial_guess`.
 
@@ -151,9 +69,7 @@ class Expert(ABC):
         Returns:
             Parameters inside the bounds, shape (P,) or (N, P).
         """
-        t, rows, w = prepare(self, t, y, weights)
-        found = self.bounds(variable(self, t)).clip(self.initial_guess(t, rows, w))
-        return found[0] if np.ndim(y) == 1 else found
+        return guess(self, t, y, weights)
 
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """The method an author may replace: variable projection over the nonlinear parameters unless it is.
@@ -188,32 +104,7 @@ class Expert(ABC):
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
-        t = packed(self, t, np.shape(y))
-        guess = np.atleast_2d(self.guess(t, y, weights))
-        return spread(guess, self.bounds(variable(self, t)), count, variable(self, t))
-
-    def to_reported(self, theta: ArrayLike) -> Array:
-        """What people see, shape (..., Q), of fitted parameters (..., P)."""
-        return np.array(theta, dtype=np.float64)
-
-    def reported_jacobian(self, theta: ArrayLike) -> Array:
-        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
-        shape = np.shape(theta)
-        return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
-
-    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:  # noqa: B027 - nothing to say
-        """Refuse data whose units contradict those the parameters declare; only a formula can tell.
-
-        Nothing is ever converted: a declared unit is a promise about the data. ``{y}`` and ``{t}`` follow the data.
-
-        Args:
-            t: Independent variable, any shape.
-            units: Of the inputs, by name.
-            y_unit: Of the curves.
-
-        Raises:
-            ExpertError: If they do; a unit that is not known contradicts nothing.
-        """
+        return starting_points(self, t, y, weights, count)
 
     def fit(
         self,

@@ -13,25 +13,48 @@ Source: Liang & Zeger 1986.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.bounds import Bounds
-from .intervals import Measurements
+from ..contract.law import Law
+from ..solvers.optimum import Optimum
+from .curves import FittedCurves
 from .priors import Priors
-from .solution import Solution
 
 Array = NDArray[np.float64]
 
 #: Rounds in which noise variance and the degrees of freedom the data pay for settle each other.
 _ROUNDS = 20
+#: Standard error over the distance to the only bound from which a parameter counts as not determined.
+_FAR = 100.0
+#: Relative singular value of a direction the data do not see, and the share of a parameter in it that matters.
+_SINGULAR, _PART = 1e-10, 1e-3
 
 
-def linearised(solution: Solution, data: Measurements, c: int) -> tuple[Array, Array]:
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """How sure the parameters of C fits are.
+
+    Args:
+        covariance: Covariance of the parameters, shape (C, P, P); rows of held parameters are 0. Of several curves it
+            is the curve-clustered sandwich.
+        naive_covariance: The same as if every point were independent.
+        unidentified: Whether the data leave a free parameter open, shape (C, P): it can be moved together with others
+            without any change of the curve, or its standard error is wider than its bounds are apart, or a hundred
+            times its distance to its only bound.
+    """
+
+    covariance: Array
+    naive_covariance: Array
+    unidentified: NDArray[np.bool_]
+
+
+def linearised(law: Law, optimum: Optimum, data: FittedCurves, c: int) -> tuple[Array, Array]:
     """Derivatives of every point of cluster c times the root of its weight, (points, P), and scores J^T r, (N, P)."""
-    value, jacobian = solution.expert.value_and_jacobian(data.t, solution.parameters[c])
+    value, jacobian = law.value_and_jacobian(data.t, optimum.parameters[c])
     mask, gamma = data.observed * data.points, data.gamma[:, c]
     if data.t.ndim == 1:
         return np.sqrt(gamma @ mask)[:, None] * jacobian, (mask * (data.y - value)) @ jacobian
@@ -39,27 +62,30 @@ def linearised(solution: Solution, data: Measurements, c: int) -> tuple[Array, A
     return weighted, np.einsum("nt,nt,ntp->np", mask, data.y - value, jacobian)
 
 
-def noise_variance(solution: Solution, data: Measurements, *, known: bool, priors: Priors | None = None) -> Array:
+def noise_variance(
+    law: Law, optimum: Optimum, data: FittedCurves, *, known: bool, priors: Priors | None = None
+) -> Array:
     """Variance of a point of weight one, (C,), as far as it is independent of the others.
 
     Args:
-        solution: Where the residuals are taken.
+        law: The physics.
+        optimum: Where the residuals are taken.
         data: What it was fitted to.
         known: Whether the weights are inverse variances already.
         priors: With priors, for what several curves that differ count, multiplied by their design effect (priors.py),
             and the degrees of freedom are those the data pay for.
     """
-    C = len(solution.parameters)
+    C = len(optimum.parameters)
     out = np.ones(C)
     for c in range(C):
-        free = ~(solution.at_bound[c] | solution.fixed)
-        paid, cost = float(free.sum()), solution.cost[c] + data.constant[c]
+        free = optimum.free[c]
+        paid, cost = float(free.sum()), optimum.cost[c] + data.constant[c]
         if not known:
             out[c] = cost / max(data.count[c] - paid, 1e-300)
         if priors is None:
             continue
-        weighted, scores = linearised(solution, data, c)
-        normal, rows = weighted[:, free].T @ weighted[:, free], priors.rows(solution.parameters[c])[0][:, free]
+        weighted, scores = linearised(law, optimum, data, c)
+        normal, rows = weighted[:, free].T @ weighted[:, free], priors.rows(optimum.parameters[c])[0][:, free]
         size = np.sqrt(np.maximum(np.diagonal(normal) + out[c] * np.square(rows).sum(0), 1e-300))
         scaled, tied = normal / np.outer(size, size), rows / size
         for _ in range(_ROUNDS if not known else 0):
@@ -78,24 +104,25 @@ def noise_variance(solution: Solution, data: Measurements, *, known: bool, prior
     return out
 
 
-def with_errors(
-    solution: Solution, data: Measurements, variance: Array, *, known: bool, priors: Priors | None
-) -> Solution:
-    """Add covariances, naive and between curves where there are several, and what the data do not determine.
+def errors_of(
+    law: Law, optimum: Optimum, data: FittedCurves, variance: Array, *, known: bool, priors: Priors | None
+) -> Errors:
+    """Covariances, naive and between curves where there are several, and the parameters the data do not determine.
 
     Args:
-        solution: Without errors.
+        law: The physics.
+        optimum: The parameters.
         data: What it was fitted to.
         variance: From :func:`noise_variance`, shape (C,).
         known: Whether the noise was given: then few points are no reason for doubt.
         priors: What entered the solve.
     """
-    C, P = solution.parameters.shape
-    free = ~(solution.at_bound | solution.fixed)
+    C, P = optimum.parameters.shape
+    free = optimum.free
     naive, robust, lost = np.zeros((C, P, P)), np.zeros((C, P, P)), np.zeros((C, P), dtype=bool)
     for c in range(C):
-        weighted, scores = linearised(solution, data, c)
-        rows = np.zeros((0, P)) if priors is None else priors.rows(solution.parameters[c])[0]
+        weighted, scores = linearised(law, optimum, data, c)
+        rows = np.zeros((0, P)) if priors is None else priors.rows(optimum.parameters[c])[0]
         unit = np.sqrt(variance[c]) if variance[c] > 0 else 1.0
         inverse, lost[c] = inverse_information(np.concatenate([weighted, rows * unit]), free[c])
         enough = known or priors is not None or data.count[c] > free[c].sum()
@@ -109,16 +136,8 @@ def with_errors(
             inside = np.where(np.isfinite(inverse), inverse, 0.0) * unit
             robust[c] += inside @ rows.T @ rows @ inside * variance[c]
     std = np.sqrt(np.maximum(np.diagonal(robust, axis1=1, axis2=2), 0.0))
-    open_ = free & unidentified(lost, std, solution.parameters, data.bounds)
-    return replace(solution, covariance=robust, naive_covariance=naive, unidentified=open_)
-
-
-Array = NDArray[np.float64]
-
-#: Standard error over the distance to the only bound from which a parameter counts as not determined.
-_FAR = 100.0
-#: Relative singular value of a direction the data do not see, and the share of a parameter in it that matters.
-_SINGULAR, _PART = 1e-10, 1e-3
+    open_ = free & unidentified(lost, std, optimum.parameters, data.bounds)
+    return Errors(robust, naive, open_)
 
 
 def inverse_information(weighted: Array, free: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:

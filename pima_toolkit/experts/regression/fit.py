@@ -17,12 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, Named, pack, unpack, variable
+from ..contract.inputs import Inputs, pack, unpack, variable
+from ..contract.law import Law
 from ..solvers.least_squares import solve
-from ..solvers.starts import Projectable, search
+from ..solvers.optimum import Optimum
+from ..solvers.starts import search, starting_points
 from ..solvers.statistics import CurveStatistics
-from .covariance import noise_variance, with_errors
-from .intervals import Measurements
+from .covariance import errors_of, noise_variance
+from .curves import FittedCurves
 from .priors import Given, Priors
 from .solution import Solution
 
@@ -33,7 +35,7 @@ _ROUNDS = 50
 
 
 def fit(
-    expert: Projectable,
+    law: Law,
     t: Inputs,
     y: ArrayLike,
     weights: ArrayLike | None,
@@ -47,12 +49,12 @@ def fit(
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`."""
     y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
-    along = t.get(expert.t) if isinstance(t, Mapping) else t
+    along = t.get(law.t) if isinstance(t, Mapping) else t
     t_unit = t_unit or str(getattr(along, "attrs", {}).get("units", "1"))
     single = np.ndim(y) == 1
     y = np.array(y, dtype=np.float64, ndmin=2)
-    t = pack(expert, t, y.shape)
-    if y.ndim != 2 or variable(expert, t).shape not in {y.shape[1:], y.shape}:
+    t = pack(law, t, y.shape)
+    if y.ndim != 2 or variable(law, t).shape not in {y.shape[1:], y.shape}:
         raise ShapeError(
             f"y has the shape {y.shape} and t {t.shape}: expected y (T,) or (specimen, T), and t (T,) or as y"
         )
@@ -60,27 +62,36 @@ def fit(
         raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
     if np.isinf(y).any():
         raise ExpertError("y holds infinite values: use NaN where a point was not measured")
-    expert.check_units(variable(expert, t), {expert.t: t_unit}, y_unit)
+    law.check_units(variable(law, t), {law.t: t_unit}, y_unit)
     gamma, points = responsibilities(weights, y.shape, single)
     if noise_std is not None:
         points = points * precision(noise_std, y.shape)
     observed = np.isfinite(y) & (points > 0)
-    known = Priors.read(expert, priors) if priors else None
-    problem = _Problem(expert, t, np.where(observed, y, 0.0), observed * points, fixed or {}, known)
+    known = Priors.read(law, priors) if priors else None
+    problem = _Problem(law, t, np.where(observed, y, 0.0), observed * points, fixed or {}, known)
     _check_amount(problem, observed, gamma, spare=noise_std is not None)
-    solution, starts, reduced = problem.solve(gamma, start)
-    data = Measurements(
-        t=t, y=problem.y, observed=observed, gamma=gamma, points=points, single=single, **reduced, again=problem.again
+    optimum, starts, reduced = problem.solve(gamma, start)
+    data = FittedCurves(
+        t=t,
+        y=problem.y,
+        observed=observed,
+        gamma=gamma,
+        points=points,
+        single=single,
+        y_unit=y_unit,
+        t_unit=t_unit,
+        **reduced,
+        again=problem.again,
     )
     absolute = noise_std is not None
     if known is not None:
-        solution, variance = problem.posterior(solution, starts, data, absolute=absolute)
+        optimum, variance = problem.posterior(optimum, starts, data, absolute=absolute)
         data = replace(data, again=lambda weights, begin: problem.again(weights, begin, variance))
     else:
-        variance = noise_variance(solution, data, known=absolute)
+        variance = noise_variance(law, optimum, data, known=absolute)
     data = replace(data, variance=variance, known=absolute, priors=known is not None)
-    solution = with_errors(solution, data, variance, known=absolute, priors=known)
-    return replace(solution, y_unit=y_unit, t_unit=t_unit, data=data)
+    errors = errors_of(law, optimum, data, variance, known=absolute, priors=known)
+    return Solution(law, optimum, errors, data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +99,7 @@ class _Problem:
     """Curves to be fitted: once by themselves, again with other responsibilities, or with priors.
 
     Args:
-        expert: The physics.
+        law: The physics.
         t: Packed grid, (V T,) or (N, V T).
         y: Curves (N, T), finite.
         weight: Of every point, (N, T).
@@ -96,7 +107,7 @@ class _Problem:
         priors: Priors, or None.
     """
 
-    expert: Projectable
+    law: Law
     t: Array
     y: Array
     weight: Array
@@ -106,62 +117,60 @@ class _Problem:
     @property
     def held(self) -> NDArray[np.bool_]:
         """Which parameters are held, (P,)."""
-        return _held(self.expert, self.fixed)
+        return _held(self.law, self.fixed)
 
     def solve(
         self, gamma: Array, start: ArrayLike | Mapping[str, float] | None, *, project: bool = True
-    ) -> tuple[Solution, Array, dict[str, Array | Bounds]]:
+    ) -> tuple[Optimum, Array, dict[str, Array | Bounds]]:
         """One fit per column of gamma without errors and priors, its starts, and the reduced curves it is a fit of."""
-        grid, mean, weight, constant = reduce(self.expert, self.t, self.y, self.weight, gamma)
-        bounds = self.expert.bounds(variable(self.expert, grid))
+        grid, mean, weight, constant = reduce(self.law, self.t, self.y, self.weight, gamma)
+        bounds = self.law.bounds(variable(self.law, grid))
         # A refit (project=False) starts near its answer: there the given start is the only one.
-        starts = _starts(self.expert, grid, mean, weight, start, bounds, self.held, beside=project)
+        starts = _starts(self.law, grid, mean, weight, start, bounds, self.held, beside=project)
         for name, value in self.fixed.items():
-            starts[..., _number(self.expert, name)] = float(value)
+            starts[..., _number(self.law, name)] = float(value)
         reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "bounds": bounds}
         options = {"fixed": self.held, "constant": constant, "project": project}
-        return solve(self.expert, grid, mean, weight, starts, bounds, **options), starts, reduced
+        return solve(self.law, grid, mean, weight, starts, bounds, **options), starts, reduced
 
-    def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Solution:
+    def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Optimum:
         """The same curves with other responsibilities (N, C'), from given starts (C', P)."""
-        solution, starts, reduced = self.solve(gamma, start, project=False)
+        optimum, starts, reduced = self.solve(gamma, start, project=False)
         if self.priors is None:
-            return solution
+            return optimum
         variance = np.tile(variance, len(start) // len(variance))
         for _ in range(3):
-            solution = self._penalised(solution, starts, reduced, variance)
-            starts = solution.parameters[:, None]
-        return solution
+            optimum = self._penalised(optimum, starts, reduced, variance)
+            starts = optimum.parameters[:, None]
+        return optimum
 
-    def posterior(
-        self, first: Solution, starts: Array, data: Measurements, *, absolute: bool
-    ) -> tuple[Solution, Array]:
+    def posterior(self, first: Optimum, starts: Array, data: FittedCurves, *, absolute: bool) -> tuple[Optimum, Array]:
         """The mode of the posterior and the noise variance at it, from the fit without priors."""
         reduced = {name: getattr(data, name) for name in ("grid", "mean", "weight", "constant", "bounds")}
-        solution, agreement = first, first.agreement
+        optimum, agreement = first, first.agreement
         starts = np.concatenate([first.parameters[:, None], starts], axis=1)
-        variance = noise_variance(first, data, known=absolute, priors=self.priors)
+        variance = noise_variance(self.law, first, data, known=absolute, priors=self.priors)
         for iteration in range(_ROUNDS):
-            before = solution.parameters
-            solution = self._penalised(solution, starts, reduced, variance)
-            agreement = solution.agreement if iteration == 0 else agreement
-            starts = solution.parameters[:, None]
-            last, variance = variance, noise_variance(solution, data, known=absolute, priors=self.priors)
-            still = np.abs(solution.parameters - before) <= 1e-9 * np.abs(before)
+            before = optimum.parameters
+            optimum = self._penalised(optimum, starts, reduced, variance)
+            agreement = optimum.agreement if iteration == 0 else agreement
+            starts = optimum.parameters[:, None]
+            last, variance = variance, noise_variance(self.law, optimum, data, known=absolute, priors=self.priors)
+            still = np.abs(optimum.parameters - before) <= 1e-9 * np.abs(before)
             if still.all() and (np.abs(variance - last) <= 1e-6 * last).all():
                 break
-        return replace(solution, agreement=agreement), variance
+        return replace(optimum, agreement=agreement), variance
 
     def _penalised(
-        self, about: Solution, starts: Array, reduced: Mapping[str, Array | Bounds], variance: Array
-    ) -> Solution:
+        self, about: Optimum, starts: Array, reduced: Mapping[str, Array | Bounds], variance: Array
+    ) -> Optimum:
         """A fit with the priors linearised about another; its cost is that of the curves alone."""
         rows, target = self.priors.rows(about.parameters)
         unit = np.sqrt(variance)[:, None]
         prior = rows * unit[..., None], target * unit
         grid, mean, weight, constant, bounds = (reduced[n] for n in ("grid", "mean", "weight", "constant", "bounds"))
-        solution = solve(
-            self.expert,
+        optimum = solve(
+            self.law,
             grid,
             mean,
             weight,
@@ -172,8 +181,8 @@ class _Problem:
             prior=prior,
             project=starts.shape[1] > 1,
         )
-        value = self.expert.value_and_jacobian(grid, solution.parameters)[0]
-        return replace(solution, cost=np.sum(weight * np.square(mean - value), axis=1))
+        value = self.law.value_and_jacobian(grid, optimum.parameters)[0]
+        return replace(optimum, cost=np.sum(weight * np.square(mean - value), axis=1))
 
 
 def _check_amount(problem: _Problem, observed: NDArray[np.bool_], gamma: Array, *, spare: bool) -> None:
@@ -185,37 +194,37 @@ def _check_amount(problem: _Problem, observed: NDArray[np.bool_], gamma: Array, 
         raise ExpertError(
             f"cluster {empty[0]} has no data: all its weights are zero; leave the cluster out, or give it a specimen"
         )
-    expert = problem.expert
-    needed = len(expert.parameters) - len(problem.fixed)
+    law = problem.law
+    needed = len(law.parameters) - len(problem.fixed)
     needed -= len(problem.priors.mean) if spare and problem.priors is not None else 0
     for c in range(gamma.shape[1]):
         count = int(observed[gamma[:, c] > 0].sum())
         if count < needed:
             raise ExpertError(
-                f"expert {expert.name!r} has {needed} free parameters but only {count} points were measured:"
+                f"expert {law.name!r} has {needed} free parameters but only {count} points were measured:"
                 f" measure more, or hold a"
                 " parameter by fixed={name: value}"
             )
 
 
-def _number(expert: Projectable, name: str) -> int:
-    names = [p.name for p in expert.parameters]
+def _number(law: Law, name: str) -> int:
+    names = [p.name for p in law.parameters]
     if name not in names:
-        raise ExpertError(f"expert {expert.name!r} has no fitted parameter {name!r}; it has {', '.join(names)}")
+        raise ExpertError(f"expert {law.name!r} has no fitted parameter {name!r}; it has {', '.join(names)}")
     return names.index(name)
 
 
-def _held(expert: Projectable, fixed: Mapping[str, float]) -> NDArray[np.bool_]:
-    held = np.zeros(len(expert.parameters), dtype=bool)
+def _held(law: Law, fixed: Mapping[str, float]) -> NDArray[np.bool_]:
+    held = np.zeros(len(law.parameters), dtype=bool)
     for name, value in fixed.items():
         if not np.isfinite(value):
             raise ExpertError(f"parameter {name!r} cannot be held at {value}: give a finite number")
-        held[_number(expert, name)] = True
+        held[_number(law, name)] = True
     return held
 
 
 def _starts(
-    expert: Projectable,
+    law: Law,
     grid: Array,
     mean: Array,
     weight: Array,
@@ -227,17 +236,17 @@ def _starts(
 ) -> Array:
     """Starts (C, S, P): the expert's own, or the given one first with the expert's own after it (``beside``)."""
     C = len(mean)
-    P = len(expert.parameters)
+    P = len(law.parameters)
     # Several starts, and a wider search with thousands of curves, are cheap for compiled experts only.
-    compiled = expert.compiled_curve() is not None
-    own = expert.starts(grid, mean, weight, 8 if compiled or start is None else 1) if beside else None
+    compiled = law.compiled_curve() is not None
+    own = starting_points(law, grid, mean, weight, 8 if compiled or start is None else 1) if beside else None
     if start is None:
-        wide = compiled and not expert.guesses
-        return np.concatenate([own, search(expert, grid, mean, weight, bounds, held)], axis=1) if wide else own
+        wide = compiled and not law.guesses
+        return np.concatenate([own, search(law, grid, mean, weight, bounds, held)], axis=1) if wide else own
     if isinstance(start, Mapping):
         starts = own[:, :1].copy()
         for name, value in start.items():
-            starts[..., _number(expert, name)] = float(value)
+            starts[..., _number(law, name)] = float(value)
     else:
         try:
             starts = np.array(np.broadcast_to(np.asarray(start, dtype=np.float64), (C, P)))[:, None]
@@ -247,7 +256,7 @@ def _starts(
     if outside.any():
         c, _, i = np.argwhere(outside)[0]
         raise ExpertError(
-            f"the start {starts[c, 0, i]:g} of parameter {expert.parameters[i].name!r} is outside its bounds"
+            f"the start {starts[c, 0, i]:g} of parameter {law.parameters[i].name!r} is outside its bounds"
             f" {bounds.lower[i]:g} to"
             f" {bounds.upper[i]:g}: start inside, or leave start out"
         )
@@ -295,11 +304,11 @@ def precision(noise_std: ArrayLike, shape: tuple[int, int]) -> Array:
     return np.broadcast_to(std**-2, shape if std.shape == shape else (1, shape[1])).copy()
 
 
-def reduce(expert: Named, t: Array, y: Array, weight: Array, gamma: Array) -> tuple[Array, Array, Array, Array]:
+def reduce(law: Law, t: Array, y: Array, weight: Array, gamma: Array) -> tuple[Array, Array, Array, Array]:
     """Sufficient statistics of curves.
 
     Args:
-        expert: Whose inputs these are.
+        law: Whose inputs these are.
         t: Packed grid, (V T,) shared or (N, V T).
         y: Curves, (N, T), finite where the weight is above zero.
         weight: Of every point, (N, T), 0 where it does not count.
@@ -314,7 +323,7 @@ def reduce(expert: Named, t: Array, y: Array, weight: Array, gamma: Array) -> tu
         statistics = CurveStatistics(gamma.shape[1], y.shape[1]).update(*parts)
         return t, statistics.mean.numpy(), statistics.weight.numpy(), statistics.constant.numpy()
     specimen, point = np.nonzero(weight > 0)
-    inputs = np.stack([part[specimen, point] for part in unpack(t, len(expert.inputs))])
+    inputs = np.stack([part[specimen, point] for part in unpack(t, len(law.inputs))])
     grid, which = np.unique(inputs if len(inputs) > 1 else inputs[0], axis=-1, return_inverse=True)
     which, size = which.reshape(-1), grid.shape[-1]
     values = y[specimen, point]

@@ -17,7 +17,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -29,13 +28,16 @@ from numpy.typing import NDArray
 from ...errors import ExpertError, OptionError, require
 from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs, pack
+from ..contract.law import Law
+from ..contract.parameters import resolve_unit
 from ..formulas.derived import solved_for
-from .lmfit_bridge import Bridged, lmfit_result
+from ..solvers.optimum import Optimum
+from .covariance import Errors
+from .curves import FittedCurves
+from .lmfit_bridge import lmfit_result
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
-
-    from .solution import Solution
 
 Array = NDArray[np.float64]
 
@@ -43,67 +45,6 @@ Array = NDArray[np.float64]
 _AT_ONCE = 50
 #: Degrees of freedom that are as good as infinite.
 _MANY = 1e9
-
-
-@dataclass(frozen=True, eq=False)
-class Measurements:
-    """What a solution was fitted to.
-
-    Args:
-        t: Packed grid, (V T,) shared or (N, V T).
-        y: Curves (N, T), 0 where not observed.
-        observed: Which points count, (N, T).
-        gamma: Responsibilities (N, C).
-        points: Weights of the points, (1, T).
-        single: Whether it is one curve: its errors come from its points, not from how curves differ.
-        grid: Packed grid of the reduced curves, (V T',).
-        mean: Reduced curves (C, T').
-        weight: Their weights (C, T').
-        constant: Cost no parameters change, (C,).
-        bounds: Bounds on this grid.
-        again: Fits the same curves with other responsibilities (N, C') from given starts (C', P).
-        variance: Of a point of weight one, (C,): what the errors were computed with.
-        known: Whether that was given.
-        priors: Whether priors entered.
-    """
-
-    t: Array
-    y: Array
-    observed: NDArray[np.bool_]
-    gamma: Array
-    points: Array
-    single: bool
-    grid: Array
-    mean: Array
-    weight: Array
-    constant: Array
-    bounds: Bounds
-    again: Callable[[Array, Array], Solution]
-    variance: Array | None = None
-    known: bool = False
-    priors: bool = False
-
-    @property
-    def count(self) -> Array:
-        """Number of points, by their responsibilities, (C,)."""
-        return self.gamma.T @ self.observed.sum(1).astype(np.float64)
-
-    @property
-    def effective(self) -> Array:
-        """Effective number of specimens, (C,)."""
-        used = self.gamma * self.observed.any(1)[:, None]
-        return used.sum(0) ** 2 / np.maximum(np.square(used).sum(0), 1e-300)
-
-
-def measurements(solution: Solution) -> Measurements:
-    """What a solution was fitted to.
-
-    Raises:
-        ExpertError: If it was made without data, as the rows of a training are.
-    """
-    if solution.data is None:
-        raise ExpertError("this solution does not hold the curves it was fitted to: make it by expert.fit(t, y)")
-    return solution.data
 
 
 def check_level(level: float) -> float:
@@ -117,127 +58,133 @@ def check_level(level: float) -> float:
     return float(level)
 
 
-def freedom(solution: Solution) -> Array:
+def freedom(optimum: Optimum, data: FittedCurves) -> Array:
     """Degrees of freedom of the errors, (C,).
 
     Specimens less one; for a single curve points less parameters, or as good as infinite where the noise is known.
     """
-    data = measurements(solution)
     if data.single and data.known:
-        return np.full(len(solution.cost), _MANY)
-    free = np.sum(~(solution.at_bound | solution.fixed), axis=1)
+        return np.full(len(optimum.cost), _MANY)
+    free = np.sum(optimum.free, axis=1)
     return np.maximum(data.count - free if data.single else data.effective - 1, 1.0)
 
 
-def _coords(solution: Solution) -> dict[str, object]:
+def reported_units(law: Law, data: FittedCurves) -> list[str]:
+    """Units of the reported parameters, with those of the data put in."""
+    return [resolve_unit(p.unit, data.y_unit, data.t_unit) for p in law.reported]
+
+
+def _coords(law: Law, data: FittedCurves) -> dict[str, object]:
     return {
-        "cluster": np.arange(len(solution.cost)),
-        "parameter": [p.name for p in solution.expert.reported],
-        "unit": ("parameter", solution.units),
+        "cluster": np.arange(data.gamma.shape[1]),
+        "parameter": [p.name for p in law.reported],
+        "unit": ("parameter", reported_units(law, data)),
     }
 
 
-def bootstrap(solution: Solution, n: int, seed: int, level: float) -> xr.Dataset:
-    """See :meth:`~pima_toolkit.experts.regression.solution.Solution.bootstrap`."""
-    data, level = measurements(solution), check_level(level)
+def bootstrap(law: Law, optimum: Optimum, data: FittedCurves, n: int, seed: int, level: float) -> xr.Dataset:
+    """Refits of curves drawn with replacement; see :meth:`~pima_toolkit.Solution.bootstrap`."""
+    level = check_level(level)
     if not isinstance(n, int) or n < 2:
         raise OptionError(f"n={n!r}: expected a whole number of replicates, at least 2")
     if data.single:
         raise ExpertError("one curve cannot be resampled: fit several, or use confidence(), which needs only one")
     N, C = data.gamma.shape
     random = np.random.default_rng(seed)
-    found = np.empty((n, C, len(solution.expert.reported)))
+    values = np.empty((n, C, len(law.reported)))
     for first in range(0, n, _AT_ONCE):
         m = min(_AT_ONCE, n - first)
         counts = random.multinomial(N, np.full(N, 1.0 / N), size=m).astype(np.float64)
         weights = (counts.T[:, :, None] * data.gamma[:, None, :]).reshape(N, m * C)
-        replicate = data.again(weights, np.tile(data.bounds.clip(solution.parameters), (m, 1)))
-        shown = np.where(replicate.status[:, None] == -2, np.nan, replicate.reported)  # none of its specimens was drawn
-        found[first : first + m] = shown.reshape(m, C, -1)
+        replicate = data.again(weights, np.tile(data.bounds.clip(optimum.parameters), (m, 1)))
+        drawn = replicate.status[:, None] != -2  # some of its specimens were
+        reported = np.where(drawn, law.to_reported(replicate.parameters), np.nan)
+        values[first : first + m] = reported.reshape(m, C, -1)
     dims = ("cluster", "parameter")
     tails = 0.5 * (1 - level), 0.5 * (1 + level)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a cluster that was never drawn has NaN throughout
-        low, high = np.nanquantile(found, tails, axis=0)
-        std = np.nanstd(found, axis=0, ddof=1)
+        low, high = np.nanquantile(values, tails, axis=0)
+        std = np.nanstd(values, axis=0, ddof=1)
     return xr.Dataset(
         {
-            "value": (dims, solution.reported),
+            "value": (dims, law.to_reported(optimum.parameters)),
             "std_error": (dims, std),
             "low": (dims, low),
             "high": (dims, high),
-            "replicates": (("replicate", *dims), found),
+            "replicates": (("replicate", *dims), values),
         },
-        coords=_coords(solution),
+        coords=_coords(law, data),
         attrs={"level": level, "method": f"bootstrap over {N} curves, {n} replicates, seed {seed}"},
     )
 
 
-def confidence(solution: Solution, names: Sequence[str], level: float) -> xr.Dataset:
-    """See :meth:`~pima_toolkit.experts.regression.solution.Solution.confidence`."""
-    data, level = measurements(solution), check_level(level)
+def confidence(
+    law: Law, optimum: Optimum, errors: Errors, data: FittedCurves, names: Sequence[str], level: float
+) -> xr.Dataset:
+    """Intervals by profile likelihood; see :meth:`~pima_toolkit.Solution.confidence`."""
+    level = check_level(level)
     if data.priors:
         raise ExpertError(
             "a profile is of the curves alone and leaves the priors out: use the standard errors"
             + ("" if data.single else ", or bootstrap()")
         )
-    known = [p.name for p in solution.expert.reported]
+    known = [p.name for p in law.reported]
     names = list(names) or known
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ExpertError(f"there is no parameter {unknown[0]!r} to look at: use {', '.join(known)}")
-    freedoms = freedom(solution)
-    value, slopes = solution.reported, solution.expert.reported_jacobian(solution.parameters)
+    freedoms = freedom(optimum, data)
+    value, slopes = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     out = np.full((2, len(value), len(names)), np.nan)
-    inputs = np.split(data.grid, len(solution.expert.inputs))
+    inputs = np.split(data.grid, len(law.inputs))
     for c in range(len(value)):
         seen = data.weight[c] > 0
-        grids = {name: t[seen] for name, t in zip(solution.expert.inputs, inputs, strict=True)}
+        grids = {name: t[seen] for name, t in zip(law.inputs, inputs, strict=True)}
         for k, name in enumerate(names):
             slope = slopes[c, known.index(name)]
-            naive, robust = (float(slope @ cov[c] @ slope) for cov in (solution.naive_covariance, solution.covariance))
+            naive, robust = (float(slope @ cov[c] @ slope) for cov in (errors.naive_covariance, errors.covariance))
             if not (0 < naive < np.inf and 0 < robust < np.inf):
                 continue
             out[:, c, k] = profile(
-                solution.expert,
+                law,
                 grids,
                 data.mean[c, seen],
                 data.weight[c, seen],
                 constant=float(data.constant[c]),
                 count=float(data.count[c]),
-                start=solution.parameters[c],
+                start=optimum.parameters[c],
                 bounds=data.bounds,
-                held=solution.at_bound[c] | solution.fixed,
+                held=~optimum.free[c],
                 name=name,
                 level=level,
                 variance=float(data.variance[c]),
                 stretch=robust / naive,
                 freedom=float(freedoms[c]),
             )
-    picked = [known.index(name) for name in names]
+    picked, units = [known.index(name) for name in names], reported_units(law, data)
     dims = ("cluster", "parameter")
     return xr.Dataset(
         {"value": (dims, value[:, picked]), "low": (dims, out[0]), "high": (dims, out[1])},
-        coords={**_coords(solution), "parameter": names, "unit": ("parameter", [solution.units[k] for k in picked])},
+        coords={**_coords(law, data), "parameter": names, "unit": ("parameter", [units[k] for k in picked])},
         attrs={"level": level, "method": "profile likelihood"},
     )
 
 
-def specimen_scatter(solution: Solution) -> tuple[Array, Array]:
+def specimen_scatter(law: Law, optimum: Optimum, data: FittedCurves) -> tuple[Array, Array]:
     """How the parameters of specimens differ, (C, P, P), and the noise variance of a point of weight one, (C,).
 
     Raises:
         ExpertError: If there is one curve only.
     """
-    data = measurements(solution)
     if data.single:
         raise ExpertError("how specimens differ cannot be told from one curve: fit several for a specimen's band")
-    C, P = solution.parameters.shape
+    C, P = optimum.parameters.shape
     scatter, noise = np.zeros((C, P, P)), np.zeros(C)
     mask = data.observed * data.points
     for c in range(C):
-        value, jacobian = solution.expert.value_and_jacobian(data.t, solution.parameters[c])
-        free = np.flatnonzero(~(solution.at_bound[c] | solution.fixed))
+        value, jacobian = law.value_and_jacobian(data.t, optimum.parameters[c])
+        free = np.flatnonzero(optimum.free[c])
         J = np.broadcast_to(jacobian[..., free], (*data.y.shape, free.size))
         residual = data.y - value
         normal = np.einsum("nt,ntp,ntq->npq", mask, J, J, optimize=True)
@@ -262,39 +209,40 @@ def specimen_scatter(solution: Solution) -> tuple[Array, Array]:
     return scatter, noise
 
 
-def band(solution: Solution, t: Inputs | None, level: float, of: str) -> xr.Dataset:
-    """See :meth:`~pima_toolkit.experts.regression.solution.Solution.band`."""
-    data, level = measurements(solution), check_level(level)
+def band(
+    law: Law, optimum: Optimum, errors: Errors, data: FittedCurves, t: Inputs | None, level: float, of: str
+) -> xr.Dataset:
+    """The fitted curves with pointwise bands; see :meth:`~pima_toolkit.Solution.band`."""
+    level = check_level(level)
     if of not in ("mean", "specimen"):
         raise OptionError(f'of={of!r}: expected "mean", the band of the mean curve, or "specimen", of a new specimen')
-    expert = solution.expert
-    grid = np.unique(data.grid) if t is None and len(expert.inputs) == 1 else t
+    grid = np.unique(data.grid) if t is None and len(law.inputs) == 1 else t
     if grid is None:
-        raise OptionError(f"give t, the inputs by name: {', '.join(expert.inputs)}")
-    grid = pack(expert, grid)
-    along = grid[: grid.size // len(expert.inputs)]
-    value, jacobian = expert.value_and_jacobian(grid, solution.parameters)
-    covariance, noise = np.where(np.isfinite(solution.covariance), solution.covariance, 0.0), np.zeros(len(value))
+        raise OptionError(f"give t, the inputs by name: {', '.join(law.inputs)}")
+    grid = pack(law, grid)
+    along = grid[: grid.size // len(law.inputs)]
+    value, jacobian = law.value_and_jacobian(grid, optimum.parameters)
+    covariance, noise = np.where(np.isfinite(errors.covariance), errors.covariance, 0.0), np.zeros(len(value))
     if of == "specimen":
-        scatter, noise = specimen_scatter(solution)
+        scatter, noise = specimen_scatter(law, optimum, data)
         covariance = covariance + scatter
         weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
         noise = noise * np.mean(1 / weights)  # that of a point of weight one, turned into the mean of the points'
     variance = np.einsum("ctp,cpq,ctq->ct", jacobian, covariance, jacobian) + noise[:, None]
-    unknown = ~np.isfinite(solution.covariance).all((1, 2))
-    half = scipy.stats.t.ppf(0.5 * (1 + level), freedom(solution))[:, None] * np.sqrt(np.maximum(variance, 0.0))
+    unknown = ~np.isfinite(errors.covariance).all((1, 2))
+    half = scipy.stats.t.ppf(0.5 * (1 + level), freedom(optimum, data))[:, None] * np.sqrt(np.maximum(variance, 0.0))
     half[unknown] = np.nan
-    name = expert.inputs[0]
-    dims, attrs = ("cluster", name), {"units": solution.y_unit}
+    name = law.inputs[0]
+    dims, attrs = ("cluster", name), {"units": data.y_unit}
     return xr.Dataset(
         {"mean": (dims, value, attrs), "low": (dims, value - half, attrs), "high": (dims, value + half, attrs)},
-        coords={"cluster": np.arange(len(value)), name: (name, along, {"units": solution.t_unit})},
+        coords={"cluster": np.arange(len(value)), name: (name, along, {"units": data.t_unit})},
         attrs={"level": level, "of": of},
     )
 
 
 def profile(
-    expert: Bridged,
+    law: Law,
     inputs: Mapping[str, Array],
     mean: Array,
     weight: Array,
@@ -313,7 +261,7 @@ def profile(
     """Interval of one shown parameter by the profile of the cost, through lmfit's ``conf_interval``.
 
     Args:
-        expert: The physics; the other arguments up to ``held`` are as in :func:`lmfit_result`.
+        law: The physics; the other arguments up to ``held`` are as in :func:`lmfit_result`.
         inputs: As there.
         mean: As there.
         weight: As there.
@@ -332,9 +280,9 @@ def profile(
         Both ends; a bound where the profile does not rise enough before it, NaN where lmfit finds no errors.
     """
     result = lmfit_result(
-        expert, inputs, mean, weight, std=1.0, constant=constant, count=count, start=start, bounds=bounds, held=held
+        law, inputs, mean, weight, std=1.0, constant=constant, count=count, start=start, bounds=bounds, held=held
     )
-    _vary_shown(expert, result, name)
+    _vary_shown(law, result, name)
     library = require("lmfit", "profiles")
 
     def share(best: ModelResult, new: ModelResult) -> float:
@@ -356,11 +304,11 @@ def profile(
     return float(limit.min if np.isneginf(low) else low), float(limit.max if np.isposinf(high) else high)
 
 
-def _vary_shown(expert: Bridged, result: ModelResult, name: str) -> None:
+def _vary_shown(law: Law, result: ModelResult, name: str) -> None:
     """Let lmfit vary a shown parameter that is a formula, and a fitted one follow from it."""
     if result.params[name].expr is None:
         return
-    text = expert.reported_formulas[[p.name for p in expert.reported].index(name)]
+    text = law.reported_formulas[[p.name for p in law.reported].index(name)]
     fitted, inverse = solved_for(text, name, [n for n in result.model.fitted if result.params[n].vary])
     parameters, best = result.params.copy(), result.params[name].value
     parameters[name].set(expr="", value=best, vary=True)

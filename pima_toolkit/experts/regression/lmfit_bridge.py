@@ -13,7 +13,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import require
 from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs
-from ..contract.parameters import Parameter
+from ..contract.law import Law
+from ..solvers.starts import guess
 
 if TYPE_CHECKING:
     import lmfit
@@ -33,32 +34,13 @@ Array = NDArray[np.float64]
 _WITH_JACOBIAN = {"leastsq", "least_squares"}
 
 
-class Bridged(Protocol):
-    """What the bridge needs of an expert."""
-
-    name: str
-    inputs: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    reported: tuple[Parameter, ...]
-    reported_formulas: tuple[str, ...]
-
-    def value_and_jacobian(self, t: Inputs, theta: Array) -> tuple[Array, Array]:
-        """Values and derivatives."""
-
-    def bounds(self, t: ArrayLike) -> Bounds:
-        """Bounds on the grid."""
-
-    def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> Array:
-        """Where to start."""
-
-
-def lmfit_model(expert: Bridged, prefix: str = "") -> lmfit.Model:
+def lmfit_model(expert: Law, prefix: str = "") -> lmfit.Model:
     """See :meth:`pima_toolkit.Expert.to_lmfit`."""
     return _classes()[0](expert, prefix=prefix)
 
 
 def lmfit_result(
-    expert: Bridged,
+    expert: Law,
     inputs: Mapping[str, Array],
     mean: Array,
     weight: Array,
@@ -111,7 +93,7 @@ def _model_class(library: ModuleType) -> type:
     class ExpertModel(library.Model):
         """An expert as an lmfit model, with its bounds, its derivatives and its own guess."""
 
-        def __init__(self, expert: Bridged, *, prefix: str = "", constant: float = 0.0) -> None:
+        def __init__(self, expert: Law, *, prefix: str = "", constant: float = 0.0) -> None:
             self.expert, self.constant = expert, constant
             self.fitted = [p.name for p in expert.parameters]
             super().__init__(_function(expert), independent_vars=list(expert.inputs), name=expert.name, prefix=prefix)
@@ -131,7 +113,7 @@ def _model_class(library: ModuleType) -> type:
             weights = kws.pop("weights", None)
             squares = None if weights is None else np.asarray(weights, dtype=np.float64) ** 2
             parameters = self.make_params()
-            bounds, start = self.expert.bounds(inputs[self.expert.inputs[0]]), self.expert.guess(inputs, data, squares)
+            bounds, start = self.expert.bounds(inputs[self.expert.inputs[0]]), guess(self.expert, inputs, data, squares)
             self.place(parameters, start, bounds, np.zeros(len(start), dtype=bool))
             for name, value in kws.items():
                 parameters[name].set(**value) if isinstance(value, dict) else parameters[name].set(value=value)
@@ -203,7 +185,7 @@ def _result_class(library: ModuleType) -> type:
     return ClusterResult
 
 
-def _function(expert: Bridged) -> object:
+def _function(expert: Law) -> object:
     """The expert as a function of named arguments, as lmfit reads them from the signature."""
     names = [p.name for p in expert.parameters]
 
@@ -218,7 +200,7 @@ def _function(expert: Bridged) -> object:
     return curve
 
 
-def _hints(expert: Bridged, prefix: str) -> dict[str, dict[str, object]]:
+def _hints(expert: Law, prefix: str) -> dict[str, dict[str, object]]:
     """Bounds and a value between them; formulas for what is shown and not fitted."""
     hints = {}
     for p in expert.parameters:
@@ -236,7 +218,7 @@ def _hints(expert: Bridged, prefix: str) -> dict[str, dict[str, object]]:
     return hints
 
 
-def _slopes(expert: Bridged, inputs: Inputs, parameters: Sequence[lmfit.Parameter], weights: ArrayLike | None) -> Array:
+def _slopes(expert: Law, inputs: Inputs, parameters: Sequence[lmfit.Parameter], weights: ArrayLike | None) -> Array:
     _, slopes = expert.value_and_jacobian(inputs, np.array([p.value for p in parameters]))
     slopes = -slopes[:, [p.vary for p in parameters]]
     return slopes if weights is None else slopes * np.asarray(weights)[:, None]

@@ -15,32 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ExpertError
-from ..contract.parameters import Parameter
+from ..contract.law import Law
 
 Array = NDArray[np.float64]
 
 #: What a person gives: mean and standard deviation by name, in the parameter's own unit.
 Given = Mapping[str, tuple[float, float]]
-
-
-class Shown(Protocol):
-    """What priors need of an expert."""
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    reported: tuple[Parameter, ...]
-
-    def to_reported(self, theta: Array) -> Array:
-        """What people see."""
-
-    def reported_jacobian(self, theta: Array) -> Array:
-        """Its derivative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +40,14 @@ class Priors:
         std: Standard deviations, shape (K,).
     """
 
-    expert: Shown
+    expert: Law
     reported: tuple[int, ...]
     fitted: tuple[int, ...]
     mean: Array
     std: Array
 
     @classmethod
-    def read(cls, expert: Shown, given: Given) -> Priors:
+    def read(cls, expert: Law, given: Given) -> Priors:
         """Check what a person gave.
 
         Raises:

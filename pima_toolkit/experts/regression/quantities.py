@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import scipy  # loads its parts on first use
@@ -19,8 +18,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, OptionError
-from ..contract.inputs import Inputs
-from ..contract.parameters import Parameter, resolve_unit
+from ..contract.law import Law
+from ..contract.parameters import resolve_unit
 from ..formulas.derived import Quantity
 
 __all__ = ["CurveQuantity", "offset_yield", "resilience", "toughness", "ultimate"]
@@ -49,23 +48,6 @@ class CurveQuantity:
     measure: Callable[[Curve, float], float]
     unit: str
     description: str
-
-
-class Deriving(Protocol):
-    """What deriving needs of an expert."""
-
-    name: str
-    inputs: tuple[str, ...]
-    reported: tuple[Parameter, ...]
-
-    def to_reported(self, theta: Array) -> Array:
-        """What people see."""
-
-    def reported_jacobian(self, theta: Array) -> Array:
-        """Its derivative."""
-
-    def value_and_jacobian(self, t: Inputs, theta: Array) -> tuple[Array, Array]:
-        """Values and derivatives."""
 
 
 def offset_yield(offset: float = 0.002, *, modulus: float | None = None) -> CurveQuantity:
@@ -160,7 +142,7 @@ def _offset_point(curve: Curve, reach: float, offset: float, modulus: float | No
 
 
 def derive(
-    expert: Deriving,
+    expert: Law,
     theta: Array,
     covariance: Array,
     quantities: Mapping[str, str | CurveQuantity],
@@ -230,7 +212,7 @@ def derive(
 
 
 def _measured(
-    expert: Deriving, theta: Array, covariance: Array, asked: CurveQuantity, reach: float, at: Mapping[str, float]
+    expert: Law, theta: Array, covariance: Array, asked: CurveQuantity, reach: float, at: Mapping[str, float]
 ) -> tuple[Array, Array]:
     """A measure of every row's curve and its derivatives by the fitted parameters."""
     variable, *covariates = expert.inputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -14,94 +13,109 @@ from numpy.typing import NDArray
 from ...faces import tells_new_names
 from ...units import value_with_error
 from ..contract.inputs import Inputs, variable
-from ..contract.parameters import Parameter, resolve_unit
-from .intervals import Measurements, band, bootstrap, confidence, measurements
+from ..contract.law import Law
+from ..solvers.optimum import Optimum
+from .covariance import Errors
+from .curves import FittedCurves
+from .intervals import band, bootstrap, confidence, reported_units
 from .quantities import CurveQuantity, derive
-
-#: Status of a row -> what to do about it.
-ADVICE = {
-    1: "converged: the cost no longer falls",
-    2: "converged: the parameters no longer move",
-    3: "converged: the gradient is zero, or every parameter is at a bound",
-    0: "not converged within the iterations: give a start closer to the data, or raise max_iterations",
-    -1: "the expert is not finite at any start: check the formula at the first and last t, and the bounds",
-    -2: "no data: all weights of this row are zero, so its parameters are those it started from",
-    -3: "fewer points than free parameters: the fit is one of many; fix a parameter or measure more points",
-    -4: "no downhill step was found: the expert's derivatives are not finite near here; check the formula and the"
-    " bounds",
-}
-
-
-class Showable(Protocol):
-    """What a solution needs of its expert to be shown."""
-
-    name: str
-    inputs: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    reported: tuple[Parameter, ...]
-    reported_formulas: tuple[str, ...]
-
-    def value_and_jacobian(self, t: Inputs, theta: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-        """Values and derivatives by the fitted parameters."""
-
-    def to_reported(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What people see."""
-
-    def reported_jacobian(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Its derivative."""
 
 
 @tells_new_names
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A fit of C rows (clusters or specimens) with P fitted and Q shown parameters.
+    """A fit of C rows (clusters or specimens) with P fitted and Q reported parameters.
 
     Args:
         expert: The physics.
-        parameters: Best parameters, shape (C, P), in the expert's units.
-        cost: Weighted sum of squares, shape (C,), in units of y squared times weight.
-        status: Codes of :data:`ADVICE`, shape (C,); positive means converged.
-        iterations: Of the best start, shape (C,).
-        agreement: Share of the starts that ended at the best cost, shape (C,): low means local minima, or a parameter
-            the data do not determine.
-        at_bound: Whether a parameter sits on a bound, shape (C, P).
-        fixed: Whether a parameter was held, shape (P,).
-        covariance: Of the parameters, shape (C, P, P), or None where none was computed; rows of held parameters are 0.
-            Between curves that differ it is the curve-clustered sandwich (EXPERTS.md §3).
-        naive_covariance: The same as if every point were independent, or None.
-        unidentified: Whether the data leave a free parameter open, shape (C, P), or None where no errors were computed:
-            it can be moved together with others without any change of the curve, or its standard error is wider than
-            its bounds are apart, or a hundred times its distance to its only bound.
-        y_unit: Unit of the curves.
-        t_unit: Unit of the independent variable.
-        data: What it was fitted to; None for the rows of a training.
+        optimum: The best parameters, and how the solver found them.
+        errors: How sure they are.
+        data: The curves it was fitted to.
     """
 
-    expert: Showable
-    parameters: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    status: NDArray[np.int64]
-    iterations: NDArray[np.int64]
-    agreement: NDArray[np.float64]
-    at_bound: NDArray[np.bool_]
-    fixed: NDArray[np.bool_]
-    covariance: NDArray[np.float64] | None = None
-    naive_covariance: NDArray[np.float64] | None = None
-    unidentified: NDArray[np.bool_] | None = None
-    y_unit: str = "1"
-    t_unit: str = "1"
-    data: Measurements | None = None
+    expert: Law
+    optimum: Optimum
+    errors: Errors
+    data: FittedCurves
+
+    @property
+    def parameters(self) -> NDArray[np.float64]:
+        """Best fitted parameters, shape (C, P), in the expert's units."""
+        return self.optimum.parameters
+
+    @property
+    def cost(self) -> NDArray[np.float64]:
+        """Weighted sum of squares, shape (C,), in units of y squared times weight."""
+        return self.optimum.cost
+
+    @property
+    def status(self) -> NDArray[np.int64]:
+        """Codes of how the solver ended, shape (C,); positive means converged. :attr:`advice` says them in words."""
+        return self.optimum.status
+
+    @property
+    def iterations(self) -> NDArray[np.int64]:
+        """Iterations of the best start, shape (C,)."""
+        return self.optimum.iterations
+
+    @property
+    def agreement(self) -> NDArray[np.float64]:
+        """Share of the starts that ended at the best cost, shape (C,).
+
+        A low one means local minima, or a parameter the data do not determine.
+        """
+        return self.optimum.agreement
+
+    @property
+    def at_bound(self) -> NDArray[np.bool_]:
+        """Whether a fitted parameter sits on a bound, shape (C, P)."""
+        return self.optimum.at_bound
+
+    @property
+    def fixed(self) -> NDArray[np.bool_]:
+        """Whether a fitted parameter was held, shape (P,)."""
+        return self.optimum.held
 
     @property
     def advice(self) -> list[str]:
         """One sentence per row: converged, or what to do."""
-        return [ADVICE[int(s)] for s in self.status]
+        return self.optimum.advice
 
     @property
-    def std_errors(self) -> NDArray[np.float64] | None:
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance of the fitted parameters, shape (C, P, P); rows of held parameters are 0.
+
+        Of several curves, which differ, it is the curve-clustered sandwich.
+        """
+        return self.errors.covariance
+
+    @property
+    def naive_covariance(self) -> NDArray[np.float64]:
+        """Covariance of the fitted parameters as if every point were independent, shape (C, P, P)."""
+        return self.errors.naive_covariance
+
+    @property
+    def unidentified(self) -> NDArray[np.bool_]:
+        """Whether the data leave a free parameter open, shape (C, P).
+
+        It can be moved together with others without any change of the curve, or its standard error is wider than its
+        bounds are apart, or a hundred times its distance to its only bound.
+        """
+        return self.errors.unidentified
+
+    @property
+    def y_unit(self) -> str:
+        """Unit of the curves."""
+        return self.data.y_unit
+
+    @property
+    def t_unit(self) -> str:
+        """Unit of the independent variable."""
+        return self.data.t_unit
+
+    @property
+    def std_errors(self) -> NDArray[np.float64]:
         """Standard errors of the fitted parameters, shape (C, P); NaN for a parameter at a bound, 0 for a held one."""
-        if self.covariance is None:
-            return None
         std = np.sqrt(np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0))
         return np.where(self.at_bound, np.nan, std)
 
@@ -111,10 +125,8 @@ class Solution:
         return self.expert.to_reported(self.parameters)
 
     @property
-    def reported_std_errors(self) -> NDArray[np.float64] | None:
+    def reported_std_errors(self) -> NDArray[np.float64]:
         """Standard errors of what people see, (C, Q), by the delta method; NaN where every cause is at a bound."""
-        if self.covariance is None:
-            return None
         jacobian = self.expert.reported_jacobian(self.parameters)
         finite = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
         variance = np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian)
@@ -127,8 +139,8 @@ class Solution:
 
     @property
     def units(self) -> list[str]:
-        """Units of what people see, with those of the data put in."""
-        return [resolve_unit(p.unit, self.y_unit, self.t_unit) for p in self.expert.reported]
+        """Units of the reported parameters, with those of the data put in."""
+        return reported_units(self.expert, self.data)
 
     def bootstrap(self, n: int = 200, seed: int = 0, *, level: float = 0.9) -> xr.Dataset:
         """Refit curves drawn with replacement, which asks for no formula of how curves differ.
@@ -144,7 +156,7 @@ class Solution:
         Raises:
             ExpertError: If there is one curve only.
         """
-        return bootstrap(self, n, seed, level)
+        return bootstrap(self.expert, self.optimum, self.data, n, seed, level)
 
     def confidence(self, *parameters: str, level: float = 0.9) -> xr.Dataset:
         """Intervals by profile likelihood, which need not be symmetric, through lmfit's ``conf_interval``.
@@ -162,7 +174,7 @@ class Solution:
             ExpertError: If there is no such parameter.
             MissingDependency: If lmfit is not installed.
         """
-        return confidence(self, parameters, level)
+        return confidence(self.expert, self.optimum, self.errors, self.data, parameters, level)
 
     def band(self, t: Inputs | None = None, *, level: float = 0.9, of: str = "mean") -> xr.Dataset:
         """The fitted curves with pointwise bands.
@@ -179,7 +191,7 @@ class Solution:
         Raises:
             ExpertError: If a specimen's band is asked of one curve.
         """
-        return band(self, t, level, of)
+        return band(self.expert, self.optimum, self.errors, self.data, t, level, of)
 
     def derive(
         self,
@@ -203,8 +215,7 @@ class Solution:
             FormulaError: If a formula cannot be read, or names what is not shown.
             ExpertError: If the solution has no errors, or a measure does not go with the law.
         """
-        data = measurements(self)
-        reach = float(np.max(variable(self.expert, data.grid)))
+        reach = float(np.max(variable(self.expert, self.data.grid)))
         return derive(
             self.expert,
             self.parameters,
@@ -220,14 +231,13 @@ class Solution:
     def _rows(self) -> list[list[str]]:
         """Texts of each fit's parameters, ``value ± error``; a value that is held stands alone."""
         values, errors = self.reported, self.reported_std_errors
-        table = []
-        for c in range(values.shape[0]):
-            row = []
-            for q in range(values.shape[1]):
-                held = errors is None or errors[c, q] == 0
-                row.append(f"{values[c, q]:.6g}" if held else value_with_error(values[c, q], errors[c, q]))
-            table.append(row)
-        return table
+        return [
+            [
+                f"{value:.6g}" if error == 0 else value_with_error(value, error)  # an error of zero: it was held
+                for value, error in zip(row, row_errors, strict=True)
+            ]
+            for row, row_errors in zip(values, errors, strict=True)
+        ]
 
     def __str__(self) -> str:
         names = [p.name for p in self.expert.reported]
@@ -253,7 +263,7 @@ class Solution:
         names = [p.name for p in self.expert.reported]
         for c, row in enumerate(self._rows()):
             head = "one curve"
-            if self.data is not None and not self.data.single:
+            if not self.data.single:
                 head = f"{self.data.effective[c]:.1f} effective specimens"
             lines += ["", f"[{c}] {head}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
             for name, text, unit in zip(names, row, self.units, strict=True):
@@ -262,12 +272,11 @@ class Solution:
         return "\n".join(lines)
 
     def _notes(self, c: int) -> list[str]:
-        notes = [] if self.status[c] > 0 else [ADVICE[int(self.status[c])]]
+        notes = [] if self.status[c] > 0 else [self.advice[c]]
         bound = [p.name for p, at in zip(self.expert.parameters, self.at_bound[c], strict=True) if at]
         if bound:
             notes.append(f"at a bound: {', '.join(bound)}")
-        lost = [] if self.unidentified is None else self.unidentified[c]
-        lost = [p.name for p, flag in zip(self.expert.parameters, lost, strict=False) if flag]
+        lost = [p.name for p, flag in zip(self.expert.parameters, self.unidentified[c], strict=True) if flag]
         if lost:
             notes.append(f"not determined by these data: {', '.join(lost)}; hold it by fixed=, or give a prior")
         if self.status[c] > 0 and self.agreement[c] < 0.5:
@@ -294,7 +303,7 @@ class Solution:
         )
 
 
-def law_of(name: str, expert: Showable) -> str:
+def law_of(name: str, expert: Law) -> str:
     """The law of a curve as people type it, with what is shown instead of what is fitted; empty where it has none.
 
     Args:

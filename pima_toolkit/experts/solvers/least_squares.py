@@ -11,45 +11,27 @@ depend on the number of threads or on its neighbours. Parameters declared with `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from ...errors import ShapeError
 from ..contract.bounds import Bounds
-from ..contract.inputs import Named, packed, variable
+from ..contract.inputs import Inputs, packed, variable
+from ..contract.law import Law
 from ..formulas.compiled import call_compiled, evaluator
-from ..regression.solution import Showable, Solution
 from .levenberg_marquardt import solver
+from .optimum import Optimum
+from .starts import starting_points
 from .torch_batched import descend_rows, values_and_slopes
 
 Array = NDArray[np.float64]
 
 
-class Solvable(Named, Showable, Protocol):
-    """What the solver needs of an expert."""
-
-    linear: tuple[int, ...]
-
-    def compiled_curve(self) -> Callable[..., None] | None:
-        """The compiled curve, if there is one."""
-
-    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """The torch form."""
-
-    def bounds(self, t: Array) -> Bounds:
-        """Bounds on the grid."""
-
-    def starts(self, t: Array, y: Array, weights: Array | None, count: int) -> Array:
-        """Starting points."""
-
-
 def solve(
-    expert: Solvable,
-    t: ArrayLike,
+    law: Law,
+    t: Inputs,
     y: ArrayLike,
     weights: ArrayLike | None = None,
     start: ArrayLike | None = None,
@@ -61,16 +43,16 @@ def solve(
     project: bool = False,
     max_iterations: int = 1000,
     tolerance: float = 1e-12,
-) -> Solution:
-    """Fit an expert to every row.
+) -> Optimum:
+    """Fit a law to every row.
 
     Args:
-        expert: The physics.
-        t: Shared grid, shape (T,), or one grid per row, shape (C, T); packed where the expert has covariates.
+        law: The physics.
+        t: Shared grid, shape (T,), or one grid per row, shape (C, T); with covariates the inputs by name, or packed.
         y: Curves, shape (C, T); NaN counts as weight zero.
         weights: Weights of the squares, shape (C, T) or broadcastable to it, not negative; all ones by default.
-        start: Starting points, shape (C, S, P), clipped to the bounds; the expert's own by default.
-        bounds: Bounds; the expert's own on this grid by default.
+        start: Starting points, shape (C, S, P), clipped to the bounds; eight from the data by default.
+        bounds: Bounds; the law's own on this grid by default.
         fixed: Which parameters keep their starting values, shape (P,); none by default.
         constant: Part of each row's sum of squares that no parameters change (``CurveStatistics.constant``), shape
             (C,): it says how small a difference in cost matters when starts are compared.
@@ -88,32 +70,32 @@ def solve(
 
     Source: Trask et al. 2022, eq. (17).
     """
-    t, y, w, missing = _rows(expert, t, y, weights)
-    bounds = expert.bounds(variable(expert, t)) if bounds is None else bounds
+    t, y, w, missing = _rows(law, t, y, weights)
+    bounds = law.bounds(variable(law, t)) if bounds is None else bounds
     if start is None:
-        start = expert.starts(t, np.where(missing, np.nan, y), w, 8)
-    start, free = _starts(expert, start, bounds, fixed, len(y))
-    C, P, T = len(y), len(expert.parameters), y.shape[1]
+        start = starting_points(law, t, np.where(missing, np.nan, y), w, 8)
+    start, free = _starts(law, start, bounds, fixed, len(y))
+    C, P, T = len(y), len(law.parameters), y.shape[1]
     rows, target = map(np.ascontiguousarray, prior or (np.zeros((C, 0, P)), np.zeros((C, 0))))
     if rows.shape[::2] != (C, P) or target.shape != rows.shape[:2]:
         raise ShapeError(f"the prior has the shapes {rows.shape} and {target.shape}, expected ({C}, K, {P}), ({C}, K)")
-    declared, linear = np.array([p.log for p in expert.parameters]), np.zeros(P, dtype=bool)
+    declared, linear = np.array([p.log for p in law.parameters]), np.zeros(P, dtype=bool)
 
     def descend(solved: NDArray[np.bool_]) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
         logs = declared & ~solved  # what is solved for at every step needs no coordinates to move in
         limits = np.stack([_coordinates(b, logs) for b in (bounds.lower, bounds.upper)])
         x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
         inputs = (t.reshape(-1, t.shape[-1]), y, w, x, limits, kinds, rows, target)
-        curve = expert.compiled_curve()
+        curve = law.compiled_curve()
         if curve is None:
-            found = descend_rows(expert, *inputs, max_iterations, tolerance)
+            found = descend_rows(law, *inputs, max_iterations, tolerance)
         else:
             found = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
         return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
 
     theta, cost, iterations, status = descend(linear)
-    linear[[p for p in expert.linear if free[p]]] = True
-    if project and linear.any() and expert.compiled_curve() is not None:
+    linear[[p for p in law.linear if free[p]]] = True
+    if project and linear.any() and law.compiled_curve() is not None:
         other = descend(linear)
         # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
         better = ~(cost <= other[1] * (1 + 1e-9))
@@ -124,17 +106,17 @@ def solve(
     if known.shape != (C,):
         raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
     whole = np.sum(w * y * y, axis=1)
-    return _choose(expert, theta, cost, iterations, status, known, whole, w, free, bounds)
+    return _choose(theta, cost, iterations, status, known, whole, w, free, bounds)
 
 
 def _rows(
-    expert: Solvable, t: ArrayLike, y: ArrayLike, weights: ArrayLike | None
+    law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None
 ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
     """Grids, curves (C, T) and weights (C, T), 0 where a point is missing, and which are."""
     y = np.array(y, dtype=np.float64, ndmin=2)
     C, T = y.shape
-    t = packed(expert, t)
-    size = len(expert.inputs) * T
+    t = packed(law, t, y.shape)
+    size = len(law.inputs) * T
     if t.shape not in {(size,), (C, size)}:
         raise ShapeError(
             f"t has the shape {t.shape}, expected ({size},) or ({C}, {size}) to go with y of shape {y.shape}"
@@ -154,15 +136,15 @@ def _rows(
 
 
 def _starts(
-    expert: Solvable, start: ArrayLike, bounds: Bounds, fixed: Sequence[bool] | None, C: int
+    law: Law, start: ArrayLike, bounds: Bounds, fixed: Sequence[bool] | None, C: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Starting points inside the bounds, and which parameters are free."""
-    P = len(expert.parameters)
+    P = len(law.parameters)
     start = np.array(start, dtype=np.float64)
     if start.ndim != 3 or start.shape[0] != C or start.shape[1] < 1 or start.shape[2] != P:
         raise ShapeError(f"start has the shape {start.shape}, expected ({C}, starts, {P})")
     if bounds.lower.shape != (P,):
-        raise ShapeError(f"the bounds are of {bounds.lower.size} parameters, expert {expert.name!r} has {P}")
+        raise ShapeError(f"the bounds are of {bounds.lower.size} parameters, expert {law.name!r} has {P}")
     free = np.ones(P, dtype=bool) if fixed is None else ~np.asarray(fixed, dtype=bool)
     if free.shape != (P,):
         raise ShapeError(f"fixed has the shape {free.shape}, expected ({P},)")
@@ -177,7 +159,6 @@ def _coordinates(theta: Array, logs: NDArray[np.bool_]) -> Array:
 
 
 def _choose(
-    expert: Solvable,
     theta: Array,
     cost: Array,
     iterations: NDArray[np.int64],
@@ -187,7 +168,7 @@ def _choose(
     w: Array,
     free: NDArray[np.bool_],
     bounds: Bounds,
-) -> Solution:
+) -> Optimum:
     """The best start of every row, and how many agree with it.
 
     Data without noise leave rounding, of which none is better than another: of the order of 1e-14 of what was measured
@@ -207,27 +188,25 @@ def _choose(
     code[empty], best[empty], agreement[empty], lowest[empty] = -2, 0, 1.0, 0.0
     agreement[~np.isfinite(lowest)] = 0.0
     chosen = theta[rows, best]
-    return Solution(
-        expert, chosen, lowest, code, iterations[rows, best], agreement, bounds.at_bound(chosen) & free, ~free
-    )
+    return Optimum(chosen, lowest, code, iterations[rows, best], agreement, bounds.at_bound(chosen) & free, ~free)
 
 
-def evaluate(expert: Solvable, t: Array, theta: Array) -> tuple[Array, Array]:
+def evaluate(law: Law, t: Array, theta: Array) -> tuple[Array, Array]:
     """Values and Jacobians on every grid for every parameter vector.
 
     Args:
-        expert: The physics.
+        law: The physics.
         t: Packed grids, shape (G, V T).
         theta: Parameters, shape (R, P).
 
     Returns:
-        Values, shape (R, G, T), and Jacobians, shape (R, G, T, P), in the expert's units.
+        Values, shape (R, G, T), and Jacobians, shape (R, G, T, P), in the law's units.
     """
-    curve = expert.compiled_curve()
+    curve = law.compiled_curve()
     if curve is None:
-        return values_and_slopes(expert, t, theta)
+        return values_and_slopes(law, t, theta)
     R, P = theta.shape
-    G, T = t.shape[0], t.shape[1] // len(expert.inputs)
+    G, T = t.shape[0], t.shape[1] // len(law.inputs)
     value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))
     call_compiled(jacobian.size, evaluator, curve, t, theta, value, jacobian)
     return value, jacobian

@@ -20,9 +20,9 @@ from numba import boolean, float64, njit, prange, types
 from numpy.typing import NDArray
 
 from ..contract.bounds import FROM_UNBOUNDED, Bounds, fill_from_unbounded
+from ..contract.law import Law
 from ..formulas.codegen import CURVE
 from ..formulas.compiled import call_compiled, compile_driver
-from ..kinds.expert import Expert
 
 Array = NDArray[np.float64]
 
@@ -31,12 +31,12 @@ _STEPS = 8
 
 
 def own_lines(
-    expert: Expert, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
+    law: Law, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
 ) -> tuple[Array, Array, Array]:
     """Residuals of every specimen from its own line, drawn to each cluster's parameters, as sums over its points.
 
     Args:
-        expert: The physics.
+        law: The physics.
         bounds: Bounds of its parameters; one at its bound does not move.
         t: Shared grid (1, T), or one per specimen (N, T).
         x: Curves (N, T), in the expert's unit.
@@ -49,9 +49,9 @@ def own_lines(
         r^T r (C, N), J^T r (C, N, P) and J^T J (C, N, P, P); r from the line at the cluster's parameters, J by the
         unbounded parameters.
     """
-    curve = expert.compiled_curve()
+    curve = law.compiled_curve()
     if curve is None:
-        return _without_loops(expert, bounds, t, x, mask, theta, root, precision)
+        return _without_loops(law, bounds, t, x, mask, theta, root, precision)
     clusters, size = theta.shape
     specimens, points = x.shape
     squared = np.empty((clusters, specimens))
@@ -75,7 +75,7 @@ def own_lines(
 
 
 def _without_loops(
-    expert: Expert, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
+    law: Law, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
 ) -> tuple[Array, Array, Array]:
     """The same as :func:`_one_line` for all specimens at once, of experts without a compiled form."""
     C, P = theta.shape
@@ -87,9 +87,9 @@ def _without_loops(
         own = np.where(fixed, theta[:, None], bounds.from_unbounded(centre + u @ root.mT))
         slope = np.where(fixed, 0.0, bounds.slope(own))
         if len(t) == 1:
-            value, jacobian = expert.value_and_jacobian(t[0], own)
+            value, jacobian = law.value_and_jacobian(t[0], own)
         else:
-            pairs = [expert.value_and_jacobian(t[d], own[:, d]) for d in range(N)]
+            pairs = [law.value_and_jacobian(t[d], own[:, d]) for d in range(N)]
             value, jacobian = (np.stack([pair[k] for pair in pairs], axis=1) for k in (0, 1))
         return (x - value) * mask, jacobian * slope[:, :, None] * mask[..., None]
 

@@ -12,8 +12,7 @@ points would do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import scipy  # loads its parts on first use
@@ -21,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, Named, packed, variable
-from .least_squares import Solvable
+from ..contract.inputs import Inputs, packed, variable
+from ..contract.law import Law
 
 Array = NDArray[np.float64]
 
@@ -44,21 +43,6 @@ _VALUES, _ROUNDS = 60, 3
 _FEW = 16
 #: Candidates of the search that are evaluated at once, in numbers of their Jacobians.
 _TRIED_AT_ONCE = 4_000_000
-
-
-class Projectable(Solvable, Protocol):
-    """What variable projection needs of an expert."""
-
-    guesses: bool
-
-    def value_and_jacobian(self, t: Array, theta: Array) -> tuple[Array, Array]:
-        """Values and derivatives."""
-
-    def search_grid(self, t: Array) -> Array:
-        """Where to search."""
-
-    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
-        """Refuse data in units that contradict the parameters'."""
 
 
 def halton(count: int, dimensions: int) -> Array:
@@ -115,11 +99,11 @@ def candidates(bounds: Bounds, nonlinear: list[int], t: Array, units: Sequence[s
     return theta
 
 
-def project(expert: Projectable, t: Array, y: Array, weights: Array) -> Array:
+def project(law: Law, t: Array, y: Array, weights: Array) -> Array:
     """The best candidate of every row.
 
     Args:
-        expert: The physics.
+        law: The physics.
         t: Packed grid, shape (V T,), or one per row, shape (N, V T).
         y: Curves, shape (N, T), no NaN.
         weights: Shape (N, T), not negative.
@@ -127,38 +111,38 @@ def project(expert: Projectable, t: Array, y: Array, weights: Array) -> Array:
     Returns:
         Starting points inside the bounds, shape (N, P).
     """
-    along = variable(expert, t)
-    bounds = expert.bounds(along)
-    linear = list(expert.linear)
-    trials = expert.search_grid(along)
+    along = variable(law, t)
+    bounds = law.bounds(along)
+    linear = list(law.linear)
+    trials = law.search_grid(along)
     best = np.tile(bounds.clip(np.zeros(bounds.lower.size), 0.25), (y.shape[0], 1))
-    if t.ndim == 2 and len(expert.inputs) > 1:
+    if t.ndim == 2 and len(law.inputs) > 1:
         # A test plan has few rates and temperatures: specimens of the same ones are searched together.
         grids, which = np.unique(t, axis=0, return_inverse=True)
         if 4 * len(grids) <= len(t):
             for g, grid in enumerate(grids):
                 same = which.reshape(-1) == g
-                best[same] = _best_of(expert, trials, linear, bounds, grid, y[same], weights[same], best[same])
+                best[same] = _best_of(law, trials, linear, bounds, grid, y[same], weights[same], best[same])
             return bounds.clip(best)
     for first in range(0, y.shape[0], _ROWS):
         rows = slice(first, first + _ROWS)
         best[rows] = _best_of(
-            expert, trials, linear, bounds, t if t.ndim == 1 else t[rows], y[rows], weights[rows], best[rows]
+            law, trials, linear, bounds, t if t.ndim == 1 else t[rows], y[rows], weights[rows], best[rows]
         )
     return bounds.clip(best)
 
 
 def _best_of(
-    expert: Projectable, trials: Array, linear: list[int], bounds: Bounds, t: Array, y: Array, w: Array, default: Array
+    law: Law, trials: Array, linear: list[int], bounds: Bounds, t: Array, y: Array, w: Array, default: Array
 ) -> Array:
     lowest = np.full(y.shape[0], np.inf)
     best = default.copy()
     same = t.ndim == 1 and bool(np.all(w == w[:1]))
     lower, upper = bounds.lower[linear], bounds.upper[linear]
     numbers = trials.size * (y.shape[1] if t.ndim == 1 else y.size)
-    at_once = expert.value_and_jacobian(t, trials) if numbers <= _AT_ONCE else None
+    at_once = law.value_and_jacobian(t, trials) if numbers <= _AT_ONCE else None
     for k, theta in enumerate(trials):
-        value, jacobian = expert.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
+        value, jacobian = law.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         basis = jacobian[..., linear]
         if not ((np.abs(value) < _LARGEST).all() and (np.abs(basis) < _LARGEST).all()):  # NaN is not less either
             continue
@@ -213,11 +197,11 @@ def bounded_linear(normal: Array, right: Array, lower: Array, upper: Array) -> A
     return clipped
 
 
-def prepare(expert: Named, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
+def prepare(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
     """Curves as rows without NaN, and weights that are 0 where there was one.
 
     Args:
-        expert: Whose inputs these are.
+        law: The law whose inputs these are.
         t: Inputs by name, or packed, shape (V T,) or (N, V T).
         y: Shape (T,) or (N, T).
         weights: None, or broadcastable to y.
@@ -229,9 +213,9 @@ def prepare(expert: Named, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -
         ShapeError: If the shapes do not fit, or t is not finite.
         ExpertError: If there are no points at all.
     """
-    t = packed(expert, t, np.shape(y))
+    t = packed(law, t, np.shape(y))
     rows = np.array(y, dtype=np.float64, ndmin=2)
-    if rows.ndim != 2 or variable(expert, t).shape not in {rows.shape[1:], rows.shape}:
+    if rows.ndim != 2 or variable(law, t).shape not in {rows.shape[1:], rows.shape}:
         raise ShapeError(
             f"y has the shape {np.shape(y)} and t {t.shape}: expected y (T,) or (N, T), and t (T,) or as y"
         )
@@ -250,6 +234,30 @@ def prepare(expert: Named, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -
     missing = ~np.isfinite(rows)
     rows[missing], w[missing] = 0.0, 0.0
     return t, rows, w
+
+
+def guess(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """Where to start, from the data, by the law's own :meth:`~pima_toolkit.experts.contract.law.Law.initial_guess`.
+
+    Args:
+        law: The physics.
+        t: Shared grid, shape (T,), or one per row, shape (N, T); with covariates the inputs by name, or packed.
+        y: One curve, shape (T,), or rows, shape (N, T); NaN where not measured.
+        weights: Weights of the squares, like y.
+
+    Returns:
+        Parameters inside the bounds, shape (P,) or (N, P).
+    """
+    t, rows, w = prepare(law, t, y, weights)
+    found = law.bounds(variable(law, t)).clip(law.initial_guess(t, rows, w))
+    return found[0] if np.ndim(y) == 1 else found
+
+
+def starting_points(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
+    """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
+    t = packed(law, t, np.shape(y))
+    first = np.atleast_2d(guess(law, t, y, weights))
+    return spread(first, law.bounds(variable(law, t)), count, variable(law, t))
 
 
 def spread(guess: Array, bounds: Bounds, count: int, t: Array) -> Array:
@@ -282,11 +290,11 @@ def spread(guess: Array, bounds: Bounds, count: int, t: Array) -> Array:
     return bounds.clip(starts)
 
 
-def search(expert: Projectable, t: Array, y: Array, weights: Array, bounds: Bounds, held: NDArray[np.bool_]) -> Array:
+def search(law: Law, t: Array, y: Array, weights: Array, bounds: Bounds, held: NDArray[np.bool_]) -> Array:
     """Starting points of a few rows on a shared grid.
 
     Args:
-        expert: The physics.
+        law: The physics.
         t: Packed grid, shape (V T,).
         y: Curves, shape (C, T), finite where the weight is above zero.
         weights: Shape (C, T), not negative.
@@ -296,21 +304,21 @@ def search(expert: Projectable, t: Array, y: Array, weights: Array, bounds: Boun
     Returns:
         Starts inside the bounds, shape (C, 12, P), held parameters 0; or (C, 0, P) where there is nothing to search.
     """
-    P, along = len(expert.parameters), variable(expert, t)
-    linear = [p for p in expert.linear if not held[p]]
-    nonlinear = [p for p in range(P) if p not in expert.linear and not held[p]]
+    P, along = len(law.parameters), variable(law, t)
+    linear = [p for p in law.linear if not held[p]]
+    nonlinear = [p for p in range(P) if p not in law.linear and not held[p]]
     if not nonlinear or len(y) > _FEW or held.any():
         return np.zeros((len(y), 0, P))
     shares = halton(_SEARCHED // len(y), len(nonlinear))
     trials = np.zeros((len(shares), P))
     even = (np.arange(_VALUES) + 0.5) / _VALUES
-    units = [p.unit for p in expert.parameters]
+    units = [p.unit for p in law.parameters]
     values = {p: place(even, bounds.lower[p], bounds.upper[p], along, units[p]) for p in nonlinear}
     for column, p in enumerate(nonlinear):
         trials[:, p] = place(shares[:, column], bounds.lower[p], bounds.upper[p], along, units[p])
     out = np.empty((len(y), _KEPT, P))
     for c in range(len(y)):
-        judge = _Judge(expert, t, y[c], weights[c], bounds, linear)
+        judge = _Judge(law, t, y[c], weights[c], bounds, linear)
         cost, found = judge(trials)
         chosen = _different(cost, shares)
         kept, costs = found[chosen], cost[chosen]
@@ -323,8 +331,8 @@ def search(expert: Projectable, t: Array, y: Array, weights: Array, bounds: Boun
 class _Judge:
     """Costs of candidates of one row, the linear parameters at their optimum."""
 
-    def __init__(self, expert: Projectable, t: Array, y: Array, w: Array, bounds: Bounds, linear: list[int]) -> None:
-        self.expert, self.t, self.y, self.w, self.linear = expert, t, np.where(w > 0, y, 0.0), w, linear
+    def __init__(self, law: Law, t: Array, y: Array, w: Array, bounds: Bounds, linear: list[int]) -> None:
+        self.law, self.t, self.y, self.w, self.linear = law, t, np.where(w > 0, y, 0.0), w, linear
         self.lower, self.upper = bounds.lower[linear], bounds.upper[linear]
 
     def __call__(self, trials: Array) -> tuple[Array, Array]:
@@ -335,7 +343,7 @@ class _Judge:
 
     def _some(self, trials: Array) -> tuple[Array, Array]:
         trials[:, self.linear] = 0.0
-        value, jacobian = self.expert.value_and_jacobian(self.t, trials)
+        value, jacobian = self.law.value_and_jacobian(self.t, trials)
         basis, seen = jacobian[..., self.linear], self.w > 0
         fine = (np.abs(value[:, seen]) < _LARGEST).all(1) & (np.abs(basis[:, seen]) < _LARGEST).all((1, 2))
         cost = np.full(len(trials), np.inf)

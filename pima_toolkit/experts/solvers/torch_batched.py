@@ -9,14 +9,13 @@ damping, bounds and undamped end.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import ExpertError
+from ..contract.law import Law
 
 Array = NDArray[np.float64]
 
@@ -24,37 +23,27 @@ Array = NDArray[np.float64]
 _TRIALS, _POLISH = 40, 30
 
 
-class Torched(Protocol):
-    """What is needed of an expert."""
-
-    name: str
-    inputs: tuple[str, ...]
-
-    def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """Values (..., T) on a grid (V T,) at parameters (..., P)."""
-
-
-def values_and_slopes(expert: Torched, t: Array, theta: Array) -> tuple[Array, Array]:
+def values_and_slopes(law: Law, t: Array, theta: Array) -> tuple[Array, Array]:
     """Values (R, G, T) and Jacobians (R, G, T, P) on packed grids (G, V T) at parameters (R, P).
 
     Raises:
         ExpertError: If the expert returns another shape.
     """
     at = torch.as_tensor(theta, dtype=torch.float64)
-    pairs = [_one_grid(expert, torch.tensor(grid, dtype=torch.float64), at) for grid in t]
+    pairs = [_one_grid(law, torch.tensor(grid, dtype=torch.float64), at) for grid in t]
     values, slopes = (torch.stack([pair[k] for pair in pairs], dim=1) for k in (0, 1))
     return values.numpy(), slopes.numpy()
 
 
-def _one_grid(expert: Torched, t: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+def _one_grid(law: Law, t: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     """Values (R, T) and Jacobians (R, T, P); NaN for parameters at which the expert gives up."""
     R, P = theta.shape
-    expected = (R, t.shape[-1] // len(expert.inputs))
+    expected = (R, t.shape[-1] // len(law.inputs))
     try:
         with torch.inference_mode(False), torch.enable_grad():
             at = theta.clone().requires_grad_()
-            value = expert.predict(t, at)
-            _check(expert, value, expected)
+            value = law.predict(t, at)
+            _check(law, value, expected)
             push = torch.zeros_like(value, requires_grad=True)
             (pulled,) = _gradient(value, at, push, create_graph=True)
             slopes = [_gradient(pulled[:, p].sum(), push, retain_graph=True)[0] for p in range(P)]
@@ -62,7 +51,7 @@ def _one_grid(expert: Torched, t: Tensor, theta: Tensor) -> tuple[Tensor, Tensor
         # One row of a batch that a solver cannot follow must not take the others with it.
         if R == 1:
             return torch.full(expected, torch.nan).double(), torch.full((*expected, P), torch.nan).double()
-        halves = [_one_grid(expert, t, part) for part in theta.chunk(2)]
+        halves = [_one_grid(law, t, part) for part in theta.chunk(2)]
         return torch.cat([value for value, _ in halves]), torch.cat([slope for _, slope in halves])
     return value.detach().double(), torch.stack(slopes, dim=-1).detach().double()
 
@@ -84,16 +73,16 @@ def _gradient(
     )
 
 
-def _check(expert: Torched, value: Tensor, expected: tuple[int, int]) -> None:
+def _check(law: Law, value: Tensor, expected: tuple[int, int]) -> None:
     if value.shape != expected:
         raise ExpertError(
-            f"expert {expert.name!r} returned the shape {tuple(value.shape)}, expected {expected}: one value for each"
+            f"expert {law.name!r} returned the shape {tuple(value.shape)}, expected {expected}: one value for each"
             " point of t and each row of theta (..., P)"
         )
 
 
 def descend_rows(
-    expert: Torched,
+    law: Law,
     t: Array,
     y: Array,
     w: Array,
@@ -111,7 +100,7 @@ def descend_rows(
         Cost, iterations and status, each (C, S).
     """
     C, S, P = x.shape
-    descent = _Descent(expert, t, y, w, bounds, kinds, rows, target, S)
+    descent = _Descent(law, t, y, w, bounds, kinds, rows, target, S)
     start = torch.as_tensor(x.reshape(C * S, P))
     found, cost, iterations, status = descent.run(start, max_iterations, tolerance)
     x[...] = found.reshape(C, S, P).numpy()
@@ -123,7 +112,7 @@ class _Descent:
 
     def __init__(
         self,
-        expert: Torched,
+        law: Law,
         t: Array,
         y: Array,
         w: Array,
@@ -133,7 +122,7 @@ class _Descent:
         target: Array,
         starts: int,
     ) -> None:
-        self.expert, self.t = expert, t
+        self.law, self.t = law, t
         self.low, self.high = torch.tensor(bounds)
         self.free, self.logs = torch.tensor(kinds[0]), torch.tensor(kinds[2])
         self.row = torch.arange(len(y)).repeat_interleave(starts)
@@ -146,12 +135,12 @@ class _Descent:
         slope = torch.where(self.logs, own, 1.0)
         row = self.row[which]
         if len(self.t) == 1:
-            value, jacobian = (a[:, 0] for a in values_and_slopes(self.expert, self.t, own.numpy()))
+            value, jacobian = (a[:, 0] for a in values_and_slopes(self.law, self.t, own.numpy()))
         else:
             value, jacobian = np.empty((len(x), self.y.shape[1])), np.empty((len(x), self.y.shape[1], x.shape[1]))
             for c in row.unique().tolist():
                 mine = (row == c).numpy()
-                found = values_and_slopes(self.expert, self.t[c : c + 1], own.numpy()[mine])
+                found = values_and_slopes(self.law, self.t[c : c + 1], own.numpy()[mine])
                 value[mine], jacobian[mine] = (a[:, 0] for a in found)
         root, seen = self.root[row], self.root[row] > 0
         residual = torch.where(seen, root * (torch.as_tensor(value) - self.y[row]), 0.0)
