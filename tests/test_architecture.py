@@ -72,6 +72,8 @@ ORDER = {
 OPEN = {
     "fitting/inputs/tensors -> fitting/inputs/stored",
 }
+#: Rooms that other rooms know by their face alone: ``from ..experts import Law``, never ``from ..experts.contract...``.
+BY_FACE = {"experts"}
 #: What the core may import at its top; anything else goes through ``errors.require`` where it is used.
 CORE = {"torch", "numpy", "scipy", "numba", "sympy", "xarray", "pluggy"}
 #: Rooms that see plain arrays and tables only: what they never import, not even for a hint.
@@ -182,6 +184,17 @@ def arrows_back(file: Source, files: set[str]) -> Iterator[str]:
             yield f"{where}: imports {to[0]!r}, which is no room of {PACKAGE}"
         elif problem := _climbs(here, to):
             yield f"{where}: {problem}"
+
+
+def past_a_face(file: Source, files: set[str]) -> Iterator[str]:
+    """Imports from inside a room that is known by its face."""
+    here = place(file.path)
+    for found in imports(file):
+        to = target(found, files)
+        if to is None or len(to) < 2 or to[0] not in BY_FACE or here[0] == to[0]:
+            continue
+        if f"{'/'.join(here)} -> {'/'.join(to)}" not in OPEN:
+            yield f"{file.path}:{found.line}: {'/'.join(to)} is inside {to[0]}; import from its face, {PACKAGE}.{to[0]}"
 
 
 def _climbs(here: tuple[str, ...], to: tuple[str, ...]) -> str | None:
@@ -303,6 +316,22 @@ def test_imports_go_one_way():
     told(problem for file in CORE_FILES for problem in arrows_back(file, paths))
 
 
+def test_rooms_are_known_by_their_faces():
+    paths = {file.path for file in CORE_FILES}
+    told(problem for file in CORE_FILES for problem in past_a_face(file, paths))
+
+
+@pytest.mark.parametrize("face", sorted(BY_FACE))
+def test_a_face_repeats_its_names_for_type_checkers(face):
+    """The names of ``__all__``, where each is loaded from, and what a type checker reads are the same."""
+    module = importlib.import_module(f"{PACKAGE}.{face}")
+    file = next(file for file in CORE_FILES if file.path == f"{PACKAGE}/{face}/__init__.py")
+    typed = {found.name: found.module.removeprefix(f"{PACKAGE}.") for found in imports(file) if found.typing}
+    loaded = {name: f"{face}.{home}".replace(f"{face}..", "") for name, home in module._HOME.items()}
+    assert typed == loaded
+    assert module.__all__ == sorted(loaded)
+
+
 def test_no_files_import_in_a_circle():
     told(circles(CORE_FILES))
 
@@ -352,6 +381,7 @@ BAD = {
     "wing further right": (arrows_back, "model/curves.py", "from .effects.latent import x", "comes after"),
     "own face": (arrows_back, "model/encoders/decoders.py", "from . import x", "face of its own wing"),
     "family": (arrows_back, "cli/fit.py", "from .data import x", "comes after"),
+    "past a face": (past_a_face, "model/physics.py", "from ..experts.contract.law import Law", "inside experts"),
     "hint": (arrows_back, "errors.py", "if TYPE_CHECKING:\n    from .units import x", "arrow back"),
     "no place": (arrows_back, "model/attic.py", "x = 1", "no place"),
     "public face": (arrows_back, "fitting/run.py", "import pima_toolkit as pima", "public face"),
@@ -374,7 +404,7 @@ def test_the_checks_find_what_they_are_for(name):
     check, path, text, says = BAD[name]
     file = source(f"{PACKAGE}/{path}", text)
     files = {f"{PACKAGE}/model/mixture.py"}
-    found = list(check(file, files) if check is arrows_back else check(file))
+    found = list(check(file, files) if check in (arrows_back, past_a_face) else check(file))
     assert len(found) == 1
     assert says in found[0]
     assert found[0].startswith(f"{file.path}:{file.tree.body[-1].end_lineno}")

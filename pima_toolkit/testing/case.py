@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ExpertError
-from ..experts import Bounds, Expert, example_of, unpack
-from ..experts.contract.inputs import Inputs
+from ..experts import Bounds, Expert, Inputs, example_of, unpack
 
 Array = NDArray[np.float64]
 

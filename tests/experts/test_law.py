@@ -34,7 +34,7 @@ class Line(Law):
     def compiled_curve(self):
         return None
 
-    def not_needed(self, *arguments):
+    def not_needed(self, *_):
         raise AssertionError("a solver that is given starts does not ask for this")
 
     value_and_jacobian = initial_guess = search_grid = not_needed

@@ -8,7 +8,7 @@ import pytest
 
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError
-from pima_toolkit.experts.regression.solution import law_of
+from pima_toolkit.experts import law_of
 from pima_toolkit.units import value_with_error
 
 

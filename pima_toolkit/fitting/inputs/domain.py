@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...errors import ExpertError
-from ...experts.solvers.starts import spread
+from ...experts import spread
 from ...model.curves import Curves
 from ...model.modality import Modality, Physics
 from .tensors import InputSpec

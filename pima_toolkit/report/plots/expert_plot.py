@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import require
-from ...experts import Bounds, Example, Expert, Parameter, card_of, example_of, get_expert, resolve_unit
-from ...experts.formulas.parser import latex_name
+from ...experts import Bounds, Example, Expert, Parameter, card_of, example_of, get_expert, latex_name, resolve_unit
 from .canvas import colour_of, new_figure
 
 if TYPE_CHECKING:
