@@ -1,1 +1,1 @@
-"""What an author declares and a solver takes: parameters, bounds, inputs, an example."""
+"""The contract between authors and solvers: parameters, bounds, inputs, an example, and the law that has them."""

@@ -69,11 +69,11 @@ class Bounds:
 
     @classmethod
     def of(cls, parameters: Sequence[Parameter]) -> Bounds:
-        """The bounds that the parameters declare."""
+        """Make the bounds that the parameters declare."""
         return cls(np.array([p.lower for p in parameters]), np.array([p.upper for p in parameters]))
 
     def narrowed(self, number: int, lower: float, upper: float) -> Bounds:
-        """These bounds with one parameter held between two more.
+        """Narrow one parameter to what lies between two further bounds.
 
         Args:
             number: Of the parameter.
@@ -118,7 +118,7 @@ class Bounds:
         return (theta <= self.lower + low) | (theta >= self.upper - high)
 
     def to_unbounded(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """The unbounded coordinates of parameters, shape (..., P); values on a bound are first moved a hair inside."""
+        """Unbounded coordinates of parameters, shape (..., P); values on a bound are first moved a hair inside."""
         theta = np.asarray(theta, dtype=np.float64)
         hair_low, hair_high = self._hairs
         has_low, has_high = np.isfinite(self.lower), np.isfinite(self.upper)
@@ -129,7 +129,7 @@ class Bounds:
         return np.where(has_low | has_high, log_above - log_below, theta)
 
     def from_unbounded(self, phi: ArrayLike) -> NDArray[np.float64]:
-        """The parameters of unbounded coordinates, shape (..., P); the inverse of :meth:`to_unbounded`."""
+        """Parameters of unbounded coordinates, shape (..., P); the inverse of :meth:`to_unbounded`."""
         phi = np.asarray(phi, dtype=np.float64)
         has_low, has_high = np.isfinite(self.lower), np.isfinite(self.upper)
         lower, upper = np.where(has_low, self.lower, 0.0), np.where(has_high, self.upper, 0.0)
@@ -152,7 +152,10 @@ class Bounds:
         )
 
     def tensor_from_unbounded(self, phi: Tensor) -> Tensor:
-        """The same as :meth:`from_unbounded` in torch, differentiable, on the device of phi; shape (..., P)."""
+        """Parameters of unbounded coordinates in torch, differentiable, on the device of phi; shape (..., P).
+
+        The numbers are those of :meth:`from_unbounded`.
+        """
         # Copies: bounds are read-only, which torch would warn about.
         lower = torch.tensor(self.lower, device=phi.device)
         upper = torch.tensor(self.upper, device=phi.device)

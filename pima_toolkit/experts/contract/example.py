@@ -1,4 +1,4 @@
-"""What an expert looks like in practice: plausible parameters on a grid, for figures, tests and conformance."""
+"""Examples of experts: plausible parameters on a grid, for figures, tests and conformance."""
 
 from __future__ import annotations
 

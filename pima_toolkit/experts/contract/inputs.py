@@ -37,7 +37,7 @@ class NamedInputs(ABC):
 
 
 def pack(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = None) -> Array:
-    """The inputs of an expert as one packed grid.
+    """Pack the inputs of an expert into one grid.
 
     Args:
         expert: Its ``inputs`` name what is needed, the independent variable first.
@@ -57,10 +57,10 @@ def pack(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = Non
     values = dict(given) if isinstance(given, Mapping) else {names[0]: given}
     missing, unknown = [n for n in names if n not in values], [str(n) for n in values if n not in names]
     if missing or unknown:
-        said = [f"{', '.join(missing)} missing"] if missing else []
-        said += [f"{', '.join(unknown)} unknown"] if unknown else []
+        wrong = [f"{', '.join(missing)} missing"] if missing else []
+        wrong += [f"{', '.join(unknown)} unknown"] if unknown else []
         needed = ", ".join(f"{name!r}: ..." for name in names)
-        raise ShapeError(f"expert {expert.name!r} needs the inputs {{{needed}}} ({'; '.join(said)})")
+        raise ShapeError(f"expert {expert.name!r} needs the inputs {{{needed}}} ({'; '.join(wrong)})")
     t = np.require(values[names[0]], np.float64, ["C", "W"])
     if len(names) == 1:
         return t
@@ -78,7 +78,7 @@ def pack(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = Non
 
 
 def _laid_out(name: str, value: ArrayLike, rows: int | None, points: int, *, variable: bool) -> Array:
-    """One input of ``rows`` specimens (None: any number) and ``points`` points, as (1 or N, 1 or T)."""
+    """Lay out one input of ``rows`` specimens (None: any number) and ``points`` points, as (1 or N, 1 or T)."""
     value = np.asarray(value, dtype=np.float64)
     if not np.isfinite(value).all():
         raise ShapeError(
@@ -101,7 +101,7 @@ def _laid_out(name: str, value: ArrayLike, rows: int | None, points: int, *, var
 
 
 def packed(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = None) -> Array:
-    """Inputs by name, or a grid that is packed already, as a packed float64 array (C-contiguous, writable).
+    """Pack inputs by name, or take a grid that is packed already: a float64 array, C-contiguous, writable.
 
     Raises:
         ShapeError: As :func:`pack`; or if the length of an array is no multiple of the number of inputs.
@@ -118,13 +118,13 @@ def packed(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = N
 
 
 def unpack(t: Rows, count: int) -> tuple[Rows, ...]:
-    """The inputs in a packed grid (..., V T): V views (..., T), numpy or torch."""
+    """Take a packed grid (..., V T) apart into its V inputs: views (..., T), numpy or torch."""
     points = t.shape[-1] // count
     return tuple(t[..., v * points : (v + 1) * points] for v in range(count))
 
 
 def with_covariates(t: Array, covariates: Array | None) -> Array:
-    """A packed grid per specimen from a grid and one number per specimen and covariate.
+    """Pack a grid with one number per specimen and covariate: a packed grid per specimen.
 
     Args:
         t: Independent variable, shape (T,) or (N, T).
@@ -140,5 +140,5 @@ def with_covariates(t: Array, covariates: Array | None) -> Array:
 
 
 def variable(expert: NamedInputs, t: Array) -> Array:
-    """The independent variable alone of a packed grid, (..., T): what bounds taken from the data are taken from."""
+    """Independent variable of a packed grid, without the covariates, (..., T)."""
     return t[..., : t.shape[-1] // len(expert.inputs)]

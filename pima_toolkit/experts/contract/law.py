@@ -1,7 +1,7 @@
 """The law of a modality's curves, E(t; theta): what an author declares and what a solver takes.
 
 A law says which parameters it has and how curves follow from them. How it is fitted, with which errors, and how the
-result is shown is no part of it: :class:`~pima_toolkit.experts.kinds.expert.Expert` adds that.
+result is presented is no part of it: :class:`~pima_toolkit.experts.kinds.expert.Expert` adds that.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ class Law(NamedInputs):
 
     @property
     def latex(self) -> str:
-        """The right-hand side as LaTeX; empty where the law is no formula."""
+        """Right-hand side as LaTeX; empty where the law is no formula."""
         return ""
 
     @property
     def reported(self) -> tuple[Parameter, ...]:
-        """The parameters people see, Q of them; the fitted ones unless the law says otherwise."""
+        """Parameters people see, Q of them; the fitted ones unless the law says otherwise."""
         return self.parameters
 
     @abstractmethod
@@ -142,7 +142,7 @@ class Law(NamedInputs):
 
     @abstractmethod
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
-        """Where a fit of each curve may start.
+        """Guess parameters from which a fit of each curve may start.
 
         Args:
             t: Shared grid, shape (T,), or one per row, shape (N, T); packed where there are covariates, as in
@@ -156,7 +156,7 @@ class Law(NamedInputs):
 
     @abstractmethod
     def search_grid(self, t: Array) -> Array:
-        """Where variable projection searches.
+        """List the candidates among which variable projection searches.
 
         Args:
             t: Independent variable without covariates, any shape.
@@ -166,11 +166,11 @@ class Law(NamedInputs):
         """
 
     def to_reported(self, theta: ArrayLike) -> Array:
-        """The reported parameters, shape (..., Q), of fitted ones (..., P)."""
+        """Turn fitted parameters (..., P) into reported ones, shape (..., Q)."""
         return np.array(theta, dtype=np.float64)
 
     def reported_jacobian(self, theta: ArrayLike) -> Array:
-        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
+        """Derivative of :meth:`to_reported` by the fitted parameters, shape (..., Q, P)."""
         shape = np.shape(theta)
         return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
 

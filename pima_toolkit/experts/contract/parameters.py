@@ -1,4 +1,4 @@
-"""What an expert is tuned by: named parameters with units and bounds."""
+"""Parameters of experts: names, units, bounds."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Parameter:
         object.__setattr__(self, "upper", upper)
 
     def to_dict(self) -> dict[str, object]:
-        """The parameter as JSON-able values; an absent bound is None."""
+        """Give the parameter as JSON-able values; an absent bound is None."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -79,7 +79,7 @@ class Parameter:
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Parameter:
-        """The inverse of :meth:`to_dict`.
+        """Read what :meth:`to_dict` gave.
 
         Raises:
             ExpertError: If an entry is missing, unknown or of a wrong kind.

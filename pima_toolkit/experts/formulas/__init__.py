@@ -1,1 +1,1 @@
-"""From text to compiled values and derivatives, without executing the text."""
+"""Formulas: text is read, compiled to values and derivatives, and never executed."""

@@ -1,4 +1,4 @@
-"""How compiled loops over many curves are built and called: from numba's cache, one at a time, on the threads that pay.
+"""Compiled loops over many curves: built once, from numba's cache, and called one at a time, on the threads that pay.
 
 A loop takes an expert as a first-class function over a whole curve (``codegen.CURVE``): it is
 compiled once per installation. The functions it calls live in its own file, since numba's cache notices a change there

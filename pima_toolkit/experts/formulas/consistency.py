@@ -81,7 +81,7 @@ def contradicted(
 
 
 def _input_dimension(name: str, unit: str) -> Array | None:
-    """Of an input; without a unit only a strain is known to be a number."""
+    """Dimension of an input; without a unit only a strain is known to be a number."""
     if unit.strip() in ("", "1"):
         return np.zeros(5) if "strain" in name and "rate" not in name else None
     return dimension(unit)

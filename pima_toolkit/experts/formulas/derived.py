@@ -1,8 +1,9 @@
 r"""Formulas of an expert's fitted parameters: the reported ones, and any quantity, with derivatives for the errors.
 
-What people see may be other than what is fitted. A bound that couples two parameters (a saturation stress above the
-yield stress) becomes a plain one when the fitted parameters are others (the rise from one to the other); the formulas
-turn them back into what people know. The error of a quantity is the one that the parameters' covariance gives it:
+The reported parameters may be other than the fitted ones. A bound that couples two parameters (a saturation stress
+above the yield stress) becomes a plain one when the fitted parameters are others (the rise from one to the other); the
+formulas turn them back into the ones that people know. The error of a quantity is that which the parameters' covariance
+gives it:
 
 .. math:: q = f(\theta), \qquad \mathrm{var}(q) = \nabla f^\top \, \mathrm{cov}(\theta)\, \nabla f
 
@@ -34,7 +35,7 @@ _NOTHING = "independent0"
 
 @functools.lru_cache(maxsize=512)
 def reported_program(text: str, variable: str, names: tuple[str, ...]) -> Program:
-    """The program of one shown parameter.
+    """Read the formula of one reported parameter into a program.
 
     Args:
         text: A formula of the fitted parameters, without the independent variable.
@@ -55,13 +56,13 @@ def reported_program(text: str, variable: str, names: tuple[str, ...]) -> Progra
 
 
 def to_reported(programs: list[Program], theta: ArrayLike) -> Array:
-    """Values of the shown parameters, shape (..., Q), of fitted ones (..., P)."""
+    """Values of the reported parameters, shape (..., Q), of fitted ones (..., P)."""
     fitted = torch.as_tensor(np.asarray(theta, dtype=np.float64))
     return torch.stack([_run(program, fitted) for program in programs], dim=-1).numpy()
 
 
 def reported_jacobian(programs: list[Program], theta: ArrayLike) -> Array:
-    """The derivative of :func:`to_reported`, shape (..., Q, P)."""
+    """Derivative of :func:`to_reported`, shape (..., Q, P)."""
     with torch.inference_mode(False), torch.enable_grad():
         fitted = torch.tensor(np.asarray(theta, dtype=np.float64), requires_grad=True)
         rows = [torch.autograd.grad(_run(program, fitted).sum(), fitted)[0] for program in programs]
@@ -132,16 +133,16 @@ def solved_for(text: str, name: str, candidates: Sequence[str]) -> tuple[str, st
         if symbol is None:
             continue
         slope = sympy.diff(expression, symbol)
-        found = (sympy.Symbol(name, real=True) - expression.subs(symbol, 0)) / slope
-        if symbol not in slope.free_symbols and not found.has(sympy.Piecewise, sympy.Min, sympy.Max):
-            return candidate, str(found)
+        inverse = (sympy.Symbol(name, real=True) - expression.subs(symbol, 0)) / slope
+        if symbol not in slope.free_symbols and not inverse.has(sympy.Piecewise, sympy.Min, sympy.Max):
+            return candidate, str(inverse)
     raise FormulaError(
         f"{name} = {text} is linear in none of its parameters, so its profile cannot be drawn: use bootstrap()"
     )
 
 
 def _shifted(error: FormulaError, text: str, names: Sequence[str]) -> FormulaError:
-    """The same error, its position counted without the bracket put before the text."""
+    """Error with its position counted without the bracket put before the text."""
     if _NOTHING in str(error):
         return FormulaError(f"the quantity {text!r} names no parameter: use {', '.join(names)}")
     if error.position is None:

@@ -35,7 +35,7 @@ _WORDS = {"if", "else", "and", "or", "not"}
 
 
 def parse(text: str) -> ast.expr:
-    """Text to Python's syntax tree, one column to the right of the text (it is put in parentheses).
+    """Turn text into Python's syntax tree, one column to the right of the text (it is put in parentheses).
 
     Args:
         text: At most 500 characters of plain ASCII.
@@ -102,7 +102,7 @@ def _check_brackets(text: str) -> None:
 
 
 def explain(text: str, error: SyntaxError) -> tuple[int, str]:
-    """Where and why the text is no expression."""
+    """Find where the text is no expression, and why."""
     # The closing bracket of ours, on a line of its own, stands where the text ended too early.
     early = (error.lineno or 1) > 1
     position = len(text.rstrip()) if early else original(text, max((error.offset or 1) - 2, 0))
@@ -141,7 +141,7 @@ def names_in(text: str) -> set[str]:
 
 
 def substituted(text: str, values: Mapping[str, str]) -> str:
-    """A formula with other formulas in the place of names, by their syntax trees; raises as :func:`parse`.
+    """Put other formulas in the place of names, by their syntax trees; raises as :func:`parse`.
 
     Args:
         text: The formula.
@@ -261,7 +261,7 @@ class _Reader(ast.NodeVisitor):
         return part
 
     def check_power(self, node: ast.expr, form: Expr | Boolean) -> None:
-        """What sympy made of several powers must still be one that can be computed."""
+        """Refuse a power that sympy made of several and that cannot be computed."""
         if not form.is_Pow:
             return
         if form.exp.is_Integer and abs(form.exp) > _TALLEST:
@@ -517,21 +517,21 @@ def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> 
             )
         if names.count(name) > 1:
             raise FormulaError(f"two inputs have the name {name!r}: name each of {', '.join(names)} once")
-    expression, found = read_expression(text)
-    parameters = tuple(name for name in found if name not in names)
-    absent = [name for name in covariates if name not in found]
+    expression, positions = read_expression(text)
+    parameters = tuple(name for name in positions if name not in names)
+    absent = [name for name in covariates if name not in positions]
     if absent:
         raise FormulaError(
             f"the formula does not contain its covariate {absent[0]!r}: correct the name, or leave it out", 0
         )
-    if variable not in found:
-        known = f"the names found are {', '.join(found)}" if found else "no names were found"
+    if variable not in positions:
+        known = f"the names found are {', '.join(positions)}" if positions else "no names were found"
         near = difflib.get_close_matches(variable, parameters, n=1, cutoff=0.7)
         if near:  # either may be the misspelt one
             raise FormulaError(
                 f"the formula does not contain its independent variable {variable!r} ({known}): did you mean"
                 f" {near[0]!r} and {variable!r} to be the same? spell both alike",
-                found[near[0]],
+                positions[near[0]],
             )
         raise FormulaError(
             f"the formula does not contain its independent variable {variable!r} ({known}): call the variable so in the"
@@ -547,6 +547,6 @@ def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> 
     if len(parameters) > MAX_PARAMETERS:
         raise FormulaError(
             f"the formula has {len(parameters)} parameters, at most {MAX_PARAMETERS} are possible",
-            found[parameters[MAX_PARAMETERS]],
+            positions[parameters[MAX_PARAMETERS]],
         )
     return Formula(text, variable, expression, parameters, tuple(covariates))

@@ -63,11 +63,11 @@ class Program:
     outputs: tuple[int, ...]
 
     def depends(self, on: str) -> list[bool]:
-        """Per step, whether it depends on ``"t"`` or on any parameter, ``"p"``."""
-        found: list[bool] = []
+        """Flags of the steps: whether each depends on ``"t"`` or on any parameter, ``"p"``."""
+        flags: list[bool] = []
         for op, operands in self.steps:
-            found.append(op == on or any(found[i] for i in inputs(op, operands)))
-        return found
+            flags.append(op == on or any(flags[i] for i in inputs(op, operands)))
+        return flags
 
 
 def inputs(op: str, operands: tuple) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class Builder:
         self.known: dict[Step, int] = {}
 
     def step(self, op: str, *operands: float) -> int:
-        """Any operation."""
+        """Add any operation."""
         key = (op, operands)
         if key not in self.known:
             self.known[key] = len(self.steps)

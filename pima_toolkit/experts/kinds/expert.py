@@ -44,7 +44,7 @@ class Expert(Law):
     origin: Origin | None = None
 
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
-        """Values and derivatives by the parameters; see :meth:`Law.value_and_jacobian`."""
+        """Values and derivatives by the parameters, as :class:`Law` says."""
         t = packed(self, t)
         theta = np.asarray(theta, dtype=np.float64)
         P = len(self.parameters)
@@ -59,7 +59,7 @@ class Expert(Law):
         return value.reshape(shape), jacobian.reshape(*shape, P)
 
     def guess(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
-        """Where to start, from the data, by :meth:`initial_guess`.
+        """Guess parameters from the data, by :meth:`initial_guess`, inside the bounds.
 
         Args:
             t: Shared grid, shape (T,), or one per row, shape (N, T); with covariates as in :meth:`value_and_jacobian`.
@@ -72,7 +72,7 @@ class Expert(Law):
         return guess(self, t, y, weights)
 
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
-        """The method an author may replace: variable projection over the nonlinear parameters unless it is.
+        """Guess by variable projection over the nonlinear parameters; an author who knows better replaces it.
 
         Args:
             t: Shared grid, shape (T,), or one per row, shape (N, T); packed where there are covariates, as in
@@ -86,7 +86,7 @@ class Expert(Law):
         return project(self, t, y, weights)
 
     def search_grid(self, t: Array) -> Array:
-        """Where variable projection searches; an author who knows better replaces it.
+        """List the candidates among which variable projection searches; an author who knows better replaces it.
 
         Args:
             t: Independent variable without covariates, any shape.
@@ -132,9 +132,9 @@ class Expert(Law):
                 that a start far off does no harm: the lowest cost wins, and of equal ones the given start's, which
                 keeps the order of terms that may trade places. ``experts.solve`` goes from given starts alone.
             fixed: Fitted parameters to hold, by name.
-            priors: What is known beforehand of parameters, fitted or shown: mean and standard deviation of a Gaussian
-                by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``. They enter the solve and the errors as
-                further observations; how much the curves count against them follows from their noise (priors.py).
+            priors: Prior knowledge of parameters, fitted or reported, by name: mean and standard deviation of a
+                Gaussian in the parameter's unit, ``{"E": (200e3, 10e3)}``. They enter the solve and the errors as
+                further observations; how much the curves count against them follows from their noise.
             noise_std: Known standard deviation of the noise, in the unit of the curves: one number, one per point (T,),
                 or one per point of each curve (N, T). Points weigh by it, and for a single curve the errors are
                 absolute: not rescaled by how well the curve fits.
@@ -153,9 +153,9 @@ class Expert(Law):
         return fit(self, t, y, weights, start, fixed, **options)
 
     def to_lmfit(self, prefix: str = "") -> lmfit.Model:
-        """The expert as an ``lmfit.Model``, to combine with lmfit's own or to fit with its methods.
+        """Make an ``lmfit.Model`` of the expert, to combine with lmfit's own or to fit with its methods.
 
-        Bounds are parameter hints; shown parameters that are formulas of fitted ones are lmfit expressions, with
+        Bounds are parameter hints; reported parameters that are formulas of fitted ones are lmfit expressions, with
         errors. Inputs have their own names: ``model.guess(y, strain=t)`` is the expert's guess, from which
         ``model.fit(y, strain=t)`` starts unless it is given parameters; ``leastsq`` and ``least_squares`` use the exact
         Jacobian. lmfit's weights multiply residuals: they are the roots of the weights of :meth:`fit`.
@@ -169,7 +169,7 @@ class Expert(Law):
         return lmfit_model(self, prefix)
 
     def to_dict(self) -> dict[str, object]:
-        """The expert as JSON-able values, read back by ``expert_from_dict``; it is found by its name."""
+        """Give the expert as JSON-able values, read back by ``expert_from_dict``; it is found by its name."""
         return {
             "kind": "installed",
             "name": self.name,

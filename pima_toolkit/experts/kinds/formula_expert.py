@@ -139,27 +139,36 @@ class SympyExpert(Expert):
         return _read(self.formula, self.inputs).mathml
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """Evaluate in torch; see :meth:`Expert.predict`."""
+        """Evaluate in torch, differentiably; shapes as in :meth:`Law.predict`."""
         return run_torch(self._torch_form, t, theta, len(self.inputs))
 
     def compiled_curve(self) -> Callable[..., None]:
-        """The compiled form; see :meth:`Expert.curve`."""
+        """Compile the formula with its Jacobian, or take it from the cache."""
         return compile_curve(self._programs[0])
 
     def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
-        """See :meth:`Expert.check_units`."""
+        """Refuse data whose units contradict the declared ones, by how the formula scales.
+
+        Args:
+            t: Independent variable, any shape.
+            units: Units of the inputs, by name.
+            y_unit: Unit of the curves.
+
+        Raises:
+            ExpertError: If they do.
+        """
         wrong = contradicted(self._torch_form, self.inputs, self.parameters, t, units, y_unit, self.bounds)
         if not wrong:
             return
-        said = " and ".join(f"{p.name} in {p.unit}" for p in wrong)
+        declared = " and ".join(f"{p.name} in {p.unit}" for p in wrong)
         data = " and ".join(f"{name} in {units[name]}" for name in self.inputs if name in units)
         raise ExpertError(
-            f"expert {self.name!r} declares {said}, which contradicts curves in {y_unit} over {data}: nothing is"
+            f"expert {self.name!r} declares {declared}, which contradicts curves in {y_unit} over {data}: nothing is"
             " converted, so convert the data, or declare units that follow them, such as '{y}' or '{y}/{t}'"
         )
 
     def fixed(self, **values: float) -> RestrictedExpert:
-        """This expert with some fitted parameters held at known values: constants of the formula, no longer parameters.
+        """Hold some fitted parameters at known values: an expert in which they are constants of the formula.
 
         Args:
             **values: By name of the fitted parameter, ``fixed(E=210e3)``, in its unit.
@@ -170,9 +179,9 @@ class SympyExpert(Expert):
         return RestrictedExpert(self, fixed=values)
 
     def tied(self, **formulas: str) -> RestrictedExpert:
-        """This expert with some fitted parameters given by others, ``tied(h="0.1 * n")``.
+        """Give some fitted parameters by formulas of others, ``tied(h="0.1 * n")``.
 
-        What is shown still lists them, with the error that the others give them. Their own bounds are not kept: they
+        They are still reported, with the error that the others give them. Their own bounds are not kept: they
         follow from the others.
 
         Args:
@@ -185,11 +194,11 @@ class SympyExpert(Expert):
         return RestrictedExpert(self, tied=formulas)
 
     def to_reported(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """What people see, shape (..., Q), of fitted parameters (..., P); by ``reported_formulas``."""
+        """Turn fitted parameters (..., P) into reported ones, shape (..., Q), by ``reported_formulas``."""
         return to_reported(self._reported_programs(), theta) if self.reported_formulas else super().to_reported(theta)
 
     def reported_jacobian(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
+        """Derivative of :meth:`to_reported` by the fitted parameters, shape (..., Q, P)."""
         return (
             reported_jacobian(self._reported_programs(), theta)
             if self.reported_formulas
@@ -206,7 +215,7 @@ class SympyExpert(Expert):
         return [reported_program(text, self.t, names) for text in self.reported_formulas]
 
     def to_dict(self) -> dict[str, object]:
-        """The formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
+        """Give formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
         kind = "formula" if type(self) is SympyExpert else "installed"
         return {**super().to_dict(), "kind": kind, "formula": self.formula}
 
@@ -261,9 +270,9 @@ class RestrictedExpert(SympyExpert):
         values |= {name: substituted(text, values) for name, text in tied.items()}
         formulas = base.reported_formulas or tuple(p.name for p in base.reported)
         texts = [substituted(text, values) for text in formulas]
-        # What no longer depends on anything fitted is not shown: it was given.
+        # A parameter that no longer depends on anything fitted is not reported: it was given.
         kept = [k for k, text in enumerate(texts) if names_in(text) & {p.name for p in free}]
-        said = ", ".join([*(f"{n} = {v:g}" for n, v in fixed.items()), *(f"{n} = {text}" for n, text in tied.items())])
+        given = ", ".join([*(f"{n} = {v:g}" for n, v in fixed.items()), *(f"{n} = {text}" for n, text in tied.items())])
         for key, value in {
             "base": base,
             "held": fixed,
@@ -273,7 +282,7 @@ class RestrictedExpert(SympyExpert):
             "within": tuple(name for name in base.within if name in allowed - set(fixed)),
         }.items():
             object.__setattr__(self, key, value)
-        name = f"{base.name} with {said}" if said else base.name
+        name = f"{base.name} with {given}" if given else base.name
         text = substituted(base.formula, values)
         super().__init__(text, base.t, covariates=base.covariates, name=name, parameters=free)
 
@@ -289,7 +298,7 @@ class RestrictedExpert(SympyExpert):
 
     @property
     def guesses(self) -> bool:
-        """As the other expert."""
+        """Whether the other expert's author says where to start."""
         return self.base.guesses
 
     def initial_guess(self, t: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
@@ -307,7 +316,7 @@ class RestrictedExpert(SympyExpert):
         return replace(example, parameters={n: v for n, v in example.parameters.items() if n in names})
 
     def to_dict(self) -> dict[str, object]:
-        """The other expert, and what is given."""
+        """Give the other expert and the given parameters as JSON-able values."""
         return {
             "kind": "restricted",
             "name": self.name,
@@ -351,9 +360,9 @@ def _matched(read: Formula, given: tuple[Parameter, ...]) -> tuple[Parameter, ..
         raise FormulaError(f"a parameter is called {taken[0]!r}, which is {_role(read, taken[0])}: rename one of them")
     missing, extra = [n for n in read.parameters if n not in names], [n for n in names if n not in read.parameters]
     if missing or extra:
-        said = [f"{', '.join(missing)} is in the formula but not declared"] if missing else []
-        said += [f"{', '.join(extra)} is declared but not in the formula"] if extra else []
-        raise FormulaError(f"parameters and formula {read.text!r} do not match: {'; '.join(said)}")
+        wrong = [f"{', '.join(missing)} is in the formula but not declared"] if missing else []
+        wrong += [f"{', '.join(extra)} is declared but not in the formula"] if extra else []
+        raise FormulaError(f"parameters and formula {read.text!r} do not match: {'; '.join(wrong)}")
     return given
 
 

@@ -34,7 +34,7 @@ UNSUPPORTED = {"ComplexConstantModel": "its values are complex, and curves are r
 class LmfitExpert(Expert):
     """One of lmfit's models as an expert: ``LmfitExpert("gaussian")``, or a model of your own.
 
-    Parameters have lmfit's names and bounds; lmfit's derived ones (``fwhm``, ``height``) are shown with errors where
+    Parameters have lmfit's names and bounds; lmfit's derived ones (``fwhm``, ``height``) are reported with errors where
     they are formulas. Where lmfit ties one parameter to another by default (Voigt's ``gamma = sigma``), both are free
     here: hold one by ``fixed``. Most built-in models are formulas, and as fast as any. The others (Voigt, Pearson,
     Student, splines) and models of your own are computed by lmfit's function, their derivatives by differences: about a
@@ -130,7 +130,7 @@ class LmfitExpert(Expert):
         return _asking(self) if self.inner is None else self.inner.compiled_curve()
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """Evaluate in torch; see :meth:`Expert.predict`. Where lmfit computes, once differentiable, on the CPU."""
+        """Evaluate in torch, shapes as in :meth:`Law.predict`; where lmfit computes, once differentiable, on CPU."""
         if self.inner is not None:
             return self.inner.predict(t, theta)
         return _Evaluated.apply(self, t, theta)[0]
@@ -139,7 +139,7 @@ class LmfitExpert(Expert):
         """Variable projection of formulas; elsewhere lmfit's own guess where its model has one."""
         if not self.guesses:
             return project(self, t, y, weights)
-        found = []
+        guesses = []
         for n in range(len(y)):
             use = weights[n] > 0
             inputs = [part[use] for part in unpack(t if t.ndim == 1 else t[n], len(self.inputs))]
@@ -147,8 +147,8 @@ class LmfitExpert(Expert):
                 start = self.model.guess(y[n, use], **dict(zip(_inputs(self.model), inputs, strict=True)))
             except (NotImplementedError, TypeError, ValueError, IndexError):  # too few points, or of a strange shape
                 return project(self, t, y, weights)
-            found.append([start[p.name].value for p in self.parameters])
-        return np.array(found, dtype=np.float64)
+            guesses.append([start[p.name].value for p in self.parameters])
+        return np.array(guesses, dtype=np.float64)
 
     def to_reported(self, theta: Array) -> Array:
         """lmfit's parameters and derived ones, shape (..., Q)."""
@@ -157,7 +157,7 @@ class LmfitExpert(Expert):
         return np.stack([q.value_and_gradient(theta)[0] for q in self._quantities()], axis=-1)
 
     def reported_jacobian(self, theta: Array) -> Array:
-        """The derivative of :meth:`to_reported`, shape (..., Q, P)."""
+        """Derivative of :meth:`to_reported` by the fitted parameters, shape (..., Q, P)."""
         if not self.derived:
             return super().reported_jacobian(theta)
         return np.stack([q.value_and_gradient(theta)[1] for q in self._quantities()], axis=-2)
@@ -166,7 +166,10 @@ class LmfitExpert(Expert):
         return _quantities(self.reported_formulas, tuple(p.name for p in self.parameters))
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON-able values; a model of your own is code, and is found again by the name it is registered under."""
+        """Give the expert as JSON-able values.
+
+        A model of your own is code, and is found again by the name it is registered under.
+        """
         if self.kind is None:
             return super().to_dict()
         return {**super().to_dict(), "kind": "lmfit", "model": self.kind, "options": _plain(self.options)}
@@ -253,13 +256,13 @@ def _class_name(model: str) -> str:
     """
     known = {cls.__name__ for cls in require("lmfit.models", "lmfit's models").lmfit_models.values()}
     wanted = model.lower().replace(" ", "").replace("_", "").replace("-", "").removesuffix("model") + "model"
-    found = [name for name in known if name.lower() == wanted]
-    if not found:
-        names = ", ".join(sorted(name.removesuffix("Model").lower() for name in known))
-        raise ExpertError(f"lmfit has no model {model!r}; it has {names}")
-    if found[0] in UNSUPPORTED:
-        raise ExpertError(f"lmfit's {found[0]} cannot be an expert: {UNSUPPORTED[found[0]]}")
-    return found[0]
+    names = [name for name in known if name.lower() == wanted]
+    if not names:
+        there = ", ".join(sorted(name.removesuffix("Model").lower() for name in known))
+        raise ExpertError(f"lmfit has no model {model!r}; it has {there}")
+    if names[0] in UNSUPPORTED:
+        raise ExpertError(f"lmfit's {names[0]} cannot be an expert: {UNSUPPORTED[names[0]]}")
+    return names[0]
 
 
 #: What a constructor cannot do without.
@@ -284,7 +287,7 @@ def _renamed(text: str, t: str) -> str:
 
 
 def _inputs(model: lmfit.Model) -> list[str]:
-    """What the model takes along the curve; lmfit counts options such as a step's form among them."""
+    """Names of the model's inputs along the curve; lmfit counts options such as a step's form among them."""
     options = {name for part in model.components for name in part.opts}
     texts = {n for part in model.components for n, v in part.independent_vars_defvals.items() if isinstance(v, str)}
     return [name for name in model.independent_vars if name not in options | texts]
@@ -313,7 +316,7 @@ def _parameters(
         try:
             Quantity(p.expr, names)
         except FormulaError:
-            continue  # the height of a Voigt profile is no formula of this reader: it is not shown
+            continue  # the height of a Voigt profile is no formula of this reader: it is not reported
         derived[name] = p.expr
     return tuple(parameters), derived
 

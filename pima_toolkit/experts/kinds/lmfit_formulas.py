@@ -1,7 +1,7 @@
 """lmfit's built-in models that are formulas of this toolkit's reader, with lmfit's own parameter names.
 
 Where lmfit keeps a width away from zero by ``max(1e-15, sigma)``, the formula divides by the width as it is. Models
-with special functions (Voigt, Pearson, Student) and splines are not here: lmfit computes them (lmfit_experts.py).
+with special functions (Voigt, Pearson, Student) and splines are not here: lmfit computes them (``lmfit_expert``).
 """
 
 from __future__ import annotations

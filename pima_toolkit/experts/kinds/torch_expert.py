@@ -51,7 +51,7 @@ class TorchExpert(Expert):
         """
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
-        """Evaluate in torch; see :meth:`Expert.predict`. Grids of their own are simulated one after another."""
+        """Evaluate in torch; grids of their own are simulated one after another. Shapes as in :meth:`Law.predict`."""
         t = t.to(dtype=theta.dtype, device=theta.device)
         if t.ndim == 1:
             return self.simulate(t, theta)

@@ -1,1 +1,1 @@
-"""From an optimum to a result that can be published: errors, intervals, derived quantities, reports."""
+"""Results that can be published, made of an optimum: errors, intervals, derived quantities, reports."""

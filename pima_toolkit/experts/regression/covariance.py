@@ -36,7 +36,7 @@ _SINGULAR, _PART = 1e-10, 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """How sure the parameters of C fits are.
+    """Errors of the parameters of C fits.
 
     Args:
         covariance: Covariance of the parameters, shape (C, P, P); rows of held parameters are 0. Of several curves it
@@ -72,7 +72,7 @@ def noise_variance(
         optimum: Where the residuals are taken.
         data: What it was fitted to.
         known: Whether the weights are inverse variances already.
-        priors: With priors, for what several curves that differ count, multiplied by their design effect (priors.py),
+        priors: With priors, for what several curves that differ count, multiplied by their design effect,
             and the degrees of freedom are those the data pay for.
     """
     C = len(optimum.parameters)
@@ -174,7 +174,7 @@ def inverse_information(weighted: Array, free: NDArray[np.bool_]) -> tuple[Array
 
 
 def unidentified(lost: NDArray[np.bool_], std: Array, theta: Array, bounds: Bounds) -> NDArray[np.bool_]:
-    """Which parameters the data leave open: the one notion of it, of a fit of an expert as of a model's clusters.
+    """Find the parameters that the data leave open, of a fit of an expert as of a model's clusters.
 
     Args:
         lost: Those in a direction the data say nothing about, from :func:`inverse_information`, shape (..., P).
@@ -196,7 +196,7 @@ def unidentified(lost: NDArray[np.bool_], std: Array, theta: Array, bounds: Boun
 
 
 def sandwich(inverse: Array, scores: Array, responsibilities: Array) -> Array:
-    """The curve-clustered covariance of one cluster.
+    """Compute the curve-clustered covariance of one cluster.
 
     Args:
         inverse: Inverse information, shape (P, P).
@@ -212,5 +212,5 @@ def sandwich(inverse: Array, scores: Array, responsibilities: Array) -> Array:
         return np.where(inverse != 0, np.inf, 0.0)
     known = np.where(np.isfinite(inverse), inverse, 0.0)
     weighted = responsibilities[:, None] * scores
-    found = known @ (weighted.T @ weighted) @ known * (effective / (effective - 1))
-    return np.where(np.isfinite(inverse), found, np.inf)
+    covariance = known @ (weighted.T @ weighted) @ known * (effective / (effective - 1))
+    return np.where(np.isfinite(inverse), covariance, np.inf)

@@ -116,7 +116,7 @@ class _Problem:
 
     @property
     def held(self) -> NDArray[np.bool_]:
-        """Which parameters are held, (P,)."""
+        """Flags of the parameters that are held, (P,)."""
         return _held(self.law, self.fixed)
 
     def solve(
@@ -134,7 +134,7 @@ class _Problem:
         return solve(self.law, grid, mean, weight, starts, bounds, **options), starts, reduced
 
     def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Optimum:
-        """The same curves with other responsibilities (N, C'), from given starts (C', P)."""
+        """Fit the same curves with other responsibilities (N, C'), from given starts (C', P)."""
         optimum, starts, reduced = self.solve(gamma, start, project=False)
         if self.priors is None:
             return optimum
@@ -145,7 +145,7 @@ class _Problem:
         return optimum
 
     def posterior(self, first: Optimum, starts: Array, data: FittedCurves, *, absolute: bool) -> tuple[Optimum, Array]:
-        """The mode of the posterior and the noise variance at it, from the fit without priors."""
+        """Find the mode of the posterior and the noise variance at it, from the fit without priors."""
         reduced = {name: getattr(data, name) for name in ("grid", "mean", "weight", "constant", "bounds")}
         optimum, agreement = first, first.agreement
         starts = np.concatenate([first.parameters[:, None], starts], axis=1)
@@ -305,7 +305,7 @@ def precision(noise_std: ArrayLike, shape: tuple[int, int]) -> Array:
 
 
 def reduce(law: Law, t: Array, y: Array, weight: Array, gamma: Array) -> tuple[Array, Array, Array, Array]:
-    """Sufficient statistics of curves.
+    """Reduce curves to their sufficient statistics.
 
     Args:
         law: Whose inputs these are.

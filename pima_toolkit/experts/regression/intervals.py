@@ -1,4 +1,4 @@
-r"""How sure a fit is, beyond standard errors: resampled curves, profiles of the likelihood, bands.
+r"""Intervals of a fit, beyond standard errors: resampled curves, profiles of the likelihood, bands.
 
 The bootstrap draws specimens with replacement, so it needs no formula for how their curves differ. A profile is the
 smallest cost with one parameter held, all others fitted again, and lmfit's root finder finds where the cost has risen
@@ -172,7 +172,7 @@ def confidence(
 
 
 def specimen_scatter(law: Law, optimum: Optimum, data: FittedCurves) -> tuple[Array, Array]:
-    """How the parameters of specimens differ, (C, P, P), and the noise variance of a point of weight one, (C,).
+    """Estimate how the parameters of specimens differ, (C, P, P), and the variance of a point of weight one, (C,).
 
     Raises:
         ExpertError: If there is one curve only.
@@ -258,7 +258,7 @@ def profile(
     stretch: float,
     freedom: float,
 ) -> tuple[float, float]:
-    """Interval of one shown parameter by the profile of the cost, through lmfit's ``conf_interval``.
+    """Interval of one reported parameter by the profile of the cost, through lmfit's ``conf_interval``.
 
     Args:
         law: The physics; the other arguments up to ``held`` are as in :func:`lmfit_result`.
@@ -270,7 +270,7 @@ def profile(
         start: The best parameters, shape (P,).
         bounds: As there.
         held: As there.
-        name: A shown parameter. One that is a formula takes the place of a fitted one in which it is linear.
+        name: A reported parameter. One that is a formula takes the place of a fitted one in which it is linear.
         level: Share of such intervals that hold the truth.
         variance: Of a point of weight one, estimated or known.
         stretch: Variance of the parameter between curves over that of independent points.
@@ -282,7 +282,7 @@ def profile(
     result = lmfit_result(
         law, inputs, mean, weight, std=1.0, constant=constant, count=count, start=start, bounds=bounds, held=held
     )
-    _vary_shown(law, result, name)
+    _vary_reported(law, result, name)
     library = require("lmfit", "profiles")
 
     def share(best: ModelResult, new: ModelResult) -> float:
@@ -304,8 +304,8 @@ def profile(
     return float(limit.min if np.isneginf(low) else low), float(limit.max if np.isposinf(high) else high)
 
 
-def _vary_shown(law: Law, result: ModelResult, name: str) -> None:
-    """Let lmfit vary a shown parameter that is a formula, and a fitted one follow from it."""
+def _vary_reported(law: Law, result: ModelResult, name: str) -> None:
+    """Let lmfit vary a reported parameter that is a formula, and a fitted one follow from it."""
     if result.params[name].expr is None:
         return
     text = law.reported_formulas[[p.name for p in law.reported].index(name)]
@@ -318,7 +318,7 @@ def _vary_shown(law: Law, result: ModelResult, name: str) -> None:
 
 
 def _lone(result: ModelResult, name: str, level: float, share: Callable[..., float]) -> tuple[float, float]:
-    """The same where nothing else varies, which lmfit does not do."""
+    """Interval of the only parameter that varies, which lmfit does not compute."""
     best = copy.copy(result)
     parameter = result.params[name]
     step = parameter.stderr

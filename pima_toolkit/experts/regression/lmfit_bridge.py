@@ -2,7 +2,7 @@ r"""Experts as ``lmfit`` models, and a cluster's fit as an lmfit result: for a c
 
 lmfit multiplies residuals by its weights, so a weight is the root of ours. A cluster of N curves on a shared grid
 enters as its mean curve with the weights :math:`\sqrt{W_t}/\mathrm{std}`, plus the part of the sum of squares that no
-parameters change (statistics.py): chi-square, degrees of freedom, F-tests and scaled covariances are then those of all
+parameters change: chi-square, degrees of freedom, F-tests and scaled covariances are then those of all
 the curves' points. From the mean curve alone lmfit would take the scatter of a mean for that of the data.
 """
 
@@ -35,7 +35,7 @@ _WITH_JACOBIAN = {"leastsq", "least_squares"}
 
 
 def lmfit_model(expert: Law, prefix: str = "") -> lmfit.Model:
-    """See :meth:`pima_toolkit.Expert.to_lmfit`."""
+    """Make an ``lmfit.Model`` of an expert, its parameters' names after a prefix."""
     return _classes()[0](expert, prefix=prefix)
 
 
@@ -127,7 +127,7 @@ def _model_class(library: ModuleType) -> type:
                 )
 
         def fit(self, data: ArrayLike, params: library.Parameters | None = None, **kws: object) -> ModelResult:
-            """As in lmfit; without parameters it starts from the guess, and derivatives are exact where possible."""
+            """Fit as lmfit does; without parameters from the guess, and with exact derivatives where possible."""
             if params is None:
                 given = {name: kws.pop(name) for name in self.param_names if name in kws}
                 inputs = {name: kws[name] for name in self.expert.inputs}
@@ -159,7 +159,7 @@ def _result_class(library: ModuleType) -> type:
             super().__init__(*arguments, **options)
 
         def prepare_fit(self, params: lmfit.Parameters | None = None) -> lmfit.minimizer.MinimizerResult:
-            """As in lmfit; the statistics count the points of all curves."""
+            """Prepare as lmfit does; the statistics count the points of all curves."""
             result = super().prepare_fit(params)
             plain, count = result._calculate_statistics, self._count
 
@@ -175,7 +175,7 @@ def _result_class(library: ModuleType) -> type:
             return result
 
         def fit(self, *arguments: object, **options: object) -> None:
-            """As in lmfit; the share of variance explained is that of all points."""
+            """Fit as lmfit does; the share of variance explained is that of all points."""
             super().fit(*arguments, **options)
             squares = self.weights**2
             middle = np.average(self.data, weights=squares)
@@ -201,7 +201,7 @@ def _function(expert: Law) -> object:
 
 
 def _hints(expert: Law, prefix: str) -> dict[str, dict[str, object]]:
-    """Bounds and a value between them; formulas for what is shown and not fitted."""
+    """Bounds and a value between them; formulas for what is reported and not fitted."""
     hints = {}
     for p in expert.parameters:
         both = np.isfinite(p.lower) and np.isfinite(p.upper)
@@ -212,9 +212,9 @@ def _hints(expert: Law, prefix: str) -> dict[str, dict[str, object]]:
     def prefixed(match: re.Match[str]) -> str:
         return prefix + match[0] if match[0] in names else match[0]
 
-    for shown, text in zip(expert.reported, expert.reported_formulas, strict=False):
-        if shown.name not in names:
-            hints[shown.name] = {"expr": re.sub(r"[A-Za-z]\w*", prefixed, text.replace("^", "**"))}
+    for reported, text in zip(expert.reported, expert.reported_formulas, strict=False):
+        if reported.name not in names:
+            hints[reported.name] = {"expr": re.sub(r"[A-Za-z]\w*", prefixed, text.replace("^", "**"))}
     return hints
 
 

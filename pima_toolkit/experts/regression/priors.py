@@ -1,7 +1,7 @@
-r"""What is known of parameters before the curves are measured: Gaussian priors, as in Bayesian least squares.
+r"""Gaussian priors: knowledge of parameters before the curves are measured, as in Bayesian least squares.
 
-A prior of mean m and standard deviation :math:`\tau` on a parameter q, fitted or shown, is one further observation of
-it; the posterior's mode minimises
+A prior of mean m and standard deviation :math:`\tau` on a parameter q, fitted or reported, is one further observation
+of it; the posterior's mode minimises
 
 .. math:: \frac{1}{s^2}\sum_n w_n (E(t_n;\theta) - y_n)^2 + \sum_k \Big(\frac{q_k(\theta) - m_k}{\tau_k}\Big)^2
 
@@ -34,9 +34,9 @@ class Priors:
 
     Args:
         expert: The physics.
-        shown: Numbers of the shown parameters with a prior.
-        fitted: Numbers of the fitted ones, where no shown parameter has their name.
-        mean: Means, those of the shown first, shape (K,).
+        reported: Numbers of the reported parameters with a prior.
+        fitted: Numbers of the fitted ones, where no reported parameter has their name.
+        mean: Means, those of the reported first, shape (K,).
         std: Standard deviations, shape (K,).
     """
 

@@ -1,6 +1,6 @@
-r"""What a laboratory reads off a fitted curve: offset yield, resilience, toughness, ultimate stress; or any formula.
+r"""Quantities read off a fitted curve: offset yield, resilience, toughness, ultimate stress; or any formula.
 
-A quantity q is a formula of the parameters people see, or a measure of the curve. Its error is that of the parameters,
+A quantity q is a formula of the reported parameters, or a measure of the curve. Its error is that of the parameters,
 
 .. math:: \mathrm{var}(q) = \nabla q^\top \mathrm{cov}(\theta)\, \nabla q,
 
@@ -159,7 +159,7 @@ def derive(
         expert: The physics.
         theta: Fitted parameters, (C, P).
         covariance: Of the fitted parameters, (C, P, P); not finite where it is not known.
-        quantities: A formula of shown parameters or a measure of the curve, by the name it shall have.
+        quantities: A formula of reported parameters or a measure of the curve, by the name it shall have.
         units: Units of the formulas, by name.
         reach: Largest t measured.
         y_unit: Unit of the curves.

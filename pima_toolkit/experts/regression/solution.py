@@ -1,4 +1,4 @@
-"""What a fit of an expert returns: parameters, how sure they are, and what to do when something is wrong."""
+"""The result of fitting an expert: parameters, how sure they are, and what to do when something is wrong."""
 
 from __future__ import annotations
 
@@ -121,18 +121,21 @@ class Solution:
 
     @property
     def reported(self) -> NDArray[np.float64]:
-        """What people see, shape (C, Q)."""
+        """Reported parameters, shape (C, Q)."""
         return self.expert.to_reported(self.parameters)
 
     @property
     def reported_std_errors(self) -> NDArray[np.float64]:
-        """Standard errors of what people see, (C, Q), by the delta method; NaN where every cause is at a bound."""
+        """Standard errors of the reported parameters, (C, Q), by the delta method.
+
+        NaN where every cause is at a bound.
+        """
         jacobian = self.expert.reported_jacobian(self.parameters)
         finite = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
         variance = np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian)
         open_ = np.isinf(np.diagonal(self.covariance, axis1=1, axis2=2))
         variance[np.any(open_[:, None, :] & (jacobian != 0), axis=2)] = np.inf
-        # A shown parameter whose own fitted one is at a bound has no error of its own, though its other factors may
+        # A reported parameter whose own fitted one is at a bound has no error of its own, though its other factors may
         # have.
         stuck = np.any(self.at_bound[:, None, :] & (jacobian != 0), axis=2)
         return np.where(stuck & ~(variance > 0), np.nan, np.sqrt(np.maximum(variance, 0.0)))
@@ -151,7 +154,7 @@ class Solution:
             level: Share of the replicates between ``low`` and ``high``.
 
         Returns:
-            Of what people see, (cluster, parameter): ``value``, ``std_error``, ``low``, ``high``; ``replicates``.
+            Along (cluster, parameter), the reported ones: ``value``, ``std_error``, ``low``, ``high``; ``replicates``.
 
         Raises:
             ExpertError: If there is one curve only.
@@ -161,10 +164,10 @@ class Solution:
     def confidence(self, *parameters: str, level: float = 0.9) -> xr.Dataset:
         """Intervals by profile likelihood, which need not be symmetric, through lmfit's ``conf_interval``.
 
-        Of several curves the profile is scaled to the curve-clustered variance (intervals.py).
+        Of several curves the profile is scaled to the curve-clustered variance.
 
         Args:
-            *parameters: Names of shown parameters; all by default.
+            *parameters: Names of reported parameters; all by default.
             level: Share of such intervals that hold the truth.
 
         Returns:
@@ -203,7 +206,7 @@ class Solution:
         """Further quantities with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
 
         Args:
-            quantities: By the name it shall have, a formula of the shown parameters, or a measure of the curve:
+            quantities: By the name it shall have, a formula of the reported parameters, or a measure of the curve:
                 ``pima.quantities.offset_yield()``, ``resilience()``, ``toughness()``, ``ultimate()``.
             units: Units of the formulas.
             at: Values of covariates, for measures of the curve.
@@ -212,7 +215,7 @@ class Solution:
             ``value``, ``std_error`` (cluster, quantity), with ``unit``.
 
         Raises:
-            FormulaError: If a formula cannot be read, or names what is not shown.
+            FormulaError: If a formula cannot be read, or names what is not reported.
             ExpertError: If the solution has no errors, or a measure does not go with the law.
         """
         reach = float(np.max(variable(self.expert, self.data.grid)))
@@ -304,7 +307,7 @@ class Solution:
 
 
 def law_of(name: str, expert: Law) -> str:
-    """The law of a curve as people type it, with what is shown instead of what is fitted; empty where it has none.
+    """Write the law of a curve as people type it, with the formulas of reported parameters; empty where it has none.
 
     Args:
         name: What the curve is called, the left-hand side.
@@ -313,6 +316,6 @@ def law_of(name: str, expert: Law) -> str:
     formula = getattr(getattr(expert, "inner", None) or expert, "formula", "")
     if not formula:
         return ""
-    shown = zip((p.name for p in expert.reported), expert.reported_formulas, strict=False)
-    also = [f"{parameter} = {text}" for parameter, text in shown if parameter != text]
+    reported = zip((p.name for p in expert.reported), expert.reported_formulas, strict=False)
+    also = [f"{parameter} = {text}" for parameter, text in reported if parameter != text]
     return f"{name} = {formula}" + (f", with {', '.join(also)}" if also else "")

@@ -88,10 +88,10 @@ def solve(
         inputs = (t.reshape(-1, t.shape[-1]), y, w, x, limits, kinds, rows, target)
         curve = law.compiled_curve()
         if curve is None:
-            found = descend_rows(law, *inputs, max_iterations, tolerance)
+            ended = descend_rows(law, *inputs, max_iterations, tolerance)
         else:
-            found = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
-        return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *found
+            ended = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
+        return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *ended
 
     theta, cost, iterations, status = descend(linear)
     linear[[p for p in law.linear if free[p]]] = True
@@ -153,9 +153,9 @@ def _starts(
 
 
 def _coordinates(theta: Array, logs: NDArray[np.bool_]) -> Array:
-    """What the driver moves: logarithms where wanted, of zero and infinity as far out as exp() gives them back."""
-    found = np.where(logs, np.log(np.where(logs, np.clip(theta, 1e-300, 1e300), 1.0)), theta)
-    return np.ascontiguousarray(found)
+    """Coordinates the driver moves: logarithms where wanted, of zero and infinity as far out as exp() gives back."""
+    moved = np.where(logs, np.log(np.where(logs, np.clip(theta, 1e-300, 1e300), 1.0)), theta)
+    return np.ascontiguousarray(moved)
 
 
 def _choose(

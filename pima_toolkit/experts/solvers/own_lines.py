@@ -1,4 +1,4 @@
-r"""Where each specimen's curve lies under each population: the most probable own parameters.
+r"""Each specimen's most probable parameters under each population, and the line drawn there.
 
 With :math:`S_c = L_c L_c^\top` and :math:`\phi = \phi_c + L_c u`, :math:`u \sim \mathcal N(0, I)`,
 
@@ -77,7 +77,7 @@ def own_lines(
 def _without_loops(
     law: Law, bounds: Bounds, t: Array, x: Array, mask: Array, theta: Array, root: Array, precision: Array
 ) -> tuple[Array, Array, Array]:
-    """The same as :func:`_one_line` for all specimens at once, of experts without a compiled form."""
+    """Do what :func:`_one_line` does for all specimens at once, for laws without a compiled form."""
     C, P = theta.shape
     N = len(x)
     fixed, centre = bounds.at_bound(theta)[:, None], bounds.to_unbounded(theta)[:, None]

@@ -1,4 +1,4 @@
-r"""Where a fit starts: variable projection, a spread of starts around it, and a wider search for a few curves.
+r"""Starts of fits: variable projection, a spread around its answer, and a wider search for a few curves.
 
 An expert that is linear in some of its parameters, together, needs a search over the others only; for each candidate
 of those the linear ones follow from (bounded) linear least squares, for all rows at once. An expert linear in all of
@@ -159,10 +159,11 @@ def _best_of(
             else:
                 normal = np.einsum("nt,ntl,ntm->nlm", w, basis, basis)
                 right = np.einsum("nt,nt,ntl->nl", w, rest, basis)
-            found = bounded_linear(normal, right, lower, upper)
+            best_linear = bounded_linear(normal, right, lower, upper)
             normal = np.broadcast_to(normal, (y.shape[0], *normal.shape[1:]))
-            cost = cost - 2 * np.sum(right * found, 1) + np.einsum("nl,nlm,nm->n", found, normal, found)
-            trial[:, linear] = found
+            cost = cost - 2 * np.sum(right * best_linear, 1)
+            cost = cost + np.einsum("nl,nlm,nm->n", best_linear, normal, best_linear)
+            trial[:, linear] = best_linear
         better = cost < lowest
         lowest[better], best[better] = cost[better], trial[better]
     return best
@@ -237,7 +238,7 @@ def prepare(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tup
 
 
 def guess(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Where to start, from the data, by the law's own :meth:`~pima_toolkit.experts.contract.law.Law.initial_guess`.
+    """Guess parameters inside the bounds by :meth:`~pima_toolkit.experts.contract.law.Law.initial_guess`.
 
     Args:
         law: The physics.
@@ -249,8 +250,8 @@ def guess(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -
         Parameters inside the bounds, shape (P,) or (N, P).
     """
     t, rows, w = prepare(law, t, y, weights)
-    found = law.bounds(variable(law, t)).clip(law.initial_guess(t, rows, w))
-    return found[0] if np.ndim(y) == 1 else found
+    guesses = law.bounds(variable(law, t)).clip(law.initial_guess(t, rows, w))
+    return guesses[0] if np.ndim(y) == 1 else guesses
 
 
 def starting_points(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
@@ -319,9 +320,9 @@ def search(law: Law, t: Array, y: Array, weights: Array, bounds: Bounds, held: N
     out = np.empty((len(y), _KEPT, P))
     for c in range(len(y)):
         judge = _Judge(law, t, y[c], weights[c], bounds, linear)
-        cost, found = judge(trials)
+        cost, completed = judge(trials)
         chosen = _different(cost, shares)
-        kept, costs = found[chosen], cost[chosen]
+        kept, costs = completed[chosen], cost[chosen]
         for k in range(min(_SCANNED, len(kept))):
             kept[k], costs[k] = _scanned(judge, kept[k], costs[k], values)
         out[c] = kept[np.argsort(costs, kind="stable")]
@@ -339,7 +340,7 @@ class _Judge:
         """Costs (K,), infinite where the expert is not finite, and the completed candidates (K, P)."""
         size = max(1, _TRIED_AT_ONCE // (self.y.size * trials.shape[1]))
         parts = [self._some(trials[k : k + size].copy()) for k in range(0, len(trials), size)]
-        return np.concatenate([cost for cost, _ in parts]), np.concatenate([found for _, found in parts])
+        return np.concatenate([cost for cost, _ in parts]), np.concatenate([completed for _, completed in parts])
 
     def _some(self, trials: Array) -> tuple[Array, Array]:
         trials[:, self.linear] = 0.0
@@ -351,14 +352,14 @@ class _Judge:
         w, rest = self.w[seen], self.y[seen] - value
         if self.linear and fine.any():
             weighted = basis * w[:, None]
-            found = bounded_linear(
+            best_linear = bounded_linear(
                 np.swapaxes(weighted, 1, 2) @ basis,
                 (rest[:, None] @ weighted)[:, 0],
                 self.lower,
                 self.upper,
             )
-            trials[np.ix_(fine, self.linear)] = found
-            rest = rest - (basis @ found[..., None])[..., 0]
+            trials[np.ix_(fine, self.linear)] = best_linear
+            rest = rest - (basis @ best_linear[..., None])[..., 0]
         cost[fine] = np.square(rest) @ w
         return np.where(np.isfinite(cost), cost, np.inf), trials
 
@@ -383,10 +384,10 @@ def _scanned(judge: _Judge, theta: Array, cost: float, values: dict[int, Array])
         for p, scan in values.items():
             trials = np.tile(theta, (len(scan), 1))
             trials[:, p] = scan
-            costs, found = judge(trials)
+            costs, completed = judge(trials)
             k = int(np.argmin(costs))
             if costs[k] < cost:
-                theta, cost = found[k], float(costs[k])
+                theta, cost = completed[k], float(costs[k])
         if not cost < before * (1 - 1e-3):
             break
     return theta, cost

@@ -1,4 +1,4 @@
-r"""What the compiled loops do, for experts without a compiled form: whole batches in torch, float64.
+r"""Least squares for laws without a compiled form: whole batches in torch, float64.
 
 The derivatives of all rows follow from one evaluation: :math:`g(u) = J^\top u` is what a backward pass gives, linear in
 u, so :math:`J e_p` is the derivative of :math:`g_p` by u, one more backward pass for each parameter. It follows
@@ -102,8 +102,8 @@ def descend_rows(
     C, S, P = x.shape
     descent = _Descent(law, t, y, w, bounds, kinds, rows, target, S)
     start = torch.as_tensor(x.reshape(C * S, P))
-    found, cost, iterations, status = descent.run(start, max_iterations, tolerance)
-    x[...] = found.reshape(C, S, P).numpy()
+    best, cost, iterations, status = descent.run(start, max_iterations, tolerance)
+    x[...] = best.reshape(C, S, P).numpy()
     return cost.reshape(C, S).numpy(), iterations.reshape(C, S).numpy(), status.reshape(C, S).numpy()
 
 
@@ -140,8 +140,8 @@ class _Descent:
             value, jacobian = np.empty((len(x), self.y.shape[1])), np.empty((len(x), self.y.shape[1], x.shape[1]))
             for c in row.unique().tolist():
                 mine = (row == c).numpy()
-                found = values_and_slopes(self.law, self.t[c : c + 1], own.numpy()[mine])
-                value[mine], jacobian[mine] = (a[:, 0] for a in found)
+                pair = values_and_slopes(self.law, self.t[c : c + 1], own.numpy()[mine])
+                value[mine], jacobian[mine] = (a[:, 0] for a in pair)
         root, seen = self.root[row], self.root[row] > 0
         residual = torch.where(seen, root * (torch.as_tensor(value) - self.y[row]), 0.0)
         derivative = torch.where(seen[..., None], root[..., None] * torch.as_tensor(jacobian), 0.0)
@@ -151,7 +151,7 @@ class _Descent:
         return residual, derivative, residual.square().sum(1)
 
     def moving(self, x: Tensor, r: Tensor, J: Tensor, cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which parameters move (b, P), the columns' norms (b, P), and whether any has a gradient (b,)."""
+        """Flags of the parameters that move (b, P), the columns' norms (b, P), and whether any has a gradient (b,)."""
         gradient, norm = (J.mT @ r[..., None])[..., 0], J.norm(dim=1)
         outward = ((x <= self.low) & (gradient > 0)) | ((x >= self.high) & (gradient < 0))
         moves = self.free & ~outward & (norm > 0)
@@ -166,8 +166,8 @@ class _Descent:
         right = -(Q[:, : r.shape[1]].mT @ r[..., None])
         fine = (R.diagonal(dim1=1, dim2=2).abs() > 1e-300).all(1) & right.isfinite().all(1)[:, 0]
         safe = torch.where(fine[:, None, None], R, torch.eye(R.shape[-1], dtype=R.dtype))
-        found = torch.linalg.solve_triangular(safe, right, upper=True)[..., 0]
-        trial = torch.where(moves, torch.clamp(x + found, self.low, self.high), x)
+        step = torch.linalg.solve_triangular(safe, right, upper=True)[..., 0]
+        trial = torch.where(moves, torch.clamp(x + step, self.low, self.high), x)
         along = ((trial - x)[:, None] @ J.mT)[:, 0]
         promised = torch.where(fine, -(along * (2 * r + along)).sum(1), torch.inf)
         moved = ((trial - x).abs() / (x.abs() + 1e-300)).amax(1)
