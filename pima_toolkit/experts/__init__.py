@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .card import Card, card_of
     from .contract.bounds import Bounds
     from .contract.example import Example
-    from .contract.inputs import Inputs, pack, unpack, variable, with_covariates
+    from .contract.inputs import Inputs, by_name, pack, unpack, variable, with_covariates
     from .contract.law import Law, example_of
     from .contract.parameters import Parameter, resolve_unit
     from .formulas.parser import latex_name, read_formula
@@ -68,6 +68,7 @@ _HOME = {
     "Solution": ".regression.solution",
     "SympyExpert": ".kinds.formula_expert",
     "TorchExpert": ".kinds.torch_expert",
+    "by_name": ".contract.inputs",
     "card_of": ".card",
     "derive": ".regression.quantities",
     "example_of": ".contract.law",
@@ -115,6 +116,7 @@ __all__ = [
     "Solution",
     "SympyExpert",
     "TorchExpert",
+    "by_name",
     "card_of",
     "derive",
     "example_of",

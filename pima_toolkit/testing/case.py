@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import ExpertError
-from ..experts import Bounds, Expert, Inputs, example_of, unpack
+from ..experts import Bounds, Expert, Inputs, by_name, example_of
 
 Array = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Case:
     def named(self, grid: Array) -> Inputs:
         """A packed grid as ``fit`` takes it: the inputs by name, or the independent variable alone."""
         names = self.expert.inputs
-        return grid if len(names) == 1 else dict(zip(names, unpack(grid, len(names)), strict=True))
+        return grid if len(names) == 1 else by_name(names, grid)
 
     @property
     def bounds(self) -> Bounds:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..api.pima import PIMA
-from ..experts import unpack
+from ..experts import by_name
 from ..model.modality import Neural, Physics
 from .case import Array, Case, Failure, close, finite
 
@@ -118,12 +118,12 @@ def usable_in_pima(case: Case) -> int:
     curves *= 1 + 0.01 * rng.normal(size=(specimens, 1))
     curves += 1e-3 * np.max(np.abs(curves)) * rng.normal(size=curves.shape)
     feature = (label[:, None] - 0.5) * np.array([1.0, -1.0, 0.5]) + 0.1 * rng.normal(size=(specimens, 3))
-    V = len(expert.inputs)
+    own_inputs = by_name(expert.inputs, own)
     data = xr.Dataset(
         {"feature": (("specimen", "kind"), feature), "curve": (("specimen", expert.t), curves)},
         coords={
             expert.t: case.example.grid,
-            **{name: ("specimen", unpack(own, V)[v][:, 0]) for v, name in enumerate(expert.inputs) if v > 0},
+            **{name: ("specimen", own_inputs[name][:, 0]) for name in expert.covariates},
         },
     )
     model = PIMA({"feature": Neural(), "curve": Physics(expert)}, clusters=2, latent_dim=2)

@@ -9,7 +9,7 @@ With one input that is the grid itself, so experts without covariates see no dif
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -121,6 +121,16 @@ def unpack(t: Rows, count: int) -> tuple[Rows, ...]:
     """Take a packed grid (..., V T) apart into its V inputs: views (..., T), numpy or torch."""
     points = t.shape[-1] // count
     return tuple(t[..., v * points : (v + 1) * points] for v in range(count))
+
+
+def by_name(inputs: Sequence[str], t: Rows) -> dict[str, Rows]:
+    """Take a packed grid (..., V T) apart into its inputs by name, views (..., T), numpy or torch.
+
+    Args:
+        inputs: Names of the V inputs, as a law has them.
+        t: Packed grid.
+    """
+    return dict(zip(inputs, unpack(t, len(inputs)), strict=True))
 
 
 def with_covariates(t: Array, covariates: Array | None) -> Array:

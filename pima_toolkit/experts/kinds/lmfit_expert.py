@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import ExpertError, FormulaError, require
-from ..contract.inputs import unpack
+from ..contract.inputs import by_name
 from ..contract.parameters import Parameter
 from ..formulas.derived import Quantity
 from ..solvers.starts import project
@@ -121,7 +121,7 @@ class LmfitExpert(Expert):
 
     def values(self, t: Array, theta: Array) -> Array:
         """lmfit's own function at packed inputs, shape (T,)."""
-        inputs = dict(zip(_inputs(self.model), unpack(t.copy(), len(self.inputs)), strict=True))
+        inputs = by_name(_inputs(self.model), t.copy())
         named = {p.name: float(value) for p, value in zip(self.parameters, theta, strict=True)}
         return np.broadcast_to(self.model.eval(**inputs, **named), next(iter(inputs.values())).shape)
 
@@ -142,9 +142,9 @@ class LmfitExpert(Expert):
         guesses = []
         for n in range(len(y)):
             use = weights[n] > 0
-            inputs = [part[use] for part in unpack(t if t.ndim == 1 else t[n], len(self.inputs))]
+            inputs = by_name(_inputs(self.model), t if t.ndim == 1 else t[n])
             try:
-                start = self.model.guess(y[n, use], **dict(zip(_inputs(self.model), inputs, strict=True)))
+                start = self.model.guess(y[n, use], **{name: values[use] for name, values in inputs.items()})
             except (NotImplementedError, TypeError, ValueError, IndexError):  # too few points, or of a strange shape
                 return project(self, t, y, weights)
             guesses.append([start[p.name].value for p in self.parameters])

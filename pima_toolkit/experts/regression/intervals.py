@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ...errors import ExpertError, OptionError, require
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, pack
+from ..contract.inputs import Inputs, by_name, pack
 from ..contract.law import Law
 from ..contract.parameters import resolve_unit
 from ..formulas.derived import solved_for
@@ -137,10 +137,10 @@ def confidence(
     freedoms = freedom(optimum, data)
     value, slopes = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     out = np.full((2, len(value), len(names)), np.nan)
-    inputs = np.split(data.grid, len(law.inputs))
+    inputs = by_name(law.inputs, data.grid)
     for c in range(len(value)):
         seen = data.weight[c] > 0
-        grids = {name: t[seen] for name, t in zip(law.inputs, inputs, strict=True)}
+        grids = {name: t[seen] for name, t in inputs.items()}
         for k, name in enumerate(names):
             slope = slopes[c, known.index(name)]
             naive, robust = (float(slope @ cov[c] @ slope) for cov in (errors.naive_covariance, errors.covariance))
