@@ -16,7 +16,6 @@ from ...errors import ExpertError, FormulaError, require
 from ..contract.inputs import by_name
 from ..contract.parameters import Parameter
 from ..formulas.derived import Quantity
-from ..solvers.starts import project
 from .callback import differences, linear_by_trial, python_curve
 from .expert import Expert
 from .formula_expert import SympyExpert
@@ -138,7 +137,7 @@ class LmfitExpert(Expert):
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """Variable projection of formulas; elsewhere lmfit's own guess where its model has one."""
         if not self.guesses:
-            return project(self, t, y, weights)
+            return super().initial_guess(t, y, weights)
         guesses = []
         for n in range(len(y)):
             use = weights[n] > 0
@@ -146,7 +145,7 @@ class LmfitExpert(Expert):
             try:
                 start = self.model.guess(y[n, use], **{name: values[use] for name, values in inputs.items()})
             except (NotImplementedError, TypeError, ValueError, IndexError):  # too few points, or of a strange shape
-                return project(self, t, y, weights)
+                return super().initial_guess(t, y, weights)
             guesses.append([start[p.name].value for p in self.parameters])
         return np.array(guesses, dtype=np.float64)
 
