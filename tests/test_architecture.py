@@ -329,7 +329,7 @@ def test_a_face_repeats_its_names_for_type_checkers(face):
     typed = {found.name: found.module.removeprefix(f"{PACKAGE}.") for found in imports(file) if found.typing}
     loaded = {name: f"{face}.{home}".replace(f"{face}..", "") for name, home in module._HOME.items()}
     assert typed == loaded
-    assert module.__all__ == sorted(loaded)
+    assert sorted(module.__all__) == sorted(loaded)
 
 
 def test_no_files_import_in_a_circle():
