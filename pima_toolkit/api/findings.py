@@ -17,7 +17,7 @@ from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import BAND, SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
 from ..errors import DataError
-from ..experts.regression.solution import law_of
+from ..experts import law_of
 from ..metrics.association import associate
 from ..model.modality import Modality, Physics
 from ..report.findings import Findings, ModalityFindings
