@@ -10,7 +10,7 @@ import xarray as xr
 
 from ...data import specimen_labels
 from ...errors import DataError, OptionError
-from ...experts import CurveStatistics, lmfit_result, unpack
+from ...experts import CurveStatistics, by_name, lmfit_result
 from ...fitting.inputs.tensors import to_tensors
 from ...fitting.options import ModelOptions
 from ...model.curves import Curves
@@ -95,11 +95,11 @@ def reduced(
     if not curves.own_grids:
         statistics = CurveStatistics(1, x.shape[1]).update(x, weight[:, None], curves.seen.cpu())
         seen = statistics.weight[0].numpy() > _NOTHING
-        inputs = {name: t[seen] for name, t in zip(names, unpack(curves.t, len(names)), strict=True)}
+        inputs = {name: t[seen] for name, t in by_name(names, curves.t).items()}
         constant = float(statistics.constant)
         return inputs, statistics.mean[0].numpy()[seen], statistics.weight[0].numpy()[seen], constant
     seen = (curves.seen.cpu() & (weight > _NOTHING)[:, None]).numpy()
-    each = np.stack([t[seen] for t in unpack(curves.t, len(names))], axis=1)
+    each = np.stack([t[seen] for t in by_name(names, curves.t).values()], axis=1)
     points, place = np.unique(each, axis=0, return_inverse=True)
     place = place.reshape(-1)  # of numpy 2.0 a column
     values, w = x.numpy()[seen], np.broadcast_to(weight.numpy()[:, None], seen.shape)[seen]

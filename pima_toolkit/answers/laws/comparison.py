@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from ...errors import DataError, OptionError
-from ...experts import Expert, get_expert, pack, solve, unpack, variable
+from ...experts import Expert, by_name, get_expert, pack, solve, variable
 from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
 from ...model.noise.cluster import PerCluster
@@ -79,9 +79,11 @@ def compare_experts(
     if not (np.isfinite(gamma).all() and (gamma >= 0).all()):
         raise DataError("weights must be finite and not negative: use 0 for what should not count")
     laws = _laws(experts)
-    given = dict(t) if isinstance(t, Mapping) else {laws[0].inputs[0]: t}
-    names = max((law.inputs for law in laws), key=len) if isinstance(t, Mapping) else (laws[0].inputs[0],)
-    packed = pack(_Inputs(names), given, y.shape)
+    if isinstance(t, Mapping):
+        widest = max(laws, key=lambda law: len(law.inputs))
+        names, packed = widest.inputs, pack(widest, t, y.shape)
+    else:
+        names, packed = (laws[0].inputs[0],), np.array(t, dtype=np.float64)
     curves = Curves(
         torch.from_numpy(np.where(observed, y, 0.0) / scale),
         packed,
@@ -110,13 +112,6 @@ def compare(
     fitted = [law == decoder.expert for law in laws]
     own = {"long_name": "whether it is the law of the fit"}
     return table.assign_coords(fitted=("expert", fitted, own))
-
-
-class _Inputs:
-    """Names of inputs, for packing them."""
-
-    def __init__(self, inputs: tuple[str, ...]) -> None:
-        self.name, self.inputs = "of a comparison", inputs
 
 
 def _laws(experts: Candidates, fitted: Expert | None = None) -> list[Expert]:
@@ -161,7 +156,7 @@ def _compare(
 
 def _inputs_of(law: Expert, names: tuple[str, ...], t: np.ndarray) -> np.ndarray:
     """The inputs this law needs: the independent variable, whatever its name, and covariates by name."""
-    there = dict(zip(names, unpack(t, len(names)), strict=True))
+    there = by_name(names, t)
     missing = [name for name in law.covariates if name not in there]
     if missing:
         raise DataError(f"the expert {law.name!r} needs {', '.join(missing)}, which these data do not have")

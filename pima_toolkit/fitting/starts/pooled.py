@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ...experts import unpack
+from ...experts import by_name
 from ...model.curves import Curves
 from ...model.noise.base import VARIANCE_FLOOR
 from ...model.noise.pooled import Pooled
@@ -49,7 +49,7 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     chosen = have[np.unique(np.linspace(0, len(have) - 1, min(_POOLED, len(have))).astype(int))]
     some = curves.at(torch.as_tensor(chosen, device=curves.x.device))
     y = np.where(some.seen.cpu().numpy(), some.x.cpu().numpy() * blank.scale, np.nan)
-    solution = expert.fit(dict(zip(expert.inputs, unpack(some.t, len(expert.inputs)), strict=True)), y)
+    solution = expert.fit(by_name(expert.inputs, some.t), y)
     theta = bounds.clip(solution.parameters, _MARGIN)
     bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
     size = np.where(bounded, 1.0, np.maximum(np.abs(theta[0]), 1e-3))
