@@ -15,24 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ExpertError
+from ...faces import RENAMED
 from .bounds import Bounds
 from .example import Example
 from .inputs import Inputs, NamedInputs
 from .parameters import Parameter
 
 Array = NDArray[np.float64]
-
-#: What version 0.1 called that which an author declares, and what it is called now.
-_RENAMED = {
-    "shown": "reported",
-    "show": "to_reported",
-    "show_jacobian": "reported_jacobian",
-    "shown_formulas": "reported_formulas",
-    "box": "bounds",
-    "curve": "compiled_curve",
-    "guess_rows": "initial_guess",
-    "trials": "search_grid",
-}
 
 
 class Law(NamedInputs):
@@ -65,7 +54,7 @@ class Law(NamedInputs):
     def __init_subclass__(cls, **options: object) -> None:
         """Refuse a class written for version 0.1, whose declarations would be passed over in silence."""
         super().__init_subclass__(**options)
-        for old, new in _RENAMED.items():
+        for old, new in RENAMED["expert"].items():
             if old in vars(cls):
                 raise ExpertError(
                     f"the expert class {cls.__name__} declares {old!r}, which is called {new!r} since 0.2"
