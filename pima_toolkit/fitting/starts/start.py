@@ -98,7 +98,7 @@ def _shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, 
     job.processes.as_first([gamma, log_weights])
     decoders = {}
     for name, decoder in mixture.decoders.items():
-        arrays = {part: tensor.to(job.device).contiguous() for part, tensor in decoder.arrays().items()}
+        arrays = {name: array.to(job.device, copy=True).contiguous() for name, array in decoder.arrays().items()}
         job.processes.as_first(arrays.values())
         decoders[name] = decoder.with_arrays(arrays)
     return PhysicsMixture(log_weights, decoders), gamma
