@@ -30,7 +30,7 @@ from .effects.latent import Trend
 from .evidence import Evidence
 from .gaussian import LOG_2PI, DiagonalGaussian
 from .noise.base import NoiseModel
-from .noise.pooled import Pooled
+from .noise.pooled import PooledNoise
 
 #: Specimens that stand for a population when its mean curve has no closed form.
 _POPULATION = 256
@@ -84,7 +84,7 @@ class PhysicsDecoder:
     variance: Tensor
     trend: Trend | None = None
     priors: Priors | None = None
-    noise: NoiseModel = Pooled()  # noqa: RUF009 - it holds nothing
+    noise: NoiseModel = PooledNoise()  # noqa: RUF009 - it holds nothing
 
     def arrays(self) -> dict[str, Tensor]:
         """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
@@ -100,7 +100,7 @@ class PhysicsDecoder:
         bounds: Bounds,
         scale: float,
         priors: Priors | None = None,
-        noise: NoiseModel = Pooled(),  # noqa: B008 - it holds nothing
+        noise: NoiseModel = PooledNoise(),  # noqa: B008 - it holds nothing
         device: torch.device | str = "cpu",
     ) -> PhysicsDecoder:
         """Rebuild a decoder from its :meth:`arrays` and from all that is no result of training.

@@ -12,11 +12,11 @@ from pima_toolkit.errors import OptionError
 from pima_toolkit.fitting.em.physics import update_physics
 from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.noise.base import NoiseModel
-from pima_toolkit.model.noise.cluster import PerCluster
-from pima_toolkit.model.noise.pooled import Pooled
+from pima_toolkit.model.noise.cluster import ClusterNoise
+from pima_toolkit.model.noise.pooled import PooledNoise
 from pima_toolkit.model.noise.reconstruction import RECONSTRUCTION
 from pima_toolkit.model.noise.table import NOISE
-from pima_toolkit.model.noise.unit import Unit
+from pima_toolkit.model.noise.unit import UnitNoise
 from pima_toolkit.model.physics import PhysicsDecoder
 from pima_toolkit.plugins.manager import Manager, use_manager
 
@@ -36,7 +36,7 @@ class Growing(NoiseModel):
         return torch.where(alive, squared / points, old)
 
 
-NOISE_CASES = {"pooled": Pooled(), "cluster": PerCluster(), "unit": Unit(), "a stranger's": Growing()}
+NOISE_CASES = {"pooled": PooledNoise(), "cluster": ClusterNoise(), "unit": UnitNoise(), "a stranger's": Growing()}
 T = np.linspace(0.0, 1.0, 7)
 
 

@@ -25,7 +25,7 @@ from ...errors import DataError, OptionError
 from ...experts import Expert, by_name, get_expert, pack, solve, variable
 from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
-from ...model.noise.cluster import PerCluster
+from ...model.noise.cluster import ClusterNoise
 from ...model.physics import PhysicsDecoder
 from ..predictor import Predictor
 from ..record import TrainingRecord
@@ -193,7 +193,7 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
     size = len(law.parameters)
     zero = torch.zeros(1, size, size, dtype=torch.float64, device=curves.x.device)
     decoder = PhysicsDecoder(
-        law, law.bounds(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1), noise=PerCluster()
+        law, law.bounds(np.unique(along)), scale, np.zeros((1, size)), zero, zero.new_ones(1), noise=ClusterNoise()
     )
     inputs, mean, w, constant = reduced(curves, weight, decoder)
     t = np.concatenate(list(inputs.values()))

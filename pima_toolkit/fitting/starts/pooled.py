@@ -19,7 +19,7 @@ import torch
 from ...experts import by_name
 from ...model.curves import Curves
 from ...model.noise.base import VARIANCE_FLOOR
-from ...model.noise.pooled import Pooled
+from ...model.noise.pooled import PooledNoise
 from ...model.physics import PhysicsDecoder
 from ..em.physics import update_physics
 
@@ -59,7 +59,7 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
         theta=theta,
         scatter=torch.diag_embed(torch.as_tensor((_SPREAD * size) ** 2, device=blank.scatter.device))[None],
         variance=torch.full_like(blank.variance, max(float(residual), VARIANCE_FLOOR)),
-        noise=Pooled(),
+        noise=PooledNoise(),
     )
     everyone = torch.ones(len(some), 1, dtype=torch.float64, device=some.x.device)
     evidence = decoder.evidence(some)

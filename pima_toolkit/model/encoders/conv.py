@@ -10,7 +10,7 @@ from .base import HIDDEN, EncoderKind
 from .layers import conv_widths, convolutions, hidden, transposed, vector_decoder
 
 
-class Conv(EncoderKind):
+class ConvKind(EncoderKind):
     """The default: it keeps where in the frame something is, coarsely where the frame is large."""
 
     decodes = True

@@ -10,7 +10,7 @@ from .base import HIDDEN, EncoderKind
 from .layers import convolutions, hidden, transposed, vector_decoder
 
 
-class Paper(EncoderKind):
+class PaperKind(EncoderKind):
     """As in the paper, whatever the size of the input."""
 
     decodes = True

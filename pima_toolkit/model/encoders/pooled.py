@@ -10,7 +10,7 @@ from .base import HIDDEN, EncoderKind
 from .layers import conv_widths, convolutions, hidden
 
 
-class Pooled(EncoderKind):
+class PooledKind(EncoderKind):
     """It sees what is in the frame and not where."""
 
     def trunk(self, shape: Sequence[int]) -> tuple[nn.Module, int]:

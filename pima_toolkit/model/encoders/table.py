@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...errors import OptionError
 from ...plugins.registry import Registry
 from .base import EncoderKind
-from .conv import Conv
-from .paper import Paper
-from .pooled import Pooled
+from .conv import ConvKind
+from .paper import PaperKind
+from .pooled import PooledKind
 
 
 def _checked(thing: object) -> EncoderKind:
@@ -22,5 +22,5 @@ ENCODERS: Registry[EncoderKind] = Registry(
     "pima_encoders",
     _checked,
     OptionError,
-    ours={"conv": Conv(), "pooled": Pooled(), "paper": Paper()},
+    ours={"conv": ConvKind(), "pooled": PooledKind(), "paper": PaperKind()},
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 from .base import VARIANCE_FLOOR, NoiseModel
 
 
-class PerCluster(NoiseModel):
+class ClusterNoise(NoiseModel):
     """Specimens of one population scatter more than those of another, such as foams beside solids."""
 
     def update(self, old: Tensor, squared: Tensor, points: Tensor, alive: Tensor) -> Tensor:

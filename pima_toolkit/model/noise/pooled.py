@@ -7,7 +7,7 @@ from torch import Tensor
 from .base import VARIANCE_FLOOR, NoiseModel
 
 
-class Pooled(NoiseModel):
+class PooledNoise(NoiseModel):
     """One instrument measured all specimens: its noise does not depend on what they are."""
 
     def update(self, old: Tensor, squared: Tensor, points: Tensor, alive: Tensor) -> Tensor:  # noqa: ARG002 - pooled

@@ -24,7 +24,7 @@ class ReconstructionNoise(ABC):
         """
 
 
-class Given(ReconstructionNoise):
+class GivenNoise(ReconstructionNoise):
     """``noise="unit"``: variance 1, as in the paper, never learned."""
 
     def update(self, variance: float, log_prob: float, points: int) -> float:  # noqa: ARG002 - given
@@ -32,7 +32,7 @@ class Given(ReconstructionNoise):
         return variance
 
 
-class Learned(ReconstructionNoise):
+class LearnedNoise(ReconstructionNoise):
     """``noise="learned"``: the mean squared error of each epoch."""
 
     def update(self, variance: float, log_prob: float, points: int) -> float:
@@ -42,4 +42,4 @@ class Learned(ReconstructionNoise):
 
 
 #: Name, as ``Neural(noise=...)`` knows it, to rule.
-RECONSTRUCTION: Mapping[str, ReconstructionNoise] = {"unit": Given(), "learned": Learned()}
+RECONSTRUCTION: Mapping[str, ReconstructionNoise] = {"unit": GivenNoise(), "learned": LearnedNoise()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...errors import OptionError
 from ...plugins.registry import Registry
 from .base import NoiseModel
-from .cluster import PerCluster
-from .pooled import Pooled
-from .unit import Unit
+from .cluster import ClusterNoise
+from .pooled import PooledNoise
+from .unit import UnitNoise
 
 
 def _checked(thing: object) -> NoiseModel:
@@ -22,5 +22,5 @@ NOISE: Registry[NoiseModel] = Registry(
     "pima_noise_models",
     _checked,
     OptionError,
-    ours={"pooled": Pooled(), "cluster": PerCluster(), "unit": Unit()},
+    ours={"pooled": PooledNoise(), "cluster": ClusterNoise(), "unit": UnitNoise()},
 )

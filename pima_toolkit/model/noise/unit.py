@@ -7,7 +7,7 @@ from torch import Tensor
 from .base import NoiseModel
 
 
-class Unit(NoiseModel):
+class UnitNoise(NoiseModel):
     """The noise is given and never learned."""
 
     def update(self, old: Tensor, squared: Tensor, points: Tensor, alive: Tensor) -> Tensor:  # noqa: ARG002 - given
