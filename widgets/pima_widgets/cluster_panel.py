@@ -49,11 +49,11 @@ class ClusterPanel(Panel):
         self.fit, self.data = fit, data
         self.answer = fit.infer(data, predict=()) if answer is None else answer
         self.names = [str(name) for name in data["specimen"].values]
-        self._before: list[Grouping] = []
+        self._earlier: list[Grouping] = []
         # About the specimens of its training a fit knows more than it can infer.
         specimens = fit.specimens
-        self._own = np.array_equal(specimens["specimen"].values, data["specimen"].values)
-        self.grouping = Grouping.of((specimens if self._own else self.answer)["responsibilities"].values)
+        self._of_training = np.array_equal(specimens["specimen"].values, data["specimen"].values)
+        self.grouping = Grouping.of((specimens if self._of_training else self.answer)["responsibilities"].values)
         self._colours = self._colour_choices()
         self.view = LatentView(fit, self.answer, self.names)
         self.x_axis, self.y_axis, self.map = self.view.x_axis, self.view.y_axis, self.view.map
@@ -115,7 +115,7 @@ class ClusterPanel(Panel):
             if coordinate.dims == ("specimen",) and name != "specimen" and coordinate.dtype.kind in "biufUO":
                 choices[str(name)] = coordinate
         specimens = self.fit.specimens
-        if self._own:
+        if self._of_training:
             for parameter in specimens["parameter"].values:
                 one = specimens["value"].sel(parameter=parameter)
                 unit = str(specimens["unit"].sel(parameter=parameter).item())
@@ -174,7 +174,7 @@ class ClusterPanel(Panel):
     # ---------------------------------------------------------------- the groups
 
     def _change(self, to: Grouping) -> Grouping:
-        self._before.append(self.grouping)
+        self._earlier.append(self.grouping)
         self.grouping = to
         self._regrouped()
         return to
@@ -184,7 +184,7 @@ class ClusterPanel(Panel):
         self.target.options = self.other.options = names
         self.target.value = kept if kept in names else names[0]
         self.other.value = next((name for name in names if name != self.target.value), names[0])
-        self.undo_button.disabled = not self._before
+        self.undo_button.disabled = not self._earlier
         self._paint()
         self.table.value = self._table()
         if self.refit is not None:
@@ -229,7 +229,7 @@ class ClusterPanel(Panel):
         """
         features = self.answer["posterior_mean"].values
         specimens = self.fit.specimens
-        if self._own and specimens.sizes["parameter"]:
+        if self._of_training and specimens.sizes["parameter"]:
             own = specimens["value"].values
             features = own if np.isfinite(own).all(1).sum() >= 4 else features
         return self._change(self.grouping.split(name, features))
@@ -244,9 +244,9 @@ class ClusterPanel(Panel):
         Raises:
             OptionError: If there was none.
         """
-        if not self._before:
+        if not self._earlier:
             raise OptionError("there is nothing to undo")
-        self.grouping = self._before.pop()
+        self.grouping = self._earlier.pop()
         self._regrouped()
         return self.grouping
 

@@ -86,10 +86,10 @@ class ExpertPanel(Panel):
             self.outcome,
             row(self.name, self.register_button, self.file, self.save_button),
         ]
-        self.modality.observe(self._choose, "value")
-        self._choose()
-        self.formula.observe(self._typed, "value")
-        self.table.observe(self._drawn, "revision")
+        self.modality.observe(self._read_curves, "value")
+        self._read_curves()
+        self.formula.observe(self._read_formula, "value")
+        self.table.observe(self._draw, "revision")
         self.formula.value = _EXAMPLE.format(t=self.t)
 
     @classmethod
@@ -102,7 +102,7 @@ class ExpertPanel(Panel):
         """Name of the independent variable."""
         return self.curves.t_name if self.curves is not None else "t"
 
-    def _choose(self, _: object = None) -> None:
+    def _read_curves(self, _: object = None) -> None:
         self.curves = None
         if self.data is not None:
             read = curves_of(self.data, self.modality.value)
@@ -110,24 +110,24 @@ class ExpertPanel(Panel):
             self.curves = read.only(read.measured) if read.measured.any() else None
         self.selection = self.modality.value
         if self.formula.value:
-            self._typed()
+            self._read_formula()
 
-    def _typed(self, _: object = None) -> None:
+    def _read_formula(self, _: object = None) -> None:
         """Read the formula anew; while it has a fault, the last curve stays."""
         text = self.formula.value
         try:
             read = pima.SympyExpert(text, t=self.t)
         except FormulaError as error:
             self.expert = None
-            self._point_at(text, error)
+            self._show_fault(text, error)
             return
         self.fault.value = ""
         self.equation.value = f'<div style="font-size:1.35em">{read.mathml}</div>'
         known = {one.name for one in self.table.rows}
         new = [p for p in read.parameters if p.name not in known]
-        values = np.ones(len(read.parameters)) if not new else self._guessed(read)
+        values = np.ones(len(read.parameters)) if not new else self._start_values(read)
         self.table.show(read.parameters, values.tolist(), editable=True, units=self._units())
-        self._drawn()
+        self._draw()
 
     def _units(self) -> dict[str, str]:
         """Find the units that follow from those of the data; empty where one is to be typed."""
@@ -135,7 +135,7 @@ class ExpertPanel(Panel):
         known = units_of(self.formula.value, self.t, here.t_unit if here else "1", here.y_unit if here else "1")
         return {name: unit or "" for name, unit in known.items()}
 
-    def _finished(self) -> pima.SympyExpert:
+    def _expert_with_units(self) -> pima.SympyExpert:
         """Make the expert that is registered or saved.
 
         Raises:
@@ -147,20 +147,20 @@ class ExpertPanel(Panel):
                 f"the unit of {', '.join(without)} does not follow from the formula and the units of the data: type it"
                 " into the table, 1 for none"
             )
-        return self._made()
+        return self._present_expert()
 
-    def _point_at(self, text: str, error: FormulaError) -> None:
+    def _show_fault(self, text: str, error: FormulaError) -> None:
         caret = "" if error.position is None else f"\n{' ' * error.position}^"
         pointed = f'<pre style="margin:0;line-height:1.2">{escape(text)}{caret}</pre>'
         self.fault.value = f'{pointed}<div role="alert">{escape(str(error))}</div>'
 
-    def _guessed(self, expert: pima.SympyExpert) -> np.ndarray:
+    def _start_values(self, expert: pima.SympyExpert) -> np.ndarray:
         if self.curves is None:
             return np.ones(len(expert.parameters))
-        t, y = self._mean()
+        t, y = self._thinned_points()
         return expert.guess(t, y)
 
-    def _mean(self) -> tuple[np.ndarray, np.ndarray]:
+    def _thinned_points(self) -> tuple[np.ndarray, np.ndarray]:
         """Gather t and y of 2000 points at most, evenly spread over all points of all curves in the order of t."""
         t, y = self.curves.t.ravel(), self.curves.y.ravel()
         seen = np.isfinite(y)
@@ -168,7 +168,7 @@ class ExpertPanel(Panel):
         keep = np.unique(np.linspace(0, order.size - 1, 2000).astype(int))
         return t[seen][order][keep], y[seen][order][keep]
 
-    def _made(self) -> pima.SympyExpert:
+    def _present_expert(self) -> pima.SympyExpert:
         """Make the expert with the bounds and units of the table.
 
         Raises:
@@ -182,10 +182,10 @@ class ExpertPanel(Panel):
             parameters=[one.parameter for one in self.table.rows],
         )
 
-    def _drawn(self, _: object = None) -> None:
+    def _draw(self, _: object = None) -> None:
         """Draw the data and the formula at the values of the table."""
         with self.guarded():
-            self.expert = self._made()
+            self.expert = self._present_expert()
             grid = np.linspace(0.0, 1.0, 200)
             lines, t, styles = [], grid, []
             labels = (self.t, "y")
@@ -212,7 +212,7 @@ class ExpertPanel(Panel):
             DataError: If there are no data.
         """
         self._needs_data()
-        start = self._guessed(self._made())
+        start = self._start_values(self._present_expert())
         self.table.set(start)
         return start
 
@@ -227,7 +227,7 @@ class ExpertPanel(Panel):
             ExpertError: If the fit cannot be made.
         """
         self._needs_data()
-        expert = self._made()
+        expert = self._present_expert()
         shared = bool((self.curves.t == self.curves.t[:1]).all())
         solution = expert.fit(
             self.curves.t[0] if shared else self.curves.t,
@@ -256,7 +256,7 @@ class ExpertPanel(Panel):
         Raises:
             ExpertError: If a parameter has no unit.
         """
-        expert = pima.register(self._finished())
+        expert = pima.register(self._expert_with_units())
         self.say(f'registered: pima.Physics("{expert.name}") knows it in this session')
         self.registered = expert
         return expert
@@ -274,7 +274,7 @@ class ExpertPanel(Panel):
             ExpertError: If the file exists, a parameter has no unit, or the name cannot be a plugin's.
         """
         target = Path(path or self.file.value).expanduser().resolve()
-        source = plugin_source(self._finished())
+        source = plugin_source(self._expert_with_units())
         try:
             with target.open("x", encoding="utf-8") as file:
                 file.write(source)

@@ -33,7 +33,7 @@ class Refit:
     """
 
     def __init__(self, fit: Fit, data: xr.Dataset) -> None:
-        self.source, self.data = fit, data
+        self.model_fit, self.data = fit, data
         # Asked once: a fit computes these, and decodes pictures, each time it is asked.
         self._clusters, self._parameters = fit.clusters, fit.parameters
         self._responsibilities = fit.specimens["responsibilities"].values
@@ -79,7 +79,7 @@ class Refit:
     def _other_curve(self, _: object) -> None:
         self.curves = curves_of(self.data, self.modality.value)
         self._refits.clear()
-        expert = self.source.model.options.physics[self.modality.value].expert
+        expert = self.model_fit.model.options.physics[self.modality.value].expert
         self._experts[expert.name] = expert
         self.choice.options = list(dict.fromkeys([expert.name, *self._experts]))
         self.choice.value = expert.name
@@ -242,7 +242,7 @@ class Refit:
             A row for each group, a cell for each parameter.
         """
         fitted = self._responsibilities
-        same = self.expert == self.source.model.options.physics[self.modality.value].expert
+        same = self.expert == self.model_fit.model.options.physics[self.modality.value].expert
         rows = []
         for place, name in enumerate(grouping.names):
             weight, number = grouping.responsibilities[:, place], grouping.number[place]
