@@ -1,5 +1,7 @@
 """The family of panels: each opens, tells an error in words, and shows its title, ours and strangers' alike."""
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pima_widgets
@@ -103,11 +105,17 @@ class CountPanel(Panel):
 
 
 @pytest.fixture
-def stranger():
-    before = dict(PANELS)
-    yield add_panel(CountPanel)
+def table():
+    """The table of panels, which is put back after the test."""
+    ours = dict(PANELS)
+    yield PANELS
     PANELS.clear()
-    PANELS.update(before)
+    PANELS.update(ours)
+
+
+@pytest.fixture
+def stranger(table):
+    return add_panel(CountPanel)
 
 
 def test_a_stranger_s_panel_stands_beside_ours_and_is_linked(stranger, digits_fit, specimens):
@@ -124,6 +132,20 @@ def test_a_stranger_s_panel_stands_beside_ours_and_is_linked(stranger, digits_fi
     assert "2 picked" in panel.status.value
     app.offer(app.expert)
     assert panel.names == [app.expert.name]
+
+
+def test_the_panel_of_the_how_to_page_opens_and_is_linked(table, digits_fit, specimens):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "panels.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "add_panel" in block)
+    exec(compile(code, "panels.md", "exec"), {})  # noqa: S102 - our own page
+    assert list(table)[-1] == "OddPanel"
+    app = App(specimens, digits_fit)
+    panel = app.panels["OddPanel"]
+    panel.children[1].click()
+    assert panel.error.value == ""
+    assert app.selection == app.crossmodal_panel.selection == [panel.choice.value]
+    app.cluster_panel.select([1, 2])
+    assert "2 selected elsewhere" in panel.status.value
 
 
 def test_what_cannot_be_a_panel_is_refused(stranger):
