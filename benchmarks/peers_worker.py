@@ -146,7 +146,7 @@ def trained(kind: str, model: nn.Module, inputs: dict[str, dict[str, Tensor]], a
     from multivae.trainers import BaseTrainer, BaseTrainerConfig
     from multivae.trainers.base.callbacks import TrainingCallback
 
-    from pima_toolkit.fitting.inputs.allocator import keep_freed_memory
+    from pima_toolkit.fitting.inputs.tensors import keep_freed_memory
 
     ends = []
 

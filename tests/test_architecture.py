@@ -40,7 +40,7 @@ ORDER = {
     "experts/solvers": "optimum levenberg_marquardt torch_batched statistics starts least_squares own_lines",
     "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_formulas lmfit_expert",
-    "data": "files names grids measurement covariates check normalise streaming split storage reading_log",
+    "data": "files names grids streaming measurement covariates check normalise split storage reading_log",
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
     "ingest/formats": "texts workbooks tables curves pictures images",
@@ -54,7 +54,7 @@ ORDER = {
     "model/effects": "latent",
     "fitting": ("parallel options inputs state objective run trackers em starts potentials training restarts held_out"),
     "fitting/parallel": "distributed workers",
-    "fitting/inputs": "tensors stored allocator domain",
+    "fitting/inputs": "spec stored tensors domain",
     "fitting/em": "steps effects gradient physics health",
     "fitting/starts": "pooled initialise features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
@@ -69,9 +69,7 @@ ORDER = {
     "cli": "options new_plugin *",
 }
 #: Arrows that are still to be cut: "file -> file". The list only gets shorter.
-OPEN = {
-    "fitting/inputs/tensors -> fitting/inputs/stored",
-}
+OPEN: set[str] = set()
 #: Rooms that other rooms know by their face alone: ``from ..experts import Law``, never ``from ..experts.contract...``.
 BY_FACE = {"experts"}
 #: What the core may import at its top; anything else goes through ``errors.require`` where it is used.

@@ -101,9 +101,7 @@ def own_cluster(values: Tensor) -> Tensor:
 
 def covariate_units(predictor: Predictor) -> dict[str, str]:
     """Units of the covariates by name."""
-    return {
-        k: u for name in predictor.options.physics for k, u in predictor.specs[name].measured.covariate_units.items()
-    }
+    return {k: u for name in predictor.options.physics for k, u in predictor.specs[name].schema.covariate_units.items()}
 
 
 def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At = None) -> dict[str, str]:

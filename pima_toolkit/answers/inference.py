@@ -10,9 +10,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..data import ANSWER_NAMES, check_dataset, closest, specimen_labels
+from ..data import ANSWER_NAMES, closest, read, specimen_labels
 from ..errors import DataError, OptionError
-from ..fitting.inputs.tensors import InputSpec, Tensors, to_tensors
+from ..fitting.inputs.spec import InputSpec, schemas
+from ..fitting.inputs.tensors import Tensors, to_tensors
 from ..fitting.options import TrainingSettings
 from .conditions import check_known
 from .curves import curve_answers, parameter_answers
@@ -49,20 +50,15 @@ def expected(
     precision: str = "float32",
 ) -> xr.Dataset:
     """As :func:`infer`; of a specimen of which nothing was measured, what the populations alone make one expect."""
-    check_dataset(data)
     names = list(predictor.options.modalities)
     wanted = names if predict is None else [predict] if isinstance(predict, str) else list(predict)
     for name in wanted:
         if name not in names:
             raise OptionError(f"predict names {name!r}, which is no modality of this fit: {closest(name, names)}")
     check_coverage(coverage)
-    if not any(name in data.data_vars for name in names):
-        raise DataError(
-            f"the dataset holds none of this fit's modalities ({', '.join(names)}): it has {list(data.data_vars)}"
-        )
+    tensors = read_new(predictor, data)
     device = predictor.device
     faster = TrainingSettings(precision=precision).autocast(device)
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=faster)
     answers = answer_tensors(predictor, tensors, scored=typical, autocast=autocast)
     out = _table(predictor, data, tensors, answers)
@@ -75,6 +71,22 @@ def expected(
     if any(name in predictor.options.physics for name in wanted):
         out = out.assign(parameter_answers(predictor, tensors, answers.log_gamma.exp(), answers.others))
     return out
+
+
+def read_new(predictor: Predictor, data: xr.Dataset) -> Tensors:
+    """Check new specimens, and put what was measured of them on the fit's device.
+
+    Raises:
+        DataError: If they have none of the fit's modalities, or hold what cannot be used.
+        ShapeError: If dims or sizes are not those of the training.
+    """
+    measurements = read(data, schemas(predictor.specs))
+    if not any(name in data.data_vars for name in measurements):
+        raise DataError(
+            f"the dataset holds none of this fit's modalities ({', '.join(measurements)}): it has"
+            f" {list(data.data_vars)}"
+        )
+    return to_tensors(measurements, predictor.specs, predictor.device)
 
 
 def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Posterior) -> xr.Dataset:
@@ -120,7 +132,7 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
 
 def specimen_coords(specs: Mapping[str, InputSpec], data: xr.Dataset) -> dict[str, xr.DataArray]:
     """The coordinates that say which specimens these are, without those along a modality's own dims."""
-    own = {dim for spec in specs.values() for dim in spec.measured.dims}
+    own = {dim for spec in specs.values() for dim in spec.schema.dims}
     kept = {str(k): v for k, v in data.coords.items() if "specimen" in v.dims and not own & set(v.dims)}
     # A coordinate of an answer's own name, such as an older fit's ``cluster``, must not take the answer's place.
     return {f"given_{k}" if k in ANSWER_NAMES - {"specimen"} else k: v for k, v in kept.items()}
@@ -129,16 +141,16 @@ def specimen_coords(specs: Mapping[str, InputSpec], data: xr.Dataset) -> dict[st
 def modality_array(predictor: Predictor, name: str, values: np.ndarray, *leading: str) -> xr.DataArray:
     """Values of a modality as a labelled array with units; the leading dims are named, the others its own."""
     spec = predictor.specs[name]
-    measured = spec.measured
-    attrs = {"units": measured.unit, "long_name": measured.long_name}
+    schema = spec.schema
+    attrs = {"units": schema.unit, "long_name": schema.long_name}
     if name in predictor.options.physics:
-        label = {"units": measured.t_unit, "long_name": measured.t_name}
-        dim = measured.t_name if measured.t_name not in measured.coords else measured.dims[0]
+        label = {"units": schema.t_unit, "long_name": schema.t_name}
+        dim = schema.t_name if schema.t_name not in schema.coords else schema.dims[0]
         t = xr.DataArray(spec.t, dims=dim, attrs=label)
-        return xr.DataArray(values, dims=(*leading, dim), coords={measured.t_name: t}, attrs=attrs)
+        return xr.DataArray(values, dims=(*leading, dim), coords={schema.t_name: t}, attrs=attrs)
     # A channel axis that the data do not name is dropped, a scalar's feature axis too.
-    shape = values.shape[: len(leading)] + measured.values.shape[1:]
-    return xr.DataArray(values.reshape(shape), dims=(*leading, *measured.dims), coords=measured.coords, attrs=attrs)
+    shape = values.shape[: len(leading)] + schema.sizes
+    return xr.DataArray(values.reshape(shape), dims=(*leading, *schema.dims), coords=schema.coords, attrs=attrs)
 
 
 def predict_curves(

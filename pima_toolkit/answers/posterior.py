@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
-from ..fitting.inputs.allocator import keep_freed_memory
 from ..fitting.inputs.stored import Stored, joined, looked_at
-from ..fitting.inputs.tensors import Tensors
+from ..fitting.inputs.tensors import Tensors, keep_freed_memory
 from ..fitting.run import encode, physics_evidence, physics_log_prob
 from ..model.augment import mirrored
 from ..model.curves import Curves

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..fitting.inputs.tensors import InputSpec
+from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions
 from ..fitting.state import State
 

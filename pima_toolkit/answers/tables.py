@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..experts import resolve_unit, unidentified
 from ..fitting.em.steps import MINIMUM_WEIGHT, prior_rows
-from ..fitting.inputs.tensors import InputSpec, Tensors
+from ..fitting.inputs.spec import InputSpec
+from ..fitting.inputs.tensors import Tensors
 from ..fitting.options import ModelOptions
 from ..model.physics import PhysicsDecoder, scores
 from .predictor import Predictor
@@ -71,7 +72,7 @@ def parameter_coords(options: ModelOptions, specs: Mapping[str, InputSpec]) -> d
     rows = [(name, p) for name, option in options.physics.items() for p in option.expert.reported]
     names = [p.name for _, p in rows]
     labels = [p.name if names.count(p.name) == 1 else f"{name}.{p.name}" for name, p in rows]
-    units = [resolve_unit(p.unit, specs[n].measured.unit, specs[n].measured.t_unit) for n, p in rows]
+    units = [resolve_unit(p.unit, specs[n].schema.unit, specs[n].schema.t_unit) for n, p in rows]
     return {
         "parameter": ("parameter", labels),
         "unit": ("parameter", units),

@@ -84,13 +84,13 @@ def _check_same_specimens(record: TrainingRecord, data: xr.Dataset) -> None:
 
 def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> ModalityFindings:
     option, spec = predictor.options.modalities[name], predictor.specs[name]
-    kind, unit = spec.measured.kind, spec.measured.unit
+    kind, unit = spec.schema.kind, spec.schema.unit
     present = record.facts["present"][name]
     if not isinstance(option, Physics):
-        size = " × ".join(map(str, spec.measured.values.shape[1:])) or "1"
+        size = " × ".join(map(str, spec.schema.sizes)) or "1"
         return ModalityFindings(kind, unit, size, present)
-    size = f"{len(spec.t)} points of {spec.measured.t_name}, {spec.t[0]:.4g} to {spec.t[-1]:.4g}"
-    size += "" if spec.measured.t_unit == "1" else f" {spec.measured.t_unit}"
+    size = f"{len(spec.t)} points of {spec.schema.t_name}, {spec.t[0]:.4g} to {spec.t[-1]:.4g}"
+    size += "" if spec.schema.t_unit == "1" else f" {spec.schema.t_unit}"
     law = law_of(name, option.expert)
     shares = predictor.calibration[name]
     return ModalityFindings(

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from ..answers.conditions import covariate_names
 from ..answers.predictor import Predictor, Reference
 from ..answers.record import TrainingRecord
-from ..data import Measurement, Scaling, save_data
+from ..data import Scaling, Schema, save_data
 from ..data.files import replacing
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Bounds, expert_from_dict
-from ..fitting.inputs.tensors import InputSpec
+from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.potentials import single_encoders
 from ..fitting.state import State, below
@@ -55,10 +55,10 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
     for name, covariates in predictor.covariates.items():
         arrays[f"covariates.{name}"] = torch.as_tensor(covariates)
     for name, spec in predictor.specs.items():
-        arrays[f"template.{name}.conditions"] = torch.as_tensor(spec.conditions)
-        for part, values in (("grid", spec.grid), ("t", spec.measured.t)):
-            if values is not None:
-                arrays[f"template.{name}.{part}"] = torch.as_tensor(np.asarray(values, dtype=np.float64))
+        lowest_and_highest = np.array(list(spec.conditions.values())).reshape(-1, 2).T
+        arrays[f"template.{name}.conditions"] = torch.as_tensor(lowest_and_highest)
+        if spec.t is not None:
+            arrays[f"template.{name}.t"] = torch.as_tensor(np.asarray(spec.t, dtype=np.float64))
     about = {
         "format": FORMAT,
         "version": VERSION,
@@ -69,7 +69,7 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
         "encoders": predictor.encoders is not None,
         "notes": {**record.facts, "quality": dict(record.quality)},
     }
-    tables = {f"coords.{name}": _coords(spec.measured) for name, spec in predictor.specs.items()}
+    tables = {f"coords.{name}": xr.Dataset(coords=spec.schema.coords) for name, spec in predictor.specs.items()}
     tables |= {"training": record.specimens, "history": record.history}
     content = write({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()})
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
@@ -144,11 +144,10 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
 
 
 def _spec(spec: InputSpec) -> dict:
-    measured = spec.measured
     names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units")
     return {
-        "measured": {name: getattr(measured, name) for name in names},
-        "sizes": measured.values.shape[1:],
+        "measured": {name: getattr(spec.schema, name) for name in names},
+        "sizes": spec.schema.sizes,
         "scaling": [spec.scaling.minimum, spec.scaling.maximum],
         "shape": spec.shape,
         "presence": spec.presence,
@@ -156,28 +155,26 @@ def _spec(spec: InputSpec) -> dict:
     }
 
 
-def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, physics: bool) -> InputSpec:
-    parts = {p: arrays.get(f"template.{name}.{p}") for p in ("grid", "t")}
-    grid, t = (None if v is None else v.numpy().copy() for v in parts.values())
+def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.Dataset, option: Modality) -> InputSpec:
+    t = arrays.get(f"template.{name}.t")
     about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
     conditions = arrays.get(f"template.{name}.conditions", torch.zeros(2, 0, dtype=torch.float64))
-    measured = Measurement(
+    physics = isinstance(option, Physics)
+    schema = Schema(
         **{**about, "dims": tuple(about["dims"])},
-        values=np.zeros((0, *saved["sizes"]), dtype=np.float64 if physics else np.float32),
-        present=np.zeros(0, dtype=bool),
-        observed=None,
-        t=t,
+        physics=physics,
+        sizes=tuple(saved["sizes"]),
+        t=None if t is None else t.numpy().copy(),
         coords={str(k): v.reset_coords(drop=True) for k, v in coords.coords.items()},
-        covariates={str(k): np.zeros(0) for k in about["covariate_units"]},
     )
     return InputSpec(
-        measured,
+        schema,
         Scaling(*saved["scaling"]),
         tuple(saved["shape"]),
-        grid,
         saved["presence"],
         saved["scale"],
-        conditions.numpy().copy(),
+        {k: (low, high) for k, (low, high) in zip(schema.covariates, conditions.T.tolist(), strict=True)},
+        option.window if physics else None,
     )
 
 
@@ -190,7 +187,7 @@ def _rebuild(
     settings = TrainingSettings(**{**about["settings"], "device": "auto"})
     device = settings.torch_device()
     specs = {
-        name: _read_spec(name, saved, arrays, tables[f"coords.{name}"], name in options.physics)
+        name: _read_spec(name, saved, arrays, tables[f"coords.{name}"], modalities[name])
         for name, saved in about["templates"].items()
     }
     shapes = {name: spec.shape for name, spec in specs.items()}
@@ -237,10 +234,6 @@ def _rebuild(
     facts = dict(about["notes"])
     quality = facts.pop("quality", {})  # a file older than that knows none
     return predictor, TrainingRecord(settings, tables["training"], tables["history"], facts, quality)
-
-
-def _coords(measured: Measurement) -> xr.Dataset:
-    return xr.Dataset(coords=measured.coords)
 
 
 def _to_netcdf(table: xr.Dataset) -> bytes:

@@ -25,9 +25,10 @@ import numpy as np
 import xarray as xr
 
 from ..answers.trust.cautions import AGREE, still_rising
-from ..data import check_dataset, specimen_labels
+from ..data import read, specimen_labels
 from ..errors import OptionError, require
 from ..fitting.held_out import Candidates, Task
+from ..fitting.inputs.spec import wanted
 from ..fitting.inputs.tensors import presence_by_specimen
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.parallel.workers import check_processes, run_tasks
@@ -135,8 +136,8 @@ def select_clusters(
         if name not in known:
             raise OptionError(f"{name!r} is no option of training here: there are {', '.join(sorted(known))}")
     settings = TrainingSettings(seed=seed, restarts=restarts, **training)
-    check_dataset(data)
-    candidates = Candidates(model.options, settings, data, held_out, None if folder is None else Path(folder))
+    measurements = read(data, wanted(model.options.modalities))
+    candidates = Candidates(model.options, settings, measurements, held_out, None if folder is None else Path(folder))
     presence_by_specimen(candidates.tensors, specimen_labels(data))
     candidates.check(max(tried), restarts)
     mark = candidates.mark(data_fingerprint(candidates.tensors))

@@ -26,11 +26,12 @@ from ..answers.tables import cluster_covariance, specimen_parameters
 from ..answers.trust.calibration import held_out_calibration, training_calibration
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
-from ..data import check_dataset, specimen_labels
+from ..data import Measurement, read, specimen_labels
 from ..errors import DataError, OptionError, PimaWarning, TrainingError
 from ..fitting.inputs.domain import check_domain
+from ..fitting.inputs.spec import learn_specs, wanted
 from ..fitting.inputs.stored import Stored
-from ..fitting.inputs.tensors import Tensors, learn_templates, presence_by_specimen, to_tensors
+from ..fitting.inputs.tensors import Tensors, presence_by_specimen, to_tensors
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.parallel.distributed import Processes
 from ..fitting.parallel.workers import check_processes
@@ -64,9 +65,10 @@ def train(
     _check_processes(processes, group)
     _check_together(options, settings)
     check_tracker(tracker)
-    check_dataset(data)
-    specs = learn_templates(data, options.modalities)
-    tensors = to_tensors(data, options.modalities, specs, device)
+    measurements = read(data, wanted(options.modalities))
+    specs = learn_specs(measurements, options.modalities)
+    tensors = to_tensors(measurements, specs, device)
+    measurements = _kept_for(processes, measurements)
     _enough(options, data, tensors, group)
     check_domain(options.modalities, specs, tensors.curves)
     fingerprint_of_data = data_fingerprint(tensors)
@@ -81,7 +83,7 @@ def train(
                 f"the {group.count} processes have different data or options: give every one all specimens in the same"
                 " order, the same model and the same seed; the work is shared out between them"
             )
-        runs = train_restarts(job, data, processes)
+        runs = train_restarts(job, measurements, processes)
         # The best by ELBO and priors, which nobody's labels have touched.
         best = max(runs, key=lambda run: run.merit)
         stopped = runs[-1].interrupted or runs[-1].halted
@@ -132,6 +134,11 @@ def _check_processes(processes: int | None, group: Processes) -> None:
             f"processes={processes} trains restarts side by side, but this training is one of {group.count} processes"
             " that train together: leave processes out"
         )
+
+
+def _kept_for(processes: int | None, measurements: dict[str, Measurement]) -> dict[str, Measurement]:
+    """What other processes make their tensors of; nothing without them, as it may be as large as the tensors."""
+    return measurements if (processes or 1) > 1 else {}
 
 
 def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:

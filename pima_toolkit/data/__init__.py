@@ -1,44 +1,42 @@
-"""What comes in: xarray datasets become plain arrays, checked once and here (MODEL.md §8).
+"""What comes in: xarray datasets become plain arrays, checked once and here.
 
-`measure` reads one modality, `Scaling` brings it to [0, 1], `encoder_input` makes what an encoder sees,
-`split` keeps specimens apart for testing.
+`read` checks a dataset and takes its modalities from it, `Scaling` brings one to [0, 1], `encoder_input` makes what
+an encoder sees, `split` keeps specimens apart for testing.
 """
 
-from .check import check_dataset, measure
-from .measurement import Measurement
+from .check import check_dataset, read
+from .measurement import Measurement, Schema, Wanted
 from .names import ANSWER_NAMES, closest, few, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .reading_log import reading_log, summary, unused_files, with_lost_specimens
 from .split import split
 from .storage import open_data, replacing, save_data
-from .streaming import alone, block_rows, blocks, kind_of, presence, stored, survey
+from .streaming import OnDisk, blocks, on_disk
 
 __all__ = [
     "ANSWER_NAMES",
     "Measurement",
+    "OnDisk",
     "Scaling",
-    "alone",
-    "block_rows",
+    "Schema",
+    "Wanted",
     "blocks",
     "check_dataset",
     "closest",
     "common_grid",
     "encoder_input",
     "few",
-    "kind_of",
-    "measure",
     "needs_presence",
+    "on_disk",
     "open_data",
-    "presence",
+    "read",
     "reading_log",
     "replacing",
     "residual_scale",
     "save_data",
     "specimen_labels",
     "split",
-    "stored",
     "summary",
-    "survey",
     "unused_files",
     "with_lost_specimens",
 ]

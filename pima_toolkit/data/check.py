@@ -1,4 +1,4 @@
-"""One modality of a dataset, read and checked: `measure(data, "stress", physics=True) -> Measured`.
+"""The check: `read(data, wanted)` turns a dataset into measurements; nothing else looks into a dataset's values.
 
 Everything after this file may rely on finite numbers, native float types, one order of the dims, a strictly
 increasing independent variable, and masks that say what was observed. Bad input ends here, in one sentence.
@@ -7,6 +7,7 @@ increasing independent variable, and masks that say what was observed. Bad input
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -14,8 +15,9 @@ import xarray as xr
 from ..errors import DataError, ShapeError
 from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
-from .measurement import Measurement
+from .measurement import Measurement, Schema, Wanted
 from .names import closest, few, specimen_labels
+from .streaming import OnDisk, block_rows, blocks, on_disk
 
 #: Fewest points for which a numeric coordinate makes a neural modality a curve; below, convolutions have no room.
 CURVE_POINTS = 8
@@ -51,45 +53,46 @@ def check_dataset(data: object) -> None:
             )
 
 
-def measure(
-    data: xr.Dataset,
-    name: str,
-    *,
-    physics: bool,
-    covariates: tuple[str, ...] = (),
-    like: Measurement | None = None,
-    part: bool = False,
-) -> Measurement:
-    """Read one modality.
+def read(data: xr.Dataset, wanted: Mapping[str, Wanted | Schema]) -> dict[str, Measurement]:
+    """Check a dataset and take from it what is wanted; called once at every public door.
 
-    The kind follows from the dims besides ``specimen`` and ``channel``: none a scalar, one a curve (numeric coordinate
-    of at least 8 points; for physics any) or else a vector, two an image, three a volume. A specimen lacks a modality
-    if all its values are NaN or the boolean variable ``<name>_present`` (specimen) says so.
+    The kind of a modality follows from the dims besides ``specimen`` and ``channel``: none a scalar, one a curve
+    (numeric coordinate of at least 8 points; for physics any) or else a vector, two an image, three a volume. A
+    specimen lacks a modality if all its values are NaN or the boolean variable ``<name>_present`` (specimen) says so.
 
     A physics curve is ``y(specimen, t)`` on a shared grid, the coordinate ``t``, or ``y(specimen, point)`` with the
     independent variable as a coordinate of dims (specimen, point), NaN at the end, named in ``attrs["independent"]``.
     Rows that are all alike count as a shared grid. Points that are NaN are masked.
 
+    Neural modalities that are on disk stay there: they are looked through once, and read again where they are needed.
+
     Args:
         data: Dataset with a ``specimen`` dim.
-        name: Name of the variable.
-        physics: Whether an expert will describe it: float64, gaps and own grids allowed.
-        covariates: Further inputs of that expert, see :func:`~pima_toolkit.data.covariates.read_covariates`; at
-            inference those of `like`.
-        like: The modality as trained, at inference: dims, sizes and units must fit, a missing variable means that
-            no specimen has it, and constant or absent values are no error. A neural curve must have the trained
-            grid. A physics curve on the trained grid (to 1e-6 of its range) keeps it; on any other grid, or when
-            the training was ragged, it is returned with t of shape (specimen, T): expert and encoder can use it.
-            Where no specimen has a ragged modality, t is the common grid of the training.
-        part: These are some of the specimens, and may hold nothing to learn from.
+        wanted: By the variable's name, what a training set is to hold (:class:`Wanted`), or what a fit has learned of
+            it (:class:`Schema`): then dims, sizes and units must fit, a missing variable means that no specimen has
+            it, and constant or absent values are no error. A neural curve must have the trained grid. A physics curve
+            on the trained grid (to 1e-6 of its range) keeps it; on any other grid t has the shape (specimen, T):
+            expert and encoder can use it. Where no specimen has a ragged modality, t is the grid of the training.
+
+    Returns:
+        One measurement by name for every modality that is wanted, in that order, of the same specimens.
 
     Raises:
         DataError: If the values or the independent variable cannot be used.
-        ShapeError: If the dims do not suit the modality, or do not fit `like`.
-
-    Source: MODEL.md §8.
+        ShapeError: If the dims do not suit the modality, or do not fit the schema.
     """
     check_dataset(data)
+    staying = [name for name, one in wanted.items() if on_disk(data, name) and not one.physics]
+    rows = block_rows(data, staying) if staying else 0  # blocks of several are shuffled together
+    return {
+        name: _looked_through(data, name, one, rows) if name in staying else _measured(data, name, one)
+        for name, one in wanted.items()
+    }
+
+
+def _measured(data: xr.Dataset, name: str, wanted: Wanted | Schema, *, part: bool = False) -> Measurement:
+    """Read one modality into memory; a part of the specimens may hold nothing to learn from."""
+    like = wanted if isinstance(wanted, Schema) else None
     if name not in data.data_vars:
         if like is not None:
             return _absent(data, like)
@@ -108,18 +111,36 @@ def measure(
     if raw.size == 0:
         raise ShapeError(f"{name!r} has an empty dim: sizes {dict(variable.sizes)}")
     present = _present_flags(data, name)
-    read = _physics if physics else _neural
-    measured = read(data, variable, dims, raw, present, like)
-    names = covariates if like is None else tuple(like.covariates)
-    values, units = read_covariates(data, name, names, measured.present, given_later=like is not None)
-    measured = dataclasses.replace(measured, covariates=values, covariate_units=units)
-    if like is None and not part:
-        seen = np.broadcast_to(measured.mask(), measured.values.shape)
-        low, high = (f(measured.values, where=seen, initial=i) for f, i in ((np.min, np.inf), (np.max, -np.inf)))
-        check_informative(name, bool(measured.present.any()), low, high, measured.values.dtype.name)
-    elif like is not None:
-        _check_units(measured, like)
-    return measured
+    read_values = _physics if wanted.physics else _neural
+    measurement = read_values(data, variable, dims, raw, present, like)
+    covariates, units = read_covariates(
+        data, name, wanted.covariates, measurement.present, given_later=like is not None
+    )
+    schema = dataclasses.replace(measurement.schema, covariate_units=units)
+    measurement = dataclasses.replace(measurement, schema=schema, covariates=covariates)
+    if like is not None:
+        _check_units(schema, like)
+    elif not part:
+        _check_informative(measurement)
+    return measurement
+
+
+def _looked_through(data: xr.Dataset, name: str, wanted: Wanted | Schema, rows: int) -> Measurement:
+    """Read a neural modality on disk by one pass over its blocks, and leave its values there."""
+    schema, present, lowest, highest = None, [], [], []
+    for block in blocks(data, name):
+        part = _measured(block, name, wanted, part=True)
+        schema = schema or part.schema
+        low, high = part.lowest_and_highest()
+        present.append(part.present)
+        lowest.append(low)
+        highest.append(high)
+    parts = [np.concatenate(pieces) for pieces in (present, lowest, highest)]
+    values = OnDisk(data[name].variable, ("specimen", *schema.dims), *parts, rows)
+    measurement = Measurement(schema, values, parts[0], t=schema.t)
+    if isinstance(wanted, Wanted):
+        _check_informative(measurement)
+    return measurement
 
 
 def _named(data: xr.Dataset, bad: np.ndarray) -> str:
@@ -130,7 +151,7 @@ def _text(attrs: dict, *names: str, default: str) -> str:
     return next((str(attrs[n]) for n in names if attrs.get(n) not in (None, "")), default)
 
 
-def _ordered_dims(variable: xr.DataArray, like: Measurement | None) -> tuple[str, ...]:
+def _ordered_dims(variable: xr.DataArray, like: Schema | None) -> tuple[str, ...]:
     dims = tuple(str(d) for d in variable.dims if d != "specimen")
     if like is None:
         return tuple(sorted(dims, key=lambda d: d != "channel"))  # a stable sort: only the channel moves
@@ -161,7 +182,7 @@ def _neural(
     dims: tuple[str, ...],
     raw: np.ndarray,
     present: np.ndarray,
-    like: Measurement | None,
+    like: Schema | None,
 ) -> Measurement:
     name = str(variable.name)
     spatial = [d for d in dims if d != "channel"]
@@ -192,18 +213,17 @@ def _neural(
         values = np.where(present.reshape(-1, *[1] * len(dims)), values, np.float32(0))
     _check_finite(data, name, values.reshape(len(values), -1), "float32 numbers")
     kind, t, t_name, t_unit = _neural_kind(variable, spatial, like)
-    if like is not None and values.shape[1:] != like.values.shape[1:]:
+    if like is not None and values.shape[1:] != like.sizes:
         raise ShapeError(
             f"{name!r} has sizes {dict(zip(dims, values.shape[1:], strict=True))}, trained with "
-            f"{dict(zip(dims, like.values.shape[1:], strict=True))}: crop or interpolate it to the trained size"
+            f"{dict(zip(dims, like.sizes, strict=True))}: crop or interpolate it to the trained size"
         )
-    return Measurement(
+    schema = Schema(
         name,
         kind,
+        False,
         dims,
-        values,
-        present,
-        None,
+        values.shape[1:],
         t,
         t_name,
         t_unit,
@@ -211,10 +231,11 @@ def _neural(
         long_name=_text(variable.attrs, "long_name", default=name),
         coords=_coords_along(variable, dims),
     )
+    return Measurement(schema, values, present, t=t)
 
 
 def _neural_kind(
-    variable: xr.DataArray, spatial: list[str], like: Measurement | None
+    variable: xr.DataArray, spatial: list[str], like: Schema | None
 ) -> tuple[str, np.ndarray | None, str | None, str]:
     """(kind, t, t_name, t_unit) by the dims; one dim is a curve only with a numeric coordinate of 8 points or more."""
     if like is not None and like.kind != "curve":
@@ -244,7 +265,7 @@ def _physics(
     dims: tuple[str, ...],
     raw: np.ndarray,
     present: np.ndarray,
-    like: Measurement | None,
+    like: Schema | None,
 ) -> Measurement:
     name = str(variable.name)
     if len(dims) != 1 or dims == ("channel",):
@@ -265,28 +286,31 @@ def _physics(
             f"{name!r} has values where {coordinate.name!r} is NaN, in specimens {_named(data, stray)}: give those "
             "points a coordinate, or make the values NaN too"
         )
-    if like is not None and like.t is not None:
-        if t.ndim == 1 and like.t.ndim == 1 and same_grid(t, like.t):
+    if like is not None:
+        if t.ndim == 1 and same_grid(t, like.t):
             t = like.t
         elif t.ndim == 1:
             t = np.tile(t, (len(values), 1))
     coords = _coords_along(variable, dims)
     if t.ndim == 1 and coordinate.name not in coords:  # equal rows of a 2-D coordinate
         coords[coordinate.name] = xr.DataArray(t, dims=dims, name=coordinate.name, attrs=coordinate.attrs)
-    return Measurement(
+    grid = t if like is None else like.t
+    if grid.ndim == 2:
+        grid = union_grid(t[present]) if present.any() else t[0]
+    schema = Schema(
         name,
         "curve",
+        True,
         dims,
-        values,
-        present,
-        observed=None if bool(observed[present].all()) else observed,
-        t=t,
+        grid.shape,
+        grid,
         t_name=coordinate.name,
         t_unit=_text(coordinate.attrs, "units", "unit", default="1"),
         unit=_text(variable.attrs, "units", "unit", default="1"),
         long_name=_text(variable.attrs, "long_name", default=name),
         coords=coords,
     )
+    return Measurement(schema, values, present, None if bool(observed[present].all()) else observed, t)
 
 
 def _coords_along(variable: xr.DataArray, dims: tuple[str, ...]) -> dict[str, xr.DataArray]:
@@ -303,46 +327,34 @@ def _check_finite(data: xr.Dataset, name: str, values: np.ndarray, what: str) ->
         )
 
 
-def check_informative(name: str, anything: bool, low: float, high: float, dtype: str) -> None:
-    """Refuse a modality that no specimen has, or whose smallest and largest value are the same.
-
-    Raises:
-        DataError: Naming it.
-    """
-    if not anything:
+def _check_informative(measurement: Measurement) -> None:
+    """Refuse a modality that no specimen has, or whose smallest and largest value are the same."""
+    name = measurement.schema.name
+    if not measurement.present.any():
         raise DataError(f"{name!r} is missing for every specimen: leave it out of the modalities, or check the file")
+    lowest, highest = measurement.lowest_and_highest()
+    low, high = lowest.min(), highest.max()
     if low == high:
         raise DataError(
-            f"{name!r} is constant: every value is {low:g} in {dtype}, there is nothing to learn: "
-            "leave it out, or subtract its mean if small differences matter"
+            f"{name!r} is constant: every value is {low:g} in {measurement.values.dtype.name}, there is nothing to"
+            " learn: leave it out, or subtract its mean if small differences matter"
         )
 
 
-def _check_units(measured: Measurement, like: Measurement) -> None:
-    pairs = [(measured.name, measured.unit, like.unit), (measured.t_name, measured.t_unit, like.t_unit)]
-    pairs += [(name, unit, like.covariate_units[name]) for name, unit in measured.covariate_units.items()]
+def _check_units(schema: Schema, like: Schema) -> None:
+    pairs = [(schema.name, schema.unit, like.unit), (schema.t_name, schema.t_unit, like.t_unit)]
+    pairs += [(name, unit, like.covariate_units[name]) for name, unit in schema.covariate_units.items()]
     for name, unit, trained in pairs:
         if unit != trained and "1" not in (unit, trained):
             raise DataError(f"{name!r} is in {unit!r}, trained in {trained!r}: convert it, and set attrs['units']")
 
 
-def _absent(data: xr.Dataset, like: Measurement) -> Measurement:
-    """`like` for specimens none of which has it."""
+def _absent(data: xr.Dataset, like: Schema) -> Measurement:
+    """Make a measurement of specimens none of which has the modality."""
     specimens = data.sizes["specimen"]
     present = np.zeros(specimens, dtype=bool)
-    covariates, units = read_covariates(data, like.name, tuple(like.covariates), present, given_later=True)
-    t, shape = like.t, like.values.shape[1:]
-    if t is not None and t.ndim == 2:
-        t = union_grid(t[like.present])
-        shape = t.shape
-    absent = dataclasses.replace(
-        like,
-        values=np.zeros((specimens, *shape), dtype=like.values.dtype),
-        present=present,
-        observed=None,
-        t=t,
-        covariates=covariates,
-        covariate_units=units,
-    )
-    _check_units(absent, like)
-    return absent
+    covariates, units = read_covariates(data, like.name, like.covariates, present, given_later=True)
+    schema = dataclasses.replace(like, covariate_units=units)
+    _check_units(schema, like)
+    values = np.zeros((specimens, *like.sizes), dtype=np.float64 if like.physics else np.float32)
+    return Measurement(schema, values, present, t=like.t, covariates=covariates)

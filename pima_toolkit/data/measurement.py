@@ -1,4 +1,4 @@
-"""`Measured`: one modality of a dataset as plain arrays, the form in which every later room takes data."""
+"""The form in which every later room takes data: `Measurement`, checked arrays, and the `Schema` describing them."""
 
 from __future__ import annotations
 
@@ -8,45 +8,87 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
+from .streaming import OnDisk
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a modality is to be read as before anything is known of it.
+
+    Args:
+        physics: Whether an expert describes it: float64, gaps and own grids are allowed.
+        covariates: Further inputs of that expert by name, one number per specimen.
+    """
+
+    physics: bool = False
+    covariates: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    r"""One modality of a dataset as plain arrays; made by `measure`.
+class Schema:
+    r"""What describes a modality without any specimen: learned from the training set, saved with a fit.
 
-    Attributes:
+    Args:
         name: The variable's name.
         kind: ``"curve"``, ``"image"``, ``"volume"``, ``"vector"`` or ``"scalar"``.
-        dims: Dims after ``specimen`` in the order of `values`, ``channel`` first where there is one.
-        values: (specimen, \*shape), in `unit`; float32 for neural modalities, float64 for physics. Missing is 0.
-        present: (specimen,) bool: this specimen has this modality.
-        observed: (specimen, T) bool for physics curves with gaps; None where every point of every present
-            specimen was observed.
-        t: Independent variable of a curve in `t_unit`, float64, strictly increasing: (T,) if shared, else
-            (specimen, T) whose padding repeats the last t. None for other kinds.
+        physics: Whether an expert describes it.
+        dims: Dims after ``specimen`` in the order of the values, ``channel`` first where there is one.
+        sizes: Length of each dim.
+        t: Grid of a curve in `t_unit`, float64 (T,), strictly increasing; of curves with grids of their own, equal
+            steps from the smallest to the largest t of any. None for other kinds.
         t_name: Name of the independent variable, or None.
         t_unit: Its unit, ``"1"`` if not stated.
-        unit: Unit of `values`, ``"1"`` if not stated.
+        unit: Unit of the values, ``"1"`` if not stated.
         long_name: For axes; the name if not stated.
         coords: Coordinates that lie along `dims` alone, to build answers with.
-        covariates: What the expert of a physics curve needs to know of each test, by name, float64 (specimen,); NaN
-            only where the curve is absent.
-        covariate_units: Their units by name.
+        covariate_units: Units of the covariates by their names.
     """
 
     name: str
     kind: str
+    physics: bool
     dims: tuple[str, ...]
-    values: np.ndarray
-    present: np.ndarray
-    observed: np.ndarray | None
+    sizes: tuple[int, ...]
     t: np.ndarray | None
     t_name: str | None
     t_unit: str
     unit: str
     long_name: str
     coords: dict[str, xr.DataArray]
-    covariates: dict[str, np.ndarray] = field(default_factory=dict)
     covariate_units: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates."""
+        return tuple(self.covariate_units)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    r"""One modality of N specimens as arrays that are finite, ordered and masked; made by `check.read`.
+
+    Args:
+        schema: What describes it.
+        values: (specimen, \*sizes), in the schema's unit; float32 for neural modalities, float64 for physics. Missing
+            is 0. :class:`OnDisk` where they do not fit into memory.
+        present: (specimen,) bool: this specimen has this modality.
+        observed: (specimen, T) bool for physics curves with gaps; None where every point of every present
+            specimen was observed.
+        t: Independent variable of a curve, float64, strictly increasing: (T,) if shared, else (specimen, T) whose
+            padding repeats the last t. None for other kinds.
+        covariates: What the expert of a physics curve needs to know of each test, by name, float64 (specimen,); NaN
+            only where the curve is absent.
+    """
+
+    schema: Schema
+    values: np.ndarray | OnDisk
+    present: np.ndarray
+    observed: np.ndarray | None = None
+    t: np.ndarray | None = None
+    covariates: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.present)
 
     @property
     def ragged(self) -> bool:
@@ -57,15 +99,23 @@ class Measurement:
         """Which values were measured: bool, `observed` or `present`, broadcastable to `values`."""
         if self.observed is not None:
             return self.observed
-        return self.present.reshape(-1, *[1] * (self.values.ndim - 1))
+        return self.present.reshape(-1, *[1] * (len(self.values.shape) - 1))
 
-    def take(self, index: np.ndarray) -> Measurement:
+    def lowest_and_highest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest measured value of each specimen, (specimen,); inf and -inf where it has none."""
+        if isinstance(self.values, OnDisk):
+            return self.values.lowest, self.values.highest
+        flat = self.values.reshape(len(self), -1)
+        seen = np.broadcast_to(self.mask(), self.values.shape).reshape(flat.shape)
+        return flat.min(axis=1, where=seen, initial=np.inf), flat.max(axis=1, where=seen, initial=-np.inf)
+
+    def take(self, index: np.ndarray | slice) -> Measurement:
         """The specimens of `index` (integers, a slice, or bool of shape (specimen,))."""
         return dataclasses.replace(
             self,
-            values=self.values[index],
+            values=self.values.take(index) if isinstance(self.values, OnDisk) else self.values[index],
             present=self.present[index],
             observed=None if self.observed is None else self.observed[index],
-            t=self.t[index] if self.t is not None and self.t.ndim == 2 else self.t,
+            t=self.t[index] if self.ragged else self.t,
             covariates={name: values[index] for name, values in self.covariates.items()},
         )

@@ -41,11 +41,8 @@ class Scaling:
     @classmethod
     def of(cls, measured: Measurement) -> Scaling:
         """The scaling of a training set; values not observed do not count."""
-        seen, values = measured.mask(), measured.values
-        return cls(
-            float(values.min(where=seen, initial=np.inf)),
-            float(values.max(where=seen, initial=-np.inf)),
-        )
+        lowest, highest = measured.lowest_and_highest()
+        return cls(float(lowest.min()), float(highest.max()))
 
     def to_unit(self, x: np.ndarray) -> np.ndarray:
         """Data's unit -> [0, 1]; any shape, numpy or torch. Values outside the training range are kept."""
@@ -55,20 +52,10 @@ class Scaling:
         """[0, 1] -> data's unit; any shape, numpy or torch."""
         return u * (self.maximum - self.minimum) + self.minimum
 
-    def outside(self, x: np.ndarray, seen: np.ndarray | None = None) -> np.ndarray:
-        """Specimens with a value outside the training range.
-
-        Args:
-            x: (specimen, ...), in the data's unit.
-            seen: Which values count, broadcastable to x: ``measured.mask()``. None: all that are not NaN.
-
-        Returns:
-            (specimen,) bool.
-        """
-        out = (x < self.minimum) | (x > self.maximum)
-        if seen is not None:
-            out = out & seen
-        return out.reshape(len(x), -1).any(axis=1)
+    def outside(self, measured: Measurement) -> np.ndarray:
+        """Specimens with a measured value outside the training range, (specimen,) bool."""
+        lowest, highest = measured.lowest_and_highest()
+        return (lowest < self.minimum) | (highest > self.maximum)
 
 
 def residual_scale(measured: Measurement) -> float:
@@ -89,7 +76,7 @@ def common_grid(measured: Measurement) -> np.ndarray:
         (T',) float64, in the unit of t, strictly increasing.
     """
     if measured.t is None:
-        raise DataError(f"{measured.name!r} is no curve ({measured.kind}), so it has no grid")
+        raise DataError(f"{measured.schema.name!r} is no curve ({measured.schema.kind}), so it has no grid")
     if not measured.ragged:
         return measured.t
     return union_grid(measured.t[measured.present])
@@ -123,11 +110,11 @@ def encoder_input(
     Source: MODEL.md §1, §8.
     """
     values = scaling.to_unit(measured.values).astype(np.float32, copy=False)
-    if measured.kind in ("scalar", "vector"):
+    if measured.schema.kind in ("scalar", "vector"):
         return np.where(measured.present[:, None], values.reshape(len(values), -1), np.float32(0))
-    if measured.kind != "curve" or "channel" in measured.dims:
+    if measured.schema.kind != "curve" or "channel" in measured.schema.dims:
         values[~measured.present] = 0
-        return values if "channel" in measured.dims else values[:, None]
+        return values if "channel" in measured.schema.dims else values[:, None]
     if presence is None:
         presence = needs_presence(measured)
     grid = common_grid(measured) if grid is None else grid

@@ -16,21 +16,22 @@ Source: held-out likelihood, Smyth 2000, Statistics and Computing 10, 63; stabil
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
 import torch
-import xarray as xr
 from torch import Tensor
 
+from ..data import Measurement
 from ..data.files import write_text
 from ..errors import DataError
 from ..model.elbo import neural_log_prob
+from .inputs.spec import InputSpec, learn_specs
 from .inputs.stored import looked_at
-from .inputs.tensors import InputSpec, Tensors, learn_templates, to_tensors
+from .inputs.tensors import Tensors, to_tensors
 from .objective import objective
 from .options import ModelOptions, TrainingSettings
 from .run import TrainingRun, encode, mark_of, physics_evidence, physics_log_prob
@@ -113,14 +114,14 @@ class Candidates:
     Args:
         options: The model; its own number of clusters does not count.
         settings: How it is trained.
-        data: The dataset.
+        measurements: All modalities of all specimens.
         share: Share of the specimens to hold out.
         folder: Where results are kept, and checkpoints while they are made; None: nowhere.
     """
 
     options: ModelOptions
     settings: TrainingSettings
-    data: xr.Dataset
+    measurements: Mapping[str, Measurement]
     share: float
     folder: Path | None
 
@@ -131,12 +132,12 @@ class Candidates:
     @cached_property
     def templates(self) -> dict[str, InputSpec]:
         """Input specifications learned from all specimens, so that every candidate measures in the same units."""
-        return learn_templates(self.data, self.options.modalities)
+        return learn_specs(self.measurements, self.options.modalities)
 
     @cached_property
     def tensors(self) -> Tensors:
         """All specimens, on the device."""
-        return to_tensors(self.data, self.options.modalities, self.templates, self.settings.torch_device())
+        return to_tensors(self.measurements, self.templates, self.settings.torch_device())
 
     def path(self, task: Task) -> Path | None:
         """File that the result is kept in; None where nothing is kept."""

@@ -7,14 +7,14 @@ read back as one that was interrupted after its last epoch would be.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import xarray as xr
-
-from .inputs.tensors import learn_templates, to_tensors
+from ..data import Measurement
+from .inputs.spec import learn_specs
+from .inputs.tensors import to_tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.workers import one_thread, run_tasks
 from .run import TrainingRun
@@ -27,24 +27,26 @@ class _Restart:
 
     options: ModelOptions
     settings: TrainingSettings
-    data: xr.Dataset
+    measurements: Mapping[str, Measurement]
     checkpoint: Path
     mark: str
 
     def __call__(self, task: int, tell: Callable[[object], bool]) -> None:
         device = self.settings.torch_device()
-        templates = learn_templates(self.data, self.options.modalities)
-        tensors = to_tensors(self.data, self.options.modalities, templates, device)
+        templates = learn_specs(self.measurements, self.options.modalities)
+        tensors = to_tensors(self.measurements, templates, device)
         job = TrainingRun(self.options, self.settings, templates, tensors, device, self.checkpoint, self.mark, tell)
         JointTraining(job, task).run()
 
 
-def train_restarts(job: TrainingRun, data: xr.Dataset, processes: int | None) -> list[JointTraining]:
+def train_restarts(
+    job: TrainingRun, measurements: Mapping[str, Measurement], processes: int | None
+) -> list[JointTraining]:
     """Train all restarts; of the last one returned, ``interrupted`` and ``halted`` say whether more were wanted.
 
     Args:
         job: What to train on.
-        data: What its tensors were made of.
+        measurements: What its tensors were made of; only processes need them.
         processes: Restarts at a time, each in a process with one torch thread; None: one after the other in this
             process, with torch's own number of threads.
     """
@@ -55,7 +57,7 @@ def train_restarts(job: TrainingRun, data: xr.Dataset, processes: int | None) ->
             if job.checkpoint is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pima-restarts-"))
                 job = replace(job, checkpoint=Path(folder))
-            return _side_by_side(job, data, processes)
+            return _side_by_side(job, measurements, processes)
         runs: list[JointTraining] = []
         for restart in range(job.settings.restarts):
             runs.append(JointTraining(job, restart).run())
@@ -64,7 +66,7 @@ def train_restarts(job: TrainingRun, data: xr.Dataset, processes: int | None) ->
         return runs
 
 
-def _side_by_side(job: TrainingRun, data: xr.Dataset, processes: int) -> list[JointTraining]:
+def _side_by_side(job: TrainingRun, measurements: Mapping[str, Measurement], processes: int) -> list[JointTraining]:
     stopped = False
 
     def hear(news: object) -> bool:
@@ -72,7 +74,7 @@ def _side_by_side(job: TrainingRun, data: xr.Dataset, processes: int) -> list[Jo
         stopped = job.callback(news) is True or stopped
         return stopped
 
-    work = _Restart(job.options, job.settings, data, job.checkpoint, job.mark)
+    work = _Restart(job.options, job.settings, measurements, job.checkpoint, job.mark)
     try:
         for _ in run_tasks(work, range(job.settings.restarts), processes, hear):
             pass

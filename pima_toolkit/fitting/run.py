@@ -22,8 +22,9 @@ from ..model.evidence import Evidence
 from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
+from .inputs.spec import InputSpec
 from .inputs.stored import joined, looked_at
-from .inputs.tensors import InputSpec, Tensors
+from .inputs.tensors import Tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.distributed import ALONE, Processes
 from .state import Arrays, fingerprint, resume

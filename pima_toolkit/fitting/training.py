@@ -25,7 +25,7 @@ from .em.gradient import AdamExperts
 from .em.health import duplicate_clusters, empty_clusters, reseed
 from .em.physics import UPDATES, EpochStatistics, update_mixture, update_physics
 from .em.steps import log_prior as parameter_prior
-from .inputs.allocator import keep_freed_memory
+from .inputs.tensors import keep_freed_memory
 from .objective import objective, physics_of_z, released, with_held
 from .run import Progress, TrainingRun, physics_log_prob
 from .starts.initialise import blank_decoder

@@ -35,7 +35,7 @@ from typing import Any
 import xarray as xr
 
 from ..api.pima import PIMA
-from ..data import ANSWER_NAMES, closest, kind_of, measure
+from ..data import ANSWER_NAMES, Wanted, closest, read
 from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
 from ..fitting.options import TrainingSettings
@@ -208,7 +208,7 @@ def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[
             sentences.append(f"{name}: left out, part of a fit's answer and no measurement")
             continue
         try:
-            kind = kind_of(data, name)
+            kind = read(data, {name: Wanted()})[name].schema.kind
         except ValueError as error:
             named[name] = {"kind": "none"}
             sentences.append(f"{name}: left out, {error}")
@@ -227,7 +227,7 @@ def _with_variable(expert: Any, data: xr.Dataset, name: str) -> Any:
         return expert
     table = {"formula": expert} if isinstance(expert, str) else dict(expert)
     if "t" not in table:
-        table["t"] = str(measure(data, name, physics=True).t_name)
+        table["t"] = str(read(data, {name: Wanted(physics=True)})[name].schema.t_name)
     return table
 
 

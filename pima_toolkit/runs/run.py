@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..api.pima import PIMA, Fit
-from ..data import reading_log, save_data, stored
+from ..data import on_disk, reading_log, save_data
 from ..errors import MissingDependency, OptionError, PimaWarning
 from ..experts import load_plugin, plugin_records
 from ..fitting.parallel.distributed import Processes, process_group
@@ -180,7 +180,7 @@ def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[
     """Tables and report; a machine that lacks the libraries for one of them keeps the fit, and yields a sentence."""
     # A fit stopped by hand does not know specimens that lack a modality.
     data = None if fit.interrupted else source.data
-    if data is not None and any(stored(data, name) for name in fit.model.options.neural):
+    if data is not None and any(on_disk(data, name) for name in fit.model.options.neural):
         yield "the data stay on disk: tables and report are without predictions and pictures of the specimens"
         data = None
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ..api.pima import Fit
-from ..data import blocks, check_dataset, open_data, presence, stored
+from ..data import Wanted, blocks, check_dataset, on_disk, open_data, read
 from ..errors import DataError, FileFormatError
 from ..ingest import from_folder
 
@@ -94,7 +94,7 @@ def dataset_fingerprint(data: xr.Dataset) -> str:
     for name in sorted(map(str, data.variables)):
         variable = data.variables[name]
         notes = sorted((str(k), repr(v)) for k, v in variable.attrs.items())
-        if stored(data, name) and variable.dims[:1] == ("specimen",):
+        if on_disk(data, name) and variable.dims[:1] == ("specimen",):
             values = variable
             pieces = (block[name].values for block in blocks(data, name))
         else:
@@ -123,7 +123,8 @@ def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tupl
     kinds = {name: values["kind"] for name, values in modalities.items() if values["kind"] != "none"}
     if not kinds:
         return source, []
-    present = np.any([presence(source.data, n, physics=kind == "physics") for n, kind in kinds.items()], axis=0)
+    wanted = {name: Wanted(physics=kind == "physics") for name, kind in kinds.items()}
+    present = np.any([m.present for m in read(source.data, wanted).values()], axis=0)
     if present.all():
         return source, []
     lost = [str(label) for label in source.data["specimen"].values[~present]]

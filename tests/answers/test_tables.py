@@ -10,7 +10,9 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.answers.tables import cluster_covariance, shown_std
+from pima_toolkit.data import read
 from pima_toolkit.errors import PimaWarning
+from pima_toolkit.fitting.inputs.spec import schemas
 from pima_toolkit.fitting.inputs.tensors import to_tensors
 
 
@@ -87,7 +89,7 @@ def test_gaps_and_own_grids_lose_information(affine):
     gappy = data.assign(y=data.y.where(rng.random(data.y.shape) < 0.5))
     predictor = fit.predictor
     decoder = predictor.state.decoders["y"]
-    tensors = to_tensors(gappy, predictor.options.modalities, predictor.specs, "cpu")
+    tensors = to_tensors(read(gappy, schemas(predictor.specs)), predictor.specs, "cpu")
     gamma = torch.tensor(fit.specimens.responsibilities.values)
     found = cluster_covariance(decoder, tensors, "y", gamma)
     t = data.t.values
@@ -191,7 +193,7 @@ def test_a_parameter_at_its_bound_is_flagged_and_has_no_error():
 def test_an_empty_cluster_has_no_errors(affine):
     fit, data = affine
     predictor = fit.predictor
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
+    tensors = to_tensors(read(data, schemas(predictor.specs)), predictor.specs, "cpu")
     gamma = torch.zeros(40, 2, dtype=torch.float64)
     gamma[:, 0] = 1.0
     covariance = cluster_covariance(predictor.state.decoders["y"], tensors, "y", gamma)

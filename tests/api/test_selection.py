@@ -12,8 +12,10 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.api.selection import select_clusters
+from pima_toolkit.data import read
 from pima_toolkit.errors import DataError, OptionError
 from pima_toolkit.fitting.held_out import Candidates, held_out, specimen_elbo
+from pima_toolkit.fitting.inputs.spec import schemas, wanted
 from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.options import TrainingSettings
 from pima_toolkit.metrics.agreement import pairwise_agreement, share_of_same
@@ -123,7 +125,8 @@ def test_results_belong_to_data_in_their_unit_and_to_all_options(model):
     options = model.options
 
     def mark(data, options=options, share=0.2, **training):
-        return Candidates(options, TrainingSettings(**training), data, share, None).mark("the same numbers")
+        measurements = read(data, wanted(options.modalities))
+        return Candidates(options, TrainingSettings(**training), measurements, share, None).mark("the same numbers")
 
     same = mark(data)
     assert mark(data, replace(options, clusters=5), restarts=4) == same
@@ -145,7 +148,7 @@ def test_the_elbo_of_a_specimen_is_that_of_the_training_objective(three, model):
         data, epochs=2, progress=False
     )
     predictor = fit.predictor
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
+    tensors = to_tensors(read(data, schemas(predictor.specs)), predictor.specs, "cpu")
     elbo, gamma = specimen_elbo(predictor.state, predictor.options, tensors, torch.autocast("cpu", enabled=False))
     posterior = predictor.state.network.posterior(tensors.inputs, tensors.present).detach()
     mixture = predictor.state.mixture

@@ -1,4 +1,4 @@
-"""`measure` reads good input into one form and ends bad input with one sentence that holds the fix."""
+"""`read` takes good input into one form and ends bad input with one sentence that holds the fix."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pima_toolkit.data import check_dataset, closest, common_grid, measure
+from pima_toolkit.data import Wanted, check_dataset, closest, common_grid, read
 from pima_toolkit.errors import DataError, PimaError, ShapeError
+
+
+def measure(data, name, *, physics, covariates=(), like=None):
+    """One modality, read as it is wanted or as an earlier measurement was."""
+    return read(data, {name: Wanted(physics, covariates) if like is None else like.schema})[name]
+
 
 N, T = 6, 12
 
@@ -48,7 +54,7 @@ def data() -> xr.Dataset:
 )
 def test_kind_follows_from_the_dims(data, name, kind, shape):
     m = measure(data, name, physics=False)
-    assert (m.kind, m.values.shape[1:], m.values.dtype) == (kind, shape, np.float32)
+    assert (m.schema.kind, m.values.shape[1:], m.values.dtype) == (kind, shape, np.float32)
     assert m.present.all()
     assert m.observed is None
     assert (m.t is not None) == (kind == "curve")
@@ -57,25 +63,26 @@ def test_kind_follows_from_the_dims(data, name, kind, shape):
 def test_dims_may_come_in_any_order(data):
     turned = data.transpose("x", "strain", "specimen", ...)
     assert np.array_equal(measure(turned, "stress", physics=True).values, measure(data, "stress", physics=True).values)
-    assert measure(turned, "image", physics=False).dims == ("x", "y")
-    assert measure(turned, "colour", physics=False).dims == ("channel", "x", "y")
+    assert measure(turned, "image", physics=False).schema.dims == ("x", "y")
+    assert measure(turned, "colour", physics=False).schema.dims == ("channel", "x", "y")
     trained = measure(data, "colour", physics=False)  # at inference the order of the training counts
     assert np.array_equal(measure(turned, "colour", physics=False, like=trained).values, trained.values)
 
 
 def test_a_short_or_unlabelled_dim_is_a_vector(data):
-    assert measure(data.isel(strain=slice(7)), "stress", physics=False).kind == "vector"
-    assert measure(data.isel(strain=slice(8)), "stress", physics=False).kind == "curve"
-    assert measure(data.drop_vars("strain"), "stress", physics=False).kind == "vector"
-    assert measure(data.assign_coords(strain=list("abcdefghijkl")), "stress", physics=False).kind == "vector"
+    assert measure(data.isel(strain=slice(7)), "stress", physics=False).schema.kind == "vector"
+    assert measure(data.isel(strain=slice(8)), "stress", physics=False).schema.kind == "curve"
+    assert measure(data.drop_vars("strain"), "stress", physics=False).schema.kind == "vector"
+    assert measure(data.assign_coords(strain=list("abcdefghijkl")), "stress", physics=False).schema.kind == "vector"
 
 
 def test_physics_keeps_units_names_and_coordinates(data):
     m = measure(data, "stress", physics=True)
-    assert (m.unit, m.t_unit, m.t_name, m.long_name) == ("MPa", "1", "strain", "true stress")
+    schema = m.schema
+    assert (schema.unit, schema.t_unit, schema.t_name, schema.long_name) == ("MPa", "1", "strain", "true stress")
     assert m.values.dtype == m.t.dtype == np.float64
-    assert list(m.coords) == ["strain"]
-    assert np.array_equal(m.coords["strain"], data["strain"])
+    assert list(m.schema.coords) == ["strain"]
+    assert np.array_equal(m.schema.coords["strain"], data["strain"])
 
 
 @pytest.mark.parametrize("dtype", ["float16", ">f4", ">f8", "float64", "int16", ">i4", "uint8", "bool"])
@@ -144,7 +151,7 @@ def test_ragged_curves_keep_their_grids(data):
     data["own"][2] = np.nan
     m = measure(data, "ragged", physics=True)
     assert m.ragged
-    assert (m.t_name, m.t_unit) == ("own", "%")
+    assert (m.schema.t_name, m.schema.t_unit) == ("own", "%")
     assert m.observed[1].sum() == 8
     assert (m.t[1, 8:] == m.t[1, 7]).all()  # padding repeats the last t
     assert np.array_equal(m.t[2], m.t[0])  # a missing specimen has a grid to evaluate an expert on
@@ -164,13 +171,13 @@ def test_equal_rows_are_a_shared_grid(data):
     data = data.set_coords("own")
     m = measure(data, "ragged", physics=True)
     assert m.t.shape == (T,)
-    assert m.coords["own"].dims == ("point",)
+    assert m.schema.coords["own"].dims == ("point",)
 
 
 def test_independent_may_name_a_coordinate_along_the_dim(data):
     data = data.assign_coords(plastic=("strain", data["strain"].values ** 2))
     data["stress"].attrs["independent"] = "plastic"
-    assert measure(data, "stress", physics=True).t_name == "plastic"
+    assert measure(data, "stress", physics=True).schema.t_name == "plastic"
 
 
 def test_take_selects_specimens(data):
@@ -188,7 +195,7 @@ def test_like_accepts_constant_absent_and_missing_modalities(data):
     stress, image = measure(data, "stress", physics=True), measure(data, "image", physics=False)
     none = data.drop_vars(["stress", "image"]).isel(specimen=[0, 1])
     for template in (stress, image):
-        got = measure(none, template.name, physics=template is stress, like=template)
+        got = measure(none, template.schema.name, physics=template is stress, like=template)
         assert not got.present.any()
         assert got.values.shape == (2, *template.values.shape[1:])
     flat = data.isel(specimen=[0]).assign(stress=lambda d: d["stress"] * 0)
@@ -224,7 +231,7 @@ def test_like_refuses_what_does_not_fit(data):
     with pytest.raises(DataError, match=r"'stress' is in 'Pa', trained in 'MPa': convert"):
         measure(data, "stress", physics=True, like=stress)
     del data["stress"].attrs["units"]
-    assert measure(data, "stress", physics=True, like=stress).unit == "1"
+    assert measure(data, "stress", physics=True, like=stress).schema.unit == "1"
 
 
 # --- bad input, one clear sentence each ------------------------------------------------------------------------------

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pima_toolkit.data import measure
+from pima_toolkit.data import Wanted, read
 from pima_toolkit.errors import DataError, ShapeError
+
+
+def measure(data, name, *, physics, covariates=(), like=None):
+    """One modality, read as it is wanted or as an earlier measurement was."""
+    return read(data, {name: Wanted(physics, covariates) if like is None else like.schema})[name]
+
 
 CURVE = np.arange(12.0).reshape(4, 3)
 
@@ -23,7 +29,7 @@ def test_coordinates_and_variables_are_read_with_their_units():
     assert measured.covariates["rate"].tolist() == [1, 10, 100, 1000]
     assert measured.covariates["dose"].tolist() == [1, 2, 3, 4]
     assert measured.covariates["dose"].dtype == np.float64
-    assert measured.covariate_units == {"rate": "1/s", "dose": "1"}
+    assert measured.schema.covariate_units == {"rate": "1/s", "dose": "1"}
     assert measured.take(np.array([2, 0])).covariates["rate"].tolist() == [100, 1]
 
 

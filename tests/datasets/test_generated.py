@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from pima_toolkit import datasets
-from pima_toolkit.data import measure
+from pima_toolkit.data import Wanted, read
 from pima_toolkit.datasets import _photograph
 from pima_toolkit.errors import MissingDependency, OptionError
 
@@ -117,7 +117,7 @@ def test_lattice_needs_two_specimens(specimens):
 
 @pytest.mark.parametrize("name", ["image", "stress"])
 def test_lattice_is_good_data(lattice, name):
-    assert measure(lattice, name, physics=name == "stress").present.all()
+    assert read(lattice, {name: Wanted(physics=name == "stress")})[name].present.all()
 
 
 def test_half_thickness_gives_the_density():

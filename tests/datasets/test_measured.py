@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 from pima_toolkit import datasets
-from pima_toolkit.data import measure, split
+from pima_toolkit.data import Wanted, read, split
 from pima_toolkit.datasets import _store
 from pima_toolkit.errors import DataError, FileFormatError, MissingDependency, OptionError
 
@@ -219,7 +219,7 @@ def test_spinodoid(real, check_stated):
     train, test = split(data, group="morphology")
     assert not set(train["morphology"].values) & set(test["morphology"].values)
     for name in ("image", "stress"):
-        assert measure(data, name, physics=name == "stress").present.all()
+        assert read(data, {name: Wanted(physics=name == "stress")})[name].present.all()
 
 
 @pytest.mark.data
@@ -233,7 +233,7 @@ def test_metal_tension(real, check_stated, alloy, count):
     assert np.array_equal(stress.isnull(), data["strain"].isnull())
     last = stress.notnull().sum("point") - 1
     np.testing.assert_array_equal(stress.isel(point=last), stress.max("point"))  # every curve ends at its peak
-    m = measure(data, "stress", physics=True)
+    m = read(data, {"stress": Wanted(physics=True)})["stress"]
     assert m.ragged
     assert m.t_name == "strain"
     whole = datasets.metal_tension(alloy, until_peak=False)

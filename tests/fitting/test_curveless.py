@@ -6,9 +6,11 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.data import read
 from pima_toolkit.fitting import training
 from pima_toolkit.fitting.em.health import reseed
-from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.inputs.spec import learn_specs, wanted
+from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.objective import released
 from pima_toolkit.fitting.options import TrainingSettings
 from pima_toolkit.fitting.run import TrainingRun
@@ -131,8 +133,9 @@ def first_of(data, names, clusters=3):
     """The phase as a training would make it, and the job's."""
     modalities = {name: pima.Neural() for name in names} | {"line": pima.Physics("proportional")}
     options = pima.PIMA(modalities, clusters=clusters, latent_dim=2).options
-    templates = learn_templates(data, modalities)
-    tensors = to_tensors(data, modalities, templates, "cpu")
+    measurements = read(data, wanted(modalities))
+    templates = learn_specs(measurements, modalities)
+    tensors = to_tensors(measurements, templates, "cpu")
     job = TrainingRun(options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", lambda _: None)
     network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
     return curveless.CurvelessFirst(job, network, 0)

@@ -8,7 +8,9 @@ import torch
 
 import pima_toolkit as pima
 from pima_toolkit.answers.trust.calibration import held_out_calibration
+from pima_toolkit.data import read
 from pima_toolkit.fitting import potentials as crossmodal
+from pima_toolkit.fitting.inputs.spec import schemas
 from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.potentials import CrossmodalTraining, held_back
 from pima_toolkit.fitting.run import TrainingRun, encode
@@ -26,7 +28,7 @@ def varying(two_populations):
     data = two_populations()
     fit = model().fit(data, epochs=3, crossmodal_epochs=2, progress=False)
     predictor = fit.predictor
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
+    tensors = to_tensors(read(data, schemas(predictor.specs)), predictor.specs, "cpu")
     job = TrainingRun(
         predictor.options, fit.settings, predictor.specs, tensors, torch.device("cpu"), None, "", lambda _: None
     )

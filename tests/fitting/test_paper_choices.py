@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import pima_toolkit as pima
+from pima_toolkit.data import read
+from pima_toolkit.fitting.inputs.spec import schemas
 from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.potentials import CrossmodalTraining
 from pima_toolkit.fitting.run import TrainingRun, encode
@@ -30,7 +32,7 @@ def fitted(request, data, small_model):
 
 def job_of(fit, data):
     predictor = fit.predictor
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
+    tensors = to_tensors(read(data, schemas(predictor.specs)), predictor.specs, "cpu")
     return TrainingRun(predictor.options, fit.settings, predictor.specs, tensors, torch.device("cpu"), None, "", print)
 
 

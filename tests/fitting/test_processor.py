@@ -9,7 +9,7 @@ import pytest
 FAULTS = """
 import resource
 import torch
-from pima_toolkit.fitting.inputs.allocator import keep_freed_memory
+from pima_toolkit.fitting.inputs.tensors import keep_freed_memory
 
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

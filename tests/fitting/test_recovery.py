@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.data import read
 from pima_toolkit.errors import PimaWarning
-from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.inputs.spec import learn_specs, wanted
+from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.starts.initialise import latent_partition, physics_first
 
 TRUTH = {0: (200.0, 0.012, 0.10), 1: (120.0, 0.020, 0.35)}  # E in GPa, yield strain, h
@@ -100,8 +102,9 @@ def test_own_parameters_cover_the_truth_as_often_as_their_errors_say():
 
 def start(data, clusters, seed=0, **options):
     modalities = {"stress": pima.Physics("linear_hardening", **options)}
-    templates = learn_templates(data, modalities)
-    return physics_first(to_tensors(data, modalities, templates, "cpu"), modalities, templates, clusters, seed)
+    measurements = read(data, wanted(modalities))
+    templates = learn_specs(measurements, modalities)
+    return physics_first(to_tensors(measurements, templates, "cpu"), modalities, templates, clusters, seed)
 
 
 @pytest.mark.parametrize("scatter", ["specimen", "none"])

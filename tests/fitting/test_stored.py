@@ -10,11 +10,12 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.data import streaming
+from pima_toolkit.data import read, streaming
 from pima_toolkit.errors import DataError, OptionError, PimaWarning
 from pima_toolkit.fitting.inputs import stored as stored_module
+from pima_toolkit.fitting.inputs.spec import learn_specs, wanted
 from pima_toolkit.fitting.inputs.stored import Stored
-from pima_toolkit.fitting.inputs.tensors import learn_templates, to_tensors
+from pima_toolkit.fitting.inputs.tensors import to_tensors
 from pima_toolkit.fitting.options import TrainingSettings
 from pima_toolkit.fitting.run import TrainingRun
 from pima_toolkit.fitting.starts import curveless
@@ -40,7 +41,7 @@ def on_disk(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "BLOCK_BYTES", 8 * SIZE * SIZE)
     path = pima.save_data(pictures, tmp_path / "pictures.zarr")
     data = xr.open_dataset(path, engine="zarr", consolidated=False, cache=False)
-    assert streaming.stored(data, "image")
+    assert streaming.on_disk(data, "image")
     return data
 
 
@@ -50,8 +51,9 @@ def model():
 
 
 def tensors_of(model, data):
-    templates = learn_templates(data, model.options.modalities)
-    return templates, to_tensors(data, model.options.modalities, templates, "cpu")
+    measurements = read(data, wanted(model.options.modalities))
+    templates = learn_specs(measurements, model.options.modalities)
+    return templates, to_tensors(measurements, templates, "cpu")
 
 
 def test_pictures_on_disk_are_the_tensors_they_would_be_in_memory(model, pictures, on_disk):
@@ -74,8 +76,8 @@ def test_a_block_stays_as_stored_until_it_is_in_a_batch(model, on_disk):
     stored = tensors.inputs["image"]
     for start in range(0, 50, 8):
         assert stored[torch.tensor([start])].dtype == torch.float32
-        assert len(stored._kept) <= 2
-        assert {block["image"].dtype for block in stored._kept.values()} == {np.dtype(np.uint8)}
+        assert len(stored.measurement.values._kept) <= 2
+        assert {block.dtype for block in stored.measurement.values._kept.values()} == {np.dtype(np.uint8)}
 
 
 def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
@@ -174,11 +176,11 @@ def test_what_is_wrong_with_pictures_on_disk_is_said(model, pictures, tmp_path):
 
 def test_large_variables_of_a_zarr_folder_stay_on_disk(pictures, tmp_path, monkeypatch):
     path = pima.save_data(pictures, tmp_path / "pictures.zarr")
-    assert not streaming.stored(pima.open_data(path, lazy=True), "image")
+    assert not streaming.on_disk(pima.open_data(path, lazy=True), "image")
     monkeypatch.setattr("pima_toolkit.data.storage.LAZY_BYTES", 5000)
     data = pima.open_data(path, lazy=True)
-    assert streaming.stored(data, "image")
-    assert not streaming.stored(data, "stress")
+    assert streaming.on_disk(data, "image")
+    assert not streaming.on_disk(data, "stress")
     assert data.isel(specimen=slice(9)).image.encoding["preferred_chunks"]["specimen"] == 50
     xr.testing.assert_identical(data.load(), pima.open_data(path))
     with pytest.raises(OptionError, match=r"lazy=True needs a folder \.zarr"):

@@ -288,11 +288,13 @@ def test_collapsed_clusters_are_reported(data):
 
 
 def test_batches_hold_every_specimen_once(fitted, data):
+    from pima_toolkit.data import read
+    from pima_toolkit.fitting.inputs.spec import schemas
     from pima_toolkit.fitting.inputs.tensors import to_tensors
     from pima_toolkit.fitting.training import TrainingRun
 
     predictor = fitted.predictor
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, "cpu")
+    tensors = to_tensors(read(data, schemas(predictor.specs)), predictor.specs, "cpu")
     job = TrainingRun(
         predictor.options, fitted.settings, predictor.specs, tensors, torch.device("cpu"), None, "", print
     )

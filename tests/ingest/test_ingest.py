@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.data import measure
+from pima_toolkit.data import Wanted, read
 from pima_toolkit.errors import PimaWarning
 
 N = 44  # specimens of the messy folder
@@ -60,7 +60,7 @@ def test_a_messy_folder_holds_the_truth_wherever_it_can_be_read(messy):
     assert error[present["image"]].max() < 4  # JPEG of once and of double size; noise and turned pictures differ by 30
     np.testing.assert_allclose(data.relative_density, truth.relative_density)
     for name, physics in (("image", False), ("stress", True)):
-        assert measure(data, name, physics=physics).present.sum() == N - 5
+        assert read(data, {name: Wanted(physics=physics)})[name].present.sum() == N - 5
 
 
 def test_every_file_of_the_folder_is_in_the_account(messy):
@@ -147,7 +147,7 @@ def test_real_curves_on_grids_of_their_own_come_back(tmp_path):
         np.savetxt(tmp_path / f"bar {d}.txt", rows, header="Strain (in/in)  Stress (ksi)", fmt="%.9g")
     data = pima.from_folder(tmp_path, {"stress": pima.CurveFiles(units={"stress": "MPa"})})
     assert data.stress.units == "MPa"
-    ours = measure(data, "stress", physics=True)
+    ours = read(data, {"stress": Wanted(physics=True)})["stress"]
     for d in range(truth.sizes["specimen"]):
         n = int(truth.stress[d].notnull().sum())
         np.testing.assert_allclose(ours.values[d, : ours.mask()[d].sum()].max(), np.nanmax(truth.stress[d]), rtol=1e-6)

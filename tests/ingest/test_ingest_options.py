@@ -116,7 +116,7 @@ def test_two_curves_of_one_file_each_with_its_axis(lab):
     np.testing.assert_allclose(data["load"].values[2, :3], 3 * 7 * data.displacement.values[:3] / 10, rtol=1e-5)
     assert data.again.sizes == {"specimen": 3, "again_strain": 10}
     for name in described:
-        assert pima.data.measure(data, name, physics=True).present.all()
+        assert pima.data.read(data, {name: pima.data.Wanted(physics=True)})[name].present.all()
 
 
 def test_units_are_brought_together_or_the_file_is_named(lab):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from ...data import specimen_labels
+from ...data import read, specimen_labels
 from ...errors import DataError, OptionError
 from ...experts import CurveStatistics, by_name, lmfit_result
 from ...fitting.inputs.tensors import to_tensors
@@ -68,8 +68,8 @@ def training_curves(predictor: Predictor, record: TrainingRecord, name: str, dat
             f"these are not the {record.specimens.sizes['specimen']} specimens the fit was trained on, in their order:"
             " pass the training set itself"
         )
-    device = predictor.device
-    return to_tensors(data, {name: predictor.options.modalities[name]}, predictor.specs, device).curves[name]
+    measurements = read(data, {name: predictor.specs[name].schema})
+    return to_tensors(measurements, predictor.specs, predictor.device).curves[name]
 
 
 def responsibilities(record: TrainingRecord, curves: Curves) -> torch.Tensor:

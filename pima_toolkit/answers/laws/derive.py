@@ -34,7 +34,7 @@ def derive_quantities(
         quantities,
         units,
         reach=float(np.max(spec.t)),
-        y_unit=spec.measured.unit,
-        t_unit=spec.measured.t_unit,
+        y_unit=spec.schema.unit,
+        t_unit=spec.schema.t_unit,
         at=at,
     )

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...fitting.inputs.tensors import InputSpec, Tensors
+from ...fitting.inputs.spec import InputSpec
+from ...fitting.inputs.tensors import Tensors
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
 from ..curves import mixture_probability, predicted

@@ -230,7 +230,7 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
     enough = experts["effective_specimens"].values >= FEWEST
     for name in map(str, experts["curve"].values):
         row = experts.sel(curve=name)
-        unit = predictor.specs[name].measured.unit
+        unit = predictor.specs[name].schema.unit
         unit = "" if unit == "1" else f" {unit}"
         law = predictor.options.physics[name].expert.name
         for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO)):

@@ -13,11 +13,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ...data import check_dataset, closest
+from ...data import closest
 from ...errors import DataError, OptionError
-from ...fitting.inputs.tensors import to_tensors
+from ...fitting.inputs.tensors import Tensors
 from ...metrics.scores import calibration_error, match_clusters
-from ..inference import expected
+from ..inference import read_new
+from ..posterior import answer_tensors
 from ..predictor import Predictor
 from .calibration import predicted_shares
 
@@ -63,19 +64,17 @@ def reliability(responsibilities: ArrayLike, labels: ArrayLike, bins: int = 10) 
     )
 
 
-def band_coverage(predictor: Predictor, data: xr.Dataset) -> xr.Dataset:
+def band_coverage(predictor: Predictor, tensors: Tensors) -> xr.Dataset:
     """Share of the measured points inside bands predicted from the other modalities, by coverage.
 
     Args:
         predictor: The fit.
-        data: Specimens not trained on.
+        tensors: Specimens not trained on.
 
     Returns:
         ``held`` (modality, coverage) and ``points`` (modality), of the physics modalities that can be judged; none
         where no specimen has a curve and something to predict it from.
     """
-    check_dataset(data)
-    tensors = to_tensors(data, predictor.options.modalities, predictor.specs, predictor.device)
     held: dict[str, NDArray[np.float64]] = {}
     points = []
     for name in predictor.options.physics if predictor.encoders is not None else ():
@@ -98,12 +97,11 @@ def calibration_of(predictor: Predictor, data: xr.Dataset, labels: str | None) -
     """Judge probabilities and bands by specimens not trained on, see :meth:`pima_toolkit.Fit.calibration`."""
     if labels is not None and labels not in data.variables:
         raise OptionError(f"labels={labels!r} is no coordinate of the data: {closest(labels, data.coords)}")
-    out = band_coverage(predictor, data)
+    tensors = read_new(predictor, data)
+    out = band_coverage(predictor, tensors)
     if labels is not None:
-        answer = expected(predictor, data, predict=())
-        out = xr.merge(
-            [out, reliability(answer["responsibilities"].values, data[labels].values)], combine_attrs="no_conflicts"
-        )
+        responsibilities = answer_tensors(predictor, tensors, scored=False).log_gamma.exp().cpu().numpy()
+        out = xr.merge([out, reliability(responsibilities, data[labels].values)], combine_attrs="no_conflicts")
     elif out.sizes["modality"] == 0:
         raise DataError(
             "there is nothing to judge by: no specimen has a curve with known physics and another modality to predict"

@@ -10,20 +10,20 @@ from ...errors import ExpertError
 from ...experts import spread
 from ...model.curves import Curves
 from ...model.modality import Modality, Physics
-from .tensors import InputSpec
+from .spec import InputSpec
 
 #: Curves that are looked at, and parameters that are tried on each beside the law's own guess.
 _CURVES, _TRIED = 16, 8
 
 
 def check_domain(
-    modalities: Mapping[str, Modality], templates: Mapping[str, InputSpec], curves: Mapping[str, Curves]
+    modalities: Mapping[str, Modality], specs: Mapping[str, InputSpec], curves: Mapping[str, Curves]
 ) -> None:
     """Refuse a law that is not finite at a measured point for any of the parameters it could start from.
 
     Args:
         modalities: The model's.
-        templates: How its data are read.
+        specs: How its data are read.
         curves: The training curves of its physics modalities.
 
     Raises:
@@ -31,10 +31,10 @@ def check_domain(
     """
     for name, option in modalities.items():
         if isinstance(option, Physics):
-            _check(name, option, templates[name], curves[name])
+            _check(name, option, specs[name], curves[name])
 
 
-def _check(name: str, option: Physics, template: InputSpec, curves: Curves) -> None:
+def _check(name: str, option: Physics, spec: InputSpec, curves: Curves) -> None:
     expert, points = option.expert, curves.x.shape[1]
     seen = curves.seen.cpu().numpy()
     enough = np.flatnonzero(seen.sum(1) >= len(expert.parameters))
@@ -44,7 +44,7 @@ def _check(name: str, option: Physics, template: InputSpec, curves: Curves) -> N
     if curves.own_grids:  # what is infinite is so at an end, more often than not
         t = np.where(seen, curves.t[:, :points], np.nan)[enough]
         rows = np.union1d(rows, enough[[np.nanargmin(t) // points, np.nanargmax(t) // points]])
-    seen, x = seen[rows], curves.x.cpu().numpy()[rows] * template.scale
+    seen, x = seen[rows], curves.x.cpu().numpy()[rows] * spec.scale
     grids = curves.t[rows] if curves.own_grids else np.tile(curves.t, (len(rows), 1))
     known = np.isfinite(grids).all(1)
     grids, seen, x = grids[known], seen[known], x[known]
@@ -59,7 +59,7 @@ def _check(name: str, option: Physics, template: InputSpec, curves: Curves) -> N
         values, _ = expert.value_and_jacobian(grids, tried)
     lost = seen & ~np.isfinite(values).any(0)
     if lost.any():
-        variable, point = template.measured.t_name, along[lost][0]
+        variable, point = spec.schema.t_name, along[lost][0]
         other = "" if expert.t == variable else f", and the curves are over {variable!r}"
         raise ExpertError(
             f"{name!r}: the expert {expert.name!r} is a law of {expert.t!r}{other}; at {variable} = {point:g} it is not"

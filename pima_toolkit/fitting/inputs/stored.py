@@ -1,23 +1,20 @@
 """Encoder inputs that stay on disk and are read as they are needed: a block of specimens at a time, as it is stored.
 
 A picture of eight bits stays one until it is in a batch. Batches come from a shuffled block before they come from the
-next (fitting/job.py), so that every block is read about once an epoch, from its beginning to its end.
+next (fitting/run.py), so that every block is read about once an epoch, from its beginning to its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
-from ...data import alone, encoder_input, measure
-
-if TYPE_CHECKING:
-    from .tensors import InputSpec
+from ...data import Measurement
+from .spec import InputSpec
 
 #: Numbers of encoder inputs that are in memory at once where a network only looks.
 _LOOKED_AT = 2**20
@@ -29,50 +26,37 @@ class Stored:
     """Encoder inputs (specimen, channels, *spatial) of one modality, float32, indexed like a tensor.
 
     Args:
-        data: Dataset with the variable.
-        template: The modality as trained.
-        rows: Specimens of a block; at most two blocks are in memory.
+        measurement: The modality, with its values on disk.
+        spec: The modality as trained.
         device: Where batches go.
     """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, data: xr.Dataset, template: InputSpec, rows: int, device: torch.device) -> None:
-        self.data = alone(data, template.measured.name)
-        self.template, self.rows, self.device = template, rows, device
-        self._kept: dict[int, xr.Dataset] = {}
+    def __init__(self, measurement: Measurement, spec: InputSpec, device: torch.device) -> None:
+        self.measurement, self.spec, self.device = measurement, spec, device
 
     def __len__(self) -> int:
-        return self.data.sizes["specimen"]
+        return len(self.measurement)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As of a tensor."""
-        return len(self), *self.template.shape
+        """Of the tensor these inputs would be in memory."""
+        return len(self), *self.spec.shape
+
+    @property
+    def rows(self) -> int:
+        """Specimens that are read together."""
+        return self.measurement.values.rows
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        rows = np.arange(len(self))[index] if isinstance(index, slice) else index.cpu().numpy()
-        out = np.empty((len(rows), *self.template.shape), dtype=np.float32)
-        block = rows // self.rows
-        # Those in memory first, lest they make room for others.
-        for k in sorted(np.unique(block).tolist(), key=lambda k: (k not in self._kept, k)):
-            here = np.flatnonzero(block == k)
-            part = self._block(k).isel(specimen=rows[here] - k * self.rows)
-            template = self.template
-            measured = measure(part, template.measured.name, physics=False, like=template.measured)
-            out[here] = encoder_input(measured, template.scaling, template.grid, template.presence)
-        return torch.from_numpy(out).to(self.device)
-
-    def _block(self, k: int) -> xr.Dataset:
-        if k not in self._kept:
-            while len(self._kept) > 1:
-                del self._kept[next(iter(self._kept))]
-            self._kept[k] = self.data.isel(specimen=slice(k * self.rows, (k + 1) * self.rows)).load()
-        return self._kept[k]
+        rows = index if isinstance(index, slice) else index.cpu().numpy()
+        some = replace(self.measurement, values=self.measurement.values[rows], present=self.measurement.present[rows])
+        return torch.from_numpy(self.spec.encoder_input(some)).to(self.device)
 
     def at(self, index: Tensor) -> Stored:
         """The specimens of ``index``, still on disk."""
-        return Stored(self.data.isel(specimen=index.cpu().numpy()), self.template, self.rows, self.device)
+        return Stored(self.measurement.take(index.cpu().numpy()), self.spec, self.device)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of it, piece by piece."""

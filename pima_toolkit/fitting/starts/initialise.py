@@ -32,7 +32,8 @@ from ...model.noise.table import NOISE
 from ...model.physics import PhysicsDecoder
 from ..em.physics import update_physics
 from ..em.steps import log_prior
-from ..inputs.tensors import InputSpec, Tensors
+from ..inputs.spec import InputSpec
+from ..inputs.tensors import Tensors
 from .pooled import pooled_fits
 
 #: Specimens used to choose among starts; the chosen one goes on with all.
@@ -73,7 +74,7 @@ def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> Own
     enough = weights.sum(1) >= len(expert.parameters)
     if not enough.any():
         raise DataError(
-            f"no curve of {template.measured.name!r} has the {len(expert.parameters)} points that the expert "
+            f"no curve of {template.schema.name!r} has the {len(expert.parameters)} points that the expert "
             f"{expert.name!r} needs (window: {expert_option.window}): use a wider window, or an expert of fewer "
             "parameters"
         )

@@ -48,7 +48,7 @@ def picture_names(job: TrainingRun) -> list[str]:
     Warns:
         PimaWarning: If there are pictures, but all on disk, where the neighbours of one would be read from anywhere.
     """
-    pictures = [name for name in job.options.neural if job.templates[name].measured.kind == "image"]
+    pictures = [name for name in job.options.neural if job.templates[name].schema.kind == "image"]
     here = [name for name in pictures if not isinstance(job.tensors.inputs[name], Stored)]
     if pictures and not here:
         warnings.warn(
