@@ -22,7 +22,6 @@ OPEN = {
     "pima_toolkit/answers": 11,
     "pima_toolkit/api": 2,
     "pima_toolkit/data": 7,
-    "pima_toolkit/experts": 16,
     "pima_toolkit/fitting": 9,
     "pima_toolkit/ingest": 1,
     "pima_toolkit/model": 2,
