@@ -84,7 +84,7 @@ class ModelOptions:
 
     @property
     def potential(self) -> Potential:
-        """The rule for what answers for a modality alone."""
+        """The rule for answers from a single modality."""
         return POTENTIALS[self.crossmodal]
 
     @property

@@ -1,1 +1,1 @@
-"""What is computed: encoders, fusion, mixture prior, decoders and the ELBO. Forward only: no loop, no files."""
+"""The forward computation: encoders, fusion, mixture prior, decoders and the ELBO. Forward only: no loop, no files."""

@@ -1,4 +1,4 @@
-"""What answers for a modality alone: the kinds of encoder that ``crossmodal`` chooses among.
+"""Answers from a single modality: the kinds of encoder that ``crossmodal`` chooses among.
 
 Source: Trask et al. 2022, section 2.4 and eq. (18), with a mixture instead of one Gaussian.
 """

@@ -99,7 +99,7 @@ class Processes:
         return bool(flag)
 
     def alike(self, mark: str) -> bool:
-        """Whether all processes say the same, here any hexadecimal number; all hear the same answer."""
+        """Tell whether all processes give the same hexadecimal number; all get the same answer."""
         if not self.several:
             return True
         own = torch.tensor(list(bytes.fromhex(mark)), device=self._device)

@@ -1,1 +1,1 @@
-"""How measurements scatter about the model: noise models of curves, and of what networks reconstruct."""
+"""Noise of measurements about the model: of curves, and of what networks reconstruct."""

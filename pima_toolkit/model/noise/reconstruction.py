@@ -1,4 +1,4 @@
-"""The noise of a neural modality about what its network makes of Z: one variance for all entries of a specimen."""
+"""Noise of a neural modality about its reconstruction from Z: one variance for all entries of a specimen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RECONSTRUCTION_FLOOR = 1e-4
 
 
 class ReconstructionNoise(ABC):
-    """How the noise variance of a neural modality follows its reconstructions; in units of the range squared."""
+    """Rule for the noise variance of a neural modality, in units of the range squared."""
 
     @abstractmethod
     def update(self, variance: float, log_prob: float, points: int) -> float:
