@@ -53,7 +53,7 @@ def specimen_elbo(
 
     Args:
         state: The model.
-        options: What it was trained with.
+        options: Options it was trained with.
         tensors: Specimens, trained on or not.
         autocast: Precision of the networks.
         seed: Seed of the samples of Z, which all specimens share.
@@ -96,7 +96,7 @@ def held_out(specimens: int, share: float, seed: int, restart: int) -> tuple[Ten
         specimens: How many there are.
         share: Share of the specimens to hold out.
         seed: Seed of the shuffle, the same for every number of clusters.
-        restart: Which part; after all parts it begins again.
+        restart: Number of the part; after all parts it begins again.
     """
     folds = max(2, round(1.0 / share))
     order = torch.randperm(specimens, generator=torch.Generator().manual_seed(seed))

@@ -100,12 +100,12 @@ class CrossmodalTraining:
     """Train the encoders of single modalities on fixed targets.
 
     Args:
-        job: What to train on.
+        job: The training run.
         mixture: The trained prior.
         posterior: q(Z given X) of all specimens, all modalities together.
         responsibilities: q(c given X), (specimen, cluster).
-        restart: Which joint training they come from.
-        share: Which of :func:`held_back` they do not learn from; None: they learn from all.
+        restart: Number of the joint training they come from.
+        share: Number of the share of :func:`held_back` they do not learn from; None: they learn from all.
     """
 
     def __init__(

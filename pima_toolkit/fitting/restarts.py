@@ -45,8 +45,8 @@ def train_restarts(
     """Train all restarts; of the last one returned, ``interrupted`` and ``halted`` say whether more were wanted.
 
     Args:
-        job: What to train on.
-        measurements: What its tensors were made of; only processes need them.
+        job: The training run.
+        measurements: Measurements that its tensors were made of; only processes need them.
         processes: Restarts at a time, each in a process with one torch thread; None: one after the other in this
             process, with torch's own number of threads.
     """

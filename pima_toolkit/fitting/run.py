@@ -38,7 +38,7 @@ class Progress:
         phase: ``"joint"``, ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
             first clusters, ``"curveless"`` where specimens without any curve do; after them ``"calibration"`` of bands
             where physics varies with the latent.
-        restart: Which restart, from 0; in the calibration which share of the specimens is held back.
+        restart: Number of the restart, from 0; in the calibration of the share of the specimens is held back.
         epoch: How many epochs are done.
         epochs: How many there will be at most.
         elbo: Mean ELBO of a specimen in nats; in the other phases minus the mean loss.

@@ -40,8 +40,8 @@ class JointTraining:
     """First phase of training: networks, clusters and experts together.
 
     Args:
-        job: What to train on.
-        restart: Which restart this is.
+        job: The training run.
+        restart: Number of this restart, from 0.
     """
 
     def __init__(self, job: TrainingRun, restart: int) -> None:

@@ -80,7 +80,7 @@ class Physics:
         vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
             ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own
             specimen (model/effects/latent.py).
-        priors: What is known beforehand of every cluster's parameters, fitted or shown: mean and standard deviation of
+        priors: Prior knowledge of every cluster's parameters, fitted or reported: mean and standard deviation of
             a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
 
     Raises:

@@ -72,7 +72,7 @@ class PhysicsDecoder:
         variance: v_c, shape (cluster,), float64, in units of scale squared.
         trend: How the parameters follow the latent, ``vary="latent"``; None where they do not. What is asked without a
             latent is then answered for Z from p(Z given c): specimens differ by ``total``.
-        priors: What is known of each cluster's parameters beforehand, or None.
+        priors: Prior knowledge of each cluster's parameters, or None.
         noise: How points scatter about a specimen's curve; ``variance`` is its scale.
     """
 
@@ -110,7 +110,7 @@ class PhysicsDecoder:
             expert: The physics model.
             bounds: Bounds of its parameters.
             scale: Unit of the residuals.
-            priors: What is known of the parameters beforehand.
+            priors: Prior knowledge of the parameters, or None.
             noise: The noise model.
             device: Where scatter, variance and trend go.
         """

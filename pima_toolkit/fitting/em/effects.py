@@ -40,16 +40,16 @@ def update_trend(
 
     Args:
         decoder: The old parameters.
-        curves: Of all specimens, or of this process's.
+        curves: Curves of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         posterior: q(Z given X), shape (specimen, latent).
         components: p(Z given c) of the mixture's own M-step.
         slope: Whether A_c moves; phi_c alone otherwise.
         processes: The processes that have the other specimens.
-        evidence: What the curves say under the old parameters, where it is known.
+        evidence: Evidence of the curves under the old parameters, where it is known.
 
     Returns:
-        The decoder, and what the curves say under it.
+        The decoder, and the evidence of the curves under it.
     """
     old = decoder.trend
     fixed = torch.as_tensor(decoder.bounds.at_bound(decoder.theta), device=gamma.device)

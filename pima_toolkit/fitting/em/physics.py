@@ -133,10 +133,10 @@ class Update(ABC):
 
         Args:
             decoder: The old parameters.
-            curves: Of all specimens, or of this process's.
+            curves: Curves of all specimens, or of this process's.
             gamma: Shape (specimen, cluster); 0 for specimens without the curve.
             processes: The processes that have the other specimens.
-            evidence: What the curves say under the old parameters, where it is known.
+            evidence: Evidence of the curves under the old parameters, where it is known.
         """
 
 
@@ -193,7 +193,7 @@ class Proposal(ABC):
 
         Args:
             decoder: The old parameters.
-            curves: Of all specimens, or of this process's.
+            curves: Curves of all specimens, or of this process's.
             gamma: Shape (specimen, cluster).
             processes: The processes that have the other specimens.
         """
@@ -281,15 +281,15 @@ def update_physics(
         curves: Curves of all specimens, or of this process's.
         responsibilities: Shape (specimen, cluster).
         scattered: Whether specimens of one cluster differ in their parameters: S_c stays as it is otherwise.
-        update: What moves theta_c where it does not follow the latent.
+        update: Rule that moves theta_c where it does not follow the latent.
         slope: Whether A_c is solved for; it stays otherwise.
         posterior: q(Z given X) of all specimens, (specimen, latent); used where the decoder has a trend.
         components: p(Z given c), likewise.
         processes: The processes that have the other specimens; one all-reduce joins their statistics.
-        evidence: What the curves say under the old parameters, where it is known.
+        evidence: Evidence of the curves under the old parameters, where it is known.
 
     Returns:
-        The decoder, and what the curves say under it.
+        The decoder, and the evidence of the curves under it.
 
     Source: Trask et al. 2022, eq. (17), with specimens that differ.
     """
@@ -346,15 +346,15 @@ def _no_worse(
 
     Args:
         old: Before the update.
-        new: What the closed forms propose.
-        curves: Of all specimens, or of this process's.
+        new: Proposal of the closed forms.
+        curves: Curves of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         posterior: q(Z given X), where the parameters follow it.
         processes: The processes that have the other specimens.
-        evidence: What the curves say under ``old``.
+        evidence: Evidence of the curves under ``old``.
 
     Returns:
-        The decoder, and what the curves say under it.
+        The decoder, and the evidence of the curves under it.
     """
     before = expected_log_prob(evidence, gamma, posterior, processes).sum()
     for halving in range(HALVINGS):

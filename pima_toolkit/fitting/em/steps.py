@@ -74,7 +74,7 @@ def expected_log_prob(
     """Sum over specimens of gamma E_q(Z)[log p(X given Z, c)], shape (cluster,), nats.
 
     Args:
-        evidence: Of all specimens, or of this process's.
+        evidence: Evidence of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         latent: q(Z given X); None where the parameters do not follow it.
         processes: The processes that have the other specimens.
@@ -99,14 +99,14 @@ def accepted(
     Args:
         old: Before the step.
         trial: From a share of the step to a decoder.
-        curves: Of all specimens, or of this process's.
+        curves: Curves of all specimens, or of this process's.
         gamma: Shape (specimen, cluster).
         latent: q(Z given X), where the parameters follow it.
         processes: The processes that have the other specimens.
-        evidence: What the curves say under the old decoder, where it is known.
+        evidence: Evidence of the curves under the old decoder, where it is known.
 
     Returns:
-        The decoder, and what the curves say under it.
+        The decoder, and the evidence of the curves under it.
     """
     evidence = evidence or old.evidence(curves)
     before = expected_log_prob(evidence, gamma, latent, processes) + log_prior(old)

@@ -70,7 +70,7 @@ def run_tasks(
     """Do every task.
 
     Args:
-        work: What to do with each.
+        work: Function to call with each.
         tasks: Plain data each; those first in the list are begun first.
         processes: How many at a time; 1: in this process.
         hear: Gets what work tells; one that returns True stops everything.
@@ -79,7 +79,7 @@ def run_tasks(
         Number of the task and its result, in the order in which they are done; once stopped, only those begun.
 
     Raises:
-        PimaError: What a task raised.
+        PimaError: If a task raised one; it is that one.
         TrainingError: If a process died, or a task raised anything else; the message holds what it said.
     """
     if min(processes, len(tasks)) <= 1:

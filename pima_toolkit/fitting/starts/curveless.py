@@ -31,9 +31,9 @@ class CurvelessFirst:
     """Clusters of the specimens without any physics modality.
 
     Args:
-        job: What to train on; it has physics.
-        network: Of the joint training; the features of its neural encoders are learned here first.
-        restart: Which restart this is.
+        job: The training run; it has physics.
+        network: The joint training's; the features of its neural encoders are learned here first.
+        restart: Number of this restart, from 0.
     """
 
     def __init__(self, job: TrainingRun, network: Network, restart: int) -> None:

@@ -16,8 +16,8 @@ class Features(nn.Module):
     """Trunks of the joint training's own encoders, which begin that training with what they learn here.
 
     Args:
-        job: What to train on.
-        network: Of the joint training.
+        job: The training run.
+        network: The joint training's.
         names: Neural modalities.
     """
 

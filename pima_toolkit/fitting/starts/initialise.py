@@ -300,7 +300,7 @@ def random_start(
     Args:
         tensors: The data.
         modalities: Options by name.
-        templates: As trained, by name.
+        templates: Input specifications by name.
         posterior: q(Z given X) of the untrained networks, (specimen, latent).
         mixture: The prior, whose centres are drawn anew.
         seed: Seed of the draw.

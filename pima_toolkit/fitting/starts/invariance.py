@@ -72,9 +72,9 @@ class InvarianceFirst:
     """Clusters of pictures alone.
 
     Args:
-        job: What to train on; it has pictures and no physics.
-        network: Of the joint training; the features of its picture encoders are learned here first.
-        restart: Which restart this is.
+        job: The training run; it has pictures and no physics.
+        network: The joint training's; the features of its picture encoders are learned here first.
+        restart: Number of this restart, from 0.
     """
 
     def __init__(self, job: TrainingRun, network: Network, restart: int) -> None:

@@ -45,10 +45,10 @@ def first_start(
     """Start from the physics; without it, from what pictures have in common; without those, from a latent mixture.
 
     Args:
-        job: What to train on.
+        job: The training run.
         network: The joint training's, untrained; the encoders of pictures may learn on the way.
         mixture: The prior, likewise.
-        restart: Which restart this is.
+        restart: Number of this restart, from 0.
         reconstruct: Trains the network to reconstruct and gives q(Z given X) of all specimens.
     """
     options = job.options
@@ -79,7 +79,7 @@ def _shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, 
     """Let the first process do :func:`physics_first`; the others wait for what it finds.
 
     Args:
-        job: What to train on; it has physics.
+        job: The training run; it has physics.
         seed: Seed of the starts.
     """
     options, tensors, templates = job.options, job.tensors, job.templates
