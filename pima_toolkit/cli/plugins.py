@@ -18,6 +18,7 @@ import pima_toolkit as pima
 from .. import testing
 from ..errors import ExpertError, OptionError, PluginWarning, require
 from ..plugins.hooks import GROUP
+from ..plugins.records import PluginRecord
 from .new_plugin import plugin_files, write_plugin
 
 typer = require("typer", "the command line")
@@ -44,28 +45,36 @@ def plugins_list(
         raise typer.Exit(1)
 
 
-def _as_json(record: object, verbose: bool) -> dict:
+def _as_json(record: PluginRecord, verbose: bool) -> dict:
     row = asdict(record)
-    given = row.pop("given")
-    row["experts"] = record.experts
-    row |= {hook.removeprefix("pima_"): names for hook, names in given.items() if names}
+    del row["given"]
+    row |= {"experts": record.experts, **_beside_experts(record)}
     return row if verbose else {key: value for key, value in row.items() if key != "trace"}
 
 
-def _records() -> dict:
+def _beside_experts(record: PluginRecord) -> dict[str, list[str]]:
+    """Return what a plugin gave beside experts: names by kind, ``{"noise_models": ["student"]}``."""
+    return {
+        hook.removeprefix("pima_"): names for hook, names in record.given.items() if names and hook != "pima_experts"
+    }
+
+
+def _records() -> dict[str, PluginRecord]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # what it says is in the table
         return pima.experts.plugin_records()
 
 
-def _show_records(records: list, verbose: bool) -> None:
+def _show_records(records: list[PluginRecord], verbose: bool) -> None:
     console = rich_console.Console()
-    heads = ["name", "state", "distribution", "version", "experts", "error"]
+    others = any(map(_beside_experts, records))
+    heads = ["name", "state", "distribution", "version", "experts", *(["and"] if others else []), "error"]
     table = rich_table.Table(*heads, *(["module", "hooks"] if verbose else []))
     for r in records:
         many = len(r.experts) > 6 and not verbose
         names = f"{len(r.experts)} experts (pima experts list)" if many else ", ".join(r.experts)
-        cells = [r.name, r.state, r.distribution, r.version, names, r.error or ""]
+        beside = "; ".join(f"{kind.replace('_', ' ')} {', '.join(of)}" for kind, of in _beside_experts(r).items())
+        cells = [r.name, r.state, r.distribution, r.version, names, *([beside] if others else []), r.error or ""]
         cells += [r.value, ", ".join(r.hooks)] if verbose else []
         table.add_row(*map(rich_markup.escape, cells), style={"broken": "red", "blocked": "dim"}.get(r.state))
     console.print(table)
