@@ -19,12 +19,16 @@ from .. import testing
 from ..errors import ExpertError, OptionError, PluginWarning, require
 from ..plugins.hooks import GROUP
 from ..plugins.records import PluginRecord
+from ..report.sections import SECTIONS
 from .new_plugin import plugin_files, write_plugin
 
 typer = require("typer", "the command line")
 rich_console = require("rich.console", "the command line")
 rich_markup = require("rich.markup", "the command line")
 rich_table = require("rich.table", "the command line")
+
+#: Every kind of thing that plugins give.
+REGISTRIES = (pima.experts.EXPERTS, SECTIONS)
 
 app = typer.Typer(no_args_is_help=True, help="Plugins: what is installed, whether it conforms, a new one.")
 
@@ -62,6 +66,8 @@ def _beside_experts(record: PluginRecord) -> dict[str, list[str]]:
 def _records() -> dict[str, PluginRecord]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # what it says is in the table
+        for registry in REGISTRIES:
+            registry.names()  # a plugin counts as sound only when all that it gives was looked at
         return pima.experts.plugin_records()
 
 

@@ -1,0 +1,90 @@
+"""A stranger's package adds one of everything there is a place for, and each is used to its end."""
+
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import pima_toolkit as pima
+from pima_toolkit import cli
+from pima_toolkit.experts import Manager, use_manager
+
+from ..test_architecture import private, public_names, source
+
+PACKAGE = Path(__file__).parent / "stranger" / "lab_extras"
+NAME = PACKAGE.name
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The package, installed as pip does: a folder on the path, with the metadata of a distribution."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copytree(PACKAGE, site / NAME)
+    about = site / f"{NAME}-0.3.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-extras\nVersion: 0.3\n")
+    (about / "entry_points.txt").write_text(f"[pima_toolkit]\nlab = {NAME}\n")
+    sys.path.insert(0, str(site))
+    with use_manager(Manager(strict=True)):
+        yield NAME
+    sys.path.remove(str(site))
+    for module in [name for name in sys.modules if name.partition(".")[0] == NAME]:
+        del sys.modules[module]
+
+
+@pytest.fixture(scope="module")
+def data(two_populations):
+    return two_populations(24)
+
+
+@pytest.fixture(scope="module")
+def fit(lab, data):
+    """A small fit with what the package adds, all by name."""
+    model = pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics("softening")}, clusters=2, latent_dim=2)
+    return model.fit(data, epochs=2, crossmodal_epochs=1, progress=False)
+
+
+def test_it_uses_public_names_only():
+    for file in PACKAGE.glob("*.py"):
+        assert not list(private(source(f"plugins/{NAME}/{file.name}", file.read_text()), public_names))
+
+
+def test_its_expert_is_fitted_by_name_and_comes_back_from_a_file(fit, tmp_path):
+    assert list(fit.parameters.parameter.values) == ["E", "c"]
+    again = pima.load(fit.save(tmp_path / "one.pima"))
+    assert str(again.model.options.physics["stress"].expert.origin) == "lab (lab-extras 0.3)"
+
+
+def test_its_section_is_in_the_report_and_on_the_page(fit, data, tmp_path):
+    words = "24 specimens and no scratch."
+    assert f"Wear of the grips\n{words}" in fit.report()
+    page = fit.save_report(tmp_path / "report.html", data).read_text(encoding="utf-8")
+    assert "Wear of the grips" in page
+    assert words in page
+
+
+def test_its_panel_opens_in_the_app(lab, data):
+    widgets = pytest.importorskip("pima_widgets")
+    before = dict(widgets.PANELS)
+    try:
+        importlib.import_module(f"{lab}.panel")
+        app = pima.app(data)
+        assert app.tabs.titles[-1] == "Count"
+        assert app.panels["CountPanel"].children[-1].value == "24 specimens"
+    finally:
+        for name in set(widgets.PANELS) - set(before):
+            del widgets.PANELS[name]
+
+
+def test_the_list_of_plugins_names_all_it_gives(lab):
+    shown = CliRunner().invoke(cli.app, ["plugins", "list", "--json"])
+    assert shown.exit_code == 0, shown.output
+    record = next(record for record in json.loads(shown.output) if record["name"] == "lab")
+    given = {kind: record[kind] for kind in ("experts", "report_sections")}
+    assert given == {"experts": ["softening"], "report_sections": ["wear"]}
+    shown = CliRunner().invoke(cli.app, ["plugins", "list"], env={"COLUMNS": "220"})
+    assert "report sections wear" in shown.output
