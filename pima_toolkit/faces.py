@@ -24,6 +24,7 @@ RENAMED: dict[str, dict[str, str]] = {
     "pima_toolkit.runs": {"Outcome": "RunResult"},
     "pima_toolkit.testing": {"Result": "CheckResult"},
     "fit": {"experts": "parameters"},
+    "manager": {"experts": "given", "add_expert": "add"},
     "solution": {"shown": "reported", "shown_std_errors": "reported_std_errors"},
     "expert": {
         "shown": "reported",

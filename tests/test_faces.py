@@ -81,6 +81,7 @@ def owners():
         "fit": pima.Fit.__new__(pima.Fit),
         "solution": solution,
         "expert": solution.expert,
+        "manager": pima.experts.Manager([]),
         **{name: importlib.import_module(name) for name in faces.RENAMED if name.startswith("pima_toolkit")},
     }
 

@@ -13,6 +13,7 @@ raises instead of warning, ``PIMA_TRACE_PLUGINS=1`` writes every step to standar
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -34,6 +35,7 @@ from types import CodeType
 import pluggy
 
 from ..errors import PimaError, PluginError, PluginWarning
+from ..faces import tells_new_names
 from . import hooks
 from .hooks import GROUP, PIMA_API
 from .records import FILE, SESSION, Origin, PluginRecord
@@ -127,6 +129,7 @@ class _Given:
     owner: str
 
 
+@tells_new_names
 class Manager(pluggy.PluginManager):
     """The plugins of one session.
 
@@ -362,6 +365,12 @@ def strangers() -> bool:
     with _LOCK:
         if _manager is not None:
             return any(record.distribution != OURS for record in _manager.records.values())
+    return _strangers_installed()
+
+
+@functools.cache
+def _strangers_installed() -> bool:
+    """Look at all installed distributions, which takes milliseconds: once a session, not once for every file read."""
     return any(_distribution(entry)[0] != OURS for entry in importlib.metadata.entry_points(group=GROUP))
 
 
@@ -375,11 +384,13 @@ def use_manager(new: Manager | None) -> Iterator[Manager | None]:
     global _manager
     with _LOCK:
         before, _manager = _manager, new
+        _strangers_installed.cache_clear()
     try:
         yield new
     finally:
         with _LOCK:
             _manager = before
+            _strangers_installed.cache_clear()
 
 
 def plugin_records() -> dict[str, PluginRecord]:

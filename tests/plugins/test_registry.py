@@ -88,6 +88,15 @@ def test_strangers_are_seen_before_and_after_plugins_are_loaded():
         assert list(manager.records) == ["this session"]
 
 
+def test_a_stranger_that_is_installed_is_seen_without_loading_anything(installed):
+    with use_manager(None):
+        session.strangers()  # the answer is kept for a session, not for the next one
+    installed("sound-plugin")
+    with use_manager(None):
+        assert session.strangers()
+        assert session._manager is None
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
