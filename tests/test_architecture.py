@@ -39,7 +39,7 @@ ORDER = {
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/solvers": "optimum levenberg_marquardt torch_batched statistics starts least_squares own_lines",
     "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
-    "experts/kinds": "expert formula_expert torch_expert callback lmfit_formulas lmfit_expert",
+    "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert",
     "data": "files names grids streaming measurement covariates check normalise split storage reading_log",
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",

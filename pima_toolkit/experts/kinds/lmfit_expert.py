@@ -1,4 +1,8 @@
-"""lmfit's models as experts: formulas where they are formulas, else lmfit's own functions."""
+"""lmfit's models as experts: formulas where they are formulas, else lmfit's own functions.
+
+The formulas have lmfit's parameter names. Where lmfit keeps a width away from zero by ``max(1e-15, sigma)``, they
+divide by the width as it is. Models with special functions (Voigt, Pearson, Student) and splines are computed by lmfit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ from ..formulas.derived import Quantity
 from .callback import differences, linear_by_trial, python_curve
 from .expert import Expert
 from .formula_expert import SympyExpert
-from .lmfit_formulas import formula, unit
 
 if TYPE_CHECKING:
     import lmfit
@@ -28,6 +31,66 @@ Array = NDArray[np.float64]
 
 #: Models that cannot be experts, and why.
 UNSUPPORTED = {"ComplexConstantModel": "its values are complex, and curves are real"}
+
+_BELL = "exp(-(x - center)**2 / (2*sigma**2)) / (sigma*sqrt(2*pi))"
+_RISE = {
+    "linear": ("min(1, max(0, {z} + 0.5))", "0.5*(min(1, max(-1, {z})) + min(1, max(-1, {w})))"),
+    "atan": ("(0.5 + atan({z})/pi)", "(atan({z}) + atan({w}))/pi"),
+    "erf": ("0.5*(1 + erf({z}))", "0.5*(erf({z}) + erf({w}))"),
+    "logistic": ("(1 - 1/(1 + exp({z})))", "(1 - 1/(1 + exp({z})) - 1/(1 + exp({w})))"),
+}
+_OFFSETS = {"bose": "- 1", "maxwell": "", "fermi": "+ 1"}
+_RISE["arctan"] = _RISE["atan"]
+
+#: lmfit class -> formula of x and lmfit's parameters.
+_FORMULAS = {
+    "ConstantModel": "c + 0*x",
+    "LinearModel": "slope*x + intercept",
+    "QuadraticModel": "a*x**2 + b*x + c",
+    "GaussianModel": f"amplitude*{_BELL}",
+    "Gaussian2dModel": "amplitude/(2*pi*sigmax*sigmay)"
+    " * exp(-(x - centerx)**2/(2*sigmax**2) - (y - centery)**2/(2*sigmay**2))",
+    "LorentzianModel": "amplitude/(1 + ((x - center)/sigma)**2)/(pi*sigma)",
+    "SplitLorentzianModel": "2*amplitude/(pi*(sigma + sigma_r)) * (sigma**2/(sigma**2 + (x - center)**2)"
+    " if x < center else sigma_r**2/(sigma_r**2 + (x - center)**2))",
+    "PseudoVoigtModel": "(1 - fraction)*amplitude*sqrt(log(2)/pi)/sigma*exp(-log(2)*((x - center)/sigma)**2)"
+    " + fraction*amplitude/(pi*sigma)/(1 + ((x - center)/sigma)**2)",
+    "MoffatModel": "amplitude/(((x - center)/sigma)**2 + 1)**beta",
+    "BreitWignerModel": "amplitude*(q*sigma/2 + x - center)**2/((sigma/2)**2 + (x - center)**2)",
+    "LognormalModel": "amplitude/(sigma*sqrt(2*pi)*max(x, 1e-15))*exp(-(log(max(x, 1e-15)) - center)**2/(2*sigma**2))",
+    "DampedOscillatorModel": "amplitude/sqrt((1 - (x/center)**2)**2 + (2*sigma*x/center)**2)",
+    "DampedHarmonicOscillatorModel": "amplitude*sigma/pi*((1/((x - center)**2 + sigma**2) - 1/((x + center)**2 +"
+    " sigma**2))/(1 - exp(-x/gamma)) if abs(x) > 1e-8 else 4*gamma*center/(center**2 + sigma**2)**2)",
+    "ExponentialGaussianModel": "amplitude*gamma/2*exp(gamma*(center - x + gamma*sigma**2/2))"
+    " * erfc((center + gamma*sigma**2 - x)/(sqrt(2)*sigma))",
+    "SkewedGaussianModel": f"(1 + erf(gamma*(x - center)/(sqrt(2)*sigma)))*amplitude*{_BELL}",
+    "BoseModel": "amplitude/(exp((x - center)/kt) - 1)",
+    "FermiModel": "amplitude/(exp((x - center)/kt) + 1)",
+    "DoniachModel": "amplitude/sigma**(1 - gamma)*cos(pi*gamma/2 + (1 - gamma)*atan((x - center)/sigma))"
+    " / (1 + ((x - center)/sigma)**2)**((1 - gamma)/2)",
+    "PowerLawModel": "amplitude*x**exponent",
+    "ExponentialModel": "amplitude*exp(-x/decay)",
+}
+
+#: Parameters that are values of t, and of y, whatever the model.
+_UNITS = {
+    **dict.fromkeys(("center", "center1", "center2", "centerx", "fwhm", "decay", "kt"), "{t}"),
+    **dict.fromkeys(("sigma1", "sigma2", "sigmax", "sigma_r"), "{t}"),
+    **dict.fromkeys(("c", "intercept", "height"), "{y}"),
+    "slope": "{y}/{t}",
+}
+#: Models whose sigma is a width in t, and those whose amplitude is an area; elsewhere the amplitude is a height.
+_WIDTHS = ("Gaussian", "Lorentzian", "Voigt", "PseudoVoigt", "Moffat", "Pearson", "BreitWigner", "Step", "Skewed")
+_AREAS = (
+    "Gaussian",
+    "Lorentzian",
+    "SplitLorentzian",
+    "Voigt",
+    "PseudoVoigt",
+    "Pearson",
+    "Skewed",
+    "ExponentialGaussian",
+)
 
 
 class LmfitExpert(Expert):
@@ -67,7 +130,7 @@ class LmfitExpert(Expert):
             raise ExpertError(f"{model!r} is no lmfit model: give the name of a built-in one, or an lmfit.Model")
         kind = _class_name(model) if isinstance(model, str) else None
         source = model if kind is None else _made(kind, options)
-        text = None if kind is None else formula(kind, options)
+        text = None if kind is None else _formula(kind, options)
         if source is None:
             inputs = (t or "x",)
             parameters = SympyExpert(_renamed(text, inputs[0]), inputs[0], bounds=bounds).parameters
@@ -100,7 +163,7 @@ class LmfitExpert(Expert):
     @property
     def reported(self) -> tuple[Parameter, ...]:
         """lmfit's parameters and those it derives from them by formulas."""
-        units = (unit(self.kind or "", name) for name in self.derived)
+        units = (_unit(self.kind or "", name) for name in self.derived)
         return (*self.parameters, *(Parameter(n, unit=u) for n, u in zip(self.derived, units, strict=True)))
 
     @property
@@ -281,6 +344,47 @@ def _made(kind: str, options: dict[str, object]) -> lmfit.Model | None:
         raise ExpertError(f"lmfit cannot make its {kind} of {options}: {error}") from None
 
 
+def _formula(model: str, options: dict[str, object]) -> str | None:
+    """Write the formula of an lmfit model; None where it is none.
+
+    Args:
+        model: Name of lmfit's class, ``"GaussianModel"``.
+        options: Arguments of its constructor, such as ``{"degree": 3}`` or ``{"form": "erf"}``.
+
+    Raises:
+        ExpertError: If the model has no such form.
+    """
+    forms = {"ThermalDistributionModel": _OFFSETS, "StepModel": _RISE, "RectangleModel": _RISE}.get(model)
+    form = str(options.get("form", next(iter(forms)))).lower() if forms else ""
+    if forms and form not in forms:
+        raise ExpertError(f"form={options['form']!r} of lmfit's {model} is unknown: use {', '.join(forms)}")
+    if model == "PolynomialModel":
+        terms = [f"c{k}*x**{k}" if k > 1 else ("c1*x", "c0 + 0*x")[k == 0] for k in range(int(options["degree"]) + 1)]
+        return " + ".join(terms)
+    if model == "ThermalDistributionModel":
+        return f"1/(amplitude*exp((x - center)/kt) {_OFFSETS[form]})"
+    if model == "StepModel":
+        return "amplitude*" + _RISE[form][0].format(z="((x - center)/sigma)")
+    if model == "RectangleModel":
+        first, second = "((x - center1)/sigma1)", "((center2 - x)/sigma2)"
+        return "amplitude*" + _RISE[form][1].format(z=first, w=second)
+    if model == "ExpressionModel":
+        return str(options["expr"])
+    return _FORMULAS.get(model)
+
+
+def _unit(model: str, parameter: str) -> str:
+    """Tell the unit of a parameter of an lmfit model; ``"1"`` where it depends on others."""
+    known = _UNITS.get(parameter)
+    if known is not None:
+        return known
+    if parameter == "sigma":
+        return "{t}" if model.startswith(_WIDTHS) or model.startswith("SplitLorentzian") else "1"
+    if parameter == "amplitude" and model not in ("PowerLawModel", "ThermalDistributionModel", "LognormalModel"):
+        return "{y}*{t}" if model.startswith(_AREAS) and model != "Gaussian2dModel" else "{y}"
+    return "1"
+
+
 def _renamed(text: str, t: str) -> str:
     return re.sub(r"\bx\b", t, text)
 
@@ -307,7 +411,7 @@ def _parameters(
     for name in names:
         low, high = bounds.get(name, (made[name].min, made[name].max))
         limits = {"lower": -np.inf if low is None else low, "upper": np.inf if high is None else high}
-        parameters.append(Parameter(name, unit=unit(kind, name), **limits))
+        parameters.append(Parameter(name, unit=_unit(kind, name), **limits))
     derived = {}
     for name, p in made.items():
         if name in names or p.expr is None:
