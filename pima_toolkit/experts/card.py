@@ -48,6 +48,7 @@ def card_of(expert: Expert) -> Card:
     made_from_text = type(expert).__module__.startswith("pima_toolkit.")
     text = "" if made_from_text else inspect.cleandoc(type(expert).__doc__ or "")
     text, equation = _cut(text, r"^\.\. math::(.*(?:\n[ \t]+\S.*)*)")
+    # A table of parameters, as docstrings written for 0.1 have it, says what is declared a second time.
     text, _ = _cut(text, r"^(=+ =[= ]*\n(?:.*\S.*\n)*?=+ =[= ]*\n(?:.*\S.*\n)*?=+ =[= ]*)$")
     text, source = _cut(text, r"^Source: ((?:.*\S.*\n?)+)")
     text, valid_for = _cut(text, r"^Valid for: ((?:.*\S.*\n?)+)")

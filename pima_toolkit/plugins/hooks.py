@@ -6,10 +6,10 @@ A plugin is a module with functions of these names, each under ``@pima_toolkit.h
 
     @pima.hookimpl
     def pima_encoders():
-        return {"wavelet": WaveletEncoder}
+        return {"wavelet": Wavelet()}
 
 The hook of experts returns a list, since an expert has a name of its own; the others return a table from a name to the
-thing, as the tables of the toolkit itself do. A thing in a table may be written as ``"module:name"``.
+thing, as the tables of the toolkit itself do.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ def pima_experts() -> list:  # type: ignore[return]
 
 @_hookspec
 def pima_noise_models() -> Mapping[str, object]:  # type: ignore[return]
-    """Give the plugin's noise models: how measurements scatter about the curves.
+    """Give the plugin's noise models: how measurements scatter about the curves, ``Physics(noise="name")``.
 
     Returns:
-        Name -> noise model, with what the toolkit's own in ``model/noise`` have: ``whiten``, ``log_det``, ``update``.
+        Name -> an instance of a subclass of ``pima_toolkit.NoiseModel``.
     """
 
 
 @_hookspec
 def pima_encoders() -> Mapping[str, object]:  # type: ignore[return]
-    """Give the plugin's encoders: networks from a measurement of some shape to the latent space, and back.
+    """Give the plugin's encoders: networks from measurements and back, ``Neural(encoder="name", decoder="name")``.
 
     Returns:
-        Name -> encoder, made as the toolkit's own in ``model/encoders`` are.
+        Name -> an instance of a subclass of ``pima_toolkit.EncoderKind``.
     """
 
 
@@ -61,7 +61,7 @@ def pima_readers() -> Mapping[str, object]:  # type: ignore[return]
     """Give the plugin's readers: file formats that ``from_folder`` understands.
 
     Returns:
-        Name -> reader, with what the toolkit's own in ``ingest/formats`` have: ``suffixes``, ``recognises``, ``read``.
+        Name -> reader: it has ``suffixes``, ``recognises`` and ``read``, as those in ``ingest/formats`` have.
     """
 
 
@@ -70,5 +70,6 @@ def pima_report_sections() -> Mapping[str, object]:  # type: ignore[return]
     """Give the plugin's sections of the report.
 
     Returns:
-        Name -> function from the findings to a section, or to None where there is nothing to tell.
+        Name -> function from ``pima_toolkit.report.Findings`` to a ``pima_toolkit.report.Section``, or to None where
+        there is nothing to tell.
     """

@@ -19,31 +19,30 @@ class Registry(Generic[Thing]):
 
     A room makes one, with its own in a table; what is written as ``"module:name"`` is imported when it is asked for::
 
-        # pima_toolkit/model/encoders/__init__.py
-        def _checked(thing: object) -> type[Encoder]:
-            if not (isinstance(thing, type) and issubclass(thing, Encoder)):
-                raise OptionError(f"{thing!r} is no encoder: expected a subclass of pima_toolkit.Encoder")
+        def _checked(thing: object) -> Callable[[Findings], Section | None]:
+            if not callable(thing):
+                raise OptionError(f"{thing!r} is no report section: expected a function from Findings to a Section")
             return thing
 
-        ENCODERS = Registry(
-            "encoder",
-            hook="pima_encoders",
+        SECTIONS = Registry(
+            "report section",
+            hook="pima_report_sections",
             check=_checked,
             error=OptionError,
             ours={
-                "conv": "pima_toolkit.model.encoders.conv:ConvEncoder",
-                "paper": "pima_toolkit.model.encoders.paper:PaperEncoder",
+                "measured": "pima_toolkit.report.sections.measured:measured",
+                "trust": "pima_toolkit.report.sections.trust:trust",
             },
         )
 
-        ENCODERS.get("conv")  # the class
-        ENCODERS.get("cnov")  # OptionError: there is no encoder 'cnov'; did you mean 'conv'? Known: conv, paper.
+        SECTIONS.get("trust")  # the function
+        SECTIONS.get("turst")  # OptionError: there is no report section 'turst'; did you mean 'trust'? Known: ...
 
-    A stranger's plugin adds to it by the hook, and ``ENCODERS.get("wavelet")`` finds it::
+    A stranger's plugin adds to it by the hook, and ``SECTIONS.get("corrosion")`` finds it::
 
         @pima_toolkit.hookimpl
-        def pima_encoders():
-            return {"wavelet": WaveletEncoder}
+        def pima_report_sections():
+            return {"corrosion": corrosion}
 
     A plugin that gives what ``check`` refuses, or takes a name that somebody has, is left out whole with a
     PluginWarning that says why; nobody else suffers. Plugins are loaded when a registry is first asked.

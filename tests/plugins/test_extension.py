@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -44,7 +45,11 @@ def data(two_populations):
 @pytest.fixture(scope="module")
 def fit(lab, data):
     """A small fit with what the package adds, all by name."""
-    model = pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics("softening")}, clusters=2, latent_dim=2)
+    modalities = {
+        "feature": pima.Neural(encoder="one_layer", decoder="one_layer"),
+        "stress": pima.Physics("softening", noise="growing"),
+    }
+    model = pima.PIMA(modalities, clusters=2, latent_dim=2)
     return model.fit(data, epochs=2, crossmodal_epochs=1, progress=False)
 
 
@@ -57,6 +62,17 @@ def test_its_expert_is_fitted_by_name_and_comes_back_from_a_file(fit, tmp_path):
     assert list(fit.parameters.parameter.values) == ["E", "c"]
     again = pima.load(fit.save(tmp_path / "one.pima"))
     assert str(again.model.options.physics["stress"].expert.origin) == "lab (lab-extras 0.3)"
+
+
+def test_its_networks_and_its_noise_answer_the_same_from_a_file(fit, data, tmp_path):
+    again = pima.load(fit.save(tmp_path / "one.pima"))
+    assert again.model.options.neural["feature"].encoder == "one_layer"
+    assert again.model.options.physics["stress"].noise == "growing"
+    before, after = fit.infer(data), again.infer(data)
+    np.testing.assert_allclose(after.stress, before.stress)
+    np.testing.assert_allclose(after.feature, before.feature)
+    width = before.stress_high - before.stress_low
+    assert (width[:, -1] > 1.3 * width[:, 0]).all(), "the noise grows along the curve"
 
 
 def test_its_section_is_in_the_report_and_on_the_page(fit, data, tmp_path):
@@ -84,7 +100,12 @@ def test_the_list_of_plugins_names_all_it_gives(lab):
     shown = CliRunner().invoke(cli.app, ["plugins", "list", "--json"])
     assert shown.exit_code == 0, shown.output
     record = next(record for record in json.loads(shown.output) if record["name"] == "lab")
-    given = {kind: record[kind] for kind in ("experts", "report_sections")}
-    assert given == {"experts": ["softening"], "report_sections": ["wear"]}
+    given = {kind: record[kind] for kind in ("experts", "noise_models", "encoders", "report_sections")}
+    assert given == {
+        "experts": ["softening"],
+        "noise_models": ["growing"],
+        "encoders": ["one_layer"],
+        "report_sections": ["wear"],
+    }
     shown = CliRunner().invoke(cli.app, ["plugins", "list"], env={"COLUMNS": "220"})
     assert "report sections wear" in shown.output

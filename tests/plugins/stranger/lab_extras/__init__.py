@@ -2,7 +2,9 @@
 
 import pima_toolkit as pima
 
+from .encoder import OneLayer
 from .law import Softening
+from .noise import Growing
 from .section import wear
 
 PIMA_API = (1, 1)
@@ -11,6 +13,16 @@ PIMA_API = (1, 1)
 @pima.hookimpl
 def pima_experts():
     return [Softening]
+
+
+@pima.hookimpl
+def pima_noise_models():
+    return {"growing": Growing()}
+
+
+@pima.hookimpl
+def pima_encoders():
+    return {"one_layer": OneLayer()}
 
 
 @pima.hookimpl
