@@ -20,7 +20,10 @@ import scipy  # loads its parts on first use
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError, ShapeError
+from ..errors import DataError, ShapeError, require
+
+#: The names of groups, and for each specimen the place of its group among them.
+_Groups = tuple[NDArray, NDArray[np.intp]]
 
 
 def confusion(labels: ArrayLike, clusters: ArrayLike) -> xr.DataArray:
@@ -37,12 +40,7 @@ def confusion(labels: ArrayLike, clusters: ArrayLike) -> xr.DataArray:
         ShapeError: If the two differ in length or are not one-dimensional.
         DataError: If there is no specimen.
     """
-    label_names, rows = _groups(labels, "labels")
-    cluster_names, columns = _groups(clusters, "clusters")
-    if rows.size != columns.size:
-        raise ShapeError(
-            f"{rows.size} labels and {columns.size} clusters: give one of each per specimen, in the same order"
-        )
+    (label_names, rows), (cluster_names, columns) = _both(labels, clusters)
     table = np.zeros((label_names.size, cluster_names.size), dtype=np.int64)
     np.add.at(table, (rows, columns), 1)
     return xr.DataArray(
@@ -111,13 +109,8 @@ def nmi(labels: ArrayLike, clusters: ArrayLike) -> float:
 
     Source: Vinh, Epps and Bailey 2010, J. Mach. Learn. Res. 11, 2837, NMI_sum.
     """
-    joint = confusion(labels, clusters).values / np.size(labels)
-    label, cluster = joint.sum(1), joint.sum(0)
-    total = _entropy(label) + _entropy(cluster)
-    if total == 0.0:
-        return 1.0
-    information = _entropy(label) + _entropy(cluster) - _entropy(joint)
-    return float(np.clip(2.0 * information / total, 0.0, 1.0))
+    score = require("sklearn.metrics", "comparison of groupings").normalized_mutual_info_score
+    return float(np.clip(score(*_paired(labels, clusters)), 0.0, 1.0))
 
 
 def ari(labels: ArrayLike, clusters: ArrayLike) -> float:
@@ -132,16 +125,8 @@ def ari(labels: ArrayLike, clusters: ArrayLike) -> float:
 
     Source: Hubert and Arabie 1985, J. Classification 2, 193, eq. (5).
     """
-    table = confusion(labels, clusters).values.astype(np.float64)
-    together = _pairs(table).sum()
-    label, cluster = _pairs(table.sum(1)).sum(), _pairs(table.sum(0)).sum()
-    every = _pairs(table.sum())
-    if every == 0.0:
-        return 1.0  # one specimen: there is no pair to disagree about
-    expected, largest = label * cluster / every, 0.5 * (label + cluster)
-    if largest == expected:
-        return 1.0
-    return float((together - expected) / (largest - expected))
+    score = require("sklearn.metrics", "comparison of groupings").adjusted_rand_score
+    return float(score(*_paired(labels, clusters)))
 
 
 def rmse(truth: ArrayLike | xr.DataArray, predicted: ArrayLike | xr.DataArray) -> float:
@@ -267,22 +252,34 @@ def latent_order(clusters: xr.Dataset, modality: str) -> float:
     return float(scipy.stats.spearmanr(near, alike).statistic)
 
 
-def _groups(values: ArrayLike, what: str) -> tuple[NDArray, NDArray[np.intp]]:
+def _both(labels: ArrayLike, clusters: ArrayLike) -> tuple[_Groups, _Groups]:
+    """Read two groupings of the same specimens.
+
+    Raises:
+        ShapeError: If the two differ in length or are not one-dimensional.
+        DataError: If there is no specimen.
+    """
+    both = _groups(labels, "labels"), _groups(clusters, "clusters")
+    rows, columns = (numbers.size for _, numbers in both)
+    if rows != columns:
+        raise ShapeError(f"{rows} labels and {columns} clusters: give one of each per specimen, in the same order")
+    return both
+
+
+def _paired(labels: ArrayLike, clusters: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Number the groups of two groupings from 0: scikit-learn takes other numbers for measurements, and warns."""
+    (_, rows), (_, columns) = _both(labels, clusters)
+    return rows, columns
+
+
+def _groups(values: ArrayLike, what: str) -> _Groups:
+    """Names of the groups in sorted order, and the number of each specimen's."""
     array = np.asarray(values)
     if array.ndim != 1:
         raise ShapeError(f"{what} have shape {array.shape}; expected one per specimen, shape (specimen,)")
     if array.size == 0:
         raise DataError(f"there are no {what}: give at least one specimen")
     return np.unique(array, return_inverse=True)
-
-
-def _entropy(probabilities: NDArray[np.float64]) -> float:
-    positive = probabilities[probabilities > 0]
-    return float(-(positive * np.log(positive)).sum())
-
-
-def _pairs(count: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 * count * (count - 1.0)
 
 
 def _probabilities(responsibilities: ArrayLike | xr.DataArray) -> NDArray[np.float64]:
