@@ -78,7 +78,7 @@ def answer_tensors(
     fused_only = predictor.encoders is None
     if fused_only and len(names) > 1 and not bool(full.all()):
         raise TrainingError(
-            "this fit was stopped before its cross-modal encoders were predictor, so it answers for specimens with all "
+            "this fit was stopped before its cross-modal encoders were trained, so it answers for specimens with all "
             f"modalities only ({', '.join(names)}): fit again with the same checkpoint folder to go on"
         )
     physics = {name: state.decoders[name].log_prob(tensors.curves[name]) for name in options.physics}
