@@ -1,1 +1,1 @@
-"""What comes out: inference, saved results, measures and plots."""
+"""Answers of a fit, as labelled tables with units: inference, generation, laws, and how far to trust them."""

@@ -20,7 +20,7 @@ At = Mapping[str, float] | None
 
 
 def covariate_names(options: ModelOptions) -> list[str]:
-    """The covariates of all experts of a model, each once."""
+    """Name the covariates of all experts of a model, each once."""
     return list(dict.fromkeys(name for option in options.physics.values() for name in option.expert.covariates))
 
 
@@ -37,7 +37,11 @@ def mean_covariates(options: ModelOptions, curves: Mapping[str, Curves], gamma: 
 
 
 def check_at(options: ModelOptions, at: At) -> None:
-    """What a person asked curves to be shown at.
+    """Refuse covariates to show curves at that no expert takes, or that are no numbers.
+
+    Args:
+        options: The model's.
+        at: Covariates by name.
 
     Raises:
         OptionError: If a name is no covariate of this fit, or a value no finite number.
@@ -45,14 +49,14 @@ def check_at(options: ModelOptions, at: At) -> None:
     known = covariate_names(options)
     for name, value in (at or {}).items():
         if name not in known:
-            said = f"its covariates: {closest(name, known)}" if known else "its experts have no covariates"
-            raise OptionError(f"at names {name!r}, which no expert of this fit takes; {said}")
+            advice = f"its covariates: {closest(name, known)}" if known else "its experts have no covariates"
+            raise OptionError(f"at names {name!r}, which no expert of this fit takes; {advice}")
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise OptionError(f"at[{name!r}] is {value!r}: expected one finite number")
 
 
 def population_grid(predictor: Predictor, name: str, cluster: int | None = None, at: At = None) -> np.ndarray:
-    """The grid of a modality's predicted curves with the covariates of a population, or of each.
+    """Grid of a modality's predicted curves, with the covariates of a population, or of each.
 
     Args:
         predictor: The fit.
@@ -70,7 +74,7 @@ def population_grid(predictor: Predictor, name: str, cluster: int | None = None,
 
 
 def position_grid(predictor: Predictor, name: str, gamma: np.ndarray, at: At = None) -> np.ndarray:
-    """The grid of a modality's curves at latent positions, with covariates.
+    """Grid of a modality's curves at latent positions, with covariates.
 
     Args:
         predictor: The fit.
@@ -94,7 +98,14 @@ def position_grid(predictor: Predictor, name: str, gamma: np.ndarray, at: At = N
 
 
 def own_cluster(values: Tensor) -> Tensor:
-    """Of curves (cluster, grid, ...) each cluster's on its own grid, (cluster, 1, ...); those of one grid as is."""
+    """Take each cluster's curve on the cluster's own grid.
+
+    Args:
+        values: Every cluster's curve on every cluster's grid, (cluster, cluster, ...), or on one, (cluster, 1, ...).
+
+    Returns:
+        Shape (cluster, 1, ...).
+    """
     every = torch.arange(len(values), device=values.device)
     return values if values.shape[1] == 1 else values[every, every][:, None]
 
@@ -126,7 +137,7 @@ def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At
 def covariate_coords(
     predictor: Predictor, specimens: int, cluster: int, at: At
 ) -> dict[str, tuple[str, np.ndarray, dict[str, str]]]:
-    """The covariates of generated specimens as coordinates, without those that are modalities themselves."""
+    """Coordinates that hold the covariates of generated specimens, without those that are modalities themselves."""
     units = covariate_units(predictor)
     return {
         name: ("specimen", np.full(specimens, (at or {}).get(name, means[cluster])), {"units": units[name]})
@@ -136,10 +147,10 @@ def covariate_coords(
 
 
 def check_known(predictor: Predictor, name: str, curves: Curves, labels: np.ndarray) -> None:
-    """A curve can be predicted only for a test whose covariates are known.
+    """Refuse to predict curves of specimens whose covariates are unknown.
 
     Raises:
-        DataError: Naming the first specimens that lack one.
+        DataError: If a specimen lacks one; the message names the first.
     """
     for k, covariate in enumerate(predictor.options.physics[name].expert.covariates):
         unknown = ~np.isfinite(curves.covariates[:, k])

@@ -72,7 +72,7 @@ def mixture_quantile(weights: Tensor, mean: Tensor, variance: Tensor, probabilit
 
 
 def mixture_probability(weights: Tensor, mean: Tensor, variance: Tensor, x: Tensor) -> Tensor:
-    """Distribution function of a mixture of Gaussians at x, shape (specimen, point); arguments as above."""
+    """Distribution function of a mixture of Gaussians at x, shape (specimen, point); see :func:`mixture_quantile`."""
     return (weights.T[..., None] * torch.special.ndtr((x - mean) / variance.sqrt())).sum(0)
 
 
@@ -101,25 +101,35 @@ def predicted(decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian |
 def curve_answers(
     predictor: Predictor, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | None, coverage: float
 ) -> list[np.ndarray]:
-    """Mean, low and high of a physics modality, each (specimen, point), in its unit.
+    """Mean, low and high of a physics modality: denoised where the curve was measured, else predicted.
 
-    Denoised where the curve was measured, else predicted: the mixture over clusters.
+    Args:
+        predictor: The fit.
+        name: The modality.
+        tensors: The specimens.
+        gamma: Responsibilities, (specimen, cluster).
+        others: What their other modalities say, q(Z given c, the others), (specimen, cluster, latent).
+        coverage: Share of new measurements between low and high.
+
+    Returns:
+        Three arrays (specimen, point) in the modality's unit, of the mixture over clusters.
     """
     decoder, spec = predictor.state.decoders[name], predictor.specs[name]
     nominal = predictor.nominal(name, coverage)
     pieces: list[list[Tensor]] = []
     for index, piece in tensors.curves[name].chunks(_CHUNK):
         known = None if others is None else others[index]
-        said = decoder.condition(piece, decoder.prior(known))
+        own = decoder.condition(piece, decoder.prior(known))
         grid = with_covariates(spec.t, piece.covariates)
-        own_mean, jacobian = decoder.own_curves(grid, said.deviation)
-        covariance = said.covariance.expand(-1, len(piece), -1, -1)
-        own = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian) + decoder.noise_variance(grid)
-        value, wide = own_mean, own
+        own_mean, jacobian = decoder.own_curves(grid, own.deviation)
+        covariance = own.covariance.expand(-1, len(piece), -1, -1)
+        spread = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian)
+        own_variance = spread + decoder.noise_variance(grid)
+        value, wide = own_mean, own_variance
         if not bool(piece.present.all()):
             value, wide = predicted(decoder, grid, known)
         here = piece.present[None, :, None]
-        mean, variance = torch.where(here, own_mean, value), torch.where(here, own, wide)
+        mean, variance = torch.where(here, own_mean, value), torch.where(here, own_variance, wide)
         weights = gamma[index]
         centre, _ = mixture_moments(weights, mean, variance)
         # A curve that was measured has its own posterior; the calibration is of curves that were not.
@@ -133,7 +143,7 @@ def curve_answers(
 def parameter_answers(
     predictor: Predictor, tensors: Tensors, gamma: Tensor, others: dict[str, DiagonalGaussian]
 ) -> dict[str, xr.DataArray]:
-    """``parameters`` and ``parameters_std`` (specimen, parameter): each specimen's own physics, with units.
+    """Own parameters of each specimen: ``parameters`` and ``parameters_std`` (specimen, parameter), with units.
 
     From its curve where that was measured, else from its other modalities. The standard deviation is the specimen's:
     clusters that it may belong to, and how specimens of one cluster differ, are counted; the latter as wide as
@@ -148,10 +158,10 @@ def parameter_answers(
         widened = _widened(predictor, name)
         for index, piece in tensors.curves[name].chunks(_CHUNK):
             prior = decoder.prior(others[name][index] if name in others else None)
-            said = decoder.condition(piece, prior)
+            own = decoder.condition(piece, prior)
             here = piece.present[None, :, None]
-            deviation = torch.where(here, said.deviation, prior[0]).cpu().numpy()
-            covariance = torch.where(here[..., None], said.covariance, widened**2 * prior[1]).cpu().numpy()
+            deviation = torch.where(here, own.deviation, prior[0]).cpu().numpy()
+            covariance = torch.where(here[..., None], own.covariance, widened**2 * prior[1]).cpu().numpy()
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 covariance = np.broadcast_to(predictor.covariance[name][:, None], covariance.shape)
@@ -173,6 +183,6 @@ def parameter_answers(
 
 
 def _widened(predictor: Predictor, name: str) -> float:
-    """By how much a standard deviation of a prediction grows so that it holds what one should."""
+    """Factor by which a prediction's standard deviation grows, so that it holds the share that one should hold."""
     one = torch.tensor(predictor.nominal(name, 0.6826894921370859), dtype=torch.float64)
     return float(torch.special.ndtri(0.5 * (1.0 + one)))

@@ -18,6 +18,7 @@ from .remarks import check_coverage
 
 
 def _check_cluster(predictor: Predictor, cluster: int) -> int:
+    """Refuse a cluster that there is not, with an OptionError."""
     clusters = predictor.options.clusters
     if isinstance(cluster, bool) or not isinstance(cluster, int | np.integer) or not 0 <= cluster < clusters:
         raise OptionError(f"cluster={cluster!r}: this fit has the clusters 0 to {clusters - 1}")
@@ -26,13 +27,14 @@ def _check_cluster(predictor: Predictor, cluster: int) -> int:
 
 @torch.no_grad()
 def _decode(predictor: Predictor, name: str, z: torch.Tensor) -> np.ndarray:
+    """Values of a neural modality at latent positions (n, latent), in its unit, (n, ...)."""
     network = predictor.state.network.eval()
     pieces = [network.decode(name, z[i : i + 1024].float()) for i in range(0, len(z), 1024)]
     return predictor.specs[name].scaling.from_unit(torch.cat(pieces).cpu().numpy())
 
 
 def generate(predictor: Predictor, cluster: int, n: int = 16, seed: int = 0, at: At = None) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.generate`."""
+    """Draw new specimens of a population, see :meth:`pima_toolkit.Fit.generate`."""
     cluster = _check_cluster(predictor, cluster)
     check_at(predictor.options, at)
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
@@ -67,7 +69,7 @@ def generate(predictor: Predictor, cluster: int, n: int = 16, seed: int = 0, at:
 
 
 def decode(predictor: Predictor, position: ArrayLike, at: At, coverage: float) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.decode`."""
+    """Compute every modality at latent positions, see :meth:`pima_toolkit.Fit.decode`."""
     check_at(predictor.options, at)
     check_coverage(coverage)
     latent = predictor.options.latent_dim
@@ -109,7 +111,7 @@ def _decoded(predictor: Predictor, z: torch.Tensor, at: At, coverage: float) -> 
 
 
 def traverse(predictor: Predictor, cluster: int, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.traverse`."""
+    """Compute every modality along each latent axis, see :meth:`pima_toolkit.Fit.traverse`."""
     cluster = _check_cluster(predictor, cluster)
     check_at(predictor.options, at)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
@@ -136,7 +138,7 @@ def traverse(predictor: Predictor, cluster: int, std: float = 3.0, steps: int = 
 
 @torch.no_grad()
 def clusters(predictor: Predictor, coverage: float = 0.9) -> xr.Dataset:
-    """See :attr:`pima_toolkit.Fit.clusters`."""
+    """Describe the populations, see :attr:`pima_toolkit.Fit.clusters`."""
     mixture: DiagonalGaussian = predictor.state.mixture.components
     count = predictor.options.clusters
     out = xr.Dataset(

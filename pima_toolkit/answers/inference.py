@@ -1,9 +1,11 @@
-"""Answers for new specimens from any subset of their modalities, as labelled tables with units (§2.4)."""
+"""Answers for new specimens from any subset of their modalities, as labelled tables with units.
+
+Source: Trask et al. 2022, arXiv:2202.03242, section 2.4.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +34,13 @@ def infer(
     data: xr.Dataset,
     *,
     predict: Sequence[str] | str | None = None,
-    **how: Any,
+    seed: int = 0,
+    coverage: float = 0.9,
+    typical: bool = True,
+    precision: str = "float32",
 ) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.infer`."""
-    out = expected(predictor, data, predict=predict, **how)
+    """Answer for specimens, see :meth:`pima_toolkit.Fit.infer`."""
+    out = expected(predictor, data, predict=predict, seed=seed, coverage=coverage, typical=typical, precision=precision)
     return unanswered(out, predictor.options.modalities)
 
 
@@ -49,7 +54,7 @@ def expected(
     typical: bool = True,
     precision: str = "float32",
 ) -> xr.Dataset:
-    """As :func:`infer`; of a specimen of which nothing was measured, what the populations alone make one expect."""
+    """Answer as :func:`infer` does; where nothing was measured of a specimen, by what the populations alone predict."""
     names = list(predictor.options.modalities)
     wanted = names if predict is None else [predict] if isinstance(predict, str) else list(predict)
     for name in wanted:
@@ -90,6 +95,7 @@ def read_new(predictor: Predictor, data: xr.Dataset) -> Tensors:
 
 
 def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Posterior) -> xr.Dataset:
+    """Table of what each specimen is: responsibilities, cluster, latent posterior, typicality and remarks."""
     names = list(predictor.options.modalities)
     gamma = answers.log_gamma.exp()
     weight = gamma[..., None]
@@ -106,7 +112,6 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
             "typicality": ("specimen", typical, about),
             "out_of_population": ("specimen", strange, {"long_name": "unlike every cluster"}),
         }
-    said = remarks(seen, strange, outside.any(1))
     out = xr.Dataset(
         {
             "responsibilities": (
@@ -121,7 +126,7 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
             "outside_range": (("specimen", "modality"), outside, {"long_name": "values beyond the training range"}),
             "remark": (
                 "specimen",
-                said,
+                remarks(seen, strange, outside.any(1)),
                 {"long_name": "what to know of the answer"},
             ),
         },
@@ -131,7 +136,7 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
 
 
 def specimen_coords(specs: Mapping[str, InputSpec], data: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The coordinates that say which specimens these are, without those along a modality's own dims."""
+    """Coordinates that say which specimens these are, without those along a modality's own dims."""
     own = {dim for spec in specs.values() for dim in spec.schema.dims}
     kept = {str(k): v for k, v in data.coords.items() if "specimen" in v.dims and not own & set(v.dims)}
     # A coordinate of an answer's own name, such as an older fit's ``cluster``, must not take the answer's place.
@@ -159,8 +164,8 @@ def predict_curves(
     """Mean and pointwise band of a physics modality: denoised where observed, else predicted."""
     covariates = predictor.options.physics[name].expert.covariates
     out = {}
-    found = curve_answers(predictor, name, tensors, answers.log_gamma.exp(), answers.others.get(name), coverage)
-    for suffix, values in zip(("", "_low", "_high"), found, strict=True):
+    curves = curve_answers(predictor, name, tensors, answers.log_gamma.exp(), answers.others.get(name), coverage)
+    for suffix, values in zip(("", "_low", "_high"), curves, strict=True):
         out[name + suffix] = modality_array(predictor, name, values, "specimen")
         if covariates:
             out[name + suffix].attrs["at"] = f"{', '.join(covariates)} of each specimen"

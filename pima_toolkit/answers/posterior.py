@@ -1,4 +1,4 @@
-r"""What each specimen is, from the modalities it has, as tensors (§2.4).
+r"""Posterior of each specimen from the modalities it has, as tensors (Trask et al. 2022, section 2.4).
 
 .. math:: \log q(c \mid X_S) = \log\pi_c + \sum_{i\in S}\big[\log q(c \mid X_i) - \log\pi_c\big] + \mathrm{const}
 
@@ -33,7 +33,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Posterior:
-    """Everything known about a batch of specimens, as tensors.
+    """Posterior of a batch of specimens, and how well it explains them, as tensors.
 
     Args:
         log_gamma: Log responsibilities, (specimen, cluster), float64.
@@ -105,11 +105,11 @@ def answer_tensors(
             own |= {} if fused_only else {name: (total.new_zeros(()), total.new_zeros(()))}
             continue
         if fused_only:
-            said = [(total, posterior[:, None])]
+            views = [(total, posterior[:, None])]
         else:
             with autocast:
-                said = _encode_one(predictor, k, name, tensors.inputs[name])
-            log_gamma, embedding = averaged(said)
+                views = _encode_one(predictor, k, name, tensors.inputs[name])
+            log_gamma, embedding = averaged(views)
             part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
             own[name] = part, part * embedding.mean.double()
             precision += part
@@ -118,7 +118,7 @@ def answer_tensors(
                 total = total + torch.where(here, log_gamma.double() - floored, 0.0)
         if scored and name in options.neural:
             with autocast:
-                score = _reconstruction(predictor, name, tensors.inputs[name], *said[0])  # not of its mirror image
+                score = _reconstruction(predictor, name, tensors.inputs[name], *views[0])  # not of its mirror image
             scores[name] = torch.where(here[:, 0], score, torch.nan)
     log_gamma = torch.log_softmax(total, 1)
     # A lone curve needs no network: eq. 19 is exact.
@@ -176,15 +176,15 @@ def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGa
 
 
 def _encode_one(predictor: Predictor, k: int, name: str, x: Tensor | Stored) -> list[tuple[Tensor, DiagonalGaussian]]:
-    """What one modality says by itself of the specimens, and by its mirror images where it may be mirrored."""
+    """Encode one modality by itself, and its mirror images where it may be mirrored: log q(c), q(Z given c) of each."""
     encoder, option = predictor.encoders[k].eval(), predictor.options.neural.get(name)
     axes = predictor.specs[name].axes(option.flips) if option is not None else []
 
-    def said(rows: slice) -> list[Tensor]:
-        found = [encoder(view) for view in mirrored(x[rows], axes)]
-        return [part for log_gamma, embedding in found for part in (log_gamma, embedding.mean, embedding.variance)]
+    def encoded(rows: slice) -> list[Tensor]:
+        views = [encoder(view) for view in mirrored(x[rows], axes)]
+        return [part for log_gamma, embedding in views for part in (log_gamma, embedding.mean, embedding.variance)]
 
-    parts = joined(len(x), map(said, looked_at(x)))
+    parts = joined(len(x), map(encoded, looked_at(x)))
     return [(parts[k], DiagonalGaussian(parts[k + 1], parts[k + 2])) for k in range(0, len(parts), 3)]
 
 

@@ -1,4 +1,4 @@
-"""What to know of an answer, in words; and answers that cannot be given."""
+"""Remarks on answers, in words: how typical specimens are, and answers that cannot be given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTHING, UNKNOWN = "nothing was measured of it", -1
 
 
 def check_coverage(coverage: float) -> None:
-    """A band holds a share of the measurements.
+    """Refuse a coverage that is no share between 0 and 1.
 
     Raises:
         OptionError: If it is none, such as a percentage.
@@ -31,7 +31,7 @@ def check_coverage(coverage: float) -> None:
 
 
 def remarks(measured: NDArray[np.intp], strange: NDArray[np.bool_], beyond: NDArray[np.bool_]) -> list[str]:
-    """A remark on each specimen, empty where there is none.
+    """Write a remark on each specimen, empty where there is none.
 
     Args:
         measured: How many modalities it has, (specimen,).
@@ -39,11 +39,11 @@ def remarks(measured: NDArray[np.intp], strange: NDArray[np.bool_], beyond: NDAr
         beyond: Whether it has values beyond the training range, (specimen,).
     """
     flags = {NOTHING: measured == 0, "unlike every cluster": strange, "values beyond the training range": beyond}
-    return ["; ".join(words for words, said in flags.items() if said[d]) for d in range(len(measured))]
+    return ["; ".join(words for words, flag in flags.items() if flag[d]) for d in range(len(measured))]
 
 
 def typicality(predictor: Predictor, scores: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """How typical each specimen is of what the fit was trained on, and of how many modalities that is said.
+    """Compute how typical each specimen is of the training specimens, and from how many modalities that is known.
 
     Args:
         predictor: The fit.
@@ -64,7 +64,7 @@ def typicality(predictor: Predictor, scores: Mapping[str, Tensor]) -> tuple[np.n
 
 
 def unanswered(answer: xr.Dataset, modalities: Iterable[str]) -> xr.Dataset:
-    """An answer without what is said of specimens of which nothing was measured: NaN, and no cluster.
+    """Blank what an answer says of specimens of which nothing was measured: NaN, and no cluster.
 
     Args:
         answer: As computed, with ``remark``.

@@ -1,4 +1,4 @@
-r"""Parameters of the physics per cluster and per specimen, with standard errors and units.
+r"""Tables of the physics' parameters per cluster and per specimen, with standard errors and units.
 
 A cluster's parameters have the covariance of eq. 17's optimum: the inverse information of specimens that differ,
 :math:`[\sum_d \gamma_{cd} J^\top \Sigma_d^{-1} J]^{-1}` (on a shared grid :math:`(S_c + v (J^\top J)^{-1}) / W_c`),
@@ -56,7 +56,7 @@ def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gam
 
 
 def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Standard deviation of what people see, (..., Q), from a covariance in unbounded parameters (..., P, P)."""
+    """Standard deviation of the reported parameters, (..., Q), from a covariance of the unbounded ones, (..., P, P)."""
     slope = np.where(decoder.bounds.at_bound(theta), 0.0, decoder.bounds.slope(theta))
     jacobian = decoder.expert.reported_jacobian(theta) * slope[..., None, :]
     # A parameter at its bound adds nothing, whatever its entry says.
@@ -68,7 +68,7 @@ def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray
 
 
 def parameter_coords(options: ModelOptions, specs: Mapping[str, InputSpec]) -> dict[str, tuple[str, list[str]]]:
-    """Names, units and modality of every shown parameter; a name used twice is told apart by its modality."""
+    """Names, units and modality of every reported parameter; a name used twice is told apart by its modality."""
     rows = [(name, p) for name, option in options.physics.items() for p in option.expert.reported]
     names = [p.name for _, p in rows]
     labels = [p.name if names.count(p.name) == 1 else f"{name}.{p.name}" for name, p in rows]
@@ -157,11 +157,11 @@ def specimen_parameters(predictor: Predictor, tensors: Tensors, gamma: Tensor) -
         centre = decoder.bounds.to_unbounded(decoder.theta)
         theta, std = [], []
         for index, piece in curves.chunks():
-            said = decoder.condition(piece)
+            posterior = decoder.condition(piece)
             c = best[index]
             rows = torch.arange(len(piece), device=c.device)
-            own = said.deviation[c, rows].cpu().numpy()
-            spread = said.covariance.expand(-1, len(piece), -1, -1)[c, rows].cpu().numpy()
+            own = posterior.deviation[c, rows].cpu().numpy()
+            spread = posterior.covariance.expand(-1, len(piece), -1, -1)[c, rows].cpu().numpy()
             c = c.cpu().numpy()
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.

@@ -1,4 +1,4 @@
-"""A fit in one file: a zip of safetensors, JSON and NetCDF. Reading it executes nothing that it holds."""
+"""Saved fits, one file each: a zip of safetensors, JSON and NetCDF. Reading it executes nothing that it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""How many clusters: candidates compared by held-out ELBO and by whether their restarts agree, with a suggestion.
+r"""Choice of the number of clusters, by held-out ELBO and by whether restarts agree, with a suggestion.
 
 The suggestion is the smallest number whose held-out ELBO is within one standard error of the best, each specimen and
 each restart compared with itself; of several, one whose restarts agree. The standard error counts specimens and
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -30,27 +30,22 @@ from ..errors import OptionError, require
 from ..fitting.held_out import Candidates, Task
 from ..fitting.inputs.spec import wanted
 from ..fitting.inputs.tensors import presence_by_specimen
-from ..fitting.options import ModelOptions, TrainingSettings
+from ..fitting.options import TrainingSettings
 from ..fitting.parallel.workers import check_processes, run_tasks
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import colour_of, new_figure, signed
 from ..units import two_digits
+from .pima import PIMA
 from .train import data_fingerprint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Model(Protocol):
-    """A model that is not fitted, such as :class:`pima_toolkit.PIMA`."""
-
-    options: ModelOptions
-
-
 @dataclass(frozen=True)
 class Selection:
-    """What :func:`select_clusters` found.
+    """Suggestion of :func:`select_clusters`, with its reasons and the table behind it.
 
     Args:
         table: Along ``clusters``: ``held_out_elbo`` (clusters, restart), ``shortfall`` to the best and its
@@ -64,10 +59,10 @@ class Selection:
     table: xr.Dataset
     clusters: int
     reasons: tuple[str, ...]
-    model: Model
+    model: PIMA
 
     def plot(self) -> Figure:
-        """Held-out ELBO and stability against the number of clusters; the suggestion is marked."""
+        """Draw held-out ELBO and stability against the number of clusters; the suggestion is marked."""
         return plot_selection(self.table, self.clusters)
 
     def __repr__(self) -> str:
@@ -92,7 +87,7 @@ class Selection:
 
 
 def select_clusters(
-    model: Model,
+    model: PIMA,
     data: xr.Dataset,
     *,
     clusters: Iterable[int] = range(1, 7),
@@ -143,14 +138,16 @@ def select_clusters(
     mark = candidates.mark(data_fingerprint(candidates.tensors))
     # The largest first: they take longest, and no process should begin one when the others are done.
     tasks = [(c, r) for c in sorted(tried, reverse=True) for r in range(restarts)]
-    found = {task: result for task in tasks if (result := candidates.known(task, mark)) is not None}
-    waiting = [task for task in tasks if task not in found]
-    with _shown(progress, len(tasks), len(found)) as bar:
+    results = {task: result for task in tasks if (result := candidates.known(task, mark)) is not None}
+    waiting = [task for task in tasks if task not in results]
+    with _shown(progress, len(tasks), len(results)) as bar:
         for k, result in run_tasks(candidates, [(task, mark) for task in waiting], processes, bar):
-            found[waiting[k]] = result
+            results[waiting[k]] = result
             bar(None)
-    table = _table(tried, restarts, found, data)
-    return _selection(model, table, [found[tried[k], r]["history"] for k in range(len(tried)) for r in range(restarts)])
+    table = _table(tried, restarts, results, data)
+    return _selection(
+        model, table, [results[tried[k], r]["history"] for k in range(len(tried)) for r in range(restarts)]
+    )
 
 
 def _clusters(number: int) -> str:
@@ -168,15 +165,15 @@ def _numbers(clusters: Iterable[int], restarts: int, held_out: float) -> list[in
     return sorted({int(c) for c in tried})
 
 
-def _table(tried: list[int], restarts: int, found: dict[Task, dict], data: xr.Dataset) -> xr.Dataset:
-    held = [[np.array(found[c, r]["held_out_elbo"]) for r in range(restarts)] for c in tried]
+def _table(tried: list[int], restarts: int, results: dict[Task, dict], data: xr.Dataset) -> xr.Dataset:
+    held = [[np.array(results[c, r]["held_out_elbo"]) for r in range(restarts)] for c in tried]
     mean = np.array([[one.mean() for one in row] for row in held])
     average = mean.mean(1)
     best = int(average.argmax())
-    assigned = np.array([[found[c, r]["assigned"] for r in range(restarts)] for c in tried])
+    assigned = np.array([[results[c, r]["assigned"] for r in range(restarts)] for c in tried])
     agreement = [pairwise_agreement(list(rows))[np.tril_indices(restarts, -1)] for rows in assigned]
-    weights = [[found[c, r]["weights"] for r in range(restarts)] for c in tried]
-    seconds = [[found[c, r]["seconds"] for r in range(restarts)] for c in tried]
+    weights = [[results[c, r]["weights"] for r in range(restarts)] for c in tried]
+    seconds = [[results[c, r]["seconds"] for r in range(restarts)] for c in tried]
     nats, share, dims = {"units": "nat per specimen"}, {"units": "1"}, ("clusters", "restart")
     return xr.Dataset(
         {
@@ -195,14 +192,14 @@ def _table(tried: list[int], restarts: int, found: dict[Task, dict], data: xr.Da
 
 
 def _std_error(best: list[np.ndarray], other: list[np.ndarray]) -> float:
-    """Of the mean difference, by specimens and by restarts; 0 for the best itself."""
+    """Standard error of the mean difference, by specimens and by restarts; 0 for the best itself."""
     differences = [a - b for a, b in zip(best, other, strict=True)]
     every = np.concatenate(differences)
     means = np.array([one.mean() for one in differences])
     return float(np.sqrt(every.var(ddof=1) / len(every) + means.var(ddof=1) / len(means)))
 
 
-def _selection(model: Model, table: xr.Dataset, histories: list[list[float]]) -> Selection:
+def _selection(model: PIMA, table: xr.Dataset, histories: list[list[float]]) -> Selection:
     numbers = table["clusters"].values
     shortfall, error = table["shortfall"].values, table["shortfall_std_error"].values
     stable = table["stability"].values >= AGREE
@@ -226,8 +223,8 @@ def _selection(model: Model, table: xr.Dataset, histories: list[list[float]]) ->
             )
     if numbers[chosen] > 1:
         value = float(table["stability"][chosen])
-        said = "agree" if stable[chosen] else "disagree"
-        reasons.append(f"Its restarts {said}: adjusted Rand index {value:.2f}, where 1 is the same clusters.")
+        verdict = "agree" if stable[chosen] else "disagree"
+        reasons.append(f"Its restarts {verdict}: adjusted Rand index {value:.2f}, where 1 is the same clusters.")
     if not stable[chosen]:
         reasons.append(
             "Do not rely on it: where restarts find other clusters each time, there may be no distinct populations."
@@ -242,12 +239,12 @@ def _selection(model: Model, table: xr.Dataset, histories: list[list[float]]) ->
     if sum(still_rising(np.array(one)) > 0 for one in histories) * 2 > len(histories):
         reasons.append("Most trainings ended while their ELBO was still rising: give more epochs.")
     options = {f.name: getattr(model.options, f.name) for f in fields(model.options)}
-    suggested = type(model)(**{**options, "clusters": int(numbers[chosen])})
+    suggested = PIMA(**{**options, "clusters": int(numbers[chosen])})
     return Selection(table, int(numbers[chosen]), tuple(reasons), suggested)
 
 
 def plot_selection(table: xr.Dataset, clusters: int) -> Figure:
-    """See :meth:`Selection.plot`."""
+    """Draw a selection, see :meth:`Selection.plot`."""
     figure = new_figure(9.0, 3.6)
     left, right = figure.subplots(1, 2)
     numbers = table["clusters"].values
@@ -271,7 +268,7 @@ def plot_selection(table: xr.Dataset, clusters: int) -> Figure:
 
 @contextmanager
 def _shown(show: bool, total: int, done: int) -> Iterator[Callable[[object], bool]]:
-    """A function that hears of epochs, and with None of a training that is done; it draws a bar with rich."""
+    """Draw a progress bar with rich; the function hears of every epoch, and with None of a training that is done."""
     if not show or importlib.util.find_spec("rich") is None:
         yield lambda _: False
         return

@@ -1,4 +1,4 @@
-"""Whether restarts agree: on the whole by the adjusted Rand index, and specimen by specimen."""
+"""Agreement of restarts: on the whole by the adjusted Rand index, and specimen by specimen."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def share_of_same(assigned: Sequence[NDArray[np.intp]], best: int) -> NDArray[np
 def compare_restarts(
     gammas: Sequence[NDArray[np.float64]], best: int
 ) -> tuple[list[list[float]], NDArray[np.float64] | None]:
-    """How far restarts agree.
+    """Compare restarts by where they put the specimens.
 
     Args:
         gammas: Responsibilities (specimen, cluster) of each.

@@ -1,4 +1,4 @@
-r"""How good an answer is: clusters against labels, curves against measurements, confidence against success.
+r"""Scores of an answer: clusters against labels, curves against measurements, confidence against success.
 
 Every measure of clusters compares two groupings of the same specimens through their table of counts n_lc (label l,
 cluster c). Accuracy is eq. (21),
@@ -175,7 +175,7 @@ def occupancy(responsibilities: ArrayLike | xr.DataArray) -> NDArray[np.float64]
 
 
 def entropy(responsibilities: ArrayLike | xr.DataArray) -> NDArray[np.float64]:
-    """How undecided each specimen is: entropy of its responsibilities in nats, 0 (sure) to log C, shape (specimen,).
+    """Entropy of each specimen's responsibilities in nats, from 0 (sure) to log C (undecided), shape (specimen,).
 
     Args:
         responsibilities: Shape (specimen, cluster), rows sum to one.
@@ -221,7 +221,7 @@ def calibration_error(responsibilities: ArrayLike | xr.DataArray, labels: ArrayL
 
 
 def latent_order(clusters: xr.Dataset, modality: str) -> float:
-    """Whether clusters near each other in latent space have physics near each other: the paper's sequential embedding.
+    """Measure whether clusters near each other in latent space have physics near each other (sequential embedding).
 
     Spearman's rank correlation, over all pairs of clusters, between the distance of their latent means and the
     root mean square distance of their expert curves.
@@ -294,7 +294,7 @@ def _probabilities(responsibilities: ArrayLike | xr.DataArray) -> NDArray[np.flo
 
 
 def _measured(truth: ArrayLike | xr.DataArray, *others: ArrayLike | xr.DataArray) -> list[NDArray[np.float64]]:
-    """The measured points of the truth and the same points of the others, each flat, float64."""
+    """Pick the measured points of the truth and the same points of the others, each flat, float64."""
     arrays = [np.asarray(truth, dtype=np.float64)]
     for other in others:
         if isinstance(truth, xr.DataArray) and isinstance(other, xr.DataArray):
@@ -313,7 +313,7 @@ def _measured(truth: ArrayLike | xr.DataArray, *others: ArrayLike | xr.DataArray
 
 
 def _like(other: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """The other array in the order of the truth's dims, refused where its coordinates name other points."""
+    """Reorder the other array to the truth's dims; refuse it where its coordinates name other points."""
     if set(truth.dims) != set(other.dims):
         raise ShapeError(f"dims {truth.dims} and {other.dims} differ: compare the same modality")
     try:

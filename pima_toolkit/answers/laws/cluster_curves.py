@@ -1,4 +1,4 @@
-"""One cluster's curves, close up: what lmfit, comparisons and misfits need of the data a fit was trained on."""
+"""Curves of one cluster, put together from the data a fit was trained on, for lmfit, comparisons and misfits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def physics_name(options: ModelOptions, modality: str | None) -> str:
 
 
 def training_curves(predictor: Predictor, record: TrainingRecord, name: str, data: xr.Dataset | None) -> Curves:
-    """The curves the fit was trained on; a loaded fit needs them anew.
+    """Training curves of a physics modality; for a fit read from a file they are read from the data again.
 
     Args:
         predictor: How data are read.
@@ -81,7 +81,7 @@ def responsibilities(record: TrainingRecord, curves: Curves) -> torch.Tensor:
 def reduced(
     curves: Curves, gamma: torch.Tensor, decoder: PhysicsDecoder
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float]:
-    """The curves of one cluster as one: inputs by name, mean curve, weight per point, sum of squares about the mean.
+    """Reduce the curves of one cluster to one: inputs by name, mean curve, weight per point, sum of squares about it.
 
     Curves with grids or covariates of their own are put on the union of their points: nothing is interpolated.
 

@@ -1,7 +1,7 @@
-r"""Several laws on the same curves: which one predicts specimens it has not seen, and by how much.
+r"""Comparison of several laws on the same curves: which one predicts specimens it has not seen, and by how much.
 
-Specimens are left out in k parts; each law is fitted to the others, with specimens that differ (MODEL.md §4), and asked
-for the likelihood of those left out,
+Specimens are left out in k parts; each law is fitted to the others, with specimens that differ, and asked for the
+likelihood of those left out,
 
 .. math:: \log p(X_d \mid c) = \log \mathcal N\big(X_d;\, E(t; \theta_c),\; J_c S_c J_c^\top + v_c \mathbf I\big),
 
@@ -51,7 +51,7 @@ def compare_experts(
     folds: int = 5,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Which of several laws predicts curves it has not seen best.
+    """Compare several laws by how well each predicts curves it has not seen.
 
     Args:
         experts: Names, experts or classes of them.
@@ -115,7 +115,7 @@ def compare(
 
 
 def _laws(experts: Candidates, fitted: Expert | None = None) -> list[Expert]:
-    """The laws to compare; that of a fit goes first where none of its name is among them."""
+    """List the laws to compare; that of a fit goes first where none of its name is given."""
     laws = [] if isinstance(experts, str | Expert) else [get_expert(expert) for expert in experts]
     if laws and fitted is not None and fitted.name not in [law.name for law in laws]:
         laws = [fitted, *laws]
@@ -155,7 +155,7 @@ def _compare(
 
 
 def _inputs_of(law: Expert, names: tuple[str, ...], t: np.ndarray) -> np.ndarray:
-    """The inputs this law needs: the independent variable, whatever its name, and covariates by name."""
+    """Pick the inputs that a law needs: the independent variable, whatever its name, and covariates by name."""
     there = by_name(names, t)
     missing = [name for name in law.covariates if name not in there]
     if missing:
@@ -185,7 +185,7 @@ def _one(
 
 
 def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> PhysicsDecoder | None:
-    """A law with specimens that differ, by EM from the best of several starts; None with less than two specimens."""
+    """Fit a law to specimens that differ, by EM from the best of several starts; None with less than two specimens."""
     effective = float(weight.sum() ** 2 / weight.square().sum()) if len(weight) else 0.0
     if effective < 2.0:
         return None
@@ -213,16 +213,16 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
 
 
 def _with_scatter(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor) -> PhysicsDecoder:
-    """Scatter and noise to start from: the specimens' own Gauss-Newton steps, and what these leave."""
-    said = decoder.condition(curves)
-    normal = said.normal[0].expand(len(curves), -1, -1)
+    """Set scatter and noise to start from: the specimens' own Gauss-Newton steps, and what these leave."""
+    own = decoder.condition(curves)
+    normal = own.normal[0].expand(len(curves), -1, -1)
     size = torch.diagonal(normal, dim1=1, dim2=2).clamp_min(1e-300).sqrt()
     scaled = normal / (size[:, :, None] * size[:, None, :])
-    step = (torch.linalg.pinv(scaled, rtol=1e-8, hermitian=True) @ (said.projected[0] / size)[..., None])[..., 0] / size
+    step = (torch.linalg.pinv(scaled, rtol=1e-8, hermitian=True) @ (own.projected[0] / size)[..., None])[..., 0] / size
     bounded = np.isfinite(decoder.bounds.lower) | np.isfinite(decoder.bounds.upper)
     limit = torch.as_tensor(np.where(bounded, _FAR, np.inf), device=step.device)
     step = step.clamp(-limit, limit)
-    left = said.squared[0] - 2.0 * (said.projected[0] * step).sum(1) + torch.einsum("np,npq,nq->n", step, normal, step)
+    left = own.squared[0] - 2.0 * (own.projected[0] * step).sum(1) + torch.einsum("np,npq,nq->n", step, normal, step)
     noise = float((weight * left.clamp_min(0.0)).sum() / (weight * curves.seen.sum(1)).sum())
     scatter = torch.einsum("n,np,nq->pq", weight, step, step)[None] / weight.sum()
     return replace(decoder, scatter=scatter, variance=torch.full_like(decoder.variance, max(noise, 1e-12)))
@@ -263,7 +263,7 @@ def _table(
 
 
 def _reading(table: xr.Dataset) -> list[str]:
-    """What the table means, a sentence for each cluster."""
+    """Say what the table means, a sentence for each cluster."""
     out = []
     for c in range(table.sizes["cluster"]):
         one = table.isel(cluster=c)

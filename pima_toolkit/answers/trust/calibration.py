@@ -1,4 +1,4 @@
-r"""How much wider than the model says a band must be to hold what it says.
+r"""Calibration of bands: how much wider than the model says a band must be to hold what it says.
 
 Of every known point, :math:`|2F(x) - 1|` is the share of the model's distribution that a band just reaching it holds;
 the quantiles of these shares are the calibration. Where the parameters of a specimen follow its latent, the points are
@@ -28,12 +28,12 @@ _LEVELS = np.linspace(0.0, 1.0, 101)
 
 
 def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpec, gamma: Tensor) -> np.ndarray:
-    """Shares of the model's distribution that hold 0, 1, ... 100 % of the training points, each under its own clusters.
+    """Shares of the model's distribution that hold 0, 1, ... 100 % of the training points, under their own clusters.
 
     Args:
         decoder: The physics.
-        curves: Of the training specimens.
-        spec: Of the modality.
+        curves: The training specimens' curves.
+        spec: How the modality is read.
         gamma: Responsibilities, (specimen, cluster).
     """
     conditioned = len(decoder.expert.inputs) > 1
@@ -50,7 +50,7 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
 
 
 def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
-    """Curves (cluster, 1, point) read at other grids (specimen or 1, point)."""
+    """Interpolate curves (cluster, 1, point) at other grids (specimen or 1, point)."""
     rows = [[np.interp(own, grid, row) for own in t] for row in values[:, 0].cpu().numpy()]
     return torch.as_tensor(np.array(rows), device=values.device)
 
@@ -84,7 +84,7 @@ def held_out_calibration(
 
 
 def predicted_shares(predictor: Predictor, name: str, tensors: Tensors) -> np.ndarray:
-    """|2F(x) - 1| of all observed points of the specimens that have a curve and something to predict it from.
+    """Compute |2F(x) - 1| at all observed points of the specimens that have a curve and something to predict it from.
 
     Args:
         predictor: The fit, with encoders of single modalities.
@@ -102,7 +102,7 @@ def predicted_shares(predictor: Predictor, name: str, tensors: Tensors) -> np.nd
 
 
 def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
-    """|2F(x) - 1| of all observed points of specimens whose curve is predicted from their other modalities."""
+    """Compute |2F(x) - 1| at all observed points of specimens whose curve is predicted from their other modalities."""
     curves = tensors.curves[name]
     absent = torch.zeros_like(curves.present)
     hidden = replace(

@@ -1,4 +1,4 @@
-"""What speaks against trusting a fit, in plain words: one list, for the summary, the report and the page alike."""
+"""Cautions about a fit, in plain words: one list of what speaks against it, for summary, report and page alike."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class Caution(NamedTuple):
 
 
 def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
-    """Everything that a careful person would want to know of a fit, the serious first."""
+    """List everything that a careful person would want to know of a fit, the serious first."""
     experts = cluster_parameters(predictor, record)
     gamma = record.specimens["responsibilities"].values
-    found = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
-    found += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
-    found += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
-    found += _bands(predictor)
-    return sorted(found, key=lambda caution: not caution.serious)
+    every = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
+    every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
+    every += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
+    every += _bands(predictor)
+    return sorted(every, key=lambda caution: not caution.serious)
 
 
-def sentences(found: list[Caution], options: ModelOptions) -> list[str]:
-    """The list as a report shows it, never empty."""
-    out = [caution.words for caution in found] or ["No warnings."]
+def sentences(every: list[Caution], options: ModelOptions) -> list[str]:
+    """Write the list as a report shows it, never empty."""
+    out = [caution.words for caution in every] or ["No warnings."]
     if options.physics:
         out.append("Standard errors take the assignment of specimens to clusters as given.")
     return out
@@ -99,7 +99,7 @@ def _sentence(words: str) -> str:
 
 
 def cluster_cautions(gamma: NDArray[np.float64]) -> list[str]:
-    """Clusters that are empty or the same as another, from responsibilities (specimen, cluster)."""
+    """Tell of clusters that are empty or the same as another, from responsibilities (specimen, cluster)."""
     tensor = torch.as_tensor(gamma)
     empty, double = empty_clusters(tensor), duplicate_clusters(tensor)
     if empty:
@@ -109,7 +109,7 @@ def cluster_cautions(gamma: NDArray[np.float64]) -> list[str]:
 
 
 def bound_cautions(decoders: dict[str, PhysicsDecoder], weight: NDArray[np.float64]) -> list[str]:
-    """Parameters that sit at a bound, of clusters with this weight in specimens, (cluster,)."""
+    """Tell of parameters that sit at a bound, in clusters of this weight in specimens, (cluster,)."""
     out = []
     for name, decoder in decoders.items():
         bound = decoder.bounds.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
@@ -145,7 +145,7 @@ def still_rising(elbo: NDArray[np.float64]) -> float:
     """Nats per specimen that the last fifth of the epochs gained over the fifth before; 0 where that is noise.
 
     Args:
-        elbo: Of every epoch.
+        elbo: The ELBO of every epoch, nats per specimen.
     """
     width = max(1, len(elbo) // 5)
     if len(elbo) < 2 * width or not np.isfinite(elbo).all():
@@ -172,7 +172,7 @@ def _training(record: TrainingRecord) -> Iterator[Caution]:
 
 
 def how_stable(record: TrainingRecord) -> str:
-    """How far restarts agree, in a sentence."""
+    """Say in a sentence how far restarts agree."""
     about = record.facts.get("restarts")
     if not about or len(about["elbo"]) < 2:
         return "One run only: restarts=3 would tell whether another finds the same clusters."
@@ -226,7 +226,7 @@ def _restarts(record: TrainingRecord) -> Iterator[Caution]:
 
 
 def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
-    """Laws that miss their clusters by more than chance, and those whose optimum is not sure."""
+    """Tell of laws that miss their clusters by more than chance, and of those whose optimum is not sure."""
     enough = experts["effective_specimens"].values >= FEWEST
     for name in map(str, experts["curve"].values):
         row = experts.sel(curve=name)
@@ -257,7 +257,7 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
 
 
 def _range(predictor: Predictor, name: str, cluster: int) -> float:
-    """From the lowest to the highest point of a cluster's curve, in its unit; tiny where the curve is flat."""
+    """Range of a cluster's curve, from its lowest to its highest point, in its unit; tiny where the curve is flat."""
     decoder = predictor.state.decoders[name]
     curve, _ = decoder.expert.value_and_jacobian(population_grid(predictor, name, cluster), decoder.theta[cluster])
     return max(float(np.ptp(curve)), 1e-300)

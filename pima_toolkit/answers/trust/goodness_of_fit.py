@@ -1,4 +1,4 @@
-r"""How well a law fits its clusters: whether it misses them by more than chance, and whether its parameters are found.
+r"""Goodness of fit of a law: whether it misses its clusters by more than chance, and whether its parameters are found.
 
 Each specimen's residual from its own line (from the cluster's, where specimens do not scatter) is averaged over
 stretches k of the independent variable, then over the specimens of a cluster:
@@ -38,11 +38,11 @@ Quality = dict[str, list]
 
 @torch.no_grad()
 def quality(decoder: PhysicsDecoder, curves: Curves, gamma: torch.Tensor) -> Quality:
-    """What a report says about the fit of one modality, as plain numbers, a row for each cluster.
+    """Judge the fit of one physics modality by plain numbers, a row for each cluster.
 
     Args:
         decoder: The fitted law.
-        curves: Of all training specimens.
+        curves: All training specimens' curves.
         gamma: Responsibilities (specimen, cluster), 0 for specimens without the curve.
 
     Returns:
@@ -50,7 +50,7 @@ def quality(decoder: PhysicsDecoder, curves: Curves, gamma: torch.Tensor) -> Qua
         optimum) and ``unidentified`` (a flag for each fitted parameter that the curves say nothing about); NaN and
         False for an empty cluster.
     """
-    found: Quality = {"misfit": [], "misfit_ratio": [], "agreement": [], "unidentified": []}
+    out: Quality = {"misfit": [], "misfit_ratio": [], "agreement": [], "unidentified": []}
     for c in range(gamma.shape[1]):
         weight = gamma[:, c]
         use = torch.nonzero(weight > _LEAST).flatten()
@@ -60,9 +60,9 @@ def quality(decoder: PhysicsDecoder, curves: Curves, gamma: torch.Tensor) -> Qua
         else:
             member = curves.at(use)
             row = (*_misfit(decoder, member, weight[use], c), *_starts(decoder, member, weight[use], c))
-        for values, value in zip(found.values(), row, strict=True):
+        for values, value in zip(out.values(), row, strict=True):
             values.append(value)
-    return found
+    return out
 
 
 def _misfit(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int) -> tuple[float, float]:

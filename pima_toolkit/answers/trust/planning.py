@@ -1,4 +1,4 @@
-r"""Which specimens would be worth measuring next: the information expected of a measurement not yet made.
+r"""Plan of what to measure next: the information expected of a measurement not yet made, specimen by specimen.
 
 .. math:: I_d = \underbrace{H(c \mid X_d) - \mathbb E_{x}\,H(c \mid X_d, x)}_{\text{which population it is}} +
           \underbrace{\sum_c \gamma_{cd}\,\tfrac12\log\det(\mathbf I + \mathrm{Cov}_c F_c)}_{\text{the physics of its
@@ -39,7 +39,7 @@ _LITTLE = 0.01
 def next_measurements(
     predictor: Predictor, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0
 ) -> xr.Dataset:
-    """See :meth:`pima_toolkit.Fit.next_measurements`."""
+    """Rank the specimens that lack a modality, see :meth:`pima_toolkit.Fit.next_measurements`."""
     names = list(predictor.options.modalities)
     if modality not in names:
         raise OptionError(f"modality={modality!r} is no modality of this fit: {closest(modality, names)}")
@@ -72,7 +72,7 @@ def next_measurements(
 
 
 def measured(data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
-    """Which specimens have the modality."""
+    """Flag the specimens that have the modality, (specimen,)."""
     if modality not in data.data_vars:
         return np.zeros(data.sizes["specimen"], dtype=bool)
     variable = data[modality].transpose("specimen", ...)
@@ -83,7 +83,7 @@ def measured(data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
 
 
 def _readings(predictor: Predictor, modality: str, seed: int) -> tuple[Array, Array]:
-    """What measurements drawn from each population say of the population.
+    """Draw measurements from each population, and read what they say of the population.
 
     Returns:
         log q(c' given x) - log pi_c', shape (cluster, draw, cluster'), and log pi, shape (cluster',).
@@ -98,8 +98,8 @@ def _readings(predictor: Predictor, modality: str, seed: int) -> tuple[Array, Ar
             std = float(decoder.variance[c]) ** 0.5 * decoder.scale
             noisy = drawn[modality].values + std * rng.standard_normal(drawn[modality].shape)
             drawn[modality] = drawn[modality].copy(data=noisy)
-        said = expected(predictor, drawn, predict=())["responsibilities"].values
-        out.append(np.log(np.maximum(said, 1e-300)))
+        gamma = expected(predictor, drawn, predict=())["responsibilities"].values
+        out.append(np.log(np.maximum(gamma, 1e-300)))
     return np.stack(out) - log_pi, log_pi
 
 
@@ -123,7 +123,7 @@ def _entropy(p: Array) -> Array:
 
 
 def physics_gain(predictor: Predictor, modality: str) -> Array:
-    """What one more curve teaches of each population's parameters, (cluster,), in nats; 0 for a neural modality."""
+    """Information of one more curve about each population's parameters, (cluster,), nats; 0 if it is no curve."""
     gain = np.zeros(predictor.options.clusters)
     if modality not in predictor.options.physics:
         return gain
@@ -144,19 +144,19 @@ def physics_gain(predictor: Predictor, modality: str) -> Array:
 
 
 def _reasons(gamma: Array, population: Array, physics: Array, strange: NDArray[np.bool_]) -> list[str]:
-    """One sentence a specimen."""
-    said = []
+    """Give the reason to measure each specimen, a sentence each."""
+    reasons = []
     for d, share in enumerate(100 * gamma):
         ranked = np.argsort(-share, kind="stable")
         if strange[d]:
-            said.append("unlike every population: a measurement shows whether it is a new one, or a bad record")
+            reasons.append("unlike every population: a measurement shows whether it is a new one, or a bad record")
         elif gamma.shape[1] == 1:
-            said.append("one population: every specimen is expected to teach the same, the least typical come first")
+            reasons.append("one population: every specimen is expected to teach the same, the least typical come first")
         elif max(population[d], physics[d]) < _LITTLE:
-            said.append(f"little to learn: it is in cluster {ranked[0]}, which is well known")
+            reasons.append(f"little to learn: it is in cluster {ranked[0]}, which is well known")
         elif population[d] >= physics[d]:
             doubt = " or ".join(f"{c} ({share[c]:.0f} %)" for c in ranked[:2])
-            said.append(f"cluster {doubt}: a measurement would tell")
+            reasons.append(f"cluster {doubt}: a measurement would tell")
         else:
-            said.append(f"in cluster {ranked[0]}, whose parameters one more curve makes surer")
-    return said
+            reasons.append(f"in cluster {ranked[0]}, whose parameters one more curve makes surer")
+    return reasons

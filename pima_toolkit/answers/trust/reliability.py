@@ -1,4 +1,4 @@
-r"""Whether probabilities and bands hold what they say.
+r"""Reliability of answers: whether probabilities and bands hold what they say.
 
 A reliability diagram: of the specimens whose cluster is given with 80 % probability, 80 % should be in it. The coverage
 of bands: a new measurement x lies in the band of coverage q where :math:`|2F(x) - 1| \le s(q)`, with F the predicted
@@ -27,7 +27,7 @@ COVERAGES = np.linspace(0.0, 1.0, 21)
 
 
 def reliability(responsibilities: ArrayLike, labels: ArrayLike, bins: int = 10) -> xr.Dataset:
-    """How often the most probable cluster is right, by how probable it is said to be.
+    """Count how often the most probable cluster is right, by how probable it is said to be.
 
     Args:
         responsibilities: Shape (specimen, cluster), rows sum to one.
