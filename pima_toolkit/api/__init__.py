@@ -1,1 +1,1 @@
-"""The model, the fit, and what is done with several of them."""
+"""The model and the fit as a user meets them: training, answers, files, and the choice of a number of clusters."""

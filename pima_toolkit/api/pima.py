@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import xarray as xr
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lmfit.model import ModelResult
 
 
+@final
 class PIMA:
     """A physics-informed multimodal autoencoder, not yet fitted.
 
@@ -136,7 +137,8 @@ class PIMA:
             start: ``"auto"``: physics first, else the invariance of pictures, else a mixture of reconstructed latents;
                 ``"random"``: cluster centres drawn from N(0, I), as the paper did.
             device: ``"auto"``, ``"cpu"``, ``"cuda"``.
-            precision: Of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are float32.
+            precision: Precision of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are
+                float32.
             checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
             callbacks: Called after every epoch with a ``Progress``; one that returns True stops the training.
             tracker: Where the numbers of every epoch go, such as ``pima.trackers.CSVTracker("track.csv")``.
@@ -190,6 +192,7 @@ class PIMA:
         return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 
+@final
 @tells_new_names
 class Fit:
     """A fitted model. Everything it returns is xarray, with units.
@@ -215,15 +218,15 @@ class Fit:
         typical: bool = True,
         precision: str = "float32",
     ) -> xr.Dataset:
-        """What the specimens are, and what was not measured of them.
+        """Infer what specimens are, and predict what was not measured of them.
 
         Args:
             data: Any subset of the modalities; variables this fit does not know are ignored.
             predict: Modalities to predict; all by default, ``()`` for none.
-            seed: Of the samples behind neural predictions.
+            seed: Seed of the samples behind neural predictions.
             coverage: Share of new measurements that the bands hold.
             typical: Whether to say how typical each is: most of a picture's time, as it is drawn again.
-            precision: Of the networks; ``"auto"``: bfloat16 where the machine has units for it.
+            precision: Precision of the networks; ``"auto"``: bfloat16 where the machine has units for it.
 
         Returns:
             ``responsibilities`` (specimen, cluster), ``cluster``, ``posterior_mean`` and ``posterior_variance``
@@ -245,11 +248,25 @@ class Fit:
         )
 
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
-        """New specimens of a population, Z and parameters drawn; curves ``at={"strain_rate": 1}`` or at its mean."""
+        """Draw new specimens of a population.
+
+        Args:
+            cluster: Number of the population.
+            n: How many specimens.
+            seed: Same seed, same specimens.
+            at: Covariates of the curves, ``{"strain_rate": 1}``; by default the population's means.
+
+        Returns:
+            Along ``specimen``: ``latent_position`` and each modality, of a Z and parameters drawn for each; curves have
+            no noise.
+
+        Raises:
+            OptionError: If there is no such cluster or covariate, or ``n`` is no whole number of at least 1.
+        """
         return generation.generate(self.predictor, cluster, n, seed, at)
 
     def decode(self, position: ArrayLike, *, at: At = None, coverage: float = 0.9) -> xr.Dataset:
-        """Every modality at latent positions, as in a map of the latent space.
+        """Compute every modality at latent positions, as in a map of the latent space.
 
         Args:
             position: Shape (n, latent), dimensionless.
@@ -266,7 +283,20 @@ class Fit:
         return generation.decode(self.predictor, position, at, coverage)
 
     def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
-        """Every modality along each latent axis, from -std to +std standard deviations of a cluster, (latent, step)."""
+        """Compute every modality along each latent axis through a cluster's centre.
+
+        Args:
+            cluster: Number of the cluster.
+            std: How far to go to either side, in the cluster's standard deviations.
+            steps: Positions along an axis.
+            at: Covariates of the curves; by default the cluster's means.
+
+        Returns:
+            ``responsibilities`` and each modality, along (``latent``, ``step``); curves with 90 % bands.
+
+        Raises:
+            OptionError: If there is no such cluster or covariate, or ``steps`` is below 2.
+        """
         return generation.traverse(self.predictor, cluster, std, steps, at)
 
     # -- populations and training --------------------------------------------------------------------------------------
@@ -321,7 +351,7 @@ class Fit:
     # -- physics -------------------------------------------------------------------------------------------------------
 
     def to_lmfit(self, cluster: int, modality: str | None = None, *, data: xr.Dataset | None = None) -> ModelResult:
-        """One cluster's curves fitted by lmfit: its report, confidence intervals by profile likelihood, and plots.
+        """Fit one cluster's curves by lmfit: its report, confidence intervals by profile likelihood, and plots.
 
         Data are the cluster's mean curve with the root of the responsibilities over the noise as weights; chi-square,
         degrees of freedom and the scaled covariance are those of all its curves' points. lmfit takes these points as
@@ -352,7 +382,7 @@ class Fit:
         modality: str | None = None,
         at: Mapping[str, float] | None = None,
     ) -> xr.Dataset:
-        """Further quantities of every cluster with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
+        """Derive quantities of every cluster with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
 
         Args:
             quantities: By the name it shall have, a formula of the parameters in :attr:`parameters`, or a measure of
@@ -381,7 +411,7 @@ class Fit:
         folds: int = 5,
         seed: int = 0,
     ) -> xr.Dataset:
-        """Which of several laws predicts the specimens of each cluster best, when these are left out of its fit.
+        """Compare several laws by how well each predicts specimens of each cluster that were left out of its fit.
 
         Specimens belong to the clusters as in this fit, which may favour its own law a little where clusters overlap.
         Likelihoods let specimens differ, so that a curve counts once and not once a point, whatever ``scatter`` is.
@@ -392,11 +422,11 @@ class Fit:
             modality: A physics modality; needed where there are several.
             data: The training set, for a fit read from a file.
             folds: Parts of the specimens of which each is left out once.
-            seed: Of the division into parts.
+            seed: Seed of the division into parts.
 
         Returns:
-            As of :func:`pima_toolkit.compare_experts`; ``attrs["reading"]`` says what it means, ``fitted`` (expert)
-            which law is that of this fit.
+            The table of :func:`pima_toolkit.compare_experts`; ``attrs["reading"]`` says what it means, ``fitted``
+            (expert) which law is that of this fit.
 
         Raises:
             OptionError: If no law but that of the fit is given, or there is no such modality.
@@ -407,9 +437,9 @@ class Fit:
     # -- trust, and what to do next ------------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """Whether to trust this fit, in plain words: a verdict, what speaks against it, and how sure it is.
+        """Say in plain words whether to trust this fit: a verdict, what speaks against it, and how sure it is.
 
-        What is looked for: clusters that are empty, tiny or the same as another, restarts that disagree, an ELBO that
+        Looked for are clusters that are empty, tiny or the same as another, restarts that disagree, an ELBO that
         was still rising, laws that miss their curves, parameters at a bound or not determined, bands that do not hold
         what the model says, specimens that belong nowhere. Nothing found is no proof.
         """
@@ -417,7 +447,7 @@ class Fit:
 
     @property
     def stability(self) -> xr.Dataset:
-        """How far restarts agree, how full the clusters are, and which specimens are uncertain.
+        """Agreement of restarts, shares of the clusters, and the specimens that are uncertain.
 
         ``elbo`` (restart), with the priors of parameters; ``agreement`` (restart, other), the adjusted Rand index of
         their clusters; ``occupancy`` (cluster); per specimen ``probability`` of its cluster, ``restarts_agree``, the
@@ -427,7 +457,7 @@ class Fit:
         return stability(self.record)
 
     def calibration(self, data: xr.Dataset, labels: str | None = None) -> xr.Dataset:
-        """Whether probabilities and bands hold what they say, on specimens not trained on.
+        """Judge whether probabilities and bands hold what they say, on specimens not trained on.
 
         Args:
             data: Specimens with what was measured of them; a curve is predicted from the other modalities alone.
@@ -440,13 +470,14 @@ class Fit:
 
         Raises:
             DataError: If there is neither a curve with another modality beside it, nor a label.
+            OptionError: If the labels are no coordinate of the data.
         """
         return calibration_of(self.predictor, data, labels)
 
     def associations(
         self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
     ) -> xr.Dataset:
-        """Whether the populations follow the process settings: a permutation test of each.
+        """Test by permutations whether the populations follow each of the process settings.
 
         Args:
             settings: Coordinates and variables along ``specimen`` of the training specimens; by default the
@@ -467,13 +498,13 @@ class Fit:
         )
 
     def next_measurements(self, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0) -> xr.Dataset:
-        """Specimens that lack a modality, those first whose measurement is expected to teach most; of equals, the odd.
+        """Rank the specimens that lack a modality by what its measurement should teach; of equals, the odd first.
 
         Args:
             data: Specimens and what was measured of them; those that have the modality are left out.
             modality: The measurement to plan.
             n: How many to return; all by default.
-            seed: Of the measurements drawn from each population.
+            seed: Seed of the measurements drawn from each population.
 
         Returns:
             Along ``specimen``, best first: ``information`` = ``about_population`` + ``about_physics`` (nats),

@@ -1,4 +1,4 @@
-"""From a dataset to a trained model: read, train, keep the best restart, teach the cross-modal encoders, tabulate."""
+"""Training from a dataset to the two parts of a fit: check, read, train, keep the best restart, tabulate."""
 
 from __future__ import annotations
 
@@ -126,6 +126,7 @@ def train(
 
 
 def _check_processes(processes: int | None, group: Processes) -> None:
+    """Refuse restarts side by side in a training that several processes share."""
     if processes is None:
         return
     check_processes(processes)
@@ -142,6 +143,7 @@ def _kept_for(processes: int | None, measurements: dict[str, Measurement]) -> di
 
 
 def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
+    """Refuse options of the model that the training's ``update`` cannot learn."""
     varying = [name for name, option in options.physics.items() if option.varies]
     if varying and settings.update == "adam":
         raise OptionError(
@@ -157,6 +159,7 @@ def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
 
 
 def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, group: Processes) -> None:
+    """Refuse data of too few specimens, or with a specimen of which nothing was measured."""
     specimens = len(tensors)
     if specimens < 2:
         raise DataError("the dataset holds one specimen: populations need many, and at least two for anything at all")
@@ -170,7 +173,7 @@ def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, group: Pr
 
 
 def data_fingerprint(tensors: Tensors) -> str:
-    """sha256 of the data as the training sees them."""
+    """Hash the data as the training sees them, sha256."""
     return fingerprint(_arrays(tensors), [])
 
 
