@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from ..data import ANSWER_NAMES, closest, read, specimen_labels
 from ..errors import DataError, OptionError
@@ -186,7 +185,7 @@ def predict_neural(predictor: Predictor, name: str, answers: Posterior, seed: in
     noise = torch.randn(_SAMPLES, predictor.options.latent_dim, generator=generator, dtype=torch.float64).to(device)
     cumulative = answers.log_gamma.exp().cumsum(1)
     network = predictor.state.network.eval()
-    total: Tensor | float = 0.0
+    total = torch.zeros((), device=device)
     for k in range(_SAMPLES):
         share = torch.full_like(cumulative[:, :1], (k + 0.5) / _SAMPLES)
         cluster = torch.searchsorted(cumulative, share).squeeze(1).clamp_max(predictor.options.clusters - 1)

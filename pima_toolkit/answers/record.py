@@ -4,11 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 
 import xarray as xr
 
 from ..fitting.options import TrainingSettings
 from ..model.curves import Curves
+
+
+class Restarts(TypedDict):
+    """Comparison of all restarts.
+
+    Args:
+        elbo: ELBO of each with the priors of parameters, nats per specimen.
+        agreement: Adjusted Rand index of every two, as rows.
+    """
+
+    elbo: list[float]
+    agreement: list[list[float]]
+
+
+class Facts(TypedDict):
+    """Plain facts of a training, which a report tells and a saved fit keeps as JSON.
+
+    Args:
+        seconds: How long it took.
+        interrupted: Whether it was stopped by hand before its end.
+        restart: Number of the best restart.
+        restarts: Comparison of the restarts.
+        device: Where it ran.
+        bfloat16: Whether its networks ran in that precision.
+        versions: By name of the software.
+        specimens: How many there were.
+        present: How many of them have each modality.
+        data: sha256 of the data.
+        title: Title of the dataset, empty where it has none.
+        synthetic: Whether the data were generated, not measured.
+        out_of_population: How many training specimens are unlike every cluster.
+    """
+
+    seconds: float
+    interrupted: bool
+    restart: int
+    restarts: NotRequired[Restarts]
+    device: str
+    bfloat16: bool
+    versions: dict[str, str]
+    specimens: int
+    present: dict[str, int]
+    data: str
+    title: str
+    synthetic: bool
+    out_of_population: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -20,10 +67,7 @@ class TrainingRecord:
         specimens: The training specimens: responsibilities, clusters and parameters, see
             :attr:`pima_toolkit.Fit.specimens`.
         history: One row per epoch.
-        facts: What a report tells: ``seconds``, ``interrupted``, ``restart`` (the best one's number), ``restarts``
-            (``elbo``, ``agreement``), ``device``, ``bfloat16``, ``versions``, ``specimens`` (how many), ``present``
-            (how many have each modality), ``data`` (sha256), ``title``, ``synthetic``, ``out_of_population`` (how many
-            training specimens are unlike every cluster).
+        facts: Plain facts that a report tells.
         quality: How well each law fits its clusters, by physics modality, as
             :func:`pima_toolkit.answers.trust.goodness_of_fit.quality` says; empty in a fit of a file older than that.
         curves: The measured curves, by physics modality; empty in a fit read from a file.
@@ -32,6 +76,6 @@ class TrainingRecord:
     settings: TrainingSettings
     specimens: xr.Dataset
     history: xr.Dataset
-    facts: Mapping[str, object]
+    facts: Facts
     quality: Mapping[str, Mapping[str, list]] = field(default_factory=dict)
     curves: Mapping[str, Curves] = field(default_factory=dict)

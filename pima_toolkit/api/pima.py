@@ -340,12 +340,12 @@ class Fit:
 
     @property
     def settings(self) -> TrainingSettings:
-        """How it was trained."""
+        """Settings of the training."""
         return self.record.settings
 
     @property
     def interrupted(self) -> bool:
-        """Whether training was stopped by hand before its end."""
+        """True if training was stopped by hand before its end."""
         return bool(self.record.facts["interrupted"])
 
     # -- physics -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -233,7 +234,7 @@ def _rebuild(
     )
     facts = dict(about["notes"])
     quality = facts.pop("quality", {})  # a file older than that knows none
-    return predictor, TrainingRecord(settings, tables["training"], tables["history"], facts, quality)
+    return predictor, TrainingRecord(settings, tables["training"], tables["history"], cast(Facts, facts), quality)
 
 
 def _to_netcdf(table: xr.Dataset) -> bytes:

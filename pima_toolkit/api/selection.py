@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -97,7 +97,7 @@ def select_clusters(
     processes: int = 1,
     folder: str | Path | None = None,
     progress: bool = True,
-    **training: object,
+    **training: Any,
 ) -> Selection:
     """Find how many clusters the data hold.
 

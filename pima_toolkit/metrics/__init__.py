@@ -1,4 +1,4 @@
-r"""How good an answer is: clusters against labels, curves against measurements, confidence against success.
+r"""Scores of an answer: clusters against labels, curves against measurements, confidence against success.
 
 Every measure of clusters compares two groupings of the same specimens through their table of counts n_lc (label l,
 cluster c). Accuracy is eq. (21),

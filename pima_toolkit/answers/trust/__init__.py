@@ -1,1 +1,1 @@
-"""How far an answer can be believed, and what to measure next."""
+"""Trust in answers: calibration, reliability, goodness of fit, cautions, and what to measure next."""

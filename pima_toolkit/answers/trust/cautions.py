@@ -18,7 +18,7 @@ from ...model.physics import PhysicsDecoder
 from ...units import two_digits
 from ..conditions import population_grid
 from ..predictor import Predictor
-from ..record import TrainingRecord
+from ..record import Restarts, TrainingRecord
 from ..tables import cluster_parameters
 from .goodness_of_fit import FEWEST, MISFIT_RATIO
 
@@ -186,7 +186,7 @@ def how_stable(record: TrainingRecord) -> str:
 
 def stability(record: TrainingRecord) -> xr.Dataset:
     """Table of how far restarts agree, see :attr:`pima_toolkit.Fit.stability`."""
-    about = record.facts.get("restarts") or {"elbo": [float("nan")], "agreement": [[1.0]]}
+    about = record.facts.get("restarts") or Restarts(elbo=[float("nan")], agreement=[[1.0]])
     gamma = record.specimens["responsibilities"]
     probability = gamma.max("cluster").values
     unknown = np.full(len(probability), np.nan)
