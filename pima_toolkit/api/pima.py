@@ -477,7 +477,7 @@ class Fit:
     def associations(
         self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
     ) -> xr.Dataset:
-        """Test by permutations whether the populations follow each of the process settings.
+        """Whether the populations follow the process settings: a permutation test of each.
 
         Args:
             settings: Coordinates and variables along ``specimen`` of the training specimens; by default the

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..answers.conditions import covariate_names
 from ..answers.predictor import Predictor, Reference
-from ..answers.record import TrainingRecord
+from ..answers.record import Facts, TrainingRecord
 from ..data import Scaling, Schema, save_data
 from ..data.files import replacing
 from ..errors import FileFormatError, OptionError, PimaError, require
