@@ -47,13 +47,15 @@ def gather(
         _check_same_specimens(record, data)
     facts = record.facts
     specimens = record.specimens.drop_vars("cluster")
+    modalities = {name: _modality(predictor, record, name) for name in predictor.options.modalities}
+    pictures = [name for name, modality in modalities.items() if modality.kind == "image"]
     return Findings(
         title=str(facts["title"] or ""),
         synthetic=bool(facts["synthetic"]),
         seed=record.settings.seed,
         seconds=float(facts["seconds"]),
         device=str(facts["device"]),
-        modalities={name: _modality(predictor, record, name) for name in predictor.options.modalities},
+        modalities=modalities,
         parameters=cluster_parameters(predictor, record),
         specimens=record.specimens,
         populations=clusters(predictor),
@@ -64,7 +66,7 @@ def gather(
         made=_making(predictor, record),
         associations=associate(specimens["responsibilities"], specimens) if settings else None,
         data=data,
-        measured={} if data is None else {name: measured(data, name) for name in predictor.options.modalities},
+        pictured={} if data is None else {name: measured(data, name) for name in pictures},
         answer=None if data is None else infer(predictor, data),
         next_measurements={} if data is None else _next_measurements(predictor, record, data),
         new=new,

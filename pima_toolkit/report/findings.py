@@ -58,7 +58,7 @@ class Findings:
         made: Rows (what, value): versions, time, options and settings in words.
         associations: As :meth:`pima_toolkit.Fit.associations`; None where settings were not tested.
         data: The training data; None where they were not given. The next three go with them.
-        measured: Which training specimens have a modality, (specimen,), by name.
+        pictured: Which training specimens have a picture, (specimen,), by modality.
         answer: As :meth:`pima_toolkit.Fit.infer` of the training data.
         next_measurements: As :meth:`pima_toolkit.Fit.next_measurements`, by modality, for those that are not complete.
         new: Other specimens; None where none were given.
@@ -81,7 +81,7 @@ class Findings:
     made: list[tuple[str, str]]
     associations: xr.Dataset | None = None
     data: xr.Dataset | None = None
-    measured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    pictured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     answer: xr.Dataset | None = None
     next_measurements: Mapping[str, xr.Dataset] = field(default_factory=dict)
     new: xr.Dataset | None = None

@@ -126,7 +126,7 @@ def with_data() -> Findings:
     return replace(
         by_hand(),
         data=data,
-        measured={"image": there, "stress": np.ones(6, dtype=bool)},
+        pictured={"image": there},
         answer=answer(NAMES, GAMMA),
         next_measurements={"image": ranked},
     )

@@ -99,7 +99,7 @@ def _after(unit: str) -> str:
 def _members(findings: Findings, name: str, cluster: int) -> Iterator[Picture]:
     """The first members of a cluster of which there is a picture."""
     inside = findings.specimens["responsibilities"].values.argmax(1) == cluster
-    there = findings.measured[name]
+    there = findings.pictured[name]
     members = np.flatnonzero(inside & there)[:_PICTURES]
     lacking = int((inside & ~there).sum())
     if len(members):
