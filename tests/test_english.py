@@ -25,7 +25,6 @@ OPEN = {
     "pima_toolkit/fitting": 9,
     "pima_toolkit/ingest": 1,
     "pima_toolkit/model": 2,
-    "pima_toolkit/report": 1,
     "pima_toolkit/runs": 1,
 }
 
