@@ -75,7 +75,7 @@ BY_FACE = {"experts"}
 #: What the core may import at its top; anything else goes through ``errors.require`` where it is used.
 CORE = {"torch", "numpy", "scipy", "numba", "sympy", "xarray", "pluggy"}
 #: Rooms that see plain arrays and tables only: what they never import, not even for a hint.
-NEVER = {"report": {"torch", f"{PACKAGE}.model"}}
+NEVER = {"report": {"torch", f"{PACKAGE}.model"}, "metrics": {"torch", f"{PACKAGE}.model"}}
 #: The loader of public names on first use (a plugin imports ``hookimpl`` without torch), and ``require`` itself.
 MAY_LOAD_BY_NAME = {"pima_toolkit/faces.py", "pima_toolkit/errors.py"}
 #: Modules whose names are public: what plugins and widgets may import from.
