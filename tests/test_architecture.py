@@ -43,7 +43,7 @@ ORDER = {
     "data": "files names grids streaming measurement covariates check normalise split storage reading_log",
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
-    "ingest/formats": "texts workbooks tables curves pictures images",
+    "ingest/formats": "reader registry texts columns pictures images curves",
     "metrics": "scores agreement association",
     "model": (
         "gaussian mixture rules encoders noise curves modality potentials effects evidence physics"
@@ -79,7 +79,10 @@ NEVER = {"report": {"torch", f"{PACKAGE}.model"}, "metrics": {"torch", f"{PACKAG
 #: The loader of public names on first use (a plugin imports ``hookimpl`` without torch), and ``require`` itself.
 MAY_LOAD_BY_NAME = {"pima_toolkit/faces.py", "pima_toolkit/errors.py"}
 #: Modules whose names are public: what plugins and widgets may import from.
-FACES = {"pima_toolkit", "pima_toolkit.errors", "pima_toolkit.experts", "pima_toolkit.report", "pima_toolkit.testing"}
+FACES = {
+    *("pima_toolkit", "pima_toolkit.errors", "pima_toolkit.experts", "pima_toolkit.ingest", "pima_toolkit.report"),
+    "pima_toolkit.testing",
+}
 EXECUTES = {"eval", "exec", "compile", "sympify", "parse_expr", "__import__"}
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 

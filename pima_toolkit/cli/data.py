@@ -101,10 +101,10 @@ def from_folder(
         warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
         data = pima.from_folder(folder, **options, progress=voice.progress)
     written = pima.save_data(data, out)
-    account = pima.reading_log(data)
-    _show(voice, data, account)
+    log = pima.reading_log(data)
+    _show(voice, data, log)
     voice.say(f"written: {written}")
-    voice.end({"files": [written], **_facts(data, account)})
+    voice.end({"files": [written], **_facts(data, log)})
 
 
 @app.command("show")
@@ -117,9 +117,9 @@ def show(
     """Show what a dataset holds: modalities, units, what is missing, and what became of the files it is from."""
     voice = Voice(quiet, as_json)
     opened = pima.open_data(data)
-    account = pima.reading_log(opened) if "ingest_account" in opened.attrs else None
-    _show(voice, opened, account, all_files)
-    voice.end(_facts(opened, account))
+    log = pima.reading_log(opened) if "ingest_account" in opened.attrs else None
+    _show(voice, opened, log, all_files)
+    voice.end(_facts(opened, log))
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -158,14 +158,14 @@ def _column(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.isdigit() else text
 
 
-def _facts(data: xr.Dataset, account: pd.DataFrame | None) -> dict[str, object]:
+def _facts(data: xr.Dataset, log: pd.DataFrame | None) -> dict[str, object]:
     facts = {"specimens": data.sizes["specimen"], "variables": pima.summary(data).to_dict(orient="index")}
-    if account is not None:
-        facts["account"] = account.to_dict(orient="records")
+    if log is not None:
+        facts["account"] = log.to_dict(orient="records")
     return facts
 
 
-def _show(voice: Voice, data: xr.Dataset, account: pd.DataFrame | None, all_files: bool = False) -> None:
+def _show(voice: Voice, data: xr.Dataset, log: pd.DataFrame | None, all_files: bool = False) -> None:
     if voice.silent:
         return
     summary = pima.summary(data)
@@ -184,12 +184,12 @@ def _show(voice: Voice, data: xr.Dataset, account: pd.DataFrame | None, all_file
         cells = (name, row.role, row.unit, present, row.sizes, row.range)
         table.add_row(*(rich_text.Text(str(cell)) for cell in cells))
     voice.console.print(table)
-    if account is None:
+    if log is None:
         return
-    counts = account.status.value_counts()
+    counts = log.status.value_counts()
     words = {"used": "used", "unusable": "could not be used", "ignored": "left alone", "missing": "missing"}
     voice.say("files: " + ", ".join(f"{counts[status]} {word}" for status, word in words.items() if status in counts))
-    rows = account if all_files else account[account.status != "used"]
+    rows = log if all_files else log[log.status != "used"]
     if len(rows) == 0:
         return
     files = rich_table.Table()

@@ -1,4 +1,4 @@
-"""What became of every file: an account that travels with the dataset, and a summary of what the dataset holds."""
+"""What became of every file: a reading log that travels with the dataset, and a summary of what the dataset holds."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .names import ANSWER_NAMES, specimen_labels
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Attribute of a dataset that holds the account, as JSON: text survives every kind of file.
+#: Attribute of a dataset that holds the reading log, as JSON: text survives every kind of file.
 ATTRIBUTE = "ingest_account"
 
 
 class Unusable(DataError):
-    """A file cannot be used; the message is the reason, as it stands in the account."""
+    """A file cannot be used; the message is the reason, as it stands in the reading log."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the account.
+    """One line of the reading log.
 
     Attributes:
         file: Path from the folder, with forward slashes; empty for a measurement that is missing.
@@ -52,7 +52,7 @@ def count(n: int, what: str) -> str:
 
 
 def write_reading_log(data: xr.Dataset, entries: Iterable[Entry]) -> None:
-    """Store an account in the dataset's attributes."""
+    """Store a reading log in the dataset's attributes."""
     rows = [astuple(entry) for entry in entries]
     data.attrs[ATTRIBUTE] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 

@@ -180,7 +180,7 @@ def combine(
 
     Returns:
         The variable, dims (specimen, x) with the coordinate x, or (specimen, point) with x as a coordinate of both
-        dims, named in ``attrs["independent"]``; and what was done to all of them, for the account.
+        dims, named in ``attrs["independent"]``; and what was done to all of them, for the reading log.
     """
     there = [curve for curve in curves if curve is not None]
     starts, ends = (np.array([curve.x[k] for curve in there]) for k in (0, -1))

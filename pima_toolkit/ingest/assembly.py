@@ -41,7 +41,7 @@ def assemble(
         reads: The modalities as read, by name.
         rows: The table, whose columns become coordinates (specimen).
         asked: Modalities that are columns of the table, by name.
-        entries: The account; what is missing is added here.
+        entries: The reading log; what is missing is added here.
 
     Raises:
         OptionError: If a column asked for is not there or holds texts.

@@ -17,12 +17,9 @@ from pathlib import Path, PurePosixPath
 
 from ..data.reading_log import Entry
 from ..errors import DataError
-from .formats.pictures import IMAGE_SUFFIXES
-from .formats.tables import SHEET_SUFFIXES
-from .formats.texts import TEXT_SUFFIXES
+from .formats.registry import kind_of
 from .headers import slug
 
-KINDS = {**dict.fromkeys(IMAGE_SUFFIXES, "images"), **dict.fromkeys(TEXT_SUFFIXES + SHEET_SUFFIXES, "curves")}
 #: Names that say no more than the kind does; a modality of such files is called "image", or as its curve's y.
 _PLAIN = {
     "images": "image images photo photos photograph photographs picture pictures pics img imgs bild bilder foto fotos "
@@ -44,7 +41,7 @@ class CandidateFile:
 
     Attributes:
         path: Where it is.
-        file: The same from the folder, for the account.
+        file: The same from the folder, for the reading log.
         kind: ``"images"`` or ``"curves"``.
         modality: Its name, or ``""`` where the kind alone tells.
         specimen: The specimen's name as written.
@@ -138,7 +135,7 @@ def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[CandidateFile], 
     found, left_out = [], []
     for path in files:
         file = path.relative_to(folder).as_posix()
-        kind = KINDS.get(path.suffix.lower())
+        kind = kind_of(path)
         if kind is None:
             ending = path.suffix or "no ending"
             advice = "; save it as .xlsx" if ending.lower() in (".xls", ".ods", ".xlsb") else ""

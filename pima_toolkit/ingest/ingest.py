@@ -1,4 +1,4 @@
-"""`from_folder`: a folder of files, or a table of specimens, becomes a dataset with an account of every file.
+"""`from_folder`: a folder of files, or a table of specimens, becomes a dataset with a reading log of every file.
 
 Names are sorted out first (discovery, table), then each modality is read on its own (reading), then everything is put
 side by side by specimen.
@@ -19,9 +19,10 @@ from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
 from ..errors import DataError, OptionError, PimaWarning
 from .assembly import ScalarColumns, assemble
-from .discovery import KINDS, CandidateFile, by_pattern, drop_copies, list_files, sort_out
+from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out
 from .formats.curves import NAMELESS, CurveFiles
 from .formats.images import ImageFiles
+from .formats.registry import kinds
 from .headers import slug
 from .reading import Client, ModalityReading, progress_bar, read_modality
 from .specimens import SpecimenTable, guess_table, read_specimens
@@ -49,7 +50,7 @@ def from_folder(
     """Read a folder of measurements: pictures and curves of specimens, in whatever files they are.
 
     With a folder alone, modality and specimen are told by sub-folders, names and endings (see `discovery`), and a table
-    that names the specimens is found. Every file is read if that is possible, and the account says what was done to it,
+    that names the specimens is found. Every file is read if that is possible, and the reading log says what was done to it,
     or why it could not be used: `pima.reading_log`. A specimen whose file is missing or unusable stays, with NaN.
 
     Args:
@@ -68,7 +69,7 @@ def from_folder(
 
     Returns:
         Modalities with dims (specimen, ...), float; ``specimen`` in the natural order of the names; the table's columns
-        as coordinates (specimen); the account in ``attrs["ingest_account"]``.
+        as coordinates (specimen); the reading log in ``attrs["ingest_account"]``.
 
     Raises:
         DataError: If the folder is missing, empty or holds nothing usable; the table is none; units have no majority;
@@ -78,7 +79,7 @@ def from_folder(
         MissingDependency: If a library for one of the files is missing.
 
     Warns:
-        PimaWarning: If measurements could not be used; the account names all.
+        PimaWarning: If measurements could not be used; the reading log names all.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
@@ -195,7 +196,7 @@ def _groups(
             endings = sorted({p.suffix.lower() or "none" for p in files})
             raise DataError(
                 f"{folder} holds no pictures and no curves: its {count(len(files), 'file')} have the endings "
-                f"{', '.join(endings)}, expected some of {', '.join(KINDS)}"
+                f"{', '.join(endings)}, expected some of {', '.join(kinds())}"
             )
         return {name: (defaults[members[0].kind], members) for name, members in named.items()}, {}
     groups: dict[str, tuple[ImageFiles | CurveFiles, list[CandidateFile]]] = {}
@@ -258,7 +259,7 @@ def _final_name(name: str, read: ModalityReading, taken: Mapping[str, object]) -
 
 
 def _tell(entries: Sequence[Entry], strict: bool) -> None:
-    """Raise, or warn, for measurements that are lost; every one of them is in the account."""
+    """Raise, or warn, for measurements that are lost; every one of them is in the reading log."""
     lost = [e for e in entries if e.status == "unusable"]
     if not lost:
         return

@@ -17,9 +17,10 @@ from ..data.names import closest
 from ..data.reading_log import Entry, Unusable
 from ..errors import DataError, OptionError
 from ..units import find_unit, unit_of
-from .discovery import KINDS, CandidateFile, modality_name, natural, specimen_key
-from .formats.tables import SHEET_SUFFIXES, read_texts, to_number
-from .formats.texts import TEXT_SUFFIXES, number
+from .discovery import CandidateFile, modality_name, natural, specimen_key
+from .formats.columns import TABLE_SUFFIXES, read_texts, to_number
+from .formats.registry import kind_by_name
+from .formats.texts import number
 from .headers import read_header, slug
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class SpecimenTable:
     """A table of specimens.
 
     Attributes:
-        file: Its name, for the account.
+        file: Its name, for the reading log.
         names: The specimens, one per row.
         settings: Columns that name no files, by name: numbers or texts, one per row; with their units.
         units: Unit of a setting, where stated.
@@ -87,7 +88,7 @@ def read_specimens(
     if isinstance(source, (str, os.PathLike)):
         path = next((p for p in (folder / source, Path(source).expanduser()) if p.is_file()), None)
         if path is None:
-            tables = [p.name for p in files if p.suffix.lower() in (*TEXT_SUFFIXES, *SHEET_SUFFIXES)]
+            tables = [p.name for p in files if p.suffix.lower() in TABLE_SUFFIXES]
             near = [n for n in tables if _TABLES.search(n)] or tables[:10]
             raise OptionError(f"there is no table {str(source)!r} in {folder} or here: {closest(str(source), near)}")
         try:
@@ -147,7 +148,7 @@ def _id_column(columns: dict[str, list[str]], name: str) -> str:
     free = [
         header
         for header, cells in columns.items()
-        if all(cells) and len(set(cells)) == len(cells) and not any(Path(c).suffix.lower() in KINDS for c in cells)
+        if all(cells) and len(set(cells)) == len(cells) and not any(map(kind_by_name, cells))
     ]
     if not known and not free:
         raise DataError(
@@ -161,7 +162,7 @@ def _read_column(table: SpecimenTable, header: str, cells: list[str], folder: Pa
     name = slug(written) or slug(header)
     table.headers[header] = name
     filled = [cell for cell in cells if cell]
-    if filled and sum(Path(part).suffix.lower() in KINDS for c in filled for part in _parts(c)) > 0.5 * len(filled):
+    if filled and sum(kind_by_name(part) is not None for c in filled for part in _parts(c)) > 0.5 * len(filled):
         name = re.sub(r"_?(files?|filename|path|datei|name)$", "", name) or name
         found = _named_files(table, name, cells, folder, by_name)
         kind = found[0].kind
@@ -204,7 +205,7 @@ def _named_files(
             written = part.replace("\\", "/")
             path = next((p for p in (folder / written, Path(written)) if p.is_file()), None)
             path = path or by_name.get(Path(written).name.casefold())
-            kind = KINDS.get(Path(written).suffix.lower())
+            kind = kind_by_name(written)
             if path is None or kind is None:
                 why = "the table names it, but it is not there" if kind else "no kind of file that is read here"
                 lost.append(Entry(part, specimen, modality, "unusable", why))
@@ -228,7 +229,7 @@ def _named_files(
 
 def guess_table(folder: Path, files: Sequence[Path], found: Sequence[CandidateFile]) -> Path | None:
     """The file in the folder itself that names at least half of the specimens, if there is exactly one."""
-    top = [p for p in files if p.parent == folder and p.suffix.lower() in (*TEXT_SUFFIXES, *SHEET_SUFFIXES)]
+    top = [p for p in files if p.parent == folder and p.suffix.lower() in TABLE_SUFFIXES]
     candidates = top if len(top) <= 3 else [p for p in top if _TABLES.search(p.stem)][:3]
     fits = []
     for path in candidates:

@@ -19,7 +19,7 @@ def messy(tmp_path_factory):
     """A messy folder of N specimens, the truth, and what is read."""
     folder = tmp_path_factory.mktemp("messy") / "Versuche 2024 ü"
     truth = pima.datasets.write_folder(folder, n=N, seed=0)
-    with pytest.warns(PimaWarning, match="9 files could not be used: .*account"):
+    with pytest.warns(PimaWarning, match="9 files could not be used: .*reading_log"):
         data = pima.from_folder(folder)
     return folder, truth, data
 

@@ -14,13 +14,12 @@ from ...data.reading_log import Unusable
 from ...errors import OptionError
 from ...units import Unit, find_unit, unit_of
 from ..headers import canonical, slug
-from .tables import Numbers, read_numbers
+from .reader import Columns
+from .registry import read_columns
 
 #: Which column is taken for x, and which for y, where it is not said: the first of these quantities that is there.
 _X_ORDER = ("strain", "displacement", "time", "temperature")
 _Y_ORDER = ("stress", "force")
-
-
 #: What y is called in files without a header.
 NAMELESS = "value"
 
@@ -83,7 +82,7 @@ class Curve:
         names: Of x and y, our words where we have them.
         units: Of x and y; None where the file states none.
         quantities: Of x and y by unit, else by name, else None.
-        notes: For the account.
+        notes: For the reading log.
     """
 
     x: np.ndarray
@@ -101,11 +100,8 @@ def read_curve(path: Path, spec: CurveFiles) -> Curve:
     Raises:
         Unusable: If the file cannot be read, or lacks a column.
     """
-    if path.suffix.lower() == ".npy":
-        numbers = _array(path)
-    else:
-        numbers = read_numbers(path, spec.sheet)
-    columns = _columns(numbers, spec)
+    numbers = read_columns(path, spec.sheet)
+    columns = _chosen(numbers, spec)
     names, units, quantities = [], [], []
     for k in columns:
         name, quantity = canonical(numbers.names[k])
@@ -123,18 +119,7 @@ def read_curve(path: Path, spec: CurveFiles) -> Curve:
     return Curve(x, y, shown, tuple(names), tuple(units), tuple(quantities), tuple(notes))
 
 
-def _array(path: Path) -> Numbers:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Unusable(f"is no NumPy array of numbers ({error})") from error
-    if values.ndim != 2 or values.dtype.kind not in "iuf" or min(values.shape) < 2:
-        raise Unusable(f"has shape {values.shape} of {values.dtype}, a curve is an array (points, columns)")
-    width = values.shape[1]
-    return Numbers(("",) * width, (None,) * width, values.astype(np.float64), ())
-
-
-def _columns(numbers: Numbers, spec: CurveFiles) -> tuple[int, int]:
+def _chosen(numbers: Columns, spec: CurveFiles) -> tuple[int, int]:
     filled = [k for k in range(len(numbers.names)) if np.isfinite(numbers.values[:, k]).mean() > 0.1]
     words = [canonical(name)[0] for name in numbers.names]
     chosen = [_wanted(numbers, words, w, what) for w, what in ((spec.x, "x"), (spec.y, "y"))]
@@ -154,7 +139,7 @@ def _columns(numbers: Numbers, spec: CurveFiles) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def _refuse_pairs(numbers: Numbers, spec: CurveFiles, words: list[str]) -> None:
+def _refuse_pairs(numbers: Columns, spec: CurveFiles, words: list[str]) -> None:
     """Several columns of x and as many of y, all called the same, are several curves, and none of them is the one.
 
     Raises:
@@ -176,7 +161,7 @@ def _at(words: list[str], word: str) -> list[int]:
     return [k for k, own in enumerate(words) if own == word]
 
 
-def _wanted(numbers: Numbers, words: list[str], wanted: str | int | None, what: str) -> int | None:
+def _wanted(numbers: Columns, words: list[str], wanted: str | int | None, what: str) -> int | None:
     if wanted is None:
         return None
     if isinstance(wanted, int):

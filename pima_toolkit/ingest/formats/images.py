@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from ...data.reading_log import Unusable, count
-from ...errors import DataError, OptionError
-from .pictures import header_size, levels_of, read_pages, resize
+from ...errors import DataError, OptionError, require
+from .registry import picture_size, read_pixels
 
 #: Longest side of pictures for which no size is asked: a network on more is slow and sees no more.
 LONGEST_SIDE = 256
@@ -58,7 +58,7 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One file or specimen: pixels (view, channel, y, x), whether they are levels of 0..1, notes for the account."""
+    """One file or specimen: pixels (view, channel, y, x), whether they are levels of 0..1, notes for the reading log."""
 
     pixels: np.ndarray
     levels: bool
@@ -71,7 +71,7 @@ def read_size(path: Path, spec: ImageFiles) -> tuple[int, int]:
     Raises:
         Unusable: If it is no picture, a very large one, or the crop leaves none of it.
     """
-    height, width = header_size(path)
+    height, width = picture_size(path)
     top, bottom, left, right = _crop_pixels(spec, height, width)
     return height - top - bottom, width - left - right
 
@@ -92,7 +92,8 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> Picture
     Raises:
         Unusable: If the file is damaged, no picture, or holds NaN.
     """
-    pages, notes = read_pages(path)
+    pixels = read_pixels(path)
+    pages, notes = pixels.pages, list(pixels.notes)
     if spec.views == "first" and len(pages) > 1:
         notes.append(f"first of {len(pages)} pages")
         pages = pages[:1]
@@ -142,7 +143,7 @@ def combine(pictures: Sequence[Picture | None], spec: ImageFiles, modality: str)
 
     Returns:
         The variable, dims (specimen, y, x), with ``channel`` for colours or views, with ``z`` for volumes; and what was
-        done to all of them, for the account.
+        done to all of them, for the reading log.
     """
     there = [p for p in pictures if p is not None]
     colour = any(p.pixels.shape[1] == 3 for p in there)
@@ -181,3 +182,54 @@ def _crop_pixels(spec: ImageFiles, height: int, width: int) -> tuple[int, int, i
     if top + bottom >= height or left + right >= width:
         raise Unusable(f"has {height} x {width} pixels, of which crop={tuple(spec.crop)} leaves none")
     return top, bottom, left, right
+
+
+def levels_of(pixels: np.ndarray, kind: np.dtype, notes: list[str]) -> tuple[np.ndarray, bool]:
+    """Whole numbers divided by the largest their type holds.
+
+    Args:
+        pixels: float32, as read.
+        kind: Type they had in the file.
+        notes: What was done is added here.
+
+    Returns:
+        The pixels, and whether they are levels of 0..1; other numbers stay what they are.
+
+    Raises:
+        Unusable: If some are not finite.
+    """
+    if kind == np.uint8 or kind == np.uint16:
+        if kind == np.uint16:
+            notes.append("16 bits")
+        return pixels / np.float32(np.iinfo(kind).max), True
+    if not np.isfinite(pixels).all():
+        raise Unusable("holds NaN or infinite pixels")
+    levels = bool(pixels.min() >= 0 and pixels.max() <= 1)
+    if not levels:
+        notes.append(f"values from {pixels.min():.4g} to {pixels.max():.4g} kept as they are")
+    return pixels, levels
+
+
+def resize(pages: np.ndarray, size: tuple[int, int], notes: list[str]) -> np.ndarray:
+    """To (height, width), float32: the middle is cut out where the shape differs, then pixels are averaged.
+
+    Args:
+        pages: (page, y, x, channel), any kind of number; brought to float32 one channel at a time, as it may be large.
+        size: (height, width).
+        notes: What was done is added here.
+    """
+    height, width = pages.shape[1:3]
+    if (height, width) == size:
+        return pages.astype(np.float32)
+    aspect = size[1] / size[0]
+    inner_h, inner_w = min(height, max(1, round(width / aspect))), min(width, max(1, round(height * aspect)))
+    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    cut = f", of which the middle {inner_h} x {inner_w}" if (inner_h, inner_w) != (height, width) else ""
+    notes.append(f"resized from {height} x {width}{cut}")
+    pil = require("PIL.Image", "photographs")
+    out = np.empty((len(pages), *size, pages.shape[-1]), dtype=np.float32)
+    for page, c in np.ndindex(len(pages), pages.shape[-1]):
+        channel = pages[page, top : top + inner_h, left : left + inner_w, c].astype(np.float32)
+        # shrinking, pillow widens the filter: every pixel counts
+        out[page, ..., c] = pil.fromarray(channel).resize(size[::-1], pil.Resampling.BILINEAR)
+    return out

@@ -13,66 +13,85 @@ import numpy as np
 
 from ...data.reading_log import Unusable
 from ...errors import require
+from .reader import PixelReader, Pixels
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 #: Largest picture, in pixels of all its pages; pillow warns from here on, a file of a few kB may hold more.
 MOST_PIXELS = 89_000_000
 
 
-def header_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a file's picture, upright, without reading its pixels.
+class _Photograph(PixelReader):
+    """PNG, JPEG and BMP, and what else pillow knows."""
 
-    Raises:
-        Unusable: If it is no picture, or a very large one.
-    """
-    with reading(path) as kind:
-        if kind == "npy":
+    suffixes = (".png", ".jpg", ".jpeg", ".bmp")
+
+    def size(self, path: Path) -> tuple[int, int]:
+        with _reading(path), require("PIL.Image", "photographs").open(path) as image:
+            check_pixels(image.width * image.height)
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (image.width, image.height) if turned else (image.height, image.width)
+
+    def read(self, path: Path) -> Pixels:
+        with _reading(path):
+            return _opaque(*read_pillow(path))
+
+
+class _Tiff(PixelReader):
+    """TIFF of 8 or 16 bits and several pages."""
+
+    suffixes = (".tif", ".tiff")
+
+    def size(self, path: Path) -> tuple[int, int]:
+        with _reading(path), require("tifffile", "TIFF files").TiffFile(path) as file:
+            series = file.series[0]
+            colours = series.shape[series.axes.index("S")] if "S" in series.axes else 1
+            check_pixels(int(np.prod(series.shape)) // colours)
+            height, width = (series.shape[series.axes.index(a)] for a in "YX")
+            return (width, height) if orientation_of(file.pages[0]) in (5, 6, 7, 8) else (height, width)
+
+    def read(self, path: Path) -> Pixels:
+        with _reading(path):
+            return _opaque(*read_tiff(path))
+
+
+class _Array(PixelReader):
+    """NumPy arrays (y, x), (y, x, colour) or (page, y, x)."""
+
+    suffixes = (".npy",)
+
+    def size(self, path: Path) -> tuple[int, int]:
+        with _reading(path):
             return array_axes(np.load(path, mmap_mode="r", allow_pickle=False).shape)[1:3]
-        if kind == "tiff":
-            with require("tifffile", "TIFF files").TiffFile(path) as file:
-                series = file.series[0]
-                colours = series.shape[series.axes.index("S")] if "S" in series.axes else 1
-                check_pixels(int(np.prod(series.shape)) // colours)
-                height, width = (series.shape[series.axes.index(a)] for a in "YX")
-                turned = orientation_of(file.pages[0]) in (5, 6, 7, 8)
-        else:
-            with require("PIL.Image", "photographs").open(path) as image:
-                check_pixels(image.width * image.height)
-                height, width = image.height, image.width
-                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
+
+    def read(self, path: Path) -> Pixels:
+        with _reading(path):
+            raw = np.load(path, mmap_mode="r", allow_pickle=False)
+            return _opaque(np.array(raw).reshape(array_axes(raw.shape)), [])
 
 
-def read_pages(path: Path) -> tuple[np.ndarray, list[str]]:
-    """(page, y, x, channel) of a file in the numbers it holds, upright, and what was noticed.
+PHOTOGRAPH, TIFF, ARRAY = _Photograph(), _Tiff(), _Array()
+
+
+def _opaque(pages: np.ndarray, notes: list[str]) -> Pixels:
+    """Pixels (page, y, x, channel) without their transparency.
 
     Raises:
-        Unusable: If it is damaged or no picture.
+        Unusable: If they are no real numbers.
     """
-    with reading(path) as kind:
-        if kind == "npy":
-            raw = np.load(path, mmap_mode="r", allow_pickle=False)
-            pages, notes = np.array(raw).reshape(array_axes(raw.shape)), []
-        elif kind == "tiff":
-            pages, notes = read_tiff(path)
-        else:
-            pages, notes = read_pillow(path)
     if pages.dtype.kind not in "biuf":
         raise Unusable(f"holds {pages.dtype} values, which are no brightness")
     if pages.shape[-1] in (2, 4):
         notes.append("transparency left out")
         pages = pages[..., :-1]
-    return pages, notes
+    return Pixels(pages, tuple(notes))
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[str]:
-    """The kind of a picture's file; whatever its library raises on damaged bytes becomes one sentence."""
+def _reading(path: Path) -> Iterator[None]:
+    """Make one sentence of whatever a library raises on damaged bytes."""
     if path.stat().st_size == 0:
         raise Unusable("is empty (0 bytes)")
-    suffix = path.suffix.lower()
     try:
-        yield "npy" if suffix == ".npy" else "tiff" if suffix in (".tif", ".tiff") else "pillow"
+        yield
     except (Unusable, ImportError, MemoryError):
         raise
     except OSError as error:
@@ -174,54 +193,3 @@ def read_pillow(path: Path) -> tuple[np.ndarray, list[str]]:
         notes.append(f"first of {len(frames)} pages, which differ in size")
         frames = frames[:1]
     return upright(np.stack(frames), int(orientation), notes), notes
-
-
-def levels_of(pixels: np.ndarray, kind: np.dtype, notes: list[str]) -> tuple[np.ndarray, bool]:
-    """Whole numbers divided by the largest their type holds.
-
-    Args:
-        pixels: float32, as read.
-        kind: Type they had in the file.
-        notes: What was done is added here.
-
-    Returns:
-        The pixels, and whether they are levels of 0..1; other numbers stay what they are.
-
-    Raises:
-        Unusable: If some are not finite.
-    """
-    if kind == np.uint8 or kind == np.uint16:
-        if kind == np.uint16:
-            notes.append("16 bits")
-        return pixels / np.float32(np.iinfo(kind).max), True
-    if not np.isfinite(pixels).all():
-        raise Unusable("holds NaN or infinite pixels")
-    levels = bool(pixels.min() >= 0 and pixels.max() <= 1)
-    if not levels:
-        notes.append(f"values from {pixels.min():.4g} to {pixels.max():.4g} kept as they are")
-    return pixels, levels
-
-
-def resize(pages: np.ndarray, size: tuple[int, int], notes: list[str]) -> np.ndarray:
-    """To (height, width), float32: the middle is cut out where the shape differs, then pixels are averaged.
-
-    Args:
-        pages: (page, y, x, channel), any kind of number; brought to float32 one channel at a time, as it may be large.
-        size: (height, width).
-        notes: What was done is added here.
-    """
-    height, width = pages.shape[1:3]
-    if (height, width) == size:
-        return pages.astype(np.float32)
-    aspect = size[1] / size[0]
-    inner_h, inner_w = min(height, max(1, round(width / aspect))), min(width, max(1, round(height * aspect)))
-    top, left = (height - inner_h) // 2, (width - inner_w) // 2
-    cut = f", of which the middle {inner_h} x {inner_w}" if (inner_h, inner_w) != (height, width) else ""
-    notes.append(f"resized from {height} x {width}{cut}")
-    pil = require("PIL.Image", "photographs")
-    out = np.empty((len(pages), *size, pages.shape[-1]), dtype=np.float32)
-    for page, c in np.ndindex(len(pages), pages.shape[-1]):
-        channel = pages[page, top : top + inner_h, left : left + inner_w, c].astype(np.float32)
-        # shrinking, pillow widens the filter: every pixel counts
-        out[page, ..., c] = pil.fromarray(channel).resize(size[::-1], pil.Resampling.BILINEAR)
-    return out

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,27 +20,19 @@ from ...data.reading_log import Unusable, count
 from ...errors import require
 from ...units import find_unit
 from ..headers import canonical, read_header
-from .texts import COMMENT, DELIMITERS, GAPS, PARTING, decode, detect, looks_like_number, number, split_line
-from .workbooks import cells_of
-
-SHEET_SUFFIXES = (".xlsx", ".xlsm")
-
-
-@dataclass(frozen=True, eq=False)
-class Numbers:
-    """The columns of a file.
-
-    Attributes:
-        names: Header of each column as written, without its unit; empty where there is none.
-        units: Unit of each column as written, or None.
-        values: (row, column) float64; gaps are NaN.
-        notes: What was noticed on the way, for the account.
-    """
-
-    names: tuple[str, ...]
-    units: tuple[str | None, ...]
-    values: np.ndarray
-    notes: tuple[str, ...]
+from .reader import ColumnReader, Columns
+from .texts import (
+    COMMENT,
+    DELIMITERS,
+    GAPS,
+    PARTING,
+    TEXT_SUFFIXES,
+    decode,
+    detect,
+    looks_like_number,
+    number,
+    split_line,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,33 +51,55 @@ class _Sheet:
         return self.lines is not None and self.delimiter is None
 
 
-def read_numbers(path: Path, sheet: str | int | None = None) -> Numbers:
-    """The columns of numbers of a text file or workbook.
+class _Text(ColumnReader):
+    """Text files: encoding, delimiter and decimal sign are found by trying."""
 
-    Args:
-        path: The file; its suffix says which it is.
-        sheet: Name or number (0-based) of the sheet of a workbook; None: the one with the most rows of numbers.
+    suffixes = TEXT_SUFFIXES
 
-    Raises:
-        Unusable: If it is empty, no text, or holds no columns of numbers.
-        MissingDependency: If openpyxl is missing and needed.
-    """
-    if path.suffix.lower() in SHEET_SUFFIXES:
+    def read(self, path: Path, sheet: str | int | None = None) -> Columns:  # noqa: ARG002
+        columns = _columns(_text_sheet(path))
+        if columns is None:
+            raise Unusable("has no two columns of numbers side by side")
+        return columns
+
+
+class _Workbook(ColumnReader):
+    """Excel workbooks; of several sheets the one with the most rows of numbers, if none is named."""
+
+    suffixes = (".xlsx", ".xlsm")
+
+    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
         pages = _workbook(path, sheet).items()
         # cells of numbers have points; numbers that were typed in as texts may have commas
-        found = [(name, _numbers(page) or _numbers(replace(page, decimal=","))) for name, page in pages]
-        usable = [(name, numbers) for name, numbers in found if numbers is not None]
+        found = [(name, _columns(page) or _columns(replace(page, decimal=","))) for name, page in pages]
+        usable = [(name, columns) for name, columns in found if columns is not None]
         if not usable:
             raise Unusable(f"has no sheet with two columns of numbers (its sheets: {', '.join(n for n, _ in found)})")
-        name, numbers = max(usable, key=lambda item: len(item[1].values))
+        name, columns = max(usable, key=lambda item: len(item[1].values))
         if len(found) == 1:
-            return numbers
-        note = f"sheet {name!r} of {len(found)}"
-        return Numbers(numbers.names, numbers.units, numbers.values, (note, *numbers.notes))
-    numbers = _numbers(_text_sheet(path))
-    if numbers is None:
-        raise Unusable("has no two columns of numbers side by side")
-    return numbers
+            return columns
+        return replace(columns, notes=(f"sheet {name!r} of {len(found)}", *columns.notes))
+
+
+class _Array(ColumnReader):
+    """NumPy arrays (point, column) without names and units."""
+
+    suffixes = (".npy",)
+
+    def read(self, path: Path, sheet: str | int | None = None) -> Columns:  # noqa: ARG002
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise Unusable(f"is no NumPy array of numbers ({error})") from error
+        if values.ndim != 2 or values.dtype.kind not in "iuf" or min(values.shape) < 2:
+            raise Unusable(f"has shape {values.shape} of {values.dtype}, a curve is an array (points, columns)")
+        width = values.shape[1]
+        return Columns(("",) * width, (None,) * width, values.astype(np.float64))
+
+
+TEXT, WORKBOOK, ARRAY = _Text(), _Workbook(), _Array()
+#: Endings of files that may be the table of specimens.
+TABLE_SUFFIXES = (*TEXT.suffixes, *WORKBOOK.suffixes)
 
 
 def read_texts(path: Path, worth: Callable[[list[list[str]]], int] | None = None) -> list[list[str]]:
@@ -98,7 +113,7 @@ def read_texts(path: Path, worth: Callable[[list[list[str]]], int] | None = None
         Unusable: If it is empty or no table.
         MissingDependency: If openpyxl is missing and needed.
     """
-    if path.suffix.lower() in SHEET_SUFFIXES:
+    if path.suffix.lower() in WORKBOOK.suffixes:
         pages = [[row for row in page.rows if any(row)] for page in _workbook(path, None).values()]
         return max(pages, key=worth) if worth is not None else pages[0]
     text, _ = decode(path)
@@ -152,12 +167,12 @@ def _workbook(path: Path, sheet: str | int | None) -> dict[str, _Sheet]:
         if sheet is not None and sheet not in (range(len(names)) if isinstance(sheet, int) else names):
             raise Unusable(f"has no sheet {sheet!r} (its sheets: {', '.join(names)})")
         wanted = names if sheet is None else [names[sheet] if isinstance(sheet, int) else sheet]
-        return {name: _Sheet(cells_of(book[name]), ".") for name in wanted}
+        return {name: _Sheet(_cells_of(book[name]), ".") for name in wanted}
     finally:
         book.close()
 
 
-def _numbers(sheet: _Sheet) -> Numbers | None:
+def _columns(sheet: _Sheet) -> Columns | None:
     """The longest run of rows of numbers, with the names and units above it; None if there is none."""
 
     def parse(row: list[str], *, certain: bool) -> list[float] | None:
@@ -201,7 +216,7 @@ def _numbers(sheet: _Sheet) -> Numbers | None:
         notes.append(f"{count(beside, 'row')} of numbers elsewhere in the file left out")
     if after:
         notes.append(f"{count(after, 'row')} of text among or after the numbers left out")
-    return Numbers(names, units, values, tuple(notes))
+    return Columns(names, units, values, tuple(notes))
 
 
 def _check_header(sheet: _Sheet, first: int, values: np.ndarray, has_names: bool) -> list[str]:
@@ -332,3 +347,48 @@ def _names_and_units(header: list[list[str]], width: int) -> tuple[tuple[str, ..
         return ("",) * width, tuple(field.strip("[](){} ") or None for field in last)
     pairs = [read_header(field) for field in last]
     return tuple(name for name, _ in pairs), tuple(unit for _, unit in pairs)
+
+
+class _Page(Protocol):
+    """A sheet as openpyxl reads it."""
+
+    def iter_rows(self, *, values_only: bool = False) -> Iterable[tuple]:
+        """Its rows, as cells or as their values."""
+
+
+def _cells_of(page: _Page) -> list[list[str]]:
+    """The rows of a sheet; formulas as the values they had when it was saved, empty cells at the end left out.
+
+    A cell formatted as a percentage holds 0.05 and shows 5 %. Under a header that says ``[%]`` the 5 is meant: with the
+    0.05 the number would be divided by a hundred twice.
+    """
+    rows = [_cell_texts(row) for row in page.iter_rows(values_only=True)]
+    columns = {k for row in rows for k, text in enumerate(row) if _says_percent(text)}
+    if not columns:
+        return rows
+    for texts, cells in zip(rows, page.iter_rows(), strict=True):
+        for k in columns & set(range(len(texts))):
+            value = cells[k].value
+            if isinstance(value, int | float) and "%" in str(cells[k].number_format):
+                # 100 * 0.07 is 7.000000000000001: what was typed has fewer digits.
+                texts[k] = _cell_text(float(f"{100 * value:.14g}"))
+    return rows
+
+
+def _says_percent(text: str) -> bool:
+    """Whether a header, or a line of units under it, says that numbers are percentages."""
+    units = [find_unit(part) for part in (text, read_header(text)[1]) if part]
+    return any(unit is not None and unit.name == "%" for unit in units)
+
+
+def _cell_texts(row: tuple) -> list[str]:
+    texts = [_cell_text(value) for value in row]
+    while texts and not texts[-1]:
+        texts.pop()
+    return texts
+
+
+def _cell_text(value: object) -> str:
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    return "" if value is None else str(value).strip().removesuffix(" 00:00:00")  # of a date alone

@@ -1,0 +1,117 @@
+"""What a reader of one file format is, and what it gives: `Columns` of numbers, or `Pixels`.
+
+A format is added by a file here and a line in ``FORMATS`` (registry.py), or from a package by the hook
+``pima_readers``::
+
+    import numpy as np
+    from pima_toolkit import hookimpl
+    from pima_toolkit.ingest import ColumnReader, Columns
+
+
+    class Relaxation(ColumnReader):
+        suffixes = (".rlx",)
+
+        def read(self, path, sheet=None):
+            values = np.loadtxt(path, skiprows=1)
+            return Columns(("time", "stress"), ("h", "MPa"), values)
+
+
+    @hookimpl
+    def pima_readers():
+        return {"relaxation": Relaxation}
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The columns of numbers of a file.
+
+    Args:
+        names: Header of each column as written, without its unit; empty where there is none.
+        units: Unit of each column as written, or None.
+        values: (row, column) float64; gaps are NaN.
+        notes: What was noticed on the way, for the reading log.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str | None, ...]
+    values: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """The picture of a file.
+
+    Args:
+        pages: (page, y, x, channel), upright, in the numbers that the file holds; one channel is grey, three colours.
+        notes: What was noticed on the way, for the reading log.
+    """
+
+    pages: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+class Reader(ABC):
+    """One format of files.
+
+    Attributes:
+        suffixes: Endings of its files, in lower case with their point.
+        kind: What its files hold: ``"curves"`` or ``"images"``.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    kind: ClassVar[str]
+
+    def recognises(self, path: Path) -> bool:  # noqa: ARG002
+        """Whether a file with one of the suffixes is of this format; readers of plugins are asked first."""
+        return True
+
+
+class ColumnReader(Reader):
+    """A format of files that hold columns of numbers, two of which are a curve."""
+
+    kind = "curves"
+
+    @abstractmethod
+    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
+        """Read the columns of a file.
+
+        Args:
+            path: The file.
+            sheet: Name or number (0-based) of a sheet, where a file has several; None: the reader's choice.
+
+        Raises:
+            Unusable: If the file cannot be used; the message says why, as it stands in the reading log.
+        """
+
+
+class PixelReader(Reader):
+    """A format of files that hold a picture, or several pages of one size."""
+
+    kind = "images"
+
+    @abstractmethod
+    def size(self, path: Path) -> tuple[int, int]:
+        """(height, width) of a file's picture, upright, without reading its pixels.
+
+        Raises:
+            Unusable: If it is no picture, or a very large one.
+        """
+
+    @abstractmethod
+    def read(self, path: Path) -> Pixels:
+        """Read the picture of a file.
+
+        Raises:
+            Unusable: If it is damaged or no picture.
+        """
