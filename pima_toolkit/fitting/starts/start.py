@@ -59,7 +59,7 @@ def first_start(
         )
         return Start(gamma, decoders)
     if options.physics:
-        physics, gamma = _shared_physics_first(job, seed)
+        physics, gamma = shared_physics_first(job, seed)
         first = CurvelessFirst(job, network, restart)
         if not first.needed:
             return Start(gamma, physics.decoders)
@@ -75,7 +75,7 @@ def first_start(
     return Start(gamma)
 
 
-def _shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, Tensor]:
+def shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, Tensor]:
     """Let the first process do :func:`physics_first`; the others wait for what it finds.
 
     Args:
