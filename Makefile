@@ -29,6 +29,7 @@ test: lint
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 tutorials: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial tests/test_tutorials.py
