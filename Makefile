@@ -3,6 +3,8 @@
 # make tutorials   runs every tutorial from its first cell to its last
 # make browser     drives the panels in JupyterLab in a real Chromium
 # make docs   builds the site into docs/_build/html
+# make pythons     installs the wheel on each Python of pyproject.toml that is here, and fits
+# make oldest      installs the lower bounds of pyproject.toml, and runs the quick tests of the core
 # A second call installs nothing unless pyproject.toml or constraints.txt changed.
 
 PYTHON ?= python3
@@ -17,7 +19,7 @@ export PIMA_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test lint tutorials browser docs clean
+.PHONY: demo test lint tutorials browser docs pythons oldest clean
 
 demo: $(STAMP)
 	$(BIN)/pima demo
@@ -40,6 +42,12 @@ browser: $(STAMP)
 
 docs: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+pythons: $(STAMP)
+	.ci/pythons
+
+oldest:
+	benchmarks/lower_bounds.sh
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

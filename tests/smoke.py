@@ -1,7 +1,9 @@
 """Run by .ci/run against the installed wheel, from another folder: is everything in it that a small fit needs?"""
 
 from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import pima_experts
 
 import pima_toolkit as pima
@@ -14,6 +16,12 @@ fit.save("smoke.pima")
 again = pima.load("smoke.pima").infer(data[["image"]])
 if abs(again.responsibilities - answer.responsibilities).max() > 1e-4:  # float32 networks
     raise SystemExit("a saved fit answers otherwise than the one that was saved")
-if find_spec("pima_widgets") is None:  # its libraries are an extra: it need only be there
-    raise SystemExit("the panels are not in the wheel")
+for package in ("pima_toolkit", "pima_experts", "pima_widgets"):  # the panels' libraries are an extra
+    spec = find_spec(package)
+    if spec is None or not Path(spec.origin).with_name("py.typed").exists():
+        raise SystemExit(f"{package} is not in the wheel, or without its types")
+strain = np.linspace(0.0, 0.1, 50)
+solution = pima.get_expert("hollomon").fit(strain, 500.0 * strain**0.2)
+if abs(solution.reported[0] - [500.0, 0.2]).max() > 1e-3:
+    raise SystemExit(f"a fit of one expert gave {solution.reported[0]}")
 print("smoke test passed:", pima_experts.__name__, dict(answer.sizes))  # noqa: T201 - a program
