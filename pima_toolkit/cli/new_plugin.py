@@ -61,7 +61,7 @@ def plugin_files(name: str, expert: str | None = None) -> dict[str, str]:
         f"{module}/__init__.py": "module.py.txt",
         f"tests/test_{expert}.py": "test.py.txt",
     }
-    folder = importlib.resources.files(__package__) / "plugin_template"
+    folder = importlib.resources.files("pima_toolkit.cli") / "plugin_template"
     return {
         path: string.Template((folder / source).read_text(encoding="utf-8")).substitute(values)
         for path, source in paths.items()

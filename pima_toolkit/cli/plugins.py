@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pima_toolkit as pima
 
@@ -119,7 +119,7 @@ def plugins_check(
         raise typer.Exit(1)
 
 
-def _show_report(console: object, report: object, full: bool) -> None:
+def _show_report(console: Any, report: testing.Report, full: bool) -> None:
     passed = testing.Outcome.PASSED, testing.Outcome.NOT_APPLICABLE, testing.Outcome.EXPECTED
     rows = [r for r in report.results if full or r.outcome not in passed]
     if rows:

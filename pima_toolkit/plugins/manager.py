@@ -28,9 +28,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType
+from typing import Any, cast
 
 import pluggy
 
@@ -64,13 +65,13 @@ class Kind:
 
     name: str
     hook: str
-    check: Callable[[object], object]
+    check: Callable[[object], Any]
     error: type[PimaError]
     reserved: frozenset[str] = frozenset()
     named: bool = False
-    mark: Callable[[object, Origin], None] | None = None
+    mark: Callable[[Any, Origin], None] | None = None
 
-    def things(self, given: object) -> dict[str, object]:
+    def things(self, given: object) -> dict[str, Any]:
         """Check what a hook returned.
 
         Args:
@@ -91,7 +92,7 @@ class Kind:
             return {name: self.check(thing) for name, thing in given.items()}
         if not isinstance(given, list | tuple):
             raise self._unexpected(given, f"a list of {self.name}s")
-        things: dict[str, object] = {}
+        things: dict[str, Any] = {}
         for thing in map(self.check, given):
             if thing.name in things:
                 raise self.error(f"two of its {self.name}s have the name {thing.name!r}")
@@ -158,7 +159,7 @@ class Manager(pluggy.PluginManager):
         counts = [f"{len(given)} {KINDS[hook].name}s" for hook, given in self._given.items() if given]
         _LOG.info("Registered %s from %d plugins: %s", ", ".join(counts) or "nothing", len(active), ", ".join(active))
 
-    def given(self, hook: str) -> dict[str, object]:
+    def given(self, hook: str) -> dict[str, Any]:
         """Return what the active plugins and this session gave.
 
         Args:
@@ -305,7 +306,7 @@ class Manager(pluggy.PluginManager):
                     record.given = {}
                     self._leave_out(record, error)
 
-    def _made_by(self, plugin: object, kind: Kind) -> dict[str, object]:
+    def _made_by(self, plugin: object, kind: Kind) -> dict[str, Any]:
         """Call one plugin's own hook, so that one that raises hurts nobody else.
 
         Returns:
@@ -426,20 +427,21 @@ def load_file(path: str | os.PathLike[str]) -> PluginRecord:
     module_name = f"_pima_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     if file.suffix != ".py":
         raise PluginError(f"{file.name} is not a Python file: its name must end in .py")
-    spec = importlib.util.spec_from_file_location(module_name, file, loader=_FromText(module_name, str(file)))
+    loader = _FromText(module_name, str(file))
+    spec = cast(ModuleSpec, importlib.util.spec_from_file_location(module_name, file, loader=loader))
     current = manager()
     before = current.get_plugin(name), current.records.get(name), sys.modules.get(module_name)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
         current.remove_plugin(name)
         current.add_plugin(module, record)
     except FAILURES as error:
         del sys.modules[module_name]
         if before[2] is not None:
             sys.modules[module_name] = before[2]
-        if before[0] is not None and current.get_plugin(name) is None:
+        if before[0] is not None and before[1] is not None and current.get_plugin(name) is None:
             current.add_plugin(before[0], before[1])
         raise PluginError(f"plugin file {file.name} cannot be used: {one_line(error)}") from error
     return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import PimaError, require
 from . import manager as session
@@ -73,7 +73,7 @@ class Registry(Generic[Thing]):
         mark: Callable[[Thing, Origin], None] | None = None,
     ) -> None:
         self.kind = Kind(kind, hook, check, error, frozenset(ours or ()), named, mark)
-        self._ours = None if ours is None else dict(ours)
+        self._ours: dict[str, Any] | None = None if ours is None else dict(ours)
         announce(self.kind)
 
     def get(self, name: str, advice: str = "") -> Thing:
@@ -86,7 +86,7 @@ class Registry(Generic[Thing]):
         Raises:
             PimaError: Of the registry's class, if there is none; the message tells the nearest name and the known ones.
         """
-        if self._ours is not None and name in self._ours:
+        if name in (self._ours or ()):
             return self._own(name)
         given = self._given()
         if name in given:
@@ -134,10 +134,11 @@ class Registry(Generic[Thing]):
         return session.manager().source(self.kind.hook, name)
 
     def _own(self, name: str) -> Thing:
-        thing = self._ours[name]
+        ours = self._ours or {}
+        thing = ours[name]
         if isinstance(thing, str):
             module, _, attribute = thing.partition(":")
-            thing = self._ours[name] = getattr(require(module, f"{self.kind.name}s"), attribute)
+            thing = ours[name] = getattr(require(module, f"{self.kind.name}s"), attribute)
         return thing
 
     def _given(self) -> dict[str, Thing]:

@@ -23,7 +23,7 @@ class ModalityFindings:
         origin: The plugin that brought the expert, in words; None where the expert is the user's own.
         law: The expert's law as people type it; empty where it has none.
         latex: The same law as LaTeX.
-        band: Share of the training points that the model's own 90 % band held; None without an expert.
+        band: Share of the training points that the model's own 90 % band held; NaN without an expert.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class ModalityFindings:
     origin: str | None = None
     law: str = ""
     latex: str = ""
-    band: float | None = None
+    band: float = float("nan")
 
 
 @dataclass(frozen=True)

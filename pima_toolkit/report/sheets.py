@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -59,7 +60,7 @@ def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
         unit = variable.attrs.get("units")
         if values.ndim == 1:
             wide[header(key, unit)] = values.values
-        elif values.ndim == 2 and _independent(values) is not None:
+        elif values.ndim == 2 and _independents(values):
             curve = re.sub(r"_(low|high)$", "", key)
             curves.setdefault(curve if curve in dataset else key, []).append(key)
         elif values[0].size <= WIDEST:
@@ -72,11 +73,10 @@ def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
     return {name: wide} | {f"{name}_{curve}": _long(dataset, keys, rows) for curve, keys in curves.items()}
 
 
-def _independent(values: xr.DataArray) -> xr.DataArray | None:
-    """Return the coordinate that makes a curve of (specimen, dim), one of numbers along that dim; None for no curve."""
+def _independents(values: xr.DataArray) -> list[xr.DataArray]:
+    """Return the coordinates of numbers along the second dim, of which the first makes a curve; none for no curve."""
     dim = values.dims[1]
-    own = [c for c in values.coords.values() if c.dims == (dim,) and c.dtype.kind == "f"]
-    return own[0] if own else None
+    return [c for c in values.coords.values() if c.dims == (dim,) and c.dtype.kind == "f"]
 
 
 def _labels(values: xr.DataArray) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _labels(values: xr.DataArray) -> Iterator[str]:
 def _long(dataset: xr.Dataset, keys: list[str], rows: str) -> Columns:
     """Lay out a curve and its band, a row for each point of each specimen."""
     first = dataset[keys[0]].transpose(rows, ...)
-    t = _independent(first)
+    t = _independents(first)[0]
     count, points = first.shape
     out: Columns = {
         rows: np.repeat(dataset[rows].values, points),
@@ -163,7 +163,7 @@ def _sheet_name(name: str, taken: list[str]) -> str:
     return short
 
 
-def _excel_cell(openpyxl: object, sheet: object, value: object, bold: bool = False) -> object:
+def _excel_cell(openpyxl: Any, sheet: Any, value: object, bold: bool = False) -> object:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

@@ -58,7 +58,9 @@ def no_global_random_state(case: Case) -> int:
     own, legacy, torched = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - put back below
     try:
         # A number drawn first, so that seeding with what was the seed already is seen too.
-        random.random(), np.random.random(), torch.rand(1)  # noqa: NPY002, S311 - as above
+        random.random()  # noqa: S311 - as above
+        np.random.random()  # noqa: NPY002 - as above
+        torch.rand(1)
         before = _random_state()
         _forms(case, case.thetas[0])
         case.expert.starts(case.t, case.values[0])
@@ -74,10 +76,10 @@ def no_global_random_state(case: Case) -> int:
 
 
 def _random_state() -> dict[str, object]:
-    _, key, position, *_ = np.random.get_state()  # noqa: NPY002 - as above
+    numpy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002 - as above
     return {
         "random": random.getstate(),
-        "numpy": (key.tobytes(), position),
+        "numpy": (numpy["key"].tobytes(), numpy["pos"]),
         "torch": torch.get_rng_state().numpy().tobytes(),
     }
 

@@ -100,8 +100,9 @@ def axis_label(variable: xr.DataArray | None, name: str) -> str:
 def independent_of(data: xr.Dataset, curves: xr.DataArray) -> NDArray[np.float64]:
     """Return t of every specimen, (specimen, point), whether the grid is shared or each has its own."""
     name = curves.attrs.get("independent", curves.dims[1])
-    t = data[name].values.astype(np.float64) if name in data.coords or name in data else np.arange(curves.shape[1])
-    return np.broadcast_to(t, curves.shape)
+    named = name in data.coords or name in data
+    t = data[name].values if named else np.arange(curves.shape[1])
+    return np.broadcast_to(t.astype(np.float64), curves.shape)
 
 
 def field_of_view(images: xr.DataArray, colour: bool, table: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> 
     with np.errstate(all="ignore"):
         curve, *others = (expert.value_and_jacobian(t, some)[0] for some in (theta, *changed))
 
-    axis = ax if ax is not None else new_figure(6.6, 3.9).subplots()
+    figure = new_figure(6.6, 3.9) if ax is None else cast("Figure", ax.figure)
+    axis = figure.subplots() if ax is None else ax
     for i, p in enumerate(parameters):
         for style, ys in zip(("-", "--"), others, strict=True):
             axis.plot(example.grid, np.where(np.isfinite(ys[i]), ys[i], np.nan), style, color=colour_of(i), lw=0.9)
@@ -58,12 +59,12 @@ def plot_expert(expert: str | Expert | type[Expert], ax: Axes | None = None) -> 
     given = ", ".join(f"{name} = {value:g}" for name, value in example.covariates.items())
     name, equation = expert.name + (f", {given}" if given else ""), _equation(expert)
     if ax is None:
-        axis.figure.suptitle(name, fontsize=11, weight="bold")
+        figure.suptitle(name, fontsize=11, weight="bold")
         axis.set_title(equation, fontsize=11, pad=8)
     else:
         axis.set_title(f"{name}:  {equation}" if equation else name, fontsize=11)
     axis.spines[["top", "right"]].set_visible(False)
-    return axis.figure
+    return figure
 
 
 def _changes(expert: Expert, theta: Array, bounds: Bounds) -> tuple[tuple[Parameter, ...], Array, list[Array]]:

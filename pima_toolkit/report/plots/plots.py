@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -47,6 +47,7 @@ def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = N
     figure = new_figure(4.2 * len(pairs) + 1.2, 4.2)
     axes = figure.subplots(1, len(pairs), squeeze=False)[0]
     ellipse = require("matplotlib.patches", "plots").Ellipse
+    mappable: Any = None
     for axis, (first, second) in zip(axes, pairs, strict=True):
         y = answer["cluster"].values if second is None else position[:, second]
         mappable = _scatter(axis, position[:, first], y, values)
@@ -317,7 +318,7 @@ def _specimen_values(answer: xr.Dataset, colour: str | None) -> tuple[NDArray, s
     return variable.values, axis_label(variable, str(colour or "cluster"))
 
 
-def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> object:
+def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> Any:
     """Draw groups in colours and markers, or numbers in shades; the last artist is returned for a colour bar."""
     if values.dtype.kind == "f":
         return axis.scatter(x, y, c=values, cmap="cividis", s=12, alpha=0.8, linewidths=0)
@@ -327,8 +328,10 @@ def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> object:
         here = values == group
         # a cluster keeps its own colour even where clusters before it are empty
         number = int(group) if values.dtype.kind in "iu" and group >= 0 else index
-        style = {"color": colour_of(number), "marker": marker_of(number), "label": str(group)}
-        artist = axis.scatter(x[here], y[here], s=12, alpha=0.6, linewidths=0, **style)
+        colour, marker = colour_of(number), marker_of(number)
+        artist = axis.scatter(
+            x[here], y[here], s=12, alpha=0.6, linewidths=0, color=colour, marker=marker, label=str(group)
+        )
     return artist
 
 

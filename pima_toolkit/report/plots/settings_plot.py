@@ -74,8 +74,8 @@ def _strips(axis: Axes, gamma: NDArray, values: NDArray) -> None:
     best = gamma.argmax(1)
     for cluster, weight in enumerate(gamma.T):
         here = best == cluster
-        style = {"color": colour_of(cluster), "marker": marker_of(cluster)}
-        axis.scatter(values[here], cluster + offset[here], s=9, alpha=0.5, linewidths=0, **style)
+        colour, marker = colour_of(cluster), marker_of(cluster)
+        axis.scatter(values[here], cluster + offset[here], s=9, alpha=0.5, linewidths=0, color=colour, marker=marker)
         if weight.sum() >= 0.5:
             low, middle, high = weighted_quantiles(values, weight, (0.25, 0.5, 0.75))
             axis.plot([low, high], [cluster, cluster], color="black", linewidth=1.5)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import cast
 
 from ...errors import OptionError, PluginWarning
 from ...plugins.registry import Registry
@@ -35,7 +36,7 @@ MakesSection = Callable[[Findings], Section | None]
 def _checked(function: object) -> MakesSection:
     if not callable(function):
         raise OptionError(f"{function!r} is no report section: expected a function from Findings to a Section or None")
-    return function
+    return cast("MakesSection", function)
 
 
 _HERE = "pima_toolkit.report.sections"

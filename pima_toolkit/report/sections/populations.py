@@ -60,8 +60,9 @@ def _population(findings: Findings, cluster: int) -> Section:
         for name in findings.physics:
             _add_curve(table, parameters.sel(curve=name), findings.modalities[name].unit)
         section.tables.append(table)
-    for name in findings.images if findings.data is not None else ():
-        section.figures += _members(findings, name, cluster)
+    if findings.data is not None:
+        for name in findings.images:
+            section.figures += _members(findings, findings.data, name, cluster)
     return section
 
 
@@ -96,15 +97,15 @@ def _after(unit: str) -> str:
     return "" if unit == "1" else f" {unit}"
 
 
-def _members(findings: Findings, name: str, cluster: int) -> Iterator[Picture]:
+def _members(findings: Findings, data: xr.Dataset, name: str, cluster: int) -> Iterator[Picture]:
     """The first members of a cluster of which there is a picture."""
     inside = findings.specimens["responsibilities"].values.argmax(1) == cluster
     there = findings.pictured[name]
     members = np.flatnonzero(inside & there)[:_PICTURES]
     lacking = int((inside & ~there).sum())
     if len(members):
-        pictures = findings.data.isel(specimen=members)
-        named = ", ".join(map(str, findings.data["specimen"].values[members]))
+        pictures = data.isel(specimen=members)
+        named = ", ".join(map(str, data["specimen"].values[members]))
         note = f"; not taken of {lacking} more of the cluster" if lacking else ""
         words = f"{name} of the first specimens of cluster {cluster}: {named}{note}"
         yield Picture(lambda: plot_images(pictures, name), words)

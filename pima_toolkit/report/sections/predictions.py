@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 
 from ..findings import Findings
 from ..page import ROWS, Picture, Section, Table
@@ -25,12 +26,12 @@ def predictions(findings: Findings) -> Section | None:
             [str(one["specimen"].item()), *(numbers if known else ["–"] * len(numbers)), str(one["remark"].item())]
         )
     section = Section(f"Predictions for {answer.sizes['specimen']} new specimens", tables=[table])
-    section.figures += [_curves(findings, name) for name in findings.physics]
+    section.figures += [_curves(findings, answer, name) for name in findings.physics]
     return section
 
 
-def _curves(findings: Findings, name: str) -> Picture:
-    new, answer, words = findings.new, findings.predictions, f"{name} of the new specimens"
-    if name in new:
+def _curves(findings: Findings, answer: xr.Dataset, name: str) -> Picture:
+    new, words = findings.new, f"{name} of the new specimens"
+    if new is not None and name in new:
         return Picture(lambda: plot_prediction(new, answer, name), words)
     return Picture(lambda: plot_curves(answer, findings.populations, name), words)
