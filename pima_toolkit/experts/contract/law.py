@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,10 +71,14 @@ class Law(NamedInputs):
         """Right-hand side as LaTeX; empty where the law is no formula."""
         return ""
 
-    @property
-    def reported(self) -> tuple[Parameter, ...]:
-        """Parameters people see, Q of them; the fitted ones unless the law says otherwise."""
-        return self.parameters
+    if TYPE_CHECKING:  # an author may write a tuple in place of the property
+        reported: tuple[Parameter, ...]
+    else:
+
+        @property
+        def reported(self) -> tuple[Parameter, ...]:
+            """Parameters people see, Q of them; the fitted ones unless the law says otherwise."""
+            return self.parameters
 
     @abstractmethod
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
