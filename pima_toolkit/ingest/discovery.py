@@ -62,7 +62,7 @@ class CandidateFile:
 
 
 def specimen_key(name: str) -> str:
-    """See `Found.key`."""
+    """A specimen's name without case, with one sign for blanks, and umlauts stored in one way."""
     return _SEPARATOR.sub("_", unicodedata.normalize("NFKC", name).casefold().strip())
 
 

@@ -50,8 +50,8 @@ def from_folder(
     """Read a folder of measurements: pictures and curves of specimens, in whatever files they are.
 
     With a folder alone, modality and specimen are told by sub-folders, names and endings (see `discovery`), and a table
-    that names the specimens is found. Every file is read if that is possible, and the reading log says what was done to it,
-    or why it could not be used: `pima.reading_log`. A specimen whose file is missing or unusable stays, with NaN.
+    that names the specimens is found. Every file is read if that is possible; the reading log, `pima.reading_log`, says
+    what was done to it, or why it could not be used. A specimen whose file is missing or unusable stays, with NaN.
 
     Args:
         path: The folder.

@@ -58,7 +58,7 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One file or specimen: pixels (view, channel, y, x), whether they are levels of 0..1, notes for the reading log."""
+    """One file or specimen: pixels (view, channel, y, x), whether they are levels of 0..1, what was noticed."""
 
     pixels: np.ndarray
     levels: bool
