@@ -1,4 +1,4 @@
-"""The independent variable of a curve: one grid shared by all specimens, or one grid each (MODEL.md §8)."""
+"""The independent variable of a curve: one grid shared by all specimens, or one grid each."""
 
 from __future__ import annotations
 

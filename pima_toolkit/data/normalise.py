@@ -1,4 +1,4 @@
-"""Numbers of order one, and back: what the networks see (MODEL.md §1, §4, §8).
+"""Numbers of order one, and back: what the networks see.
 
 Encoders see values brought to [0, 1] by one minimum and one maximum per modality, taken over the training set.
 Experts never see scaled values: only residuals are divided by `residual_scale`.
@@ -24,8 +24,6 @@ class Scaling:
     Attributes:
         minimum: Smallest value of the training set, in the data's unit.
         maximum: Largest value of the training set, in the data's unit.
-
-    Source: MODEL.md §1.
     """
 
     minimum: float
@@ -61,7 +59,7 @@ class Scaling:
 def residual_scale(measured: Measurement) -> float:
     """Largest absolute observed value, in the data's unit: what residuals of an expert are divided by.
 
-    Only a factor and no shift, so that ``E * t`` stays ``E * t`` (MODEL.md §4).
+    Only a factor and no shift, so that ``E * t`` stays ``E * t``.
     """
     return float(np.abs(measured.values).max(where=measured.mask(), initial=0.0))
 
@@ -106,8 +104,6 @@ def encoder_input(
 
     Returns:
         float32, (specimen, channel, \*spatial); (specimen, feature) for vectors and scalars.
-
-    Source: MODEL.md §1, §8.
     """
     values = scaling.to_unit(measured.values).astype(np.float32, copy=False)
     if measured.schema.kind in ("scalar", "vector"):
