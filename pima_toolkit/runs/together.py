@@ -40,7 +40,7 @@ def run_together(
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
 ) -> RunResult:
-    """As :func:`run`, by several processes that share the networks' work.
+    """Train in a folder as :func:`run` does, by several processes that share the networks' work.
 
     Args:
         processes: How many; each takes its share of the processors.

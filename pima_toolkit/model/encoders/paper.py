@@ -11,7 +11,7 @@ from .layers import convolutions, hidden, transposed, vector_decoder
 
 
 class PaperKind(EncoderKind):
-    """As in the paper, whatever the size of the input."""
+    """The networks of the paper, whatever the size of the input."""
 
     decodes = True
 
