@@ -52,7 +52,9 @@ ORDER = {
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base * table",
     "model/effects": "latent",
-    "fitting": ("parallel options inputs state objective run trackers em starts potentials training restarts held_out"),
+    "fitting": (
+        "parallel options inputs state prepared objective run trackers em starts potentials training restarts held_out"
+    ),
     "fitting/parallel": "distributed workers",
     "fitting/inputs": "spec stored tensors domain",
     "fitting/em": "steps effects gradient physics health",

@@ -32,12 +32,12 @@ from ..fitting.inputs.spec import wanted
 from ..fitting.inputs.tensors import presence_by_specimen
 from ..fitting.options import TrainingSettings
 from ..fitting.parallel.workers import check_processes, run_tasks
+from ..fitting.prepared import data_fingerprint
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import colour_of, new_figure, signed
 from ..units import two_digits
 from .pima import PIMA
-from .train import data_fingerprint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,18 +27,16 @@ from ..answers.trust.calibration import held_out_calibration, training_calibrati
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
 from ..data import Measurement, read, specimen_labels
-from ..errors import DataError, OptionError, PimaWarning, TrainingError
-from ..fitting.inputs.domain import check_domain
-from ..fitting.inputs.spec import learn_specs, wanted
-from ..fitting.inputs.stored import Stored
-from ..fitting.inputs.tensors import Tensors, presence_by_specimen, to_tensors
+from ..errors import OptionError, PimaWarning, TrainingError
+from ..fitting.inputs.spec import wanted
+from ..fitting.inputs.tensors import Tensors
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.parallel.distributed import Processes
 from ..fitting.parallel.workers import check_processes
 from ..fitting.potentials import CrossmodalTraining, fused_encoders, held_back
+from ..fitting.prepared import prepare
 from ..fitting.restarts import train_restarts
 from ..fitting.run import Callback, Progress, TrainingRun, mark_of
-from ..fitting.state import fingerprint
 from ..fitting.trackers import Tracker, check_tracker, shown_progress, values_of
 from ..fitting.training import JointTraining
 from ..metrics.agreement import compare_restarts
@@ -66,13 +64,10 @@ def train(
     _check_together(options, settings)
     check_tracker(tracker)
     measurements = read(data, wanted(options.modalities))
-    specs = learn_specs(measurements, options.modalities)
-    tensors = to_tensors(measurements, specs, device)
+    prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
+    specs, tensors = prepared.specs, prepared.tensors
     measurements = _kept_for(processes, measurements)
-    _enough(options, data, tensors, group)
-    check_domain(options.modalities, specs, tensors.curves)
-    fingerprint_of_data = data_fingerprint(tensors)
-    mark = mark_of(options, settings, specs, fingerprint_of_data)
+    mark = mark_of(options, settings, specs, prepared.fingerprint)
     with shown_progress(progress and group.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)
@@ -111,7 +106,7 @@ def train(
             "versions": {name: version(name) for name in ("pima-toolkit", "torch", "numpy")},
             "specimens": len(tensors),
             "present": {name: int(flags.sum()) for name, flags in tensors.present.items()},
-            "data": fingerprint_of_data,
+            "data": prepared.fingerprint,
             "title": str(data.attrs.get("title", "")),
             "synthetic": bool(data.attrs.get("synthetic", False)),
             "out_of_population": strange,
@@ -156,36 +151,6 @@ def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
             f'{with_priors[0]!r} has priors, which enter the least squares and not the gradients of update="adam":'
             ' leave update at "wls", or the priors out'
         )
-
-
-def _enough(options: ModelOptions, data: xr.Dataset, tensors: Tensors, group: Processes) -> None:
-    """Refuse data of too few specimens, or with a specimen of which nothing was measured."""
-    specimens = len(tensors)
-    if specimens < 2:
-        raise DataError("the dataset holds one specimen: populations need many, and at least two for anything at all")
-    if specimens < options.clusters:
-        raise DataError(
-            f"{specimens} specimens cannot fill {options.clusters} clusters: ask for fewer clusters, or measure more"
-        )
-    if specimens < 2 * group.count:
-        raise DataError(f"{specimens} specimens are too few for {group.count} processes, each needs two: use fewer")
-    presence_by_specimen(tensors, specimen_labels(data))
-
-
-def data_fingerprint(tensors: Tensors) -> str:
-    """Hash the data as the training sees them, sha256."""
-    return fingerprint(_arrays(tensors), [])
-
-
-def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
-    arrays = {f"inputs.{name}": x if isinstance(x, Stored) else x.cpu().numpy() for name, x in tensors.inputs.items()}
-    arrays |= {f"present.{name}": flags.cpu().numpy() for name, flags in tensors.present.items()}
-    for name, curves in tensors.curves.items():
-        arrays[f"t.{name}"] = curves.t
-        arrays[f"x.{name}"] = curves.x.cpu().numpy()
-        if curves.observed is not None:
-            arrays[f"observed.{name}"] = curves.observed.cpu().numpy()
-    return arrays
 
 
 # -- during training -----------------------------------------------------------------------------------------------
