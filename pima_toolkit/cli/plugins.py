@@ -17,6 +17,7 @@ import pima_toolkit as pima
 
 from .. import testing
 from ..errors import ExpertError, OptionError, PluginWarning, require
+from ..ingest.formats.registry import FORMATS
 from ..model.encoders.table import ENCODERS
 from ..model.noise.table import NOISE
 from ..plugins.hooks import GROUP
@@ -30,7 +31,7 @@ rich_markup = require("rich.markup", "the command line")
 rich_table = require("rich.table", "the command line")
 
 #: Every kind of thing that plugins give.
-REGISTRIES = (pima.experts.EXPERTS, NOISE, ENCODERS, SECTIONS)
+REGISTRIES = (pima.experts.EXPERTS, NOISE, ENCODERS, FORMATS, SECTIONS)
 
 app = typer.Typer(no_args_is_help=True, help="Plugins: what is installed, whether it conforms, a new one.")
 

@@ -61,7 +61,7 @@ def pima_readers() -> Mapping[str, object]:  # type: ignore[return]
     """Give the plugin's readers: file formats that ``from_folder`` understands.
 
     Returns:
-        Name -> reader: it has ``suffixes``, ``recognises`` and ``read``, as those in ``ingest/formats`` have.
+        Name -> reader: a ``ColumnReader`` or ``PixelReader`` of ``pima_toolkit.ingest``, or its class.
     """
 
 

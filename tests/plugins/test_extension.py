@@ -75,6 +75,18 @@ def test_its_networks_and_its_noise_answer_the_same_from_a_file(fit, data, tmp_p
     assert (width[:, -1] > 1.3 * width[:, 0]).all(), "the noise grows along the curve"
 
 
+def test_its_reader_reads_a_folder_of_its_files(lab, tmp_path):
+    (tmp_path / "wear").mkdir()
+    for k in range(4):
+        rows = [f"{t}|{(k + 1) * t / 10}" for t in range(12)]
+        (tmp_path / "wear" / f"S{k}.abr").write_text("\n".join(["time [s]|depth [mm]", *rows]))
+    read = pima.from_folder(tmp_path, progress=False)
+    assert read.sizes["specimen"] == 4
+    assert (read.wear.units, read.time.units) == ("mm", "s")
+    np.testing.assert_allclose(read.wear.sel(specimen="S3"), 0.4 * read.time)
+    assert set(pima.reading_log(read).status) == {"used"}
+
+
 def test_its_section_is_in_the_report_and_on_the_page(fit, data, tmp_path):
     words = "24 specimens and no scratch."
     assert f"Wear of the grips\n{words}" in fit.report()
@@ -100,11 +112,12 @@ def test_the_list_of_plugins_names_all_it_gives(lab):
     shown = CliRunner().invoke(cli.app, ["plugins", "list", "--json"])
     assert shown.exit_code == 0, shown.output
     record = next(record for record in json.loads(shown.output) if record["name"] == "lab")
-    given = {kind: record[kind] for kind in ("experts", "noise_models", "encoders", "report_sections")}
+    given = {kind: record[kind] for kind in ("experts", "noise_models", "encoders", "readers", "report_sections")}
     assert given == {
         "experts": ["softening"],
         "noise_models": ["growing"],
         "encoders": ["one_layer"],
+        "readers": ["abrasion"],
         "report_sections": ["wear"],
     }
     shown = CliRunner().invoke(cli.app, ["plugins", "list"], env={"COLUMNS": "220"})

@@ -5,6 +5,7 @@ import pima_toolkit as pima
 from .encoder import OneLayer
 from .law import Softening
 from .noise import Growing
+from .reader import Abrasion
 from .section import wear
 
 PIMA_API = (1, 1)
@@ -23,6 +24,11 @@ def pima_noise_models():
 @pima.hookimpl
 def pima_encoders():
     return {"one_layer": OneLayer()}
+
+
+@pima.hookimpl
+def pima_readers():
+    return {"abrasion": Abrasion}
 
 
 @pima.hookimpl
