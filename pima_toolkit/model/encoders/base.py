@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import nn
 
+from ...errors import OptionError
+
 #: Features of a hidden layer.
 HIDDEN = 128
 
@@ -32,7 +34,7 @@ class EncoderKind(ABC):
             A network from (specimen, *shape) to (specimen, features), and its number of features.
         """
 
-    def decoder(self, shape: Sequence[int], latent_dim: int) -> nn.Module:
+    def decoder(self, shape: Sequence[int], latent_dim: int) -> nn.Module:  # noqa: ARG002 - for those who have one
         """Build the network back from the latent space.
 
         Args:
@@ -41,5 +43,10 @@ class EncoderKind(ABC):
 
         Returns:
             A network from (specimen, latent) to (specimen, *shape), in units of the modality's range.
+
+        Raises:
+            OptionError: If the kind has none.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no decoder, although it says decodes = True")
+        raise OptionError(
+            f"{type(self).__name__} has no decoder, although it says decodes = True: write one, or leave decodes out"
+        )
