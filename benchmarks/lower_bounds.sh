@@ -14,7 +14,8 @@ trap 'rm -rf "$scratch"' EXIT
 "$python" - > "$scratch/oldest.txt" <<'PYTHON'
 import pathlib, tomllib
 project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
-for line in project["dependencies"]:
+extras = project["optional-dependencies"]
+for line in [*project["dependencies"], *extras["zarr"], *(x for x in extras["test"] if "torchdiffeq" in x)]:
     print(line.replace(">=", "=="))
 PYTHON
 cat "$scratch/oldest.txt"
