@@ -13,6 +13,7 @@ from ...plugins.registry import Registry
 from .reader import ColumnReader, Columns, PixelReader, Pixels, Reader
 
 Content = TypeVar("Content")
+Asked = TypeVar("Asked", bound=Reader)
 
 
 def _checked(thing: object) -> Reader:
@@ -99,11 +100,12 @@ def read_pixels(path: Path) -> Pixels:
     return _ask(path, PixelReader, "photograph", lambda reader: reader.read(path))
 
 
-def _ask(path: Path, kind: type[Reader], otherwise: str, question: Callable[[Reader], Content]) -> Content:
+def _ask(path: Path, kind: type[Asked], otherwise: str, question: Callable[[Asked], Content]) -> Content:
     """Ask the reader of a file; a stranger's that fails costs no more than the file."""
-    suffix = path.suffix.lower()
-    fitting = ((n, r) for n, r in _readers().items() if isinstance(r, kind) and suffix in r.suffixes)
-    name, reader = next(((n, r) for n, r in fitting if r.recognises(path)), (otherwise, FORMATS.get(otherwise)))
+    suffix, of_kind = path.suffix.lower(), {n: r for n, r in _readers().items() if isinstance(r, kind)}
+    fitting = (name for name, reader in of_kind.items() if suffix in reader.suffixes and reader.recognises(path))
+    name = next(fitting, otherwise)
+    reader = of_kind[name]
     record = FORMATS.source(name)
     if record is None:
         return question(reader)
