@@ -79,7 +79,7 @@ class History:
         self.rows.append(row)
 
     def dataset(self) -> xr.Dataset:
-        """As xarray: elbo, terms (epoch, term), occupancy (epoch, cluster), consistency, learning_rate, seconds."""
+        """Give xarray: elbo, terms (epoch, term), occupancy (epoch, cluster), consistency, learning_rate, seconds."""
         rows = self.rows
         epoch = np.arange(1, len(rows) + 1)
         terms = list(rows[0]["terms"]) if rows else []

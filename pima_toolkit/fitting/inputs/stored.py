@@ -41,7 +41,7 @@ class Stored:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the tensor these inputs would be in memory."""
+        """Shape of the tensor that these inputs would be in memory."""
         return len(self), *self.spec.shape
 
     @property
