@@ -35,7 +35,7 @@ from paper_cases import PAPER, TIME_OF_THE_PAPER, Case, cases, run
 from paper_figures import all_figures
 
 import pima_toolkit as pima
-from pima_toolkit.report.page import Section, Table, picture, write_page
+from pima_toolkit.report.page import Picture, Section, Table, write_page
 
 RESULTS = Path(__file__).parent / "results" / "paper.jsonl"
 KEPT = Path(__file__).parent / "results" / "paper"
@@ -140,7 +140,7 @@ def write_report(rows: Sequence[dict], plan: Sequence[Case], data_set: str) -> P
     figures = Section("Figures")
     for drawn in all_figures(fits, rows, data_set):
         pima.save_figure(drawn.figure, KEPT / f"{data_set}-{drawn.name}.png")
-        figures.figures.append(picture(drawn.figure, drawn.words))
+        figures.figures.append(Picture(lambda figure=drawn.figure: figure, drawn.words))
     machines = sorted({f"{row['machine']}, {row['date']}" for row in rows})
     sections.append(figures)
     sections.append(Section("Machine", [*machines, f"A run of the paper took {TIME_OF_THE_PAPER}."]))

@@ -17,12 +17,8 @@ import pima_toolkit as pima
 
 from .. import testing
 from ..errors import ExpertError, OptionError, PluginWarning, require
-from ..ingest.formats.registry import FORMATS
-from ..model.encoders.table import ENCODERS
-from ..model.noise.table import NOISE
 from ..plugins.hooks import GROUP
 from ..plugins.records import PluginRecord
-from ..report.sections import SECTIONS
 from .new_plugin import plugin_files, write_plugin
 
 typer = require("typer", "the command line")
@@ -30,8 +26,14 @@ rich_console = require("rich.console", "the command line")
 rich_markup = require("rich.markup", "the command line")
 rich_table = require("rich.table", "the command line")
 
-#: Every kind of thing that plugins give.
-REGISTRIES = (pima.experts.EXPERTS, NOISE, ENCODERS, FORMATS, SECTIONS)
+#: Where the registry of every kind of thing that plugins give is: loaded when it is asked, since some need torch.
+REGISTRIES = {
+    "pima_toolkit.experts": "EXPERTS",
+    "pima_toolkit.model.noise.table": "NOISE",
+    "pima_toolkit.model.encoders.table": "ENCODERS",
+    "pima_toolkit.ingest.formats.registry": "FORMATS",
+    "pima_toolkit.report.sections": "SECTIONS",
+}
 
 app = typer.Typer(no_args_is_help=True, help="Plugins: what is installed, whether it conforms, a new one.")
 
@@ -69,8 +71,10 @@ def _beside_experts(record: PluginRecord) -> dict[str, list[str]]:
 def _records() -> dict[str, PluginRecord]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # what it says is in the table
-        for registry in REGISTRIES:
-            registry.names()  # a plugin counts as sound only when all that it gives was looked at
+        for module, name in REGISTRIES.items():
+            getattr(
+                require(module, "plugins"), name
+            ).names()  # a plugin counts as sound only when all that it gives was looked at
         return pima.experts.plugin_records()
 
 

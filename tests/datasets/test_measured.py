@@ -235,7 +235,7 @@ def test_metal_tension(real, check_stated, alloy, count):
     np.testing.assert_array_equal(stress.isel(point=last), stress.max("point"))  # every curve ends at its peak
     m = read(data, {"stress": Wanted(physics=True)})["stress"]
     assert m.ragged
-    assert m.t_name == "strain"
+    assert m.schema.t_name == "strain"
     whole = datasets.metal_tension(alloy, until_peak=False)
     assert not whole["stress"].isnull().any()
     np.testing.assert_array_equal(whole["stress"].max("point"), stress.max("point"))
