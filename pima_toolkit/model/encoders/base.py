@@ -28,21 +28,21 @@ class EncoderKind(ABC):
         """Build the network from one modality to features.
 
         Args:
-            shape: Shape of one specimen, (channels, *spatial), or (features,) of a vector.
+            shape: Shape of one specimen, ``(channels, *spatial)``, or (features,) of a vector.
 
         Returns:
-            A network from (specimen, *shape) to (specimen, features), and its number of features.
+            A network from ``(specimen, *shape)`` to (specimen, features), and its number of features.
         """
 
     def decoder(self, shape: Sequence[int], latent_dim: int) -> nn.Module:  # noqa: ARG002 - for those who have one
         """Build the network back from the latent space.
 
         Args:
-            shape: Shape of one specimen, (channels, *spatial), or (features,) of a vector.
+            shape: Shape of one specimen, ``(channels, *spatial)``, or (features,) of a vector.
             latent_dim: L.
 
         Returns:
-            A network from (specimen, latent) to (specimen, *shape), in units of the modality's range.
+            A network from (specimen, latent) to ``(specimen, *shape)``, in units of the modality's range.
 
         Raises:
             OptionError: If the kind has none.
