@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .regression.solution import Solution, law_of
     from .solvers.least_squares import solve
     from .solvers.optimum import Optimum
+    from .solvers.own_fits import CurveInformation, own_fits
     from .solvers.own_lines import own_lines
     from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Bounds": ".contract.bounds",
     "Card": ".card",
+    "CurveInformation": ".solvers.own_fits",
     "CurveQuantity": ".regression.quantities",
     "CurveStatistics": ".solvers.statistics",
     "EXPERTS": ".registry",
@@ -81,6 +83,7 @@ _HOME = {
     "law_of": ".regression.solution",
     "lmfit_result": ".regression.lmfit_bridge",
     "load_plugin": ".registry",
+    "own_fits": ".solvers.own_fits",
     "own_lines": ".solvers.own_lines",
     "pack": ".contract.inputs",
     "plugin_records": ".registry",
@@ -100,6 +103,7 @@ __all__ = [
     "EXPERTS",
     "Bounds",
     "Card",
+    "CurveInformation",
     "CurveQuantity",
     "CurveStatistics",
     "Example",
@@ -129,6 +133,7 @@ __all__ = [
     "law_of",
     "lmfit_result",
     "load_plugin",
+    "own_fits",
     "own_lines",
     "pack",
     "plugin_records",

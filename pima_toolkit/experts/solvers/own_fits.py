@@ -1,0 +1,351 @@
+r"""Every curve's own fit: the estimate of its specimen's parameters, and what the curve says about them.
+
+With :math:`\phi` the unbounded parameters, weights w and a population :math:`\phi_c, S_c = L L^\top` as prior,
+
+.. math:: \hat\phi_n = \arg\min_\phi \; \tfrac1{v}\sum_t w_{nt}\,\big(y_{nt} - E(t_{nt};\phi)\big)^2 + \lVert u\rVert^2,
+          \qquad \phi = \phi_c + L u
+
+by damped Gauss-Newton steps in u, where the prior is the identity: a population without scatter needs no inverse, and a
+direction that the curve leaves open stays where the population puts it. About :math:`\hat\phi_n` the log likelihood is
+taken as quadratic in :math:`\phi` (:class:`CurveInformation`): everything above this file is linear and Gaussian in the
+parameters, whatever the grid, the gaps, the weights or the number of points.
+
+Source: first-order conditional estimation of nonlinear mixed-effects models, Lindstrom & Bates 1990.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numba import boolean, float64, int64, njit, prange, types
+from numpy.typing import ArrayLike, NDArray
+
+from ..contract.bounds import FROM_UNBOUNDED, Bounds
+from ..contract.law import Law
+from ..formulas.codegen import CURVE
+from ..formulas.compiled import call_compiled, compile_driver
+from .own_lines import compiled_transform
+
+Array = NDArray[np.float64]
+
+#: Steps of a fit from a cold start; a warm one ends by itself after a few.
+STEPS = 60
+#: A step shorter than this, in standard deviations of the population, is the last.
+TOLERANCE = 1e-6
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class CurveInformation:
+    r"""What N curves say about their specimens' parameters, quadratic about an estimate of each.
+
+    .. math:: \log p(y_n \mid \phi, v) = -\tfrac12\Big[\tfrac{q_n - 2 g_n^\top\delta + \delta^\top H_n\delta}{v}
+              + T_n\log 2\pi v - \textstyle\sum_t\log w_{nt}\Big], \qquad \delta = \phi - \hat\phi_n
+
+    Args:
+        estimate: :math:`\hat\phi_n`, unbounded parameters, shape (N, P).
+        squared: :math:`q_n`, weighted residual sum of squares at the estimate, shape (N,), squared unit of the curves.
+        gradient: :math:`g_n = J^\top W r`, shape (N, P); zero where the population did not pull.
+        normal: :math:`H_n = J^\top W J`, shape (N, P, P); never inverted; zero in a direction that the curve
+            says nothing about.
+        points: :math:`T_n`, points with weight, shape (N,).
+        log_weight: Sum of the logarithms of the weights over those points, shape (N,).
+    """
+
+    estimate: Array
+    squared: Array
+    gradient: Array
+    normal: Array
+    points: Array
+    log_weight: Array
+
+    def __len__(self) -> int:
+        return len(self.estimate)
+
+    def at(self, index: ArrayLike) -> CurveInformation:
+        """The specimens of ``index``."""
+        return CurveInformation(*(getattr(self, f.name)[np.asarray(index)] for f in fields(self)))
+
+    def about(self, phi: Array) -> tuple[Array, Array]:
+        """Residual sum of squares (N, C) and gradient (N, C, P) of the same quadratics at other parameters (C, P)."""
+        step = phi[None] - self.estimate[:, None]
+        curved = (self.normal[:, None] @ step[..., None])[..., 0]
+        squared = self.squared[:, None] - 2.0 * (self.gradient[:, None] * step).sum(-1) + (step * curved).sum(-1)
+        return squared, self.gradient[:, None] - curved
+
+    def log_prob(self, phi: Array, variance: Array) -> Array:
+        """log p(y given phi), shape (N, C), nats, at parameters (C, P) with noise variances (C,) or (N, C)."""
+        squared, _ = self.about(phi)
+        return -0.5 * (
+            squared / variance + self.points[:, None] * (LOG_2PI + np.log(variance)) - self.log_weight[:, None]
+        )
+
+
+def own_fits(
+    law: Law,
+    bounds: Bounds,
+    t: Array,
+    y: Array,
+    weights: Array,
+    centre: Array,
+    root: Array,
+    which: NDArray[np.int64],
+    precision: Array,
+    start: Array | None = None,
+    *,
+    theta: Array | None = None,
+    steps: int = STEPS,
+) -> tuple[CurveInformation, Array]:
+    """Fit every curve by itself, with its population as prior.
+
+    Args:
+        law: The physics.
+        bounds: Bounds of its parameters.
+        t: Packed inputs: a shared grid (1, V T), or one for each specimen (N, V T).
+        y: Curves, shape (N, T), in the unit of the law; anything where the weight is zero.
+        weights: Weights of the squared residuals, shape (N, T); 0 where nothing was measured.
+        centre: Unbounded parameters of K populations, shape (K, P).
+        root: L with scatter S = L L^T, shape (K, P, P).
+        which: The population that is each specimen's prior, shape (N,).
+        precision: 1 / noise variance of each specimen's curve, shape (N,), inverse squared unit of the curves.
+        start: Where to start, unbounded parameters, shape (N, S, P): the best of S ends is kept; by default the
+            population.
+        theta: The populations' parameters, shape (K, P), where some are at a bound: those stay there. None: none is.
+        steps: At most so many steps from every start.
+
+    Returns:
+        What each curve says, and the penalised cost of each at its estimate, shape (N,): the weighted residuals over
+        the noise variance plus the squared distance from the population.
+    """
+    (N, T), (K, P) = y.shape, centre.shape
+    start = centre[which][:, None] if start is None else start
+    t, y, weights, centre, root, start = (
+        np.require(a, np.float64, ["C", "W"]) for a in (t, y, weights, centre, root, start)
+    )
+    at, held = (np.zeros((K, P)), np.zeros((K, P), dtype=bool)) if theta is None else (theta, bounds.at_bound(theta))
+    at, held = np.require(at, np.float64, ["C", "W"]), np.ascontiguousarray(held)
+    which = np.ascontiguousarray(which, dtype=np.int64)
+    # In u: the pseudo-inverse leaves out the directions in which a population does not scatter.
+    offset = start - centre[which][:, None]
+    begin = np.ascontiguousarray(np.einsum("npq,nsq->nsp", np.linalg.pinv(root, rcond=1e-12)[which], offset))
+    phi, squared, gradient = np.empty((N, P)), np.empty(N), np.empty((N, P))
+    normal, cost = np.empty((N, P, P)), np.empty(N)
+    out = (phi, squared, gradient, normal, cost)
+    prior = (centre, root, at, held, which)
+    precision = np.ascontiguousarray(precision, dtype=np.float64)
+    curve = law.compiled_curve()
+    if curve is None:
+        _fit_batch(law, bounds, t, y, weights, *prior, precision, begin, steps, *out)
+    else:
+        limits = bounds.lower.copy(), bounds.upper.copy()
+        inputs = (t, y, np.sqrt(weights), *prior, *limits, precision, begin, steps)
+        call_compiled(N * start.shape[1] * T * P, _driver, curve, compiled_transform(), *inputs, *out)
+    seen = weights > 0.0
+    log_weight = np.where(seen, np.log(np.where(seen, weights, 1.0)), 0.0).sum(1)
+    return CurveInformation(phi, squared, gradient, normal, seen.sum(1).astype(np.float64), log_weight), cost
+
+
+@functools.cache
+def _driver() -> Callable:
+    one, two, three = float64[::1], float64[:, ::1], float64[:, :, ::1]
+    inputs = (CURVE, FROM_UNBOUNDED, two, two, two, two, three, two, boolean[:, ::1], int64[::1], one, one, one, three)
+    return compile_driver(types.void(*inputs, int64, two, one, two, three, one), _all_fits)
+
+
+def _all_fits(curve, back, t, y, w, centre, root, theta, fixed, which, low, high, precision, start, steps, phi, squared, gradient, normal, cost):  # fmt: skip  # noqa: ANN001, ANN202, E501 - compiled
+    for n in prange(y.shape[0]):
+        k = which[n]
+        grid = t[n] if t.shape[0] > 1 else t[0]
+        squared[n], cost[n] = _one_fit(
+            curve, back, grid, y[n], w[n], centre[k], root[k], theta[k], fixed[k], low, high, precision[n], start[n],
+            steps, phi[n], gradient[n], normal[n],
+        )  # fmt: skip
+
+
+@njit
+def _evaluate(curve, back, grid, y, w, centre, root, theta, fixed, low, high, u, phi, own, slope, f, J):  # noqa: ANN001, ANN202 - compiled
+    """Weighted residual (f) and Jacobian by the unbounded parameters (J) at u; returns the sum of squares.
+
+    A point without weight is nothing, also where the law has no value.
+    """
+    size = u.size
+    for p in range(size):
+        phi[p] = centre[p]
+        for k in range(size):
+            phi[p] += root[p, k] * u[k]
+    back(phi, theta, fixed, low, high, own, slope)
+    curve(grid, own, f, J)
+    total = 0.0
+    for n in range(y.size):
+        if w[n] > 0.0:
+            f[n] = (y[n] - f[n]) * w[n]
+            for p in range(size):
+                J[n, p] *= slope[p] * w[n]
+            total += f[n] * f[n]
+        else:
+            f[n] = 0.0
+            for p in range(size):
+                J[n, p] = 0.0
+    return total
+
+
+@njit
+def _solve(A, b):  # noqa: ANN001, ANN202 - compiled
+    """Solve a positive definite system in place by Cholesky; the answer is in b."""
+    size = b.size
+    for i in range(size):
+        for j in range(i + 1):
+            s = A[i, j]
+            for k in range(j):
+                s -= A[i, k] * A[j, k]
+            A[i, j] = np.sqrt(s) if i == j else s / A[j, j]
+    for i in range(size):
+        for k in range(i):
+            b[i] -= A[i, k] * b[k]
+        b[i] /= A[i, i]
+    for i in range(size - 1, -1, -1):
+        for k in range(i + 1, size):
+            b[i] -= A[k, i] * b[k]
+        b[i] /= A[i, i]
+
+
+@njit
+def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, precision, start, steps, best, gradient, normal):  # fmt: skip  # noqa: ANN001, ANN202, C901, E501 - compiled
+    """The best end of all starts of one curve; returns its sum of squares and its penalised cost."""
+    size, points = centre.size, y.size
+    u, trial, step = np.zeros(size), np.zeros(size), np.zeros(size)
+    phi, own, slope = np.zeros(size), np.zeros(size), np.zeros(size)
+    f, J, g, K = np.empty(points), np.empty((points, size)), np.empty(points), np.empty((points, size))
+    A, M = np.empty((size, size)), np.empty((points, size))
+    lowest, squared = np.inf, np.inf
+    for p in range(size):
+        best[p] = centre[p]
+    gradient[:] = 0.0
+    normal[:] = 0.0
+    for s in range(start.shape[0]):
+        prior = 0.0
+        for i in range(size):
+            u[i] = start[s, i]
+            prior += u[i] * u[i]
+        total = _evaluate(curve, back, grid, y, w, centre, root, theta, fixed, low, high, u, phi, own, slope, f, J)
+        cost = precision * total + prior
+        if not np.isfinite(cost):
+            continue
+        damping = 1e-3
+        for _ in range(steps):
+            for n in range(points):
+                for i in range(size):
+                    M[n, i] = 0.0
+                    for p in range(size):
+                        M[n, i] += J[n, p] * root[p, i]
+            for i in range(size):
+                step[i] = -u[i]
+                for n in range(points):
+                    step[i] += precision * M[n, i] * f[n]
+                for j in range(i + 1):
+                    A[i, j] = 1.0 + damping if i == j else 0.0
+                    for n in range(points):
+                        A[i, j] += precision * M[n, i] * M[n, j]
+            _solve(A, step)
+            prior, moved = 0.0, 0.0
+            for i in range(size):
+                trial[i] = u[i] + step[i]
+                prior += trial[i] * trial[i]
+                moved = max(moved, abs(step[i]))
+            more = _evaluate(
+                curve, back, grid, y, w, centre, root, theta, fixed, low, high, trial, phi, own, slope, g, K
+            )
+            new = precision * more + prior
+            if new < cost:
+                cost, total = new, more
+                damping *= 0.2
+                u[:] = trial
+                f[:] = g
+                J[:] = K
+            else:
+                damping = 8.0 * damping + 1.0
+            if moved < TOLERANCE:
+                break
+        if cost < lowest:
+            lowest, squared = cost, total
+            for p in range(size):
+                best[p] = centre[p]
+                for k in range(size):
+                    best[p] += root[p, k] * u[k]
+                gradient[p] = 0.0
+                for q in range(size):
+                    normal[p, q] = 0.0
+            for n in range(points):
+                for p in range(size):
+                    gradient[p] += J[n, p] * f[n]
+                    for q in range(size):
+                        normal[p, q] += J[n, p] * J[n, q]
+    return squared, lowest
+
+
+def _fit_batch(
+    law: Law,
+    bounds: Bounds,
+    t: Array,
+    y: Array,
+    weights: Array,
+    centre: Array,
+    root: Array,
+    theta: Array,
+    fixed: NDArray[np.bool_],
+    which: NDArray[np.int64],
+    precision: Array,
+    start: Array,
+    steps: int,
+    phi: Array,
+    squared: Array,
+    gradient: Array,
+    normal: Array,
+    cost: Array,
+) -> None:
+    """Do what :func:`_one_fit` does for all curves at once, for a law without a compiled form."""
+    cost[:], squared[:], gradient[:], normal[:], phi[:] = np.inf, np.inf, 0.0, 0.0, centre[which]
+    L, identity, held = root[which], np.eye(centre.shape[1]), fixed[which]
+    seen, w = weights > 0.0, np.sqrt(weights)
+
+    def evaluate(u: Array) -> tuple[Array, Array, Array]:
+        at = centre[which] + np.einsum("npq,nq->np", L, u)
+        own = np.where(held, theta[which], bounds.from_unbounded(at))
+        if len(t) == 1:
+            value, slopes = law.value_and_jacobian(t[0], own)
+        else:
+            pairs = [law.value_and_jacobian(grid, row) for grid, row in zip(t, own, strict=True)]
+            value, slopes = (np.stack([pair[k] for pair in pairs]) for k in (0, 1))
+        slope = np.where(held, 0.0, bounds.slope(own))
+        f = np.where(seen, (y - value) * w, 0.0)
+        return at, f, np.where(seen[..., None], slopes * slope[:, None] * w[..., None], 0.0)
+
+    for s in range(start.shape[1]):
+        u = start[:, s].copy()
+        at, f, J = evaluate(u)
+        total, damping = np.square(f).sum(1), np.full(len(y), 1e-3)
+        penalised = precision * total + np.square(u).sum(1)
+        for _ in range(steps):
+            M = J @ L
+            A = precision[:, None, None] * (M.mT @ M) + (1.0 + damping)[:, None, None] * identity
+            step: Array = np.linalg.solve(A, (precision[:, None] * (M.mT @ f[..., None])[..., 0] - u)[..., None])[
+                ..., 0
+            ]
+            trial, g, K = evaluate(u + step)
+            more = np.square(g).sum(1)
+            new = precision * more + np.square(u + step).sum(1)
+            better = new < penalised
+            damping = np.where(better, 0.2 * damping, 8.0 * damping + 1.0)
+            u, at = np.where(better[:, None], u + step, u), np.where(better[:, None], trial, at)
+            f, J = np.where(better[:, None], g, f), np.where(better[:, None, None], K, J)
+            total, penalised = np.where(better, more, total), np.where(better, new, penalised)
+            if not np.nanmax(np.abs(step), initial=0.0) >= TOLERANCE:
+                break
+        lower = penalised < cost
+        cost[lower], squared[lower], phi[lower] = penalised[lower], total[lower], at[lower]
+        gradient[lower] = (J.mT @ f[..., None])[lower, :, 0]
+        normal[lower] = (J.mT @ J)[lower]

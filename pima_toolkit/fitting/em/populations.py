@@ -1,0 +1,270 @@
+r"""Populations of specimens' parameters, found from what every curve says of its own: EM on information.
+
+With the quadratics of :class:`~pima_toolkit.experts.CurveInformation`, gradients g and squares q about :math:`\phi_c`,
+noise variance v, and specimens that scatter by :math:`S_c = L L^\top` about :math:`\phi_c`,
+
+.. math:: B = I + L^\top \tfrac{H}{v} L, \quad V = L B^{-1} L^\top, \quad b = V\tfrac{g}{v}, \quad
+          \log p(y \mid c) = -\tfrac12\Big[\tfrac{q - g^\top b}{v} + T\log 2\pi v - \textstyle\sum\log w
+          + \log\det B\Big]
+
+B is symmetric and at least the identity, whatever the units. The M-step moves :math:`\phi_c` by generalised least
+squares in the same form, :math:`\big(\sum\gamma A\big)^{-1}\sum\gamma a` with
+:math:`A = (I - \tfrac{H}{v}V)\tfrac{H}{v}` and :math:`a = (I - \tfrac{H}{v}V)\tfrac{g}{v}`: it neither stalls as
+:math:`S_c \to 0`, where it is Gauss-Newton on the pooled curves, nor inverts H. The scatter of each population is
+shrunk to a common one, the weights to equal ones, so that a population of few
+specimens keeps its shape. A *background* of at most one specimen in twenty takes those that belong to no population; it
+is a mixture of many widths, since a stranger may be anywhere.
+
+At fixed information no step lowers the penalised likelihood. Float64 numpy; the cost is N C P^3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...experts import CurveInformation
+from ...model.gaussian import LOG_2PI
+
+Array = NDArray[np.float64]
+
+#: Specimens that the common scatter counts for in each population's own.
+SHRINKAGE = 10.0
+#: Specimens that each population has before any is seen: the exponent of the Dirichlet prior minus one.
+HEAD_START = 1.0
+#: Smallest and largest share of specimens that belong to no population.
+BACKGROUND_SHARES = 1e-4, 0.05
+#: Variances of the background, in units of the robust one of all specimens: a Gaussian of one width would rather give a
+#: specimen far away a population of its own.
+WIDTHS = 9.0 * 4.0 ** np.arange(8)
+#: Variance of a centre's prior, in the same units: a direction that no curve speaks about stays among the specimens.
+HOLD = 9.0
+#: A population of less weight than this keeps its noise.
+MINIMUM_WEIGHT = 1e-6
+
+
+@dataclass(frozen=True)
+class Population:
+    """How the parameters of one law are spread in each of C populations.
+
+    Args:
+        centre: phi_c, unbounded parameters, shape (C, P).
+        scatter: S_c, shape (C, P, P).
+        variance: Noise variance of the curves of each population, shape (C,), squared unit of the curves.
+        pooled: The scatter that each S_c is shrunk to, shape (P, P).
+        middle: Robust centre of all specimens, shape (P,): of the background, and of the centres' prior.
+        width: Robust covariance of all specimens, shape (P, P).
+        background_variance: Noise variance of curves of the background; held in EM, set anew with the information.
+    """
+
+    centre: Array
+    scatter: Array
+    variance: Array
+    pooled: Array
+    middle: Array
+    width: Array
+    background_variance: float
+
+
+@dataclass(frozen=True)
+class Populations:
+    """C populations by every law, and the share of specimens that belong to none.
+
+    Args:
+        log_weights: Logarithm of each population's share of the specimens that belong to one, shape (C,).
+        outside: Share of specimens that belong to none; 0: there is no background.
+        laws: By modality.
+    """
+
+    log_weights: Array
+    outside: float
+    laws: Mapping[str, Population]
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """What the curves of one law say under each population.
+
+    Args:
+        log_prob: log p(curve given c), shape (N, C), nats; 0 for a specimen without a curve.
+        deviation: b, the specimens' parameters minus the population's, shape (N, C, P).
+        covariance: V, shape (N, C, P, P).
+    """
+
+    log_prob: Array
+    deviation: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What an E-step finds.
+
+    Args:
+        responsibilities: p(c given curves), shape (N, C); with ``stranger`` a row sums to one.
+        stranger: p(background given curves), shape (N,).
+        evidence: log p(curves), shape (N,), nats.
+        conditional: By modality.
+    """
+
+    responsibilities: Array
+    stranger: Array
+    evidence: Array
+    conditional: Mapping[str, Conditional]
+
+    @property
+    def among_populations(self) -> Array:
+        """Responsibilities of the populations alone, for a specimen that belongs to one: rows sum to one."""
+        total = self.responsibilities.sum(1, keepdims=True)
+        equal = np.full_like(self.responsibilities, 1.0 / self.responsibilities.shape[1])
+        return np.divide(self.responsibilities, total, out=equal, where=total > 0.0)
+
+
+def root_of(scatter: Array) -> Array:
+    """L with scatter = L L^T, of symmetric matrices (..., P, P) that may be singular."""
+    values, vectors = np.linalg.eigh(scatter)
+    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+
+
+def condition(information: CurveInformation, population: Population) -> Conditional:
+    """Integrate every specimen's parameters out, and say where they are, in each population."""
+    squared, gradient = information.about(population.centre)
+    variance, root = population.variance, root_of(population.scatter)
+    inner = root.mT @ (information.normal[:, None] / variance[:, None, None]) @ root
+    lower = np.linalg.cholesky(0.5 * (inner + inner.mT) + np.eye(root.shape[-1]))
+    half = np.linalg.solve(lower, np.broadcast_to(root.mT, lower.shape))
+    covariance = half.mT @ half
+    deviation = (covariance @ gradient[..., None])[..., 0] / variance[:, None]
+    constant = information.points[:, None] * (LOG_2PI + np.log(variance)) - information.log_weight[:, None]
+    quadratic = (squared - (gradient * deviation).sum(-1)) / variance
+    log_prob = -0.5 * (quadratic + constant) - np.log(np.einsum("ncpp->ncp", lower)).sum(-1)
+    return Conditional(log_prob, deviation, covariance)
+
+
+def expect(information: Mapping[str, CurveInformation], populations: Populations) -> Expectation:
+    """E-step: what every specimen is, and where its parameters are.
+
+    Args:
+        information: By modality, of the same N specimens.
+        populations: The populations.
+    """
+    conditional = {name: condition(part, populations.laws[name]) for name, part in information.items()}
+    joint = populations.log_weights + sum(part.log_prob for part in conditional.values())
+    within = _logsumexp(joint)
+    if populations.outside == 0.0:
+        return Expectation(np.exp(joint - within[:, None]), np.zeros(len(joint)), within, conditional)
+    stay = math.log1p(-populations.outside)
+    outside = math.log(populations.outside) + sum(
+        _background(part, populations.laws[name]) for name, part in information.items()
+    )
+    evidence = np.logaddexp(within + stay, outside)
+    gamma = np.exp(joint + stay - evidence[:, None])
+    return Expectation(gamma, np.exp(outside - evidence), evidence, conditional)
+
+
+def _background(information: CurveInformation, population: Population) -> Array:
+    """log p(curve given the background), shape (N,): the mean over all its widths, one eigenproblem a curve for all."""
+    variance = population.background_variance
+    squared, gradient = (part[:, 0] for part in information.about(population.middle[None]))
+    root = root_of(population.width)
+    values, vectors = np.linalg.eigh(root.T @ information.normal @ root / variance)
+    grown = np.maximum(values, 0.0)[..., None] * WIDTHS
+    along = np.square(np.einsum("npk,np->nk", vectors, gradient @ root))[..., None] * WIDTHS / variance**2
+    constant = information.points * (LOG_2PI + math.log(variance)) - information.log_weight
+    explained = (along / (1.0 + grown)).sum(1)
+    log_prob = -0.5 * ((squared / variance + constant)[:, None] - explained + np.log1p(grown).sum(1))
+    return _logsumexp(log_prob) - math.log(len(WIDTHS))
+
+
+def log_prior(populations: Populations) -> float:
+    """Logarithm of the priors on weights, centres and scatter, nats, up to a constant; the pooled scatter is held."""
+    total = HEAD_START * float(populations.log_weights.sum())
+    for law in populations.laws.values():
+        off = law.centre - law.middle
+        total -= 0.5 * float((off * np.linalg.solve(HOLD * law.width, off.T).T).sum())
+        ratio = np.linalg.solve(law.scatter, np.broadcast_to(law.pooled, law.scatter.shape))
+        total -= 0.5 * SHRINKAGE * float((np.trace(ratio, axis1=1, axis2=2) + np.linalg.slogdet(law.scatter)[1]).sum())
+    return total
+
+
+def maximise(
+    information: Mapping[str, CurveInformation],
+    populations: Populations,
+    found: Expectation,
+    *,
+    tied: bool = False,
+    noise: Mapping[str, str] | None = None,
+) -> Populations:
+    """M-step from an E-step's answer.
+
+    Args:
+        information: By modality.
+        populations: Those of the E-step.
+        found: Its answer.
+        tied: One scatter for all populations, which is also what they are shrunk to afterwards.
+        noise: By modality ``"pooled"`` (the default), ``"cluster"``, or ``"unit"``, which keeps it.
+    """
+    gamma = found.responsibilities
+    laws = {
+        name: _maximise_law(
+            part, populations.laws[name], gamma, found.conditional[name], tied, (noise or {}).get(name, "pooled")
+        )
+        for name, part in information.items()
+    }
+    weight = gamma.sum(0)
+    share = (weight + HEAD_START) / (weight.sum() + HEAD_START * len(weight))
+    outside = populations.outside and float(np.clip(found.stranger.mean(), *BACKGROUND_SHARES))
+    return replace(populations, log_weights=np.log(share), outside=outside, laws=laws)
+
+
+def _maximise_law(
+    information: CurveInformation, law: Population, gamma: Array, conditional: Conditional, tied: bool, noise: str
+) -> Population:
+    weight = gamma.sum(0)
+    centre = _moved(information, law, gamma, conditional)
+    squared, gradient = information.about(centre)
+    deviation = (conditional.covariance @ gradient[..., None])[..., 0] / law.variance[:, None]
+    outer = np.einsum("nc,ncp,ncq->cpq", gamma, deviation, deviation)
+    outer += np.einsum("nc,ncpq->cpq", gamma, conditional.covariance)
+    if tied:
+        # The floor: no population is a point, and the next covariance can be factorised.
+        pooled = outer.sum(0) / max(float(weight.sum()), MINIMUM_WEIGHT) + 1e-12 * law.width
+        scatter = np.repeat(pooled[None], len(centre), axis=0)
+    else:
+        pooled = law.pooled
+        scatter = (outer + SHRINKAGE * pooled) / (weight + SHRINKAGE)[:, None, None]
+    variance = law.variance
+    if noise != "unit":
+        curved = ((information.normal[:, None] @ deviation[..., None])[..., 0] * deviation).sum(-1)
+        misfit = np.maximum(squared - 2.0 * (gradient * deviation).sum(-1) + curved, 0.0)
+        misfit += np.einsum("npq,ncqp->nc", information.normal, conditional.covariance)
+        sums, points = (gamma * misfit).sum(0), gamma.T @ information.points
+        if noise == "pooled":
+            variance = np.full(len(points), sums.sum() / max(points.sum(), MINIMUM_WEIGHT))
+        else:
+            variance = np.where(points > MINIMUM_WEIGHT, sums / np.maximum(points, MINIMUM_WEIGHT), variance)
+    return replace(law, centre=centre, scatter=scatter, pooled=pooled, variance=np.maximum(variance, 1e-300))
+
+
+def _moved(information: CurveInformation, law: Population, gamma: Array, conditional: Conditional) -> Array:
+    """phi_c after a step of generalised least squares with the centres' prior, shape (C, P)."""
+    _, gradient = information.about(law.centre)
+    precision = information.normal[:, None] / law.variance[:, None, None]
+    left = np.eye(precision.shape[-1]) - precision @ conditional.covariance
+    matrix = np.einsum("nc,ncpq->cpq", gamma, left @ precision)
+    vector = np.einsum("nc,ncp->cp", gamma, (left @ gradient[..., None])[..., 0]) / law.variance[:, None]
+    # Scaled by the width of all specimens, so that units do not matter.
+    size = np.sqrt(np.diag(law.width))
+    hold = np.linalg.inv(HOLD * law.width)
+    whole = (0.5 * (matrix + matrix.mT) + hold) * size[:, None] * size
+    push = (vector + (law.middle - law.centre) @ hold) * size
+    return law.centre + np.linalg.solve(whole, push[..., None])[..., 0] * size
+
+
+def _logsumexp(values: Array) -> Array:
+    top = values.max(1)
+    return top + np.log(np.exp(values - top[:, None]).sum(1))

@@ -1,0 +1,308 @@
+"""Physics first: every curve's own fit, candidate populations among them, EM from each, the likeliest kept.
+
+The first own fits have one wide prior, from robust statistics of where the law would start. Candidates are k-means and
+Gaussian mixtures on the estimates, with and without the twentieth of the specimens that lies loneliest. Then EM and own
+fits take turns: every curve is fitted again with its own population as prior, one step of EM follows, and a step after
+which the renewed likelihood is lower is halved, so that two renewals cannot alternate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy  # loads its parts on first use
+from numpy.typing import NDArray
+
+from ...errors import require
+from ...experts import Bounds, CurveInformation, Law, own_fits
+from ..em.populations import (
+    WIDTHS,
+    Expectation,
+    Population,
+    Populations,
+    expect,
+    log_prior,
+    maximise,
+    root_of,
+)
+
+Array = NDArray[np.float64]
+
+#: Rounds of own fits under one wide population, before any population is looked for.
+WIDE_ROUNDS = 4
+#: EM steps at fixed information from a candidate; renewals after them; and the change of parameters that ends both, in
+#: standard deviations of the scatter and in logarithms of scatter and noise.
+SWEEPS, RENEWALS, SETTLED = 25, 60, 3e-3
+#: Halvings of a step after which the likelihood fell.
+HALVINGS = 3
+#: Steps of an own fit in a renewal: it starts at the last estimate.
+WARM_STEPS = 3
+#: Share of specimens that half of the candidates leave out.
+LONELY = 0.05
+#: Restarts of each candidate's own search.
+SEARCHES = 3
+
+
+@dataclass(frozen=True)
+class MeasuredCurves:
+    """Curves of one law as own fits take them.
+
+    Args:
+        law: The physics.
+        bounds: Bounds of its parameters.
+        t: Packed inputs (1, V T), or one grid for each specimen (N, V T).
+        y: Curves, shape (N, T); anything where the weight is zero.
+        weights: Weights of the squared residuals, shape (N, T); all zero for a specimen without the curve.
+        starts: Where cold fits start, unbounded parameters, shape (N, S, P).
+    """
+
+    law: Law
+    bounds: Bounds
+    t: Array
+    y: Array
+    weights: Array
+    starts: Array
+
+    def fitted(
+        self, centre: Array, root: Array, which: NDArray[np.int64], precision: Array, start: Array, steps: int
+    ) -> CurveInformation:
+        """What every curve says, with these populations as priors; see :func:`own_fits`."""
+        at = (self.law, self.bounds, self.t, self.y, self.weights)
+        return own_fits(*at, centre, root, which, precision, start, steps=steps)[0]
+
+
+@dataclass(frozen=True)
+class PhysicsFit:
+    """Populations found from curves alone.
+
+    Args:
+        populations: Weights, centres, scatter and noise.
+        found: The E-step at them.
+        information: What every curve says, by modality.
+        objective: Penalised log likelihood after each renewal, nats; the last is that of the answer.
+    """
+
+    populations: Populations
+    found: Expectation
+    information: Mapping[str, CurveInformation]
+    objective: tuple[float, ...]
+
+
+def find_populations(
+    curves: Mapping[str, MeasuredCurves],
+    clusters: int,
+    *,
+    seed: int = 0,
+    noise: Mapping[str, str] | None = None,
+    background: bool = True,
+    callback: Callable[[int, float], bool] | None = None,
+) -> PhysicsFit:
+    """Find C populations in curves, from nothing.
+
+    Args:
+        curves: By modality, of the same N specimens.
+        clusters: C.
+        seed: Of the candidates.
+        noise: By modality, as in :func:`~pima_toolkit.fitting.em.populations.maximise`.
+        background: Whether specimens may belong to no population.
+        callback: Told the number of each renewal and the penalised log likelihood; one that returns True ends it.
+    """
+    wide = {name: _wide_fits(part) for name, part in curves.items()}
+    information = {name: part[0] for name, part in wide.items()}
+    tried: list[tuple[float, Populations]] = []
+    for labels in candidates([part.estimate for part in information.values()], clusters, seed):
+        laws = {name: _from_labels(*wide[name], labels, clusters) for name in curves}
+        weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
+        populations = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
+        populations, found = _settle(information, populations, noise)
+        tried.append((float(found.evidence.sum()), populations))
+    _, best = max(tried, key=lambda one: one[0])
+    return _alternate(curves, information, best, noise, callback)
+
+
+def _wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, float]:
+    """Own fits under one wide prior; information, robust centre (P,) and spread (P,), and the noise variance."""
+    N, _, P = curves.starts.shape
+    which, there = np.zeros(N, dtype=np.int64), (curves.weights > 0.0).any(1)
+    least = np.where(np.isfinite(curves.bounds.lower) | np.isfinite(curves.bounds.upper), 1e-3, 0.0)
+    centre, spread = _robust(curves.starts[there, 0])
+    spread = np.maximum(3.0 * spread, 500.0 * least)
+    noise, start, steps = 1e-2 * _size_of(curves), curves.starts, 60
+    for _ in range(WIDE_ROUNDS + 1):
+        prior = centre[None], np.diag(spread)[None], which, np.full(N, 1.0 / noise)
+        information = curves.fitted(*prior, start, steps)
+        noise = _pooled_noise(information.at(there), P)
+        centre, spread = _robust(information.estimate[there])
+        spread, start, steps = np.maximum(spread, least), information.estimate[:, None], 20
+    return information, centre, spread, noise
+
+
+def _robust(values: Array) -> tuple[Array, Array]:
+    """Medians, and standard deviations from median absolute ones, shape (P,) each."""
+    centre = np.median(values, axis=0)
+    spread = 1.4826 * np.median(np.abs(values - centre), axis=0)
+    return centre, np.maximum(spread, 1e-6 * np.maximum(np.abs(centre), 1e-3))
+
+
+def _size_of(curves: MeasuredCurves) -> float:
+    """Median of the curves' weighted variances."""
+    count = np.maximum((curves.weights > 0.0).sum(1), 1)
+    y = np.where(curves.weights > 0.0, curves.y, 0.0)
+    centred = np.where(curves.weights > 0.0, y - (y.sum(1) / count)[:, None], 0.0)
+    each = (centred**2 * curves.weights).sum(1) / count
+    return max(float(np.median(each[each > 0.0])) if (each > 0.0).any() else 0.0, 1e-300)
+
+
+def _pooled_noise(information: CurveInformation, parameters: int) -> float:
+    """Noise variance of the curves that the law describes; the others must not make these uncertain."""
+    freedom = np.maximum(information.points - parameters, 0.5)
+    each = information.squared / freedom
+    good = each <= 25.0 * np.median(each)
+    return max(float(information.squared[good].sum() / freedom[good].sum()), 1e-300)
+
+
+def candidates(estimates: list[Array], clusters: int, seed: int) -> list[NDArray[np.int64]]:
+    """Labels (N,) from which EM starts; -1 for specimens that are left to the first E-step.
+
+    Args:
+        estimates: Unbounded parameters (N, P) of every law.
+        clusters: C.
+        seed: Of the searches.
+    """
+    N = len(estimates[0])
+    if clusters == 1:
+        return [np.zeros(N, dtype=np.int64)]
+    scaled = [(values - centre) / spread for values in estimates for centre, spread in [_robust(values)]]
+    z = np.clip(np.concatenate(scaled, axis=1), -20.0, 20.0)
+    neighbours = scipy.spatial.cKDTree(z).query(z, k=min(6, N))[0][:, -1]
+    cluster, mixture = require("sklearn.cluster", "starts"), require("sklearn.mixture", "starts")
+    everyone, found = np.full(N, True), []
+    for core in (neighbours <= np.quantile(neighbours, 1.0 - LONELY), everyone):
+        if core.sum() <= clusters:
+            continue
+        searches = [cluster.KMeans(clusters, n_init=5 * SEARCHES, random_state=seed)]
+        searches += [
+            mixture.GaussianMixture(clusters, covariance_type=kind, n_init=SEARCHES, random_state=seed, reg_covar=1e-3)
+            for kind in ("tied", "full")
+        ]
+        for search in searches:
+            labels = np.full(N, -1)
+            labels[core] = search.fit_predict(z[core])
+            found.append(labels)
+    return found
+
+
+def _from_labels(
+    information: CurveInformation, middle: Array, spread: Array, noise: float, labels: NDArray[np.int64], clusters: int
+) -> Population:
+    """Populations of labelled specimens."""
+    values = information.estimate
+    centre = np.stack(
+        [np.median(values[labels == c], axis=0) if (labels == c).any() else middle for c in range(clusters)]
+    )
+    held = labels >= 0
+    inside = 1.4826 * np.median(np.abs(values[held] - centre[labels[held]]), axis=0)
+    pooled = np.diag(np.clip(inside, 0.05 * spread, spread) ** 2)
+    scatter = np.repeat(pooled[None], clusters, axis=0)
+    return Population(centre, scatter, np.full(clusters, noise), pooled, middle, np.diag(spread**2), noise)
+
+
+def _settle(
+    information: Mapping[str, CurveInformation], populations: Populations, noise: Mapping[str, str] | None
+) -> tuple[Populations, Expectation]:
+    """EM with one scatter for all populations, at fixed information, until the parameters stand still."""
+    found = expect(information, populations)
+    for _ in range(SWEEPS):
+        fresh = maximise(information, populations, found, tied=True, noise=noise)
+        moved = _change(populations, fresh)
+        populations, found = fresh, expect(information, fresh)
+        if moved < SETTLED:
+            break
+    return populations, found
+
+
+def _alternate(
+    curves: Mapping[str, MeasuredCurves],
+    information: Mapping[str, CurveInformation],
+    populations: Populations,
+    noise: Mapping[str, str] | None,
+    callback: Callable[[int, float], bool] | None,
+) -> PhysicsFit:
+    """One step of EM for each renewal of the own fits, until the parameters stand still."""
+    information = renewed(curves, information, populations, expect(information, populations), steps=10)
+    found = expect(information, populations)
+    values = [float(found.evidence.sum()) + log_prior(populations)]
+    for number in range(RENEWALS):
+        fresh = _with_background_noise(maximise(information, populations, found, noise=noise))
+        for halving in range(HALVINGS + 1):
+            moved = _change(populations, fresh)
+            again = renewed(curves, information, fresh, found)
+            after = expect(again, fresh)
+            value = float(after.evidence.sum()) + log_prior(fresh)
+            if value >= values[-1] or moved < SETTLED or halving == HALVINGS:
+                break
+            fresh = _halfway(populations, fresh)
+        populations, information, found = fresh, again, after
+        values.append(value)
+        if (callback is not None and callback(number, value) is True) or moved < SETTLED:
+            break
+    return PhysicsFit(populations, found, information, tuple(values))
+
+
+def renewed(
+    curves: Mapping[str, MeasuredCurves],
+    information: Mapping[str, CurveInformation],
+    populations: Populations,
+    found: Expectation,
+    steps: int = WARM_STEPS,
+) -> dict[str, CurveInformation]:
+    """Own fits again, each specimen with its likeliest population as prior, a stranger with the widest background."""
+    C = len(populations.log_weights)
+    which = np.where(found.stranger > 0.5, C, found.responsibilities.argmax(1))
+    fresh = {}
+    for name, part in curves.items():
+        law = populations.laws[name]
+        centre = np.concatenate([law.centre, law.middle[None]])
+        scatter = np.concatenate([law.scatter, WIDTHS[-1] * law.width[None]])
+        precision = 1.0 / np.append(law.variance, law.background_variance)[which]
+        fresh[name] = part.fitted(
+            centre, root_of(scatter), which, precision, information[name].estimate[:, None], steps
+        )
+    return fresh
+
+
+def _with_background_noise(populations: Populations) -> Populations:
+    """The background's noise as the populations' now is."""
+    laws = {
+        name: replace(law, background_variance=math.exp(np.log(law.variance).mean()))
+        for name, law in populations.laws.items()
+    }
+    return replace(populations, laws=laws)
+
+
+def _halfway(old: Populations, new: Populations) -> Populations:
+    laws = {
+        name: replace(
+            law,
+            centre=0.5 * (law.centre + old.laws[name].centre),
+            scatter=0.5 * (law.scatter + old.laws[name].scatter),
+            variance=np.sqrt(law.variance * old.laws[name].variance),
+        )
+        for name, law in new.laws.items()
+    }
+    return replace(new, laws=laws)
+
+
+def _change(old: Populations, new: Populations) -> float:
+    """Largest change of centres, in standard deviations of the scatter, and of logarithms of scatter and noise."""
+    largest = 0.0
+    for name, law in new.laws.items():
+        before = old.laws[name]
+        std, was = (np.sqrt(np.einsum("cpp->cp", part.scatter)) for part in (law, before))
+        parts = np.abs(law.centre - before.centre) / std, np.abs(np.log(std / was))
+        parts += (np.abs(np.log(law.variance / before.variance)),)
+        largest = max(largest, *(float(part.max()) for part in parts))
+    return largest
