@@ -327,12 +327,13 @@ class FitPanel(Panel):
         self.start_button.disabled, self.cancel_button.disabled = False, True
         if task.error is not None:
             self.bar.bar_style = "danger"
-            self.say("the fit failed")
             self.fail(task.error)
+            self.say("the fit failed")
             return
         fit = task.result
         seconds = time.monotonic() - self._began
-        self.bar.value, self.bar.bar_style = 1.0, "warning" if fit.interrupted else "success"
-        self.say(f"{'stopped: the fit so far' if fit.interrupted else 'fitted'} after {seconds:.0f} s")
         self.report.value = f"<details><summary>report</summary>{fit._repr_html_()}</details>"
         self.result = fit
+        # Said last: who reads "fitted" finds the result there.
+        self.bar.value, self.bar.bar_style = 1.0, "warning" if fit.interrupted else "success"
+        self.say(f"{'stopped: the fit so far' if fit.interrupted else 'fitted'} after {seconds:.0f} s")
