@@ -47,7 +47,7 @@ ORDER = {
     "metrics": "scores agreement association",
     "model": (
         "gaussian mixture rules encoders noise curves modality potentials effects evidence physics"
-        " augment fusion elbo network"
+        " augment fusion elbo network joint"
     ),
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base * table",
