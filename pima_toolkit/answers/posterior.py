@@ -75,7 +75,7 @@ def answer_tensors(
     names = list(options.modalities)
     present = torch.stack([tensors.present[name] for name in names], 1)
     full = present.all(1)
-    fused_only = predictor.encoders is None
+    fused_only = not predictor.any_subset
     if fused_only and len(names) > 1 and not bool(full.all()):
         raise TrainingError(
             "this fit was stopped before its cross-modal encoders were trained, so it answers for specimens with all "
@@ -86,6 +86,12 @@ def answer_tensors(
     if scored:
         scores = {name: _curve_score(predictor, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
     log_pi = state.mixture.log_weights
+    if options.by_evidence:
+        log_gamma = (log_pi + sum(physics.values())).log_softmax(1)
+        places = DiagonalGaussian(
+            *(part.expand(len(tensors), -1, -1) for part in (state.mixture.mean, state.mixture.variance))
+        )
+        return Posterior(log_gamma, places, scores, dict.fromkeys(options.physics, places))
     # The paper's encoders say the cluster of a curve too; else eq. 19 does, exactly.
     by_encoder = options.neural if options.potential.by_cluster or fused_only else options.modalities
     direct = [log_prob for name, log_prob in physics.items() if name not in by_encoder]

@@ -76,6 +76,13 @@ class Predictor:
     calibration: Mapping[str, np.ndarray]
 
     @property
+    def any_subset(self) -> bool:
+        """Whether specimens are answered for from any subset of their modalities; not where training was interrupted
+        before the paper's encoders of single modalities were trained.
+        """
+        return self.options.by_evidence or self.encoders is not None
+
+    @property
     def device(self) -> torch.device:
         """The device that answers are computed on."""
         return self.state.mixture.mean.device

@@ -110,7 +110,7 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
 
 def _next_measurements(predictor: Predictor, record: TrainingRecord, data: xr.Dataset) -> dict[str, xr.Dataset]:
     """The ranking for each modality that some specimens lack; none where there is only one modality."""
-    if predictor.encoders is None:
+    if not predictor.any_subset:
         return {}
     count = record.facts["specimens"]
     lacking = [name for name, present in record.facts["present"].items() if present < count]

@@ -61,6 +61,9 @@ class PIMA:
         crossmodal: What answers for a modality alone: ``"mixture"``: an encoder with a Gaussian in each cluster;
             ``"gaussian"``: the paper's single one (eq. 18); ``"dropout"``: the encoders of the fused posterior, half of
             the specimens having one modality only while it is trained.
+        inference: ``"evidence"``: every curve speaks about its own specimen's parameters, populations are found by EM
+            on what they say, and no network is trained; ``"paper"``: the encoders and rules of the paper, to which the
+            options above belong. By default evidence where only curves with known physics are given.
 
     Raises:
         OptionError: If an option is not one of these.
@@ -80,6 +83,7 @@ class PIMA:
         prior_expert: bool = False,
         combine: str = "product",
         crossmodal: str = "mixture",
+        inference: str | None = None,
     ) -> None:
         self.options = ModelOptions(
             dict(modalities),
@@ -91,6 +95,7 @@ class PIMA:
             prior_expert,
             combine,
             crossmodal,
+            inference,
         )
 
     def fit(

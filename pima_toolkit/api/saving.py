@@ -22,6 +22,7 @@ from ..data import Scaling, Schema, save_data
 from ..data.files import replacing
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Bounds, expert_from_dict
+from ..fitting.evidence.network import blank_network
 from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.potentials import single_encoders
@@ -183,7 +184,7 @@ def _rebuild(
     about: dict, arrays: Mapping[str, Tensor], tables: Mapping[str, xr.Dataset], given: ModelOptions | None
 ) -> tuple[Predictor, TrainingRecord]:
     modalities = {name: _read_modality(name, saved, given) for name, saved in about["modalities"]}
-    options = ModelOptions(modalities=modalities, **about["options"])
+    options = ModelOptions(modalities=modalities, **{"inference": "paper", **about["options"]})
     # Where it was trained does not bind where it is read.
     settings = TrainingSettings(**{**about["settings"], "device": "auto"})
     device = settings.torch_device()
@@ -192,7 +193,10 @@ def _rebuild(
         for name, saved in about["templates"].items()
     }
     shapes = {name: spec.shape for name, spec in specs.items()}
-    network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
+    if options.by_evidence:
+        network = blank_network(options, shapes, 0).to(device)
+    else:
+        network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
     parts = below("state.", arrays)
     mixture = GaussianMixture(*(parts[f"mixture.{n}"].to(device) for n in ("log_weights", "mean", "variance")))
     decoders = {

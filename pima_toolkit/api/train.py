@@ -28,6 +28,7 @@ from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
 from ..data import Measurement, read, specimen_labels
 from ..errors import OptionError, PimaWarning, TrainingError
+from ..fitting.evidence.training import EvidenceTraining
 from ..fitting.inputs.spec import wanted
 from ..fitting.inputs.tensors import Tensors
 from ..fitting.options import ModelOptions, TrainingSettings
@@ -35,7 +36,7 @@ from ..fitting.parallel.distributed import Processes
 from ..fitting.parallel.workers import check_processes
 from ..fitting.potentials import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.prepared import prepare
-from ..fitting.restarts import train_restarts
+from ..fitting.restarts import Training, train_restarts
 from ..fitting.run import Callback, Progress, TrainingRun, mark_of
 from ..fitting.trackers import Tracker, check_tracker, shown_progress, values_of
 from ..fitting.training import JointTraining
@@ -82,7 +83,8 @@ def train(
         # The best by ELBO and priors, which nobody's labels have touched.
         best = max(runs, key=lambda run: run.merit)
         stopped = runs[-1].interrupted or runs[-1].halted
-        single = _Single(None, (), False) if stopped or len(options.modalities) < 2 else _single_modalities(job, best)
+        alone = stopped or len(options.modalities) < 2 or isinstance(best, EvidenceTraining)
+        single = _Single(None, (), False) if alone else _single_modalities(job, best)
     gamma = best.gamma.cpu().numpy()
     for caution in cluster_cautions(gamma) + bound_cautions(best.state.decoders, gamma.sum(0)):
         warnings.warn(caution, PimaWarning, stacklevel=3)
@@ -92,6 +94,9 @@ def train(
     if agreeing is not None:
         about = {"long_name": "share of the other restarts with the same cluster", "units": "1"}
         specimens = specimens.assign(restarts_agree=("specimen", agreeing, about))
+    if isinstance(best, EvidenceTraining):
+        about = {"long_name": "probability of belonging to no population", "units": "1"}
+        specimens = specimens.assign(stranger=("specimen", best.stranger.cpu().numpy(), about))
     record = TrainingRecord(
         settings=settings,
         specimens=specimens.assign_coords(specimen_coords(specs, data)),
@@ -138,7 +143,14 @@ def _kept_for(processes: int | None, measurements: dict[str, Measurement]) -> di
 
 
 def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
-    """Refuse options of the model that the training's ``update`` cannot learn."""
+    """Refuse settings of the training that the model's inference does not know, or ``update`` cannot learn."""
+    if options.by_evidence:
+        for name, value in (("update", "adam"), ("start", "random")):
+            if getattr(settings, name) == value:
+                raise OptionError(
+                    f'{name}="{value}" is the paper\'s way, and this model infers by evidence: leave {name} out, or use'
+                    ' PIMA(inference="paper")'
+                )
     varying = [name for name, option in options.physics.items() if option.varies]
     if varying and settings.update == "adam":
         raise OptionError(
@@ -208,7 +220,7 @@ def _single_modalities(job: TrainingRun, best: JointTraining) -> _Single:
 # -- after training ------------------------------------------------------------------------------------------------
 
 
-def _predictor(job: TrainingRun, best: JointTraining, single: _Single) -> tuple[Predictor, int]:
+def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predictor, int]:
     """Gather what answers are computed from; also count the training specimens that are unlike every cluster."""
     tensors, decoders, gamma = job.tensors, best.state.decoders, best.gamma
     predictor = Predictor(
@@ -228,14 +240,14 @@ def _predictor(job: TrainingRun, best: JointTraining, single: _Single) -> tuple[
     return held_out_calibration(predictor, tensors, single.held_back), strange
 
 
-def _quality(best: JointTraining, name: str) -> Quality:
+def _quality(best: Training, name: str) -> Quality:
     curves = best.job.tensors.curves[name]
     return quality(best.state.decoders[name], curves, best.gamma.double() * curves.present[:, None])
 
 
 def _with_references(predictor: Predictor, tensors: Tensors) -> tuple[Predictor, int]:
     """Add how well the training specimens themselves are explained, each modality on its own; count the strange."""
-    if predictor.encoders is None:
+    if not predictor.any_subset:
         # Stopped early: only specimens with all modalities can be answered for.
         full = torch.stack(list(tensors.present.values())).all(0)
         tensors = tensors.at(torch.nonzero(full).flatten())

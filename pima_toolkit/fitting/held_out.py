@@ -34,9 +34,9 @@ from .inputs.stored import looked_at
 from .inputs.tensors import Tensors, to_tensors
 from .objective import objective
 from .options import ModelOptions, TrainingSettings
+from .restarts import training
 from .run import TrainingRun, encode, mark_of, physics_evidence, physics_log_prob
 from .state import State, fingerprint
-from .training import JointTraining
 
 #: Samples of Z behind the neural terms of a held-out specimen.
 _SAMPLES, _CHUNK = 8, 1024
@@ -61,8 +61,13 @@ def specimen_elbo(
     Returns:
         ELBO (specimen,) in nats, and responsibilities (specimen, cluster), float64.
     """
-    state.network.eval()
     mixture = state.mixture
+    if options.by_evidence:
+        joint = mixture.log_weights + sum(
+            decoder.log_prob(tensors.curves[name]) for name, decoder in state.decoders.items()
+        )
+        return joint.logsumexp(1), joint.softmax(1)
+    state.network.eval()
     posterior = encode(state.network, tensors, autocast)
     evidence = physics_evidence(state.decoders, tensors, len(mixture.log_weights))
     log_physics = physics_log_prob(evidence, posterior)
@@ -199,7 +204,7 @@ class Candidates:
             own,
             lambda progress: tell((task, progress)),
         )
-        run = JointTraining(job, restart).run()
+        run = training(job, restart).run()
         if run.interrupted:  # a fit would keep what there is; here it is the end of all trainings
             raise KeyboardInterrupt
         if run.halted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from ..errors import OptionError
 from ..model.modality import Modality, Neural, Physics
 from ..model.potentials import POTENTIALS, Potential
 from ..model.rules import RULES, ResponsibilityRule
+
+#: Options of the model that only the paper's inference knows.
+PAPER_ONLY = ("responsibilities", "consistency", "beta", "prior_expert", "combine", "crossmodal")
 
 
 def _check(condition: bool, message: str) -> None:
@@ -42,6 +45,7 @@ class ModelOptions:
     prior_expert: bool = False
     combine: str = "product"
     crossmodal: str = "mixture"
+    inference: str | None = None
 
     def __post_init__(self) -> None:
         _check(bool(self.modalities), "modalities is empty: name at least one, such as {'image': pima.Neural()}")
@@ -76,6 +80,35 @@ class ModelOptions:
             'crossmodal="dropout" answers with the encoders of the fused posterior, and prior_expert=True multiplies'
             " that by N(0, I), which no encoder knows of: leave one of them out",
         )
+
+        self._check_inference()
+
+    def _check_inference(self) -> None:
+        """Settle ``inference=None``, and refuse options of the paper's inference beside the other."""
+        given = [f.name for f in fields(self) if f.name in PAPER_ONLY and getattr(self, f.name) != f.default]
+        able = bool(self.physics) and not self.neural and not self.varies
+        if self.inference is None:
+            object.__setattr__(self, "inference", "evidence" if able and not given else "paper")
+        _check(
+            self.inference in ("evidence", "paper"),
+            f"inference={self.inference!r} is unknown: use one of 'evidence', 'paper'",
+        )
+        if self.inference == "paper":
+            return
+        _check(
+            not given,
+            f'{given and given[0]} belongs to the paper\'s inference: leave it out, or use inference="paper"',
+        )
+        _check(
+            able,
+            'inference="evidence" serves curves with known physics whose parameters do not follow the latent, and no'
+            ' neural modality yet: use inference="paper"',
+        )
+
+    @property
+    def by_evidence(self) -> bool:
+        """Whether modalities are believed as far as held-out specimens bear them out; else by the paper's rules."""
+        return self.inference == "evidence"
 
     @property
     def rule(self) -> ResponsibilityRule:

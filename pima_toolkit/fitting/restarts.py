@@ -13,12 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data import Measurement
+from .evidence.training import EvidenceTraining
 from .inputs.spec import learn_specs
 from .inputs.tensors import to_tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.workers import one_thread, run_tasks
 from .run import TrainingRun
 from .training import JointTraining
+
+#: One restart.
+Training = JointTraining | EvidenceTraining
+
+
+def training(job: TrainingRun, restart: int) -> Training:
+    """One restart, not begun, by the model's inference."""
+    return EvidenceTraining(job, restart) if job.options.by_evidence else JointTraining(job, restart)
 
 
 @dataclass(frozen=True)
@@ -36,12 +45,10 @@ class _Restart:
         templates = learn_specs(self.measurements, self.options.modalities)
         tensors = to_tensors(self.measurements, templates, device)
         job = TrainingRun(self.options, self.settings, templates, tensors, device, self.checkpoint, self.mark, tell)
-        JointTraining(job, task).run()
+        training(job, task).run()
 
 
-def train_restarts(
-    job: TrainingRun, measurements: Mapping[str, Measurement], processes: int | None
-) -> list[JointTraining]:
+def train_restarts(job: TrainingRun, measurements: Mapping[str, Measurement], processes: int | None) -> list[Training]:
     """Train all restarts; of the last one returned, ``interrupted`` and ``halted`` say whether more were wanted.
 
     Args:
@@ -58,15 +65,15 @@ def train_restarts(
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pima-restarts-"))
                 job = replace(job, checkpoint=Path(folder))
             return _side_by_side(job, measurements, processes)
-        runs: list[JointTraining] = []
+        runs: list[Training] = []
         for restart in range(job.settings.restarts):
-            runs.append(JointTraining(job, restart).run())
+            runs.append(training(job, restart).run())
             if runs[-1].interrupted or runs[-1].halted:
                 break
         return runs
 
 
-def _side_by_side(job: TrainingRun, measurements: Mapping[str, Measurement], processes: int) -> list[JointTraining]:
+def _side_by_side(job: TrainingRun, measurements: Mapping[str, Measurement], processes: int) -> list[Training]:
     stopped = False
 
     def hear(news: object) -> bool:
@@ -80,7 +87,7 @@ def _side_by_side(job: TrainingRun, measurements: Mapping[str, Measurement], pro
             pass
     except KeyboardInterrupt:
         stopped = True
-    begun = [JointTraining(job, restart) for restart in range(job.settings.restarts)]
+    begun = [training(job, restart) for restart in range(job.settings.restarts)]
     begun = [one for one in begun if one.path.exists()]
     if not begun:  # stopped before the first epoch: there is nothing to keep
         raise KeyboardInterrupt

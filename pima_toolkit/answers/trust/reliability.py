@@ -77,7 +77,7 @@ def band_coverage(predictor: Predictor, tensors: Tensors) -> xr.Dataset:
     """
     held: dict[str, NDArray[np.float64]] = {}
     points = []
-    for name in predictor.options.physics if predictor.encoders is not None else ():
+    for name in predictor.options.physics if predictor.any_subset else ():
         shares = predicted_shares(predictor, name, tensors)
         if len(shares):
             reach = np.array([predictor.nominal(name, float(q)) for q in COVERAGES])

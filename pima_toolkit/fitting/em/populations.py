@@ -25,10 +25,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ...experts import CurveInformation
+from ...experts import Bounds, CurveInformation, Priors
 from ...model.gaussian import LOG_2PI
+from ...model.noise.base import NoiseModel
+from ...model.noise.pooled import PooledNoise
 
 Array = NDArray[np.float64]
 
@@ -48,6 +51,43 @@ MINIMUM_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What is given of one law's populations, and not found.
+
+    Args:
+        noise: The noise model of its curves.
+        scale: Unit in which the noise model knows the noise, in the unit of the curves.
+        scattered: Whether specimens of a population differ in their parameters; not in the paper's decoder (eq. 17).
+        priors: Knowledge of every population's parameters, or None.
+        bounds: Bounds of the parameters; priors need them.
+    """
+
+    noise: NoiseModel = PooledNoise()  # noqa: RUF009 - it holds nothing
+    scale: float = 1.0
+    scattered: bool = True
+    priors: Priors | None = None
+    bounds: Bounds | None = None
+
+    def equations(self, centre: Array) -> tuple[Array, Array]:
+        """The priors as equations in steps of unbounded parameters from ``centre`` (C, P), each of unit variance.
+
+        Returns:
+            Rows (C, K, P) and what they are to be, (C, K); none without priors.
+        """
+        if self.priors is None or self.bounds is None:
+            return np.zeros((len(centre), 0, centre.shape[1])), np.zeros((len(centre), 0))
+        theta = self.bounds.from_unbounded(centre)
+        rows, target = self.priors.rows(theta)
+        return rows * self.bounds.slope(theta)[:, None], target - np.einsum("ckp,cp->ck", rows, theta)
+
+    def log_prob(self, centre: Array) -> float:
+        """Logarithm of the priors' density at ``centre`` (C, P), up to a constant."""
+        if self.priors is None or self.bounds is None:
+            return 0.0
+        return float(self.priors.log_prob(self.bounds.from_unbounded(centre)).sum())
+
+
+@dataclass(frozen=True)
 class Population:
     """How the parameters of one law are spread in each of C populations.
 
@@ -59,6 +99,7 @@ class Population:
         middle: Robust centre of all specimens, shape (P,): of the background, and of the centres' prior.
         width: Robust covariance of all specimens, shape (P, P).
         background_variance: Noise variance of curves of the background; held in EM, set anew with the information.
+        rules: What is given.
     """
 
     centre: Array
@@ -68,6 +109,7 @@ class Population:
     middle: Array
     width: Array
     background_variance: float
+    rules: Rules = Rules()
 
 
 @dataclass(frozen=True)
@@ -145,15 +187,18 @@ def condition(information: CurveInformation, population: Population) -> Conditio
     return Conditional(log_prob, deviation, covariance)
 
 
-def expect(information: Mapping[str, CurveInformation], populations: Populations) -> Expectation:
+def expect(
+    information: Mapping[str, CurveInformation], populations: Populations, heard: Array | float = 0.0
+) -> Expectation:
     """E-step: what every specimen is, and where its parameters are.
 
     Args:
         information: By modality, of the same N specimens.
         populations: The populations.
+        heard: What else is known of each specimen's population, log evidence (N, C), nats.
     """
     conditional = {name: condition(part, populations.laws[name]) for name, part in information.items()}
-    joint = populations.log_weights + sum(part.log_prob for part in conditional.values())
+    joint = populations.log_weights + heard + sum(part.log_prob for part in conditional.values())
     within = _logsumexp(joint)
     if populations.outside == 0.0:
         return Expectation(np.exp(joint - within[:, None]), np.zeros(len(joint)), within, conditional)
@@ -186,6 +231,9 @@ def log_prior(populations: Populations) -> float:
     for law in populations.laws.values():
         off = law.centre - law.middle
         total -= 0.5 * float((off * np.linalg.solve(HOLD * law.width, off.T).T).sum())
+        total += law.rules.log_prob(law.centre)
+        if not law.rules.scattered:
+            continue
         ratio = np.linalg.solve(law.scatter, np.broadcast_to(law.pooled, law.scatter.shape))
         total -= 0.5 * SHRINKAGE * float((np.trace(ratio, axis1=1, axis2=2) + np.linalg.slogdet(law.scatter)[1]).sum())
     return total
@@ -197,7 +245,6 @@ def maximise(
     found: Expectation,
     *,
     tied: bool = False,
-    noise: Mapping[str, str] | None = None,
 ) -> Populations:
     """M-step from an E-step's answer.
 
@@ -206,13 +253,10 @@ def maximise(
         populations: Those of the E-step.
         found: Its answer.
         tied: One scatter for all populations, which is also what they are shrunk to afterwards.
-        noise: By modality ``"pooled"`` (the default), ``"cluster"``, or ``"unit"``, which keeps it.
     """
     gamma = found.responsibilities
     laws = {
-        name: _maximise_law(
-            part, populations.laws[name], gamma, found.conditional[name], tied, (noise or {}).get(name, "pooled")
-        )
+        name: _maximise_law(part, populations.laws[name], gamma, found.conditional[name], tied)
         for name, part in information.items()
     }
     weight = gamma.sum(0)
@@ -222,7 +266,7 @@ def maximise(
 
 
 def _maximise_law(
-    information: CurveInformation, law: Population, gamma: Array, conditional: Conditional, tied: bool, noise: str
+    information: CurveInformation, law: Population, gamma: Array, conditional: Conditional, tied: bool
 ) -> Population:
     weight = gamma.sum(0)
     centre = _moved(information, law, gamma, conditional)
@@ -230,23 +274,19 @@ def _maximise_law(
     deviation = (conditional.covariance @ gradient[..., None])[..., 0] / law.variance[:, None]
     outer = np.einsum("nc,ncp,ncq->cpq", gamma, deviation, deviation)
     outer += np.einsum("nc,ncpq->cpq", gamma, conditional.covariance)
-    if tied:
+    pooled, scatter = law.pooled, law.scatter
+    if law.rules.scattered and tied:
         # The floor: no population is a point, and the next covariance can be factorised.
         pooled = outer.sum(0) / max(float(weight.sum()), MINIMUM_WEIGHT) + 1e-12 * law.width
         scatter = np.repeat(pooled[None], len(centre), axis=0)
-    else:
-        pooled = law.pooled
+    elif law.rules.scattered:
         scatter = (outer + SHRINKAGE * pooled) / (weight + SHRINKAGE)[:, None, None]
-    variance = law.variance
-    if noise != "unit":
-        curved = ((information.normal[:, None] @ deviation[..., None])[..., 0] * deviation).sum(-1)
-        misfit = np.maximum(squared - 2.0 * (gradient * deviation).sum(-1) + curved, 0.0)
-        misfit += np.einsum("npq,ncqp->nc", information.normal, conditional.covariance)
-        sums, points = (gamma * misfit).sum(0), gamma.T @ information.points
-        if noise == "pooled":
-            variance = np.full(len(points), sums.sum() / max(points.sum(), MINIMUM_WEIGHT))
-        else:
-            variance = np.where(points > MINIMUM_WEIGHT, sums / np.maximum(points, MINIMUM_WEIGHT), variance)
+    curved = ((information.normal[:, None] @ deviation[..., None])[..., 0] * deviation).sum(-1)
+    misfit = np.maximum(squared - 2.0 * (gradient * deviation).sum(-1) + curved, 0.0)
+    misfit += np.einsum("npq,ncqp->nc", information.normal, conditional.covariance)
+    unit, points = law.rules.scale**2, gamma.T @ information.points
+    parts = law.variance / unit, (gamma * misfit).sum(0) / unit, points, points > MINIMUM_WEIGHT
+    variance = law.rules.noise.update(*(torch.as_tensor(part) for part in parts)).numpy() * unit
     return replace(law, centre=centre, scatter=scatter, pooled=pooled, variance=np.maximum(variance, 1e-300))
 
 
@@ -260,6 +300,8 @@ def _moved(information: CurveInformation, law: Population, gamma: Array, conditi
     # Scaled by the width of all specimens, so that units do not matter.
     size = np.sqrt(np.diag(law.width))
     hold = np.linalg.inv(HOLD * law.width)
+    rows, target = law.rules.equations(law.centre)
+    matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ target[..., None])[..., 0]
     whole = (0.5 * (matrix + matrix.mT) + hold) * size[:, None] * size
     push = (vector + (law.middle - law.centre) @ hold) * size
     return law.centre + np.linalg.solve(whole, push[..., None])[..., 0] * size

@@ -9,6 +9,7 @@ which the renewed likelihood is lower is halved, so that two renewals cannot alt
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from ..em.populations import (
     Expectation,
     Population,
     Populations,
+    Rules,
     expect,
     log_prior,
     maximise,
@@ -44,6 +46,8 @@ WARM_STEPS = 3
 LONELY = 0.05
 #: Restarts of each candidate's own search.
 SEARCHES = 3
+#: Specimens that choose among the candidates.
+SCREENED = 4000
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class MeasuredCurves:
         y: Curves, shape (N, T); anything where the weight is zero.
         weights: Weights of the squared residuals, shape (N, T); all zero for a specimen without the curve.
         starts: Where cold fits start, unbounded parameters, shape (N, S, P).
+        rules: What is given of its populations.
     """
 
     law: Law
@@ -65,6 +70,17 @@ class MeasuredCurves:
     y: Array
     weights: Array
     starts: Array
+    rules: Rules = Rules()  # noqa: RUF009 - frozen
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """Which specimens have a curve at all, shape (N,)."""
+        return (self.weights > 0.0).any(1)
+
+    def at(self, index: NDArray[np.int64]) -> MeasuredCurves:
+        """The specimens of ``index``."""
+        own = self.t if len(self.t) == 1 else self.t[index]
+        return replace(self, t=own, y=self.y[index], weights=self.weights[index], starts=self.starts[index])
 
     def fitted(
         self, centre: Array, root: Array, which: NDArray[np.int64], precision: Array, start: Array, steps: int
@@ -83,12 +99,14 @@ class PhysicsFit:
         found: The E-step at them.
         information: What every curve says, by modality.
         objective: Penalised log likelihood after each renewal, nats; the last is that of the answer.
+        interrupted: Whether Ctrl-C ended the renewals.
     """
 
     populations: Populations
     found: Expectation
     information: Mapping[str, CurveInformation]
     objective: tuple[float, ...]
+    interrupted: bool = False
 
 
 def find_populations(
@@ -96,9 +114,9 @@ def find_populations(
     clusters: int,
     *,
     seed: int = 0,
-    noise: Mapping[str, str] | None = None,
     background: bool = True,
-    callback: Callable[[int, float], bool] | None = None,
+    renewals: int = RENEWALS,
+    callback: Callable[[int, float, Populations], bool] | None = None,
 ) -> PhysicsFit:
     """Find C populations in curves, from nothing.
 
@@ -106,27 +124,45 @@ def find_populations(
         curves: By modality, of the same N specimens.
         clusters: C.
         seed: Of the candidates.
-        noise: By modality, as in :func:`~pima_toolkit.fitting.em.populations.maximise`.
-        background: Whether specimens may belong to no population.
-        callback: Told the number of each renewal and the penalised log likelihood; one that returns True ends it.
+        background: Whether specimens may belong to no population; never where the specimens of a population do not
+            differ, who would all be strangers.
+        renewals: At most so many renewals of the own fits.
+        callback: Told the number of each renewal, the penalised log likelihood and the populations; one that returns
+            True ends it.
     """
     wide = {name: _wide_fits(part) for name, part in curves.items()}
     information = {name: part[0] for name, part in wide.items()}
+    background = background and all(part.rules.scattered for part in curves.values())
+    some = _screened(curves, seed)
+    screened = {name: part.at(some) for name, part in information.items()}
+    known = np.any([part.there[some] for part in curves.values()], axis=0)
     tried: list[tuple[float, Populations]] = []
-    for labels in candidates([part.estimate for part in information.values()], clusters, seed):
-        laws = {name: _from_labels(*wide[name], labels, clusters) for name in curves}
+    for labels in candidates([part.estimate for part in screened.values()], clusters, seed, known):
+        laws = {
+            name: _from_labels(screened[name], *wide[name][1:], labels, clusters, part.rules)
+            for name, part in curves.items()
+        }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
         populations = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
-        populations, found = _settle(information, populations, noise)
-        tried.append((float(found.evidence.sum()), populations))
+        populations, found = _settle(screened, populations)
+        tried.append((float(found.evidence.sum()) + log_prior(populations), populations))
     _, best = max(tried, key=lambda one: one[0])
-    return _alternate(curves, information, best, noise, callback)
+    return _alternate(curves, information, best, renewals, callback)
+
+
+def _screened(curves: Mapping[str, MeasuredCurves], seed: int) -> NDArray[np.int64]:
+    """The specimens that choose among candidates: all, or some thousands of those with a curve."""
+    known = np.flatnonzero(np.any([part.there for part in curves.values()], axis=0))
+    count = len(next(iter(curves.values())).y)
+    if count <= SCREENED:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(known, min(SCREENED, len(known)), replace=False))
 
 
 def _wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, float]:
     """Own fits under one wide prior; information, robust centre (P,) and spread (P,), and the noise variance."""
     N, _, P = curves.starts.shape
-    which, there = np.zeros(N, dtype=np.int64), (curves.weights > 0.0).any(1)
+    which, there = np.zeros(N, dtype=np.int64), curves.there
     least = np.where(np.isfinite(curves.bounds.lower) | np.isfinite(curves.bounds.upper), 1e-3, 0.0)
     centre, spread = _robust(curves.starts[there, 0])
     spread = np.maximum(3.0 * spread, 500.0 * least)
@@ -164,24 +200,27 @@ def _pooled_noise(information: CurveInformation, parameters: int) -> float:
     return max(float(information.squared[good].sum() / freedom[good].sum()), 1e-300)
 
 
-def candidates(estimates: list[Array], clusters: int, seed: int) -> list[NDArray[np.int64]]:
+def candidates(estimates: list[Array], clusters: int, seed: int, known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Labels (N,) from which EM starts; -1 for specimens that are left to the first E-step.
 
     Args:
         estimates: Unbounded parameters (N, P) of every law.
         clusters: C.
         seed: Of the searches.
+        known: Which specimens have a curve, shape (N,); the others are left.
     """
     N = len(estimates[0])
     if clusters == 1:
-        return [np.zeros(N, dtype=np.int64)]
+        return [np.where(known, 0, -1)]
+    if known.sum() <= clusters:
+        return [np.where(known, np.cumsum(known) - 1, -1)]
     scaled = [(values - centre) / spread for values in estimates for centre, spread in [_robust(values)]]
     z = np.clip(np.concatenate(scaled, axis=1), -20.0, 20.0)
-    neighbours = scipy.spatial.cKDTree(z).query(z, k=min(6, N))[0][:, -1]
+    neighbours = scipy.spatial.cKDTree(z[known]).query(z, k=min(6, int(known.sum())))[0][:, -1]
     cluster, mixture = require("sklearn.cluster", "starts"), require("sklearn.mixture", "starts")
-    everyone, found = np.full(N, True), []
-    for core in (neighbours <= np.quantile(neighbours, 1.0 - LONELY), everyone):
-        if core.sum() <= clusters:
+    found = []
+    for core in (known & (neighbours <= np.quantile(neighbours[known], 1.0 - LONELY)), known):
+        if core.sum() <= clusters and core is not known:
             continue
         searches = [cluster.KMeans(clusters, n_init=5 * SEARCHES, random_state=seed)]
         searches += [
@@ -190,13 +229,22 @@ def candidates(estimates: list[Array], clusters: int, seed: int) -> list[NDArray
         ]
         for search in searches:
             labels = np.full(N, -1)
-            labels[core] = search.fit_predict(z[core])
+            with warnings.catch_warnings():
+                # Fewer different specimens than populations: told of once, where clusters end empty or alike.
+                warnings.simplefilter("ignore", require("sklearn.exceptions", "starts").ConvergenceWarning)
+                labels[core] = search.fit_predict(z[core])
             found.append(labels)
     return found
 
 
 def _from_labels(
-    information: CurveInformation, middle: Array, spread: Array, noise: float, labels: NDArray[np.int64], clusters: int
+    information: CurveInformation,
+    middle: Array,
+    spread: Array,
+    noise: float,
+    labels: NDArray[np.int64],
+    clusters: int,
+    rules: Rules,
 ) -> Population:
     """Populations of labelled specimens."""
     values = information.estimate
@@ -205,18 +253,17 @@ def _from_labels(
     )
     held = labels >= 0
     inside = 1.4826 * np.median(np.abs(values[held] - centre[labels[held]]), axis=0)
-    pooled = np.diag(np.clip(inside, 0.05 * spread, spread) ** 2)
+    pooled = np.diag(np.clip(inside, 0.05 * spread, spread) ** 2) * float(rules.scattered)
     scatter = np.repeat(pooled[None], clusters, axis=0)
-    return Population(centre, scatter, np.full(clusters, noise), pooled, middle, np.diag(spread**2), noise)
+    variance = np.full(clusters, rules.noise.start(noise / rules.scale**2) * rules.scale**2)
+    return Population(centre, scatter, variance, pooled, middle, np.diag(spread**2), noise, rules)
 
 
-def _settle(
-    information: Mapping[str, CurveInformation], populations: Populations, noise: Mapping[str, str] | None
-) -> tuple[Populations, Expectation]:
+def _settle(information: Mapping[str, CurveInformation], populations: Populations) -> tuple[Populations, Expectation]:
     """EM with one scatter for all populations, at fixed information, until the parameters stand still."""
     found = expect(information, populations)
     for _ in range(SWEEPS):
-        fresh = maximise(information, populations, found, tied=True, noise=noise)
+        fresh = maximise(information, populations, found, tied=True)
         moved = _change(populations, fresh)
         populations, found = fresh, expect(information, fresh)
         if moved < SETTLED:
@@ -228,28 +275,32 @@ def _alternate(
     curves: Mapping[str, MeasuredCurves],
     information: Mapping[str, CurveInformation],
     populations: Populations,
-    noise: Mapping[str, str] | None,
-    callback: Callable[[int, float], bool] | None,
+    renewals: int,
+    callback: Callable[[int, float, Populations], bool] | None,
 ) -> PhysicsFit:
     """One step of EM for each renewal of the own fits, until the parameters stand still."""
     information = renewed(curves, information, populations, expect(information, populations), steps=10)
     found = expect(information, populations)
     values = [float(found.evidence.sum()) + log_prior(populations)]
-    for number in range(RENEWALS):
-        fresh = _with_background_noise(maximise(information, populations, found, noise=noise))
-        for halving in range(HALVINGS + 1):
-            moved = _change(populations, fresh)
-            again = renewed(curves, information, fresh, found)
-            after = expect(again, fresh)
-            value = float(after.evidence.sum()) + log_prior(fresh)
-            if value >= values[-1] or moved < SETTLED or halving == HALVINGS:
+    interrupted = False
+    try:
+        for number in range(renewals):
+            fresh = _with_background_noise(maximise(information, populations, found))
+            for halving in range(HALVINGS + 1):
+                moved = _change(populations, fresh)
+                again = renewed(curves, information, fresh, found)
+                after = expect(again, fresh)
+                value = float(after.evidence.sum()) + log_prior(fresh)
+                if value >= values[-1] or moved < SETTLED or halving == HALVINGS:
+                    break
+                fresh = _halfway(populations, fresh)
+            populations, information, found = fresh, again, after
+            values.append(value)
+            if (callback is not None and callback(number, value, populations) is True) or moved < SETTLED:
                 break
-            fresh = _halfway(populations, fresh)
-        populations, information, found = fresh, again, after
-        values.append(value)
-        if (callback is not None and callback(number, value) is True) or moved < SETTLED:
-            break
-    return PhysicsFit(populations, found, information, tuple(values))
+    except KeyboardInterrupt:
+        interrupted = True
+    return PhysicsFit(populations, found, information, tuple(values), interrupted)
 
 
 def renewed(
@@ -301,7 +352,8 @@ def _change(old: Populations, new: Populations) -> float:
     largest = 0.0
     for name, law in new.laws.items():
         before = old.laws[name]
-        std, was = (np.sqrt(np.einsum("cpp->cp", part.scatter)) for part in (law, before))
+        least = 1e-3 * np.sqrt(np.diag(law.width))  # for populations without scatter
+        std, was = (np.maximum(np.sqrt(np.einsum("cpp->cp", part.scatter)), least) for part in (law, before))
         parts = np.abs(law.centre - before.centre) / std, np.abs(np.log(std / was))
         parts += (np.abs(np.log(law.variance / before.variance)),)
         largest = max(largest, *(float(part.max()) for part in parts))
