@@ -47,7 +47,7 @@ ORDER = {
     "metrics": "scores agreement association",
     "model": (
         "gaussian mixture rules encoders noise curves modality potentials effects evidence physics"
-        " augment fusion elbo network joint"
+        " augment fusion elbo network joint speaker"
     ),
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base * table",
@@ -57,7 +57,7 @@ ORDER = {
     ),
     "fitting/parallel": "distributed workers",
     "fitting/inputs": "spec stored tensors domain",
-    "fitting/evidence": "network physics training",
+    "fitting/evidence": "network physics frame learning training",
     "fitting/em": "steps effects gradient physics health populations",
     "fitting/starts": "populations pooled initialise features invariance curveless start",
     "report": "findings page sheets plots sections text html export",

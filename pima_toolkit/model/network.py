@@ -15,6 +15,18 @@ from .gaussian import DiagonalGaussian
 from .modality import Modality, Neural
 
 
+@torch.no_grad()
+def check_decoder(module: nn.Module, name: str, shape: tuple[int, ...], latent_dim: int) -> None:
+    """Refuse a module of another shape, which would be broadcast against the data and learn nonsense."""
+    got = tuple(module.eval()(torch.zeros(2, latent_dim)).shape)
+    module.train()
+    if got != (2, *shape):
+        raise OptionError(
+            f"the decoder module of {name!r} returned the shape {got} for an input of shape (2, {latent_dim}): "
+            f"expected {(2, *shape)}, channels first; end it with nn.Unflatten(1, {shape})"
+        )
+
+
 class Network(nn.Module):
     """Encoders, fusion and neural decoders (eqs. 4-8, 12).
 
@@ -47,19 +59,7 @@ class Network(nn.Module):
         )
         for name, option in modalities.items():
             if isinstance(option, Neural) and isinstance(option.decoder, nn.Module):
-                self._check_decoder(name, tuple(shapes[name]), latent_dim)
-
-    @torch.no_grad()
-    def _check_decoder(self, name: str, shape: tuple[int, ...], latent_dim: int) -> None:
-        """Refuse a module of another shape, which would be broadcast against the data and learn nonsense."""
-        module = self.decoders[self.names.index(name)].eval()
-        got = tuple(module(torch.zeros(2, latent_dim)).shape)
-        module.train()
-        if got != (2, *shape):
-            raise OptionError(
-                f"the decoder module of {name!r} returned the shape {got} for an input of shape (2, {latent_dim}): "
-                f"expected {(2, *shape)}, channels first; end it with nn.Unflatten(1, {shape})"
-            )
+                check_decoder(self.decoders[self.names.index(name)], name, tuple(shapes[name]), latent_dim)
 
     def embeddings(self, inputs: Mapping[str, Tensor]) -> dict[str, DiagonalGaussian]:
         """Compute q(Z given X_i) of every modality in ``inputs``, each of shape (specimen, latent)."""

@@ -1,20 +1,62 @@
-"""The networks of a training by evidence."""
+"""The networks of a training by evidence: what they say of specimens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...model.network import Network, build
+import torch
+from torch import Tensor
+
+from ...model.augment import mirrored
+from ...model.network import channels_last
+from ...model.speaker import SpeakingNetwork
+from ..inputs.spec import InputSpec
+from ..inputs.stored import joined, looked_at
+from ..inputs.tensors import Tensors
 from ..options import ModelOptions
 
 
-def blank_network(options: ModelOptions, shapes: Mapping[str, Sequence[int]], seed: int) -> Network:
-    """Build the untrained networks; a model of curves alone has none.
+def blank_network(
+    options: ModelOptions, shapes: Mapping[str, Sequence[int]], parameters: int, seed: int
+) -> SpeakingNetwork:
+    """Build the untrained networks of the neural modalities; the global random state stays.
 
     Args:
         options: The model.
         shapes: Shape of one specimen's input by modality.
+        parameters: Directions in which the specimens of a population differ.
         seed: Of the first weights.
     """
-    neural = {name: shapes[name] for name in options.neural}
-    return build(seed, options.neural, neural, options.latent_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # the processor's alone, as in model/network.py
+        network = SpeakingNetwork(options.neural, shapes, options.clusters, parameters, options.latent_dim)
+    return channels_last(network)
+
+
+@torch.no_grad()
+def heard(
+    network: SpeakingNetwork,
+    name: str,
+    options: ModelOptions,
+    specs: Mapping[str, InputSpec],
+    tensors: Tensors,
+    autocast: torch.autocast,
+) -> list[Tensor]:
+    """What the network of a modality says of all specimens, zero of those without it; memory bounded.
+
+    Where a picture may be mirrored, what is said of it and its mirror images is averaged.
+
+    Returns:
+        The parts of :class:`~pima_toolkit.model.speaker.Speaker`, float64.
+    """
+    network.eval()
+    x, axes = tensors.inputs[name], specs[name].axes(options.neural[name].flips)
+
+    def speak(rows: slice) -> list[Tensor]:
+        with autocast:
+            views = [network.speak(name, view) for view in mirrored(x[rows], axes)]
+        return [torch.stack(parts).mean(0) for parts in zip(*views, strict=True)]
+
+    parts = joined(len(x), map(speak, looked_at(x)))
+    here = tensors.present[name][:, None]
+    return [torch.where(here, part, 0.0) for part in parts]

@@ -51,7 +51,7 @@ def trunk(shape: Sequence[int], kind: str | nn.Module) -> tuple[nn.Module, int]:
     return ENCODERS.get(kind).trunk(shape)
 
 
-def _exact(head: nn.Linear, features: Tensor) -> Tensor:
+def exact(head: nn.Linear, features: Tensor) -> Tensor:
     """Apply the last layer in float32 also under autocast: three digits are too few for a mean and a log variance."""
     with torch.autocast(features.device.type, enabled=False):
         return head(features.float())
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> DiagonalGaussian:
         """Embed inputs of shape (specimen, *shape); the result has shape (specimen, latent), float32."""
-        mean, log_variance = _exact(self.head, self.trunk(x)).chunk(2, -1)
+        mean, log_variance = exact(self.head, self.trunk(x)).chunk(2, -1)
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE).exp())
 
 
@@ -100,7 +100,7 @@ class ClusterEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, DiagonalGaussian]:
         """Log responsibilities (specimen, cluster), and q(Z given c, X_i) of shape (specimen, cluster, latent)."""
-        out = _exact(self.head, self.trunk(x))
+        out = exact(self.head, self.trunk(x))
         logits, rest = out[:, : self.clusters], out[:, self.clusters :]
         offset, log_ratio = rest.unflatten(1, (2, self.clusters, self.latent_dim)).unbind(1)
         variance = (self.log_variance + log_ratio).clamp(*LOG_VARIANCE_RANGE).exp()
