@@ -87,11 +87,11 @@ def predicted(decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian |
     Returns:
         Both (cluster, specimen or 1, point), in units of ``decoder.scale``; the variance counts the noise.
     """
-    if decoder.trend is None or others is None:
+    if not decoder.own_prior(others):
         return decoder.marginal(t)
     size = _CHUNK if decoder.one_line else _FEW
     pieces = []
-    for i in range(0, len(others.mean), size):
+    for i in range(0, others.mean.shape[0 if isinstance(others, DiagonalGaussian) else 1], size):
         part = slice(i, i + size)
         pieces.append(decoder.marginal(t if t.ndim == 1 else t[part], decoder.prior(others[part])))
     return torch.cat([p[0] for p in pieces], 1), torch.cat([p[1] for p in pieces], 1)

@@ -11,13 +11,15 @@ modalities present it is q(Z given X).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import TrainingError
+from ..fitting.evidence.belief import speak, told
+from ..fitting.evidence.frame import Frame
 from ..fitting.inputs.stored import Stored, joined, looked_at
 from ..fitting.inputs.tensors import Tensors, keep_freed_memory
 from ..fitting.run import encode, physics_evidence, physics_log_prob
@@ -25,6 +27,9 @@ from ..model.augment import mirrored
 from ..model.curves import Curves
 from ..model.encoders.encoders import averaged
 from ..model.gaussian import DiagonalGaussian
+from ..model.joint import conditioned, join
+from ..model.physics import Deviations
+from ..model.speaker import about_latent
 from .predictor import Predictor
 
 #: Pictures that are drawn again at once.
@@ -40,13 +45,13 @@ class Posterior:
         latent: q(Z given c, X_S), (specimen, cluster, latent).
         scores: How well each modality present is explained, by name; NaN where absent. Empty if not asked for.
         others: By physics modality, what its specimens' other modalities say: q(Z given c, the others), (specimen,
-            cluster, latent). Empty where single modalities have no encoders.
+            cluster, latent), or of the deviation itself. Empty where single modalities have no encoders.
     """
 
     log_gamma: Tensor
     latent: DiagonalGaussian
     scores: dict[str, Tensor]
-    others: dict[str, DiagonalGaussian]
+    others: dict[str, DiagonalGaussian | Deviations]
 
 
 def _float32(device: torch.device) -> torch.autocast:
@@ -87,11 +92,7 @@ def answer_tensors(
         scores = {name: _curve_score(predictor, log_prob, tensors.curves[name]) for name, log_prob in physics.items()}
     log_pi = state.mixture.log_weights
     if options.by_evidence:
-        log_gamma = (log_pi + sum(physics.values())).log_softmax(1)
-        places = DiagonalGaussian(
-            *(part.expand(len(tensors), -1, -1) for part in (state.mixture.mean, state.mixture.variance))
-        )
-        return Posterior(log_gamma, places, scores, dict.fromkeys(options.physics, places))
+        return _by_evidence(predictor, tensors, physics, scores, scored, autocast)
     # The paper's encoders say the cluster of a curve too; else eq. 19 does, exactly.
     by_encoder = options.neural if options.potential.by_cluster or fused_only else options.modalities
     direct = [log_prob for name, log_prob in physics.items() if name not in by_encoder]
@@ -144,6 +145,44 @@ def answer_tensors(
             torch.where(everything, posterior.variance[:, None], latent.variance),
         )
     return Posterior(log_gamma, latent, scores, others)
+
+
+def _by_evidence(
+    predictor: Predictor,
+    tensors: Tensors,
+    physics: dict[str, Tensor],
+    scores: dict[str, Tensor],
+    scored: bool,
+    autocast: torch.autocast,
+) -> Posterior:
+    """Answer from all that is said of a specimen, as far as held-out specimens bear it out."""
+    options, state = predictor.options, predictor.state
+    mixture, specimens = state.mixture, len(tensors)
+    places = DiagonalGaussian(*(part.expand(specimens, -1, -1) for part in (mixture.mean, mixture.variance)))
+    if not options.neural:
+        log_gamma = (mixture.log_weights + sum(physics.values())).log_softmax(1)
+        return Posterior(log_gamma, places, scores, {})
+    frame = Frame(state.decoders, mixture.log_weights)
+    present = {name: tensors.present[name] for name in options.neural}
+    said, parts = speak(predictor.belief, state.network, options, predictor.specs, tensors, autocast)
+    heard = told(predictor.belief, frame, said, present)
+    curves = {name: frame.of(name, tensors.curves[name]) for name in options.physics}
+    everything = sum(list(curves.values())[1:], start=next(iter(curves.values())))
+    joint = join(mixture.log_weights, replace(everything, constant=everything.constant + heard.psi), heard.deviation)
+    for name, own in parts.items():
+        if scored:
+            places_of = about_latent(own, mixture.components)
+            score = _reconstruction(predictor, name, tensors.inputs[name], joint.log_gamma, places_of)
+            scores[name] = torch.where(present[name], score, torch.nan)
+    together = [torch.stack(several).sum(0) for several in zip(*parts.values(), strict=True)]
+    others = {}
+    for name in curves:
+        rest = [part for other, part in curves.items() if other != name]
+        known = conditioned(sum(rest[1:], start=rest[0]), heard.deviation)[1] if rest else heard.deviation
+        block = frame.block(name)
+        covariance = block @ known.covariance @ block.T
+        others[name] = Deviations((known.mean @ block.T).movedim(1, 0), covariance.movedim(1, 0))
+    return Posterior(joint.log_gamma, about_latent(together, mixture.components), scores, others)
 
 
 def _fused_rule(predictor: Predictor, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:

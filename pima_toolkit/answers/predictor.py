@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..fitting.evidence.belief import Belief
 from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions
 from ..fitting.state import State
@@ -62,6 +63,8 @@ class Predictor:
         covariates: Mean of every covariate over each cluster's specimens, (cluster,) by name, where its curves are
             shown.
         references: Scores of the training specimens by modality.
+        belief: What was learned of modalities without physics, and how far to believe it; None in the paper's inference
+            and where there are none.
         calibration: By physics modality, the share of the model's own distribution that 0, 1, ... 100 % of the training
             points lie in: bands are widened or narrowed to hold what they say.
     """
@@ -74,12 +77,11 @@ class Predictor:
     covariates: Mapping[str, np.ndarray]
     references: Mapping[str, Reference]
     calibration: Mapping[str, np.ndarray]
+    belief: Belief | None = None
 
     @property
     def any_subset(self) -> bool:
-        """Whether specimens are answered for from any subset of their modalities; not where training was interrupted
-        before the paper's encoders of single modalities were trained.
-        """
+        """Whether it answers from any subset of the modalities; not where training ended before it could."""
         return self.options.by_evidence or self.encoders is not None
 
     @property

@@ -116,6 +116,8 @@ class PIMA:
         start: str = "auto",
         device: str = "auto",
         precision: str = "auto",
+        crossfit: bool = True,
+        groups: str | None = None,
         checkpoint: str | Path | None = None,
         callbacks: Sequence[Callback] = (),
         tracker: Tracker | None = None,
@@ -144,6 +146,10 @@ class PIMA:
             device: ``"auto"``, ``"cpu"``, ``"cuda"``.
             precision: Precision of the networks while training: ``"auto"``, ``"float32"``, ``"bfloat16"``. Answers are
                 float32.
+            crossfit: Hold specimens out, fold by fold, to find how far what pictures and settings say of curves can be
+                believed (``inference="evidence"``); False: they are believed, and nothing was checked.
+            groups: Coordinate along ``specimen`` that says which specimens belong together, such as ``"batch"``: they
+                are held out together.
             checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
             callbacks: Called after every epoch with a ``Progress``; one that returns True stops the training.
             tracker: Where the numbers of every epoch go, such as ``pima.trackers.CSVTracker("track.csv")``.
@@ -171,6 +177,8 @@ class PIMA:
             start=start,
             device=device,
             precision=precision,
+            crossfit=crossfit,
+            groups=groups,
         )
         parts = train(
             self.options,

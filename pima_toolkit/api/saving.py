@@ -22,6 +22,8 @@ from ..data import Scaling, Schema, save_data
 from ..data.files import replacing
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Bounds, expert_from_dict
+from ..fitting.evidence.belief import Belief
+from ..fitting.evidence.frame import Frame
 from ..fitting.evidence.network import blank_network
 from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
@@ -50,6 +52,10 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
         arrays[f"covariance.{name}"] = torch.as_tensor(covariance)
         bounds = predictor.state.decoders[name].bounds
         arrays[f"box.{name}"] = torch.as_tensor(np.stack([bounds.lower, bounds.upper]))
+    told = None
+    if predictor.belief is not None:
+        belief, told = predictor.belief.arrays()
+        arrays |= {f"belief.{name}": tensor for name, tensor in belief.items()}
     for name, shares in predictor.calibration.items():
         arrays[f"calibration.{name}"] = torch.as_tensor(shares)
     for name, reference in predictor.references.items():
@@ -69,6 +75,7 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
         "settings": asdict(record.settings),
         "templates": {name: _spec(spec) for name, spec in predictor.specs.items()},
         "encoders": predictor.encoders is not None,
+        "belief": told,
         "notes": {**record.facts, "quality": dict(record.quality)},
     }
     tables = {f"coords.{name}": xr.Dataset(coords=spec.schema.coords) for name, spec in predictor.specs.items()}
@@ -193,10 +200,6 @@ def _rebuild(
         for name, saved in about["templates"].items()
     }
     shapes = {name: spec.shape for name, spec in specs.items()}
-    if options.by_evidence:
-        network = blank_network(options, shapes, 0).to(device)
-    else:
-        network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
     parts = below("state.", arrays)
     mixture = GaussianMixture(*(parts[f"mixture.{n}"].to(device) for n in ("log_weights", "mean", "variance")))
     decoders = {
@@ -211,6 +214,11 @@ def _rebuild(
         )
         for name, option in options.physics.items()
     }
+    if options.by_evidence:
+        size = Frame(decoders, mixture.log_weights).size
+        network = blank_network(options, {name: shapes[name] for name in options.neural}, size, 0).to(device)
+    else:
+        network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
     for name, option in options.physics.items():
         if option.varies != (decoders[name].trend is not None):
             raise ValueError(f"the slope of {name} is there where it should not be, or is missing")
@@ -221,6 +229,9 @@ def _rebuild(
             raise ValueError(f"{name} has shape {tuple(found)}, expected {(options.clusters, width)}")
     state = State(network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
     state.load(parts)
+    belief = None
+    if about.get("belief") is not None:
+        belief = Belief.from_arrays({n: a.to(device) for n, a in below("belief.", arrays).items()}, about["belief"])
     encoders = None
     if about["encoders"]:
         encoders = single_encoders(options, shapes, mixture, 0)
@@ -235,6 +246,7 @@ def _rebuild(
         covariates={name: arrays[f"covariates.{name}"].numpy().copy() for name in covariate_names(options)},
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
         calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
+        belief=belief,
     )
     facts = dict(about["notes"])
     quality = facts.pop("quality", {})  # a file older than that knows none

@@ -26,7 +26,7 @@ from ..answers.tables import cluster_covariance, specimen_parameters
 from ..answers.trust.calibration import held_out_calibration, training_calibration
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
-from ..data import Measurement, read, specimen_labels
+from ..data import Measurement, closest, read, specimen_labels
 from ..errors import OptionError, PimaWarning, TrainingError
 from ..fitting.evidence.training import EvidenceTraining
 from ..fitting.inputs.spec import wanted
@@ -68,12 +68,13 @@ def train(
     prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
     specs, tensors = prepared.specs, prepared.tensors
     measurements = _kept_for(processes, measurements)
-    mark = mark_of(options, settings, specs, prepared.fingerprint)
+    groups = _groups(data, settings.groups)
+    mark = mark_of(options, settings, specs, prepared.fingerprint, *([] if groups is None else groups.tolist()))
     with shown_progress(progress and group.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)
         callback = _heard_by_all(bar, callbacks, tracker, group)
-        job = TrainingRun(options, settings, specs, tensors, device, checkpoint, mark, callback, group)
+        job = TrainingRun(options, settings, specs, tensors, device, checkpoint, mark, callback, group, groups)
         if not group.alike(job.mark):
             raise TrainingError(
                 f"the {group.count} processes have different data or options: give every one all specimens in the same"
@@ -123,6 +124,16 @@ def train(
 
 
 # -- before training -----------------------------------------------------------------------------------------------
+
+
+def _groups(data: xr.Dataset, name: str | None) -> np.ndarray | None:
+    """Number of the group that each specimen belongs to, (specimen,); None where they are by themselves."""
+    if name is None:
+        return None
+    if name not in data.variables or data[name].dims != ("specimen",):
+        along = [str(k) for k, v in data.variables.items() if v.dims == ("specimen",)]
+        raise OptionError(f"groups={name!r} is no coordinate along specimen: {closest(name, along)}")
+    return np.unique(data[name].values.astype(str), return_inverse=True)[1].reshape(-1)
 
 
 def _check_processes(processes: int | None, group: Processes) -> None:
@@ -235,6 +246,7 @@ def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predi
             name: training_calibration(decoder, tensors.curves[name], job.templates[name], gamma)
             for name, decoder in decoders.items()
         },
+        belief=best.belief if isinstance(best, EvidenceTraining) else None,
     )
     predictor, strange = _with_references(predictor, tensors)
     return held_out_calibration(predictor, tensors, single.held_back), strange

@@ -86,9 +86,10 @@ class ModelOptions:
     def _check_inference(self) -> None:
         """Settle ``inference=None``, and refuse options of the paper's inference beside the other."""
         given = [f.name for f in fields(self) if f.name in PAPER_ONLY and getattr(self, f.name) != f.default]
-        able = bool(self.physics) and not self.neural and not self.varies
+        able = bool(self.physics) and not self.varies
         if self.inference is None:
-            object.__setattr__(self, "inference", "evidence" if able and not given else "paper")
+            curves_alone = able and not self.neural and not given
+            object.__setattr__(self, "inference", "evidence" if curves_alone else "paper")
         _check(
             self.inference in ("evidence", "paper"),
             f"inference={self.inference!r} is unknown: use one of 'evidence', 'paper'",
@@ -101,8 +102,9 @@ class ModelOptions:
         )
         _check(
             able,
-            'inference="evidence" serves curves with known physics whose parameters do not follow the latent, and no'
-            ' neural modality yet: use inference="paper"',
+            'inference="evidence" needs a curve with known physics, whose parameters do not follow the latent:'
+            ' leave out vary="latent" (what other modalities say of parameters is heard anyway), or use'
+            ' inference="paper"',
         )
 
     @property
@@ -153,6 +155,8 @@ class TrainingSettings:
     start: str = "auto"
     device: str = "auto"
     precision: str = "auto"
+    crossfit: bool = True
+    groups: str | None = None
 
     def __post_init__(self) -> None:
         _whole(self, "seed", 0)

@@ -59,7 +59,20 @@ Callback = Callable[[Progress], object]
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Everything one training run needs; nothing in it changes."""
+    """Everything one training run needs; nothing in it changes.
+
+    Args:
+        options: The model.
+        settings: How it is trained.
+        templates: What was learned of each modality.
+        tensors: Every specimen.
+        device: Where they are.
+        checkpoint: Folder that is written after every epoch; None: nothing is written.
+        mark: Fingerprint of data and options.
+        callback: Told of every epoch.
+        processes: Those that share the training.
+        groups: Which specimens belong together, such as those of one batch, (specimen,); None: every one by itself.
+    """
 
     options: ModelOptions
     settings: TrainingSettings
@@ -70,6 +83,7 @@ class TrainingRun:
     mark: str
     callback: Callback
     processes: Processes = ALONE
+    groups: np.ndarray | None = None
 
     @property
     def parts(self) -> list[str]:

@@ -60,6 +60,22 @@ class CurvePosterior:
 
 
 @dataclass(frozen=True)
+class Deviations:
+    """What is known of specimens' deviations from each cluster before their curve is seen.
+
+    Args:
+        mean: Shape (cluster, specimen, P).
+        covariance: Shape (cluster, specimen, P, P).
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    def __getitem__(self, rows: slice | Tensor) -> Deviations:
+        return Deviations(self.mean[:, rows], self.covariance[:, rows])
+
+
+@dataclass(frozen=True)
 class PhysicsDecoder:
     """p(X given c) of one physics modality.
 
@@ -139,16 +155,22 @@ class PhysicsDecoder:
         """Covariance between the specimens of a cluster, what Z explains and what it does not, (cluster, P, P)."""
         return self.scatter if self.trend is None else self.scatter + self.trend.spread
 
-    def prior(self, latent: DiagonalGaussian | None = None) -> tuple[Tensor, Tensor]:
+    def own_prior(self, others: DiagonalGaussian | Deviations | None) -> bool:
+        """Whether other modalities say something of each specimen's deviation."""
+        return isinstance(others, Deviations) or (others is not None and self.trend is not None)
+
+    def prior(self, latent: DiagonalGaussian | Deviations | None = None) -> tuple[Tensor, Tensor]:
         """Distribution of a specimen's deviation from its cluster before its curve is seen.
 
         Args:
-            latent: q(Z given the other modalities), (specimen, latent) or (specimen, cluster, latent); p(Z given c) if
-                None.
+            latent: q(Z given the other modalities), (specimen, latent) or (specimen, cluster, latent), or what they say
+                of the deviation itself; p(Z given c) if None.
 
         Returns:
             Mean (cluster, specimen or 1, P) and covariance (cluster, specimen or 1, P, P).
         """
+        if isinstance(latent, Deviations):
+            return latent.mean, latent.covariance
         if self.trend is None or latent is None:
             total = self.total[:, None]
             return total.new_zeros(total.shape[:-1]), total

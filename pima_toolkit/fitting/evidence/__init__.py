@@ -1,1 +1,1 @@
-"""Training by evidence: the physics by EM on own fits, networks and regressors believed as far as they are borne out."""
+"""Training by evidence: physics by EM on own fits; networks and regressions believed as far as they are borne out."""

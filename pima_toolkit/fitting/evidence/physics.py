@@ -19,7 +19,7 @@ from ..em.populations import Populations, Rules
 from ..inputs.spec import InputSpec
 from ..run import TrainingRun
 from ..starts.initialise import blank_decoder
-from ..starts.populations import RENEWALS, MeasuredCurves, PhysicsFit, find_populations
+from ..starts.populations import MeasuredCurves, PhysicsFit, find_populations
 
 #: Starts of each curve's first fit, where the law is not linear.
 STARTS = 6
@@ -60,13 +60,14 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
 
 
 def fit_physics(
-    job: TrainingRun, seed: int, callback: Callable[[int, float, np.ndarray], bool]
+    job: TrainingRun, seed: int, renewals: int, callback: Callable[[int, float, np.ndarray], bool]
 ) -> tuple[PhysicsFit, dict[str, MeasuredCurves]]:
     """Find the populations of a training's curves.
 
     Args:
         job: The training.
         seed: Of the starts.
+        renewals: At most so many renewals of the own fits.
         callback: Told the number of each renewal, the penalised log likelihood (nats per specimen) and the shares of
             the populations, (C,); one that returns True ends it.
     """
@@ -74,7 +75,7 @@ def fit_physics(
         name: measured_curves(option, job.templates[name], job.tensors.curves[name])
         for name, option in job.options.physics.items()
     }
-    count, renewals = len(job.tensors), job.settings.epochs or RENEWALS
+    count = len(job.tensors)
 
     def told(number: int, value: float, populations: Populations) -> bool:
         return callback(number, value / count, np.exp(populations.log_weights))

@@ -1,4 +1,4 @@
-"""One restart of a training by evidence: populations in the curves alone where nothing else was measured."""
+"""One restart of a training by evidence: the physics, then the networks and regressions that are to stand in for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..em.populations import Expectation, Populations, expect, maximise
 from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
-from ..starts.populations import RENEWALS
-from ..state import History, State, write_arrays
+from ..starts.populations import RENEWALS, PhysicsFit
+from ..state import History, State
+from .belief import FEWEST, NETWORK, Belief, told, voices
+from .crossfit import STEPS, CrossFit, folds, regression, targets
+from .frame import Frame
+from .learning import NetworkLearning
 from .network import blank_network
 from .physics import decoders_of, fit_physics, placed
 
@@ -34,17 +39,24 @@ class EvidenceTraining:
             for name, option in options.physics.items()
         }
         weights = np.full(options.clusters, -math.log(options.clusters))
+        size = sum(decoder.theta.shape[1] for decoder in decoders.values())
         self.state = State(
-            blank_network(options, {name: spec.shape for name, spec in job.templates.items()}, job.seed(restart, 0)),
+            blank_network(options, self._shapes, size, job.seed(restart, 0)),
             placed(weights, decoders, job.templates, options.latent_dim),
             decoders,
             dict.fromkeys(options.neural, 1.0),
         )
+        self.belief: Belief | None = None
         self.history = History()
         self.gamma: Tensor | None = None
         self.stranger: Tensor | None = None
+        self.likelihood = -math.inf
         self.halted = False
         self.interrupted = False
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.job.templates[name].shape for name in self.job.options.neural}
 
     @property
     def path(self) -> Path | None:
@@ -54,55 +66,119 @@ class EvidenceTraining:
 
     @property
     def merit(self) -> float:
-        """Number that restarts are chosen by: the penalised log likelihood, nats per specimen."""
-        return self.history.rows[-1]["elbo"] if self.history.rows else -math.inf
+        """Number that restarts are chosen by: the penalised log likelihood of the curves, nats per specimen."""
+        return self.likelihood
 
     def run(self) -> EvidenceTraining:
-        """Train, or take what the checkpoint holds; an interrupt keeps the populations of the last renewal."""
-        saved = self.job.resumed(self.path)
-        if saved is not None:
-            arrays, meta = saved
-            self.state.load(arrays)
-            self.history.rows = meta["history"]
-            self.gamma, self.stranger = (arrays[name].to(self.job.device) for name in ("gamma", "stranger"))
-            return self
-        self._find()
-        if not (self.halted or self.interrupted):
-            self._save()
+        """Train, or go on from the checkpoint; an interrupt keeps what there is."""
+        fit = self._physics()
+        if self.job.options.neural:
+            self._others(fit)
         return self
 
-    def _find(self) -> None:
+    def _physics(self) -> PhysicsFit:
+        """Find the populations in the curves; the same again after a kill, in seconds."""
         job, began = self.job, time.perf_counter()
+        alone = not job.options.neural
+        most = (job.settings.epochs if alone else None) or RENEWALS
 
-        def told(number: int, value: float, shares: np.ndarray) -> bool:
+        def renewed(number: int, value: float, shares: np.ndarray) -> bool:
             nonlocal began
             now = time.perf_counter()
-            self.history.add(
-                elbo=value,
-                terms={"physics": value},
-                consistency=0.0,
-                occupancy=shares.tolist(),
-                reseeded=0,
-                learning_rate=0.0,
-                seconds=now - began,
-            )
-            began = now
-            progress = Progress(
-                "joint", self.restart, number + 1, job.settings.epochs or RENEWALS, value, tuple(shares.tolist())
-            )
+            if alone:
+                self.history.add(
+                    elbo=value, terms={"physics": value}, consistency=0.0, occupancy=shares.tolist(), reseeded=0,
+                    learning_rate=0.0, seconds=now - began,
+                )  # fmt: skip
+            began, self.likelihood = now, value
+            phase = "joint" if alone else "physics"
+            progress = Progress(phase, self.restart, number + 1, most, value, tuple(shares.tolist()))
             self.halted = job.callback(progress) is True
             return self.halted
 
-        found, _ = fit_physics(job, job.seed(self.restart, 1) % 2**31, told)
-        options, populations = job.options, found.populations
-        self.state.decoders = decoders_of(populations, options.physics, job.templates, job.tensors.curves)
-        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.templates, options.latent_dim)
-        self.gamma = torch.as_tensor(found.found.among_populations, device=job.device)
-        self.stranger = torch.as_tensor(found.found.stranger, device=job.device)
-        self.interrupted = found.interrupted
+        fit, _ = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
+        self.interrupted = fit.interrupted
+        self._take(fit.populations, fit.found)
+        return fit
 
-    def _save(self) -> None:
-        if self.path is None or self.job.processes.rank:
-            return
-        arrays = {**self.state.arrays(), "gamma": self.gamma, "stranger": self.stranger}
-        write_arrays(self.path, arrays, {"fingerprint": self.job.mark, "history": self.history.rows})
+    def _take(self, populations: Populations, found: Expectation) -> None:
+        """Take populations over as those of the fit."""
+        job = self.job
+        self.state.decoders = decoders_of(populations, job.options.physics, job.templates, job.tensors.curves)
+        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.templates, job.options.latent_dim)
+        self.gamma = torch.as_tensor(found.among_populations, device=job.device)
+        self.stranger = torch.as_tensor(found.stranger, device=job.device)
+
+    def _others(self, fit: PhysicsFit) -> None:
+        """Train what speaks of the curves without them, and find how far to believe it."""
+        job = self.job
+        frame = self._frame
+        known = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0)
+        who = voices(job.options, job.templates, int(known.sum()))
+        fold = folds(known.cpu().numpy(), job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
+        said = {}
+        if job.settings.crossfit and not self.stopped:
+            cross = CrossFit(job, fit, frame, who, known, fold, self.restart)
+            said = cross.run()
+            self.halted, self.interrupted = cross.halted, cross.interrupted
+        if self.stopped:
+            who, said = (), {}  # stopped before anything could be judged: nothing but curves is heard
+        belief = Belief(who, {}, said, frame.curves(job.tensors.curves), known, job.groups)
+        if said:
+            frame = self._last_em(fit, belief, frame)
+        curves = frame.curves(job.tensors.curves)
+        found, everyone = targets(frame, curves, known), np.arange(len(job.tensors))
+        regressions = {
+            voice.name: regression(job, voice, found, everyone, job.groups)[0]
+            for voice in who
+            if voice.speaker != NETWORK
+        }
+        chosen = torch.arange(len(job.tensors), device=job.device)
+        learning = NetworkLearning(job, frame, curves, self.state.mixture, chosen, self.restart)
+        if not self.stopped:
+            learning.run()
+            self.halted, self.interrupted = learning.halted, learning.interrupted
+            if self.stopped:
+                # Half of a training is not what was judged.
+                who = tuple(voice for voice in who if voice.speaker != NETWORK)
+        self.state.network, self.state.mixture, self.state.noise = learning.network, learning.mixture, learning.noise
+        self.history = learning.history
+        self.belief = Belief(who, regressions, belief.out_of_fold, curves, known, job.groups)
+        here = {name: job.tensors.present[name] for name in job.options.neural}
+        for row in _patterns(here):
+            names = [name for name, has in zip(here, row, strict=True) if has]
+            for part in [names] if len(names) < 2 else [names, *([name] for name in names)]:
+                self.belief.of(frame, part)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody ended it before its end."""
+        return self.halted or self.interrupted
+
+    @property
+    def _frame(self) -> Frame:
+        return Frame(self.state.decoders, self.state.mixture.log_weights)
+
+    def _last_em(self, fit: PhysicsFit, belief: Belief, frame: Frame) -> Frame:
+        """EM of the physics with what was said out of fold; training responsibilities are not a network's memory."""
+        job = self.job
+        present = {name: job.tensors.present[name] for name in job.options.neural}
+        psi = told(belief, frame, belief.out_of_fold, present).psi.cpu().numpy()
+        populations = fit.populations
+        found = expect(fit.information, populations, psi)
+        for _ in range(STEPS if psi.any() else 0):
+            populations = maximise(fit.information, populations, found)
+            found = expect(fit.information, populations, psi)
+        self._take(populations, found)
+        fresh = self._frame
+        if fresh.size != frame.size:
+            # A direction in which nothing scatters any more: what was said is in other coordinates.
+            self._take(fit.populations, fit.found)
+            return frame
+        belief.out_of_fold = {name: fresh.moved(part, frame) for name, part in belief.out_of_fold.items()}
+        belief.parts.clear()
+        return fresh
+
+
+def _patterns(present: dict[str, Tensor]) -> list[list[bool]]:
+    return torch.unique(torch.stack(list(present.values()), 1), dim=0).tolist()
