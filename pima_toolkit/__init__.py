@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from .experts.regression import quantities
     from .fitting import trackers
+    from .fitting.speakers.base import Learned, Lesson, Speaker
     from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder
     from .model.encoders.base import EncoderKind
     from .model.modality import Neural, Physics
@@ -61,6 +62,9 @@ _HOME = {
     "Physics": ".model.modality",
     "NoiseModel": ".model.noise.base",
     "EncoderKind": ".model.encoders.base",
+    "Speaker": ".fitting.speakers.base",
+    "Lesson": ".fitting.speakers.base",
+    "Learned": ".fitting.speakers.base",
     "Parameter": ".experts",
     "Expert": ".experts",
     "Example": ".experts",
@@ -100,6 +104,8 @@ __all__ = [
     "Expert",
     "Fit",
     "ImageFiles",
+    "Learned",
+    "Lesson",
     "LmfitExpert",
     "Neural",
     "NoiseModel",
@@ -110,6 +116,7 @@ __all__ = [
     "ScalarColumns",
     "Selection",
     "Solution",
+    "Speaker",
     "SympyExpert",
     "TorchExpert",
     "__version__",

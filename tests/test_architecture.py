@@ -53,9 +53,11 @@ ORDER = {
     "model/noise": "base * table",
     "model/effects": "latent",
     "fitting": (
-        "parallel options inputs state prepared objective run trackers em starts speakers temperatures evidence potentials training restarts held_out"
+        "parallel options inputs state prepared objective run trackers em starts speakers temperatures"
+        " evidence potentials training restarts held_out"
     ),
     "fitting/parallel": "distributed workers",
+    "fitting/speakers": "features base * table",
     "fitting/inputs": "spec stored tensors domain",
     "fitting/evidence": "network physics frame learning belief crossfit training",
     "fitting/em": "steps effects gradient physics health populations",

@@ -31,6 +31,7 @@ REGISTRIES = {
     "pima_toolkit.experts": "EXPERTS",
     "pima_toolkit.model.noise.table": "NOISE",
     "pima_toolkit.model.encoders.table": "ENCODERS",
+    "pima_toolkit.fitting.speakers.table": "SPEAKERS",
     "pima_toolkit.ingest.formats.registry": "FORMATS",
     "pima_toolkit.report.sections": "SECTIONS",
 }

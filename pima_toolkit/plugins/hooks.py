@@ -57,6 +57,15 @@ def pima_encoders() -> Mapping[str, object]:  # type: ignore[return]
 
 
 @_hookspec
+def pima_speakers() -> Mapping[str, object]:  # type: ignore[return]
+    """Give the plugin's speakers: regressions from measurements to what curves say of population and parameters.
+
+    Returns:
+        Name -> an instance of a subclass of ``pima_toolkit.Speaker``.
+    """
+
+
+@_hookspec
 def pima_readers() -> Mapping[str, object]:  # type: ignore[return]
     """Give the plugin's readers: file formats that ``from_folder`` understands.
 

@@ -8,16 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import pima_toolkit as pima
 from pima_toolkit import cli
 from pima_toolkit.experts import Manager, use_manager
+from pima_toolkit.fitting.speakers.base import Targets
+from pima_toolkit.fitting.speakers.table import SPEAKERS
+from pima_toolkit.model.joint import Deviation, conditioned
 
 from ..test_architecture import private, public_names, source
 
 PACKAGE = Path(__file__).parent / "stranger" / "lab_extras"
 NAME = PACKAGE.name
+GIVEN = ("experts", "noise_models", "encoders", "speakers", "readers", "report_sections")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,19 @@ def test_its_networks_and_its_noise_answer_the_same_from_a_file(fit, data, tmp_p
     assert (width[:, -1] > 1.3 * width[:, 0]).all(), "the noise grows along the curve"
 
 
+def test_its_speaker_says_what_it_learned(lab):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(400, 1))
+    known = np.ones(400, bool)
+    targets = Targets(np.ones((400, 1)), 2.0 * features, np.zeros(1), np.array([[2.0]]), known)
+    learned = SPEAKERS.get("nearest").learn(features, targets, seed=0)
+    again = type(learned).from_arrays(learned.arrays())
+    potential = again.say(np.array([[0.5], [np.nan]]))
+    population = Deviation.prior(torch.tensor([[[4.0]]], dtype=torch.float64))
+    mean = conditioned(potential, population)[1].mean[:, 0, 0]
+    np.testing.assert_allclose(mean, [1.0, 0.0], atol=0.05)
+
+
 def test_its_reader_reads_a_folder_of_its_files(lab, tmp_path):
     (tmp_path / "wear").mkdir()
     for k in range(4):
@@ -112,11 +130,12 @@ def test_the_list_of_plugins_names_all_it_gives(lab):
     shown = CliRunner().invoke(cli.app, ["plugins", "list", "--json"])
     assert shown.exit_code == 0, shown.output
     record = next(record for record in json.loads(shown.output) if record["name"] == "lab")
-    given = {kind: record[kind] for kind in ("experts", "noise_models", "encoders", "readers", "report_sections")}
+    given = {kind: record[kind] for kind in GIVEN}
     assert given == {
         "experts": ["softening"],
         "noise_models": ["growing"],
         "encoders": ["one_layer"],
+        "speakers": ["nearest"],
         "readers": ["abrasion"],
         "report_sections": ["wear"],
     }

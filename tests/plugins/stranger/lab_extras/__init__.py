@@ -7,6 +7,7 @@ from .law import Softening
 from .noise import Growing
 from .reader import Abrasion
 from .section import wear
+from .speaker import Nearest
 
 PIMA_API = (1, 1)
 
@@ -24,6 +25,11 @@ def pima_noise_models():
 @pima.hookimpl
 def pima_encoders():
     return {"one_layer": OneLayer()}
+
+
+@pima.hookimpl
+def pima_speakers():
+    return {"nearest": Nearest()}
 
 
 @pima.hookimpl
