@@ -37,7 +37,7 @@ ORDER = {
     "experts": "contract formulas solvers regression kinds registry card",
     "experts/contract": "parameters bounds inputs example law",
     "experts/formulas": "parser program codegen compiled derived consistency",
-    "experts/solvers": "optimum levenberg_marquardt torch_batched statistics starts least_squares own_lines own_fits",
+    "experts/solvers": "optimum levenberg_marquardt torch_batched statistics starts least_squares own_fits",
     "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert",
     "data": "files names grids streaming measurement covariates check normalise split storage reading_log",

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from .solvers.least_squares import solve
     from .solvers.optimum import Optimum
     from .solvers.own_fits import CurveInformation, own_fits
-    from .solvers.own_lines import own_lines
     from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
 
@@ -84,7 +83,6 @@ _HOME = {
     "lmfit_result": ".regression.lmfit_bridge",
     "load_plugin": ".registry",
     "own_fits": ".solvers.own_fits",
-    "own_lines": ".solvers.own_lines",
     "pack": ".contract.inputs",
     "plugin_records": ".registry",
     "read_formula": ".formulas.parser",
@@ -134,7 +132,6 @@ __all__ = [
     "lmfit_result",
     "load_plugin",
     "own_fits",
-    "own_lines",
     "pack",
     "plugin_records",
     "read_formula",

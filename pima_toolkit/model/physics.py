@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..experts import Bounds, Expert, Priors, own_lines
+from ..experts import Bounds, Expert, Priors, own_fits
 from .curves import Curves, by_grid
 from .effects.latent import Trend
 from .evidence import Evidence
@@ -32,6 +32,8 @@ from .gaussian import LOG_2PI, DiagonalGaussian
 from .noise.base import NoiseModel
 from .noise.pooled import PooledNoise
 
+#: Damped Gauss-Newton steps to a specimen's most probable parameters; from the cluster's, few are needed.
+_STEPS = 8
 #: Specimens that stand for a population when its mean curve has no closed form.
 _POPULATION = 256
 #: And for one specimen of it, whose parameters are known better.
@@ -278,16 +280,36 @@ class PhysicsDecoder:
         c) is one quadratic function of Z, and the encoders learn by its exact gradient.
         """
         values, vectors = torch.linalg.eigh(self.total.cpu())
-        root = vectors * values.clamp_min(0.0).sqrt()[:, None, :]
+        root = (vectors * values.clamp_min(0.0).sqrt()[:, None, :]).numpy()
         x = curves.x.cpu().numpy() * self.scale
         seen = curves.seen
-        # The solver takes weights of points: whitened squares are those.
-        weights = self.noise.whiten(seen.to(curves.x.dtype), curves.along).square()
+        # Weights of squared residuals: whitened, hence squared.
+        weights = self.noise.whiten(seen.to(curves.x.dtype), curves.along).square().cpu().numpy()
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
-        t = np.atleast_2d(curves.t)
-        sums = own_lines(self.expert, self.bounds, t, x, weights.cpu().numpy(), self.theta, root.numpy(), precision)
-        device = curves.x.device
-        squared, projected, normal = (torch.as_tensor(s / self.scale**2, device=device) for s in sums)
+        centre, t = self.bounds.to_unbounded(self.theta), np.atleast_2d(curves.t)
+        which = np.zeros(len(curves), dtype=np.int64)
+        sums = []
+        for c in range(len(self.theta)):
+            here = slice(c, c + 1)
+            information, _ = own_fits(
+                self.expert,
+                self.bounds,
+                t,
+                x,
+                weights,
+                centre[here],
+                root[here],
+                which,
+                np.full(len(curves), precision[c]),
+                theta=self.theta[here],
+                steps=_STEPS,
+            )
+            squared, gradient = information.about(centre[here])
+            sums.append((squared[:, 0], gradient[:, 0], information.normal))
+        squared, projected, normal = (
+            torch.as_tensor(np.stack(parts) / self.scale**2, device=curves.x.device)
+            for parts in zip(*sums, strict=True)
+        )
         return seen.to(curves.x.dtype).sum(1), squared, projected, normal
 
     def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:

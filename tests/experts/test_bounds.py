@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pima_toolkit.errors import ExpertError, ShapeError
 from pima_toolkit.experts import Bounds
 from pima_toolkit.experts.contract.bounds import fill_from_unbounded
-from pima_toolkit.experts.solvers.own_lines import compiled_transform
+from pima_toolkit.experts.solvers.own_fits import compiled_transform
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 

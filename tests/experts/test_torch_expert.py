@@ -1,5 +1,7 @@
 """Experts written in torch: the same optimum as the compiled way, a differential equation, a population."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit import Parameter, SympyExpert, TorchExpert, get_expert
 from pima_toolkit.errors import ExpertError
-from pima_toolkit.experts import Bounds, own_lines, solve
+from pima_toolkit.experts import Bounds, own_fits, solve
 
 HARDENING = get_expert("linear_hardening")
 T = np.linspace(0, 0.1, 50)
@@ -122,16 +124,22 @@ def test_a_differential_equation_is_fitted():
     assert found.status[0] > 0
 
 
-def test_specimens_own_lines_are_the_compiled_ones():
+def test_specimens_own_fits_are_the_compiled_ones():
     y, theta = population(12), np.array([[800.0, 0.035, 0.2], [700.0, 0.03, 0.3]])
-    box = HARDENING.bounds(T)
+    bounds = HARDENING.bounds(T)
     root = np.linalg.cholesky(np.stack([0.02 * np.eye(3) + 0.005, 0.01 * np.eye(3)]))
-    mask = (np.random.default_rng(1).random(y.shape) < 0.8).astype(float)
+    weights = (np.random.default_rng(1).random(y.shape) < 0.8) * 1.0
+    which = np.arange(12) % 2
+    precision = np.array([25.0, 10.0])[which]
     for t in (T[None], np.tile(T, (12, 1))):
-        arguments = (box, t, y, mask, theta, root, np.array([25.0, 10.0]))
-        both = (own_lines(e, *arguments) for e in (Hardening(), HARDENING))
-        for found, expected in zip(*both, strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+        arguments = (bounds, t, y, weights, bounds.to_unbounded(theta), root, which, precision)
+        (torched, cost), (compiled, expected) = (
+            own_fits(e, *arguments, theta=theta, steps=8) for e in (Hardening(), HARDENING)
+        )
+        np.testing.assert_allclose(cost, expected, rtol=1e-9)
+        for field in dataclasses.fields(compiled):
+            one, other = getattr(torched, field.name), getattr(compiled, field.name)
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())
 
 
 @pytest.mark.parametrize("scatter", ["specimen", "none"])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import least_squares
 from scipy.stats import multivariate_normal
 
 import pima_toolkit as pima
@@ -80,6 +81,40 @@ def test_the_likelihood_is_that_of_a_dense_gaussian(case, own_grids, gaps):
                 dense = multivariate_normal(value[c][seen], whole[np.ix_(seen, seen)])
                 expected = dense.logpdf(curves.x[d].numpy()[seen])
             assert float(found[d, c]) == pytest.approx(float(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize("own_grids", [False, True])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_the_likelihood_about_own_parameters_is_that_of_a_dense_gaussian(own_grids, gaps):
+    """The law is not linear, the noise not constant: the line at the most probable parameters, found by scipy."""
+    noise, t = Growing(), np.linspace(0.1, 2.0, 7)
+    law = pima.SympyExpert("K * t**n", t="t", bounds={"K": (0, None), "n": (0, 1)})
+    bounds, rng = law.bounds(t), np.random.default_rng(7)
+    theta, scatter, variance = np.array([[2.0, 0.4]]), np.array([[[0.05, 0.01], [0.01, 0.2]]]), 0.01
+    centre, root = bounds.to_unbounded(theta)[0], np.linalg.cholesky(scatter[0])
+    own = centre + rng.standard_normal((8, 2)) @ root.T
+    x = law.value_and_jacobian(t, bounds.from_unbounded(own))[0]
+    x = torch.as_tensor(x + 0.1 * (1.0 + t) * rng.standard_normal(x.shape))
+    observed = torch.as_tensor(rng.random(x.shape) < 0.8) if gaps else None
+    curves = Curves(x, np.tile(t, (8, 1)) if own_grids else t, observed, torch.ones(8, dtype=torch.bool))
+    curves = replace(curves, x=torch.where(curves.seen, x, 0.0))
+    decoder = PhysicsDecoder(
+        law, bounds, 1.0, theta, torch.as_tensor(scatter), torch.tensor([variance]).double(), noise=noise
+    )
+    found = decoder.log_prob(curves)[:, 0]
+    for d in range(8):
+        seen = curves.seen[d].numpy()
+        y, std = curves.x[d].numpy()[seen], np.sqrt(variance) * (1.0 + t[seen])
+
+        def value(u, seen=seen):
+            return law.value_and_jacobian(t[seen], bounds.from_unbounded(centre + root @ u)[None])[0][0]
+
+        best = least_squares(
+            lambda u, y=y, std=std, value=value: np.concatenate([(y - value(u)) / std, u]), np.zeros(2), xtol=1e-14
+        ).x
+        slopes = np.stack([(value(best + e) - value(best - e)) / 2e-6 for e in 1e-6 * np.eye(2)], axis=1)
+        dense = multivariate_normal(value(best) - slopes @ best, slopes @ slopes.T + np.diag(std**2))
+        assert float(found[d]) == pytest.approx(float(dense.logpdf(y)), rel=1e-4)
 
 
 @pytest.mark.parametrize("gaps", [False, True])

@@ -145,7 +145,7 @@ def test_deviation_is_the_dense_conditioning(expert, grid):
                 np.testing.assert_allclose(said.deviation[c, d], away, rtol=1e-3, atol=1e-4)
 
 
-def test_own_lines_are_close_to_the_integral_over_all_own_parameters(power_law):
+def test_own_fits_are_close_to_the_integral_over_all_own_parameters(power_law):
     """log of the integral of N(x; E(t; phi), v) N(phi; phi_c, S) over phi, on a fine grid: within a few hundredths."""
     rng = np.random.default_rng(0)
     t = np.linspace(0.05, 1, POINTS)

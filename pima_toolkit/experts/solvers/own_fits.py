@@ -8,7 +8,9 @@ With :math:`\phi` the unbounded parameters, weights w and a population :math:`\p
 by damped Gauss-Newton steps in u, where the prior is the identity: a population without scatter needs no inverse, and a
 direction that the curve leaves open stays where the population puts it. About :math:`\hat\phi_n` the log likelihood is
 taken as quadratic in :math:`\phi` (:class:`CurveInformation`): everything above this file is linear and Gaussian in the
-parameters, whatever the grid, the gaps, the weights or the number of points.
+parameters, whatever the grid, the gaps, the weights or the number of points. About the population's own parameters it
+would be another one: a kink that moves by one grid point costs a curve of low noise tens of nats when the line is drawn
+through another specimen's kink.
 
 Source: first-order conditional estimation of nonlinear mixed-effects models, Lindstrom & Bates 1990.
 """
@@ -24,11 +26,10 @@ import numpy as np
 from numba import boolean, float64, int64, njit, prange, types
 from numpy.typing import ArrayLike, NDArray
 
-from ..contract.bounds import FROM_UNBOUNDED, Bounds
+from ..contract.bounds import FROM_UNBOUNDED, Bounds, fill_from_unbounded
 from ..contract.law import Law
 from ..formulas.codegen import CURVE
 from ..formulas.compiled import call_compiled, compile_driver
-from .own_lines import compiled_transform
 
 Array = NDArray[np.float64]
 
@@ -73,9 +74,8 @@ class CurveInformation:
     def about(self, phi: Array) -> tuple[Array, Array]:
         """Residual sum of squares (N, C) and gradient (N, C, P) of the same quadratics at other parameters (C, P)."""
         step = phi[None] - self.estimate[:, None]
-        curved = (self.normal[:, None] @ step[..., None])[..., 0]
-        squared = self.squared[:, None] - 2.0 * (self.gradient[:, None] * step).sum(-1) + (step * curved).sum(-1)
-        return squared, self.gradient[:, None] - curved
+        gradient = self.gradient[:, None] - (self.normal[:, None] @ step[..., None])[..., 0]
+        return self.squared[:, None] - ((self.gradient[:, None] + gradient) * step).sum(-1), gradient
 
     def log_prob(self, phi: Array, variance: Array) -> Array:
         """log p(y given phi), shape (N, C), nats, at parameters (C, P) with noise variances (C,) or (N, C)."""
@@ -147,6 +147,12 @@ def own_fits(
     seen = weights > 0.0
     log_weight = np.where(seen, np.log(np.where(seen, weights, 1.0)), 0.0).sum(1)
     return CurveInformation(phi, squared, gradient, normal, seen.sum(1).astype(np.float64), log_weight), cost
+
+
+@functools.cache
+def compiled_transform() -> Callable:
+    """The compiled form of :func:`~pima_toolkit.experts.contract.bounds.fill_from_unbounded`."""
+    return compile_driver(FROM_UNBOUNDED.signature, fill_from_unbounded, parallel=False)
 
 
 @functools.cache
