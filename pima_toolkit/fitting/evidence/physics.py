@@ -71,7 +71,7 @@ def fit_physics(
             the populations, (C,); one that returns True ends it.
     """
     curves = {
-        name: measured_curves(option, job.templates[name], job.tensors.curves[name])
+        name: measured_curves(option, job.specs[name], job.tensors.curves[name])
         for name, option in job.options.physics.items()
     }
     count, renewals = len(job.tensors), job.settings.epochs or RENEWALS

@@ -30,13 +30,13 @@ class EvidenceTraining:
         self.job, self.restart = job, restart
         options = job.options
         decoders = {
-            name: blank_decoder(option, job.templates[name], job.tensors.curves[name], options.clusters)
+            name: blank_decoder(option, job.specs[name], job.tensors.curves[name], options.clusters)
             for name, option in options.physics.items()
         }
         weights = np.full(options.clusters, -math.log(options.clusters))
         self.state = State(
-            blank_network(options, {name: spec.shape for name, spec in job.templates.items()}, job.seed(restart, 0)),
-            placed(weights, decoders, job.templates, options.latent_dim),
+            blank_network(options, {name: spec.shape for name, spec in job.specs.items()}, job.seed(restart, 0)),
+            placed(weights, decoders, job.specs, options.latent_dim),
             decoders,
             dict.fromkeys(options.neural, 1.0),
         )
@@ -95,8 +95,8 @@ class EvidenceTraining:
 
         found, _ = fit_physics(job, job.seed(self.restart, 1) % 2**31, told)
         options, populations = job.options, found.populations
-        self.state.decoders = decoders_of(populations, options.physics, job.templates, job.tensors.curves)
-        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.templates, options.latent_dim)
+        self.state.decoders = decoders_of(populations, options.physics, job.specs, job.tensors.curves)
+        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.specs, options.latent_dim)
         self.gamma = torch.as_tensor(found.found.among_populations, device=job.device)
         self.stranger = torch.as_tensor(found.found.stranger, device=job.device)
         self.interrupted = found.interrupted
