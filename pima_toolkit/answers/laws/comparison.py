@@ -27,6 +27,7 @@ from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
 from ...model.noise.cluster import ClusterNoise
 from ...model.physics import PhysicsDecoder
+from ...units import value_with_error
 from ..predictor import Predictor
 from ..record import TrainingRecord
 from .cluster_curves import physics_name, reduced, responsibilities, training_curves
@@ -280,7 +281,7 @@ def _reading(table: xr.Dataset) -> list[str]:
         simplest = str(one.expert.values[int(np.argmin(one.bic.values))])
         agrees = "BIC agrees" if simplest == best else f"BIC prefers {simplest}"
         out.append(
-            f"cluster {c}: {best} predicts specimens it has not seen best, ahead of {name} by {gap:.1f} ± {error:.1f}"
-            f" nats, {verdict}; {agrees}."
+            f"cluster {c}: {best} predicts specimens it has not seen best, ahead of {name} by"
+            f" {value_with_error(gap, error, 'nats')}, {verdict}; {agrees}."
         )
     return out
