@@ -120,9 +120,7 @@ def test_specimens_without_a_curve_start_the_same_and_a_few_at_a_time(pictures, 
         job_model = pima.PIMA(modalities, clusters=2, latent_dim=2)
         specs, tensors = tensors_of(job_model, data)
         settings = TrainingSettings(precision="float32")
-        job = TrainingRun(
-            job_model.options, settings, specs, tensors, torch.device("cpu"), None, "", lambda _: None
-        )
+        job = TrainingRun(job_model.options, settings, specs, tensors, torch.device("cpu"), None, "", lambda _: None)
         network = build(0, modalities, {n: t.shape for n, t in specs.items()}, 2, prior_expert=False)
         first = curveless.CurvelessFirst(job, network, 0)
         with monkeypatch.context() as patch:
