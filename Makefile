@@ -26,7 +26,7 @@ demo: $(STAMP)
 
 # Small arrays: one thread a process is faster than two processes fighting for the same cores.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations=40
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -37,7 +37,6 @@ tutorials: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial tests/test_tutorials.py
 
 browser: $(STAMP)
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[browser]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -c tests/browser/pytest.ini tests/browser
 
 docs: $(STAMP)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..data import closest, few
 from ..errors import DataError, OptionError
-from ..experts import with_covariates
 from ..fitting.options import ModelOptions
 from ..model.curves import Curves
 from .predictor import Predictor
@@ -69,7 +68,7 @@ def population_grid(predictor: Predictor, name: str, cluster: int | None = None,
     """
     means = {**predictor.covariates, **{k: np.full(predictor.options.clusters, v) for k, v in (at or {}).items()}}
     columns = [means[covariate] for covariate in predictor.options.physics[name].expert.covariates]
-    grid = with_covariates(predictor.specs[name].t, np.stack(columns, axis=1) if columns else None)
+    grid = predictor.specs[name].grid(np.stack(columns, axis=1) if columns else None)
     return grid if cluster is None or grid.ndim == 1 else grid[cluster]
 
 
@@ -89,12 +88,12 @@ def position_grid(predictor: Predictor, name: str, gamma: np.ndarray, at: At = N
     wanted = predictor.options.physics[name].expert.covariates
     if set(wanted) <= set(at or {}):
         row = np.array([[float(at[covariate]) for covariate in wanted]]) if wanted else None
-        grid = with_covariates(predictor.specs[name].t, row)
+        grid = predictor.specs[name].grid(row)
         return grid if grid.ndim == 1 else grid[0]
     means = {k: gamma @ v for k, v in predictor.covariates.items()} | {
         k: np.full(len(gamma), v) for k, v in (at or {}).items()
     }
-    return with_covariates(predictor.specs[name].t, np.stack([means[covariate] for covariate in wanted], axis=1))
+    return predictor.specs[name].grid(np.stack([means[covariate] for covariate in wanted], axis=1))
 
 
 def own_cluster(values: Tensor) -> Tensor:

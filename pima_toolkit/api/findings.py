@@ -66,7 +66,7 @@ def gather(
         made=_making(predictor, record),
         associations=associate(specimens["responsibilities"], specimens) if settings else None,
         data=data,
-        pictured={} if data is None else {name: measured(data, name) for name in pictures},
+        pictured={} if data is None else {name: measured(predictor, data, name) for name in pictures},
         answer=None if data is None else infer(predictor, data),
         next_measurements={} if data is None else _next_measurements(predictor, record, data),
         new=new,

@@ -36,7 +36,7 @@ from ..fitting.prepared import data_fingerprint
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import colour_of, new_figure, signed
-from ..units import two_digits
+from ..units import value_with_error
 from .pima import PIMA
 
 if TYPE_CHECKING:
@@ -70,16 +70,17 @@ class Selection:
 
     def _repr_html_(self) -> str:
         head = ["clusters", "held-out ELBO (nats per specimen)", "below the best", "restarts agree", "smallest cluster"]
-        rows = ""
+        rows, best = "", int(self.table.attrs["best"])
         for one in (self.table.isel(clusters=k) for k in range(self.table.sizes["clusters"])):
+            number = int(one["clusters"])
             cells = [
-                str(int(one["clusters"])),
+                str(number),
                 f"{float(one['held_out_elbo'].mean()):.5g}",
-                f"{two_digits(float(one['shortfall']))} ± {two_digits(float(one['shortfall_std_error']))}",
+                "" if number == best else value_with_error(float(one["shortfall"]), float(one["shortfall_std_error"])),
                 f"{float(one['stability']):.2f}",
                 f"{float(one['smallest']):.1f} specimens",
             ]
-            mark = "<b>{}</b>" if int(one["clusters"]) == self.clusters else "{}"
+            mark = "<b>{}</b>" if number == self.clusters else "{}"
             rows += "<tr>" + "".join(f"<td>{mark.format(escape(cell))}</td>" for cell in cells) + "</tr>"
         words = "".join(f"<p>{escape(words)}</p>" for words in self.reasons)
         title = "".join(f"<th>{escape(cell)}</th>" for cell in head)
@@ -212,14 +213,14 @@ def _selection(model: PIMA, table: xr.Dataset, histories: list[list[float]]) -> 
     else:
         reasons.append(
             f"Specimens held out are explained by {_clusters(numbers[chosen])} as well as by any number:"
-            f" {two_digits(shortfall[chosen])} ± {two_digits(error[chosen])} nats per specimen below"
-            f" {numbers[best]}, the best."
+            f" {value_with_error(shortfall[chosen], error[chosen], 'nats')} per specimen below {numbers[best]}, the"
+            " best."
         )
     for k, side in ((chosen - 1, "fewer"), (chosen + 1, "more")):
         if 0 <= k < len(numbers) and shortfall[k] > error[k]:
             reasons.append(
-                f"With {side}, {numbers[k]}, it is {two_digits(shortfall[k])} ± {two_digits(error[k])} nats worse than"
-                " the best."
+                f"With {side}, {numbers[k]}, it is {value_with_error(shortfall[k], error[k], 'nats')} worse than the"
+                " best."
             )
     if numbers[chosen] > 1:
         value = float(table["stability"][chosen])

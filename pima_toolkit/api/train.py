@@ -236,14 +236,14 @@ def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predi
     tensors, decoders, gamma = job.tensors, best.state.decoders, best.gamma
     predictor = Predictor(
         options=job.options,
-        specs=job.templates,
+        specs=job.specs,
         state=best.state,
         encoders=single.encoders,
         covariance={name: cluster_covariance(decoder, tensors, name, gamma) for name, decoder in decoders.items()},
         covariates=mean_covariates(job.options, tensors.curves, gamma),
         references={},
         calibration={
-            name: training_calibration(decoder, tensors.curves[name], job.templates[name], gamma)
+            name: training_calibration(decoder, tensors.curves[name], job.specs[name], gamma)
             for name, decoder in decoders.items()
         },
         belief=best.belief if isinstance(best, EvidenceTraining) else None,

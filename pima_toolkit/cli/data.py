@@ -161,7 +161,7 @@ def _column(text: str | None) -> str | int | None:
 def _facts(data: xr.Dataset, log: pd.DataFrame | None) -> dict[str, object]:
     facts = {"specimens": data.sizes["specimen"], "variables": pima.summary(data).to_dict(orient="index")}
     if log is not None:
-        facts["account"] = log.to_dict(orient="records")
+        facts["reading_log"] = log.to_dict(orient="records")
     return facts
 
 

@@ -6,7 +6,7 @@ an encoder sees, `split` keeps specimens apart for testing.
 
 from .check import check_dataset, read
 from .measurement import Measurement, Schema, Wanted
-from .names import ANSWER_NAMES, closest, few, specimen_labels
+from .names import ANSWER_NAMES, closest, few, measured_names, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .reading_log import reading_log, summary, unused_files, with_lost_specimens
 from .split import split
@@ -26,6 +26,7 @@ __all__ = [
     "common_grid",
     "encoder_input",
     "few",
+    "measured_names",
     "needs_presence",
     "on_disk",
     "open_data",

@@ -16,7 +16,7 @@ from ..errors import DataError, ShapeError
 from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
 from .measurement import Measurement, Schema, Wanted
-from .names import closest, few, specimen_labels
+from .names import closest, few, measured_names, specimen_labels
 from .streaming import OnDisk, block_rows, blocks, on_disk
 
 #: Fewest points for which a numeric coordinate makes a neural modality a curve; below, convolutions have no room.
@@ -96,8 +96,7 @@ def _measured(data: xr.Dataset, name: str, wanted: Wanted | Schema, *, part: boo
     if name not in data.data_vars:
         if like is not None:
             return _absent(data, like)
-        inside = [v for v, a in data.data_vars.items() if "specimen" in a.dims and not str(v).endswith("_present")]
-        raise DataError(f"the dataset has no modality {name!r}: {closest(name, inside)}")
+        raise DataError(f"the dataset has no modality {name!r}: {closest(name, measured_names(data))}")
     variable = data[name]
     if "specimen" not in variable.dims:
         raise ShapeError(f"{name!r} has dims {variable.dims} and lacks 'specimen': one value per specimen is needed")

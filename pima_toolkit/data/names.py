@@ -47,6 +47,11 @@ def closest(name: object, known: Iterable[Hashable]) -> str:
     return f"there are {', '.join(map(repr, names[:20])) or 'none'}{more}{asked}"
 
 
+def measured_names(data: xr.Dataset) -> list[str]:
+    """Name the variables that may be modalities: those of specimens that are no flag of who has another."""
+    return [str(k) for k, v in data.data_vars.items() if "specimen" in v.dims and not str(k).endswith("_present")]
+
+
 def specimen_labels(data: xr.Dataset) -> np.ndarray:
     """What to call the specimens, (specimen,): their coordinate's values, or 0, 1, 2 ..."""
     return data["specimen"].values

@@ -71,7 +71,7 @@ def reading_log(data: xr.Dataset) -> pd.DataFrame:
     """
     text = data.attrs.get(ATTRIBUTE)
     if text is None:
-        raise DataError("the dataset has no account of files: only those of pima.from_folder have one")
+        raise DataError("the dataset has no reading log: only those of pima.from_folder have one")
     pandas = require("pandas", "tables")
     return pandas.DataFrame(json.loads(text), columns=[f.name for f in fields(Entry)], dtype=object)
 

@@ -80,7 +80,7 @@ class OnDisk:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array these values would be in memory."""
+        """Shape of the array these values would be in memory."""
         return tuple(self.variable.sizes[dim] for dim in self.dims)
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:

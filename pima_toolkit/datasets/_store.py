@@ -13,7 +13,7 @@ from ..errors import DataError, FileFormatError, require
 
 
 @dataclass(frozen=True)
-class Stored:
+class PublishedFile:
     """One file of measured data and where it comes from.
 
     Attributes:

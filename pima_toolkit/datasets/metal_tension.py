@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import OptionError
-from ._store import Stored
+from ._store import PublishedFile
 
-STORED = Stored(
+STORED = PublishedFile(
     name="metal_tension/sandia_304L_6061.npz",
     source="github.com/sandialabs/matcal at commit d1a534023acfbd8b3aa6a56f9caa3085f51c9159 "
     "(documentation/advanced_examples)",

@@ -9,9 +9,9 @@ import xarray as xr
 
 from ..errors import FileFormatError
 from ._lines import with_lines
-from ._store import Stored
+from ._store import PublishedFile
 
-STORED = Stored(
+STORED = PublishedFile(
     name="mnist.npz",
     source="LeCun, Cortes, Burges: the MNIST database of handwritten digits",
     arrays={"x_train": (60000, 28, 28), "y_train": (60000,), "x_test": (10000, 28, 28), "y_test": (10000,)},

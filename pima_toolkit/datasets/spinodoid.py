@@ -7,9 +7,9 @@ import os
 import numpy as np
 import xarray as xr
 
-from ._store import Stored
+from ._store import PublishedFile
 
-STORED = Stored(
+STORED = PublishedFile(
     name="spinodal_compression/spinodal_compression.npz",
     source="github.com/mmc-group/finite-strain-inverse-designed-spinodoids at commit "
     "064af086f70450ba1d5bc300f238d6e8c1e5564f (drivers/data/{X,Y,Z}/*_tes_*.csv)",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .card import Card, card_of
     from .contract.bounds import Bounds
     from .contract.example import Example
-    from .contract.inputs import Inputs, by_name, pack, unpack, variable, with_covariates
+    from .contract.inputs import Inputs, by_name, pack, take_inputs, unpack, variable, with_covariates
     from .contract.law import Law, example_of
     from .contract.parameters import Parameter, resolve_unit
     from .formulas.parser import latex_name, read_formula
@@ -90,6 +90,7 @@ _HOME = {
     "resolve_unit": ".contract.parameters",
     "solve": ".solvers.least_squares",
     "spread": ".solvers.starts",
+    "take_inputs": ".contract.inputs",
     "unidentified": ".regression.covariance",
     "unpack": ".contract.inputs",
     "use_manager": ".registry",
@@ -139,6 +140,7 @@ __all__ = [
     "resolve_unit",
     "solve",
     "spread",
+    "take_inputs",
     "unidentified",
     "unpack",
     "use_manager",

@@ -135,14 +135,14 @@ class Candidates:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
-    def templates(self) -> dict[str, InputSpec]:
+    def specs(self) -> dict[str, InputSpec]:
         """Input specifications learned from all specimens, so that every candidate measures in the same units."""
         return learn_specs(self.measurements, self.options.modalities)
 
     @cached_property
     def tensors(self) -> Tensors:
         """All specimens, on the device."""
-        return to_tensors(self.measurements, self.templates, self.settings.torch_device())
+        return to_tensors(self.measurements, self.specs, self.settings.torch_device())
 
     def path(self, task: Task) -> Path | None:
         """File that the result is kept in; None where nothing is kept."""
@@ -151,7 +151,7 @@ class Candidates:
 
     def mark(self, data: str) -> str:
         """Fingerprint of all that results depend on: the data, by theirs, and every option that changes them."""
-        return mark_of(replace(self.options, clusters=1), self.settings, self.templates, data, self.share)
+        return mark_of(replace(self.options, clusters=1), self.settings, self.specs, data, self.share)
 
     def known(self, task: Task, mark: str) -> dict | None:
         """Return the result of an earlier call, if it is of the same data and options."""
@@ -197,7 +197,7 @@ class Candidates:
         job = TrainingRun(
             options,
             self.settings,
-            self.templates,
+            self.specs,
             self.tensors.at(train),
             device,
             None if path is None else path.parent,

@@ -90,7 +90,7 @@ def single_encoders(
 
 def fused_encoders(job: TrainingRun, network: Network, mixture: GaussianMixture) -> nn.ModuleList:
     """Copy the encoders of the fused posterior, which dropped modalities have taught to stand alone."""
-    encoders = single_encoders(job.options, {name: t.shape for name, t in job.templates.items()}, mixture, 0)
+    encoders = single_encoders(job.options, {name: t.shape for name, t in job.specs.items()}, mixture, 0)
     for single, encoder in zip(encoders, network.encoders, strict=True):
         single.encoder.load_state_dict(encoder.state_dict())
     return encoders.eval()
@@ -127,7 +127,7 @@ class CrossmodalTraining:
         if share is not None:
             kept[held_back(job)[share]] = False
         self.known = torch.nonzero(kept).flatten()
-        shapes = {name: template.shape for name, template in job.templates.items()}
+        shapes = {name: spec.shape for name, spec in job.specs.items()}
         self.encoders = single_encoders(job.options, shapes, mixture, job.seed(0, 10))
         self.batches, _, self.epochs = job.steps(len(self.known))
         self.forward = job.processes.computed(self.encoders, self._losses)

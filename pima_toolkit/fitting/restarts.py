@@ -42,9 +42,9 @@ class _Restart:
 
     def __call__(self, task: int, tell: Callable[[object], bool]) -> None:
         device = self.settings.torch_device()
-        templates = learn_specs(self.measurements, self.options.modalities)
-        tensors = to_tensors(self.measurements, templates, device)
-        job = TrainingRun(self.options, self.settings, templates, tensors, device, self.checkpoint, self.mark, tell)
+        specs = learn_specs(self.measurements, self.options.modalities)
+        tensors = to_tensors(self.measurements, specs, device)
+        job = TrainingRun(self.options, self.settings, specs, tensors, device, self.checkpoint, self.mark, tell)
         training(job, task).run()
 
 

@@ -76,7 +76,7 @@ class TrainingRun:
 
     options: ModelOptions
     settings: TrainingSettings
-    templates: Mapping[str, InputSpec]
+    specs: Mapping[str, InputSpec]
     tensors: Tensors
     device: torch.device
     checkpoint: Path | None
@@ -206,17 +206,17 @@ class TrainingRun:
             inputs[name] = self.tensors.inputs[name][index]
             option = self.options.neural.get(name)
             if option is not None and (option.flips or option.shift):
-                axes = self.templates[name].axes(option.flips)
+                axes = self.specs[name].axes(option.flips)
                 inputs[name] = augment(inputs[name], axes, option.shift, generator)
         return inputs
 
 
 def mark_of(
-    options: ModelOptions, settings: TrainingSettings, templates: Mapping[str, InputSpec], data: str, *more: object
+    options: ModelOptions, settings: TrainingSettings, specs: Mapping[str, InputSpec], data: str, *more: object
 ) -> str:
     """Fingerprint of all that a training depends on: the data, by theirs, and every option that changes it."""
     # Curves are divided by their scale, and an expert's text names neither its bounds nor its formula.
-    scales = {name: template.scale for name, template in templates.items()}
+    scales = {name: spec.scale for name, spec in specs.items()}
     # Which version of a plugin brought it does not count where formula and parameters are the same.
     experts = {name: {**option.expert.to_dict(), "origin": None} for name, option in options.physics.items()}
     described = [{name: repr(option) for name, option in options.modalities.items()}, scales, experts]

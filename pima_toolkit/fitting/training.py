@@ -49,7 +49,7 @@ class JointTraining:
         self.job, self.restart = job, restart
         options, tensors = job.options, job.tensors
         self.batches, self.epochs, _ = job.steps(len(tensors))
-        shapes = {name: template.shape for name, template in job.templates.items()}
+        shapes = {name: spec.shape for name, spec in job.specs.items()}
         network = build(
             job.seed(restart, 0), options.modalities, shapes, options.latent_dim, prior_expert=options.prior_expert
         ).to(job.device)
@@ -57,7 +57,7 @@ class JointTraining:
         standard = torch.zeros(clusters, latent, dtype=torch.float64, device=job.device)
         mixture = GaussianMixture(standard[:, 0] - math.log(clusters), standard, torch.ones_like(standard))
         decoders = {
-            name: self._vary(name, blank_decoder(option, job.templates[name], tensors.curves[name], clusters))
+            name: self._vary(name, blank_decoder(option, job.specs[name], tensors.curves[name], clusters))
             for name, option in options.physics.items()
         }
         self.state = State(network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
@@ -322,7 +322,7 @@ class JointTraining:
         for name, option in self.job.options.neural.items():
             rule = RECONSTRUCTION[option.noise]
             present = self.job.tensors.present[name].double().mean().item()
-            points = math.prod(self.job.templates[name].shape)
+            points = math.prod(self.job.specs[name].shape)
             self.state.noise[name] = rule.update(self.state.noise[name], means[f"neural:{name}"] / present, points)
 
     def _save(self) -> None:

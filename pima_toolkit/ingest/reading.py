@@ -230,7 +230,7 @@ def _size(spec: ImageFiles, f: CandidateFile) -> object:
     return image_files.read_size(f.path, spec)
 
 
-def _picture(spec: ImageFiles, size: tuple, f: CandidateFile) -> image_files.Picture:
+def _picture(spec: ImageFiles, size: tuple, f: CandidateFile) -> image_files.ReadPicture:
     return image_files.read_picture(f.path, spec, size)
 
 

@@ -21,10 +21,6 @@ def _one_of(name: str, value: object, allowed: Collection[str] | Registry) -> No
         raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, known))}")
 
 
-def _decodes(kind: str) -> bool:
-    return kind in ENCODERS and ENCODERS.get(kind).decodes
-
-
 @dataclass(frozen=True)
 class Neural:
     """A modality without known physics: a network encodes and decodes it.

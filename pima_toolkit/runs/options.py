@@ -35,7 +35,7 @@ from typing import Any
 import xarray as xr
 
 from ..api.pima import PIMA
-from ..data import ANSWER_NAMES, Wanted, closest, read
+from ..data import ANSWER_NAMES, Wanted, closest, measured_names, read
 from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
 from ..fitting.options import TrainingSettings
@@ -187,7 +187,7 @@ def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[
         OptionError: If a modality is named that the data do not have.
     """
     named = {name: dict(values) for name, values in dict(options.get("modalities", {})).items()}
-    measured = [str(n) for n, v in data.data_vars.items() if "specimen" in v.dims and not str(n).endswith("_present")]
+    measured = measured_names(data)
     for name, values in named.items():
         values.setdefault("kind", "physics" if "expert" in values else "neural")
         if name not in measured and values["kind"] != "none":

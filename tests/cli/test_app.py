@@ -1,10 +1,8 @@
 """`pima app` before it serves anything: help, refusals, and the settings that keep it to this machine."""
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
-
-import pytest
 
 from pima_toolkit.cli import panels
 
@@ -39,8 +37,8 @@ def test_it_says_that_it_starts_and_ends_when_asked(command, finished, monkeypat
     assert "goes on" not in said.output
 
 
-@pytest.mark.skipif(importlib.util.find_spec("voila") is not None, reason="voila is installed")
-def test_without_a_server_it_says_what_to_install(command, specimens):
+def test_without_a_server_it_says_what_to_install(command, specimens, monkeypatch):
+    monkeypatch.setitem(sys.modules, "voila", None)  # as if it were not there
     said = command("app", specimens, "--no-browser")
     assert said.exit_code == 1
     assert "pip install voila" in " ".join(said.stderr.split())

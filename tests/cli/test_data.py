@@ -59,7 +59,7 @@ def test_show_says_what_a_dataset_holds(command, folder, tmp_path):
         "missing": 1,
         "range": "",
     }
-    assert {row["status"] for row in facts["account"]} == {"used", "unusable", "ignored", "missing"}
+    assert {row["status"] for row in facts["reading_log"]} == {"used", "unusable", "ignored", "missing"}
 
 
 def test_a_file_with_options_says_the_same_as_options(command, folder, tmp_path):

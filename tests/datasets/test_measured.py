@@ -20,7 +20,7 @@ from pima_toolkit.data import Wanted, read, split
 from pima_toolkit.datasets import _store
 from pima_toolkit.errors import DataError, FileFormatError, MissingDependency, OptionError
 
-SMALL = _store.Stored("sub/small.npz", "a test", {"a": (-1, 2), "b": (3,)})
+SMALL = _store.PublishedFile("sub/small.npz", "a test", {"a": (-1, 2), "b": (3,)})
 ARRAYS = {"a": np.ones((5, 2)), "b": np.arange(3)}
 LOADERS: dict[str, Callable[..., xr.Dataset]] = {
     "mnist": datasets.mnist,
@@ -133,12 +133,12 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(nowhere):
-    """A small file behind a local address; its Stored with a right checksum, and the folder."""
+    """A small file behind a local address; its PublishedFile with a right checksum, and the folder."""
     file = save(nowhere / "www/small.npz", **ARRAYS)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(file.parent)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield _store.Stored(
+    yield _store.PublishedFile(
         "small.npz",
         "a test",
         SMALL.arrays,
@@ -157,14 +157,16 @@ def test_a_download_is_checked_and_kept(served, nowhere):
 
 
 def test_a_download_with_another_checksum_is_refused(served, nowhere):
-    wrong = _store.Stored(served.name, served.source, served.arrays, served.url, "0" * 64)
+    wrong = _store.PublishedFile(served.name, served.source, served.arrays, served.url, "0" * 64)
     with pytest.raises(DataError, match=r"could not be downloaded .*give path="):
         wrong.load()
     assert not (nowhere / "cache/pima_toolkit/small.npz").exists()
 
 
 def test_no_network(served):
-    gone = _store.Stored(served.name, served.source, served.arrays, "http://127.0.0.1:9/small.npz", served.sha256)
+    gone = _store.PublishedFile(
+        served.name, served.source, served.arrays, "http://127.0.0.1:9/small.npz", served.sha256
+    )
     with pytest.raises(DataError, match=r"could not be downloaded"):
         gone.load()
 

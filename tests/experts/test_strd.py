@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pima_toolkit import Parameter, SympyExpert
@@ -18,6 +19,9 @@ spec.loader.exec_module(strd)
 
 #: Digits of a standard error that float64 can have: Lanczos1 is exact to 1e-13, its residuals are rounding of y itself.
 ROUNDED = {"Lanczos1": 2.5}
+#: Parameters of each of the equal terms of a sum, where no cost tells one order from another: amplitude, rate. Only of
+#: Lanczos1, whose costs are rounding; of the others the order is that of the start.
+TERMS = {"Lanczos1": 2}
 
 
 def expert_of(problem):
@@ -35,6 +39,15 @@ def test_all_problems_are_there_and_their_certificates_fit_the_data():
         assert p.name == "Lanczos1" or abs(residual @ residual / p.residual_squares - 1) < 1e-6, p.name
 
 
+def in_order(name, parameters, *others):
+    """The parameters, and what else has a number for each of them, with equal terms sorted by their rate."""
+    size = TERMS.get(name)
+    if size is None:
+        return [parameters, *others]
+    terms = np.argsort(np.reshape(parameters, (-1, size))[:, -1])
+    return [np.reshape(values, (-1, size))[terms].ravel() for values in (parameters, *others)]
+
+
 @pytest.mark.parametrize("name", strd.FORMULAS)
 def test_six_digits_from_each_certified_start(name):
     p = strd.problems()[name]
@@ -42,8 +55,10 @@ def test_six_digits_from_each_certified_start(name):
     for start in p.starts:
         found = expert.fit(p.named, p.y, start=start)
         assert found.status[0] > 0
-        assert strd.digits(found.parameters[0], p.certified) >= 6
-        assert strd.digits(found.std_errors[0], p.std_errors) >= ROUNDED.get(name, 6)
+        parameters, std_errors = in_order(name, found.parameters[0], found.std_errors[0])
+        certified, certified_errors = in_order(name, p.certified, p.std_errors)
+        assert strd.digits(parameters, certified) >= 6
+        assert strd.digits(std_errors, certified_errors) >= ROUNDED.get(name, 6)
 
 
 @pytest.mark.parametrize("name", ["Eckerle4", "Lanczos3", "MGH10", "MGH17", "Misra1a", "Nelson", "Rat43", "Roszman1"])

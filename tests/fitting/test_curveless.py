@@ -134,10 +134,10 @@ def first_of(data, names, clusters=3):
     modalities = {name: pima.Neural() for name in names} | {"line": pima.Physics("proportional")}
     options = pima.PIMA(modalities, clusters=clusters, latent_dim=2).options
     measurements = read(data, wanted(modalities))
-    templates = learn_specs(measurements, modalities)
-    tensors = to_tensors(measurements, templates, "cpu")
-    job = TrainingRun(options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", lambda _: None)
-    network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
+    specs = learn_specs(measurements, modalities)
+    tensors = to_tensors(measurements, specs, "cpu")
+    job = TrainingRun(options, TrainingSettings(), specs, tensors, torch.device("cpu"), None, "", lambda _: None)
+    network = build(0, modalities, {n: t.shape for n, t in specs.items()}, 2, prior_expert=False)
     return curveless.CurvelessFirst(job, network, 0)
 
 

@@ -53,12 +53,12 @@ def test_of_many_specimens_few_shares_are_enough(varying, monkeypatch, enough, e
 def test_nothing_is_held_back_where_nothing_varies_or_specimens_are_few(two_populations, small_model, varying):
     job = varying[0]
     few = TrainingRun(
-        job.options, job.settings, job.templates, job.tensors.at(torch.arange(39)), job.device, None, "", print
+        job.options, job.settings, job.specs, job.tensors.at(torch.arange(39)), job.device, None, "", print
     )
     present = {**job.tensors.present, "stress": torch.arange(48) < 39}
     lone = replace(few, tensors=replace(job.tensors, present=present))
     plain = small_model().options
-    none = TrainingRun(plain, job.settings, job.templates, job.tensors, job.device, None, "", print)
+    none = TrainingRun(plain, job.settings, job.specs, job.tensors, job.device, None, "", print)
     for other in (few, lone, none):
         assert held_back(other) == []
 
@@ -85,7 +85,7 @@ def test_where_parameters_vary_a_lone_modality_is_no_teacher_of_itself(varying, 
 
     def taught(options, **present):
         tensors = replace(job.tensors, present={**job.tensors.present, **present})
-        one = TrainingRun(options, job.settings, job.templates, tensors, job.device, None, "", lambda _: None)
+        one = TrainingRun(options, job.settings, job.specs, tensors, job.device, None, "", lambda _: None)
         return CrossmodalTraining(one, mixture, posterior, gamma).known.tolist()
 
     everyone = list(range(48))

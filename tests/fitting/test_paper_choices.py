@@ -137,7 +137,7 @@ def test_a_random_start_draws_the_centres_and_follows_eq_15(data, small_model):
     job, predictor = job_of(fit, data), fit.predictor
     posterior = encode(predictor.state.network, job.tensors, torch.autocast("cpu", enabled=False))
     decoders, gamma = random_start(
-        job.tensors, predictor.options.modalities, job.templates, posterior, predictor.state.mixture, seed=4
+        job.tensors, predictor.options.modalities, job.specs, posterior, predictor.state.mixture, seed=4
     )
     centres = np.random.default_rng(4).standard_normal((2, 2))
     mean, variance = posterior.mean.double().numpy()[:, None], posterior.variance.double().numpy()[:, None]

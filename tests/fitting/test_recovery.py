@@ -103,8 +103,8 @@ def test_own_parameters_cover_the_truth_as_often_as_their_errors_say():
 def start(data, clusters, seed=0, **options):
     modalities = {"stress": pima.Physics("linear_hardening", **options)}
     measurements = read(data, wanted(modalities))
-    templates = learn_specs(measurements, modalities)
-    return physics_first(to_tensors(measurements, templates, "cpu"), modalities, templates, clusters, seed)
+    specs = learn_specs(measurements, modalities)
+    return physics_first(to_tensors(measurements, specs, "cpu"), modalities, specs, clusters, seed)
 
 
 @pytest.mark.parametrize("scatter", ["specimen", "none"])

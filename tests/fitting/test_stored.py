@@ -52,14 +52,14 @@ def model():
 
 def tensors_of(model, data):
     measurements = read(data, wanted(model.options.modalities))
-    templates = learn_specs(measurements, model.options.modalities)
-    return templates, to_tensors(measurements, templates, "cpu")
+    specs = learn_specs(measurements, model.options.modalities)
+    return specs, to_tensors(measurements, specs, "cpu")
 
 
 def test_pictures_on_disk_are_the_tensors_they_would_be_in_memory(model, pictures, on_disk):
-    templates, memory = tensors_of(model, pictures)
+    specs, memory = tensors_of(model, pictures)
     others, disk = tensors_of(model, on_disk)
-    assert templates["image"].scaling == others["image"].scaling
+    assert specs["image"].scaling == others["image"].scaling
     assert isinstance(disk.inputs["image"], Stored)
     assert disk.block == 8
     assert disk.inputs["image"].shape == memory.inputs["image"].shape
@@ -81,8 +81,8 @@ def test_a_block_stays_as_stored_until_it_is_in_a_batch(model, on_disk):
 
 
 def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
-    templates, tensors = tensors_of(model, on_disk)
-    job = TrainingRun(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
+    specs, tensors = tensors_of(model, on_disk)
+    job = TrainingRun(model.options, TrainingSettings(), specs, tensors, torch.device("cpu"), None, "", print)
     first, again, other = (torch.cat(list(job.batches(5, seed))) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -93,8 +93,8 @@ def test_an_epoch_is_shuffled_block_by_block(model, on_disk):
 
 
 def test_some_specimens_come_block_by_block_too(model, on_disk):
-    templates, tensors = tensors_of(model, on_disk)
-    job = TrainingRun(model.options, TrainingSettings(), templates, tensors, torch.device("cpu"), None, "", print)
+    specs, tensors = tensors_of(model, on_disk)
+    job = TrainingRun(model.options, TrainingSettings(), specs, tensors, torch.device("cpu"), None, "", print)
     some = torch.arange(0, 50, 3)
     order = torch.cat(list(job.batches(4, 1, some)))
     assert torch.equal(order.sort().values, some)
@@ -118,12 +118,10 @@ def test_specimens_without_a_curve_start_the_same_and_a_few_at_a_time(pictures, 
         data = data.assign(stress=data.stress.where(~without))
         modalities = {"image": pima.Neural(), "stress": pima.Physics("proportional")}
         job_model = pima.PIMA(modalities, clusters=2, latent_dim=2)
-        templates, tensors = tensors_of(job_model, data)
+        specs, tensors = tensors_of(job_model, data)
         settings = TrainingSettings(precision="float32")
-        job = TrainingRun(
-            job_model.options, settings, templates, tensors, torch.device("cpu"), None, "", lambda _: None
-        )
-        network = build(0, modalities, {n: t.shape for n, t in templates.items()}, 2, prior_expert=False)
+        job = TrainingRun(job_model.options, settings, specs, tensors, torch.device("cpu"), None, "", lambda _: None)
+        network = build(0, modalities, {n: t.shape for n, t in specs.items()}, 2, prior_expert=False)
         first = curveless.CurvelessFirst(job, network, 0)
         with monkeypatch.context() as patch:
             patch.setattr(Stored, "__getitem__", read)

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import sys
 
 import pytest
 
@@ -114,9 +115,10 @@ def test_metrics_in_mlflow(tmp_path):
         ("wandb", lambda folder: trackers.WandbTracker()),
     ],
 )
-def test_a_library_that_is_missing_is_named(library, make, tmp_path):
-    if importlib.util.find_spec(library) is not None:
-        pytest.skip(f"{library} is installed")
+def test_a_library_that_is_missing_is_named(library, make, tmp_path, monkeypatch):
+    loaded = [name for name in sys.modules if name.partition(".")[0] == library]
+    for name in {library, *loaded}:
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
     with pytest.raises(MissingDependency, match=f"pip install {library}"):
         make(tmp_path)
 

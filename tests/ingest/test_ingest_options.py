@@ -327,7 +327,7 @@ def test_an_account_and_a_summary(lab):
     assert table.loc["stress"].tolist() == ["modality", "strain 12", "MPa", 3, 0, "0 to 30"]
     assert table.loc["strain"].role == "axis"
     assert "<table" in table._repr_html_()
-    with pytest.raises(DataError, match="has no account of files"):
+    with pytest.raises(DataError, match="has no reading log"):
         pima.reading_log(data.drop_attrs())
 
 

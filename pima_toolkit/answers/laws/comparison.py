@@ -22,11 +22,12 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from ...errors import DataError, OptionError
-from ...experts import Expert, by_name, get_expert, pack, solve, variable
+from ...experts import Expert, get_expert, pack, solve, take_inputs, variable
 from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
 from ...model.noise.cluster import ClusterNoise
 from ...model.physics import PhysicsDecoder
+from ...units import value_with_error
 from ..predictor import Predictor
 from ..record import TrainingRecord
 from .cluster_curves import physics_name, reduced, responsibilities, training_curves
@@ -156,11 +157,10 @@ def _compare(
 
 def _inputs_of(law: Expert, names: tuple[str, ...], t: np.ndarray) -> np.ndarray:
     """Pick the inputs that a law needs: the independent variable, whatever its name, and covariates by name."""
-    there = by_name(names, t)
-    missing = [name for name in law.covariates if name not in there]
+    missing = [name for name in law.covariates if name not in names]
     if missing:
         raise DataError(f"the expert {law.name!r} needs {', '.join(missing)}, which these data do not have")
-    return np.concatenate([there[names[0]], *(there[name] for name in law.covariates)], axis=-1)
+    return take_inputs(names, t, (names[0], *law.covariates))
 
 
 def _one(
@@ -281,7 +281,7 @@ def _reading(table: xr.Dataset) -> list[str]:
         simplest = str(one.expert.values[int(np.argmin(one.bic.values))])
         agrees = "BIC agrees" if simplest == best else f"BIC prefers {simplest}"
         out.append(
-            f"cluster {c}: {best} predicts specimens it has not seen best, ahead of {name} by {gap:.1f} ± {error:.1f}"
-            f" nats, {verdict}; {agrees}."
+            f"cluster {c}: {best} predicts specimens it has not seen best, ahead of {name} by"
+            f" {value_with_error(gap, error, 'nats')}, {verdict}; {agrees}."
         )
     return out

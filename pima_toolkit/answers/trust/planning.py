@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...data import closest
+from ...data import closest, read
 from ...errors import DataError, OptionError
 from ..conditions import own_cluster, population_grid
 from ..generation import generate
@@ -45,7 +45,7 @@ def next_measurements(
         raise OptionError(f"modality={modality!r} is no modality of this fit: {closest(modality, names)}")
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise OptionError(f"n={n!r}: expected a whole number of at least 1, or None for all")
-    waiting = data.isel(specimen=np.flatnonzero(~measured(data, modality)))
+    waiting = data.isel(specimen=np.flatnonzero(~measured(predictor, data, modality)))
     if waiting.sizes["specimen"] == 0:
         raise DataError(f"every specimen of the dataset has {modality!r}: there is nothing left to measure of it")
     others = [name for name in names if name != modality and name in waiting.data_vars]
@@ -71,15 +71,13 @@ def next_measurements(
     return out.isel(specimen=order).assign_attrs(modality=modality, seed=seed)
 
 
-def measured(data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
-    """Flag the specimens that have the modality, (specimen,)."""
-    if modality not in data.data_vars:
-        return np.zeros(data.sizes["specimen"], dtype=bool)
-    variable = data[modality].transpose("specimen", ...)
-    values = variable.values.reshape(variable.sizes["specimen"], -1)
-    present = np.isfinite(values).any(1) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
-    flag = f"{modality}_present"
-    return present & data[flag].values.astype(bool) if flag in data else present
+def measured(predictor: Predictor, data: xr.Dataset, modality: str) -> NDArray[np.bool_]:
+    """Flag the specimens that have the modality, (specimen,).
+
+    Raises:
+        DataError, ShapeError: If the modality is there, and cannot be used.
+    """
+    return read(data, {modality: predictor.specs[modality].schema})[modality].present
 
 
 def _readings(predictor: Predictor, modality: str, seed: int) -> tuple[Array, Array]:

@@ -133,6 +133,18 @@ def by_name(inputs: Sequence[str], t: Rows) -> dict[str, Rows]:
     return dict(zip(inputs, unpack(t, len(inputs)), strict=True))
 
 
+def take_inputs(names: Sequence[str], t: Array, wanted: Sequence[str]) -> Array:
+    """Pack some of the inputs of a packed grid anew.
+
+    Args:
+        names: Names of the V inputs of ``t``.
+        t: Packed grid, (V T,) or (N, V T).
+        wanted: Which of them, in the order they are wanted in.
+    """
+    there = by_name(names, t)
+    return np.concatenate([there[name] for name in wanted], axis=-1)
+
+
 def with_covariates(t: Array, covariates: Array | None) -> Array:
     """Pack a grid with one number per specimen and covariate: a packed grid per specimen.
 

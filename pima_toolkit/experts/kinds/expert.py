@@ -72,34 +72,17 @@ class Expert(Law):
         return guess(self, t, y, weights)
 
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
-        """Guess by variable projection over the nonlinear parameters; an author who knows better replaces it.
-
-        Args:
-            t: Shared grid, shape (T,), or one per row, shape (N, T); packed where there are covariates, as in
-                :meth:`predict`.
-            y: Rows without NaN, shape (N, T).
-            weights: Weights of the squares, shape (N, T); 0 where nothing was measured.
-
-        Returns:
-            Parameters, shape (N, P); those outside the bounds are clipped.
-        """
+        """Guess by variable projection over the nonlinear parameters; an author who knows better replaces it."""
         return project(self, t, y, weights)
 
     def search_grid(self, t: Array) -> Array:
-        """List the candidates among which variable projection searches; an author who knows better replaces it.
-
-        Args:
-            t: Independent variable without covariates, any shape.
-
-        Returns:
-            Values of the parameters it is not linear in, shape (K, P); those of the linear ones do not matter.
-        """
+        """Spread the parameters it is not linear in between their bounds; an author who knows better replaces it."""
         nonlinear = [i for i in range(len(self.parameters)) if i not in self.linear]
         return candidates(self.bounds(t), nonlinear, t, [p.unit for p in self.parameters])
 
     @property
     def guesses(self) -> bool:
-        """Whether the author says where to start, so that fits of few curves need no wider search."""
+        """Whether the class has its own ``initial_guess`` or ``search_grid``."""
         return type(self).initial_guess is not Expert.initial_guess or type(self).search_grid is not Expert.search_grid
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:

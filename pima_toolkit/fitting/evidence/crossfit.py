@@ -76,8 +76,8 @@ def regression(
     Returns:
         What it learned, and the matrix of all specimens' features, (N, F).
     """
-    values, present = features(voice, job.templates, job.tensors), presence(job.tensors)
-    kinds = {name: job.templates[name].schema.kind for name in voice.hears}
+    values, present = features(voice, job.specs, job.tensors), presence(job.tensors)
+    kinds = {name: job.specs[name].schema.kind for name in voice.hears}
     scaling = SideBySide.learn(
         {name: x[index] for name, x in values.items()}, {name: flags[index] for name, flags in present.items()}, kinds
     )
@@ -135,14 +135,14 @@ class CrossFit:
         job = self.job
         train, left = np.flatnonzero(self.fold != k), np.flatnonzero(self.fold == k)
         populations = relearned(self.fit, train)
-        decoders = decoders_of(populations, job.options.physics, job.templates, job.tensors.curves)
+        decoders = decoders_of(populations, job.options.physics, job.specs, job.tensors.curves)
         frame = Frame(decoders, torch.as_tensor(populations.log_weights, device=job.device))
         if frame.size != self.frame.size:
             frame = self.frame
         curves = frame.curves(job.tensors.curves)
         learning = None
         if any(voice.speaker == NETWORK for voice in self.voices):
-            mixture = placed(populations.log_weights, decoders, job.templates, job.options.latent_dim)
+            mixture = placed(populations.log_weights, decoders, job.specs, job.options.latent_dim)
             chosen = torch.as_tensor(train, device=job.device)
             learning = NetworkLearning(job, frame, curves, mixture, chosen, self.restart, k).run()
             self.halted, self.interrupted = learning.halted, learning.interrupted
@@ -154,7 +154,7 @@ class CrossFit:
         for voice in self.voices:
             if voice.speaker == NETWORK:
                 some = job.tensors.at(rows)
-                parts = heard(learning.network, voice.hears[0], job.options, job.templates, some, autocast)
+                parts = heard(learning.network, voice.hears[0], job.options, job.specs, some, autocast)
                 theirs = said(parts)
             else:
                 learned, matrix = regression(job, voice, found, train, job.groups)

@@ -68,7 +68,7 @@ class NetworkLearning:
     ) -> None:
         self.job, self.frame, self.curves, self.mixture = job, frame, curves, mixture
         self.specimens, self.restart, self.fold = specimens, restart, fold
-        shapes = {name: job.templates[name].shape for name in job.options.neural}
+        shapes = {name: job.specs[name].shape for name in job.options.neural}
         self.key = (restart, 20 if fold is None else 21 + fold)
         self.network = blank_network(job.options, shapes, frame.size, job.seed(*self.key)).to(job.device)
         self.noise = dict.fromkeys(job.options.neural, 1.0)
@@ -231,7 +231,7 @@ class NetworkLearning:
         for name in job.options.neural:
             known = job.tensors.present[name][self.specimens].double().mean().item()
             if known > 0.0:
-                points = math.prod(job.templates[name].shape)
+                points = math.prod(job.specs[name].shape)
                 log_prob = means[f"neural:{name}"] / RECONSTRUCTION_WEIGHT / known
                 self.noise[name] = LearnedNoise().update(self.noise[name], log_prob, points)
 

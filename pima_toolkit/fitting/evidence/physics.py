@@ -72,7 +72,7 @@ def fit_physics(
             the populations, (C,); one that returns True ends it.
     """
     curves = {
-        name: measured_curves(option, job.templates[name], job.tensors.curves[name])
+        name: measured_curves(option, job.specs[name], job.tensors.curves[name])
         for name, option in job.options.physics.items()
     }
     count = len(job.tensors)

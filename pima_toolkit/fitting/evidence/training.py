@@ -35,14 +35,14 @@ class EvidenceTraining:
         self.job, self.restart = job, restart
         options = job.options
         decoders = {
-            name: blank_decoder(option, job.templates[name], job.tensors.curves[name], options.clusters)
+            name: blank_decoder(option, job.specs[name], job.tensors.curves[name], options.clusters)
             for name, option in options.physics.items()
         }
         weights = np.full(options.clusters, -math.log(options.clusters))
         size = sum(decoder.theta.shape[1] for decoder in decoders.values())
         self.state = State(
             blank_network(options, self._shapes, size, job.seed(restart, 0)),
-            placed(weights, decoders, job.templates, options.latent_dim),
+            placed(weights, decoders, job.specs, options.latent_dim),
             decoders,
             dict.fromkeys(options.neural, 1.0),
         )
@@ -56,7 +56,7 @@ class EvidenceTraining:
 
     @property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: self.job.templates[name].shape for name in self.job.options.neural}
+        return {name: self.job.specs[name].shape for name in self.job.options.neural}
 
     @property
     def path(self) -> Path | None:
@@ -104,8 +104,8 @@ class EvidenceTraining:
     def _take(self, populations: Populations, found: Expectation) -> None:
         """Take populations over as those of the fit."""
         job = self.job
-        self.state.decoders = decoders_of(populations, job.options.physics, job.templates, job.tensors.curves)
-        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.templates, job.options.latent_dim)
+        self.state.decoders = decoders_of(populations, job.options.physics, job.specs, job.tensors.curves)
+        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.specs, job.options.latent_dim)
         self.gamma = torch.as_tensor(found.among_populations, device=job.device)
         self.stranger = torch.as_tensor(found.stranger, device=job.device)
 
@@ -114,7 +114,7 @@ class EvidenceTraining:
         job = self.job
         frame = self._frame
         known = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0)
-        who = voices(job.options, job.templates, int(known.sum()))
+        who = voices(job.options, job.specs, int(known.sum()))
         fold = folds(known.cpu().numpy(), job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
         said = {}
         if job.settings.crossfit and not self.stopped:

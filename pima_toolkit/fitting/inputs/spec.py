@@ -9,6 +9,7 @@ import numpy as np
 
 from ...data import Measurement, Scaling, Schema, Wanted, common_grid, encoder_input, needs_presence, residual_scale
 from ...errors import OptionError
+from ...experts import with_covariates
 from ...model.modality import Modality, Neural, Physics
 
 
@@ -38,6 +39,17 @@ class InputSpec:
     def t(self) -> np.ndarray:
         """The grid that encoders see curves on, and that predicted curves are given on, without covariates."""
         return self.schema.t
+
+    def grid(self, covariates: np.ndarray | None) -> np.ndarray:
+        """Lay out the grid of predicted curves with covariates, as experts and decoders take it.
+
+        Args:
+            covariates: Of each curve in their units, (specimen, inputs - 1); None where there are none.
+
+        Returns:
+            Packed, (specimen, inputs * point); (point,) where there are no covariates.
+        """
+        return with_covariates(self.t, covariates)
 
     def axes(self, dims: Sequence[str]) -> list[int]:
         """Where dims of the data lie in an encoder input (specimen, channels, *spatial)."""

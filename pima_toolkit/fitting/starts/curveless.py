@@ -108,5 +108,5 @@ class CurvelessFirst:
     def _view(self, index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Inputs of these specimens, pictures deformed anew."""
         inputs = self.job.augmented(index, generator, self.features.names)
-        pictures = [name for name in inputs if self.job.templates[name].schema.kind == "image"]
+        pictures = [name for name in inputs if self.job.specs[name].schema.kind == "image"]
         return inputs | {name: deform(inputs[name], generator) for name in pictures}

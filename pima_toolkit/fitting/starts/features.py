@@ -26,7 +26,7 @@ class Features(nn.Module):
         self.job, self.names = job, list(names)
         self.trunks = nn.ModuleList(network.encoders[network.names.index(name)].trunk for name in self.names)
         with torch.no_grad():
-            probes = [torch.zeros(2, *job.templates[name].shape, device=job.device) for name in self.names]
+            probes = [torch.zeros(2, *job.specs[name].shape, device=job.device) for name in self.names]
             widths = [trunk.eval()(probe).shape[1] for trunk, probe in zip(self.trunks, probes, strict=True)]
         self.trunks.train()
         self.width = sum(widths)

@@ -58,23 +58,23 @@ class OwnFits:
     variance: float
 
 
-def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> OwnFits:
+def fit_each(expert_option: Physics, spec: InputSpec, curves: Curves) -> OwnFits:
     """Fit the expert to every curve (eq. 17 with one specimen per cluster); with covariates by :func:`pooled_fits`."""
     expert = expert_option.expert
     if expert.covariates:
-        blank = blank_decoder(expert_option, template, curves, 1)
+        blank = blank_decoder(expert_option, spec, curves, 1)
         phi, variance = pooled_fits(blank, curves)
         theta = np.full_like(phi, np.nan)
         known = np.isfinite(phi).all(1)
         theta[known] = blank.bounds.from_unbounded(phi[known])
         return OwnFits(theta, phi, variance)
-    x = curves.x.cpu().numpy() * template.scale
+    x = curves.x.cpu().numpy() * spec.scale
     weights = curves.seen.cpu().numpy().astype(float)
     # A curve with fewer points than parameters says too little about its own.
     enough = weights.sum(1) >= len(expert.parameters)
     if not enough.any():
         raise DataError(
-            f"no curve of {template.schema.name!r} has the {len(expert.parameters)} points that the expert "
+            f"no curve of {spec.schema.name!r} has the {len(expert.parameters)} points that the expert "
             f"{expert.name!r} needs (window: {expert_option.window}): use a wider window, or an expert of fewer "
             "parameters"
         )
@@ -85,7 +85,7 @@ def fit_each(expert_option: Physics, template: InputSpec, curves: Curves) -> Own
     start = bounds.clip(expert.guess(t, gaps))[:, None, :]
     solution = solve(expert, t, x[enough], weights[enough], start, bounds)
     theta[enough] = solution.parameters
-    variance = max(float(solution.cost.sum() / weights[enough].sum() / template.scale**2), VARIANCE_FLOOR)
+    variance = max(float(solution.cost.sum() / weights[enough].sum() / spec.scale**2), VARIANCE_FLOOR)
     phi = np.full_like(theta, np.nan)
     phi[enough] = _within_reach(bounds, theta[enough])
     return OwnFits(theta, phi, variance)
@@ -96,7 +96,7 @@ def _finite_grid(curves: Curves) -> np.ndarray:
     return np.unique(curves.along[curves.seen.cpu().numpy()]) if curves.own_grids else curves.along
 
 
-def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters: int) -> PhysicsDecoder:
+def blank_decoder(option: Physics, spec: InputSpec, curves: Curves, clusters: int) -> PhysicsDecoder:
     """Make a decoder of the right shapes, its parameters in the middle of their bounds."""
     bounds = option.expert.bounds(_finite_grid(curves))
     size = len(option.expert.parameters)
@@ -104,7 +104,7 @@ def blank_decoder(option: Physics, template: InputSpec, curves: Curves, clusters
     return PhysicsDecoder(
         expert=option.expert,
         bounds=bounds,
-        scale=template.scale,
+        scale=spec.scale,
         theta=np.tile(bounds.from_unbounded(np.zeros(size)), (clusters, 1)),
         scatter=torch.zeros(clusters, size, size, dtype=torch.float64, device=device),
         variance=torch.ones(clusters, dtype=torch.float64, device=device),
@@ -125,10 +125,10 @@ def _within_reach(bounds: Bounds, theta: np.ndarray) -> np.ndarray:
 
 
 def start_decoder(
-    option: Physics, template: InputSpec, curves: Curves, own: OwnFits, gamma: np.ndarray
+    option: Physics, spec: InputSpec, curves: Curves, own: OwnFits, gamma: np.ndarray
 ) -> PhysicsDecoder:
     """Make a decoder from the moments of the specimens' own fits under given responsibilities."""
-    blank = blank_decoder(option, template, curves, gamma.shape[1])
+    blank = blank_decoder(option, spec, curves, gamma.shape[1])
     bounds = blank.bounds
     known = np.isfinite(own.phi).all(1)
     phi, weight = own.phi[known], gamma[known] + 1e-12
@@ -142,7 +142,7 @@ def start_decoder(
     if not option.scattered:
         scatter = np.zeros_like(scatter)
         value, _ = option.expert.value_and_jacobian(curves.t, bounds.from_unbounded(centre))
-        value = torch.as_tensor(value / template.scale, device=curves.x.device)
+        value = torch.as_tensor(value / spec.scale, device=curves.x.device)
         squared = (curves.x - (value if curves.own_grids else value[:, None])).square()
         seen = curves.seen.to(squared.dtype)
         part = torch.as_tensor(gamma, device=curves.x.device)
@@ -247,7 +247,7 @@ def _partitions(phi: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
 def physics_first(
     tensors: Tensors,
     modalities: Mapping[str, Modality],
-    templates: Mapping[str, InputSpec],
+    specs: Mapping[str, InputSpec],
     clusters: int,
     seed: int,
 ) -> tuple[PhysicsMixture, Tensor]:
@@ -258,7 +258,7 @@ def physics_first(
         physics modality have those of the weights pi.
     """
     options = {name: option for name, option in modalities.items() if isinstance(option, Physics)}
-    own = {name: fit_each(option, templates[name], tensors.curves[name]) for name, option in options.items()}
+    own = {name: fit_each(option, specs[name], tensors.curves[name]) for name, option in options.items()}
     phi = np.concatenate([fits.phi for fits in own.values()], axis=1)
     known = np.flatnonzero(np.isfinite(phi).all(1))
     if len(known) < clusters:
@@ -277,7 +277,7 @@ def physics_first(
         weights = torch.as_tensor(gamma.mean(0) + 1e-9, device=next(iter(some.values())).x.device)
         start = PhysicsMixture(
             (weights / weights.sum()).log(),
-            {n: start_decoder(options[n], templates[n], some[n], fits[n], gamma) for n in options},
+            {n: start_decoder(options[n], specs[n], some[n], fits[n], gamma) for n in options},
         )
         mixture, _, likelihood = physics_em(start, some, options, iterations=_SCREENING)
         tried.append((likelihood, mixture))
@@ -290,7 +290,7 @@ def physics_first(
 def random_start(
     tensors: Tensors,
     modalities: Mapping[str, Modality],
-    templates: Mapping[str, InputSpec],
+    specs: Mapping[str, InputSpec],
     posterior: DiagonalGaussian,
     mixture: GaussianMixture,
     seed: int,
@@ -300,7 +300,7 @@ def random_start(
     Args:
         tensors: The data.
         modalities: Options by name.
-        templates: Input specifications by name.
+        specs: Input specifications by name.
         posterior: q(Z given X) of the untrained networks, (specimen, latent).
         mixture: The prior, whose centres are drawn anew.
         seed: Seed of the draw.
@@ -317,8 +317,8 @@ def random_start(
     for name, option in modalities.items():
         if isinstance(option, Physics):
             curves = tensors.curves[name]
-            own = fit_each(option, templates[name], curves)
-            decoders[name] = start_decoder(option, templates[name], curves, own, gamma.cpu().numpy())
+            own = fit_each(option, specs[name], curves)
+            decoders[name] = start_decoder(option, specs[name], curves, own, gamma.cpu().numpy())
     return decoders, gamma
 
 

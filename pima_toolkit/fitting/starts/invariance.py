@@ -48,7 +48,7 @@ def picture_names(job: TrainingRun) -> list[str]:
     Warns:
         PimaWarning: If there are pictures, but all on disk, where the neighbours of one would be read from anywhere.
     """
-    pictures = [name for name in job.options.neural if job.templates[name].schema.kind == "image"]
+    pictures = [name for name in job.options.neural if job.specs[name].schema.kind == "image"]
     here = [name for name in pictures if not isinstance(job.tensors.inputs[name], Stored)]
     if pictures and not here:
         warnings.warn(
@@ -87,7 +87,7 @@ class InvarianceFirst:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(job.seed(restart, 4))  # of the processor alone, as in model/network.py
             self.latent = nn.Linear(self.features.width, 2 * _LATENT)
-            self.decoders = nn.ModuleList(decoder(job.templates[name].shape, _LATENT) for name in self.names)
+            self.decoders = nn.ModuleList(decoder(job.specs[name].shape, _LATENT) for name in self.names)
             self.heads = nn.Linear(self.features.width, _HEADS * job.options.clusters)
         for module in (self.latent, self.decoders, self.heads):
             channels_last(module).to(job.device)

@@ -55,7 +55,7 @@ def first_start(
     seed = job.seed(restart, 1) % 2**31
     if job.settings.start == "random":
         decoders, gamma = random_start(
-            job.tensors, options.modalities, job.templates, job.encode(network), mixture, seed
+            job.tensors, options.modalities, job.specs, job.encode(network), mixture, seed
         )
         return Start(gamma, decoders)
     if options.physics:
@@ -82,14 +82,14 @@ def shared_physics_first(job: TrainingRun, seed: int) -> tuple[PhysicsMixture, T
         job: The training run; it has physics.
         seed: Seed of the starts.
     """
-    options, tensors, templates = job.options, job.tensors, job.templates
+    options, tensors, specs = job.options, job.tensors, job.specs
     if job.processes.rank == 0:
-        mixture, gamma = physics_first(tensors, options.modalities, templates, options.clusters, seed)
+        mixture, gamma = physics_first(tensors, options.modalities, specs, options.clusters, seed)
         if not job.processes.several:
             return mixture, gamma
     else:
         blank = {
-            name: blank_decoder(option, templates[name], tensors.curves[name], options.clusters)
+            name: blank_decoder(option, specs[name], tensors.curves[name], options.clusters)
             for name, option in options.physics.items()
         }
         weights = torch.zeros(options.clusters, dtype=torch.float64, device=job.device)

@@ -57,8 +57,8 @@ class ImageFiles:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """One file or specimen: pixels (view, channel, y, x), whether they are levels of 0..1, what was noticed."""
+class ReadPicture:
+    """One file or specimen as read: pixels (view, channel, y, x), whether they are levels of 0..1, what was noticed."""
 
     pixels: np.ndarray
     levels: bool
@@ -86,7 +86,7 @@ def common_size(sizes: Sequence[tuple[int, int]], spec: ImageFiles) -> tuple[int
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
-def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> Picture:
+def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPicture:
     """A file's pages, turned, cropped and resized; grey has one channel, colour three.
 
     Raises:
@@ -105,17 +105,17 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> Picture
     pixels, levels = levels_of(resize(pages, size, notes), pages.dtype, notes)
     if spec.grey and pixels.shape[-1] == 3:
         pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)  # Rec. 601
-    return Picture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes))
+    return ReadPicture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes))
 
 
-def combine_views(pictures: Sequence[Picture]) -> Picture:
+def combine_views(pictures: Sequence[ReadPicture]) -> ReadPicture:
     """Several files of one specimen as views, in their order."""
     if len(pictures) == 1:
         return pictures[0]
     channels = max(p.pixels.shape[1] for p in pictures)
     pixels = [np.broadcast_to(p.pixels, (len(p.pixels), channels, *p.pixels.shape[2:])) for p in pictures]
     notes = tuple(dict.fromkeys(note for p in pictures for note in p.notes))
-    return Picture(np.concatenate(pixels), all(p.levels for p in pictures), notes)
+    return ReadPicture(np.concatenate(pixels), all(p.levels for p in pictures), notes)
 
 
 def check_memory(specimens: int, views: int, size: tuple[int, int], modality: str) -> None:
@@ -133,7 +133,7 @@ def check_memory(specimens: int, views: int, size: tuple[int, int], modality: st
         )
 
 
-def combine(pictures: Sequence[Picture | None], spec: ImageFiles, modality: str) -> tuple[xr.DataArray, str]:
+def combine(pictures: Sequence[ReadPicture | None], spec: ImageFiles, modality: str) -> tuple[xr.DataArray, str]:
     """All pictures of a modality as one variable, float32; None is a specimen without (NaN).
 
     Args:
