@@ -46,8 +46,8 @@ ORDER = {
     "ingest/formats": "reader registry texts columns pictures images curves",
     "metrics": "scores agreement association",
     "model": (
-        "gaussian mixture rules encoders noise curves modality potentials effects evidence physics"
-        " augment fusion elbo network joint speaker"
+        "gaussian mixture rules encoders noise curves modality potentials effects evidence draws quantiles predictive"
+        " physics augment fusion elbo network joint speaker"
     ),
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base * table",

@@ -4,15 +4,14 @@ The other modalities set what a specimen's unbounded parameters are expected to 
 ``vary="latent"``, :math:`\phi_c + A_c (Z - \mathrm{origin}_c)` with Z from their own encoders. A measured curve then
 conditions them exactly, so that it is counted once; one that was not measured is predicted from them.
 
-An answer is a mixture over clusters, whose distribution function is, point by point along a curve,
-
-.. math:: F(x) = \sum_c \gamma_c\, \Phi\!\left(\frac{x - \mathrm{mean}_c}{\mathrm{std}_c}\right)
-
-and whose moments are eqs. (13) and (14) of Trask et al. 2022, arXiv:2202.03242. Erratum: eq. (14) prints variance - E^2
-for variance + E^2.
+An answer is a mixture over clusters, see :mod:`pima_toolkit.model.predictive`: the mean of the clusters' median curves,
+and quantiles of all that may be measured. Where two populations are likely and their curves differ, the mean of both is
+the curve of neither: the second one's is told beside.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -21,87 +20,87 @@ from torch import Tensor
 
 from ..experts import with_covariates
 from ..fitting.inputs.tensors import Tensors
+from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
-from ..model.physics import PhysicsDecoder
+from ..model.physics import OWN_DRAWS, POPULATION_DRAWS, PhysicsDecoder
+from ..model.predictive import Predictive, mixture_moments, needed
 from .predictor import Predictor
 from .tables import parameter_coords, shown_std
 
-#: Specimens at a time: many where each has a closed form, few where each is averaged over a population of its own.
-_CHUNK, _FEW = 1024, 64
+#: Specimens at a time, and numbers in the curves that are drawn for them.
+_CHUNK, _NUMBERS = 1024, 2**24
+#: Probability from which the second population's curve is told beside.
+SECOND = 0.2
 
 
-def mixture_moments(weights: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of a mixture.
-
-    Args:
-        weights: Shape (specimen, cluster), rows sum to one.
-        mean: Shape (cluster, specimen or 1, point).
-        variance: The same shape.
-
-    Returns:
-        Both of shape (specimen, point).
-    """
-    w = weights.T[..., None]
-    centre = (w * mean).sum(0)
-    return centre, (w * (variance + mean.square())).sum(0) - centre.square()
-
-
-def mixture_quantile(weights: Tensor, mean: Tensor, variance: Tensor, probability: Tensor | float) -> Tensor:
-    """Quantile of a mixture of Gaussians, shape (specimen, point), by bisection to float64's last digits.
-
-    Args:
-        weights: Shape (specimen, cluster).
-        mean: Shape (cluster, specimen or 1, point).
-        variance: The same shape.
-        probability: Between 0 and 1; one number, or one for each specimen, shape (specimen,).
-    """
-    probability = torch.as_tensor(probability, dtype=mean.dtype, device=mean.device).expand(len(weights))[:, None]
-    std = variance.sqrt()
-    w = weights.T[..., None]
-    # Every component's own quantile brackets the mixture's; components without weight do not count.
-    reach = torch.special.ndtri(probability)
-    own = (mean + reach * std).expand(-1, weights.shape[0], -1)
-    used = (w > 1e-12).expand_as(own)
-    low = own.where(used, torch.inf).amin(0)
-    high = own.where(used, -torch.inf).amax(0)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        below = (w * torch.special.ndtr((middle - mean) / std)).sum(0) < probability
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return 0.5 * (low + high)
-
-
-def mixture_probability(weights: Tensor, mean: Tensor, variance: Tensor, x: Tensor) -> Tensor:
-    """Distribution function of a mixture of Gaussians at x, shape (specimen, point); see :func:`mixture_quantile`."""
-    return (weights.T[..., None] * torch.special.ndtr((x - mean) / variance.sqrt())).sum(0)
-
-
-def predicted(decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian | None) -> tuple[Tensor, Tensor]:
-    """Mean and variance of every specimen's curve in each cluster from its other modalities alone.
+def predictions(
+    decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian | Deviations | None, gamma: Tensor
+) -> Iterator[tuple[slice, Predictive]]:
+    """Yield what every specimen's other modalities alone say of its curve, some specimens at a time.
 
     Args:
         decoder: The physics.
         t: The grid of the answer (point,), or one per specimen where there are covariates.
-        others: q(Z given c and the other modalities), (specimen, cluster, latent); None: p(Z given c).
-
-    Returns:
-        Both (cluster, specimen or 1, point), in units of ``decoder.scale``; the variance counts the noise.
+        others: q(Z given c and the other modalities), (specimen, cluster or none, latent); None: p(Z given c).
+        gamma: Responsibilities, (specimen, cluster): where they are nothing, nothing is drawn.
     """
-    if not decoder.own_prior(others):
-        return decoder.marginal(t)
-    size = _CHUNK if decoder.one_line else _FEW
-    pieces = []
-    for i in range(0, others.mean.shape[0 if isinstance(others, DiagonalGaussian) else 1], size):
-        part = slice(i, i + size)
-        pieces.append(decoder.marginal(t if t.ndim == 1 else t[part], decoder.prior(others[part])))
-    return torch.cat([p[0] for p in pieces], 1), torch.cat([p[1] for p in pieces], 1)
+    latent = others if decoder.own_prior(others) else None
+    if latent is None and t.ndim == 1:
+        population = decoder.marginal(t)
+        yield from ((rows, population) for rows in _pieces(len(gamma), _CHUNK))
+        return
+    for rows in _pieces(len(gamma), at_once(decoder, t, POPULATION_DRAWS)):
+        prior = None if latent is None else decoder.prior(latent[rows])
+        yield rows, decoder.marginal(t if t.ndim == 1 else t[rows], prior, needed(gamma[rows]))
+
+
+def measured(
+    decoder: PhysicsDecoder, t: np.ndarray, curves: Curves, others: DiagonalGaussian | Deviations | None, gamma: Tensor
+) -> Iterator[tuple[slice, Predictive]]:
+    """Yield what every specimen's own curve says of the curve without noise, some specimens at a time.
+
+    Args:
+        decoder: The physics.
+        t: The grid of the answer (point,), or one per specimen where there are covariates.
+        curves: As they were measured, at the points where they were.
+        others: As in :func:`predictions`.
+        gamma: Responsibilities, (specimen, cluster).
+    """
+    few = at_once(decoder, t, OWN_DRAWS)
+    for block in _pieces(len(gamma), _CHUNK):
+        own = decoder.condition(curves[block], decoder.prior(None if others is None else others[block]))
+        each = gamma[block]
+        covariance = own.covariance.expand(-1, len(each), -1, -1)
+        for rows in _pieces(len(each), few):
+            grid = t if t.ndim == 1 else t[block][rows]
+            prior = own.deviation[:, rows], covariance[:, rows]
+            yield (
+                slice(block.start + rows.start, block.start + rows.stop),
+                decoder.marginal(grid, prior, needed(each[rows])),
+            )
+
+
+def _pieces(count: int, size: int) -> list[slice]:
+    return [slice(i, min(i + size, count)) for i in range(0, count, size)]
+
+
+def at_once(decoder: PhysicsDecoder, t: np.ndarray, draws: int) -> int:
+    """Number of specimens whose curves are held in memory at once.
+
+    Args:
+        decoder: The physics.
+        t: The grid, its last axis of the points.
+        draws: Curves of each specimen in each cluster.
+    """
+    each = decoder.theta.shape[0] * t.shape[-1] * (1 if decoder.one_line else draws)
+    return min(_CHUNK, max(1, _NUMBERS // each))
 
 
 @torch.no_grad()
 def curve_answers(
-    predictor: Predictor, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | None, coverage: float
-) -> list[np.ndarray]:
-    """Mean, low and high of a physics modality: denoised where the curve was measured, else predicted.
+    predictor: Predictor, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | Deviations | None, coverage: float
+) -> dict[str, np.ndarray]:
+    """Curves of a physics modality: denoised where the curve was measured, else predicted.
 
     Args:
         predictor: The fit.
@@ -112,36 +111,67 @@ def curve_answers(
         coverage: Share of new measurements between low and high.
 
     Returns:
-        Three arrays (specimen, point) in the modality's unit, of the mixture over clusters.
+        By what follows the modality's name: ``""``, ``"_low"``, ``"_high"`` and ``"_second"``, (specimen, point) in the
+        modality's unit, and ``"_second_probability"`` (specimen,).
     """
-    decoder, spec = predictor.state.decoders[name], predictor.specs[name]
-    nominal = predictor.nominal(name, coverage)
-    pieces: list[list[Tensor]] = []
-    for index, piece in tensors.curves[name].chunks(_CHUNK):
-        known = None if others is None else others[index]
-        own = decoder.condition(piece, decoder.prior(known))
-        grid = with_covariates(spec.t, piece.covariates)
-        own_mean, jacobian = decoder.own_curves(grid, own.deviation)
-        covariance = own.covariance.expand(-1, len(piece), -1, -1)
-        spread = torch.einsum("cntp,cnpq,cntq->cnt", jacobian, covariance, jacobian)
-        own_variance = spread + decoder.noise_variance(grid)
-        value, wide = own_mean, own_variance
-        if not bool(piece.present.all()):
-            value, wide = predicted(decoder, grid, known)
-        here = piece.present[None, :, None]
-        mean, variance = torch.where(here, own_mean, value), torch.where(here, own_variance, wide)
-        weights = gamma[index]
-        centre, _ = mixture_moments(weights, mean, variance)
-        # A curve that was measured has its own posterior; the calibration is of curves that were not.
-        share = torch.where(piece.present, coverage, nominal).to(centre.dtype)
-        bounds = (mixture_quantile(weights, mean, variance, 0.5 * (1.0 + side * share)) for side in (-1, 1))
-        pieces.append([centre, *bounds])
-    return [torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale for k in range(3)]
+    decoder, curves = predictor.state.decoders[name], tensors.curves[name]
+    grid = with_covariates(predictor.specs[name].t, curves.covariates)
+    points = len(predictor.specs[name].t)
+    shape = {"": points, "_low": points, "_high": points, "_second": points, "_second_probability": 1}
+    out = {key: gamma.new_empty(len(gamma), width) for key, width in shape.items()}
+    # A curve that was measured has its own posterior; the calibration is of curves that were not.
+    for present, share in ((True, coverage), (False, predictor.nominal(name, coverage))):
+        index = torch.nonzero(curves.present == present).flatten()
+        if not len(index):
+            continue
+        t = grid if grid.ndim == 1 else grid[index.cpu().numpy()]
+        known, each = None if others is None else others[index], gamma[index]
+        said = measured(decoder, t, curves.at(index), known, each) if present else predictions(decoder, t, known, each)
+        for rows, predictive in said:
+            weights, noise = each[rows], decoder.noise_variance(t if t.ndim == 1 else t[rows])
+            second, probability = second_population(predictive.median, noise, weights)
+            values = {
+                "": predictive.centre(weights),
+                "_low": predictive.quantile(weights, 0.5 * (1.0 - share)),
+                "_high": predictive.quantile(weights, 0.5 * (1.0 + share)),
+                "_second": second,
+                "_second_probability": probability[:, None],
+            }
+            for key, value in values.items():
+                out[key][index[rows]] = value
+    scaled = {key: value.cpu().numpy() * decoder.scale for key, value in out.items() if key != "_second_probability"}
+    return scaled | {"_second_probability": out["_second_probability"][:, 0].cpu().numpy()}
+
+
+def second_population(median: Tensor, noise: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Curve of the second population and its probability, where a prediction has two humps; NaN where it has one.
+
+    Two humps: the second most probable population has more than :data:`SECOND`, and its median is somewhere more than
+    two standard deviations of the noise from the first one's, which is where two equal Gaussians part.
+
+    Args:
+        median: Each cluster's median curve, (cluster, specimen or 1, point).
+        noise: Variance of the noise, (cluster, specimen or 1, point).
+        weights: Responsibilities, (specimen, cluster).
+
+    Returns:
+        Shapes (specimen, point) and (specimen,).
+    """
+    if weights.shape[1] == 1:
+        nothing = weights.new_full((len(weights),), torch.nan)
+        return nothing[:, None].expand(-1, median.shape[-1]), nothing
+    probability, cluster = weights.topk(2, 1)
+    each = torch.arange(len(weights), device=weights.device)
+    first, second = (median.expand(-1, len(weights), -1)[cluster[:, k], each] for k in (0, 1))
+    wide = noise.expand(-1, len(weights), -1)
+    width = torch.maximum(wide[cluster[:, 0], each], wide[cluster[:, 1], each]).sqrt()
+    apart = ((first - second).abs() > 2.0 * width).any(1) & (probability[:, 1] > SECOND)
+    return torch.where(apart[:, None], second, torch.nan), torch.where(apart, probability[:, 1], torch.nan)
 
 
 @torch.no_grad()
 def parameter_answers(
-    predictor: Predictor, tensors: Tensors, gamma: Tensor, others: dict[str, DiagonalGaussian]
+    predictor: Predictor, tensors: Tensors, gamma: Tensor, others: dict[str, DiagonalGaussian | Deviations]
 ) -> dict[str, xr.DataArray]:
     """Own parameters of each specimen: ``parameters`` and ``parameters_std`` (specimen, parameter), with units.
 

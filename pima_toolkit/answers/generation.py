@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from ..errors import DataError, OptionError, ShapeError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from .conditions import At, check_at, covariate_coords, own_cluster, population_grid, position_grid, shown_at
-from .curves import mixture_moments, mixture_quantile
+from .conditions import At, check_at, covariate_coords, population_grid, position_grid, shown_at
+from .curves import predictions
 from .inference import modality_array
 from .predictor import Predictor
 from .remarks import check_coverage
@@ -100,13 +100,9 @@ def _decoded(predictor: Predictor, z: torch.Tensor, at: At, coverage: float) -> 
         if name in predictor.options.neural:
             out[name] = modality_array(predictor, name, _decode(predictor, name, z), "specimen")
             continue
-        decoder, nominal = predictor.state.decoders[name], predictor.nominal(name, coverage)
-        prior = None if decoder.trend is None else decoder.prior(DiagonalGaussian(z, torch.zeros_like(z)))
-        mean, variance = decoder.marginal(position_grid(predictor, name, gamma.cpu().numpy(), at), prior)
-        bands = [mixture_quantile(gamma, mean, variance, 0.5 * (1.0 + side * nominal)) for side in (-1.0, 1.0)]
-        curves = [mixture_moments(gamma, mean, variance)[0], *bands]
-        for suffix, values in zip(("", "_low", "_high"), curves, strict=True):
-            out[name + suffix] = modality_array(predictor, name, values.cpu().numpy() * decoder.scale, "specimen")
+        grid = position_grid(predictor, name, gamma.cpu().numpy(), at)
+        curves = _curves(predictor, name, grid, DiagonalGaussian(z, torch.zeros_like(z)), gamma, coverage)
+        out = out.assign({name + k: modality_array(predictor, name, v, "specimen") for k, v in curves.items()})
     return out
 
 
@@ -154,13 +150,35 @@ def clusters(predictor: Predictor, coverage: float = 0.9) -> xr.Dataset:
         if name in predictor.options.neural:
             out[name] = modality_array(predictor, name, _decode(predictor, name, mixture.mean), "cluster")
             continue
-        decoder = predictor.state.decoders[name]
-        mean, variance = (own_cluster(part) for part in decoder.marginal(population_grid(predictor, name)))
-        curves = {"": mean.squeeze(1)}
-        nominal = predictor.nominal(name, coverage)
-        curves["_low"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 - nominal))
-        curves["_high"] = mixture_quantile(own, mean, variance, 0.5 * (1.0 + nominal))
+        curves = _curves(predictor, name, population_grid(predictor, name), None, own, coverage)
         for suffix, values in curves.items():
-            values = modality_array(predictor, name, values.cpu().numpy() * decoder.scale, "cluster")
+            values = modality_array(predictor, name, values, "cluster")
             out[name + suffix] = values.assign_attrs(shown_at(predictor, name))
     return out
+
+
+def _curves(
+    predictor: Predictor,
+    name: str,
+    t: np.ndarray,
+    latent: DiagonalGaussian | None,
+    weights: torch.Tensor,
+    coverage: float,
+) -> dict[str, np.ndarray]:
+    """Curves of a physics modality and their bands, (n, point) in its unit, by what follows its name.
+
+    Args:
+        predictor: The fit.
+        name: The modality.
+        t: Grid (point,), or one per row.
+        latent: Z of each row; None: the whole population's.
+        weights: Responsibilities, (n, cluster).
+        coverage: Share of new measurements that the bands hold.
+    """
+    decoder, nominal = predictor.state.decoders[name], predictor.nominal(name, coverage)
+    pieces: list[list[torch.Tensor]] = []
+    for rows, said in predictions(decoder, t, latent, weights):
+        bands = [said.quantile(weights[rows], 0.5 * (1.0 + side * nominal)) for side in (-1.0, 1.0)]
+        pieces.append([said.centre(weights[rows]), *bands])
+    suffixes = ("", "_low", "_high")
+    return {key: torch.cat([p[k] for p in pieces]).cpu().numpy() * decoder.scale for k, key in enumerate(suffixes)}

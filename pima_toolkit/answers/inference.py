@@ -160,17 +160,24 @@ def modality_array(predictor: Predictor, name: str, values: np.ndarray, *leading
 def predict_curves(
     predictor: Predictor, name: str, tensors: Tensors, answers: Posterior, coverage: float
 ) -> dict[str, xr.DataArray]:
-    """Mean and pointwise band of a physics modality: denoised where observed, else predicted."""
+    """Curve and pointwise band of a physics modality, denoised where observed, else predicted; the second population's.
+
+    That curve and its probability are NaN but where the prediction has two humps.
+    """
     covariates = predictor.options.physics[name].expert.covariates
     out = {}
     curves = curve_answers(predictor, name, tensors, answers.log_gamma.exp(), answers.others.get(name), coverage)
-    for suffix, values in zip(("", "_low", "_high"), curves, strict=True):
+    about = {"units": "1", "long_name": "probability of the second population, where its curve is another"}
+    out[f"{name}_second_probability"] = xr.DataArray(curves.pop("_second_probability"), dims="specimen", attrs=about)
+    for suffix, values in curves.items():
         out[name + suffix] = modality_array(predictor, name, values, "specimen")
         if covariates:
             out[name + suffix].attrs["at"] = f"{', '.join(covariates)} of each specimen"
     for suffix, tail in (("_low", 0.5 * (1.0 - coverage)), ("_high", 0.5 * (1.0 + coverage))):
         out[name + suffix].attrs["long_name"] += f", {100 * tail:g} % quantile of a new measurement"
-    return out
+    out[name + "_second"].attrs["long_name"] += ", median of the second population, where it is another"
+    order = ("", "_low", "_high", "_second", "_second_probability")
+    return {name + suffix: out[name + suffix] for suffix in order}
 
 
 @torch.no_grad()

@@ -244,8 +244,12 @@ class Fit:
         Returns:
             ``responsibilities`` (specimen, cluster), ``cluster``, ``posterior_mean`` and ``posterior_variance``
             (specimen, latent), ``typicality``, ``out_of_population``, ``outside_range``, ``remark``, and each predicted
-            modality; a physics modality with ``_low`` and ``_high``, and ``parameters``. Of a specimen of which nothing
-            was measured numbers are NaN, and its cluster is -1.
+            modality; a physics modality with ``_low`` and ``_high``, and ``parameters``. A predicted curve is the
+            responsibilities' mean of the populations' median curves, its band the quantiles of all that the populations
+            may show. ``<name>_second`` and ``<name>_second_probability`` are the second population's median curve and
+            its probability, where that is above 20 % and the two curves differ by more than twice the noise somewhere:
+            the mean is then the curve of neither; NaN elsewhere. Of a specimen of which nothing was measured numbers
+            are NaN, and its cluster is -1.
 
         Raises:
             DataError, ShapeError: If the data do not fit the training.
@@ -316,7 +320,7 @@ class Fit:
 
     @property
     def clusters(self) -> xr.Dataset:
-        """The populations: weight, latent mean and variance, each modality at the centre, curves with 90 % bands."""
+        """The populations: weight, latent mean and variance, each modality at the centre, median curves, 90 % bands."""
         return generation.clusters(self.predictor)
 
     @property

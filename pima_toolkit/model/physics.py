@@ -26,18 +26,20 @@ from torch import Tensor
 
 from ..experts import Bounds, Expert, Priors, own_fits
 from .curves import Curves, by_grid
+from .draws import drawn
 from .effects.latent import Trend
 from .evidence import Evidence
 from .gaussian import LOG_2PI, DiagonalGaussian
 from .noise.base import NoiseModel
 from .noise.pooled import PooledNoise
+from .predictive import Predictive
 
 #: Damped Gauss-Newton steps to a specimen's most probable parameters; from the cluster's, few are needed.
 _STEPS = 8
-#: Specimens that stand for a population when its mean curve has no closed form.
-_POPULATION = 256
-#: And for one specimen of it, whose parameters are known better.
-_EACH = 64
+#: Specimens that stand for a population where its curves have no closed form.
+POPULATION_DRAWS = 256
+#: And for what one specimen may be, of which more is known.
+OWN_DRAWS = 128
 
 
 @dataclass(frozen=True)
@@ -250,29 +252,6 @@ class PhysicsDecoder:
         free = not (np.isfinite(self.bounds.lower) | np.isfinite(self.bounds.upper)).any()
         return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.total.any())
 
-    def own_curves(self, t: np.ndarray, deviation: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute curves of specimens that deviate from each cluster, and their slopes in the unbounded parameters.
-
-        Args:
-            t: Shared grid (point,), or one per specimen.
-            deviation: From the cluster's unbounded parameters, shape (cluster, specimen, P).
-
-        Returns:
-            E (cluster, specimen, point) and J (cluster, specimen, point, P), in units of ``scale``.
-        """
-        if t.ndim == 2:
-            return by_grid(t, lambda grid, rows: self.own_curves(grid, deviation[:, rows]))
-        fixed = self.bounds.at_bound(self.theta)[:, None]
-        theta = self.bounds.from_unbounded(self.bounds.to_unbounded(self.theta)[:, None] + deviation.cpu().numpy())
-        theta = np.where(fixed, self.theta[:, None], theta)
-        value, jacobian = self.expert.value_and_jacobian(t, theta)
-        jacobian = jacobian * np.where(fixed, 0.0, self.bounds.slope(theta))[:, :, None, :]
-        device = deviation.device
-        return (
-            torch.as_tensor(value / self.scale, device=device),
-            torch.as_tensor(jacobian / self.scale, device=device),
-        )
-
     def _own_lines(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Reduce as :meth:`_reduce` does, each specimen linearised at its own most probable parameters.
 
@@ -372,39 +351,62 @@ class PhysicsDecoder:
         shape = self.noise.whiten(torch.ones(along.shape, dtype=torch.float64, device=self.variance.device), along)
         return self.variance[:, None, None] / shape.square()
 
-    def marginal(self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Predict a new specimen's curve: mean and pointwise variance, (cluster, 1, point), in units of ``scale``.
+    def marginal(
+        self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None, used: Tensor | None = None
+    ) -> Predictive:
+        """Predict a new specimen's curve in each cluster.
 
-        Of several specimens, with the means and covariances of :meth:`prior` or grids (specimen, point) of their own:
-        (cluster, specimen, point).
+        In closed form where the expert is linear in phi; else curves of parameters drawn from the population, bounded
+        ones inside their bounds: the same draws every time, whatever other specimens are asked about.
 
-        Where the expert is not linear the population is averaged over, by the same quasi-random specimens every time:
-        the mean of many curves with kinks is not the curve of the mean kink. Of a specimen: their interquartile mean.
+        Args:
+            t: Grid (point,), or one per specimen.
+            prior: Means and covariances of the specimens' deviations, as :meth:`prior` gives or a curve has left; by
+                default the population's, which all specimens share on one grid.
+            used: Which clusters count for which specimens, (cluster, specimen), bool: the draws of others are not
+                computed, and hold zeros. None: all.
         """
         centre, spread = self.prior() if prior is None else prior
+        noise = self.noise_variance(t)
         if self.one_line:
             value, jacobian = self.predict(t)
             moved = value + (jacobian @ centre[..., None]).squeeze(-1)
             wide = ((jacobian @ spread) * jacobian).sum(-1)
-            return moved, wide + self.noise_variance(t)
-        if t.ndim == 2:
-            return by_grid(t, lambda grid, rows: self.marginal(grid, prior and tuple(part[:, rows] for part in prior)))
-        draws = _POPULATION if prior is None else _EACH
-        sobol = torch.quasirandom.SobolEngine(self.theta.shape[1], scramble=True, seed=0)
-        normal = torch.special.ndtri(sobol.draw(draws, dtype=torch.float64).clamp(1e-9, 1 - 1e-9))
-        values, vectors = torch.linalg.eigh(spread)
-        root = vectors * values.clamp_min(0.0).sqrt()[..., None, :]
-        deviation = centre[:, :, None] + normal.to(root.device) @ root.mT
-        curves, _ = self.own_curves(t, deviation.flatten(1, 2))
-        curves = curves.unflatten(1, (-1, draws))
-        # Log-normal tails carry the variance but few specimens: the width is that of the middle 90 %.
-        ordered = curves.sort(2).values
-        low, high = (ordered[:, :, round(p * (draws - 1))] for p in (0.05, 0.95))
-        std = (high - low) / (2.0 * 1.6448536269514722)
-        # A population's tails are its specimens' and count in its mean. Those of one specimen are what an encoder does
-        # not know, and in logarithms they lean upwards: its curve is the mean of the middle half.
-        value = curves.mean(2) if prior is None else ordered[:, :, draws // 4 : -(draws // 4)].mean(2)
-        return value, std.square() + self.noise_variance(t)
+            return Predictive(moved[..., None], wide + noise)
+        deviation = drawn(centre, spread, POPULATION_DRAWS if prior is None else OWN_DRAWS)
+        if t.ndim == 1:
+            return Predictive(self._sorted_curves(t, deviation, used if deviation.shape[1] > 1 else None), noise)
+
+        def on_grid(grid: np.ndarray, rows: np.ndarray) -> tuple[Tensor]:
+            some = None if used is None else used[:, rows]
+            if deviation.shape[1] > 1:
+                return (self._sorted_curves(grid, deviation[:, rows], some),)
+            return (self._sorted_curves(grid, deviation, None if some is None else some.any(1, keepdim=True)),)
+
+        return Predictive(by_grid(t, on_grid)[0], noise)
+
+    def _sorted_curves(self, t: np.ndarray, deviation: Tensor, used: Tensor | None) -> Tensor:
+        """Compute curves of drawn specimens, sorted point by point, (cluster, specimen, point, draw).
+
+        Args:
+            t: Grid (point,).
+            deviation: From the cluster's unbounded parameters, (cluster, specimen, draw, P).
+            used: See :meth:`marginal`.
+        """
+        away = deviation.cpu().numpy()
+        clusters, specimens, count = away.shape[:3]
+        points = t.shape[-1] // len(self.expert.inputs)
+        out = np.zeros((clusters, specimens, points, count))  # what is never written takes no memory
+        fixed, centre = self.bounds.at_bound(self.theta), self.bounds.to_unbounded(self.theta)
+        for c in range(clusters):
+            rows = np.arange(specimens) if used is None else np.flatnonzero(used[c].cpu().numpy())
+            if not len(rows):
+                continue
+            theta = np.where(fixed[c], self.theta[c], self.bounds.from_unbounded(centre[c] + away[c, rows]))
+            value, _ = self.expert.value_and_jacobian(t, theta)
+            ordered = np.sort(value.swapaxes(-1, -2) / self.scale, axis=-1)
+            out[c, rows] = np.where(np.isnan(ordered), np.inf, ordered)
+        return torch.as_tensor(out, device=deviation.device)
 
 
 def scores(decoder: PhysicsDecoder, conditioned: CurvePosterior, spread: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,72 +1,131 @@
-"""Quantiles and moments of mixtures against scipy, Monte Carlo, and the distribution function itself."""
+"""Curves of laws that are not linear, asked of a fit: medians, bands, two humps; company changes nothing."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import xarray as xr
 from scipy.stats import norm
 
-from pima_toolkit.answers.curves import mixture_moments, mixture_quantile
+import pima_toolkit as pima
+from pima_toolkit.answers import curves
+from pima_toolkit.answers.curves import second_population
+
+MODULUS = np.array([1.0, 3.0])
+NOISE = 0.02
+STRAIN = np.linspace(0.0, 1.0, 12)
 
 
-def draw(seed, specimens=4, clusters=3, points=5, own=True):
+def foams(specimens, seed, covariate=False):
+    """Two populations of exp(a strain), a = log modulus + 0.3 of scatter; a feature tells most of them apart."""
     rng = np.random.default_rng(seed)
-    weights = torch.as_tensor(rng.dirichlet([0.7] * clusters, specimens))
-    shape = clusters, specimens if own else 1, points
-    return weights, torch.as_tensor(rng.normal(0, 5, shape)), torch.as_tensor(10.0 ** rng.uniform(-6, 2, shape))
+    label = np.arange(specimens) % 2
+    rate = MODULUS[label] + 0.3 * rng.standard_normal(specimens)
+    stress = np.exp(rate[:, None] * STRAIN) + NOISE * rng.standard_normal((specimens, 12))
+    feature = (label[:, None] - 0.5) + 0.1 * rng.standard_normal((specimens, 3))
+    coords = {"strain": STRAIN, "label": ("specimen", label), "rate": ("specimen", rate)}
+    return xr.Dataset(
+        {"feature": (("specimen", "kind"), feature), "stress": (("specimen", "strain"), stress, {"units": "MPa"})},
+        coords,
+    )
 
 
-@pytest.mark.parametrize("probability", [1e-6, 0.05, 0.5, 0.95, 1 - 1e-6])
-def test_one_component_is_the_normal_quantile(probability):
-    _, mean, variance = draw(0, clusters=1)
-    found = mixture_quantile(torch.ones(4, 1, dtype=torch.float64), mean, variance, probability)
-    np.testing.assert_allclose(found, norm.ppf(probability, mean[0], variance[0].sqrt()), rtol=1e-10, atol=1e-10)
+def model(vary):
+    law = pima.SympyExpert("exp(a * strain)", t="strain")
+    return pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics(law, vary=vary)}, clusters=2, latent_dim=2)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10_000), st.floats(0.001, 0.999), st.booleans())
-def test_the_distribution_function_at_the_quantile_is_the_probability(seed, probability, own):
-    weights, mean, variance = draw(seed, own=own)
-    found = mixture_quantile(weights, mean, variance, probability).numpy()
-    # A hair around the quantile brackets the probability, also where the distribution has a step in all but name.
-    hair = 1e-9 * (1 + np.abs(found))
-
-    def distribution(x):
-        return np.einsum("nc,cnt->nt", weights, norm.cdf(x, mean, variance.sqrt()))
-
-    assert (distribution(found - hair) <= probability + 1e-9).all()
-    assert (distribution(found + hair) >= probability - 1e-9).all()
+@pytest.fixture(scope="module", params=["none", "latent"])
+def fit(request):
+    return model(request.param).fit(foams(80, 0), epochs=8, crossmodal_epochs=4, progress=False)
 
 
-def test_quantiles_and_moments_equal_monte_carlo():
-    rng = np.random.default_rng(1)
-    weights, mean, variance = draw(2, specimens=1, points=3)
-    c = rng.choice(3, 200_000, p=weights[0].numpy())
-    x = mean[c, 0].numpy() + variance[c, 0].sqrt().numpy() * rng.standard_normal((200_000, 3))
-    centre, spread = mixture_moments(weights, mean, variance)
-    np.testing.assert_allclose(centre[0], x.mean(0), atol=5 * x.std(0).max() / np.sqrt(200_000))
-    np.testing.assert_allclose(spread[0], x.var(0), rtol=0.05)
-    for probability in (0.05, 0.5, 0.95):
-        found = mixture_quantile(weights, mean, variance, probability)[0].numpy()
-        below = (x < found).mean(0)
-        np.testing.assert_allclose(below, probability, atol=5 * np.sqrt(0.25 / 200_000))
+@pytest.fixture(scope="module")
+def new():
+    return foams(30, 1)
 
 
-def test_components_without_weight_do_not_widen_the_search():
-    weights = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-    mean = torch.tensor([2.0, 1e200], dtype=torch.float64)[:, None, None]
-    found = mixture_quantile(weights, mean, torch.ones(2, 1, 1, dtype=torch.float64), 0.95)
-    assert found.item() == pytest.approx(norm.ppf(0.95, 2, 1), rel=1e-9)
+def test_a_population_is_shown_by_its_median_and_the_quantiles_of_its_specimens(fit):
+    decoder, nominal = fit.predictor.state.decoders["stress"], fit.predictor.nominal("stress", 0.9)
+    for c in range(2):
+        rate, std = decoder.theta[c, 0], float(decoder.total[c, 0, 0]) ** 0.5
+        np.testing.assert_allclose(fit.clusters.stress[c], np.exp(rate * STRAIN), rtol=1e-3)
+        for side, name in ((-1, "stress_low"), (1, "stress_high")):
+            z = norm.ppf(0.5 * (1 + side * nominal))
+            edge = np.exp((rate + z * std) * STRAIN)
+            # Beyond the middle the noise is small beside the scatter.
+            np.testing.assert_allclose(fit.clusters[name][c, 6:], edge[6:], rtol=0.05)
 
 
-def test_two_narrow_peaks_have_a_band_that_holds_both():
-    """Mean and 1.6 std would say otherwise: the band of a bimodal prediction reaches from peak to peak."""
-    weights = torch.tensor([[0.9, 0.1]], dtype=torch.float64)
-    mean = torch.tensor([0.0, 10.0], dtype=torch.float64)[:, None, None]
-    variance = torch.full((2, 1, 1), 1e-4, dtype=torch.float64)
-    low, high = (mixture_quantile(weights, mean, variance, p).item() for p in (0.05, 0.95))
-    assert low == pytest.approx(0.0, abs=0.05)
-    assert high == pytest.approx(10.0, abs=0.05)
-    centre, spread = mixture_moments(weights, mean, variance)
-    assert centre.item() + 1.645 * spread.sqrt().item() < 7
+def test_a_curve_that_was_measured_is_the_median_of_its_own_posterior(fit, new):
+    answer = fit.infer(new[["stress"]], predict="stress")
+    truth = np.exp(new.rate.values[:, None] * STRAIN)
+    error = np.abs(answer.stress.values - truth)
+    assert np.median(error) < NOISE
+    own = fit.infer(new[["stress"]], predict="stress").parameters.values[:, 0]
+    np.testing.assert_allclose(answer.stress, np.exp(own[:, None] * STRAIN), rtol=2e-3)
+    assert np.isnan(answer.stress_second).all()
+    assert pima.metrics.coverage(new.stress, answer.stress_low, answer.stress_high) > 0.8
+
+
+def test_bands_of_predicted_curves_hold_new_measurements(fit, new):
+    answer = fit.infer(new[["feature"]], predict="stress")
+    found = pima.metrics.coverage(new.stress[:, 1:], answer.stress_low[:, 1:], answer.stress_high[:, 1:])
+    assert 0.8 < float(found) < 0.98
+    # An exponential's band leans upwards: a linear one would be even.
+    above, below = answer.stress_high - answer.stress, answer.stress - answer.stress_low
+    assert float((above[:, -1] / below[:, -1]).median()) > 1.1
+
+
+@pytest.mark.parametrize("given", ["feature", "stress"])
+def test_order_company_and_size_of_a_batch_change_nothing(fit, new, given, monkeypatch):
+    names = ["stress", "stress_low", "stress_high"]
+    every = fit.infer(new[[given]], predict="stress")[names]
+    for rows in ([7, 3, 21], [29], list(range(29, -1, -1))):
+        few = fit.infer(new[[given]].isel(specimen=rows), predict="stress")[names]
+        for name in names:
+            np.testing.assert_allclose(few[name].values, every[name].values[rows], rtol=2e-5, atol=1e-6)
+    monkeypatch.setattr(curves, "_NUMBERS", 10_000)  # three specimens at once
+    again = fit.infer(new[[given]], predict="stress")[names]
+    xr.testing.assert_allclose(again, every, rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_measured_and_what_is_not_are_answered_as_if_alone(fit, new):
+    half = new.copy(deep=True)
+    half["stress"][::2] = np.nan
+    answer = fit.infer(half, predict="stress")
+    both, one = fit.infer(new, predict="stress"), fit.infer(new[["feature"]], predict="stress")
+    for name in ("stress", "stress_low", "stress_high"):
+        np.testing.assert_allclose(answer[name][1::2], both[name][1::2], rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(answer[name][::2], one[name][::2], rtol=2e-5, atol=1e-6)
+
+
+def test_both_humps_are_told_where_the_feature_says_nothing(fit, new):
+    """A feature between the populations: a mean of both medians, and the second one's beside it."""
+    between = new[["feature"]].isel(specimen=[0, 1]).copy(deep=True)
+    axis = np.linspace(-0.5, 0.5, 101)
+    many = xr.Dataset({"feature": (("specimen", "kind"), np.repeat(axis[:, None], 3, 1))})
+    gamma = fit.infer(many, predict=()).responsibilities.values
+    middle = int(np.abs(gamma[:, 0] - 0.6).argmin())
+    between["feature"][0] = axis[middle]
+    answer = fit.infer(between, predict="stress")
+    gamma = answer.responsibilities.values
+    assert gamma[0].min() > 0.2
+    second = gamma[0].argmin()
+    assert float(answer.stress_second_probability[0]) == pytest.approx(gamma[0].min(), rel=1e-6)
+    ends = answer.stress.values[0, -1], answer.stress_second.values[0, -1]
+    assert (ends[1] > ends[0]) == (fit.clusters.stress.values[second, -1] > fit.clusters.stress.values[1 - second, -1])
+    assert np.isnan(answer.stress_second[1]).all()
+    assert np.isnan(answer.stress_second_probability[1])
+    assert answer.stress_second.attrs["units"] == "MPa"
+
+
+def test_the_second_population_is_told_where_it_is_likely_and_another():
+    median = torch.tensor([[0.0, 0.0], [0.0, 3.0], [0.1, 0.1]], dtype=torch.float64)[:, None]
+    noise = torch.full((3, 1, 2), 1.0, dtype=torch.float64)
+    weights = torch.tensor([[0.7, 0.3, 0.0], [0.3, 0.7, 0.0], [0.81, 0.19, 0.0], [0.6, 0.0, 0.4]], dtype=torch.float64)
+    curve, probability = second_population(median, noise, weights)
+    np.testing.assert_allclose(probability, [0.3, 0.3, np.nan, np.nan])
+    np.testing.assert_allclose(curve, [[0, 3], [0, 0], [np.nan] * 2, [np.nan] * 2])
+    one = second_population(median[:1], noise[:1], weights[:, :1])
+    assert all(torch.isnan(part).all() for part in one)
+    assert one[0].shape == (4, 2)

@@ -10,10 +10,10 @@ from scipy.special import log_softmax, logsumexp
 from scipy.stats import multivariate_normal
 
 import pima_toolkit as pima
-from pima_toolkit.answers.curves import mixture_quantile
 from pima_toolkit.answers.inference import expected
 from pima_toolkit.errors import DataError, OptionError, PimaWarning
 from pima_toolkit.model.fusion import fuse
+from pima_toolkit.model.predictive import mixture_quantile
 
 SUBSETS = [("feature",), ("stress",), ("feature", "stress")]
 
@@ -173,10 +173,11 @@ def test_equations_13_and_14_an_unobserved_curve_is_the_mixture_of_populations(f
 def test_calibrated_bands_hold_their_share_of_the_training_points(fit, train, coverage):
     decoder = fit.predictor.state.decoders["stress"]
     gamma = torch.as_tensor(fit.specimens.responsibilities.values)
-    mean, variance = decoder.marginal(train.strain.values)
+    said = decoder.marginal(train.strain.values)
+    assert said.gaussian
     nominal = fit.predictor.nominal("stress", coverage)
     x = train.stress.values / decoder.scale
-    low, high = (mixture_quantile(gamma, mean, variance, 0.5 * (1 + side * nominal)).numpy() for side in (-1, 1))
+    low, high = (said.quantile(gamma, 0.5 * (1 + side * nominal)).numpy() for side in (-1, 1))
     assert ((x >= low) & (x <= high)).mean() == pytest.approx(coverage, abs=0.01)
     assert 0 <= nominal <= 1
 

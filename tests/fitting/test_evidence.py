@@ -100,8 +100,9 @@ def test_a_slope_of_nothing_gives_the_plain_decoder_back(varying, expert, grid, 
     torch.testing.assert_close(still.log_prob(curves), plain.log_prob(curves), rtol=0, atol=0)
     torch.testing.assert_close(still.evidence(curves).expected(posterior), plain.log_prob(curves))
     torch.testing.assert_close(still.condition(curves).deviation, plain.condition(curves).deviation, rtol=0, atol=0)
-    for one, other in zip(still.marginal(np.linspace(0.1, 1, 7)), plain.marginal(np.linspace(0.1, 1, 7)), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    one, other = (part.marginal(np.linspace(0.1, 1, 7)) for part in (still, plain))
+    torch.testing.assert_close(one.draws, other.draws, rtol=0, atol=0)
+    torch.testing.assert_close(one.variance, other.variance, rtol=0, atol=0)
 
 
 def test_the_encoders_get_the_exact_gradient(varying):

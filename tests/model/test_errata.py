@@ -10,12 +10,12 @@ from scipy.stats import norm
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
 import pima_toolkit as pima
-from pima_toolkit.answers.curves import mixture_moments
 from pima_toolkit.fitting.em.physics import MixtureStatistics
 from pima_toolkit.model.elbo import Elbo
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture, log_responsibilities
 from pima_toolkit.model.network import build
+from pima_toolkit.model.predictive import mixture_moments
 
 double = {"dtype": torch.float64}
 

@@ -254,51 +254,118 @@ def test_a_parameter_at_its_bound_leaves_the_scatter():
 
 def test_marginal_is_the_diagonal_of_the_covariance():
     decoder, curves = make(8, "affine")
-    mean, variance = decoder.marginal(curves.t)
+    said = decoder.marginal(curves.t)
+    assert said.gaussian
     for c in range(CLUSTERS):
         _, _, covariance = dense(decoder, curves, 0, c)
-        np.testing.assert_allclose(variance[c, 0], np.diag(covariance), rtol=1e-5)
+        np.testing.assert_allclose(said.variance[c, 0], np.diag(covariance), rtol=1e-5)
         truth = decoder.expert.value_and_jacobian(curves.t, decoder.theta[c : c + 1])[0][0]
-        np.testing.assert_allclose(mean[c, 0] * SCALE, truth)
+        np.testing.assert_allclose(said.median[c, 0] * SCALE, truth)
 
 
 @pytest.mark.parametrize("expert", ["power law", "linear_hardening"])
-def test_marginal_of_an_expert_that_is_not_linear_is_the_mean_of_many_specimens(expert):
+def test_marginal_of_an_expert_that_is_not_linear_is_that_of_many_specimens(expert):
     decoder, curves = make(8, expert)
-    mean, variance = decoder.marginal(curves.t)
+    said = decoder.marginal(curves.t)
     rng = np.random.default_rng(0)
     for c in range(CLUSTERS):
-        own = rng.multivariate_normal(decoder.bounds.to_unbounded(decoder.theta[c]), decoder.scatter[c].numpy(), 20_000)
+        own = rng.multivariate_normal(decoder.bounds.to_unbounded(decoder.theta[c]), decoder.scatter[c].numpy(), 40_000)
         many = decoder.expert.value_and_jacobian(curves.t, decoder.bounds.from_unbounded(own))[0] / SCALE
-        # The middle 90 % give the width, so that one specimen of a long tail does not.
-        low, high = np.quantile(many, [0.05, 0.95], axis=0)
-        width = (high - low) / (norm.ppf(0.95) - norm.ppf(0.05))
-        np.testing.assert_allclose(mean[c, 0], many.mean(0), atol=0.05 * width.max())
-        np.testing.assert_allclose((variance[c, 0] - decoder.variance[c]).sqrt(), width, rtol=0.1, atol=1e-3)
+        noisy = many + decoder.variance[c].item() ** 0.5 * rng.standard_normal(many.shape)
+        width = np.subtract(*np.quantile(noisy, [0.95, 0.05], axis=0))
+        np.testing.assert_allclose(said.median[c, 0], np.median(many, 0), atol=0.02 * width.max())
+        this = torch.eye(CLUSTERS, dtype=torch.float64)[[c]]
+        for p in (0.05, 0.25, 0.95):
+            found = said.quantile(this, p)[0]
+            np.testing.assert_allclose((noisy < found.numpy()).mean(0), p, atol=0.015)
     again = decoder.marginal(curves.t)
-    assert torch.equal(mean, again[0])
-    assert torch.equal(variance, again[1])
+    assert torch.equal(said.draws, again.draws)
+    assert torch.equal(said.variance, again.variance)
 
 
-@pytest.mark.parametrize("width", [0.3, 3.0])
-def test_the_curve_of_one_specimen_is_the_mean_of_the_middle_half(width):
-    """The middle half of the curves it may have counts: however wide the guess, a logarithm's tails lift nothing."""
-    decoder, curves = make(8, "power law")
+@pytest.fixture(scope="module")
+def exponentials():
+    """A population of exp(a t) of which a scatters by 1.5: medians e^(2 t), means a hundred times that at t = 2."""
+    expert = pima.SympyExpert("exp(a * t)", t="t")
+    t = np.linspace(0.0, 3.0, 7)
+    spread = torch.tensor([[[1.5**2]]], dtype=torch.float64)
+    return PhysicsDecoder(expert, expert.bounds(t), 1.0, np.array([[2.0]]), spread, torch.tensor([1e-6]).double()), t
+
+
+def test_a_population_of_exponentials_has_the_median_and_band_of_the_log_normal(exponentials):
+    decoder, t = exponentials
+    said, own = decoder.marginal(t), torch.ones(1, 1, dtype=torch.float64)
+    np.testing.assert_allclose(said.median[0, 0], np.exp(2.0 * t), rtol=1e-3)
+    np.testing.assert_array_equal(said.centre(own)[0], said.median[0, 0])
+    for p in (0.05, 0.2, 0.8, 0.95):
+        # The noise counts at t = 0, where nothing scatters; from the logarithm on, the draws' spacing.
+        found = said.quantile(own, p)[0].numpy()
+        assert found[0] == pytest.approx(norm.ppf(p, 1.0, 1e-3), abs=1e-9)
+        np.testing.assert_allclose((np.log(found[1:]) / t[1:] - 2.0) / 1.5, norm.ppf(p), atol=0.03)
+    mean = np.exp(2.0 * t + 0.5 * (1.5 * t) ** 2)
+    assert mean[-1] > 1e4 * said.median[0, 0, -1]
+
+
+def test_one_specimen_that_is_known_better_has_the_median_of_its_own_draws(exponentials):
+    decoder, t = exponentials
+    centre = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)[None, :, None]
+    spread = torch.tensor([0.1, 0.5, 2.0], dtype=torch.float64).square()[None, :, None, None]
+    said = decoder.marginal(t, (centre, spread))
+    np.testing.assert_allclose(said.median[0].log(), (2.0 + centre[0]) * torch.as_tensor(t), atol=0.01)
+    weights = torch.ones(3, 1, dtype=torch.float64)
+    z = (said.quantile(weights, 0.95)[:, 1:].log() / torch.as_tensor(t[1:]) - 2.0 - centre[0]) / spread[
+        0, :, :, 0
+    ].sqrt()
+    np.testing.assert_allclose(z, norm.ppf(0.95), atol=0.05)
+
+
+def test_a_parameter_between_bounds_is_drawn_between_them(power_law):
+    t = np.array([1.0, np.e])
+    bounds = power_law.bounds(t)
+    spread = torch.tensor([[[1e-12, 0.0], [0.0, 25.0]]], dtype=torch.float64)
+    decoder = PhysicsDecoder(power_law, bounds, 1.0, np.array([[1.0, 0.3]]), spread, torch.tensor([1e-8]).double())
+    draws = decoder.marginal(t).draws[0, 0]
+    exponent = draws[1].log()
+    assert (exponent > 0).all()
+    assert (exponent < 1).all()
+    assert np.median(exponent) == pytest.approx(0.3, abs=1e-3)
+    assert (exponent > 0.99).any()
+    # At its bound it does not move at all.
+    still = replace(decoder, theta=np.array([[1.0, 1.0]])).marginal(t).draws[0, 0, 1]
+    np.testing.assert_allclose(still, np.e, rtol=1e-4)
+
+
+@pytest.mark.parametrize("grid", ["shared", "own"])
+def test_draws_do_not_depend_on_order_company_or_what_else_counts(grid):
+    decoder, curves = make(8, "power law", grid)
     rng = np.random.default_rng(0)
-    centre = torch.as_tensor(0.1 * rng.standard_normal((CLUSTERS, 2, 2)))
-    spread = (width * torch.eye(2, dtype=torch.float64)).square().expand(CLUSTERS, 2, 2, 2)
-    value, _ = decoder.marginal(curves.t, (centre, spread))
-    still = decoder.own_curves(curves.t, centre)[0]
-    for c in range(CLUSTERS):
-        for n in range(2):
-            at = decoder.bounds.to_unbounded(decoder.theta[c]) + centre[c, n].numpy()
-            own = rng.normal(at, width, (40_000, 2))
-            many = (
-                np.sort(decoder.expert.value_and_jacobian(curves.t, decoder.bounds.from_unbounded(own))[0], 0) / SCALE
-            )
-            np.testing.assert_allclose(value[c, n], many[10_000:30_000].mean(0), rtol=0.2 * width)
-            if width > 1.0:
-                assert (many.mean(0)[-1] - still[c, n, -1]).abs() > 3 * (value[c, n, -1] - still[c, n, -1]).abs()
+    centre = torch.as_tensor(0.1 * rng.standard_normal((CLUSTERS, SPECIMENS, 2)))
+    half = torch.as_tensor(0.3 * rng.standard_normal((CLUSTERS, SPECIMENS, 2, 2)))
+    spread = half @ half.mT
+    weights = torch.as_tensor(rng.dirichlet([1.0] * CLUSTERS, SPECIMENS))
+    weights[0] = torch.tensor([1.0, 0.0, 0.0])
+
+    def answer(rows):
+        t = curves.t[rows] if grid == "own" else curves.t
+        used = weights[rows].T > 1e-9
+        said = decoder.marginal(t, (centre[:, rows], spread[:, rows]), used)
+        return torch.stack([said.centre(weights[rows]), said.quantile(weights[rows], 0.05)])
+
+    every = answer(np.arange(SPECIMENS))
+    for rows in ([4, 0, 2, 1, 3], [3], [0, 4]):
+        torch.testing.assert_close(answer(rows), every[:, rows], rtol=1e-12, atol=1e-12)
+    t = curves.t
+    whole = decoder.marginal(t, (centre, spread))
+    torch.testing.assert_close(whole.centre(weights), every[0], rtol=1e-12, atol=1e-12)
+
+
+def test_grids_of_their_own_and_a_shared_one_say_the_same():
+    decoder, curves = make(8, "power law")
+    shared = decoder.marginal(curves.t)
+    own = decoder.marginal(np.tile(curves.t, (2, 1)))
+    assert own.draws.shape[1] == 2
+    torch.testing.assert_close(own.draws, shared.draws.expand(-1, 2, -1, -1))
+    torch.testing.assert_close(own.variance, shared.variance.expand(-1, 2, -1))
 
 
 def test_many_curves_go_through_in_pieces():

@@ -114,6 +114,11 @@ class PredictionView:
             others = curves_of(self.data.isel(specimen=near), name)
             style = {"colour": -1, "alpha": 0.35, "name": "nearest specimens"}
             lines = [*((t, y, style) for t, y in zip(others.t, others.y, strict=True)), *lines]
+        second = answer.get(f"{name}_second")
+        if second is not None and np.isfinite(second.values[0]).all():
+            other = int(answer["responsibilities"].values[0].argsort()[-2])
+            label = f"or cluster {other} ({100 * float(answer[f'{name}_second_probability'].values[0]):.0f} %)"
+            lines.append((read.t[0], second.values[0], {"colour": other, "width": 1.8, "dash": [2, 3], "name": label}))
         if given is not None and name in given.data_vars:
             own = curves_of(given, name)
             lines.append((own.t[0], own.y[0], {"colour": -1, "width": 1.8, "dash": [5, 3], "name": "measured"}))

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ...fitting.inputs.spec import InputSpec
 from ...fitting.inputs.tensors import Tensors
 from ...model.curves import Curves
-from ...model.physics import PhysicsDecoder
-from ..curves import mixture_probability, predicted
+from ...model.physics import POPULATION_DRAWS, PhysicsDecoder
+from ..curves import at_once, predictions
 from ..posterior import answer_tensors
 from ..predictor import Predictor
 
@@ -36,23 +36,23 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
         spec: How the modality is read.
         gamma: Responsibilities, (specimen, cluster).
     """
-    conditioned = len(decoder.expert.inputs) > 1
-    mean, variance = decoder.marginal(curves.t if conditioned else spec.t)
-    if not conditioned and (curves.own_grids or len(curves.t) != len(spec.t)):
-        t = np.atleast_2d(curves.t)
-        mean, variance = (_at(t, spec.t, part) for part in (mean, variance))
+    here = torch.nonzero(curves.present).flatten()
+    curves, gamma = curves.at(here), gamma[here]
+    grid, own = spec.t, curves.own_grids
+    if len(decoder.expert.inputs) == 1:
+        population = decoder.marginal(grid)
+        if not own and len(curves.t) != len(grid):
+            population = population.at(grid, curves.t[None])
+        size = at_once(decoder, curves.t, POPULATION_DRAWS) if own else 1024
+        said = ((index, population.at(grid, piece.t) if own else population) for index, piece in curves.chunks(size))
+    else:
+        said = predictions(decoder, curves.t, None, gamma)
     shares = []
-    for index, piece in curves.chunks(1024):
-        part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
-        inside = mixture_probability(gamma[index], mean[:, part], variance[:, part], piece.x)
+    for index, predictive in said:
+        piece = curves[index]
+        inside = predictive.probability(gamma[index], piece.x)
         shares.append((2.0 * inside[piece.seen] - 1.0).abs())
     return np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
-
-
-def _at(t: np.ndarray, grid: np.ndarray, values: Tensor) -> Tensor:
-    """Interpolate curves (cluster, 1, point) at other grids (specimen or 1, point)."""
-    rows = [[np.interp(own, grid, row) for own in t] for row in values[:, 0].cpu().numpy()]
-    return torch.as_tensor(np.array(rows), device=values.device)
 
 
 @torch.no_grad()
@@ -111,6 +111,7 @@ def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
         curves={**tensors.curves, name: replace(curves, present=absent)},
     )
     answers = answer_tensors(predictor, hidden)
-    mean, variance = predicted(predictor.state.decoders[name], curves.t, answers.others[name])
-    inside = mixture_probability(answers.log_gamma.exp(), mean, variance, curves.x)
+    gamma = answers.log_gamma.exp()
+    said = predictions(predictor.state.decoders[name], curves.t, answers.others[name], gamma)
+    inside = torch.cat([predictive.probability(gamma[rows], curves.x[rows]) for rows, predictive in said])
     return (2.0 * inside[curves.seen] - 1.0).abs()
