@@ -22,7 +22,7 @@ from ..experts import with_covariates
 from ..fitting.inputs.tensors import Tensors
 from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
-from ..model.physics import OWN_DRAWS, POPULATION_DRAWS, PhysicsDecoder
+from ..model.physics import OWN_DRAWS, POPULATION_DRAWS, Deviations, PhysicsDecoder
 from ..model.predictive import Predictive, mixture_moments, needed
 from .predictor import Predictor
 from .tables import parameter_coords, shown_std
@@ -98,7 +98,12 @@ def at_once(decoder: PhysicsDecoder, t: np.ndarray, draws: int) -> int:
 
 @torch.no_grad()
 def curve_answers(
-    predictor: Predictor, name: str, tensors: Tensors, gamma: Tensor, others: DiagonalGaussian | Deviations | None, coverage: float
+    predictor: Predictor,
+    name: str,
+    tensors: Tensors,
+    gamma: Tensor,
+    others: DiagonalGaussian | Deviations | None,
+    coverage: float,
 ) -> dict[str, np.ndarray]:
     """Curves of a physics modality: denoised where the curve was measured, else predicted.
 

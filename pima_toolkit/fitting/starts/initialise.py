@@ -124,9 +124,7 @@ def _within_reach(bounds: Bounds, theta: np.ndarray) -> np.ndarray:
     return phi
 
 
-def start_decoder(
-    option: Physics, spec: InputSpec, curves: Curves, own: OwnFits, gamma: np.ndarray
-) -> PhysicsDecoder:
+def start_decoder(option: Physics, spec: InputSpec, curves: Curves, own: OwnFits, gamma: np.ndarray) -> PhysicsDecoder:
     """Make a decoder from the moments of the specimens' own fits under given responsibilities."""
     blank = blank_decoder(option, spec, curves, gamma.shape[1])
     bounds = blank.bounds

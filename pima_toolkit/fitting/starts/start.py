@@ -54,9 +54,7 @@ def first_start(
     options = job.options
     seed = job.seed(restart, 1) % 2**31
     if job.settings.start == "random":
-        decoders, gamma = random_start(
-            job.tensors, options.modalities, job.specs, job.encode(network), mixture, seed
-        )
+        decoders, gamma = random_start(job.tensors, options.modalities, job.specs, job.encode(network), mixture, seed)
         return Start(gamma, decoders)
     if options.physics:
         physics, gamma = shared_physics_first(job, seed)
