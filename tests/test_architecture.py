@@ -67,7 +67,7 @@ ORDER = {
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": "predictor record tables posterior conditions curves remarks laws inference generation trust",
     "answers/laws": "cluster_curves comparison derive",
-    "answers/trust": "calibration reliability goodness_of_fit cautions planning",
+    "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
     "api": "findings train saving pima selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",

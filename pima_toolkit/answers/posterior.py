@@ -179,9 +179,7 @@ def _by_evidence(
     for name in curves:
         rest = [part for other, part in curves.items() if other != name]
         known = conditioned(sum(rest[1:], start=rest[0]), heard.deviation)[1] if rest else heard.deviation
-        block = frame.block(name)
-        covariance = block @ known.covariance @ block.T
-        others[name] = Deviations((known.mean @ block.T).movedim(1, 0), covariance.movedim(1, 0))
+        others[name] = frame.deviations(name, known)
     return Posterior(joint.log_gamma, about_latent(together, mixture.components), scores, others)
 
 

@@ -24,6 +24,38 @@ class Restarts(TypedDict):
     agreement: list[list[float]]
 
 
+class HeldOutFigures(TypedDict):
+    """How well the curves of a modality are predicted from the others, on specimens held out.
+
+    Args:
+        specimens: How many there were.
+        rmse: Root mean squared error over their points, in the modality's unit.
+        mean_curve: That of the mean of the other training curves; NaN where specimens have grids of their own.
+        without: That of the populations' average, with the other modalities unheard.
+        coverage: Share of the points inside the model's own 90 % band, before it is widened or narrowed to hold 90 %.
+    """
+
+    specimens: int
+    rmse: float
+    mean_curve: float
+    without: float
+    coverage: float
+
+
+class DescribedCurves(TypedDict):
+    """How well the training curves of a modality are described, root mean squared errors in its unit.
+
+    Args:
+        own: By each specimen's own parameters.
+        population: By its likeliest population's curve.
+        mean_curve: By the mean of the other curves; NaN where specimens have grids of their own.
+    """
+
+    own: float
+    population: float
+    mean_curve: float
+
+
 class Facts(TypedDict):
     """Plain facts of a training, which a report tells and a saved fit keeps as JSON.
 
@@ -41,6 +73,8 @@ class Facts(TypedDict):
         title: Title of the dataset, empty where it has none.
         synthetic: Whether the data were generated, not measured.
         out_of_population: How many training specimens are unlike every cluster.
+        described: How well training curves are described, by modality.
+        held_out: How well curves are predicted, by modality; empty where nothing was held out.
     """
 
     seconds: float
@@ -56,6 +90,8 @@ class Facts(TypedDict):
     title: str
     synthetic: bool
     out_of_population: NotRequired[int]
+    described: NotRequired[dict[str, DescribedCurves]]
+    held_out: NotRequired[dict[str, HeldOutFigures]]
 
 
 @dataclass(frozen=True)

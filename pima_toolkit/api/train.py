@@ -20,12 +20,13 @@ from ..answers.conditions import mean_covariates
 from ..answers.inference import OUT_OF_POPULATION, specimen_coords
 from ..answers.posterior import answer_tensors
 from ..answers.predictor import Predictor, Reference
-from ..answers.record import TrainingRecord
+from ..answers.record import HeldOutFigures, TrainingRecord
 from ..answers.remarks import typicality
 from ..answers.tables import cluster_covariance, specimen_parameters
 from ..answers.trust.calibration import held_out_calibration, training_calibration
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
+from ..answers.trust.held_out import described, judged
 from ..data import Measurement, closest, read, specimen_labels
 from ..errors import OptionError, PimaWarning, TrainingError
 from ..fitting.evidence.training import EvidenceTraining
@@ -89,7 +90,7 @@ def train(
     gamma = best.gamma.cpu().numpy()
     for caution in cluster_cautions(gamma) + bound_cautions(best.state.decoders, gamma.sum(0)):
         warnings.warn(caution, PimaWarning, stacklevel=3)
-    predictor, strange = _predictor(job, best, single)
+    predictor, figures, strange = _predictor(job, best, single)
     agreement, agreeing = compare_restarts([run.gamma.cpu().numpy() for run in runs], runs.index(best))
     specimens = specimen_parameters(predictor, tensors, best.gamma)
     if agreeing is not None:
@@ -116,6 +117,8 @@ def train(
             "title": str(data.attrs.get("title", "")),
             "synthetic": bool(data.attrs.get("synthetic", False)),
             "out_of_population": strange,
+            "described": described(predictor, tensors, best.gamma),
+            "held_out": figures,
         },
         quality={name: _quality(best, name) for name in best.state.decoders},
         curves=tensors.curves,
@@ -231,8 +234,8 @@ def _single_modalities(job: TrainingRun, best: JointTraining) -> _Single:
 # -- after training ------------------------------------------------------------------------------------------------
 
 
-def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predictor, int]:
-    """Gather what answers are computed from; also count the training specimens that are unlike every cluster."""
+def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predictor, dict[str, HeldOutFigures], int]:
+    """Gather what answers are computed from, figures of specimens held out, and how many are unlike every cluster."""
     tensors, decoders, gamma = job.tensors, best.state.decoders, best.gamma
     predictor = Predictor(
         options=job.options,
@@ -249,7 +252,10 @@ def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predi
         belief=best.belief if isinstance(best, EvidenceTraining) else None,
     )
     predictor, strange = _with_references(predictor, tensors)
-    return held_out_calibration(predictor, tensors, single.held_back), strange
+    if predictor.belief is None:
+        return held_out_calibration(predictor, tensors, single.held_back), {}, strange
+    predictor, figures = judged(predictor, tensors)
+    return predictor, figures, strange
 
 
 def _quality(best: Training, name: str) -> Quality:

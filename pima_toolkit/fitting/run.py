@@ -35,10 +35,13 @@ class Progress:
     """Progress of a training, given to callbacks after every epoch.
 
     Args:
-        phase: ``"joint"``, ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
+        phase: ``"physics"``: populations of the curves; ``"held_out"``: networks that say of specimens held out what
+            can be believed, a fold each; ``"joint"``: the training. In the paper's inference ``"joint"``,
+            ``"crossmodal"``; before them ``"invariance"`` where pictures without physics find their
             first clusters, ``"curveless"`` where specimens without any curve do; after them ``"calibration"`` of bands
             where physics varies with the latent.
-        restart: Number of the restart, from 0; in the calibration of the share of the specimens is held back.
+        restart: Number of the restart, from 0; in ``"held_out"`` of the fold, in the calibration of the share of the
+            specimens that is held back.
         epoch: How many epochs are done.
         epochs: How many there will be at most.
         elbo: Mean ELBO of a specimen in nats; in the other phases minus the mean loss.
@@ -52,7 +55,23 @@ class Progress:
     elbo: float
     occupancy: tuple[float, ...]
 
+    @property
+    def title(self) -> str:
+        """What is going on, in words."""
+        number = f" {self.restart + 1}" if self.phase in ("calibration", "held_out") else ""
+        return PHASES[self.phase] + number
 
+
+#: What every phase is, in words.
+PHASES = {
+    "physics": "populations of the curves",
+    "held_out": "check on specimens held out, fold",
+    "invariance": "clusters of pictures",
+    "curveless": "clusters of specimens without curves",
+    "joint": "training",
+    "crossmodal": "cross-modal encoders",
+    "calibration": "width of the bands",
+}
 #: Returns True to stop training after this epoch and keep the fit so far.
 Callback = Callable[[Progress], object]
 

@@ -173,15 +173,6 @@ def check_tracker(tracker: object) -> None:
         )
 
 
-_PHASES = {
-    "invariance": "clusters of pictures",
-    "curveless": "clusters of specimens without curves",
-    "joint": "training",
-    "crossmodal": "cross-modal encoders",
-    "calibration": "width of the bands",
-}
-
-
 @contextmanager
 def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], None]]:
     """Give a function to call after every epoch, which draws a bar with rich.
@@ -209,9 +200,7 @@ def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], N
         def update(progress: Progress) -> None:
             key = progress.phase, progress.restart
             if key not in tasks:
-                name = _PHASES[progress.phase]
-                if progress.phase == "calibration":
-                    name = f"{name} {progress.restart + 1}"
+                name = progress.title
                 if restarts > 1 and progress.phase == "joint":
                     name = f"training {progress.restart + 1}/{restarts}"
                 tasks[key] = bar.add_task(name, total=progress.epochs, facts="")

@@ -1,147 +1,264 @@
-"""Parameters that vary with the latent: closed forms against Monte Carlo, autograd and the plain decoder."""
+"""Fits by evidence: coordinates, curves alone, pictures that help and pictures of noise, subsets, kills, files."""
 
-from dataclasses import replace
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import multivariate_normal
+import xarray as xr
 
-from pima_toolkit.model.effects.latent import Trend
-from pima_toolkit.model.evidence import Evidence
-from pima_toolkit.model.gaussian import DiagonalGaussian
+import pima_toolkit as pima
+from pima_toolkit.fitting.evidence.frame import Frame
+from pima_toolkit.metrics import ari
+from pima_toolkit.model.curves import Curves
+from pima_toolkit.model.joint import Potential, conditioned, join
 
-CLUSTERS, LATENT = 3, 2
-GRIDS = ("shared", "masked", "own", "own and masked")
-
-
-def at(decoder, z, d):
-    """The decoder without a trend whose clusters stand where Z puts specimen d."""
-    moved = torch.einsum("cpl,cl->cp", decoder.trend.slope, z[d] - decoder.trend.origin).numpy()
-    theta = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(decoder.theta) + moved)
-    return replace(decoder, theta=theta, trend=None)
+T = np.linspace(0.0, 1.0, 15)
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-def test_at_a_known_z_the_evidence_is_the_likelihood_of_moved_parameters(varying, grid):
-    posterior, _, decoder, curves = varying(1, "affine", grid)
-    z = posterior.mean
-    found = decoder.evidence(curves).expected(DiagonalGaussian(z, torch.zeros_like(z)))
-    for d in range(len(curves)):
-        expected = at(decoder, z, d).log_prob(curves)[d]
-        torch.testing.assert_close(found[d], expected, rtol=1e-8, atol=1e-8)
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-def test_expected_evidence_is_the_mean_over_samples_of_z(varying, grid):
-    posterior, _, decoder, curves = varying(2, "affine", grid)
-    evidence = decoder.evidence(curves)
-    generator = torch.Generator().manual_seed(0)
-    draws = torch.stack(
-        [
-            evidence.expected(
-                DiagonalGaussian(
-                    posterior.sample(torch.randn(posterior.mean.shape, generator=generator, dtype=torch.float64)),
-                    torch.zeros_like(posterior.mean),
-                )
-            )
-            for _ in range(4000)
-        ]
+def lines_and_pictures(specimens: int = 120, signal: float = 1.5, seed: int = 0, slope: float = 0.3) -> xr.Dataset:
+    """Three populations of lines whose slopes scatter, and pictures: a bar whose place tells the population."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(specimens) % 3
+    own = slope * rng.standard_normal(specimens)
+    line = (2.0 * label + own)[:, None] * T + 0.5 + 0.05 * rng.standard_normal((specimens, T.size))
+    picture = rng.standard_normal((specimens, 8, 8))
+    for k in range(3):
+        picture[label == k, 2 * k : 2 * k + 2] += signal
+    picture[:, 6:] += signal * own[:, None, None] / slope  # brightness tells where in its population a specimen is
+    return xr.Dataset(
+        {"line": (("specimen", "t"), line), "picture": (("specimen", "y", "x"), picture)},
+        coords={"t": T, "label": ("specimen", label)},
     )
-    error = draws.std(0) / np.sqrt(4000)
-    assert ((evidence.expected(posterior) - draws.mean(0)).abs() <= 5 * error + 1e-9).all()
 
 
-@pytest.mark.parametrize("expert", ["affine", "linear_hardening"])
-@pytest.mark.parametrize("grid", GRIDS)
-def test_evidence_averaged_over_the_cluster_is_the_marginal_likelihood(varying, expert, grid):
-    """Gaussian algebra: the integral of exp(quadratic) over p(Z given c) is N(X; E, J (S + A V A^T) J^T + v)."""
-    _, _, decoder, curves = varying(3, expert, grid)
-    evidence = decoder.evidence(curves)
-    reach = decoder.trend.reach
-    curvature = evidence.curvature.expand(len(curves), -1, -1, -1)
-    inner = torch.eye(LATENT, dtype=torch.float64) + reach[..., None] * curvature
-    solved = torch.linalg.solve(inner, (reach * evidence.linear)[..., None]).squeeze(-1)
-    total = evidence.constant + 0.5 * (evidence.linear * solved).sum(-1) - 0.5 * torch.linalg.slogdet(inner)[1]
-    torch.testing.assert_close(total, decoder.log_prob(curves), rtol=1e-7, atol=1e-7)
+def model(**options: object) -> pima.PIMA:
+    modalities = {"picture": pima.Neural(), "line": pima.Physics("affine")}
+    return pima.PIMA(modalities, clusters=3, inference="evidence", **options)
 
 
-@pytest.mark.parametrize("grid", ["shared", "own"])
-def test_prior_of_the_others_and_a_curve_together_are_the_dense_conditional(varying, grid):
-    """q(Z given a photograph) sets the specimen's prior; its curve then conditions the parameters exactly."""
-    posterior, _, decoder, curves = varying(4, "affine", grid)
-    prior = decoder.prior(posterior)
-    said = decoder.condition(curves, prior)
-    value, jacobian = decoder.predict(curves.t)
-    for d in torch.nonzero(curves.present).flatten().tolist():
-        for c in range(CLUSTERS):
-            slope = decoder.trend.slope[c].numpy()
-            mean = slope @ (posterior.mean[d] - decoder.trend.origin[c]).numpy()
-            spread = slope @ np.diag(posterior.variance[d]) @ slope.T + decoder.scatter[c].numpy()
-            row = d if curves.own_grids else 0
-            J, residual = jacobian[c, row].numpy(), (curves.x[d] - value[c, row]).numpy()
-            noise = decoder.variance[c].item() * np.eye(len(residual))
-            covariance = J @ spread @ J.T + noise
-            gain = spread @ J.T @ np.linalg.inv(covariance)
-            found = said.log_prob[d, c].item()
-            assert found == pytest.approx(multivariate_normal(J @ mean, covariance).logpdf(residual), rel=1e-6)
-            np.testing.assert_allclose(said.deviation[c, d], mean + gain @ (residual - J @ mean), rtol=1e-5, atol=1e-6)
-            own = said.covariance.expand(-1, len(curves), -1, -1)[c, d]
-            np.testing.assert_allclose(own, spread - gain @ J @ spread, rtol=1e-3, atol=1e-4)
+@pytest.fixture(scope="module")
+def data():
+    return lines_and_pictures()
 
 
-@pytest.mark.parametrize("expert", ["affine", "linear_hardening"])
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("scatter", [True, False])
-def test_a_slope_of_nothing_gives_the_plain_decoder_back(varying, expert, grid, scatter):
-    posterior, _, decoder, curves = varying(5, expert, grid, scatter)
-    still = replace(decoder, trend=replace(decoder.trend, slope=torch.zeros_like(decoder.trend.slope)))
-    plain = replace(decoder, trend=None)
-    torch.testing.assert_close(still.log_prob(curves), plain.log_prob(curves), rtol=0, atol=0)
-    torch.testing.assert_close(still.evidence(curves).expected(posterior), plain.log_prob(curves))
-    torch.testing.assert_close(still.condition(curves).deviation, plain.condition(curves).deviation, rtol=0, atol=0)
-    one, other = (part.marginal(np.linspace(0.1, 1, 7)) for part in (still, plain))
-    torch.testing.assert_close(one.draws, other.draws, rtol=0, atol=0)
-    torch.testing.assert_close(one.variance, other.variance, rtol=0, atol=0)
+@pytest.fixture(scope="module")
+def fit(data):
+    return model().fit(data, seed=0, epochs=12, progress=False)
 
 
-def test_the_encoders_get_the_exact_gradient(varying):
-    posterior, _, decoder, curves = varying(6, "linear_hardening")
-    evidence = decoder.evidence(curves)
-    mean, variance = posterior.mean.clone().requires_grad_(), posterior.variance.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda m, v: evidence.expected(DiagonalGaussian(m, v)), (mean, variance))
-    evidence.expected(DiagonalGaussian(mean, variance)).sum().backward()
-    assert (mean.grad[curves.present].abs().sum(1) > 0).all()
-    assert not mean.grad[~curves.present].any()
+def frame_of(fit: pima.Fit) -> Frame:
+    return Frame(fit.predictor.state.decoders, fit.predictor.state.mixture.log_weights)
 
 
-def test_one_z_per_cluster_and_one_for_all_agree(varying):
-    posterior, _, decoder, curves = varying(7)
-    tiled = DiagonalGaussian(*(v[:, None].expand(-1, CLUSTERS, -1) for v in (posterior.mean, posterior.variance)))
-    evidence = decoder.evidence(curves)
-    torch.testing.assert_close(evidence.expected(tiled), evidence.expected(posterior))
-    for one, other in zip(decoder.prior(tiled), decoder.prior(posterior), strict=True):
-        torch.testing.assert_close(one, other)
+# -- coordinates ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-def test_evidence_in_pieces_is_evidence_at_once(varying, grid):
-    posterior, _, decoder, curves = varying(8, "linear_hardening", grid)
-    whole = decoder.evidence(curves)
-    pieces = [replace(decoder).evidence(curves[i : i + 5]) for i in range(0, len(curves), 5)]
-    torch.testing.assert_close(Evidence.joined(pieces).expected(posterior), whole.expected(posterior))
-    index = torch.tensor([3, 0, 7])
-    torch.testing.assert_close(whole.at(index).expected(posterior[index]), whole.expected(posterior)[index])
+def test_in_the_frame_curves_have_the_likelihood_of_the_decoder(fit, data):
+    frame, decoder = frame_of(fit), fit.predictor.state.decoders["line"]
+    curves = fit.record.curves["line"]
+    joint = join(frame.log_weights, frame.curves({"line": curves}), frame.prior)
+    direct = frame.log_weights + decoder.log_prob(curves)
+    torch.testing.assert_close(joint.evidence, direct.logsumexp(1), rtol=1e-7, atol=1e-6)
+    torch.testing.assert_close(joint.log_gamma, direct.log_softmax(1), rtol=1e-6, atol=1e-6)
+    # The pooled scatter is the identity there.
+    pooled = torch.einsum("c,cpq->pq", frame.log_weights.exp(), frame.prior.covariance[0])
+    torch.testing.assert_close(pooled, torch.eye(frame.size, dtype=torch.float64), rtol=1e-6, atol=1e-6)
 
 
-def test_the_start_follows_the_leading_directions_of_the_scatter():
-    half = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    scatter = half @ half.mT
-    for latent in (2, 3, 5):
-        slope = Trend.start(scatter, latent).slope
-        values = torch.linalg.eigvalsh(scatter).flip(-1)
-        kept = min(latent, 3)
-        torch.testing.assert_close(slope.square().sum(1)[:, :kept], values[:, :kept])
-        assert not slope[..., kept:].any()
-        if latent >= 3:
-            torch.testing.assert_close(slope @ slope.mT, scatter)
+def test_what_was_said_in_another_frame_is_the_same_function_of_the_parameters(fit):
+    frame = frame_of(fit)
+    decoder = fit.predictor.state.decoders["line"]
+    rng = np.random.default_rng(1)
+    other = Frame(
+        {"line": dataclasses.replace(decoder, theta=decoder.theta + 0.1 * rng.standard_normal(decoder.theta.shape))},
+        frame.log_weights,
+    )
+    generator = torch.Generator().manual_seed(2)
+    half = torch.randn(5, 1, frame.size, frame.size, generator=generator, dtype=torch.float64)
+    linear = torch.randn(5, 3, frame.size, generator=generator, dtype=torch.float64)
+    said = Potential(torch.zeros(5, 3, dtype=torch.float64), linear, half @ half.mT)
+    moved = frame.moved(said, other)
+    phi = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+
+    def values(potential: Potential, frame: Frame) -> torch.Tensor:
+        centre = torch.as_tensor(frame.decoders["line"].bounds.to_unbounded(frame.decoders["line"].theta))
+        at = ((phi - centre) @ frame.inverse.T)[None]
+        return (potential.linear * at).sum(-1) - 0.5 * ((potential.curvature @ at[..., None])[..., 0] * at).sum(-1)
+
+    # Equal up to a constant of each population: at any two parameters the difference is the same.
+    one, two = values(moved, frame), values(said, other)
+    phi = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(values(moved, frame) - one, values(said, other) - two, rtol=1e-8, atol=1e-8)
+
+
+# -- curves alone --------------------------------------------------------------------------------------------------
+
+
+def test_curves_alone_need_no_network_and_find_the_truth(data):
+    fit = pima.PIMA({"line": pima.Physics("affine")}, clusters=3).fit(data[["line"]], progress=False)
+    assert fit.model.options.inference == "evidence"
+    assert not list(fit.predictor.state.network.parameters())
+    assert ari(data.label.values, fit.specimens.cluster.values) > 0.95
+    slopes = np.sort(fit.parameters.value.sel(parameter="slope").values)
+    np.testing.assert_allclose(slopes, [0.0, 2.0, 4.0], atol=0.25)
+    assert float(fit.specimens.stranger.max()) < 0.5
+    # The order of distances between populations is that of their laws.
+    centres, slope = fit.clusters.latent_mean.values, fit.parameters.value.sel(parameter="slope").values
+    far = int(np.abs(slope[:, None] - slope).sum(1).argmin())
+    others = [c for c in range(3) if c != far]
+    apart = np.linalg.norm(centres[others[0]] - centres[others[1]])
+    assert apart > max(np.linalg.norm(centres[far] - centres[c]) for c in others)
+
+
+def test_a_curve_like_no_other_is_a_stranger(data):
+    line = data.line.values.copy()
+    line[7] = 40.0 - 60.0 * T
+    fit = pima.PIMA({"line": pima.Physics("affine")}, clusters=3).fit(
+        data[["line"]].assign(line=(("specimen", "t"), line)), progress=False
+    )
+    assert list(np.flatnonzero(fit.specimens.stranger.values > 0.5)) == [7]
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_that_help_are_believed_and_help(fit):
+    new = lines_and_pictures(300, seed=5)
+    alone = fit.infer(new[["picture"]], predict=["line"])
+    assert ari(new.label.values, alone.cluster.values) > 0.8
+    believed = fit.predictor.belief.of(frame_of(fit), ["picture"]).temperatures
+    assert max(believed.taus.values()) > 0.3
+    assert believed.gain > 0.5
+    error = float(np.sqrt(((alone.line - new.line) ** 2).mean()))
+    assert error < 0.6 * float(np.sqrt(((new.line - new.line.mean("specimen")) ** 2).mean()))
+    inside = (alone.line_low <= new.line) & (new.line <= alone.line_high)
+    assert 0.82 < float(inside.mean()) < 0.96
+    assert pima.metrics.calibration_error(alone.responsibilities.values, new.label.values) < 0.1
+
+
+def test_pictures_of_noise_are_not_believed(data):
+    fit = model().fit(lines_and_pictures(signal=0.0), seed=0, epochs=8, progress=False)
+    believed = fit.predictor.belief.of(frame_of(fit), ["picture"]).temperatures
+    assert not any(believed.taus.values())
+    answer = fit.infer(lines_and_pictures(50, signal=0.0, seed=3)[["picture"]], predict=())
+    weights = fit.predictor.state.mixture.log_weights.exp().numpy()
+    np.testing.assert_allclose(answer.responsibilities.values, np.broadcast_to(weights, (50, 3)), rtol=1e-9)
+    assert "says nothing about the curves" in fit.summary()
+
+
+def test_a_missing_modality_changes_nothing_and_companions_neither(fit):
+    new = lines_and_pictures(20, seed=6)
+    both = fit.infer(new, predict=["line"])
+    curve = fit.infer(new[["line"]], predict=["line"])
+    mixed = new.copy(deep=True)
+    mixed["picture"] = mixed.picture.where(xr.DataArray(np.arange(20) % 2 == 0, dims="specimen"))
+    answer = fit.infer(mixed, predict=["line"])
+    np.testing.assert_allclose(answer.responsibilities.values[::2], both.responsibilities.values[::2], atol=1e-6)
+    np.testing.assert_allclose(answer.responsibilities.values[1::2], curve.responsibilities.values[1::2], atol=1e-9)
+    np.testing.assert_allclose(answer.line.values[1::2], curve.line.values[1::2], rtol=1e-9)
+    one = fit.infer(new.isel(specimen=[3]), predict=["line"])
+    np.testing.assert_allclose(one.responsibilities.values[0], both.responsibilities.values[3], atol=1e-6)
+
+
+def test_curve_and_picture_together_are_the_sum_of_what_they_say(fit):
+    """q(c given both) from its parts: psi of the picture, and the curve's evidence about the deviation it leaves."""
+    new = lines_and_pictures(8, seed=7)
+    both = fit.infer(new, predict=())
+    picture = fit.infer(new[["picture"]], predict=())
+    frame = frame_of(fit)
+    believed = fit.predictor.belief.of(frame, ["picture"])
+    assert believed.scatter.shape == (3, frame.size, frame.size)
+    assert (torch.linalg.eigvalsh(believed.scatter) <= torch.linalg.eigvalsh(frame.prior.covariance[0]) + 1e-6).all()
+    assert (both.responsibilities.max("cluster") >= picture.responsibilities.max("cluster") - 0.2).all()
+
+
+# -- keeping it ----------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_fit_answers_the_same(fit, tmp_path):
+    again = pima.load(fit.save(tmp_path / "fit.pima"))
+    new = lines_and_pictures(10, seed=8)
+    for part in (new, new[["picture"]], new[["line"]]):
+        xr.testing.assert_equal(fit.infer(part), again.infer(part))
+    assert again.summary() == fit.summary()
+
+
+def test_a_killed_training_resumes_to_the_same_answer(data, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill_after(count: int):
+        seen = []
+
+        def callback(progress: object) -> None:
+            seen.append(progress)
+            if len(seen) == count:
+                raise Killed
+
+        return callback
+
+    options = {"seed": 1, "epochs": 3, "progress": False}
+    whole = model().fit(data, **options)
+    folder = tmp_path / "checkpoint"
+    for count in (4, 7, 6):
+        with pytest.raises(Killed):
+            model().fit(data, checkpoint=folder, callbacks=[kill_after(count)], **options)
+    again = model().fit(data, checkpoint=folder, **options)
+    np.testing.assert_array_equal(again.specimens.responsibilities, whole.specimens.responsibilities)
+    new = lines_and_pictures(10, seed=9)
+    xr.testing.assert_equal(again.infer(new[["picture"]]), whole.infer(new[["picture"]]))
+
+
+def test_a_training_that_is_stopped_hears_nothing_that_was_not_judged(data):
+    fit = model().fit(data, epochs=3, progress=False, callbacks=[lambda p: p.phase == "held_out"])
+    assert fit.interrupted
+    answer = fit.infer(data[["picture"]].isel(specimen=slice(5)), predict=())
+    weights = fit.predictor.state.mixture.log_weights.exp().numpy()
+    np.testing.assert_allclose(answer.responsibilities.values, np.broadcast_to(weights, (5, 3)), rtol=1e-9)
+
+
+# -- options -------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_check_it_says_so(data):
+    fit = model().fit(data, epochs=2, crossfit=False, progress=False)
+    assert "Nothing was held out" in fit.summary()
+
+
+def test_groups_are_held_out_together(data):
+    grouped = data.assign_coords(batch=("specimen", np.arange(120) // 10))
+    fit = model().fit(grouped, epochs=2, groups="batch", progress=False)
+    assert fit.predictor.belief.of(frame_of(fit), ["picture"]).temperatures.groups
+    with pytest.raises(pima.OptionError, match="groups='bach' is no coordinate along specimen"):
+        model().fit(grouped, groups="bach")
+
+
+def test_options_that_do_not_go_together_are_refused(data):
+    with pytest.raises(pima.OptionError, match="consistency belongs to the paper's inference"):
+        model(consistency=2.0)
+    with pytest.raises(pima.OptionError, match="needs a curve with known physics"):
+        pima.PIMA({"picture": pima.Neural()}, 3, inference="evidence")
+    with pytest.raises(pima.OptionError, match="inference='guess' is unknown"):
+        pima.PIMA({"line": pima.Physics("affine")}, 3, inference="guess")
+    with pytest.raises(pima.OptionError, match="the paper's way"):
+        model().fit(data, update="adam")
+
+
+def test_few_specimens_claim_nothing():
+    fit = model().fit(lines_and_pictures(9), epochs=2, progress=False)
+    assert not any(fit.predictor.belief.of(frame_of(fit), ["picture"]).temperatures.taus.values())
+
+
+def test_curves_with_two_laws_are_independent_given_the_population(data):
+    two = data.assign(other=data.line * 2.0 + 1.0).drop_vars("picture")
+    laws = {"line": pima.Physics("affine"), "other": pima.Physics("affine")}
+    fit = pima.PIMA(laws, 3).fit(two, progress=False)
+    frame = frame_of(fit)
+    some: dict[str, Curves] = fit.record.curves
+    _, after = conditioned(frame.of("line", some["line"]), frame.prior)
+    before = frame.deviations("other", frame.prior)
+    torch.testing.assert_close(
+        frame.deviations("other", after).covariance, before.covariance.expand(-1, len(two.specimen), -1, -1),
+        rtol=1e-6, atol=1e-9,
+    )  # fmt: skip

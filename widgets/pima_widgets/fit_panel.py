@@ -315,11 +315,8 @@ class FitPanel(Panel):
             self.bar.value = share
             passed = time.monotonic() - self._began
             left = passed / len(reports) * (last.epochs - len(same))
-            names = {"joint": "training", "invariance": "clusters of pictures"}
-            names["curveless"] = "clusters of specimens without curves"
-            phase = names.get(last.phase, "cross-modal encoders")
             prefix = "stopping; " if task.stopping else ""
-            self.say(f"{prefix}{phase}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")
+            self.say(f"{prefix}{last.title}, epoch {last.epoch} of {last.epochs}, about {max(left, 0):.0f} s left")
         if ended:
             self._end(task)
 

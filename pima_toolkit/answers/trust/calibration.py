@@ -24,7 +24,8 @@ from ..curves import at_once, predictions
 from ..posterior import answer_tensors
 from ..predictor import Predictor
 
-_LEVELS = np.linspace(0.0, 1.0, 101)
+#: Coverages that a calibration is kept at.
+LEVELS = np.linspace(0.0, 1.0, 101)
 
 
 def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpec, gamma: Tensor) -> np.ndarray:
@@ -52,7 +53,7 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
         piece = curves[index]
         inside = predictive.probability(gamma[index], piece.x)
         shares.append((2.0 * inside[piece.seen] - 1.0).abs())
-    return np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+    return np.quantile(torch.cat(shares).cpu().numpy(), LEVELS)
 
 
 @torch.no_grad()
@@ -79,7 +80,7 @@ def held_out_calibration(
             if len(index)
         ]
         if shares:
-            calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
+            calibration[name] = np.quantile(torch.cat(shares).cpu().numpy(), LEVELS)
     return replace(predictor, calibration=calibration)
 
 

@@ -35,6 +35,8 @@ STRANGE = 0.02
 #: A law that misses its curves by more than this share of their range is wrong in what a person reads off them; less is
 #: told, since every law is somewhat wrong and enough specimens show it, but it is no reason to distrust the fit.
 LARGE_MISFIT = 0.05
+#: The populations' curves may miss the training curves by this times what the mean curve does: medians are not means.
+WORSE = 1.05
 
 
 class Caution(NamedTuple):
@@ -56,6 +58,7 @@ def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
     every = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
     every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
     every += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
+    every += [*_useless(predictor, record), *_unheard(predictor)]
     every += _bands(predictor)
     return sorted(every, key=lambda caution: not caution.serious)
 
@@ -80,6 +83,7 @@ def summary(predictor: Predictor, record: TrainingRecord) -> str:
         lines = ["This fit can be used, knowing that:", *(f"- {words}" for words in mild)]
     else:
         lines = ["Nothing was found that speaks against this fit."]
+    lines = [*checked(predictor, record), *lines]
     gamma = record.specimens["responsibilities"].values
     shares = ", ".join(f"{100 * share:.0f} %" for share in gamma.mean(0))
     sure = int((gamma.max(1) >= SURE).sum())
@@ -89,6 +93,76 @@ def summary(predictor: Predictor, record: TrainingRecord) -> str:
     )
     lines.append(how_stable(record))
     return "\n".join(lines)
+
+
+def checked(predictor: Predictor, record: TrainingRecord) -> list[str]:
+    """Say what was checked: specimens held out first, then the training curves; a sentence for each modality."""
+    out = []
+    for name, figures in record.facts.get("held_out", {}).items():
+        mean = figures["mean_curve"]
+        beside = "" if np.isnan(mean) else f", the mean of the other curves by {_with_unit(predictor, name, mean)}"
+        out.append(
+            f"Checked on {figures['specimens']} specimens held out: {name} predicted from their other modalities misses"
+            f" by {_with_unit(predictor, name, figures['rmse'])}{beside}, the populations' average by"
+            f" {_with_unit(predictor, name, figures['without'])}."
+        )
+    for name, figures in record.facts.get("described", {}).items():
+        mean = figures["mean_curve"]
+        beside = "" if np.isnan(mean) else f", the mean of the other curves by {_with_unit(predictor, name, mean)}"
+        out.append(
+            f"Training curves of {name}: each specimen's own law misses by"
+            f" {_with_unit(predictor, name, figures['own'])}, its population's curve by"
+            f" {_with_unit(predictor, name, figures['population'])}{beside}."
+        )
+    return out
+
+
+def _with_unit(predictor: Predictor, name: str, value: float) -> str:
+    unit = predictor.specs[name].schema.unit
+    return f"{value:.3g}" + ("" if unit == "1" else f" {unit}")
+
+
+def _useless(predictor: Predictor, record: TrainingRecord) -> Iterator[Caution]:
+    """Tell of laws and predictions that are no better than the mean curve."""
+    for name, figures in record.facts.get("described", {}).items():
+        law = predictor.state.decoders[name].expert.name
+        if figures["own"] >= figures["mean_curve"]:
+            yield Caution(
+                f"{name}: the law {law}, fitted to each specimen by itself, misses its curve by more than the mean of"
+                " the other curves does: it does not describe them, try another.",
+                serious=True,
+            )
+        elif figures["population"] > WORSE * figures["mean_curve"]:
+            yield Caution(
+                f"{name}: the populations' curves miss the training curves by more than the mean of the other curves"
+                " does: ask for more clusters, or another law.",
+                serious=True,
+            )
+    for name, figures in record.facts.get("held_out", {}).items():
+        if figures["rmse"] >= figures["mean_curve"]:
+            yield Caution(
+                f"{name}: predicted from the other modalities it is no nearer to specimens held out than the mean curve"
+                " is: do not use such a prediction.",
+            )
+
+
+def _unheard(predictor: Predictor) -> Iterator[Caution]:
+    """Tell which modalities are not believed, and where nothing was checked."""
+    belief = predictor.belief
+    if belief is None:
+        return
+    if belief.voices and not belief.out_of_fold:
+        yield Caution(
+            "Nothing was held out (crossfit=False): what the other modalities say of the curves is believed unchecked.",
+            serious=True,
+        )
+        return
+    for names, believed in belief.parts.items():
+        if len(names) == 1 and belief.voices and not any(believed.temperatures.taus.values()):
+            yield Caution(
+                f"{names[0]} says nothing about the curves that specimens held out confirm: a prediction from it is the"
+                " populations' average."
+            )
 
 
 def _sentence(words: str) -> str:

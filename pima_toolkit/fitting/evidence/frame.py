@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...model.curves import Curves
 from ...model.joint import Deviation, Potential
-from ...model.physics import PhysicsDecoder
+from ...model.physics import Deviations, PhysicsDecoder
 
 #: Share of a direction's variance in the largest, below which specimens do not differ along it.
 LEAST = 1e-10
@@ -106,6 +106,12 @@ class Frame:
         turn, away = other.inverse @ self.root, shift @ other.inverse.T
         bent = (said.curvature @ away[None, ..., None]).squeeze(-1)
         return Potential(said.constant, (said.linear - bent) @ turn, turn.T @ said.curvature @ turn)
+
+    def deviations(self, name: str, deviation: Deviation) -> Deviations:
+        """A deviation in the parameters of one modality."""
+        block = self.block(name)
+        covariance = block @ deviation.covariance @ block.T
+        return Deviations((deviation.mean @ block.T).movedim(1, 0), covariance.movedim(1, 0))
 
     def _centre(self, c: int) -> Tensor:
         phi = [decoder.bounds.to_unbounded(decoder.theta[c]) for decoder in self.decoders.values()]

@@ -161,7 +161,7 @@ class NetworkLearning:
         seconds = time.perf_counter() - began
         self.history.add(elbo=elbo, terms=means, consistency=0.0, occupancy=shares, reseeded=0, learning_rate=rate,
                          seconds=seconds)  # fmt: skip
-        phase = ("joint", self.restart) if self.fold is None else ("held out", self.fold)
+        phase = ("joint", self.restart) if self.fold is None else ("held_out", self.fold)
         progress = Progress(*phase, self.done, self.epochs, elbo, tuple(shares))
         self.halted = job.callback(progress) is True
 
