@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -38,8 +38,8 @@ from ..fitting.parallel.workers import check_processes
 from ..fitting.potentials import CrossmodalTraining, fused_encoders, held_back
 from ..fitting.prepared import prepare
 from ..fitting.restarts import Training, train_restarts
-from ..fitting.run import Callback, Progress, TrainingRun, mark_of
-from ..fitting.trackers import Tracker, check_tracker, shown_progress, values_of
+from ..fitting.run import Callback, TrainingRun, mark_of
+from ..fitting.trackers import Tracker, check_tracker, heard_by_all, shown_progress
 from ..fitting.training import JointTraining
 from ..metrics.agreement import compare_restarts
 
@@ -74,7 +74,7 @@ def train(
     with shown_progress(progress and group.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)
-        callback = _heard_by_all(bar, callbacks, tracker, group)
+        callback = heard_by_all(bar, callbacks, tracker, group)
         job = TrainingRun(options, settings, specs, tensors, device, checkpoint, mark, callback, group, groups)
         if not group.alike(job.mark):
             raise TrainingError(
@@ -180,24 +180,6 @@ def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:
 
 
 # -- during training -----------------------------------------------------------------------------------------------
-
-
-def _heard_by_all(
-    bar: Callback, callbacks: Sequence[Callback], tracker: Tracker | None, group: Processes
-) -> Callable[[Progress], bool]:
-    """Make one callback of the bar, the tracker and the user's own; it returns True where training shall stop."""
-
-    def callback(state: Progress) -> bool:
-        bar(state)
-        if group.rank:
-            return group.agreed(False)
-        if tracker is not None:
-            tracker.log(state.epoch, values_of(state))
-        # Every callback hears of every epoch, also after one has asked to stop.
-        answers = [call(state) is True for call in callbacks]
-        return group.agreed(any(answers))
-
-    return callback
 
 
 class _Single(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -17,7 +17,8 @@ from ..data.files import refused
 from ..errors import OptionError, require
 
 if TYPE_CHECKING:
-    from .run import Progress
+    from .parallel.distributed import Processes
+    from .run import Callback, Progress
 
 
 @runtime_checkable
@@ -212,3 +213,28 @@ def shown_progress(show: bool, restarts: int) -> Iterator[Callable[[Progress], N
             bar.update(tasks[key], completed=progress.epoch, facts=facts)
 
         yield update
+
+
+def heard_by_all(
+    bar: Callback, callbacks: Sequence[Callback], tracker: Tracker | None, group: Processes
+) -> Callable[[Progress], bool]:
+    """Make one callback of the bar, the tracker and the user's own; it returns True where training shall stop.
+
+    Args:
+        bar: Hears first, in every process.
+        callbacks: The user's; each hears of every epoch, and one that returns True stops the training of all processes.
+        tracker: Takes down the numbers, in the first process alone.
+        group: The processes that train together.
+    """
+
+    def callback(state: Progress) -> bool:
+        bar(state)
+        if group.rank:
+            return group.agreed(False)
+        if tracker is not None:
+            tracker.log(state.epoch, values_of(state))
+        # Every callback hears of every epoch, also after one has asked to stop.
+        answers = [call(state) is True for call in callbacks]
+        return group.agreed(any(answers))
+
+    return callback
