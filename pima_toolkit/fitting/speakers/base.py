@@ -241,9 +241,9 @@ class Learned(ABC):
                 psi[heard] = np.maximum(log_p, LEAST_LOG_PROBABILITY) - self.log_weights
             linear[heard] = np.clip(deviation, -FARTHEST, FARTHEST) * np.where(precision > 0, 1.0 / self.left, 0.0)
         curvature = (self.whitening.T * precision) @ self.whitening
-        shares = np.ones(1) if heard.all() else heard.astype(np.float64)
+        shares = (np.ones(1) if heard.all() else heard.astype(np.float64)).reshape(-1, 1, 1, 1)
         return Potential(_tensor(psi), _tensor(linear @ self.whitening),
-                         _tensor(shares[:, None, None, None] * curvature))  # fmt: skip
+                         _tensor(shares * curvature))  # fmt: skip
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return all that a file must hold."""

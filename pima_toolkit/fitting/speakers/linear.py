@@ -2,10 +2,12 @@ r"""The linear speakers: ridge regression onto the deviation and logistic regres
 
 Features x become at most 40 principal components. Inside a population, ridge regression
 
-.. math:: \hat\epsilon_c(x) = B (x - \bar x_c), \qquad \bar x_c = \text{mean of its features},
+.. math:: \hat\epsilon_c(x) = B x + a + a_c,
 
 so that what tells populations apart is not taken for what varies within them; each direction has its own penalty, the
-one of least squared error with each specimen (each group) left out. Populations by multinomial logistic regression,
+one of least squared error with each specimen (each group) left out. The level a has no penalty and the :math:`a_c` a
+small one: features and targets are centred, and where components are as many as specimens, a regression without a level
+could read off those that are left in what the one left out must be. Populations by multinomial logistic regression,
 its penalty by likelihood out of inner folds.
 
 Source: Hoerl & Kennard 1970; Allen 1974 for the residuals left out; Hastie, Tibshirani & Friedman 2009, section 4.4.
@@ -30,6 +32,8 @@ COMPONENTS = 40
 RIDGE = np.logspace(-8, 4, 37)
 #: Strengths of the logistic regression, the inverse of penalties.
 LOGISTIC = np.logspace(-4, 2, 7)
+#: Penalty of what is a population's own in the level; the level of all has none.
+_LEVEL_PENALTY = 0.01
 #: Responsibilities below this teach nothing.
 _LEAST_SHARE = 1e-3
 #: Folds of the inner cross-validations: of populations, and of deviations where specimens are in groups.
@@ -44,8 +48,8 @@ class LearnedLinear(Learned):
     Args:
         mean: Of the features, shape (F,).
         components: Shape (K, F), scaled: features minus mean, times their transpose, are the scores.
-        centres: Mean scores of each population, shape (C, K).
         slope: From scores to whitened deviation, shape (K, D).
+        level: Deviation from each population at the mean of the features, shape (C, D).
         logits: From scores to populations, shape (C, K).
         bias: Shape (C,).
         taught: Populations that there was anything to learn of, shape (C,), bool; others keep their weight.
@@ -53,8 +57,8 @@ class LearnedLinear(Learned):
 
     mean: np.ndarray
     components: np.ndarray
-    centres: np.ndarray
     slope: np.ndarray
+    level: np.ndarray
     logits: np.ndarray
     bias: np.ndarray
     taught: np.ndarray
@@ -62,7 +66,7 @@ class LearnedLinear(Learned):
     def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Deviations from each population (M, C, D), and log p(c given x)."""
         scores = (features - self.mean) @ self.components.T
-        deviation = (scores @ self.slope)[:, None] - (self.centres @ self.slope)[None]
+        deviation = (scores @ self.slope)[:, None] + self.level
         if self.taught.sum() < 2:
             return deviation, None
         return deviation, _log_probabilities(scores, self.logits, self.bias, self.taught, self.log_weights)
@@ -79,14 +83,11 @@ class Linear(Speaker):
         mean = features.mean(0)
         components = _components(features - mean, min(COMPONENTS, len(features) - 2), seed)
         scores = (features - mean) @ components.T
-        gamma = lesson.responsibilities
-        count = gamma.sum(0)
-        centres = gamma.T @ scores / np.maximum(count, 1e-12)[:, None]
-        slope, residual, silent = ridge(scores - gamma @ centres, lesson, seed)
+        slope, level, residual, silent = ridge(scores, lesson, seed)
         logits, bias, taught = logistic(scores, lesson, seed)
         left = np.where(silent, 1.0, lesson.left(residual))
         return LearnedLinear(
-            **frame(lesson, features, left), mean=mean, components=components, centres=centres, slope=slope,
+            **frame(lesson, features, left), mean=mean, components=components, slope=slope, level=level,
             logits=logits, bias=bias, taught=taught,
         )  # fmt: skip
 
@@ -117,52 +118,89 @@ def _components(centred: np.ndarray, most: int, seed: int) -> np.ndarray:
     return axes[:most][kept] * (np.sqrt(len(centred)) / s[0])
 
 
-def ridge(x: np.ndarray, lesson: Lesson, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ridge regression without intercept, each direction with the penalty of least error left out.
+def ridge(x: np.ndarray, lesson: Lesson, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ridge regression with a level for each population, each direction with the penalty of least error left out.
 
     Args:
-        x: Features centred by population, shape (n, K).
+        x: Scores, shape (n, K).
         lesson: Whitened deviations with weights.
         seed: Of the inner folds, where specimens are in groups.
 
     Returns:
-        Slopes (K, D); residuals of specimens (groups) left out (n, D); where nothing is better, (D,), bool.
+        Slopes (K, D); levels (C, D); residuals of specimens (groups) left out (n, D); which directions have no
+        regression that is better than none, (D,), bool: there everything is zero, and residuals are the deviations.
     """
-    y, weight = lesson.deviation, lesson.reliability
-    slope, residual, silent = np.zeros((x.shape[1], y.shape[1])), y.copy(), np.ones(y.shape[1], bool)
+    y, weight, gamma = lesson.deviation, lesson.reliability, lesson.responsibilities
+    slope, level = np.zeros((x.shape[1], y.shape[1])), np.zeros((gamma.shape[1], y.shape[1]))
+    residual, silent = y.copy(), np.ones(y.shape[1], bool)
     if x.shape[1] == 0:
-        return slope, residual, silent
+        return slope, level, residual, silent
+    levels = np.c_[np.ones(len(x)), gamma]
     fold = None if lesson.groups is None else lesson.folds(_GROUP_FOLDS, seed)
     for j in range(y.shape[1]):
         root = np.sqrt(weight[:, j])
-        xw, yw = x * root[:, None], y[:, j] * root
-        u, s, axes = np.linalg.svd(xw, full_matrices=False)
-        if fold is None:
-            shrunk = np.square(s)[:, None] / (np.square(s)[:, None] + RIDGE)
-            leverage = np.square(u) @ shrunk
-            out = (yw[:, None] - u @ (shrunk * (u.T @ yw)[:, None])) / np.maximum(1.0 - leverage, 1e-10)
-        else:
-            out = _left_groups_out(xw, yw, fold)
+        moments = _Moments.of(x * root[:, None], levels * root[:, None], y[:, j] * root)
+        out = moments.left_out() if fold is None else moments.groups_left_out(fold)
         loss = np.square(out).sum(0)
         best = int(loss.argmin())
-        if loss[best] < np.square(yw).sum():
+        if loss[best] < np.square(moments.y).sum():
             silent[j] = False
-            slope[:, j] = axes.T @ (s / (np.square(s) + RIDGE[best]) * (u.T @ yw))
+            slopes, offsets = moments.solved(RIDGE[best : best + 1])
+            slope[:, j], level[:, j] = slopes[:, 0], offsets[0, 0] + offsets[1:, 0]
             residual[:, j] = out[:, best] / root
-    return slope, residual, silent
+    return slope, level, residual, silent
 
 
-def _left_groups_out(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Residuals of each fold by the regression on all others, for each penalty, (n, penalties)."""
-    gram, moment = x.T @ x, x.T @ y
-    out = np.empty((len(x), len(RIDGE)))
-    for k in range(fold.max() + 1):
-        rows = fold == k
-        values, axes = np.linalg.eigh(gram - x[rows].T @ x[rows])
-        rest = axes.T @ (moment - x[rows].T @ y[rows])
-        slopes = rest[:, None] / (np.maximum(values, 0.0)[:, None] + RIDGE)
-        out[rows] = y[rows, None] - (x[rows] @ axes) @ slopes
-    return out
+@dataclass(frozen=True)
+class _Moments:
+    """Weighted rows of a regression on x, penalised, and on levels g, and their products."""
+
+    x: np.ndarray
+    g: np.ndarray
+    y: np.ndarray
+    xx: np.ndarray
+    xg: np.ndarray
+    gg: np.ndarray
+    xy: np.ndarray
+    gy: np.ndarray
+
+    @staticmethod
+    def of(x: np.ndarray, g: np.ndarray, y: np.ndarray) -> _Moments:
+        penalty = np.diag([0.0, *[_LEVEL_PENALTY] * (g.shape[1] - 1)])
+        return _Moments(x, g, y, x.T @ x, x.T @ g, g.T @ g + penalty, x.T @ y, g.T @ y)
+
+    def without(self, rows: np.ndarray) -> _Moments:
+        """The same without some rows, which stay in x, g and y."""
+        x, g, y = self.x[rows], self.g[rows], self.y[rows]
+        return _Moments(self.x, self.g, self.y, self.xx - x.T @ x, self.xg - x.T @ g, self.gg - g.T @ g,
+                        self.xy - x.T @ y, self.gy - g.T @ y)  # fmt: skip
+
+    def solved(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Slopes (K, penalties) and levels (1 + C, penalties)."""
+        to_g = np.linalg.solve(self.gg, self.xg.T)
+        values, axes = np.linalg.eigh(self.xx - self.xg @ to_g)
+        rest = axes.T @ (self.xy - to_g.T @ self.gy)
+        slopes = axes @ (rest[:, None] / (np.maximum(values, 0.0)[:, None] + penalties))
+        return slopes, np.linalg.solve(self.gg, self.gy[:, None] - self.xg.T @ slopes)
+
+    def left_out(self) -> np.ndarray:
+        """Residuals of each row by the regression on all others, (n, penalties): residual / (1 - leverage)."""
+        to_g = np.linalg.solve(self.gg, self.xg.T)
+        values, axes = np.linalg.eigh(self.xx - self.xg @ to_g)
+        inside = (self.x - self.g @ to_g) @ axes
+        of_levels = np.einsum("ng,gn->n", self.g, np.linalg.solve(self.gg, self.g.T))
+        leverage = of_levels[:, None] + np.square(inside) @ (1.0 / (np.maximum(values, 0.0)[:, None] + RIDGE))
+        slopes, offsets = self.solved(RIDGE)
+        return (self.y[:, None] - self.x @ slopes - self.g @ offsets) / np.maximum(1.0 - leverage, 1e-10)
+
+    def groups_left_out(self, fold: np.ndarray) -> np.ndarray:
+        """Residuals of each fold by the regression on all others, (n, penalties)."""
+        out = np.empty((len(self.x), len(RIDGE)))
+        for k in range(fold.max() + 1):
+            rows = fold == k
+            slopes, offsets = self.without(rows).solved(RIDGE)
+            out[rows] = self.y[rows, None] - self.x[rows] @ slopes - self.g[rows] @ offsets
+        return out
 
 
 def logistic(x: np.ndarray, lesson: Lesson, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -179,7 +217,7 @@ def logistic(x: np.ndarray, lesson: Lesson, seed: int) -> tuple[np.ndarray, np.n
     gamma = lesson.responsibilities
     clusters = gamma.shape[1]
     logits = np.zeros((clusters, x.shape[1]))
-    taught = (gamma > _LEAST_SHARE).any(0)
+    taught = np.any(gamma > _LEAST_SHARE, axis=0)
     bias = np.where(taught, np.log(np.maximum(gamma.mean(0), 1e-300)), 0.0)
     if taught.sum() < 2 or x.shape[1] == 0:
         return logits, bias, np.zeros(clusters, bool)
@@ -199,7 +237,7 @@ def logistic(x: np.ndarray, lesson: Lesson, seed: int) -> tuple[np.ndarray, np.n
 
 
 def _no_slopes(x: np.ndarray, gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    taught = (gamma > _LEAST_SHARE).any(0)
+    taught = np.any(gamma > _LEAST_SHARE, axis=0)
     return np.zeros((gamma.shape[1], x.shape[1])), np.log(np.maximum(gamma.mean(0), 1e-300)), taught
 
 
