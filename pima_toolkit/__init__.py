@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pima_widgets import app
 
     from . import datasets, errors, experts, metrics, runs
+    from .answers.baselines.baselines import baselines
     from .answers.laws.comparison import compare_experts
     from .api.pima import PIMA, Fit, load
     from .api.selection import Selection, select_clusters
@@ -78,6 +79,7 @@ _HOME = {
     "register": ".experts",
     "load_plugin": ".experts",
     "hookimpl": ".experts",
+    "baselines": ".answers.baselines.baselines",
     "compare_experts": ".answers.laws.comparison",
     "PIMA": ".api.pima",
     "Fit": ".api.pima",
@@ -121,6 +123,7 @@ __all__ = [
     "TorchExpert",
     "__version__",
     "app",
+    "baselines",
     "compare_experts",
     "datasets",
     "errors",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import pima_toolkit as pima
 
 from ..errors import PimaError, PimaWarning, require
-from . import data, demo, experts, export, fit, panels, plugins, use
+from . import baselines, data, demo, experts, export, fit, panels, plugins, use
 
 if TYPE_CHECKING:
     import typer
@@ -62,6 +62,7 @@ app.command("fit", epilog=fit.EXAMPLES)(fit.fit)
 app.command("infer", epilog=use.INFER)(use.infer)
 app.command("generate", epilog=use.GENERATE)(use.generate)
 app.command("report")(export.report)
+app.command("baselines", epilog=baselines.EXAMPLES)(baselines.baselines)
 app.command("app", epilog=panels.APP)(panels.app)
 app.command("export", epilog=export.EXPORT)(export.export)
 app.add_typer(experts.app, name="experts")

@@ -34,7 +34,7 @@ def split(
     if isinstance(test, bool) or not isinstance(test, (float, int, np.floating, np.integer)) or not 0 < test < 1:
         raise OptionError(f"test is {test!r}, expected a share of the specimens between 0 and 1, such as 0.2")
     specimens = data.sizes["specimen"]
-    codes = np.arange(specimens) if group is None else _group_codes(data, group)
+    codes = np.arange(specimens) if group is None else group_codes(data, group)
     groups = int(codes.max()) + 1
     if groups < 2:
         what = "specimen" if group is None else f"group in {group!r}"
@@ -46,11 +46,21 @@ def split(
     return data.isel(specimen=np.flatnonzero(~chosen)), data.isel(specimen=np.flatnonzero(chosen))
 
 
-def _group_codes(data: xr.Dataset, group: str) -> np.ndarray:
-    """0, 1, 2 ... for the distinct values of a coordinate, (specimen,)."""
+def group_codes(data: xr.Dataset, group: str, option: str = "group") -> np.ndarray:
+    """Number the distinct values of a coordinate 0, 1, 2 ..., (specimen,).
+
+    Args:
+        data: Dataset with a ``specimen`` dim.
+        group: Name of the coordinate.
+        option: What the option that names it is called, for messages.
+
+    Raises:
+        OptionError: If it is no coordinate of the specimens.
+        DataError: If a specimen has no value.
+    """
     if group not in data.variables or data[group].dims != ("specimen",):
         known = [k for k, v in data.variables.items() if v.dims == ("specimen",)]
-        raise OptionError(f"group={group!r} is no coordinate with dims ('specimen',): {closest(group, known)}")
+        raise OptionError(f"{option}={group!r} is no coordinate with dims ('specimen',): {closest(group, known)}")
     codes, _ = data[group].to_series().factorize()
     if (codes < 0).any():
         raise DataError(

@@ -1,0 +1,1 @@
+"""Simple methods on held-out specimens, beside which any prediction has to stand."""
