@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ...errors import TrainingError
 from ...model.elbo import neural_log_prob
 from ...model.gaussian import DiagonalGaussian
-from ...model.joint import Potential, expected, join, silenced
+from ...model.joint import Joint, Potential, expected, join, silenced
 from ...model.mixture import GaussianMixture
 from ...model.noise.reconstruction import LearnedNoise
 from ...model.speaker import about_latent, said
@@ -194,7 +194,7 @@ class NetworkLearning:
         terms["evidence"] = joint.evidence
         terms["heard"] = -(gamma * expected(quiet, joint.deviation)).sum(1)
         terms["latent"] = -(gamma * latents.kl(self._places)).sum(1)
-        terms["predictive"] = self._predictive(parts, present, quiet, curves, generator)
+        terms["predictive"] = self._predictive(parts, present, everything, joint, curves, generator)
         return terms, gamma.detach(), DiagonalGaussian(latents.mean.detach(), latents.variance.detach())
 
     @property
@@ -206,20 +206,23 @@ class NetworkLearning:
         parts: Mapping[str, list[Tensor]],
         present: Mapping[str, Tensor],
         everything: Potential,
+        joint: Joint,
         curves: Potential,
         generator: torch.Generator,
     ) -> Tensor:
         """log p(curves given a subset of the neural modalities), (n,): of several a subset is drawn each time."""
-        frame, quiet = self.frame, everything
-        if len(parts) > 1:
-            flags = torch.stack(list(present.values()), 1)
-            drawn = torch.rand(flags.shape, generator=generator, device=flags.device)
-            # At least the modality that was drawn first, each other one with even chances.
-            first = drawn.masked_fill(~flags, -1.0).argmax(1, keepdim=True)
-            used = (drawn > 0.5).scatter(1, first, True).double()
-            quiet = silenced(_sum(parts, dict(zip(parts, used.unbind(1), strict=True))), frame.prior)
-        after = join(frame.log_weights, curves + quiet, frame.prior).evidence
-        return after - join(frame.log_weights, quiet, frame.prior).evidence
+        frame = self.frame
+        if len(parts) == 1:
+            # Silenced, the logarithm of E f is what was said of the population.
+            return joint.evidence - (frame.log_weights + everything.constant).logsumexp(1)
+        flags = torch.stack(list(present.values()), 1)
+        drawn = torch.rand(flags.shape, generator=generator, device=flags.device)
+        # At least the modality that was drawn first, each other one with even chances.
+        first = drawn.masked_fill(~flags, -1.0).argmax(1, keepdim=True)
+        used = (drawn > 0.5).scatter(1, first, True).double()
+        some = _sum(parts, dict(zip(parts, used.unbind(1), strict=True)))
+        after = join(frame.log_weights, curves + silenced(some, frame.prior), frame.prior).evidence
+        return after - (frame.log_weights + some.constant).logsumexp(1)
 
     def _learn(self, means: Mapping[str, float], weight: Tensor, first: Tensor, second: Tensor) -> None:
         """M-step of latent places and of the noise of pictures."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..em.populations import Expectation, Populations, expect, maximise
 from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
-from ..starts.populations import RENEWALS, PhysicsFit
+from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, change
 from ..state import History, State
 from .belief import FEWEST, NETWORK, Belief, told, voices
 from .crossfit import STEPS, CrossFit, folds, regression, targets
@@ -21,6 +21,9 @@ from .frame import Frame
 from .learning import NetworkLearning
 from .network import blank_network
 from .physics import decoders_of, fit_physics, placed
+
+#: Steps of the last EM with one scatter for all populations: it may have to shrink far.
+TIED_STEPS = 100
 
 
 class EvidenceTraining:
@@ -164,11 +167,7 @@ class EvidenceTraining:
         job = self.job
         present = {name: job.tensors.present[name] for name in job.options.neural}
         psi = told(belief, frame, belief.out_of_fold, present).psi.cpu().numpy()
-        populations = fit.populations
-        found = expect(fit.information, populations, psi)
-        for _ in range(STEPS if psi.any() else 0):
-            populations = maximise(fit.information, populations, found)
-            found = expect(fit.information, populations, psi)
+        populations, found = settled(fit, psi)
         self._take(populations, found)
         fresh = self._frame
         if fresh.size != frame.size:
@@ -178,6 +177,25 @@ class EvidenceTraining:
         belief.out_of_fold = {name: fresh.moved(part, frame) for name, part in belief.out_of_fold.items()}
         belief.parts.clear()
         return fresh
+
+
+def settled(fit: PhysicsFit, heard: np.ndarray) -> tuple[Populations, Expectation]:
+    """Run EM at fixed information with what else is known of each specimen's population, (N, C), nats.
+
+    First with one scatter for all populations, which they are shrunk to afterwards: the one found without that
+    knowledge holds what populations overlap by.
+    """
+    populations, found = fit.populations, expect(fit.information, fit.populations, heard)
+    if not heard.any():
+        return populations, found
+    for tied, most in ((True, TIED_STEPS), (False, STEPS)):
+        for _ in range(most):
+            fresh = maximise(fit.information, populations, found, tied=tied)
+            moved = change(populations, fresh)
+            populations, found = fresh, expect(fit.information, fresh, heard)
+            if moved < SETTLED:
+                break
+    return populations, found
 
 
 def _patterns(present: dict[str, Tensor]) -> list[list[bool]]:

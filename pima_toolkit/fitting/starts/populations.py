@@ -264,7 +264,7 @@ def _settle(information: Mapping[str, CurveInformation], populations: Population
     found = expect(information, populations)
     for _ in range(SWEEPS):
         fresh = maximise(information, populations, found, tied=True)
-        moved = _change(populations, fresh)
+        moved = change(populations, fresh)
         populations, found = fresh, expect(information, fresh)
         if moved < SETTLED:
             break
@@ -287,7 +287,7 @@ def _alternate(
         for number in range(renewals):
             fresh = _with_background_noise(maximise(information, populations, found))
             for halving in range(HALVINGS + 1):
-                moved = _change(populations, fresh)
+                moved = change(populations, fresh)
                 again = renewed(curves, information, fresh, found)
                 after = expect(again, fresh)
                 value = float(after.evidence.sum()) + log_prior(fresh)
@@ -347,7 +347,7 @@ def _halfway(old: Populations, new: Populations) -> Populations:
     return replace(new, laws=laws)
 
 
-def _change(old: Populations, new: Populations) -> float:
+def change(old: Populations, new: Populations) -> float:
     """Largest change of centres, in standard deviations of the scatter, and of logarithms of scatter and noise."""
     largest = 0.0
     for name, law in new.laws.items():
