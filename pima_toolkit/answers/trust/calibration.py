@@ -44,7 +44,8 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
     shares = []
     for index, piece in curves.chunks(1024):
         part = slice(index.start, index.stop) if mean.shape[1] > 1 else slice(None)
-        inside = mixture_probability(gamma[index], mean[:, part], variance[:, part], piece.x)
+        wide = decoder.at_points(variance[:, part], piece)
+        inside = mixture_probability(gamma[index], mean[:, part], wide, piece.x)
         shares.append((2.0 * inside[piece.seen] - 1.0).abs())
     return np.quantile(torch.cat(shares).cpu().numpy(), _LEVELS)
 
@@ -112,5 +113,6 @@ def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
     )
     answers = answer_tensors(predictor, hidden)
     mean, variance = predicted(predictor.state.decoders[name], curves.t, answers.others[name])
+    variance = predictor.state.decoders[name].at_points(variance, curves)
     inside = mixture_probability(answers.log_gamma.exp(), mean, variance, curves.x)
     return (2.0 * inside[curves.seen] - 1.0).abs()
