@@ -104,7 +104,7 @@ def test_curves_alone_need_no_network_and_find_the_truth(data):
     np.testing.assert_allclose(slopes, [0.0, 2.0, 4.0], atol=0.25)
     assert float(fit.specimens.stranger.max()) < 0.5
     # The order of distances between populations is that of their laws.
-    centres, slope = fit.clusters.latent_mean.values, fit.parameters.value.sel(parameter="slope").values
+    centres, slope = fit.clusters["mean"].values, fit.parameters.value.sel(parameter="slope").values
     far = int(np.abs(slope[:, None] - slope).sum(1).argmin())
     others = [c for c in range(3) if c != far]
     apart = np.linalg.norm(centres[others[0]] - centres[others[1]])

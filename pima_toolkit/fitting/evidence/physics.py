@@ -46,7 +46,7 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
         )
     mask = seen.cpu().numpy()
     y = curves.x.cpu().numpy() * spec.scale
-    weights = decoder.noise.whiten(seen.double(), curves.along).square().cpu().numpy()
+    weights = (decoder.noise.whiten(seen.double(), curves.along).square() * curves.counted).cpu().numpy()
     # One without its curve starts where the others do.
     there = np.flatnonzero(mask.any(1))
     t = curves.t[there] if curves.own_grids else curves.t
