@@ -18,6 +18,7 @@ from ..errors import FileFormatError, TrainingError, require
 from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
+from ..model.speaker import SpeakingNetwork
 from .inputs.stored import Stored
 
 Arrays = dict[str, Tensor]
@@ -39,7 +40,7 @@ class State:
         noise: Noise variance of each neural modality, in units of its range squared.
     """
 
-    network: Network
+    network: Network | SpeakingNetwork
     mixture: GaussianMixture
     decoders: dict[str, PhysicsDecoder]
     noise: dict[str, float]

@@ -12,6 +12,7 @@ from ...fitting.evidence.belief import told
 from ...fitting.evidence.frame import Frame
 from ...fitting.inputs.tensors import Tensors
 from ...model.curves import Curves
+from ...model.physics import Deviations
 from ..curves import measured, predictions
 from ..predictor import Predictor
 from ..record import DescribedCurves, HeldOutFigures
@@ -89,7 +90,9 @@ def described(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> dict[str
     return out
 
 
-def _scores(predictor: Predictor, name: str, curves: Curves, others: object, gamma: Tensor) -> tuple[Tensor, Tensor]:
+def _scores(
+    predictor: Predictor, name: str, curves: Curves, others: Deviations | None, gamma: Tensor
+) -> tuple[Tensor, Tensor]:
     """Error of the prediction, and the share |2F - 1| of it that reaches each point, both (specimen, point)."""
     decoder = predictor.state.decoders[name]
     error, inside = torch.zeros_like(curves.x), torch.zeros_like(curves.x)

@@ -152,7 +152,7 @@ class CrossFit:
         rows = torch.as_tensor(left, device=job.device)
         autocast = torch.autocast(job.device.type, enabled=False)
         for voice in self.voices:
-            if voice.speaker == NETWORK:
+            if voice.speaker == NETWORK and learning is not None:
                 some = job.tensors.at(rows)
                 parts = heard(learning.network, voice.hears[0], job.options, job.specs, some, autocast)
                 theirs = said(parts)

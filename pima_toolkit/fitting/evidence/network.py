@@ -30,7 +30,8 @@ def blank_network(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the processor's alone, as in model/network.py
         network = SpeakingNetwork(options.neural, shapes, options.clusters, parameters, options.latent_dim)
-    return channels_last(network)
+    channels_last(network)
+    return network
 
 
 @torch.no_grad()

@@ -75,7 +75,7 @@ class MeasuredCurves:
     @property
     def there(self) -> NDArray[np.bool_]:
         """Which specimens have a curve at all, shape (N,)."""
-        return (self.weights > 0.0).any(1)
+        return np.any(self.weights > 0.0, axis=1)
 
     def at(self, index: NDArray[np.int64]) -> MeasuredCurves:
         """The specimens of ``index``."""
