@@ -40,7 +40,10 @@ ORDER = {
     "experts/solvers": "optimum levenberg_marquardt torch_batched statistics starts least_squares own_fits",
     "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert",
-    "data": "files names grids streaming measurement covariates check normalise split storage reading_log",
+    "data": (
+        "files names grids streaming measurement measurement_errors covariates check normalise split storage"
+        " reading_log"
+    ),
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
     "ingest/formats": "reader registry texts columns pictures images curves",

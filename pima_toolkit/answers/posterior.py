@@ -197,7 +197,9 @@ def _fused_rule(predictor: Predictor, tensors: Tensors, posterior: DiagonalGauss
 def _curve_score(predictor: Predictor, log_prob: Tensor, curves: Curves) -> Tensor:
     """Log density of a curve under the mixture per observed point, (specimen,); NaN where absent."""
     points = curves.seen.sum(1).clamp_min(1)
-    score = (predictor.state.mixture.log_weights + log_prob).logsumexp(1) / points
+    # As of a curve of weights one: one that is measured less precisely is not less typical.
+    density = (predictor.state.mixture.log_weights + log_prob).logsumexp(1) - 0.5 * curves.log_weight
+    score = density / points
     return torch.where(curves.present, score, torch.nan)
 
 

@@ -153,7 +153,7 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
 
 
 def _spec(spec: InputSpec) -> dict:
-    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units")
+    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units", "std")
     return {
         "measured": {name: getattr(spec.schema, name) for name in names},
         "sizes": spec.schema.sizes,

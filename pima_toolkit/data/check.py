@@ -16,6 +16,7 @@ from ..errors import DataError, ShapeError
 from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
 from .measurement import Measurement, Schema, Wanted
+from .measurement_errors import SUFFIX, errors_of, read_errors, with_errors
 from .names import closest, few, measured_names, specimen_labels
 from .streaming import OnDisk, block_rows, blocks, on_disk
 
@@ -66,6 +67,9 @@ def read(data: xr.Dataset, wanted: Mapping[str, Wanted | Schema]) -> dict[str, M
 
     Neural modalities that are on disk stay there: they are looked through once, and read again where they are needed.
 
+    A variable ``<name>_std`` that is not wanted itself holds the measurement errors of the physics curve ``<name>``:
+    see :func:`~pima_toolkit.data.measurement_errors.read_errors`.
+
     Args:
         data: Dataset with a ``specimen`` dim.
         wanted: By the variable's name, what a training set is to hold (:class:`Wanted`), or what a fit has learned of
@@ -78,25 +82,36 @@ def read(data: xr.Dataset, wanted: Mapping[str, Wanted | Schema]) -> dict[str, M
         One measurement by name for every modality that is wanted, in that order, of the same specimens.
 
     Raises:
-        DataError: If the values or the independent variable cannot be used.
+        DataError: If the values, the independent variable or the errors cannot be used.
         ShapeError: If the dims do not suit the modality, or do not fit the schema.
     """
     check_dataset(data)
+    given = with_errors(data, wanted)
     staying = [name for name, one in wanted.items() if on_disk(data, name) and not one.physics]
     rows = block_rows(data, staying) if staying else 0  # blocks of several are shuffled together
     return {
-        name: _looked_through(data, name, one, rows) if name in staying else _measured(data, name, one)
+        name: _looked_through(data, name, one, rows)
+        if name in staying
+        else _measured(data, name, one, errors=name in given)
         for name, one in wanted.items()
     }
 
 
-def _measured(data: xr.Dataset, name: str, wanted: Wanted | Schema, *, part: bool = False) -> Measurement:
-    """Read one modality into memory; a part of the specimens may hold nothing to learn from."""
+def _measured(
+    data: xr.Dataset, name: str, wanted: Wanted | Schema, *, part: bool = False, errors: bool = False
+) -> Measurement:
+    """Read one modality into memory, and the errors of a curve; a part of the specimens may hold nothing to learn."""
     like = wanted if isinstance(wanted, Schema) else None
     if name not in data.data_vars:
+        if like is not None and errors and like.physics:
+            raise DataError(
+                f"{name + SUFFIX!r} holds measurement errors of {name!r}, which the dataset does not have: add the "
+                f"curves, or data.drop_vars({name + SUFFIX!r})"
+            )
         if like is not None:
             return _absent(data, like)
-        raise DataError(f"the dataset has no modality {name!r}: {closest(name, measured_names(data))}")
+        inside = [v for v in measured_names(data) if errors_of(data, v) is None]
+        raise DataError(f"the dataset has no modality {name!r}: {closest(name, inside)}")
     variable = data[name]
     if "specimen" not in variable.dims:
         raise ShapeError(f"{name!r} has dims {variable.dims} and lacks 'specimen': one value per specimen is needed")
@@ -117,6 +132,8 @@ def _measured(data: xr.Dataset, name: str, wanted: Wanted | Schema, *, part: boo
     )
     schema = dataclasses.replace(measurement.schema, covariate_units=units)
     measurement = dataclasses.replace(measurement, schema=schema, covariates=covariates)
+    if errors and wanted.physics:
+        measurement = read_errors(data, measurement, like)
     if like is not None:
         _check_units(schema, like)
     elif not part:

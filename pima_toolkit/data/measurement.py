@@ -42,6 +42,8 @@ class Schema:
         long_name: For axes; the name if not stated.
         coords: Coordinates that lie along `dims` alone, to build answers with.
         covariate_units: Units of the covariates by their names.
+        std: Typical measurement error of a curve whose training points came with theirs, in `unit`: the root of the
+            inverse of the mean of 1 / std^2. None where no errors were given.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Schema:
     long_name: str
     coords: dict[str, xr.DataArray]
     covariate_units: dict[str, str] = field(default_factory=dict)
+    std: float | None = None
 
     @property
     def covariates(self) -> tuple[str, ...]:
@@ -78,6 +81,8 @@ class Measurement:
             padding repeats the last t. None for other kinds.
         covariates: What the expert of a physics curve needs to know of each test, by name, float64 (specimen,); NaN
             only where the curve is absent.
+        std: Measurement error of every point of a physics curve that came with errors, float64 (specimen, T), in the
+            schema's unit, positive; where nothing was measured the typical one. None where none were given.
     """
 
     schema: Schema
@@ -86,6 +91,7 @@ class Measurement:
     observed: np.ndarray | None = None
     t: np.ndarray | None = None
     covariates: dict[str, np.ndarray] = field(default_factory=dict)
+    std: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.present)
@@ -118,4 +124,5 @@ class Measurement:
             observed=None if self.observed is None else self.observed[index],
             t=self.t[index] if self.ragged else self.t,
             covariates={name: values[index] for name, values in self.covariates.items()},
+            std=None if self.std is None else self.std[index],
         )

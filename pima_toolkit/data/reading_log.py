@@ -13,6 +13,7 @@ import xarray as xr
 from ..errors import DataError, require
 from .check import check_dataset
 from .grids import is_numeric_coordinate
+from .measurement_errors import errors_of
 from .names import ANSWER_NAMES, specimen_labels
 
 if TYPE_CHECKING:
@@ -110,8 +111,9 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
         data: Dataset with a ``specimen`` dim.
 
     Returns:
-        Index: the variable's name. Columns ``role`` ("modality", "axis", "setting", or "answer" for what a fit said of
-        the specimens, such as ``latent_position``), ``sizes`` (without specimen), ``unit``, ``present`` and
+        Index: the variable's name. Columns ``role`` ("modality", "axis", "setting", "error" for the measurement errors
+        ``<name>_std`` of a modality, or "answer" for what a fit said of the specimens, such as ``latent_position``),
+        ``sizes`` (without specimen), ``unit``, ``present`` and
         ``missing`` (specimens), ``range`` (of the values, or of texts the first few).
 
     Raises:
@@ -129,7 +131,10 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
         if name == "specimen":
             continue
         role = "axis" if name in axes else "modality" if name in data.data_vars else "setting"
-        role = "answer" if role == "modality" and name in ANSWER_NAMES else role
+        if role == "modality" and name in ANSWER_NAMES:
+            role = "answer"
+        elif role == "modality" and errors_of(data, str(name)) is not None:
+            role = "error"
         present = _present(data, str(name)) if "specimen" in variable.dims else np.ones(n, dtype=bool)
         sizes = " x ".join(f"{d} {n}" for d, n in variable.sizes.items() if d != "specimen")
         unit = str(variable.attrs.get("units", ""))

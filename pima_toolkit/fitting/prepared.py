@@ -86,4 +86,6 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
         arrays[f"x.{name}"] = curves.x.cpu().numpy()
         if curves.observed is not None:
             arrays[f"observed.{name}"] = curves.observed.cpu().numpy()
+        if curves.weights is not None:
+            arrays[f"weights.{name}"] = curves.weights.cpu().numpy()
     return arrays

@@ -23,6 +23,8 @@ class Curves:
         present: Shape (specimen,), bool: whether the specimen has a curve at all.
         covariates: Conditions of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN if
             unknown, which only specimens without the curve may be. None: there are no covariates.
+        weights: How precise each point is, shape (specimen, point), float64, positive: a noise variance v is v / weight
+            there. Anything where nothing was measured. None: all are one.
     """
 
     x: Tensor
@@ -30,6 +32,7 @@ class Curves:
     observed: Tensor | None
     present: Tensor
     covariates: np.ndarray | None = None
+    weights: Tensor | None = None
 
     @cached_property
     def seen(self) -> Tensor:
@@ -39,6 +42,17 @@ class Curves:
         """
         here = self.present[:, None]
         return here.expand_as(self.x) if self.observed is None else here & self.observed
+
+    @cached_property
+    def counted(self) -> Tensor:
+        """What every point counts in a sum of squares: its weight, 0 where it was not measured; (specimen, point)."""
+        seen = self.seen.to(self.x.dtype)
+        return seen if self.weights is None else torch.where(self.seen, self.weights, 0.0)
+
+    @cached_property
+    def log_weight(self) -> Tensor | float:
+        """Sum of the logarithms of the weights of the measured points, (specimen,), or 0 where all are one."""
+        return 0.0 if self.weights is None else torch.where(self.seen, self.weights, 1.0).log().sum(1)
 
     @property
     def complete(self) -> bool:
@@ -72,6 +86,7 @@ class Curves:
             None if self.observed is None else self.observed[index],
             self.present[index],
             None if self.covariates is None else self.covariates[rows],
+            None if self.weights is None else self.weights[index],
         )
 
     def chunks(self, size: int = 4096) -> list[tuple[slice, Curves]]:

@@ -241,7 +241,7 @@ class PhysicsDecoder:
         misfit = squared - ((projected + left) * centre).sum(-1)
         own = (covariance @ left[..., None]).squeeze(-1) / variance[..., None]
         quadratic = (misfit - (left * own).sum(-1)) / variance
-        volume = points * (LOG_2PI + variance.log()) + self.noise.log_det(curves.along, curves.seen)
+        volume = points * (LOG_2PI + variance.log()) + self.log_det(curves)
         log_prob = -0.5 * (quadratic + volume + torch.linalg.slogdet(growth)[1])
         log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
         return CurvePosterior(log_prob, centre + own, covariance, normal, projected, squared)
@@ -263,7 +263,8 @@ class PhysicsDecoder:
         x = curves.x.cpu().numpy() * self.scale
         seen = curves.seen
         # Weights of squared residuals: whitened, hence squared.
-        weights = self.noise.whiten(seen.to(curves.x.dtype), curves.along).square().cpu().numpy()
+        weights = self.noise.whiten(seen.to(curves.x.dtype), curves.along).square()
+        weights = (weights if curves.weights is None else weights * curves.counted).cpu().numpy()
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
         centre, t = self.bounds.to_unbounded(self.theta), np.atleast_2d(curves.t)
         which = np.zeros(len(curves), dtype=np.int64)
@@ -292,30 +293,38 @@ class PhysicsDecoder:
         return seen.to(curves.x.dtype).sum(1), squared, projected, normal
 
     def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Seen points (specimen,), ||r||^2, J^T r and J^T J, whitened: all the likelihood needs of the residuals."""
+        """Seen points (specimen,), ||r||^2, J^T r and J^T J, whitened: all the likelihood needs of the residuals.
+
+        The shape of the noise, the same for all specimens on a grid, is divided out first; weights of single points
+        count in the sums.
+        """
         if not self.one_line:
             return self._own_lines(curves)
         value, jacobian = self.predict(curves.t)
         x, value = (self.noise.whiten(part, curves.along) for part in (curves.x, value))
         jacobian = self.noise.whiten(jacobian.movedim(-1, 0), curves.along).movedim(0, -1)
         if curves.own_grids:
-            mask = curves.seen.to(x.dtype)
-            residual = (x - value) * mask
+            counted = curves.counted
+            residual = x - value
+            weighted = residual * counted
             return (
-                mask.sum(1),
-                residual.square().sum(-1),
-                torch.einsum("cntp,cnt->cnp", jacobian, residual),
-                torch.einsum("nt,cntp,cntq->cnpq", mask, jacobian, jacobian),
+                curves.seen.to(x.dtype).sum(1),
+                (weighted * residual).sum(-1),
+                torch.einsum("cntp,cnt->cnp", jacobian, weighted),
+                torch.einsum("nt,cntp,cntq->cnpq", counted, jacobian, jacobian),
             )
         # On a shared grid the residuals are never formed: matrix products of x (0 where not observed) and of the mask.
         # The difference of large sums is safe in float64 down to the floor of the noise variance. Complete curves share
         # one row of the mask, the specimens without a curve too: what is made of those counts nowhere.
         value, jacobian = value.squeeze(1), jacobian.squeeze(1)
-        mask = torch.ones_like(x[:1]) if curves.complete else curves.seen.to(x.dtype)
-        squared = x.square().sum(1) - 2.0 * value @ x.T + value.square() @ mask.T
-        projected = x @ jacobian - mask @ (value[..., None] * jacobian)
+        alike = curves.complete and curves.weights is None
+        mask = torch.ones_like(x[:1]) if alike else curves.counted
+        weighted = x if curves.weights is None else x * mask
+        squared = (weighted * x).sum(1) - 2.0 * value @ weighted.T + value.square() @ mask.T
+        projected = weighted @ jacobian - mask @ (value[..., None] * jacobian)
         normal = torch.einsum("nt,ctp,ctq->cnpq", mask, jacobian, jacobian)
-        return mask.sum(1).expand(len(curves)), squared.clamp_min(0.0), projected, normal
+        points = mask.sum(1).expand(len(curves)) if curves.weights is None else curves.seen.to(x.dtype).sum(1)
+        return points, squared.clamp_min(0.0), projected, normal
 
     def evidence(self, curves: Curves) -> Evidence:
         """log p(X given Z, c) as a function of Z, float64; memory bounded."""
@@ -341,8 +350,26 @@ class PhysicsDecoder:
         """log p(X given c), shape (specimen, cluster), nats, float64, averaged over p(Z given c); memory bounded."""
         return torch.cat([self.condition(piece).log_prob for _, piece in curves.chunks()])
 
+    def log_det(self, curves: Curves) -> Tensor | float:
+        """Logarithm of the determinant of the noise's shape and weights over the measured points, (specimen,)."""
+        return self.noise.log_det(curves.along, curves.seen) - curves.log_weight
+
+    def at_points(self, predictive: Predictive, curves: Curves) -> Predictive:
+        """Exchange the noise of a point of weight one for that of every measured point, in what is said of them.
+
+        Args:
+            predictive: What is said of these curves, at their points.
+            curves: Measured curves.
+        """
+        if curves.weights is None:
+            return predictive
+        more = 1.0 / torch.where(curves.seen, curves.weights, 1.0) - 1.0
+        return replace(predictive, variance=predictive.variance + self.noise_variance(curves.t) * more)
+
     def noise_variance(self, t: np.ndarray) -> Tensor:
         """Variance of the noise at each point, (cluster, specimen or 1, point), in units of ``scale`` squared.
+
+        Of a point of weight one: where errors came with the data, one that is as precise as their typical point.
 
         Args:
             t: Grid (point,), or one per specimen; packed where there are covariates.

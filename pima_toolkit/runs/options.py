@@ -35,7 +35,7 @@ from typing import Any
 import xarray as xr
 
 from ..api.pima import PIMA
-from ..data import ANSWER_NAMES, Wanted, closest, measured_names, read
+from ..data import ANSWER_NAMES, Wanted, closest, errors_of, measured_names, read
 from ..errors import FormulaError, OptionError
 from ..experts import Expert, SympyExpert, get_expert
 from ..fitting.options import TrainingSettings
@@ -202,6 +202,11 @@ def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[
         if name in inputs:
             named[name] = {"kind": "none"}
             sentences.append(f"{name}: what the expert of {inputs[name]} needs to know of each test")
+            continue
+        of = errors_of(data, name)
+        if of is not None:
+            named[name] = {"kind": "none"}
+            sentences.append(f"{name}: the measurement errors of {of}")
             continue
         if name in ANSWER_NAMES:
             named[name] = {"kind": "none"}

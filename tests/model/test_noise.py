@@ -41,7 +41,7 @@ NOISE_CASES = {"pooled": PooledNoise(), "cluster": ClusterNoise(), "unit": UnitN
 T = np.linspace(0.0, 1.0, 7)
 
 
-def problem(noise, *, own_grids, gaps):
+def problem(noise, *, own_grids, gaps, weighed=False):
     generator = torch.Generator().manual_seed(3)
     own = torch.tensor([[1.0, 2.0]]).double() + 0.4 * torch.randn(12, 2, generator=generator, dtype=torch.float64)
     size = torch.as_tensor(1.0 / noise.whiten(torch.ones(7, dtype=torch.float64), T))
@@ -60,21 +60,24 @@ def problem(noise, *, own_grids, gaps):
         torch.tensor([0.05, 0.2]).double(),
         noise=noise,
     )
-    return decoder, replace(curves, x=torch.where(curves.seen, x, 0.0))
+    weights = torch.exp(torch.randn(12, 7, generator=generator, dtype=torch.float64)) if weighed else None
+    return decoder, replace(curves, x=torch.where(curves.seen, x, 0.0), weights=weights)
 
 
+@pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize("own_grids", [False, True])
 @pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("case", NOISE_CASES)
-def test_the_likelihood_is_that_of_a_dense_gaussian(case, own_grids, gaps):
+def test_the_likelihood_is_that_of_a_dense_gaussian(case, own_grids, gaps, weighed):
     noise = NOISE_CASES[case]
-    decoder, curves = problem(noise, own_grids=own_grids, gaps=gaps)
+    decoder, curves = problem(noise, own_grids=own_grids, gaps=gaps, weighed=weighed)
     found = decoder.log_prob(curves)
     value, jacobian = (part[:, 0].numpy() for part in decoder.predict(T))
     shape = 1.0 / noise.whiten(torch.ones(7, dtype=torch.float64), T).square().numpy()
     for c in range(2):
-        whole = jacobian[c] @ decoder.scatter[c].numpy() @ jacobian[c].T + float(decoder.variance[c]) * np.diag(shape)
         for d in range(12):
+            own = shape / curves.weights[d].numpy() if weighed else shape
+            whole = jacobian[c] @ decoder.scatter[c].numpy() @ jacobian[c].T + float(decoder.variance[c]) * np.diag(own)
             seen = curves.seen[d].numpy()
             expected = 0.0
             if seen.any():
@@ -83,9 +86,10 @@ def test_the_likelihood_is_that_of_a_dense_gaussian(case, own_grids, gaps):
             assert float(found[d, c]) == pytest.approx(float(expected), rel=1e-9)
 
 
+@pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize("own_grids", [False, True])
 @pytest.mark.parametrize("gaps", [False, True])
-def test_the_likelihood_about_own_parameters_is_that_of_a_dense_gaussian(own_grids, gaps):
+def test_the_likelihood_about_own_parameters_is_that_of_a_dense_gaussian(own_grids, gaps, weighed):
     """The law is not linear, the noise not constant: the line at the most probable parameters, found by scipy."""
     noise, t = Growing(), np.linspace(0.1, 2.0, 7)
     law = pima.SympyExpert("K * t**n", t="t", bounds={"K": (0, None), "n": (0, 1)})
@@ -96,8 +100,9 @@ def test_the_likelihood_about_own_parameters_is_that_of_a_dense_gaussian(own_gri
     x = law.value_and_jacobian(t, bounds.from_unbounded(own))[0]
     x = torch.as_tensor(x + 0.1 * (1.0 + t) * rng.standard_normal(x.shape))
     observed = torch.as_tensor(rng.random(x.shape) < 0.8) if gaps else None
+    weights = torch.as_tensor(np.exp(rng.standard_normal(x.shape))) if weighed else None
     curves = Curves(x, np.tile(t, (8, 1)) if own_grids else t, observed, torch.ones(8, dtype=torch.bool))
-    curves = replace(curves, x=torch.where(curves.seen, x, 0.0))
+    curves = replace(curves, x=torch.where(curves.seen, x, 0.0), weights=weights)
     decoder = PhysicsDecoder(
         law, bounds, 1.0, theta, torch.as_tensor(scatter), torch.tensor([variance]).double(), noise=noise
     )
@@ -105,6 +110,7 @@ def test_the_likelihood_about_own_parameters_is_that_of_a_dense_gaussian(own_gri
     for d in range(8):
         seen = curves.seen[d].numpy()
         y, std = curves.x[d].numpy()[seen], np.sqrt(variance) * (1.0 + t[seen])
+        std = std / np.sqrt(weights[d].numpy()[seen]) if weighed else std
 
         def value(u, seen=seen):
             return law.value_and_jacobian(t[seen], bounds.from_unbounded(centre + root @ u)[None])[0][0]
@@ -117,10 +123,11 @@ def test_the_likelihood_about_own_parameters_is_that_of_a_dense_gaussian(own_gri
         assert float(found[d]) == pytest.approx(float(dense.logpdf(y)), rel=1e-4)
 
 
+@pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize("gaps", [False, True])
 @pytest.mark.parametrize("case", NOISE_CASES)
-def test_the_m_step_never_lowers_the_likelihood(case, gaps):
-    decoder, curves = problem(NOISE_CASES[case], own_grids=False, gaps=gaps)
+def test_the_m_step_never_lowers_the_likelihood(case, gaps, weighed):
+    decoder, curves = problem(NOISE_CASES[case], own_grids=False, gaps=gaps, weighed=weighed)
     log_weights = torch.tensor([0.4, 0.6]).double().log()
     before = None
     for _ in range(6):

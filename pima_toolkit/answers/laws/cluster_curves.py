@@ -93,7 +93,7 @@ def reduced(
     names = decoder.expert.inputs
     x, weight = curves.x.cpu() * decoder.scale, gamma.cpu()
     if not curves.own_grids:
-        statistics = CurveStatistics(1, x.shape[1]).update(x, weight[:, None], curves.seen.cpu())
+        statistics = CurveStatistics(1, x.shape[1]).update(x, weight[:, None], curves.counted.cpu())
         seen = statistics.weight[0].numpy() > _NOTHING
         inputs = {name: t[seen] for name, t in by_name(names, curves.t).items()}
         constant = float(statistics.constant)
@@ -102,7 +102,7 @@ def reduced(
     each = np.stack([t[seen] for t in by_name(names, curves.t).values()], axis=1)
     points, place = np.unique(each, axis=0, return_inverse=True)
     place = place.reshape(-1)  # of numpy 2.0 a column
-    values, w = x.numpy()[seen], np.broadcast_to(weight.numpy()[:, None], seen.shape)[seen]
+    values, w = x.numpy()[seen], (weight[:, None] * curves.counted.cpu()).numpy()[seen]
     total = np.bincount(place, w, len(points))
     mean = np.bincount(place, w * values, len(points)) / total
     return dict(zip(names, points.T.copy(), strict=True)), mean, total, float(np.sum(w * (values - mean[place]) ** 2))

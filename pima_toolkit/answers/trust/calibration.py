@@ -51,7 +51,7 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
     shares = []
     for index, predictive in said:
         piece = curves[index]
-        inside = predictive.probability(gamma[index], piece.x)
+        inside = decoder.at_points(predictive, piece).probability(gamma[index], piece.x)
         shares.append((2.0 * inside[piece.seen] - 1.0).abs())
     return np.quantile(torch.cat(shares).cpu().numpy(), LEVELS)
 
@@ -112,7 +112,12 @@ def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
         curves={**tensors.curves, name: replace(curves, present=absent)},
     )
     answers = answer_tensors(predictor, hidden)
-    gamma = answers.log_gamma.exp()
-    said = predictions(predictor.state.decoders[name], curves.t, answers.others[name], gamma)
-    inside = torch.cat([predictive.probability(gamma[rows], curves.x[rows]) for rows, predictive in said])
+    gamma, decoder = answers.log_gamma.exp(), predictor.state.decoders[name]
+    said = predictions(decoder, curves.t, answers.others[name], gamma)
+    inside = torch.cat(
+        [
+            decoder.at_points(predictive, curves[rows]).probability(gamma[rows], curves.x[rows])
+            for rows, predictive in said
+        ]
+    )
     return (2.0 * inside[curves.seen] - 1.0).abs()

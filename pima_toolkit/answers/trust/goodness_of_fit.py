@@ -77,9 +77,10 @@ def _misfit(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
     stretch = np.searchsorted(edges, t, side="right")
     rows, stretches = len(x), len(edges) + 1
     place = (np.arange(rows)[:, None] * stretches + stretch)[seen]
-    points = np.bincount(place, minlength=rows * stretches).reshape(rows, stretches)
-    sums = np.bincount(place, residual[seen], rows * stretches).reshape(rows, stretches)
-    each = sums / np.maximum(points, 1)
+    counted = curves.counted.cpu().numpy()[seen]
+    points = np.bincount(place, counted, rows * stretches).reshape(rows, stretches)
+    sums = np.bincount(place, counted * residual[seen], rows * stretches).reshape(rows, stretches)
+    each = sums / np.where(points > 0.0, points, 1.0)
     g = weight.cpu().numpy()[:, None] * (points > 0)
     total, squares = g.sum(0), np.square(g).sum(0)
     effective = total**2 / np.maximum(squares, 1e-300)

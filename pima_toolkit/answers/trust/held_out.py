@@ -95,7 +95,8 @@ def _scores(predictor: Predictor, name: str, curves: Curves, others: object, gam
     error, inside = torch.zeros_like(curves.x), torch.zeros_like(curves.x)
     for rows, predictive in predictions(decoder, curves.t, others, gamma):
         error[rows] = curves.x[rows] - predictive.centre(gamma[rows])
-        inside[rows] = (2.0 * predictive.probability(gamma[rows], curves.x[rows]) - 1.0).abs()
+        points = decoder.at_points(predictive, curves[rows])
+        inside[rows] = (2.0 * points.probability(gamma[rows], curves.x[rows]) - 1.0).abs()
     return error, inside
 
 

@@ -54,10 +54,10 @@ class AdamExperts:
             identity = torch.eye(phi.shape[1], dtype=phi.dtype, device=phi.device)
             variance = decoder.variance[:, None]
             growth = identity + decoder.scatter[:, None] @ conditioned.normal / variance[..., None, None]
-            constant = torch.linalg.slogdet(growth)[1] + decoder.noise.log_det(curves.along, curves.seen)
+            constant = torch.linalg.slogdet(growth)[1] + decoder.log_det(curves)
         seen = curves.seen.to(curves.x.dtype)
         if decoder.one_line:
-            squared, projected = self._residuals(decoder, curves, phi, seen)
+            squared, projected = self._residuals(decoder, curves, phi)
         else:
             # Along each specimen's own line r = r_0 - J (phi - phi_0): the sums at phi_0 are all it takes.
             step = (phi - self.start[name])[:, None]
@@ -70,16 +70,17 @@ class AdamExperts:
         return torch.where(curves.present[:, None], log_prob.T, 0.0)
 
     @staticmethod
-    def _residuals(decoder: PhysicsDecoder, curves: Curves, phi: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def _residuals(decoder: PhysicsDecoder, curves: Curves, phi: Tensor) -> tuple[Tensor, Tensor]:
         """||r||^2 (cluster, specimen) and J^T r (cluster, specimen, P) where one line serves all specimens."""
         theta = decoder.bounds.tensor_from_unbounded(phi)[:, None]
         value = decoder.expert.predict(torch.as_tensor(curves.t, device=phi.device), theta) / decoder.scale
         with torch.no_grad():
             _, jacobian = decoder.predict(curves.t)
-        residual = decoder.noise.whiten(curves.x - value, curves.along) * seen
+        residual = decoder.noise.whiten(curves.x - value, curves.along)
+        weighted = residual * curves.counted
         jacobian = decoder.noise.whiten(jacobian.movedim(-1, 0), curves.along).movedim(0, -1)
-        return residual.square().sum(-1), torch.einsum(
-            "cntp,cnt->cnp", jacobian.expand(-1, len(curves), -1, -1), residual
+        return (weighted * residual).sum(-1), torch.einsum(
+            "cntp,cnt->cnp", jacobian.expand(-1, len(curves), -1, -1), weighted
         )
 
     def step(self, rate: float) -> None:

@@ -207,17 +207,19 @@ class ReducedSolve(Proposal):
         """Tell whether ordinary least squares on a shared grid has the same solution.
 
         The noise must be white. Sigma_c maps the columns of J into themselves, so scatter does not count, as long as
-        no point is missing and no prior counts against it.
+        no point is missing or weighs more than others, and no prior counts against it.
         """
         scattered = bool(decoder.scatter.any())
-        weighed = scattered and (not curves.complete or decoder.priors is not None)
+        uneven = not curves.complete or curves.weights is not None
+        weighed = scattered and (uneven or decoder.priors is not None)
         return not curves.own_grids and decoder.one_line and decoder.noise.white and not weighed
 
     def propose(self, decoder: PhysicsDecoder, curves: Curves, gamma: Tensor, processes: Processes) -> np.ndarray:
         """Solve as for single curves, each cluster's mean curve with its weights."""
         statistics = CurveStatistics(gamma.shape[1], curves.x.shape[1], device=curves.x.device)
         for index, piece in curves.chunks():
-            statistics.update(piece.x, gamma[index], None if piece.complete else piece.seen)
+            even = piece.complete and piece.weights is None
+            statistics.update(piece.x, gamma[index], None if even else piece.counted)
         weight, mean = statistics.weight, statistics.mean
         if processes.several:
             weight, first = processes.total(weight, weight * mean)

@@ -20,6 +20,8 @@ from .stored import Stored
 
 #: Arrays below this size come from the heap, and as much stays on its top when they are freed, bytes.
 _KEPT = 256 * 2**20
+#: Weights of points that differ from one by less than this are one.
+_SAME = 1e-12
 #: Numbers of the two settings in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -99,7 +101,7 @@ def to_tensors(
 
 
 def _curves(measurement: Measurement, spec: InputSpec, device: torch.device) -> Curves:
-    values, t, observed = _window(measurement, spec)
+    values, t, observed, weights = _window(measurement, spec)
     covariates = _columns(measurement.covariates, len(measurement))
     # A specimen without the curve may lack them, but its expert must be finite all the same: any known one will do.
     known = _columns({name: np.array([low]) for name, (low, _) in spec.conditions.items()}, 1)
@@ -110,20 +112,33 @@ def _curves(measurement: Measurement, spec: InputSpec, device: torch.device) -> 
         None if observed is None else torch.as_tensor(observed, device=device),
         torch.as_tensor(measurement.present, device=device),
         covariates,
+        None if weights is None else torch.as_tensor(weights, device=device),
     )
 
 
-def _window(measurement: Measurement, spec: InputSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Values, t and observed inside the window of the fit."""
-    values, t, observed = measurement.values, measurement.t, measurement.observed
+def _window(
+    measurement: Measurement, spec: InputSpec
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Values, t, observed and weights inside the window of the fit."""
+    values, t, observed, weights = measurement.values, measurement.t, measurement.observed, _weights(measurement, spec)
     if spec.window is None:
-        return values, t, observed
+        return values, t, observed, weights
     lower, upper = spec.window
     inside = (t >= lower) & (t <= upper)
     if t.ndim == 1:
-        return values[:, inside], t[inside], None if observed is None else observed[:, inside]
+        parts = (None if part is None else part[:, inside] for part in (observed, weights))
+        return values[:, inside], t[inside], *parts
     seen = measurement.mask() & inside
-    return np.where(seen, values, 0.0), t, seen
+    return np.where(seen, values, 0.0), t, seen, weights
+
+
+def _weights(measurement: Measurement, spec: InputSpec) -> np.ndarray | None:
+    """Weights of points, (specimen, point); one is that of the training's typical error. None: all are one."""
+    if measurement.std is None or spec.schema.std is None:
+        return None
+    weights = np.square(spec.schema.std / measurement.std)
+    # Errors that are all the same say nothing, and one matrix then serves all specimens.
+    return None if np.allclose(weights, 1.0, rtol=0.0, atol=_SAME) else weights
 
 
 def _columns(covariates: Mapping[str, np.ndarray], specimens: int) -> np.ndarray:

@@ -69,9 +69,9 @@ def fit_each(expert_option: Physics, spec: InputSpec, curves: Curves) -> OwnFits
         theta[known] = blank.bounds.from_unbounded(phi[known])
         return OwnFits(theta, phi, variance)
     x = curves.x.cpu().numpy() * spec.scale
-    weights = curves.seen.cpu().numpy().astype(float)
+    weights, points = curves.counted.cpu().numpy(), curves.seen.sum(1).cpu().numpy()
     # A curve with fewer points than parameters says too little about its own.
-    enough = weights.sum(1) >= len(expert.parameters)
+    enough = points >= len(expert.parameters)
     if not enough.any():
         raise DataError(
             f"no curve of {spec.schema.name!r} has the {len(expert.parameters)} points that the expert "
@@ -82,10 +82,10 @@ def fit_each(expert_option: Physics, spec: InputSpec, curves: Curves) -> OwnFits
     bounds = expert.bounds(_finite_grid(curves))
     t = curves.t[enough] if curves.own_grids else curves.t
     gaps = np.where(weights[enough] > 0, x[enough], np.nan)
-    start = bounds.clip(expert.guess(t, gaps))[:, None, :]
+    start = bounds.clip(expert.guess(t, gaps, None if curves.weights is None else weights[enough]))[:, None, :]
     solution = solve(expert, t, x[enough], weights[enough], start, bounds)
     theta[enough] = solution.parameters
-    variance = max(float(solution.cost.sum() / weights[enough].sum() / spec.scale**2), VARIANCE_FLOOR)
+    variance = max(float(solution.cost.sum() / points[enough].sum() / spec.scale**2), VARIANCE_FLOOR)
     phi = np.full_like(theta, np.nan)
     phi[enough] = _within_reach(bounds, theta[enough])
     return OwnFits(theta, phi, variance)
@@ -142,9 +142,8 @@ def start_decoder(option: Physics, spec: InputSpec, curves: Curves, own: OwnFits
         value, _ = option.expert.value_and_jacobian(curves.t, bounds.from_unbounded(centre))
         value = torch.as_tensor(value / spec.scale, device=curves.x.device)
         squared = (curves.x - (value if curves.own_grids else value[:, None])).square()
-        seen = curves.seen.to(squared.dtype)
         part = torch.as_tensor(gamma, device=curves.x.device)
-        variance = float(torch.einsum("nc,cnt->", part, squared * seen) / seen.sum())
+        variance = float(torch.einsum("nc,cnt->", part, squared * curves.counted) / curves.seen.sum())
     else:
         variance = own.variance
     return replace(

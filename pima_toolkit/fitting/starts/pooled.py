@@ -49,11 +49,13 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     chosen = have[np.unique(np.linspace(0, len(have) - 1, min(_POOLED, len(have))).astype(int))]
     some = curves.at(torch.as_tensor(chosen, device=curves.x.device))
     y = np.where(some.seen.cpu().numpy(), some.x.cpu().numpy() * blank.scale, np.nan)
-    solution = expert.fit(by_name(expert.inputs, some.t), y)
+    known = None if some.weights is None else np.where(some.seen.cpu(), some.weights.cpu(), 1.0) ** -0.5
+    solution = expert.fit(by_name(expert.inputs, some.t), y, noise_std=known)
     theta = bounds.clip(solution.parameters, _MARGIN)
     bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
     size = np.where(bounded, 1.0, np.maximum(np.abs(theta[0]), 1e-3))
-    residual = np.nanmean((y - expert.value_and_jacobian(some.t, theta)[0][0]) ** 2) / blank.scale**2
+    squared = (y - expert.value_and_jacobian(some.t, theta)[0][0]) ** 2
+    residual = np.nanmean(squared if known is None else squared / known**2) / blank.scale**2
     decoder = replace(
         blank,
         theta=theta,
