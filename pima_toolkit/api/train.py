@@ -27,7 +27,7 @@ from ..answers.trust.calibration import held_out_calibration, training_calibrati
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
 from ..answers.trust.held_out import described, judged
-from ..data import Measurement, closest, read, specimen_labels
+from ..data import Measurement, closest, read, specimen_labels, unused_errors
 from ..errors import OptionError, PimaWarning, TrainingError
 from ..fitting.evidence.training import EvidenceTraining
 from ..fitting.inputs.spec import wanted
@@ -65,7 +65,10 @@ def train(
     _check_processes(processes, group)
     _check_together(options, settings)
     check_tracker(tracker)
-    measurements = read(data, wanted(options.modalities))
+    asked = wanted(options.modalities)
+    measurements = read(data, asked)
+    for sentence in unused_errors(data, asked):
+        warnings.warn(sentence, PimaWarning, stacklevel=3)
     prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
     specs, tensors = prepared.specs, prepared.tensors
     measurements = _kept_for(processes, measurements)

@@ -6,7 +6,7 @@ an encoder sees, `split` keeps specimens apart for testing.
 
 from .check import check_dataset, read
 from .measurement import Measurement, Schema, Wanted
-from .measurement_errors import errors_of
+from .measurement_errors import errors_of, unused_errors
 from .names import ANSWER_NAMES, closest, few, measured_names, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .reading_log import reading_log, summary, unused_files, with_lost_specimens
@@ -40,6 +40,7 @@ __all__ = [
     "specimen_labels",
     "split",
     "summary",
+    "unused_errors",
     "unused_files",
     "with_lost_specimens",
 ]

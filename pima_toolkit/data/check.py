@@ -7,17 +7,16 @@ increasing independent variable, and masks that say what was observed. Bad input
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
-from ..errors import DataError, PimaWarning, ShapeError
+from ..errors import DataError, ShapeError
 from .covariates import read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
 from .measurement import Measurement, Schema, Wanted
-from .measurement_errors import SUFFIX, errors_of, read_errors
+from .measurement_errors import SUFFIX, errors_of, read_errors, with_errors
 from .names import closest, few, measured_names, specimen_labels
 from .streaming import OnDisk, block_rows, blocks, on_disk
 
@@ -85,21 +84,9 @@ def read(data: xr.Dataset, wanted: Mapping[str, Wanted | Schema]) -> dict[str, M
     Raises:
         DataError: If the values, the independent variable or the errors cannot be used.
         ShapeError: If the dims do not suit the modality, or do not fit the schema.
-
-    Warns:
-        PimaWarning: If there are errors of a neural modality to be trained on, which are not used.
     """
     check_dataset(data)
-    of_themselves = {*wanted, *(name for one in wanted.values() for name in one.covariates)}
-    given = {name for name in wanted if f"{name}{SUFFIX}" in {*data.variables} - of_themselves}
-    for name in given:
-        if isinstance(wanted[name], Wanted) and not wanted[name].physics and name in data.data_vars:
-            warnings.warn(
-                f"{name + SUFFIX!r} is not used: measurement errors count where a Physics expert describes the curve, "
-                f"and {name!r} is a neural modality",
-                PimaWarning,
-                stacklevel=3,
-            )
+    given = with_errors(data, wanted)
     staying = [name for name, one in wanted.items() if on_disk(data, name) and not one.physics]
     rows = block_rows(data, staying) if staying else 0  # blocks of several are shuffled together
     return {

@@ -7,13 +7,14 @@ is learned from the residuals, as without them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
 from ..errors import DataError, ShapeError
 from ..units import unit_of
-from .measurement import Measurement, Schema
+from .measurement import Measurement, Schema, Wanted
 from .names import few, specimen_labels
 
 #: What the name of a modality has in the name of its errors.
@@ -24,6 +25,22 @@ def errors_of(data: xr.Dataset, name: str) -> str | None:
     """The variable whose measurement errors this one holds by its name, or None."""
     of = name.removesuffix(SUFFIX)
     return of if of != name and of in data.data_vars and "specimen" in data[of].dims else None
+
+
+def with_errors(data: xr.Dataset, wanted: Mapping[str, Wanted | Schema]) -> set[str]:
+    """Name the modalities whose errors are in the dataset: a variable that is wanted itself is no error of another."""
+    of_themselves = {*wanted, *(name for one in wanted.values() for name in one.covariates)}
+    return {name for name in wanted if f"{name}{SUFFIX}" in {*data.variables} - of_themselves}
+
+
+def unused_errors(data: xr.Dataset, wanted: Mapping[str, Wanted]) -> list[str]:
+    """Say which measurement errors a training does not use: those of neural modalities."""
+    return [
+        f"{name + SUFFIX!r} is not used: measurement errors count where a Physics expert describes the curve, and "
+        f"{name!r} is a neural modality"
+        for name in sorted(with_errors(data, wanted))
+        if not wanted[name].physics
+    ]
 
 
 def read_errors(data: xr.Dataset, measurement: Measurement, like: Schema | None) -> Measurement:

@@ -354,17 +354,17 @@ class PhysicsDecoder:
         """Logarithm of the determinant of the noise's shape and weights over the measured points, (specimen,)."""
         return self.noise.log_det(curves.along, curves.seen) - curves.log_weight
 
-    def at_points(self, variance: Tensor, curves: Curves) -> Tensor:
-        """Exchange the noise of a point of weight one for that of every measured point, in a variance that counts it.
+    def at_points(self, predictive: Predictive, curves: Curves) -> Predictive:
+        """Exchange the noise of a point of weight one for that of every measured point, in what is said of them.
 
         Args:
-            variance: Shape (cluster, specimen or 1, point), in units of ``scale`` squared.
+            predictive: What is said of these curves, at their points.
             curves: Measured curves.
         """
         if curves.weights is None:
-            return variance
+            return predictive
         more = 1.0 / torch.where(curves.seen, curves.weights, 1.0) - 1.0
-        return variance + self.noise_variance(curves.t) * more
+        return replace(predictive, variance=predictive.variance + self.noise_variance(curves.t) * more)
 
     def noise_variance(self, t: np.ndarray) -> Tensor:
         """Variance of the noise at each point, (cluster, specimen or 1, point), in units of ``scale`` squared.

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.data import Wanted, read
+from pima_toolkit.data import Wanted, read, unused_errors
 from pima_toolkit.errors import DataError, PimaWarning, ShapeError
 from pima_toolkit.runs.options import choose
 
@@ -96,9 +96,12 @@ def test_trouble_is_one_clear_sentence():
 
 
 def test_a_network_does_not_use_them_and_says_so():
-    with pytest.warns(PimaWarning, match="'stress_std' is not used"):
-        found = read(dataset(), {"stress": Wanted()})["stress"]
+    found = read(dataset(), {"stress": Wanted()})["stress"]
     assert found.std is None
+    assert unused_errors(dataset(), {"stress": Wanted(physics=True)}) == []
+    model = pima.PIMA({"stress": pima.Neural()}, clusters=1, latent_dim=1)
+    with pytest.warns(PimaWarning, match="'stress_std' is not used"):
+        model.fit(dataset(), epochs=1, progress=False)
     assert read(dataset(), {"stress": found.schema})["stress"].std is None
 
 

@@ -97,15 +97,15 @@ def heteroscedastic(specimens=40, seed=0, rough=40.0):
     return data, truth
 
 
-def fitted(data, **options):
-    model = pima.PIMA({"stress": pima.Physics("affine", **options)}, clusters=2, latent_dim=1)
+def fitted(data, inference, **options):
+    model = pima.PIMA({"stress": pima.Physics("affine", **options)}, clusters=2, latent_dim=1, inference=inference)
     return model.fit(data, epochs=2, progress=False, precision="float32", device="cpu")
 
 
-@pytest.fixture(scope="module")
-def fits():
+@pytest.fixture(scope="module", params=["evidence", "paper"])
+def fits(request):
     data, truth = heteroscedastic()
-    return data, truth, fitted(data), fitted(data.drop_vars("stress_std"))
+    return data, truth, fitted(data, request.param), fitted(data.drop_vars("stress_std"), request.param)
 
 
 def missed(fit, data, truth):
@@ -142,9 +142,9 @@ def test_a_fit_answers_with_and_without_them_and_remembers_them_in_a_file(fits, 
 
 
 def test_rough_points_are_as_good_as_missing(fits):
-    data, _, known, _ = fits
+    data, _, known, unknown = fits
     gone = data.drop_vars("stress_std").assign(stress=data.stress.where(data.stress_std < 0.1))
-    expected = fitted(gone)
+    expected = fitted(gone, unknown.model.options.inference)
     np.testing.assert_allclose(
         known.parameters.value.sortby(known.parameters.value[:, 0]),
         expected.parameters.value.sortby(expected.parameters.value[:, 0]),
@@ -152,19 +152,21 @@ def test_rough_points_are_as_good_as_missing(fits):
     )
 
 
-def test_errors_that_are_all_the_same_change_nothing():
+@pytest.mark.parametrize("inference", ["evidence", "paper"])
+def test_errors_that_are_all_the_same_change_nothing(inference):
     data, _ = heteroscedastic(12, rough=1.0)
-    one, other = fitted(data), fitted(data.drop_vars("stress_std"))
+    one, other = fitted(data, inference), fitted(data.drop_vars("stress_std"), inference)
     xr.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-9)
     xr.testing.assert_allclose(one.infer(data), other.infer(data.drop_vars("stress_std")), rtol=1e-9)
 
 
+@pytest.mark.parametrize("inference", ["evidence", "paper"])
 @pytest.mark.parametrize("options", [{"scatter": "none"}, {"noise": "cluster"}, {"window": (0.2, 1.9)}], ids=str)
-def test_gaps_and_options_go_with_them(options):
+def test_gaps_and_options_go_with_them(options, inference):
     data, _ = heteroscedastic()
     data["stress"][::3, 2] = np.nan
     data["stress_std"][::3, 2] = np.nan
-    fit = fitted(data, **options)
+    fit = fitted(data, inference, **options)
     centres = np.sort(fit.parameters.value.values, axis=0)
     np.testing.assert_allclose(centres, [[2.0, 1.0], [2.6, 1.4]], atol=0.08)
 
@@ -190,6 +192,6 @@ def test_covariates_go_with_them():
     stress = 2.0 * rate[:, None] ** 0.1 * T + data.stress_std.values * np.random.default_rng(2).standard_normal((24, 9))
     data = data.assign(stress=(("specimen", "t"), stress, {"units": "MPa"})).assign_coords(rate=("specimen", rate))
     law = pima.SympyExpert("E * t * rate**m", t="t", covariates=("rate",), bounds={"E": (0, None), "m": (-1, 1)})
-    model = pima.PIMA({"stress": pima.Physics(law)}, clusters=1, latent_dim=1)
+    model = pima.PIMA({"stress": pima.Physics(law)}, clusters=1, latent_dim=1, inference="paper")
     fit = model.fit(data, epochs=1, progress=False, device="cpu")
     np.testing.assert_allclose(fit.parameters.value.values[0], [2.0, 0.1], rtol=0.05)

@@ -51,8 +51,7 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
     shares = []
     for index, predictive in said:
         piece = curves[index]
-        predictive = replace(predictive, variance=decoder.at_points(predictive.variance, piece))
-        inside = predictive.probability(gamma[index], piece.x)
+        inside = decoder.at_points(predictive, piece).probability(gamma[index], piece.x)
         shares.append((2.0 * inside[piece.seen] - 1.0).abs())
     return np.quantile(torch.cat(shares).cpu().numpy(), LEVELS)
 
@@ -114,10 +113,11 @@ def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
     )
     answers = answer_tensors(predictor, hidden)
     gamma, decoder = answers.log_gamma.exp(), predictor.state.decoders[name]
-    inside = []
-    for rows, predictive in predictions(decoder, curves.t, answers.others[name], gamma):
-        piece = curves[rows]
-        wide = replace(predictive, variance=decoder.at_points(predictive.variance, piece))
-        inside.append(wide.probability(gamma[rows], piece.x))
-    inside = torch.cat(inside)
+    said = predictions(decoder, curves.t, answers.others[name], gamma)
+    inside = torch.cat(
+        [
+            decoder.at_points(predictive, curves[rows]).probability(gamma[rows], curves.x[rows])
+            for rows, predictive in said
+        ]
+    )
     return (2.0 * inside[curves.seen] - 1.0).abs()

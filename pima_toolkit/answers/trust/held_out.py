@@ -98,8 +98,8 @@ def _scores(
     error, inside = torch.zeros_like(curves.x), torch.zeros_like(curves.x)
     for rows, predictive in predictions(decoder, curves.t, others, gamma):
         error[rows] = curves.x[rows] - predictive.centre(gamma[rows])
-        wide = replace(predictive, variance=decoder.at_points(predictive.variance, curves[rows]))
-        inside[rows] = (2.0 * wide.probability(gamma[rows], curves.x[rows]) - 1.0).abs()
+        points = decoder.at_points(predictive, curves[rows])
+        inside[rows] = (2.0 * points.probability(gamma[rows], curves.x[rows]) - 1.0).abs()
     return error, inside
 
 

@@ -51,7 +51,8 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
     there = np.flatnonzero(mask.any(1))
     t = curves.t[there] if curves.own_grids else curves.t
     count = 1 if len(expert.linear) == len(expert.parameters) else STARTS
-    found = expert.starts(t, np.where(mask[there], y[there], np.nan), count=count)
+    counted = None if curves.weights is None else curves.counted.cpu().numpy()[there]
+    found = expert.starts(t, np.where(mask[there], y[there], np.nan), counted, count)
     found = decoder.bounds.to_unbounded(decoder.bounds.clip(found, MARGIN))
     starts = np.broadcast_to(np.median(found, axis=0), (len(y), *found.shape[1:])).copy()
     starts[there] = found
