@@ -61,7 +61,7 @@ def tables_of(dataset: xr.Dataset, name: str, rows: str = "specimen") -> Tables:
         if values.ndim == 1:
             wide[header(key, unit)] = values.values
         elif values.ndim == 2 and _independents(values):
-            curve = re.sub(r"_(low|high)$", "", key)
+            curve = re.sub(r"_(low|high|second)$", "", key)
             curves.setdefault(curve if curve in dataset else key, []).append(key)
         elif values[0].size <= WIDEST:
             flat = values.values.reshape(len(values), -1)
@@ -87,7 +87,7 @@ def _labels(values: xr.DataArray) -> Iterator[str]:
 
 
 def _long(dataset: xr.Dataset, keys: list[str], rows: str) -> Columns:
-    """Lay out a curve and its band, a row for each point of each specimen."""
+    """Lay out a curve with all that is told beside it, a row for each point of each specimen."""
     first = dataset[keys[0]].transpose(rows, ...)
     t = _independents(first)[0]
     count, points = first.shape

@@ -61,7 +61,8 @@ def test_a_specimen_is_a_row_with_its_responsibilities_and_parameters(fit, data,
 def test_predicted_curves_have_bands_and_units(fit, data, folder):
     answer = fit.infer(data)
     table = rows(folder / "predictions_stress.csv")
-    assert list(table[0]) == ["specimen", "strain", "stress [MPa]", "stress_low [MPa]", "stress_high [MPa]"]
+    curves = [f"stress{suffix} [MPa]" for suffix in ("", "_low", "_high", "_second")]
+    assert list(table[0]) == ["specimen", "strain", *curves]
     assert len(table) == answer.stress.size
     for name in ("stress", "stress_low", "stress_high"):
         written = np.reshape([float(r[f"{name} [MPa]"]) for r in table], answer.stress.shape)
