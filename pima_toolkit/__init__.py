@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         get_expert,
         hookimpl,
         load_plugin,
+        principal_curves,
         register,
     )
     from .experts.regression import quantities
@@ -75,6 +76,7 @@ _HOME = {
     "Solution": ".experts",
     "quantities": ".experts.regression.",
     "experts": ".",
+    "principal_curves": ".experts",
     "get_expert": ".experts",
     "register": ".experts",
     "load_plugin": ".experts",
@@ -136,6 +138,7 @@ __all__ = [
     "metrics",
     "open_data",
     "plots",
+    "principal_curves",
     "quantities",
     "reading_log",
     "register",

@@ -37,9 +37,11 @@ ORDER = {
     "experts": "contract formulas solvers regression kinds registry card",
     "experts/contract": "parameters bounds inputs example law",
     "experts/formulas": "parser program codegen compiled derived consistency",
-    "experts/solvers": "optimum levenberg_marquardt torch_batched statistics starts least_squares own_fits",
+    "experts/solvers": (
+        "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
+    ),
     "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
-    "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert",
+    "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
         "files names grids streaming measurement measurement_errors covariates check normalise split storage"
         " reading_log"
@@ -61,7 +63,7 @@ ORDER = {
     ),
     "fitting/parallel": "distributed workers",
     "fitting/speakers": "features base * table",
-    "fitting/inputs": "spec stored tensors domain",
+    "fitting/inputs": "laws spec stored tensors domain",
     "fitting/evidence": "network physics frame learning belief crossfit training",
     "fitting/em": "steps effects gradient physics health populations",
     "fitting/starts": "populations pooled initialise features invariance curveless start",

@@ -73,7 +73,10 @@ def train(
     specs, tensors = prepared.specs, prepared.tensors
     measurements = _kept_for(processes, measurements)
     groups = _groups(data, settings.groups)
+    # Of the options as they were asked for: what is learned from the data follows from them and the data, but for the
+    # rounding of another machine.
     mark = mark_of(options, settings, specs, prepared.fingerprint, *([] if groups is None else groups.tolist()))
+    options = prepared.options
     with shown_progress(progress and group.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)

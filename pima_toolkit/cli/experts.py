@@ -37,6 +37,7 @@ def experts_list() -> None:
         console.print(f"\n[bold]{rich_markup.escape(field)}[/bold]")
         console.print(table)
     console.print(f"\n{len(names)} experts. `pima experts show NAME`: equation, units, bounds, validity, source.")
+    console.print("For curves without a law: principal_curves, which a fit learns from them.")
 
 
 @app.command("show")

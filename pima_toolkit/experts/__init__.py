@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
     from .kinds.lmfit_expert import LmfitExpert
+    from .kinds.principal_curves import LearnedInFit, PrincipalCurves, principal_curves
     from .kinds.torch_expert import TorchExpert
     from .registry import (
         EXPERTS,
@@ -59,12 +60,14 @@ _HOME = {
     "Expert": ".kinds.expert",
     "Inputs": ".contract.inputs",
     "Law": ".contract.law",
+    "LearnedInFit": ".kinds.principal_curves",
     "LmfitExpert": ".kinds.lmfit_expert",
     "Manager": ".registry",
     "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
     "Parameter": ".contract.parameters",
     "PluginRecord": ".registry",
+    "PrincipalCurves": ".kinds.principal_curves",
     "Priors": ".regression.priors",
     "Solution": ".regression.solution",
     "SympyExpert": ".kinds.formula_expert",
@@ -85,6 +88,7 @@ _HOME = {
     "own_fits": ".solvers.own_fits",
     "pack": ".contract.inputs",
     "plugin_records": ".registry",
+    "principal_curves": ".kinds.principal_curves",
     "read_formula": ".formulas.parser",
     "register": ".registry",
     "resolve_unit": ".contract.parameters",
@@ -109,12 +113,14 @@ __all__ = [
     "Expert",
     "Inputs",
     "Law",
+    "LearnedInFit",
     "LmfitExpert",
     "Manager",
     "Optimum",
     "Origin",
     "Parameter",
     "PluginRecord",
+    "PrincipalCurves",
     "Priors",
     "Solution",
     "SympyExpert",
@@ -135,6 +141,7 @@ __all__ = [
     "own_fits",
     "pack",
     "plugin_records",
+    "principal_curves",
     "read_formula",
     "register",
     "resolve_unit",

@@ -14,6 +14,7 @@ from math import isfinite
 
 from .contract.parameters import Parameter
 from .kinds.expert import Expert
+from .kinds.principal_curves import LearnedInFit, PrincipalCurves
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,15 @@ class Card:
 
 def card_of(expert: Expert) -> Card:
     """Make the card of any expert."""
-    made_from_text = type(expert).__module__.startswith("pima_toolkit.")
+    learned = isinstance(expert, LearnedInFit | PrincipalCurves)
+    made_from_text = type(expert).__module__.startswith("pima_toolkit.") and not learned
     text = "" if made_from_text else inspect.cleandoc(type(expert).__doc__ or "")
     text, equation = _cut(text, r"^\.\. math::(.*(?:\n[ \t]+\S.*)*)")
     # A table of parameters, as docstrings written for 0.1 have it, says what is declared a second time.
     text, _ = _cut(text, r"^(=+ =[= ]*\n(?:.*\S.*\n)*?=+ =[= ]*\n(?:.*\S.*\n)*?=+ =[= ]*)$")
     text, source = _cut(text, r"^Source: ((?:.*\S.*\n?)+)")
     text, valid_for = _cut(text, r"^Valid for: ((?:.*\S.*\n?)+)")
+    text = re.split(r"^Args:$", text, maxsplit=1, flags=re.MULTILINE)[0]
     summary, _, remarks = text.partition("\n\n")
     formula = getattr(expert, "formula", "")
     return Card(

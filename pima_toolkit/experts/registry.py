@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import os
 import warnings
@@ -17,6 +18,7 @@ from .contract.parameters import Parameter
 from .kinds.expert import Expert
 from .kinds.formula_expert import RestrictedExpert, SympyExpert
 from .kinds.lmfit_expert import LmfitExpert
+from .kinds.principal_curves import NAME_OF_LAW, LearnedInFit, read_principal_curves
 
 __all__ = [
     "EXPERTS",
@@ -55,7 +57,7 @@ def instance(item: object) -> Expert:
     name = getattr(item, "name", None)
     if not isinstance(name, str) or not name.strip():
         raise ExpertError(f"the expert {type(item).__name__} has no name: write name = '...' in the class")
-    if not getattr(item, "parameters", ()):
+    if not getattr(item, "parameters", ()) and not isinstance(item, LearnedInFit):
         raise ExpertError(f"the expert {name!r} has no parameters")
     if len(item.reported_bounds) not in (0, len(item.reported)):
         raise ExpertError(
@@ -65,6 +67,21 @@ def instance(item: object) -> Expert:
     return item
 
 
+def installable(item: object) -> Expert:
+    """Make an expert that may be known by its name of a class or an instance.
+
+    Raises:
+        ExpertError: If it is none, or its name means a law that is learned.
+    """
+    made = instance(item)
+    if made.name == NAME_OF_LAW:
+        raise ExpertError(
+            f"the name {NAME_OF_LAW!r} asks a fit to learn a law of its own: give yours another,"
+            " pima.principal_curves(..., name='my_spectra')"
+        )
+    return made
+
+
 def mark(expert: Expert, origin: Origin) -> None:
     """Write on an expert where it comes from, once; experts are immutable in all that counts for being equal."""
     if expert.origin is None:
@@ -72,7 +89,7 @@ def mark(expert: Expert, origin: Origin) -> None:
 
 
 #: The built-in experts are a plugin, pima_experts, and come through the hook as a stranger's do.
-EXPERTS = Registry("expert", "pima_experts", instance, ExpertError, named=True, mark=mark)
+EXPERTS = Registry("expert", "pima_experts", installable, ExpertError, named=True, mark=mark)
 
 
 def experts() -> dict[str, Expert]:
@@ -88,7 +105,8 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
     """Find an expert.
 
     Args:
-        expert: The name of an installed one, an expert, or an expert class.
+        expert: The name of an installed one, an expert, or an expert class; ``"principal_curves"`` for a law that a fit
+            learns from its curves.
 
     Returns:
         The expert.
@@ -103,8 +121,14 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
             there = experts().get(made.name)
             return there if there == made else made
         return made
-    formula = any(character in expert for character in "*/+(")
-    return EXPERTS.get(expert, "; a formula is written SympyExpert('...', t='...')." if formula else "")
+    if expert == NAME_OF_LAW:
+        return LearnedInFit()
+    advice = ""
+    if any(character in expert for character in "*/+("):
+        advice = "; a formula is written SympyExpert('...', t='...')."
+    elif difflib.get_close_matches(expert, [NAME_OF_LAW]):
+        advice = f"; did you mean {NAME_OF_LAW!r}, a law that a fit learns?"
+    return EXPERTS.get(expert, advice)
 
 
 def register(expert: Registered) -> Registered:
@@ -156,6 +180,8 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
     """
     if isinstance(values, dict) and values.get("kind") == "restricted":
         return _restricted(values, installed)
+    if isinstance(values, dict) and values.get("kind") == NAME_OF_LAW:
+        return read_principal_curves(values)
     if (
         not isinstance(values, dict)
         or values.get("kind") not in {"formula", "installed", "lmfit"}

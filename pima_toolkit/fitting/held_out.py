@@ -29,6 +29,7 @@ from ..data import Measurement
 from ..data.files import write_text
 from ..errors import DataError
 from ..model.elbo import neural_log_prob
+from .inputs.laws import learn_laws
 from .inputs.spec import InputSpec, learn_specs
 from .inputs.stored import looked_at
 from .inputs.tensors import Tensors, to_tensors
@@ -135,9 +136,14 @@ class Candidates:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @cached_property
+    def learned(self) -> ModelOptions:
+        """The model with laws that are learned from curves learned from all specimens, the same for every candidate."""
+        return replace(self.options, modalities=learn_laws(self.measurements, self.options.modalities))
+
+    @cached_property
     def specs(self) -> dict[str, InputSpec]:
         """Input specifications learned from all specimens, so that every candidate measures in the same units."""
-        return learn_specs(self.measurements, self.options.modalities)
+        return learn_specs(self.measurements, self.learned.modalities)
 
     @cached_property
     def tensors(self) -> Tensors:
@@ -189,7 +195,7 @@ class Candidates:
         task, mark = work
         clusters, restart = task
         began = perf_counter()
-        options = replace(self.options, clusters=clusters)
+        options = replace(self.learned, clusters=clusters)
         device = self.settings.torch_device()
         train, out = (part.to(device) for part in held_out(len(self.tensors), self.share, self.settings.seed, restart))
         path = self.path(task)

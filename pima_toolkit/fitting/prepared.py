@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from ..data import Measurement
 from ..errors import DataError
 from .inputs.domain import check_domain
+from .inputs.laws import learn_laws
 from .inputs.spec import InputSpec, learn_specs
 from .inputs.stored import Stored
 from .inputs.tensors import Tensors, presence_by_specimen, to_tensors
@@ -23,11 +24,13 @@ class Prepared:
     """What a training works on.
 
     Args:
+        options: The model; laws that are learned from the curves are learned.
         specs: What was learned of each modality, by name.
         tensors: Every specimen.
         fingerprint: Hash of the data as the training sees them.
     """
 
+    options: ModelOptions
     specs: Mapping[str, InputSpec]
     tensors: Tensors
     fingerprint: str
@@ -51,12 +54,14 @@ def prepare(
 
     Raises:
         DataError: If there are too few specimens, one without any measurement, or curves where a law has no value.
+        ExpertError: If curves say too little for the law that is to be learned from them.
     """
+    options = replace(options, modalities=learn_laws(measurements, options.modalities))
     specs = learn_specs(measurements, options.modalities)
     tensors = to_tensors(measurements, specs, device)
     _enough(tensors, labels, options.clusters, processes)
     check_domain(options.modalities, specs, tensors.curves)
-    return Prepared(specs, tensors, data_fingerprint(tensors))
+    return Prepared(options, specs, tensors, data_fingerprint(tensors))
 
 
 def _enough(tensors: Tensors, labels: np.ndarray, clusters: int, processes: int) -> None:

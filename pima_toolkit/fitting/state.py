@@ -19,7 +19,6 @@ from ..model.mixture import GaussianMixture
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
 from ..model.speaker import SpeakingNetwork
-from ..model.speaker import SpeakingNetwork
 from .inputs.stored import Stored
 
 Arrays = dict[str, Tensor]

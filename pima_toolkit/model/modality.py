@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ..errors import OptionError
-from ..experts import Expert, Priors, get_expert
+from ..experts import Expert, LearnedInFit, Priors, get_expert
 from ..plugins.registry import Registry
 from .encoders.table import ENCODERS
 from .noise.reconstruction import RECONSTRUCTION
@@ -67,7 +67,8 @@ class Physics:
     """A modality with known physics: an expert E(t; theta_c) with its own parameters in each cluster.
 
     Args:
-        expert: A registered name (``"linear_hardening"``), an :class:`Expert`, or a class of one.
+        expert: A registered name (``"linear_hardening"``), an :class:`Expert`, or a class of one; of curves that nobody
+            has a law for ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins.
         scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
             decoder, where they differ by independent noise only.
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
@@ -78,6 +79,8 @@ class Physics:
             specimen (model/effects/latent.py).
         priors: Prior knowledge of every cluster's parameters, fitted or reported: mean and standard deviation of
             a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
+        components: With ``"principal_curves"``, the law that a fit learns from its training curves: the number of
+            principal curves; None: as many as it takes to say points that were left out.
 
     Raises:
         OptionError: If an option is not one of these.
@@ -99,6 +102,7 @@ class Physics:
         window: tuple[float, float] | None = None,
         vary: str = "none",
         priors: Mapping[str, tuple[float, float]] | None = None,
+        components: int | None = None,
     ) -> None:
         _one_of("scatter", scatter, ("specimen", "none"))
         _one_of("noise", noise, NOISE)
@@ -107,8 +111,22 @@ class Physics:
             raise OptionError(
                 f"window={window} is not a range: expected (lower, upper) with lower < upper, in units of t"
             )
-        object.__setattr__(self, "expert", get_expert(expert))
+        known = get_expert(expert)
+        if components is not None:
+            if not isinstance(known, LearnedInFit):
+                raise OptionError(
+                    f"components={components!r} is how many principal curves a fit learns, and the expert"
+                    f" {known.name!r} has its own parameters: leave components out, or use"
+                    ' Physics("principal_curves", components=...)'
+                )
+            known = LearnedInFit(components)
+        object.__setattr__(self, "expert", known)
         if priors:
+            if isinstance(known, LearnedInFit):
+                raise OptionError(
+                    "priors of principal curves can be given once they are learned, before that nobody knows what they"
+                    " are: Physics(pima.principal_curves(t, curves), priors=...)"
+                )
             Priors.read(self.expert, priors)
             priors = {name: (float(mean), float(std)) for name, (mean, std) in priors.items()}
         object.__setattr__(self, "priors", priors or None)
