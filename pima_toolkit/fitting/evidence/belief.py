@@ -78,6 +78,22 @@ def voices(options: ModelOptions, specs: Mapping[str, InputSpec], specimens: int
     return tuple(out)
 
 
+#: What a voice may be believed about, each as far as it is borne out.
+POPULATIONS, PARAMETERS = "populations", "parameters"
+
+
+def apart(name: str, potential: Potential) -> dict[str, Potential]:
+    """Take apart what a voice says of populations and of parameters in them: one may be right and the other not."""
+    nothing = torch.zeros_like(potential.constant)
+    out = {}
+    if potential.constant.shape[1] > 1:
+        about = Potential(potential.constant, 0.0 * potential.linear, 0.0 * potential.curvature[:1, :1])
+        out[f"{name}, of {POPULATIONS}"] = about
+    if potential.linear.shape[-1]:
+        out[f"{name}, of {PARAMETERS}"] = Potential(nothing, potential.linear, potential.curvature)
+    return out
+
+
 @dataclass(frozen=True)
 class Regression:
     """A plain speaker that has learned.
@@ -126,7 +142,7 @@ class Belief:
         voices: Who speaks.
         regressions: The plain ones, by name.
         out_of_fold: What each voice said of training specimens that it had not learned from, in the frame; empty where
-            nothing was held out: networks are then believed, and nothing speaks for it.
+            nothing was held out: networks are then believed about populations, and nothing speaks for it.
         curves: What their curves say.
         known: Which of them have a curve, bool (N,).
         groups: Group of each, (N,); None where they are by themselves.
@@ -144,7 +160,7 @@ class Belief:
     def heard(self, frame: Frame, names: Sequence[str]) -> Heard:
         """What was said out of fold by those who hear no more than these modalities."""
         able = [voice.name for voice in self.voices if set(voice.hears) <= set(names)]
-        some = {name: self.out_of_fold[name] for name in able}
+        some = {about: part for name in able for about, part in apart(name, self.out_of_fold[name]).items()}
         return Heard(some, self.curves, frame.log_weights, frame.prior, self.known)
 
     def of(self, frame: Frame, names: Sequence[str]) -> Believed:
@@ -159,7 +175,7 @@ class Belief:
                     scatter = residual_scatter(out_of_fold, found.taus)
             else:
                 able = [voice for voice in self.voices if set(voice.hears) <= set(names)]
-                taus = {voice.name: float(voice.speaker == NETWORK) for voice in able}
+                taus = {f"{v.name}, of {POPULATIONS}": float(v.speaker == NETWORK) for v in able}
                 unknown = dict.fromkeys(taus, (0.0, math.nan))
                 found = Temperatures(taus, 0.0, math.nan, unknown, 0, self.groups is not None)
             self.parts[key] = Believed(found, scatter)
@@ -242,6 +258,7 @@ def told(belief: Belief, frame: Frame, said_by: Mapping[str, Potential], present
         said_by: By voice, of the same specimens, in the frame.
         present: Which specimens have each modality without physics, bool (N,), in the model's order.
     """
+    parts = {about: part for name, whole in said_by.items() for about, part in apart(name, whole).items()}
     flags = torch.stack(list(present.values()), 1)
     psi = frame.log_weights.new_zeros(len(flags), len(frame.log_weights))
     mean = psi.new_zeros(*psi.shape, frame.size)
@@ -253,9 +270,9 @@ def told(belief: Belief, frame: Frame, said_by: Mapping[str, Potential], present
             continue
         believed = belief.of(frame, names)
         total = Potential.silent(len(rows), psi.shape[1], frame.size, psi)
-        for voice, tau in believed.temperatures.taus.items():
+        for about, tau in believed.temperatures.taus.items():
             if tau > 0.0:
-                total = total + said_by[voice].at(rows) * tau
+                total = total + parts[about].at(rows) * tau
         quiet = silenced(total, frame.prior)
         psi[rows] = total.constant
         mean[rows] = conditioned(quiet, frame.prior)[1].mean.expand(len(rows), -1, -1)

@@ -63,7 +63,10 @@ def targets(frame: Frame, curves: Potential, known: Tensor) -> Targets:
     joint = join(frame.log_weights, curves, frame.prior)
     gamma = joint.log_gamma.exp()
     deviation = torch.einsum("nc,ncp->np", gamma, joint.deviation.mean.expand(*gamma.shape, -1))
-    covariance = torch.einsum("nc,ncpq->npq", gamma, joint.deviation.covariance.expand(*gamma.shape, -1, -1))
+    # What populations are confused with is doubt of the deviation, too.
+    mean = joint.deviation.mean.expand(*gamma.shape, -1) - deviation[:, None]
+    second = joint.deviation.covariance + mean[..., None] * mean[..., None, :]
+    covariance = torch.einsum("nc,ncpq->npq", gamma, second)
     parts = (gamma, deviation, frame.log_weights, torch.eye(frame.size), known, covariance)
     return Targets(*(part.cpu().numpy() for part in parts))
 
