@@ -121,6 +121,22 @@ def test_a_curve_like_no_other_is_a_stranger(data):
     assert list(np.flatnonzero(fit.specimens.stranger.values > 0.5)) == [7]
 
 
+def test_what_one_curve_alone_does_not_tell_is_found_from_all():
+    """One test at one rate says nothing of the rate's exponent; 24 of them do."""
+    rng = np.random.default_rng(0)
+    t, rate = np.linspace(0.01, 1.0, 30), np.tile([0.1, 1.0, 10.0], 8)
+    stiff = 100.0 * np.exp(0.1 * rng.standard_normal(24))
+    stress = stiff[:, None] * t * rate[:, None] ** 0.1 + 0.5 * rng.standard_normal((24, 30))
+    law = pima.SympyExpert(
+        "E*t*rate**m", "t", covariates=("rate",), parameters=[pima.Parameter("E", lower=0), pima.Parameter("m")]
+    )
+    data = xr.Dataset({"stress": (("specimen", "t"), stress)}, coords={"t": t, "rate": ("specimen", rate)})
+    found = pima.PIMA({"stress": pima.Physics(law)}, clusters=1).fit(data, progress=False).parameters
+    value, error = (found[name].values[0] for name in ("value", "std_error"))
+    assert abs(value - [100.0, 0.1])[1] < 3.0 * error[1] < 0.05
+    assert abs(value[0] - 100.0) < 3.0 * error[0]
+
+
 # -- pictures ------------------------------------------------------------------------------------------------------
 
 

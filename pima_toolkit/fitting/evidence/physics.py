@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...errors import DataError
-from ...experts import with_covariates
+from ...experts import by_name, with_covariates
 from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
@@ -25,6 +25,9 @@ from ..starts.populations import MeasuredCurves, PhysicsFit, find_populations
 STARTS = 6
 #: Share of a two-sided bound, or of the unit, that a first fit keeps away from it.
 MARGIN = 1e-6
+#: Curves that are fitted together where one alone does not tell its parameters, and the standard deviation that
+#: specimens are given then: of logarithms and logits, and of the others' own size.
+POOLED, DIFFER = 400, 0.1
 #: Largest standard deviation of the populations' latent places along an axis, in those of one population.
 SPREAD = 3.0
 
@@ -57,7 +60,20 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
     starts = np.broadcast_to(np.median(found, axis=0), (len(y), *found.shape[1:])).copy()
     starts[there] = found
     rules = Rules(decoder.noise, spec.scale, option.scattered, option.known, decoder.bounds)
-    return MeasuredCurves(expert, decoder.bounds, np.atleast_2d(curves.t), y, weights, starts, rules)
+    pooled = None
+    if expert.covariates:
+        pooled = _pooled(decoder, np.where(mask, y, np.nan)[there], np.atleast_2d(curves.t)[there])
+        starts = np.concatenate([np.broadcast_to(pooled[0], (len(y), 1, len(pooled[0]))), starts], axis=1)
+    return MeasuredCurves(expert, decoder.bounds, np.atleast_2d(curves.t), y, weights, starts, rules, pooled)
+
+
+def _pooled(decoder: PhysicsDecoder, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the law to many curves together; unbounded parameters (P,), and how far specimens may differ, (P,)."""
+    expert, bounds = decoder.expert, decoder.bounds
+    chosen = np.unique(np.linspace(0, len(y) - 1, min(POOLED, len(y))).astype(int))
+    theta = bounds.clip(expert.fit(by_name(expert.inputs, t[chosen]), y[chosen]).parameters, MARGIN)[0]
+    bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
+    return bounds.to_unbounded(theta), DIFFER * np.where(bounded, 1.0, np.maximum(np.abs(theta), 1e-3))
 
 
 def fit_physics(

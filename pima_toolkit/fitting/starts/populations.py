@@ -62,6 +62,9 @@ class MeasuredCurves:
         weights: Weights of the squared residuals, shape (N, T); all zero for a specimen without the curve.
         starts: Where cold fits start, unbounded parameters, shape (N, S, P).
         rules: What is given of its populations.
+        pooled: Parameters that all curves were fitted with together, (P,), and a spread about them, (P,), unbounded: for
+            curves that do not tell their own alone, as one test at one rate does not tell how the rate matters. None:
+            every curve tells its own.
     """
 
     law: Law
@@ -71,6 +74,7 @@ class MeasuredCurves:
     weights: Array
     starts: Array
     rules: Rules = Rules()  # noqa: RUF009 - frozen
+    pooled: tuple[Array, Array] | None = None
 
     @property
     def there(self) -> NDArray[np.bool_]:
@@ -166,6 +170,10 @@ def _wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, 
     least = np.where(np.isfinite(curves.bounds.lower) | np.isfinite(curves.bounds.upper), 1e-3, 0.0)
     centre, spread = _robust(curves.starts[there, 0])
     spread = np.maximum(3.0 * spread, 500.0 * least)
+    if curves.pooled is not None:
+        # A direction that no curve speaks about alone stays as wide: its centre would be held where it began.
+        centre, least = curves.pooled
+        spread = np.maximum(spread, least)
     noise, start, steps = 1e-2 * _size_of(curves), curves.starts, 60
     for _ in range(WIDE_ROUNDS + 1):
         prior = centre[None], np.diag(spread)[None], which, np.full(N, 1.0 / noise)
