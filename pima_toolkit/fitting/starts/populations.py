@@ -62,9 +62,9 @@ class MeasuredCurves:
         weights: Weights of the squared residuals, shape (N, T); all zero for a specimen without the curve.
         starts: Where cold fits start, unbounded parameters, shape (N, S, P).
         rules: What is given of its populations.
-        pooled: Parameters that all curves were fitted with together, (P,), and a spread about them, (P,), unbounded: for
-            curves that do not tell their own alone, as one test at one rate does not tell how the rate matters. None:
-            every curve tells its own.
+        pooled: Parameters that all curves were fitted with together, (P,), and a spread about them, (P,), unbounded:
+            for curves that do not tell their own alone, as one test at one rate does not tell how the rate matters.
+            None: every curve tells its own.
     """
 
     law: Law
