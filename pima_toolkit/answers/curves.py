@@ -18,7 +18,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..experts import with_covariates
 from ..fitting.inputs.tensors import Tensors
 from ..model.curves import Curves
 from ..model.gaussian import DiagonalGaussian
@@ -120,7 +119,7 @@ def curve_answers(
         modality's unit, and ``"_second_probability"`` (specimen,).
     """
     decoder, curves = predictor.state.decoders[name], tensors.curves[name]
-    grid = with_covariates(predictor.specs[name].t, curves.covariates)
+    grid = predictor.specs[name].grid(curves.covariates)
     points = len(predictor.specs[name].t)
     shape = {"": points, "_low": points, "_high": points, "_second": points, "_second_probability": 1}
     out = {key: gamma.new_empty(len(gamma), width) for key, width in shape.items()}

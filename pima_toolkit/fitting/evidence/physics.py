@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...errors import DataError
-from ...experts import by_name, with_covariates
+from ...experts import by_name
 from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
@@ -141,7 +141,7 @@ def placed(
         # With covariates: all populations under the same conditions, those in the middle of the training's.
         spec = specs[name]
         middle = np.array([[0.5 * (low + high) for low, high in spec.conditions.values()]])
-        grid = with_covariates(spec.t, middle).reshape(-1)
+        grid = spec.grid(middle).reshape(-1)
         value = decoder.expert.value_and_jacobian(grid, decoder.theta)[0] / decoder.scale
         distance += np.square(value[:, None] - value[None]).mean(-1)
     centring = np.eye(clusters) - 1.0 / clusters
