@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...errors import DataError
 from ...experts import by_name
@@ -15,7 +16,8 @@ from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
 from ...model.noise.table import NOISE
 from ...model.physics import PhysicsDecoder
-from ..em.populations import Populations, Rules
+from ..em.physics import update_physics
+from ..em.populations import HEAD_START, Populations, Rules
 from ..inputs.spec import InputSpec
 from ..run import TrainingRun
 from ..starts.initialise import blank_decoder
@@ -28,6 +30,10 @@ MARGIN = 1e-6
 #: Curves that are fitted together where one alone does not tell its parameters, and the standard deviation that
 #: specimens are given then: of logarithms and logits, and of the others' own size.
 POOLED, DIFFER = 400, 0.1
+#: Rounds of EM with least squares, and the change of responsibilities that ends them.
+ROUNDS, STILL = 60, 1e-9
+#: Squared distance, in standard deviations of the noise summed over points and specimens, that no data tell.
+INDISTINGUISHABLE = 0.01
 #: Largest standard deviation of the populations' latent places along an axis, in those of one population.
 SPREAD = 3.0
 
@@ -111,14 +117,89 @@ def decoders_of(
     for name, option in options.items():
         law, device = populations.laws[name], curves[name].x.device
         decoder = blank_decoder(option, specs[name], curves[name], len(law.centre))
-        out[name] = replace(
+        decoder = replace(
             decoder,
             theta=decoder.bounds.from_unbounded(law.centre),
             scatter=torch.as_tensor(law.scatter, device=device),
             variance=torch.as_tensor(law.variance / specs[name].scale ** 2, device=device),
             noise=NOISE.get(option.noise),
         )
+        weight = np.exp(populations.log_weights) * float(curves[name].present.sum())
+        out[name] = _at_bounds(decoder, law.centre, middle_grid(specs[name]), weight)
     return out
+
+
+def by_least_squares(
+    decoders: Mapping[str, PhysicsDecoder],
+    options: Mapping[str, Physics],
+    curves: Mapping[str, Curves],
+    log_weights: Tensor,
+    gamma: Tensor,
+    heard: Tensor | float = 0.0,
+) -> tuple[dict[str, PhysicsDecoder], Tensor, Tensor]:
+    """Run EM on with the paper's least squares (eq. 17) where specimens of a population do not differ.
+
+    Own fits then have nothing to say beyond the population's, and the weighted curves can be solved outright.
+
+    Args:
+        decoders: By modality.
+        options: Their options.
+        curves: Of all specimens.
+        log_weights: log pi, (C,).
+        gamma: Responsibilities, (N, C).
+        heard: What else is known of each specimen's population, (N, C), nats.
+
+    Returns:
+        Decoders, log weights and responsibilities.
+    """
+    decoders = dict(decoders)
+    tied = [name for name, option in options.items() if not option.scattered]
+    for _ in range(ROUNDS if tied else 0):
+        for name in tied:
+            decoders[name] = update_physics(decoders[name], curves[name], gamma, scattered=False)[0]
+        joint = log_weights + heard + sum(decoder.log_prob(curves[name]) for name, decoder in decoders.items())
+        before, gamma = gamma, joint.softmax(1)
+        log_weights = ((gamma.sum(0) + HEAD_START) / (len(gamma) + HEAD_START * gamma.shape[1])).log()
+        if float((gamma - before).abs().max()) < STILL:
+            break
+    return decoders, log_weights, gamma
+
+
+def middle_grid(spec: InputSpec) -> np.ndarray:
+    """Grid of a modality under conditions in the middle of the training's, packed, (inputs * point,)."""
+    middle = np.array([[0.5 * (low + high) for low, high in spec.conditions.values()]])
+    return spec.grid(middle).reshape(-1)
+
+
+def _at_bounds(decoder: PhysicsDecoder, centre: np.ndarray, grid: np.ndarray, weight: np.ndarray) -> PhysicsDecoder:
+    """Put parameters on their bounds that curves cannot tell from them, and let them scatter no more.
+
+    In logarithms and logits a bound is infinitely far, and steps towards it never arrive.
+
+    Args:
+        decoder: As found.
+        centre: Its unbounded parameters, (C, P).
+        grid: Where curves are compared.
+        weight: Specimens of each population, (C,).
+    """
+    bounds, std = decoder.bounds, np.sqrt(np.maximum(np.einsum("cpp->cp", decoder.scatter.cpu().numpy()), 0.0))
+    theta, scatter = decoder.theta.copy(), decoder.scatter.clone()
+    noise = (decoder.variance.cpu().numpy() * decoder.scale**2)[:, None]
+    for bound, side in ((bounds.lower, 1.0), (bounds.upper, -1.0)):
+        for p in np.flatnonzero(np.isfinite(bound)):
+            there, away = theta.copy(), centre.copy()
+            there[:, p] = bound[p]
+            # One standard deviation away from the bound: most of the population is as near.
+            away[:, p] += side * std[:, p]
+            with np.errstate(all="ignore"):
+                curve = decoder.expert.value_and_jacobian(grid, there)[0]
+            apart = np.square(curve - decoder.expert.value_and_jacobian(grid, bounds.from_unbounded(away))[0])
+            lost = weight * (apart / noise).sum(-1)
+            stuck = np.isfinite(lost) & (lost < INDISTINGUISHABLE)
+            theta[stuck, p] = bound[p]
+            scatter[torch.as_tensor(stuck), p, :] = 0.0
+            scatter[torch.as_tensor(stuck), :, p] = 0.0
+    return replace(decoder, theta=theta, scatter=scatter)
 
 
 def placed(
@@ -138,11 +219,8 @@ def placed(
     clusters = len(log_weights)
     distance = np.zeros((clusters, clusters))
     for name, decoder in decoders.items():
-        # With covariates: all populations under the same conditions, those in the middle of the training's.
-        spec = specs[name]
-        middle = np.array([[0.5 * (low + high) for low, high in spec.conditions.values()]])
-        grid = spec.grid(middle).reshape(-1)
-        value = decoder.expert.value_and_jacobian(grid, decoder.theta)[0] / decoder.scale
+        # With covariates: all populations under the same conditions.
+        value = decoder.expert.value_and_jacobian(middle_grid(specs[name]), decoder.theta)[0] / decoder.scale
         distance += np.square(value[:, None] - value[None]).mean(-1)
     centring = np.eye(clusters) - 1.0 / clusters
     values, vectors = np.linalg.eigh(-0.5 * centring @ distance @ centring)

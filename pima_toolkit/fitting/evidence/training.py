@@ -20,7 +20,7 @@ from .crossfit import STEPS, CrossFit, folds, regression, targets
 from .frame import Frame
 from .learning import NetworkLearning
 from .network import blank_network
-from .physics import decoders_of, fit_physics, placed
+from .physics import by_least_squares, decoders_of, fit_physics, placed
 
 #: Steps of the last EM with one scatter for all populations: it may have to shrink far.
 TIED_STEPS = 100
@@ -104,13 +104,18 @@ class EvidenceTraining:
         self._take(fit.populations, fit.found)
         return fit
 
-    def _take(self, populations: Populations, found: Expectation) -> None:
+    def _take(self, populations: Populations, found: Expectation, heard: np.ndarray | None = None) -> None:
         """Take populations over as those of the fit."""
-        job = self.job
-        self.state.decoders = decoders_of(populations, job.options.physics, job.specs, job.tensors.curves)
-        self.state.mixture = placed(populations.log_weights, self.state.decoders, job.specs, job.options.latent_dim)
+        job, curves = self.job, self.job.tensors.curves
         self.gamma = torch.as_tensor(found.among_populations, device=job.device)
         self.stranger = torch.as_tensor(found.stranger, device=job.device)
+        decoders = decoders_of(populations, job.options.physics, job.specs, curves)
+        log_weights = torch.as_tensor(populations.log_weights, device=job.device)
+        psi = 0.0 if heard is None else torch.as_tensor(heard, device=job.device)
+        self.state.decoders, log_weights, self.gamma = by_least_squares(
+            decoders, job.options.physics, curves, log_weights, self.gamma, psi
+        )
+        self.state.mixture = placed(log_weights.cpu().numpy(), self.state.decoders, job.specs, job.options.latent_dim)
 
     def _others(self, fit: PhysicsFit) -> None:
         """Train what speaks of the curves without them, and find how far to believe it."""
@@ -168,7 +173,7 @@ class EvidenceTraining:
         present = {name: job.tensors.present[name] for name in job.options.neural}
         psi = told(belief, frame, belief.out_of_fold, present).psi.cpu().numpy()
         populations, found = settled(fit, psi)
-        self._take(populations, found)
+        self._take(populations, found, psi)
         fresh = self._frame
         if fresh.size != frame.size:
             # A direction in which nothing scatters any more: what was said is in other coordinates.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import require
 from ...experts import Bounds, CurveInformation, Law, own_fits
+from ...model.noise.base import VARIANCE_FLOOR
 from ..em.populations import (
     WIDTHS,
     Expectation,
@@ -174,11 +175,12 @@ def _wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, 
         # A direction that no curve speaks about alone stays as wide: its centre would be held where it began.
         centre, least = curves.pooled
         spread = np.maximum(spread, least)
-    noise, start, steps = 1e-2 * _size_of(curves), curves.starts, 60
+    floor = VARIANCE_FLOOR * curves.rules.scale**2
+    noise, start, steps = max(1e-2 * _size_of(curves), floor), curves.starts, 60
     for _ in range(WIDE_ROUNDS + 1):
         prior = centre[None], np.diag(spread)[None], which, np.full(N, 1.0 / noise)
         information = curves.fitted(*prior, start, steps)
-        noise = _pooled_noise(information.at(there), P)
+        noise = max(_pooled_noise(information.at(there), P), floor)
         centre, spread = _robust(information.estimate[there])
         spread, start, steps = np.maximum(spread, least), information.estimate[:, None], 20
     return information, centre, spread, noise
