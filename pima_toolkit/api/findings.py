@@ -12,7 +12,7 @@ from torch.nn import Module
 from ..answers.generation import clusters
 from ..answers.inference import infer
 from ..answers.predictor import Predictor
-from ..answers.record import TrainingRecord
+from ..answers.record import HeldOutFigures, TrainingRecord
 from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import BAND, SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
@@ -20,7 +20,7 @@ from ..errors import DataError
 from ..experts import law_of
 from ..metrics.association import associate
 from ..model.modality import Modality, Physics
-from ..report.findings import Findings, ModalityFindings
+from ..report.findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
 
 
 def gather(
@@ -64,6 +64,7 @@ def gather(
         restarts=how_stable(record),
         sure=SURE,
         made=_making(predictor, record),
+        believed=_believed(predictor),
         associations=associate(specimens["responsibilities"], specimens) if settings else None,
         data=data,
         pictured={} if data is None else {name: measured(predictor, data, name) for name in pictures},
@@ -95,6 +96,7 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
     size += "" if spec.schema.t_unit == "1" else f" {spec.schema.t_unit}"
     law = law_of(name, option.expert)
     shares = predictor.calibration[name]
+    described, held_out = (record.facts.get(fact, {}).get(name) for fact in ("described", "held_out"))
     return ModalityFindings(
         kind,
         unit,
@@ -105,7 +107,23 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
         law=law,
         latex=option.expert.latex if law else "",
         band=float(np.interp(BAND, shares, np.linspace(0.0, 1.0, len(shares)))),
+        described=None if described is None else DescribedCurves(**described),
+        predicted=None if held_out is None else _predicted(held_out),
     )
+
+
+def _predicted(figures: HeldOutFigures) -> PredictedCurves:
+    return PredictedCurves(
+        figures["specimens"], figures["rmse"], figures["mean_curve"], figures["without"], figures["coverage"]
+    )
+
+
+def _believed(predictor: Predictor) -> dict[str, dict[str, str]]:
+    """How far each voice is believed, by the modalities that are heard; nothing where nothing was held out."""
+    belief = predictor.belief
+    if belief is None or not belief.out_of_fold:
+        return {}
+    return {" and ".join(names): part.temperatures.sentences for names, part in belief.parts.items()}
 
 
 def _next_measurements(predictor: Predictor, record: TrainingRecord, data: xr.Dataset) -> dict[str, xr.Dataset]:

@@ -21,7 +21,7 @@ from ..answers.laws.derive import derive_quantities
 from ..answers.predictor import Predictor
 from ..answers.record import TrainingRecord
 from ..answers.tables import cluster_parameters
-from ..answers.trust.cautions import stability, summary
+from ..answers.trust.cautions import stability, strangers, summary
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..experts import CurveQuantity, Expert
@@ -62,8 +62,9 @@ class PIMA:
             ``"gaussian"``: the paper's single one (eq. 18); ``"dropout"``: the encoders of the fused posterior, half of
             the specimens having one modality only while it is trained.
         inference: ``"evidence"``: every curve speaks about its own specimen's parameters, populations are found by EM
-            on what they say, and no network is trained; ``"paper"``: the encoders and rules of the paper, to which the
-            options above belong. By default evidence where only curves with known physics are given.
+            on what they say, and other modalities are believed as far as specimens held out bear them out; of curves
+            alone no network is trained. ``"paper"``: the encoders and rules of the paper, to which the options above
+            belong. By default evidence where only curves with known physics are given.
 
     Raises:
         OptionError: If an option is not one of these.
@@ -335,8 +336,21 @@ class Fit:
 
     @property
     def specimens(self) -> xr.Dataset:
-        """The training specimens: responsibilities, and each one's own physical parameters with standard errors."""
+        """The training specimens: responsibilities, and each one's own physical parameters with standard errors.
+
+        ``stranger``, of ``inference="evidence"``, is the probability that a specimen belongs to no population.
+        """
         return self.record.specimens.copy()
+
+    @property
+    def strangers(self) -> xr.Dataset:
+        """The training specimens that belong to no population with a probability above 0.5.
+
+        Along ``specimen``: ``stranger``, that probability, by what the curves say; ``responsibilities`` and
+        ``cluster``, as if a population had to be named. Empty where there are none, where ``scatter="none"``, whose
+        populations leave nobody out, and of ``inference="paper"``, which does not ask.
+        """
+        return strangers(self.record)
 
     @property
     def history(self) -> xr.Dataset:
@@ -454,7 +468,10 @@ class Fit:
     # -- trust, and what to do next ------------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """Say in plain words whether to trust this fit: a verdict, what speaks against it, and how sure it is.
+        """Say in plain words whether to trust this fit: what was checked, a verdict, and what speaks against it.
+
+        First stands by how much curves of specimens held out, predicted from their other modalities, were missed, and
+        training curves by their own law and their population's; beside each the mean of the other curves.
 
         Looked for are clusters that are empty, tiny or the same as another, restarts that disagree, an ELBO that
         was still rising, laws that miss their curves, parameters at a bound or not determined, bands that do not hold

@@ -4,7 +4,7 @@ The room sees findings, plain tables and sentences, and lays them out. These nam
 ``sections``.
 """
 
-from .findings import Findings, ModalityFindings
+from .findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
 from .page import Picture, Section, Table
 
-__all__ = ["Findings", "ModalityFindings", "Picture", "Section", "Table"]
+__all__ = ["DescribedCurves", "Findings", "ModalityFindings", "Picture", "PredictedCurves", "Section", "Table"]

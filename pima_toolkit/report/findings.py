@@ -11,6 +11,40 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class DescribedCurves:
+    """How well the training curves of a modality are described: root mean squared errors, in its unit.
+
+    Args:
+        own: By each specimen's own parameters.
+        population: By the curve of its likeliest population.
+        mean_curve: By the mean of the other curves; NaN where specimens have grids of their own.
+    """
+
+    own: float
+    population: float
+    mean_curve: float
+
+
+@dataclass(frozen=True)
+class PredictedCurves:
+    """How well the curves of a modality are predicted from the other modalities, on specimens held out.
+
+    Args:
+        specimens: How many there were.
+        rmse: Root mean squared error over their points, in the modality's unit.
+        mean_curve: That of the mean of the other curves; NaN where specimens have grids of their own.
+        average: That of the populations' average, with the other modalities unheard.
+        coverage: Share of the points inside the model's own 90 % band, before it is widened or narrowed.
+    """
+
+    specimens: int
+    rmse: float
+    mean_curve: float
+    average: float
+    coverage: float
+
+
+@dataclass(frozen=True)
 class ModalityFindings:
     """One modality, as a report describes it.
 
@@ -24,6 +58,8 @@ class ModalityFindings:
         law: The expert's law as people type it; empty where it has none.
         latex: The same law as LaTeX.
         band: Share of the training points that the model's own 90 % band held; NaN without an expert.
+        described: How well its training curves are described; None without an expert.
+        predicted: How well its curves are predicted; None where nothing was held out.
     """
 
     kind: str
@@ -35,6 +71,8 @@ class ModalityFindings:
     law: str = ""
     latex: str = ""
     band: float = float("nan")
+    described: DescribedCurves | None = None
+    predicted: PredictedCurves | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +94,8 @@ class Findings:
         restarts: A sentence on how far restarts agree.
         sure: A specimen counts as assigned where the probability of its cluster is at least this.
         made: Rows (what, value): versions, time, options and settings in words.
+        believed: By modalities heard together (``"image and settings"``), then by voice, a sentence on how far what it
+            says of curves is believed, and why; empty where nothing was held out.
         associations: As :meth:`pima_toolkit.Fit.associations`; None where settings were not tested.
         data: The training data; None where they were not given. The next three go with them.
         pictured: Which training specimens have a picture, (specimen,), by modality.
@@ -79,6 +119,7 @@ class Findings:
     restarts: str
     sure: float
     made: list[tuple[str, str]]
+    believed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     associations: xr.Dataset | None = None
     data: xr.Dataset | None = None
     pictured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)

@@ -119,6 +119,18 @@ def test_a_curve_like_no_other_is_a_stranger(data):
         data[["line"]].assign(line=(("specimen", "t"), line)), progress=False
     )
     assert list(np.flatnonzero(fit.specimens.stranger.values > 0.5)) == [7]
+    strangers, own = fit.strangers, fit.specimens.isel(specimen=[7])
+    xr.testing.assert_equal(strangers, own[["stranger", "responsibilities", "cluster"]])
+    assert float(strangers.label[0]) == 7 % 3
+
+
+def test_without_strangers_their_table_is_empty(data, fit):
+    assert fit.strangers.sizes == {"specimen": 0, "cluster": 3}
+    paper = pima.PIMA({"line": pima.Physics("affine")}, clusters=3, inference="paper")
+    some = paper.fit(data[["line"]].isel(specimen=slice(30)), epochs=1, progress=False)
+    assert "stranger" not in some.specimens
+    assert some.strangers.sizes == fit.strangers.sizes
+    assert list(some.strangers.data_vars) == list(fit.strangers.data_vars)
 
 
 def test_what_one_curve_alone_does_not_tell_is_found_from_all():

@@ -15,7 +15,7 @@ import pima_toolkit as pima
 from pima_toolkit.errors import OptionError, PluginWarning
 from pima_toolkit.experts import Manager, use_manager
 from pima_toolkit.metrics.association import associate
-from pima_toolkit.report import Findings, ModalityFindings, Section, Table
+from pima_toolkit.report import DescribedCurves, Findings, ModalityFindings, PredictedCurves, Section, Table
 from pima_toolkit.report.html import save_report
 from pima_toolkit.report.sections import SECTIONS, sections_of
 from pima_toolkit.report.text import text_report
@@ -164,8 +164,27 @@ def with_settings() -> Findings:
     return replace(findings, associations=tested)
 
 
+def with_checks() -> Findings:
+    findings = by_hand()
+    stress = replace(
+        findings.modalities["stress"],
+        described=DescribedCurves(own=0.51, population=1.27, mean_curve=float("nan")),
+        predicted=PredictedCurves(specimens=5, rmse=1.42, mean_curve=float("nan"), average=2.35, coverage=0.874),
+    )
+    voices = {"network of image, of populations": "believed at 0.4 of what it says", "linear of image": "not believed"}
+    return replace(findings, modalities={**findings.modalities, "stress": stress}, believed={"image": voices})
+
+
 #: Section -> findings and words that it says of them; with None it says nothing.
 SECTION_CASES = {
+    "checked": [
+        (by_hand, None),
+        (with_checks, ["What was checked", "stress | 5 | 1.42 MPa | – | 2.35 MPa | 87.4 %", "from 0 (not at all)"]),
+        (
+            with_checks,
+            ["stress | 0.51 MPa | 1.27 MPa | –", "image | network of image, of populations | believed at 0.4"],
+        ),
+    ],
     "measured": [
         (by_hand, ["What was measured", "expert proportional of lab-plugin (lab 1.2)", "stress = slope * strain"]),
         (by_hand, ["8 × 8", "5 of 6", "11 points of strain, 0 to 0.1", "LaTeX: ", "synthetic"]),
@@ -220,7 +239,7 @@ def test_several_modalities_to_measure_are_one_section():
     assert [part.title for part in section.parts] == ["Worth measuring next: image", "Worth measuring next: stress"]
 
 
-@pytest.mark.parametrize("findings", [by_hand, with_data, with_new, with_settings])
+@pytest.mark.parametrize("findings", [by_hand, with_data, with_new, with_settings, with_checks])
 def test_the_text_and_the_page_say_the_same(findings, tmp_path):
     text = text_report(findings())
     page = html.unescape(save_report(findings(), tmp_path / "r.html").read_text(encoding="utf-8"))
@@ -281,6 +300,51 @@ def test_no_tensor_is_needed_to_write_a_report():
     code += "print({'torch', 'matplotlib'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
     assert run.stdout.strip() == "set()"
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """A fit by evidence of lines and of pictures that tell their populations, and its training data."""
+    rng = np.random.default_rng(0)
+    label, t = np.arange(40) % 2, np.linspace(0.0, 1.0, 8)
+    slope = 2.0 + 3.0 * label + 0.2 * rng.standard_normal(40)
+    line = slope[:, None] * t + 0.05 * rng.standard_normal((40, 8))
+    picture = label[:, None, None] + 0.3 * rng.standard_normal((40, 4, 4))
+    data = xr.Dataset(
+        {"line": (("specimen", "t"), line, {"units": "MPa"}), "picture": (("specimen", "y", "x"), picture)},
+        coords={"t": t, "batch": ("specimen", np.arange(40) // 4), "specimen": [f"s{d:02d}" for d in range(40)]},
+    )
+    model = pima.PIMA({"picture": pima.Neural(), "line": pima.Physics("proportional")}, 2, inference="evidence")
+    return model.fit(data, groups="batch", epochs=2, progress=False), data
+
+
+def test_what_was_checked_stands_first_with_the_fit_s_own_figures(judged, tmp_path):
+    fit, data = judged
+    text = fit.report()
+    page = html.unescape(fit.save_report(tmp_path / "r.html", data).read_text(encoding="utf-8"))
+    assert text.index("What was checked") < text.index("What was measured")
+    assert page.index("</nav>") < page.index(">What was checked</h2>") < page.index(">What was measured</h2>")
+    held_out, described = fit.record.facts["held_out"]["line"], fit.record.facts["described"]["line"]
+    (belief,) = fit.predictor.belief.parts.values()
+    assert any(belief.temperatures.taus.values())
+    for shown in (text, page):
+        for value in (*described.values(), *(held_out[name] for name in ("rmse", "mean_curve", "without"))):
+            assert f"{value:.3g} MPa" in shown
+        assert f"{100 * held_out['coverage']:.1f} %" in shown
+        for voice, words in belief.temperatures.sentences.items():
+            assert voice in shown
+            assert words in shown
+    again = pima.load(fit.save(tmp_path / "fit.pima")).report()
+    assert again[again.index("What was checked") :] == text[text.index("What was checked") :]
+
+
+def test_where_nothing_was_held_out_nobody_is_called_believed(judged):
+    fit, data = judged
+    unchecked = fit.model.fit(data, epochs=1, crossfit=False, progress=False).report()
+    assert "What was checked" in unchecked
+    assert "training curves: missed by" in unchecked
+    assert "held out: predicted" not in unchecked
+    assert "believed at" not in unchecked
 
 
 def test_nothing_warns_where_all_is_well():

@@ -24,6 +24,8 @@ from .goodness_of_fit import FEWEST, MISFIT_RATIO
 
 #: A specimen belongs to a cluster where the probability is at least this.
 SURE = 0.9
+#: A specimen belongs to no population where the probability of that is above this.
+STRANGER = 0.5
 #: Restarts find the same clusters where their adjusted Rand index is at least this.
 AGREE = 0.8
 #: The ELBO still rises where its last fifth gained more than this share of all it gained, and three standard errors.
@@ -278,6 +280,16 @@ def stability(record: TrainingRecord) -> xr.Dataset:
         coords={k: v for k, v in record.specimens.coords.items() if k == "specimen"},
         attrs={"best": int(record.facts["restart"])},
     )
+
+
+def strangers(record: TrainingRecord) -> xr.Dataset:
+    """Table of the specimens that belong to no population, see :attr:`pima_toolkit.Fit.strangers`."""
+    specimens = record.specimens
+    if "stranger" not in specimens:
+        about = {"long_name": "probability of belonging to no population", "units": "1"}
+        specimens = specimens.assign(stranger=("specimen", np.zeros(specimens.sizes["specimen"]), about))
+    rows = np.flatnonzero(specimens["stranger"].values > STRANGER)
+    return specimens[["stranger", "responsibilities", "cluster"]].isel(specimen=rows)
 
 
 def _restarts(record: TrainingRecord) -> Iterator[Caution]:

@@ -286,7 +286,7 @@ class Speaker(ABC):
         """Features of one modality.
 
         Args:
-            values: As networks see them, shape (N, features) or (N, channels, *axes), finite.
+            values: As networks see them, shape (N, features) or ``(N, channels, *axes)``, finite.
             kind: Of the modality.
 
         Returns:

@@ -47,6 +47,7 @@ SECTIONS: Registry[MakesSection] = Registry(
     check=_checked,
     error=OptionError,
     ours={
+        "checked": f"{_HERE}.checked:checked",
         "measured": f"{_HERE}.measured:measured",
         "populations": f"{_HERE}.populations:populations",
         "latent_map": f"{_HERE}.latent_map:latent_map",
