@@ -128,7 +128,8 @@ class Temperatures:
             few = (
                 f"not believed: {self.judged} {of} with a curve are too few to judge by, at least {LEAST_GROUPS} needed"
             )
-            return dict.fromkeys(self.taus, few)
+            unchecked = "believed as it is: nothing was held out to check it"
+            return {name: unchecked if tau > 0 else few for name, tau in self.taus.items()}
         out = {}
         for name, tau in self.taus.items():
             gain, error = self.alone[name]

@@ -253,6 +253,8 @@ def test_a_training_that_is_stopped_hears_nothing_that_was_not_judged(data):
 def test_without_a_check_it_says_so(data):
     fit = model().fit(data, epochs=2, crossfit=False, progress=False)
     assert "Nothing was held out" in fit.summary()
+    sentences = fit.predictor.belief.of(frame_of(fit), ["picture"]).temperatures.sentences
+    assert sentences["network of picture, of populations"].startswith("believed as it is")
 
 
 def test_groups_are_held_out_together(data):

@@ -27,8 +27,10 @@ from .physics import decoders_of, placed
 
 #: Folds of a few thousand specimens; of more two halves, each heard by what learned from the other.
 FOLDS, MANY = 4, 4000
-#: Fewest specimens with a curve of which anything is claimed; below `FEWEST_FOLDED` every group is held out by itself.
+#: Fewest specimens with a curve of which anything is claimed.
 FEWEST_CLAIMED = 10
+#: Folds of few specimens: nearly every group by itself.
+MANY_FOLDS = 20
 #: EM steps from the whole fit's populations to those of a fold, and to those of the last EM.
 STEPS = 10
 
@@ -45,7 +47,7 @@ def folds(known: np.ndarray, groups: np.ndarray | None, few: int, seed: int) -> 
     count = int(known.sum())
     if count < FEWEST_CLAIMED:
         return np.full(len(known), -1)
-    number = 20 if count < few else FOLDS if len(known) <= MANY else 2
+    number = MANY_FOLDS if count < few else FOLDS if len(known) <= MANY else 2
     return kept_together(len(known), groups, number, seed)
 
 
