@@ -74,6 +74,8 @@ class Facts(TypedDict):
         synthetic: Whether the data were generated, not measured.
         out_of_population: How many training specimens are unlike every cluster.
         described: How well training curves are described, by modality.
+        beyond_quadratic: By modality, share of the training curves that say more of their parameters than the quadratic
+            they are described by: at bounds and kinks, or with several optima.
         held_out: How well curves are predicted, by modality; empty where nothing was held out.
     """
 
@@ -91,6 +93,7 @@ class Facts(TypedDict):
     synthetic: bool
     out_of_population: NotRequired[int]
     described: NotRequired[dict[str, DescribedCurves]]
+    beyond_quadratic: NotRequired[dict[str, float]]
     held_out: NotRequired[dict[str, HeldOutFigures]]
 
 

@@ -125,6 +125,7 @@ def train(
             "out_of_population": strange,
             "described": described(predictor, tensors, best.gamma),
             "held_out": figures,
+            "beyond_quadratic": best.beyond if isinstance(best, EvidenceTraining) else {},
         },
         quality={name: _quality(best, name) for name in best.state.decoders},
         curves=tensors.curves,

@@ -21,7 +21,7 @@ from pima_toolkit.fitting.em.populations import (
     maximise,
     root_of,
 )
-from pima_toolkit.fitting.starts.populations import MeasuredCurves, find_populations
+from pima_toolkit.fitting.starts.populations import MeasuredCurves, beyond_quadratic, find_populations
 from pima_toolkit.metrics import ari
 from pima_toolkit.model.noise.table import NOISE
 
@@ -250,3 +250,17 @@ def test_roots_of_singular_scatter():
     scatter = np.array([[[4.0, 2.0], [2.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
     root = root_of(scatter)
     np.testing.assert_allclose(root @ root.mT, scatter, atol=1e-12)
+
+
+@pytest.mark.parametrize(("formula", "beyond"), [("a + b*t", False), ("a + b*abs(t - c)", True)])
+def test_curves_that_no_quadratic_describes_are_told(formula, beyond):
+    """A line is quadratic in its parameters; a kink that may lie between any two points is not."""
+    names = [pima.Parameter(name) for name in ("a", "b", "c")[: 3 if beyond else 2]]
+    law, t = pima.SympyExpert(formula, "t", parameters=names), np.linspace(0.0, 1.0, 9)
+    rng = np.random.default_rng(0)
+    phi = np.array([1.0, 2.0, 0.5])[: len(names)] + 0.2 * rng.standard_normal((40, len(names)))
+    y = law.value_and_jacobian(t, phi)[0] + 0.3 * rng.standard_normal((40, 9))
+    starts = phi[:, None]
+    curves = {"y": MeasuredCurves(law, law.bounds(t), t[None], y, np.ones_like(y), starts)}
+    far = beyond_quadratic(curves, find_populations(curves, 1))["y"]
+    assert (np.median(far) > 0.02 and far.max() > 0.5) if beyond else far.max() < 1e-6

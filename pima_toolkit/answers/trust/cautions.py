@@ -37,6 +37,8 @@ STRANGE = 0.02
 #: A law that misses its curves by more than this share of their range is wrong in what a person reads off them; less is
 #: told, since every law is somewhat wrong and enough specimens show it, but it is no reason to distrust the fit.
 LARGE_MISFIT = 0.05
+#: Share of curves beyond the quadratic that stands for them, from which it is told.
+MANY_BEYOND = 0.1
 #: The populations' curves may miss the training curves by this times what the mean curve does: medians are not means.
 WORSE = 1.05
 
@@ -60,7 +62,7 @@ def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
     every = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
     every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
     every += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
-    every += [*_useless(predictor, record), *_unheard(predictor)]
+    every += [*_useless(predictor, record), *_unheard(predictor), *_beyond(record)]
     every += _bands(predictor)
     return sorted(every, key=lambda caution: not caution.serious)
 
@@ -145,6 +147,16 @@ def _useless(predictor: Predictor, record: TrainingRecord) -> Iterator[Caution]:
             yield Caution(
                 f"{name}: predicted from the other modalities it is no nearer to specimens held out than the mean curve"
                 " is: do not use such a prediction.",
+            )
+
+
+def _beyond(record: TrainingRecord) -> Iterator[Caution]:
+    """Tell of curves that a quadratic does not describe."""
+    for name, share in record.facts.get("beyond_quadratic", {}).items():
+        if share > MANY_BEYOND:
+            yield Caution(
+                f"{name}: {100 * share:.0f} % of the curves say of their parameters what no Gaussian tells (a bound, a"
+                " kink, several optima): errors and responsibilities of those are approximate."
             )
 
 

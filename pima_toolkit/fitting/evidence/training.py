@@ -13,7 +13,7 @@ from torch import Tensor
 from ..em.populations import Expectation, Populations, expect, maximise
 from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
-from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, change
+from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, beyond_quadratic, change
 from ..state import History, State
 from .belief import FEWEST, NETWORK, Belief, told, voices
 from .crossfit import STEPS, CrossFit, folds, regression, targets
@@ -22,6 +22,8 @@ from .learning import NetworkLearning
 from .network import blank_network
 from .physics import by_least_squares, decoders_of, fit_physics, placed
 
+#: Nats from which the likelihood of a curve is not the quadratic that stands for it.
+BEYOND = 0.5
 #: Steps of the last EM with one scatter for all populations: it may have to shrink far.
 TIED_STEPS = 100
 
@@ -50,6 +52,8 @@ class EvidenceTraining:
             dict.fromkeys(options.neural, 1.0),
         )
         self.belief: Belief | None = None
+        # Share of the curves whose likelihood is not the quadratic that stands for it, by modality.
+        self.beyond: dict[str, float] = {}
         self.history = History()
         self.gamma: Tensor | None = None
         self.stranger: Tensor | None = None
@@ -99,7 +103,8 @@ class EvidenceTraining:
             self.halted = job.callback(progress) is True
             return self.halted
 
-        fit, _ = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
+        fit, curves = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
+        self.beyond = {name: float((part > BEYOND).mean()) for name, part in beyond_quadratic(curves, fit).items()}
         self.interrupted = fit.interrupted
         self._take(fit.populations, fit.found)
         return fit

@@ -368,3 +368,44 @@ def change(old: Populations, new: Populations) -> float:
         parts += (np.abs(np.log(law.variance / before.variance)),)
         largest = max(largest, *(float(part.max()) for part in parts))
     return largest
+
+
+def beyond_quadratic(curves: Mapping[str, MeasuredCurves], fit: PhysicsFit) -> dict[str, Array]:
+    """How far what each curve says of its parameters is from quadratic, by modality, (N,), nats.
+
+    The largest difference between the curve's log likelihood and the quadratic that stands for it, one posterior
+    standard deviation from its most probable parameters, to both sides along each principal axis, in its likeliest
+    population: large at bounds and kinks, and where a curve has several optima. Exact for laws linear in their
+    parameters; 0 for specimens without the curve.
+    """
+    out = {}
+    for name, part in curves.items():
+        law, information = fit.populations.laws[name], fit.information[name]
+        N, P = information.estimate.shape
+        which, rows = fit.found.responsibilities.argmax(1), np.arange(N)
+        told = fit.found.conditional[name]
+        values, vectors = np.linalg.eigh(told.covariance[rows, which])
+        axes = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        middle = law.centre[which] + told.deviation[rows, which]
+        largest = np.zeros(N)
+        true, quadratic = _squared(part, middle), _quadratic(information, middle)
+        for p in range(P):
+            for side in (-1.0, 1.0):
+                at = middle + side * axes[:, :, p]
+                off = (_squared(part, at) - true) - (_quadratic(information, at) - quadratic)
+                largest = np.maximum(largest, np.abs(0.5 * off / law.variance[which]))
+        out[name] = np.where(part.there, largest, 0.0)
+    return out
+
+
+def _squared(curves: MeasuredCurves, phi: Array) -> Array:
+    """Weighted residual sum of squares at each specimen's parameters (N, P), shape (N,)."""
+    alone, nowhere = np.arange(len(phi)), np.zeros((*phi.shape, phi.shape[1]))
+    return curves.fitted(phi, nowhere, alone, np.ones(len(phi)), phi[:, None], 0).squared
+
+
+def _quadratic(information: CurveInformation, phi: Array) -> Array:
+    """The same by the quadratic of each curve."""
+    step = phi - information.estimate
+    curved = np.einsum("npq,nq->np", information.normal, step)
+    return information.squared - 2.0 * (information.gradient * step).sum(1) + (step * curved).sum(1)
