@@ -165,3 +165,35 @@ def test_the_best_of_several_starts_is_kept_and_a_hopeless_one_does_no_harm():
     _, alone = fitted(GROWTH, y, np.ones_like(y), centre, root, 4e-4, start[:, 1:2])
     assert np.isfinite(found.estimate).all()
     assert (cost <= alone * (1 + 1e-9)).all()
+
+
+STEEP = pima.SympyExpert(
+    "a + b / (1 + exp(-(t - m) / w))", "t",
+    parameters=[pima.Parameter("a"), pima.Parameter("b"), pima.Parameter("m"), pima.Parameter("w", lower=0.0)],
+)  # fmt: skip
+
+
+class BatchedSteep:
+    """The law of ``STEEP`` without its compiled form."""
+
+    def compiled_curve(self):
+        return None
+
+    def __getattr__(self, name):
+        return getattr(STEEP, name)
+
+
+@pytest.mark.parametrize("law", [STEEP, BatchedSteep()], ids=["compiled", "batched"])
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_a_step_steeper_than_numbers_can_say_still_tells_its_levels(law):
+    """exp overflows, and its slope is inf / inf: the value is right, and so is what it says of both levels."""
+    start = np.array([0.0, 1.0, 1.0, np.log(1e-4)])
+    _, jacobian = STEEP.value_and_jacobian(T, np.array([0.0, 1.0, 1.0, 1e-4]))
+    assert not np.isfinite(jacobian).all()
+    y = np.where(T > 1.0, 3.0, 2.0)[None]
+    found, cost = fitted(law, y, np.ones_like(y), start, np.diag([5.0, 5.0, 0.1, 0.1]), 1e-4)
+    assert all(np.isfinite(part).all() for part in (found.estimate, found.gradient, found.normal, cost))
+    np.testing.assert_allclose(found.estimate[0, :2], [2.0, 1.0], atol=1e-4)
+    high = float((T > 1.0).sum())
+    np.testing.assert_allclose(found.normal[0, :2, :2], [[T.size, high], [high, high]], atol=1e-6)

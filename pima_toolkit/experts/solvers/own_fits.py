@@ -176,7 +176,8 @@ def _all_fits(curve, back, t, y, w, centre, root, theta, fixed, which, low, high
 def _evaluate(curve, back, grid, y, w, centre, root, theta, fixed, low, high, u, phi, own, slope, f, J):  # noqa: ANN001, ANN202 - compiled
     """Weighted residual (f) and Jacobian by the unbounded parameters (J) at u; returns the sum of squares.
 
-    A point without weight is nothing, also where the law has no value.
+    A point without weight is nothing, also where the law has no value. A derivative that is not a number, where a steep
+    law overflows, says nothing at that point: one such would leave the whole curve without information.
     """
     size = u.size
     for p in range(size):
@@ -191,6 +192,8 @@ def _evaluate(curve, back, grid, y, w, centre, root, theta, fixed, low, high, u,
             f[n] = (y[n] - f[n]) * w[n]
             for p in range(size):
                 J[n, p] *= slope[p] * w[n]
+                if not np.isfinite(J[n, p]):
+                    J[n, p] = 0.0
             total += f[n] * f[n]
         else:
             f[n] = 0.0
@@ -328,7 +331,8 @@ def _fit_batch(
             value, slopes = (np.stack([pair[k] for pair in pairs]) for k in (0, 1))
         slope = np.where(held, 0.0, bounds.slope(own))
         f = np.where(seen, (y - value) * w, 0.0)
-        return at, f, np.where(seen[..., None], slopes * slope[:, None] * w[..., None], 0.0)
+        J = slopes * slope[:, None] * w[..., None]
+        return at, f, np.where(seen[..., None] & np.isfinite(J), J, 0.0)
 
     for s in range(start.shape[1]):
         u = start[:, s].copy()
