@@ -101,12 +101,15 @@ def believed(fit: pima.Fit, given: list[str]) -> dict[str, float]:
 def fitted(
     model: pima.PIMA, train: xr.Dataset, seed: int, epochs: int | None, **options: str
 ) -> tuple[pima.Fit, dict[str, float]]:
-    """Fit, and the seconds it took."""
+    """Fit, the seconds it took, and the share of training specimens that belong to no population, where it is told."""
     began = time.perf_counter(), time.process_time()
     more = {} if epochs is None or model.options.by_evidence else {"crossmodal_epochs": epochs}
     fit = model.fit(train, seed=seed, epochs=epochs, progress=False, **more, **options)
     took = time.perf_counter() - began[0], time.process_time() - began[1]
-    return fit, {"seconds": took[0], "cpu_seconds": took[1]}
+    seconds = {"seconds": took[0], "cpu_seconds": took[1]}
+    if "stranger" not in fit.specimens:
+        return fit, seconds
+    return fit, {**seconds, "strangers": float(fit.specimens.stranger.mean())}
 
 
 # -- simple methods ----------------------------------------------------------------------------------------------------
@@ -284,7 +287,7 @@ def spinodoid() -> Iterator[Run]:
     def run(fold: int, method: str, epochs: int | None) -> dict:
         data = pima.datasets.spinodoid()
         image = data.image.astype(np.float32).coarsen(y=2, x=2).mean()
-        data = data.drop_vars(["y", "x"], errors="ignore").assign(image=image)
+        data = data.drop_dims(["y", "x"]).assign(image=image)
         groups = np.random.default_rng(0).permutation(np.unique(data.morphology))
         held = np.isin(data.morphology.values, groups[fold::5])
         train, test = data.isel(specimen=~held), data.isel(specimen=held)
@@ -378,7 +381,8 @@ def table(names: list[str]) -> None:
             found = [numbers({k: v for k, v in row.items() if k != "key"}) for row in rows]
             every = dict.fromkeys(k for one in found for k in one)
             means = ", ".join(f"{k} {np.mean([one[k] for one in found if k in one]):.3f}" for k in every)
-            print(f"{name}, {kept} ({len(rows)} runs): {means}", flush=True)  # noqa: T201 - a program
+            failed = sum("failed" in row for row in rows)
+            print(f"{name}, {kept} ({len(rows)} runs, {failed} failed): {means}", flush=True)  # noqa: T201 - a program
 
 
 def main() -> None:
@@ -398,7 +402,12 @@ def main() -> None:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", pima.PimaWarning)
-                row = {"case": name, "key": key, **run(asked.epochs)}
+                try:
+                    found = run(asked.epochs)
+                except (np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+                    # A fit that ends so is a result, not a reason to measure no other.
+                    found = {"failed": f"{type(error).__name__}: {error}"}
+                row = {"case": name, "key": key, **found}
             print(row, flush=True)  # noqa: T201 - a program
             if asked.epochs is None:
                 lines.append(RESULTS, {**row, "date": date.today().isoformat(), "machine": machine})
