@@ -98,10 +98,42 @@ def test_of_a_line_the_evidence_is_the_dense_gaussian_s(seed):
             np.testing.assert_allclose(found.covariance[n, c], V, rtol=1e-7, atol=1e-10)
 
 
+def test_strangers_are_no_more_than_their_share_and_the_bound_is_the_best():
+    """Half of the curves lie far away: of the posteriors with one stranger in twenty, no other has a higher bound."""
+    information, *_ = lines(3, specimens=40, clusters=1)
+    populations = random_populations(3, clusters=1, outside=0.05)
+    law = replace(populations.laws["y"], centre=populations.laws["y"].centre + 8.0)
+    populations = replace(populations, laws={"y": law})
+    found = expect({"y": information}, populations)
+    assert found.stranger.mean() == pytest.approx(0.05, rel=1e-6)
+    inside = condition(information, law).log_prob[:, 0] + np.log(0.95)
+    noise = law.background_variance
+    _, y, weights, *_ = lines(3, specimens=40, clusters=1)
+    outside = np.array([
+        np.logaddexp.reduce([dense(y[n], weights[n], law.middle, k * law.width, noise) for k in WIDTHS])
+        + np.log(0.05 / len(WIDTHS)) for n in range(40)
+    ])  # fmt: skip
+
+    def bound(stranger):
+        q = np.clip(stranger, 1e-300, 1.0 - 1e-16)
+        return (q * (outside - np.log(q)) + (1.0 - q) * (inside - np.log1p(-q))).sum()
+
+    assert found.evidence.sum() == pytest.approx(bound(found.stranger), rel=1e-6)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        other = found.stranger * np.exp(0.5 * rng.standard_normal(40))
+        other = np.clip(other * 2.0 / other.sum(), 0.0, 1.0)
+        if other.mean() <= 0.05 + 1e-12:
+            assert bound(other) <= found.evidence.sum() + 1e-6
+
+
 def test_the_background_is_the_mean_over_its_widths():
-    information, y, weights, *_ = lines(5)
+    information, y, weights, _, centre = lines(5)
     populations = random_populations(5)
-    law, found = populations.laws["y"], expect({"y": information}, populations)
+    law = replace(populations.laws["y"], centre=centre, variance=np.full(3, 0.04))
+    populations = replace(populations, laws={"y": law})
+    found = expect({"y": information}, populations)
+    assert found.stranger.mean() < 0.05  # it is not held to its share
     noise = law.background_variance
     for n in range(len(y)):
         inside = [w + dense(y[n], weights[n], law.centre[c], law.scatter[c], law.variance[c])

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # loads its parts on first use
 import torch
 from numpy.typing import NDArray
 
@@ -149,7 +150,7 @@ class Expectation:
     Args:
         responsibilities: p(c given curves), shape (N, C); with ``stranger`` a row sums to one.
         stranger: p(background given curves), shape (N,).
-        evidence: log p(curves), shape (N,), nats.
+        evidence: log p(curves), shape (N,), nats; where the background is held to its share, the bound on it.
         conditional: By modality.
     """
 
@@ -206,9 +207,41 @@ def expect(
     outside = math.log(populations.outside) + sum(
         _background(part, populations.laws[name]) for name, part in information.items()
     )
-    evidence = np.logaddexp(within + stay, outside)
+    capped, price = _capped(within + stay, outside)
+    evidence = np.logaddexp(within + stay, capped)
     gamma = np.exp(joint + stay - evidence[:, None])
-    return Expectation(gamma, np.exp(outside - evidence), evidence, conditional)
+    return Expectation(gamma, np.exp(capped - evidence), evidence + price, conditional)
+
+
+def most_outside(specimens: int) -> float:
+    """Largest share of N specimens that may belong to no population: one in twenty, or one."""
+    return max(BACKGROUND_SHARES[1], 1.0 / specimens)
+
+
+def _capped(within: Array, outside: Array) -> tuple[Array, float]:
+    r"""Lower the background's log evidence (N,) by one number, so that no more than its share are strangers.
+
+    Without that a population with heavy tails gives them all away, and what is left of it is its core. With the
+    multiplier :math:`\lambda` of the constraint, :math:`\log(e^{\text{within}} + e^{\text{outside}-\lambda}) +
+    \lambda\,\text{share}` is the best bound on a specimen's evidence among the posteriors that keep to it, and EM
+    raises that. Source: Ganchev, Graca, Gillenwater, Taskar 2010, posterior regularisation.
+
+    Returns:
+        The background's evidence as it counts, and what every specimen's bound gains by the multiplier.
+    """
+    share = most_outside(len(within))
+    odds = outside - within
+
+    def strangers(price: float) -> float:
+        return float(scipy.special.expit(odds - price).mean())
+
+    if strangers(0.0) <= share:
+        return outside, 0.0
+    low, high = 0.0, max(float(odds.max()), 0.0) + 50.0
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if strangers(middle) > share else (low, middle)
+    return outside - high, high * share
 
 
 def _background(information: CurveInformation, population: Population) -> Array:
@@ -261,7 +294,8 @@ def maximise(
     }
     weight = gamma.sum(0)
     share = (weight + HEAD_START) / (weight.sum() + HEAD_START * len(weight))
-    outside = populations.outside and float(np.clip(found.stranger.mean(), *BACKGROUND_SHARES))
+    most = most_outside(len(gamma))
+    outside = populations.outside and float(np.clip(found.stranger.mean(), BACKGROUND_SHARES[0], most))
     return replace(populations, log_weights=np.log(share), outside=outside, laws=laws)
 
 

@@ -134,6 +134,35 @@ class Believed:
     scatter: Tensor
 
 
+@dataclass(frozen=True)
+class Judges:
+    """The populations of K folds, in the frame of the whole fit.
+
+    Args:
+        fold: The fold that held each specimen out, (N,).
+        log_weights: log pi, (K, C).
+        mean: Mean deviation of each population, (K, C, R).
+        root: Root of its covariance, (K, C, R, R).
+    """
+
+    fold: Tensor
+    log_weights: Tensor
+    mean: Tensor
+    root: Tensor
+
+    @staticmethod
+    def of(frame: Frame, fold: np.ndarray, frames: Sequence[Frame]) -> Judges:
+        """Write the populations of folds in the coordinates of a frame."""
+        parts = [frame.prior_of(other) for other in frames]
+        device = frame.log_weights.device
+        return Judges(
+            torch.as_tensor(fold, device=device),
+            torch.stack([other.log_weights for other in frames]),
+            torch.stack([mean for mean, _ in parts]),
+            torch.stack([root for _, root in parts]),
+        )
+
+
 @dataclass
 class Belief:
     """All that was learned of modalities without physics, and of how far to believe it.
@@ -146,6 +175,7 @@ class Belief:
         curves: What their curves say.
         known: Which of them have a curve, bool (N,).
         groups: Group of each, (N,); None where they are by themselves.
+        judges: What was known before of specimens held out, by folds that they had no part in; None: by the whole fit.
         parts: How far voices are believed, by the modalities that a specimen has, in the model's order.
     """
 
@@ -155,13 +185,18 @@ class Belief:
     curves: Potential
     known: Tensor
     groups: np.ndarray | None
+    judges: Judges | None = None
     parts: dict[tuple[str, ...], Believed] = field(default_factory=dict)
 
     def heard(self, frame: Frame, names: Sequence[str]) -> Heard:
         """What was said out of fold by those who hear no more than these modalities."""
         able = [voice.name for voice in self.voices if set(voice.hears) <= set(names)]
         some = {about: part for name in able for about, part in apart(name, self.out_of_fold[name]).items()}
-        return Heard(some, self.curves, frame.log_weights, frame.prior, self.known)
+        if self.judges is None:
+            return Heard(some, self.curves, frame.log_weights, frame.prior, self.known)
+        fold = self.judges.fold
+        prior = Deviation(self.judges.mean[fold], self.judges.root[fold])
+        return Heard(some, self.curves, self.judges.log_weights[fold], prior, self.known)
 
     def of(self, frame: Frame, names: Sequence[str]) -> Believed:
         """How far to believe those who hear these modalities; judged when it is asked for the first time."""
@@ -186,6 +221,8 @@ class Belief:
         out = {"known": self.known, **_named("curves", self.curves)}
         if self.groups is not None:
             out["groups"] = torch.as_tensor(np.unique(self.groups, return_inverse=True)[1].reshape(-1))
+        if self.judges is not None:
+            out |= {f"judges.{f.name}": getattr(self.judges, f.name) for f in fields(Judges)}
         for k, voice in enumerate(self.voices):
             if voice.name in self.out_of_fold:
                 out |= _named(f"said.{k}", self.out_of_fold[voice.name])
@@ -225,7 +262,8 @@ class Belief:
             alone = {name: tuple(pair) for name, pair in told_["alone"].items()}
             parts[tuple(names)] = Believed(Temperatures(**{**told_, "alone": alone}), arrays[f"scatter.{k}"])
         groups = arrays["groups"].numpy() if "groups" in arrays else None
-        return Belief(who, regressions, said_, _read("curves", arrays), arrays["known"], groups, parts)
+        judges = Judges(**below("judges.", arrays)) if "judges.fold" in arrays else None
+        return Belief(who, regressions, said_, _read("curves", arrays), arrays["known"], groups, judges, parts)
 
 
 def _named(prefix: str, potential: Potential) -> dict[str, Tensor]:

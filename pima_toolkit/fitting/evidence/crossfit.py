@@ -119,6 +119,8 @@ class CrossFit:
         self.job, self.fit, self.frame, self.voices = job, fit, frame, voices
         self.known, self.fold, self.restart = known, fold, restart
         self.halted = self.interrupted = False
+        # The physics of each fold, which the specimens held out had no part in.
+        self.frames: list[Frame] = []
 
     def run(self) -> dict[str, Potential]:
         """Train fold by fold; what each voice says of every specimen, in the frame, by voice."""
@@ -144,6 +146,7 @@ class CrossFit:
         frame = Frame(decoders, torch.as_tensor(populations.log_weights, device=job.device))
         if frame.size != self.frame.size:
             frame = self.frame
+        self.frames.append(frame)
         curves = frame.curves(job.tensors.curves)
         learning = None
         if any(voice.speaker == NETWORK for voice in self.voices):

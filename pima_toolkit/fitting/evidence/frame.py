@@ -51,7 +51,10 @@ class Frame:
         unit = torch.where(size > 0.0, size, 1.0)
         values, vectors = torch.linalg.eigh(pooled / (unit[:, None] * unit))
         kept = values > LEAST * values.max().clamp_min(1e-300)
-        return unit[:, None] * vectors[:, kept] * values[kept].sqrt()
+        scaled = vectors[:, kept] * values[kept].sqrt()
+        # Turned back where nothing is left out: the axes are then the parameters', as nearly as may be, and those of
+        # folds are alike.
+        return unit[:, None] * (scaled @ vectors.T if bool(kept.all()) else scaled)
 
     @cached_property
     def inverse(self) -> Tensor:
@@ -67,6 +70,16 @@ class Frame:
     def prior(self) -> Deviation:
         """The deviation in each population, in these coordinates."""
         return Deviation.prior(self.inverse @ self.scatter @ self.inverse.T)
+
+    def prior_of(self, other: Frame) -> tuple[Tensor, Tensor]:
+        """The deviation in each population of another fit of the same laws, in these coordinates.
+
+        Returns:
+            Mean (C, R) and root (C, R, R).
+        """
+        shift = torch.stack([other.centre(c) - self.centre(c) for c in range(len(self.log_weights))])
+        root = Deviation.prior(self.inverse @ other.scatter @ self.inverse.T).root[0]
+        return shift @ self.inverse.T, root
 
     def block(self, name: str) -> Tensor:
         """Rows of :attr:`root` that are the parameters of a modality, shape (P of it, R)."""
@@ -102,7 +115,7 @@ class Frame:
             said: About deviations from the populations of ``other``.
             other: That frame: the same laws, other parameters.
         """
-        shift = torch.stack([self._centre(c) - other._centre(c) for c in range(len(self.log_weights))])
+        shift = torch.stack([self.centre(c) - other.centre(c) for c in range(len(self.log_weights))])
         turn, away = other.inverse @ self.root, shift @ other.inverse.T
         bent = (said.curvature @ away[None, ..., None]).squeeze(-1)
         return Potential(said.constant, (said.linear - bent) @ turn, turn.T @ said.curvature @ turn)
@@ -113,7 +126,8 @@ class Frame:
         covariance = block @ deviation.covariance @ block.T
         return Deviations((deviation.mean @ block.T).movedim(1, 0), covariance.movedim(1, 0))
 
-    def _centre(self, c: int) -> Tensor:
+    def centre(self, c: int) -> Tensor:
+        """Unbounded parameters of a population, those of all laws, (P,)."""
         phi = [decoder.bounds.to_unbounded(decoder.theta[c]) for decoder in self.decoders.values()]
         return torch.cat([torch.as_tensor(part, device=self.log_weights.device) for part in phi])
 

@@ -15,7 +15,7 @@ from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
 from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, beyond_quadratic, change
 from ..state import History, State
-from .belief import FEWEST, NETWORK, Belief, told, voices
+from .belief import FEWEST, NETWORK, Belief, Judges, told, voices
 from .crossfit import STEPS, CrossFit, folds, regression, targets
 from .frame import Frame
 from .learning import NetworkLearning
@@ -129,16 +129,19 @@ class EvidenceTraining:
         known = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0)
         who = voices(job.options, job.specs, int(known.sum()))
         fold = folds(known.cpu().numpy(), job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
-        said = {}
+        said, frames = {}, []
         if job.settings.crossfit and not self.stopped:
             cross = CrossFit(job, fit, frame, who, known, fold, self.restart)
-            said = cross.run()
+            said, frames = cross.run(), cross.frames
             self.halted, self.interrupted = cross.halted, cross.interrupted
         if self.stopped:
             who, said = (), {}  # stopped before anything could be judged: nothing but curves is heard
         belief = Belief(who, {}, said, frame.curves(job.tensors.curves), known, job.groups)
-        if said:
+        judges = None
+        if frames and said:
+            belief.judges = Judges.of(frame, fold, frames)
             frame = self._last_em(fit, belief, frame)
+            judges = Judges.of(frame, fold, frames)
         curves = frame.curves(job.tensors.curves)
         found, everyone = targets(frame, curves, known), np.arange(len(job.tensors))
         regressions = {
@@ -156,7 +159,7 @@ class EvidenceTraining:
                 who = tuple(voice for voice in who if voice.speaker != NETWORK)
         self.state.network, self.state.mixture, self.state.noise = learning.network, learning.mixture, learning.noise
         self.history = learning.history
-        self.belief = Belief(who, regressions, belief.out_of_fold, curves, known, job.groups)
+        self.belief = Belief(who, regressions, belief.out_of_fold, curves, known, job.groups, judges)
         here = {name: job.tensors.present[name] for name in job.options.neural}
         for row in _patterns(here):
             names = [name for name, has in zip(here, row, strict=True) if has]
