@@ -204,9 +204,8 @@ def expect(
     if populations.outside == 0.0:
         return Expectation(np.exp(joint - within[:, None]), np.zeros(len(joint)), within, conditional)
     stay = math.log1p(-populations.outside)
-    outside = math.log(populations.outside) + sum(
-        _background(part, populations.laws[name]) for name, part in information.items()
-    )
+    parts = (_background(part, populations.laws[name]) for name, part in information.items())
+    outside = math.log(populations.outside) + sum(parts, start=np.zeros(len(joint)))
     capped, price = _capped(within + stay, outside)
     evidence = np.logaddexp(within + stay, capped)
     gamma = np.exp(joint + stay - evidence[:, None])
