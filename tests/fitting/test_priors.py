@@ -122,7 +122,8 @@ def test_restarts_are_chosen_by_what_the_priors_say_too(lines, monkeypatch):
 
     monkeypatch.setattr(restarts, "JointTraining", Kept)
     physics = pima.Physics("proportional", priors={"slope": (2.0, 0.5)})
-    fit = pima.PIMA({"line": physics}, clusters=2, latent_dim=1).fit(lines, epochs=1, restarts=2, progress=False)
+    model = pima.PIMA({"line": physics}, clusters=2, latent_dim=1, inference="paper")
+    fit = model.fit(lines, epochs=1, restarts=2, progress=False)
     # (3 - 2)^2 / 2 / 0.5^2 = 2 nats over 24 specimens, against none
     assert [run.merit for run in runs] == pytest.approx([-0.15 - 2 / 24, -0.2], abs=1e-12)
     assert fit.parameters.value.values.ravel().tolist() == [2.0, 2.0]
@@ -131,6 +132,7 @@ def test_restarts_are_chosen_by_what_the_priors_say_too(lines, monkeypatch):
 def test_what_cannot_be_is_refused(lines):
     with pytest.raises(ExpertError, match="prior for 'E', which is no parameter of 'proportional'"):
         pima.Physics("proportional", priors={"E": (1.0, 1.0)})
-    model = pima.PIMA({"line": pima.Physics("proportional", priors={"slope": (1, 1)})}, clusters=2, latent_dim=1)
+    known = pima.Physics("proportional", priors={"slope": (1, 1)})
+    model = pima.PIMA({"line": known}, clusters=2, latent_dim=1, inference="paper")
     with pytest.raises(OptionError, match="has priors"):
         model.fit(lines, update="adam", progress=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -197,7 +197,9 @@ class FitPanel(Panel):
             box.value = getattr(options, name)
         self.epochs.max = max(self.epochs.max, settings.epochs or 0)
         self.epochs.value, self.seed.value = settings.epochs or 0, settings.seed
-        for made, here in ((options, {"modalities", *chosen}), (settings, {"epochs", "seed", "device"})):
+        # The inference that such a model has by itself is no choice.
+        usual = {"inference"} if replace(options, inference=None).inference == options.inference else set()
+        for made, here in ((options, {"modalities", *chosen, *usual}), (settings, {"epochs", "seed", "device"})):
             left = [f for f in fields(made) if f.name not in here]
             others += [f.name for f in left if getattr(made, f.name) != f.default]
         but = f", but for its own {', '.join(others)}" if others else ""

@@ -193,8 +193,8 @@ def _at_bounds(decoder: PhysicsDecoder, centre: np.ndarray, grid: np.ndarray, we
             away[:, p] += side * std[:, p]
             with np.errstate(all="ignore"):
                 curve = decoder.expert.value_and_jacobian(grid, there)[0]
-            apart = np.square(curve - decoder.expert.value_and_jacobian(grid, bounds.from_unbounded(away))[0])
-            lost = weight * (apart / noise).sum(-1)
+                apart = np.square(curve - decoder.expert.value_and_jacobian(grid, bounds.from_unbounded(away))[0])
+                lost = weight * (apart / noise).sum(-1)
             stuck = np.isfinite(lost) & (lost < INDISTINGUISHABLE)
             theta[stuck, p] = bound[p]
             scatter[torch.as_tensor(stuck), p, :] = 0.0
@@ -220,8 +220,12 @@ def placed(
     distance = np.zeros((clusters, clusters))
     for name, decoder in decoders.items():
         # With covariates: all populations under the same conditions.
-        value = decoder.expert.value_and_jacobian(middle_grid(specs[name]), decoder.theta)[0] / decoder.scale
-        distance += np.square(value[:, None] - value[None]).mean(-1)
+        with np.errstate(all="ignore"):
+            value = decoder.expert.value_and_jacobian(middle_grid(specs[name]), decoder.theta)[0] / decoder.scale
+        # A law may have no value at the end of a grid.
+        value = value[:, np.isfinite(value).all(0)]
+        if value.size:
+            distance += np.square(value[:, None] - value[None]).mean(-1)
     centring = np.eye(clusters) - 1.0 / clusters
     values, vectors = np.linalg.eigh(-0.5 * centring @ distance @ centring)
     order = np.argsort(-values, kind="stable")[:latent_dim]
