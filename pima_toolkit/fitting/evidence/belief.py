@@ -173,7 +173,7 @@ class Belief:
         out_of_fold: What each voice said of training specimens that it had not learned from, in the frame; empty where
             nothing was held out: networks are then believed about populations, and nothing speaks for it.
         curves: What their curves say.
-        known: Which of them have a curve, bool (N,).
+        known: Which of them have a curve and are no strangers, bool (N,): those that teach and judge.
         groups: Group of each, (N,); None where they are by themselves.
         judges: What was known before of specimens held out, by folds that they had no part in; None: by the whole fit.
         parts: How far voices are believed, by the modalities that a specimen has, in the model's order.

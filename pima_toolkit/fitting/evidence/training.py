@@ -126,7 +126,8 @@ class EvidenceTraining:
         """Train what speaks of the curves without them, and find how far to believe it."""
         job = self.job
         frame = self._frame
-        known = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0)
+        # Strangers teach nothing and judge nobody: they belong to no population that a picture could tell.
+        known = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0) & (self.stranger <= 0.5)
         who = voices(job.options, job.specs, int(known.sum()))
         fold = folds(known.cpu().numpy(), job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
         said, frames = {}, []
