@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # loads its parts on first use
 import torch
 from torch import Tensor
 
@@ -27,10 +28,8 @@ from ..model.joint import Deviation, Potential, conditioned, join, silenced
 GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 #: Fewest groups, or specimens where there are none, that a temperature can be judged by.
 LEAST_GROUPS = 10
-#: A gain is believed that exceeds this many standard errors, at 10 groups as many as a t distribution asks for.
-ERRORS = 1.64
-#: Upper 95 % quantiles of Student's t, by degrees of freedom up to which they hold.
-_STUDENT = ((9, 1.83), (12, 1.80), (15, 1.76), (20, 1.74), (30, 1.71), (60, 1.68))
+#: Share of fits that may believe anything where nothing is true.
+CHANCE = 0.05
 #: Specimens that temperatures are sought on; whether they are believed is judged on all.
 _SOUGHT = 2000
 #: Weight of the pooled scatter in each population's, in specimens.
@@ -136,7 +135,7 @@ class Temperatures:
             figures = f"{gain:+.2g} ± {error:.2g} nats per specimen on {self.judged} {of} held out"
             if tau > 0:
                 out[name] = f"believed at {tau:g} of what it says; by itself {figures}"
-            elif gain > _errors_needed(self.judged) * error:
+            elif gain > _errors_needed(self.judged, len(self.taus)) * error:
                 out[name] = f"not believed: the others say it already; by itself {figures}"
             else:
                 out[name] = f"not believed: it says nothing of the curves that is confirmed ({figures})"
@@ -146,8 +145,9 @@ class Temperatures:
 def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures:
     """Choose how far each speaker is believed, by forward selection and coordinate search.
 
-    The speaker joins whose best temperature raises the mean score most, while the gain exceeds 1.64 standard errors;
-    then each in turn takes its best temperature, perhaps 0, until nothing changes.
+    Of the speakers whose gain at their best temperature exceeds its standard error so far that of all of them one in
+    twenty fits would have it by chance (Student's t, Bonferroni), the one joins that raises the mean score most; then
+    each in turn takes its best temperature, perhaps 0, until nothing changes.
 
     Args:
         heard: Potentials out of fold.
@@ -167,7 +167,7 @@ def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures
         return Temperatures(nobody, 0.0, math.nan, dict.fromkeys(names, (0.0, math.nan)), judged, groups is not None)
     everybody = heard.at(rows)
     some = everybody.at(torch.as_tensor(_some(code)))
-    needed = _errors_needed(judged)
+    needed = _errors_needed(judged, len(names))
     base = everybody.score(nobody)
 
     def gain(taus: Mapping[str, float], over: Tensor) -> tuple[float, float, Tensor]:
@@ -185,11 +185,12 @@ def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures
         offers = {name: best(name, taus, GRID[1:]) for name in waiting}
         if not alone:
             alone = {name: gain({**nobody, name: tau}, base)[:2] for name, (_, tau) in offers.items()}
-        name = max(waiting, key=lambda n: offers[n][0])
-        more, error, with_it = gain({**taus, name: offers[name][1]}, score)
-        if not more > needed * error:
+        judgements = {name: gain({**taus, name: offers[name][1]}, score) for name in waiting}
+        sure = [name for name, (more, error, _) in judgements.items() if more > needed * error]
+        if not sure:
             break
-        taus[name], score = offers[name][1], with_it
+        name = max(sure, key=lambda n: offers[n][0])
+        taus[name], score = offers[name][1], judgements[name][2]
         waiting.remove(name)
     believed = [name for name in names if taus[name] > 0]
     for _ in range(10 * len(names)):
@@ -259,8 +260,9 @@ def _mean_and_error(differences: np.ndarray, code: np.ndarray) -> tuple[float, f
     return float(differences.mean()), float(np.sqrt(g / (g - 1.0) * np.square(sums - sums.mean()).sum()) / n)
 
 
-def _errors_needed(judged: int) -> float:
-    return next((quantile for degrees, quantile in _STUDENT if judged - 1 <= degrees), ERRORS)
+def _errors_needed(judged: int, speakers: int) -> float:
+    """Standard errors that a gain must exceed: of several speakers one in twenty fits shall believe any by chance."""
+    return float(scipy.special.stdtrit(judged - 1, 1.0 - CHANCE / max(speakers, 1)))
 
 
 def _some(code: np.ndarray) -> np.ndarray:
