@@ -25,7 +25,6 @@ def test_it_runs(path, tmp_path):
     nbformat = pytest.importorskip("nbformat", reason="pip install nbclient")
     nbclient = pytest.importorskip("nbclient", reason="pip install nbclient")
     pytest.importorskip("ipykernel", reason="pip install ipykernel")
-    from traitlets.config import Config  # comes with ipykernel
 
     needed = MEASURED.get(path.stem)
     if needed and not (Path(os.environ.get("PIMA_DATA", "")) / needed).is_file():
@@ -35,7 +34,6 @@ def test_it_runs(path, tmp_path):
         nbformat.read(path, as_version=4),
         timeout=1500,
         kernel_name="python3",
-        config=Config({"KernelManager": {"transport": "ipc"}}),  # no port that another kernel may take at that moment
         resources={"metadata": {"path": tmp_path}},
     )
     client.execute(env={**os.environ, "PATH": commands})
