@@ -127,7 +127,8 @@ class EvidenceTraining:
         job = self.job
         frame = self._frame
         # Strangers teach nothing and judge nobody: they belong to no population that a picture could tell.
-        known = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0) & (self.stranger <= 0.5)
+        present = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0)
+        known = present & torch.as_tensor(fit.found.stranger <= 0.5, device=job.device)
         who = voices(job.options, job.specs, int(known.sum()))
         fold = folds(known.cpu().numpy(), job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
         said, frames = {}, []
