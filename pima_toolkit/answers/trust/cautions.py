@@ -103,22 +103,26 @@ def checked(predictor: Predictor, record: TrainingRecord) -> list[str]:
     """Say what was checked: specimens held out first, then the training curves; a sentence for each modality."""
     out = []
     for name, figures in record.facts.get("held_out", {}).items():
-        mean = figures["mean_curve"]
-        beside = "" if np.isnan(mean) else f", the mean of the other curves by {_with_unit(predictor, name, mean)}"
+        beside = _beside(predictor, name, figures["mean_curve"])
         out.append(
             f"Checked on {figures['specimens']} specimens held out: {name} predicted from their other modalities misses"
             f" by {_with_unit(predictor, name, figures['rmse'])}{beside}, the populations' average by"
             f" {_with_unit(predictor, name, figures['without'])}."
         )
     for name, figures in record.facts.get("described", {}).items():
-        mean = figures["mean_curve"]
-        beside = "" if np.isnan(mean) else f", the mean of the other curves by {_with_unit(predictor, name, mean)}"
+        beside = _beside(predictor, name, figures["mean_curve"])
         out.append(
             f"Training curves of {name}: each specimen's own law misses by"
             f" {_with_unit(predictor, name, figures['own'])}, its population's curve by"
             f" {_with_unit(predictor, name, figures['population'])}{beside}."
         )
     return out
+
+
+def _beside(predictor: Predictor, name: str, mean_curve: float) -> str:
+    """What the mean curve misses by, to stand in a sentence; nothing where it is not known."""
+    missed = _with_unit(predictor, name, mean_curve)
+    return "" if np.isnan(mean_curve) else f", the mean of the other curves by {missed}"
 
 
 def _with_unit(predictor: Predictor, name: str, value: float) -> str:
