@@ -1,12 +1,15 @@
 r"""How far each speaker is believed, and what scatter is left of a specimen's parameters once they were heard.
 
-What a speaker says is taken to a power :math:`\tau \in [0, 1]`, its temperature. Judged on specimens that the speakers
+What a speaker says is taken to a power :math:`\tau`, its temperature: 0 is not to believe it, 1 is to take it at its
+word, more that it is surer than it says. Judged on specimens that the speakers
 have not learned from, by the log predictive score of their curves,
 
 .. math:: \log p(\text{curve} \mid \text{pictures}) = \log\sum_c \mathbb E\, f_{\text{curve}}\, \tilde f(\tau)
           - \log\sum_c \mathbb E\, \tilde f(\tau), \qquad \tilde f = \text{silenced} \prod_k f_k^{\tau_k},
 
 which is proper: in expectation nothing scores higher than what is true, and a speaker that says nothing true lowers it.
+Whether anybody is believed at all is one question, asked once: temperatures chosen on some groups must raise the score
+of others.
 
 Source: Good 1952; Gneiting & Raftery 2007 for proper scores; Wolpert 1992 for combining out of fold.
 """
@@ -24,12 +27,18 @@ from torch import Tensor
 
 from ..model.joint import Deviation, Potential, conditioned, join, silenced
 
-#: Temperatures that are tried.
-GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+#: Temperatures that are tried; above one for speakers that are too shy, as penalised regressions are.
+GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0)
+#: Those among which a speaker finds its place before all are tuned together.
+COARSE = (0.1, 0.3, 0.6, 1.0, 2.0)
 #: Fewest groups, or specimens where there are none, that a temperature can be judged by.
 LEAST_GROUPS = 10
 #: Share of fits that may believe anything where nothing is true.
 CHANCE = 0.05
+#: Standard errors by which a further speaker must raise the score of those that it is chosen by.
+JOINS = 1.64
+#: Parts of the groups, each of which judges temperatures that were chosen on the others.
+PARTS = 5
 #: Specimens that temperatures are sought on; whether they are believed is judged on all.
 _SOUGHT = 2000
 #: Weight of the pooled scatter in each population's, in specimens.
@@ -99,8 +108,9 @@ class Temperatures:
     """How far speakers are believed, and what that rests on.
 
     Args:
-        taus: By speaker, 0 to 1.
-        gain: What the curves' log predictive score gains over the populations alone, nats per specimen.
+        taus: By speaker.
+        gain: What the curves' log predictive score gains over the populations alone, nats per specimen, of specimens
+            that had no part in choosing temperatures.
         error: Its standard error over groups (specimens, without groups); NaN where nothing was judged.
         alone: By speaker, the gain of the best temperature by itself, and its standard error.
         judged: Groups (specimens) that it was judged by.
@@ -135,7 +145,7 @@ class Temperatures:
             figures = f"{gain:+.2g} ± {error:.2g} nats per specimen on {self.judged} {of} held out"
             if tau > 0:
                 out[name] = f"believed at {tau:g} of what it says; by itself {figures}"
-            elif gain > _errors_needed(self.judged, len(self.taus)) * error:
+            elif any(self.taus.values()) and gain > JOINS * error:
                 out[name] = f"not believed: the others say it already; by itself {figures}"
             else:
                 out[name] = f"not believed: it says nothing of the curves that is confirmed ({figures})"
@@ -143,11 +153,11 @@ class Temperatures:
 
 
 def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures:
-    """Choose how far each speaker is believed, by forward selection and coordinate search.
+    """Choose how far each speaker is believed, and judge whether any is to be believed.
 
-    Of the speakers whose gain at their best temperature exceeds its standard error so far that of all of them one in
-    twenty fits would have it by chance (Student's t, Bonferroni), the one joins that raises the mean score most; then
-    each in turn takes its best temperature, perhaps 0, until nothing changes.
+    Chosen by forward selection and coordinate search (:func:`_chosen`). Judged by choosing again without each fifth of
+    the groups and scoring that fifth: nobody is believed unless the score gains so many standard errors that one in
+    twenty fits would gain them by chance (Student's t).
 
     Args:
         heard: Potentials out of fold.
@@ -166,44 +176,64 @@ def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures
     if judged < LEAST_GROUPS:
         return Temperatures(nobody, 0.0, math.nan, dict.fromkeys(names, (0.0, math.nan)), judged, groups is not None)
     everybody = heard.at(rows)
-    some = everybody.at(torch.as_tensor(_some(code)))
-    needed = _errors_needed(judged, len(names))
-    base = everybody.score(nobody)
+    taus, alone = _chosen(everybody, code)
+    part = np.random.default_rng(0).permutation(judged)[code] % PARTS
+    gains = np.zeros(len(code))
+    for k in range(PARTS) if any(taus.values()) else ():
+        others, left = np.flatnonzero(part != k), np.flatnonzero(part == k)
+        without, _ = _chosen(everybody.at(torch.as_tensor(others)), np.unique(code[others], return_inverse=True)[1])
+        rest = everybody.at(torch.as_tensor(left))
+        gains[left] = (rest.score(without) - rest.score(nobody)).cpu().numpy()
+    gain, error = _mean_and_error(gains, code)
+    if not gain > scipy.special.stdtrit(judged - 1, 1.0 - CHANCE) * error:
+        taus, gain, error = nobody, 0.0, 0.0
+    return Temperatures(taus, gain, error, alone, judged, groups is not None)
 
-    def gain(taus: Mapping[str, float], over: Tensor) -> tuple[float, float, Tensor]:
-        score = everybody.score(taus)
-        return *_mean_and_error((score - over).cpu().numpy(), code), score
 
-    def best(name: str, taus: Mapping[str, float], grid: Sequence[float]) -> tuple[float, float]:
+def _chosen(heard: Heard, code: np.ndarray) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Temperatures by forward selection: the speaker that raises the mean score most joins, while it raises it surely.
+
+    Then each in turn takes its best temperature, perhaps 0, until nothing changes.
+
+    Args:
+        heard: Potentials out of fold, of specimens with curves.
+        code: Number of each specimen's group, shape (N,).
+
+    Returns:
+        Temperatures, and the gain of each speaker by itself with its standard error, nats per specimen.
+    """
+    names = list(heard.speakers)
+    some = heard.at(torch.as_tensor(_some(code)))
+    nobody = dict.fromkeys(names, 0.0)
+    taus, waiting, alone = dict(nobody), list(names), {}
+    score = base = heard.score(nobody)
+
+    def best(name: str, grid: Sequence[float]) -> tuple[float, float]:
         """Score and temperature, the least belief of equal ones."""
         tried = [(float(some.score({**taus, name: tau}).mean()), tau) for tau in grid]
         return max(tried, key=lambda pair: (pair[0], -pair[1]))
 
-    alone: dict[str, tuple[float, float]] = {}
-    taus, score, waiting = dict(nobody), base, list(names)
     while waiting:
-        offers = {name: best(name, taus, GRID[1:]) for name in waiting}
-        if not alone:
-            alone = {name: gain({**nobody, name: tau}, base)[:2] for name, (_, tau) in offers.items()}
-        judgements = {name: gain({**taus, name: offers[name][1]}, score) for name in waiting}
-        sure = [name for name, (more, error, _) in judgements.items() if more > needed * error]
+        offers = {name: best(name, COARSE) for name in waiting}
+        scores = {name: heard.score({**taus, name: tau}) for name, (_, tau) in offers.items()}
+        gains = {name: _mean_and_error((new - score).cpu().numpy(), code) for name, new in scores.items()}
+        alone = alone or gains
+        sure = [name for name, (gain, error) in gains.items() if gain > JOINS * error]
         if not sure:
             break
         name = max(sure, key=lambda n: offers[n][0])
-        taus[name], score = offers[name][1], judgements[name][2]
+        taus[name], score = offers[name][1], scores[name]
         waiting.remove(name)
     believed = [name for name in names if taus[name] > 0]
-    for _ in range(10 * len(names)):
+    for _ in range(10 * len(believed)):
         before = dict(taus)
         for name in believed:
-            taus[name] = best(name, taus, GRID)[1]
+            taus[name] = best(name, GRID)[1]
         if taus == before or len(believed) == 1:
             break
-    more, error, _ = gain(taus, base)
-    if not more > needed * error:  # what was sought on some must hold on all
-        taus = nobody
-        more, error = 0.0, 0.0
-    return Temperatures(taus, more, error, alone, judged, groups is not None)
+    if believed and not float((heard.score(taus) - base).mean()) > 0.0:
+        taus = nobody  # what was sought on some must hold on all
+    return taus, alone
 
 
 def residual_scatter(heard: Heard, taus: Mapping[str, float], *, kappa: float = KAPPA, sweeps: int = 50) -> Tensor:
@@ -258,11 +288,6 @@ def _mean_and_error(differences: np.ndarray, code: np.ndarray) -> tuple[float, f
     sums = np.bincount(code, differences)
     n, g = len(differences), len(sums)
     return float(differences.mean()), float(np.sqrt(g / (g - 1.0) * np.square(sums - sums.mean()).sum()) / n)
-
-
-def _errors_needed(judged: int, speakers: int) -> float:
-    """Standard errors that a gain must exceed: of several speakers one in twenty fits shall believe any by chance."""
-    return float(scipy.special.stdtrit(judged - 1, 1.0 - CHANCE / max(speakers, 1)))
 
 
 def _some(code: np.ndarray) -> np.ndarray:
