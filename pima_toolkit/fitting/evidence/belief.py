@@ -27,6 +27,8 @@ from .network import heard
 NETWORK = "network"
 #: Fewest specimens with a curve that a network is judged by, and most that plain regressions take seconds of.
 FEWEST, MOST = 50, 5000
+#: Most specimens of whose curves and pictures trees take seconds.
+WOODED = 1000
 #: Fewest pixels along an axis for a texture to have a spectrum.
 TEXTURE = 32
 
@@ -53,8 +55,8 @@ def voices(options: ModelOptions, specs: Mapping[str, InputSpec], specimens: int
     """Choose who speaks, by the size and kind of the data.
 
     Networks where there are at least 50 specimens to judge them by; plain regressions up to 5000: the linear one of
-    every modality, that of the spectrum of pictures of at least 32 pixels, trees of vectors and scalars; and of several
-    modalities the linear one and trees together.
+    every modality, that of the spectrum of pictures of at least 32 pixels, trees of vectors and scalars, up to 1000
+    specimens of the others too; and of several modalities the linear one and trees together.
 
     Args:
         options: The model.
@@ -71,7 +73,7 @@ def voices(options: ModelOptions, specs: Mapping[str, InputSpec], specimens: int
         out.append(Voice("linear", (name,)))
         if kind in SPEAKERS.get("spectrum").hears and min(shape[1:]) >= TEXTURE:
             out.append(Voice("spectrum", (name,)))
-        if kind in ("vector", "scalar"):
+        if kind in ("vector", "scalar") or specimens <= WOODED:
             out.append(Voice("trees", (name,)))
     if len(options.neural) > 1 and specimens <= MOST:
         out += [Voice(speaker, tuple(options.neural)) for speaker in ("linear", "trees")]

@@ -50,6 +50,24 @@ def flattened(values: Tensor | np.ndarray, cells: Mapping[int, int] = CELLS) -> 
     return (pools[axes](x, size) if size != list(x.shape[2:]) else x).flatten(1).numpy()
 
 
+def moments(values: Tensor | np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each channel: what colour and how uneven, wherever it is.
+
+    Args:
+        values: Curves, pictures or volumes, shape (N, channels, axes), finite.
+
+    Returns:
+        Shape (N, 2 channels), float64; no columns for vectors and scalars.
+
+    Source: Stricker & Orengo 1995.
+    """
+    x = torch.as_tensor(values).to("cpu", torch.float64)
+    if x.ndim < 3:
+        return np.zeros((len(x), 0))
+    flat = x.flatten(2)
+    return torch.cat([flat.mean(2), flat.std(2, correction=0)], 1).numpy()
+
+
 def log_spectrum(values: Tensor | np.ndarray) -> np.ndarray:
     """Logarithm of the power spectrum: how much of which size and direction there is, not where.
 
