@@ -88,8 +88,7 @@ class ModelOptions:
         given = [f.name for f in fields(self) if f.name in PAPER_ONLY and getattr(self, f.name) != f.default]
         able = bool(self.physics) and not self.varies
         if self.inference is None:
-            curves_alone = able and not self.neural and not given
-            object.__setattr__(self, "inference", "evidence" if curves_alone else "paper")
+            object.__setattr__(self, "inference", "evidence" if able and not given else "paper")
         _check(
             self.inference in ("evidence", "paper"),
             f"inference={self.inference!r} is unknown: use one of 'evidence', 'paper'",
