@@ -10,7 +10,7 @@ from sklearn.linear_model import RidgeCV
 
 from pima_toolkit.errors import DataError, OptionError, ShapeError
 from pima_toolkit.fitting.speakers.base import Lesson, Speaker, Targets, kept_together, whitening
-from pima_toolkit.fitting.speakers.features import SideBySide, flattened, log_spectrum
+from pima_toolkit.fitting.speakers.features import SideBySide, flattened, log_spectrum, moments
 from pima_toolkit.fitting.speakers.linear import RIDGE, Linear, Spectrum, ridge
 from pima_toolkit.fitting.speakers.table import SPEAKERS
 from pima_toolkit.fitting.speakers.trees import Forest, Trees
@@ -132,7 +132,7 @@ def test_trees_walk_as_scikit_learn_does(outputs):
     x, y = rng.normal(size=(150, 7)), rng.normal(size=(150, outputs))
     model = ExtraTreesRegressor(40, min_samples_leaf=2, random_state=1).fit(x, y[:, 0] if outputs == 1 else y)
     new = rng.normal(size=(1100, 7))
-    np.testing.assert_array_equal(Forest.of(model).predict(new), model.predict(new).reshape(1100, outputs))
+    np.testing.assert_array_equal(Forest.of(model.estimators_).predict(new), model.predict(new).reshape(1100, outputs))
 
 
 @pytest.mark.parametrize("name", SPEAKERS.names())
@@ -277,7 +277,10 @@ def test_features_are_means_over_cells_of_bounded_number():
     assert flattened(np.ones((2, 1, 1000))).shape == (2, 256)
     assert flattened(np.ones((2, 2, 5, 4))).shape == (2, 40)
     assert flattened(torch.ones(3)).shape == (3, 1)
-    assert Trees().hear(x, "image").shape == (2, 64)
+    heard = Trees().hear(x, "image")
+    assert heard.shape == (2, 66)
+    np.testing.assert_allclose(heard[:, 64:], np.stack([x.mean((1, 2, 3)), x.std((1, 2, 3))], 1))
+    assert moments(np.ones((4, 3))).shape == (4, 0)
     with pytest.raises(ShapeError, match="have 4 axes: expected one to three"):
         flattened(np.ones((1, 1, 2, 2, 2, 2)))
 

@@ -51,18 +51,25 @@ class Voice:
         return f"{self.speaker} of {' and '.join(self.hears)}"
 
 
-def voices(options: ModelOptions, specs: Mapping[str, InputSpec], specimens: int) -> tuple[Voice, ...]:
+def voices(
+    options: ModelOptions, specs: Mapping[str, InputSpec], present: Mapping[str, np.ndarray], known: np.ndarray,
+    fold: np.ndarray,
+) -> tuple[Voice, ...]:  # fmt: skip
     """Choose who speaks, by the size and kind of the data.
 
     Networks where there are at least 50 specimens to judge them by; plain regressions up to 5000: the linear one of
     every modality, that of the spectrum of pictures of at least 32 pixels, trees of vectors and scalars, up to 1000
-    specimens of the others too; and of several modalities the linear one and trees together.
+    specimens of the others too; and of several modalities the linear one and trees together. Each only where in every
+    fold enough specimens are left to learn from.
 
     Args:
         options: The model.
         specs: How each modality is read.
-        specimens: Those that have a curve.
+        present: Which specimens have each modality, bool (N,).
+        known: Which have a curve, bool (N,).
+        fold: Number of each specimen's fold, (N,).
     """
+    specimens = int(known.sum())
     out = []
     for name in options.neural:
         kind, shape = specs[name].schema.kind, specs[name].shape
@@ -77,7 +84,15 @@ def voices(options: ModelOptions, specs: Mapping[str, InputSpec], specimens: int
             out.append(Voice("trees", (name,)))
     if len(options.neural) > 1 and specimens <= MOST:
         out += [Voice(speaker, tuple(options.neural)) for speaker in ("linear", "trees")]
-    return tuple(out)
+
+    def taught(voice: Voice) -> int:
+        heard = np.all([known, *(present[name] for name in voice.hears)], 0)
+        return min(int((heard & (fold != k)).sum()) for k in range(max(int(fold.max()) + 1, 1)))
+
+    def least(voice: Voice) -> int:
+        return 1 if voice.speaker == NETWORK else SPEAKERS.get(voice.speaker).least
+
+    return tuple(voice for voice in out if taught(voice) >= least(voice))
 
 
 #: What a voice may be believed about, each as far as it is borne out.

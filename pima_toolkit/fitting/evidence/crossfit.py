@@ -29,8 +29,8 @@ from .physics import decoders_of, placed
 FOLDS, MANY = 4, 4000
 #: Fewest specimens with a curve of which anything is claimed.
 FEWEST_CLAIMED = 10
-#: Folds of few specimens: nearly every group by itself.
-MANY_FOLDS = 20
+#: Folds of few specimens: small ones, so that enough are left to learn from.
+MANY_FOLDS = 10
 #: EM steps from the whole fit's populations to those of a fold, and to those of the last EM.
 STEPS = 10
 

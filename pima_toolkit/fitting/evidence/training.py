@@ -15,7 +15,7 @@ from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
 from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, beyond_quadratic, change
 from ..state import History, State
-from .belief import FEWEST, NETWORK, Belief, Judges, told, voices
+from .belief import FEWEST, NETWORK, Belief, Judges, presence, told, voices
 from .crossfit import STEPS, CrossFit, folds, regression, targets
 from .frame import Frame
 from .learning import NetworkLearning
@@ -129,8 +129,9 @@ class EvidenceTraining:
         # Strangers teach nothing and judge nobody: they belong to no population that a picture could tell.
         present = torch.stack([curves.present for curves in job.tensors.curves.values()]).any(0)
         known = present & torch.as_tensor(fit.found.stranger <= 0.5, device=job.device)
-        who = voices(job.options, job.specs, int(known.sum()))
-        fold = folds(known.cpu().numpy(), job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
+        teaching = known.cpu().numpy()
+        fold = folds(teaching, job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
+        who = voices(job.options, job.specs, presence(job.tensors), teaching, fold)
         said, frames = {}, []
         if job.settings.crossfit and not self.stopped:
             cross = CrossFit(job, fit, frame, who, known, fold, self.restart)

@@ -9,7 +9,7 @@ Source: Geurts, Ernst & Wehenkel 2006.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from .base import Learned, Lesson, Speaker, frame
 from .features import flattened, moments
 
 #: Trees of a forest, and of one that is only judged.
-TREES, JUDGED = 200, 40
+TREES, JUDGED = 100, 30
 #: Inner folds.
 FOLDS = 3
 #: Most leaves of a tree, about: larger leaves where there are more specimens, for the size of a saved fit.
@@ -57,9 +57,9 @@ class Forest:
     roots: np.ndarray
 
     @staticmethod
-    def of(model: Any) -> Forest:
-        """Read the trees of one of scikit-learn's forests of regression trees."""
-        trees = [estimator.tree_ for estimator in model.estimators_]
+    def of(estimators: Iterable[Any]) -> Forest:
+        """Read scikit-learn's fitted regression trees, such as ``forest.estimators_``."""
+        trees = [estimator.tree_ for estimator in estimators]
         sizes = np.array([tree.node_count for tree in trees])
         roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
         left = np.concatenate([tree.children_left for tree in trees])
@@ -160,9 +160,10 @@ class Trees(Speaker):
 
     def regress(self, features: np.ndarray, lesson: Lesson, seed: int) -> LearnedTrees:
         """Learn two forests from specimens of which everything is known."""
-        gamma, y, weight = lesson.responsibilities, lesson.deviation, lesson.reliability.mean(1)
+        gamma, y = lesson.responsibilities, lesson.deviation
         fold = lesson.folds(FOLDS, seed)
         if y.shape[1]:
+            weight = lesson.reliability.mean(1)
             residual = y - _out_of_fold(features, y, weight, fold, seed)
             left = lesson.left(residual)
             deviation = _grown(features, y, weight, TREES, seed)
@@ -179,15 +180,14 @@ class Trees(Speaker):
 
 
 def _grown(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, trees: int, seed: int) -> Forest:
-    ensemble = require("sklearn.ensemble", "trees")
-    model = ensemble.ExtraTreesRegressor(
-        trees,
-        min_samples_leaf=max(2, len(x) // _LEAVES),
-        max_features=1.0 if x.shape[1] <= 30 else max(10, x.shape[1] // 3),
-        random_state=seed,
-    )
-    # With one output scikit-learn wants a row of numbers.
-    return Forest.of(model.fit(x, y[:, 0] if y.shape[1] == 1 else y, sample_weight=weight))
+    tree = require("sklearn.tree", "trees").ExtraTreeRegressor
+    x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y)
+    least = max(2, len(x) // _LEAVES)
+    asked = 1.0 if x.shape[1] <= 30 else max(10, x.shape[1] // 3)
+    # One by one: a forest of scikit-learn's takes most of its time, of few specimens, to look at its own settings.
+    seeds = np.random.default_rng(seed).integers(2**31, size=trees).tolist()
+    grown = [tree(min_samples_leaf=least, max_features=asked, random_state=one) for one in seeds]
+    return Forest.of(one.fit(x, y, sample_weight=weight, check_input=False) for one in grown)
 
 
 def _out_of_fold(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, fold: np.ndarray, seed: int) -> np.ndarray:
