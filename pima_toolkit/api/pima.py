@@ -64,7 +64,7 @@ class PIMA:
         inference: ``"evidence"``: every curve speaks about its own specimen's parameters, populations are found by EM
             on what they say, and other modalities are believed as far as specimens held out bear them out; of curves
             alone no network is trained. ``"paper"``: the encoders and rules of the paper, to which the options above
-            belong. By default evidence where only curves with known physics are given.
+            belong. By default evidence where a curve has known physics and none of these options is given.
 
     Raises:
         OptionError: If an option is not one of these.

@@ -49,9 +49,10 @@ def population(specimens, seed, scatter, noise=2.0):
     )
 
 
-def learn(data, scatter, **options):
+def learn(data, scatter, inference=None, **options):
     """A short training."""
-    model = pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics(COOK, scatter=scatter)}, clusters=2)
+    modalities = {"feature": pima.Neural(), "stress": pima.Physics(COOK, scatter=scatter)}
+    model = pima.PIMA(modalities, clusters=2, inference=inference)
     return model.fit(data, **{"epochs": 6, "crossmodal_epochs": 4, "progress": False, **options})
 
 
@@ -228,7 +229,7 @@ def test_gaps_own_grids_windows_and_missing_curves(data):
 
 def test_gradients_learn_them_too(data):
     """``update="adam"`` goes through the torch form."""
-    fit = learn(data, "none", update="adam", epochs=2, crossmodal_epochs=1)
+    fit = learn(data, "none", "paper", update="adam", epochs=2, crossmodal_epochs=1)
     order, _ = alloys(fit, data)
     np.testing.assert_allclose(fit.parameters.value.isel(cluster=order), TRUE, rtol=0.1)
 

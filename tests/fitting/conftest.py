@@ -1,5 +1,6 @@
 """Small problems of every shape of grid."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,12 @@ from pima_toolkit.model.effects.latent import Trend
 from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.mixture import GaussianMixture
 from pima_toolkit.model.physics import PhysicsDecoder
+
+
+@pytest.fixture(scope="session")
+def small_model(small_model):
+    """Here by the paper's rules, of which most of these tests are; test_evidence.py has the others."""
+    return functools.partial(small_model, inference="paper")
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ MOMENTS = [("joint", 0, 1), ("joint", 0, 3), ("crossmodal", 0, 2)]
 @pytest.mark.filterwarnings("ignore::pima_toolkit.errors.PimaWarning")  # straight lines put the yield strain anywhere
 def test_killed_and_resumed_equals_uninterrupted(data, small_model, tmp_path, settings, expert):
     settings = {"epochs": 4, "crossmodal_epochs": 3, "seed": 2, "progress": False, **settings}
-    model = small_model(expert)
+    model = small_model(expert, inference="paper")
     whole = model.fit(data, **settings)
     moments = [*MOMENTS, ("joint", 1, 2)] if "restarts" in settings else MOMENTS
     callback = die_at(*moments)

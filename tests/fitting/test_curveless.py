@@ -47,7 +47,8 @@ def data():
 
 
 def model(neural="image"):
-    return pima.PIMA({neural: pima.Neural(), "line": pima.Physics("proportional")}, clusters=3, latent_dim=2)
+    modalities = {neural: pima.Neural(), "line": pima.Physics("proportional")}
+    return pima.PIMA(modalities, clusters=3, latent_dim=2, inference="paper")
 
 
 def fit(data, neural="image", **options):
@@ -167,7 +168,7 @@ def test_who_is_held_somewhere_is_no_seed(data, monkeypatch):
         return out, clusters
 
     monkeypatch.setattr(training, "reseed", note)
-    many = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("proportional")}, clusters=8, latent_dim=2)
+    many = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("proportional")}, 8, latent_dim=2, inference="paper")
     with pytest.warns(pima.PimaWarning, match="cluster"):
         many.fit(data, epochs=4, progress=False)
     assert seeds

@@ -20,7 +20,7 @@ from pima_toolkit.fitting.parallel.distributed import ALONE, Processes
 OPTIONS = {
     "modalities": {"stress": {"expert": "proportional"}, "feature": {"kind": "neural"}},
     "model": {"clusters": 2, "latent_dim": 2},
-    "training": {"epochs": 12},
+    "training": {"epochs": 6},
 }
 
 
@@ -58,7 +58,7 @@ def test_the_first_process_alone_speaks_and_writes(pair):
     assert outcome.folder.about()["state"] == "finished"
     assert said.count("writing tables and the report") == 1
     epochs = [line for line in (outcome.folder.path / "log.txt").read_text().splitlines() if "joint 0 epoch" in line]
-    assert len(epochs) == 12
+    assert len(epochs) == 6
     assert outcome.folder.report.exists()
 
 

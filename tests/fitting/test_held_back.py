@@ -19,7 +19,7 @@ from pima_toolkit.model.gaussian import DiagonalGaussian
 
 def model():
     physics = pima.Physics("proportional", vary="latent")
-    return pima.PIMA({"feature": pima.Neural(), "stress": physics}, clusters=2, latent_dim=2)
+    return pima.PIMA({"feature": pima.Neural(), "stress": physics}, clusters=2, latent_dim=2, inference="paper")
 
 
 @pytest.fixture(scope="module")

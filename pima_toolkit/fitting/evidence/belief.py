@@ -13,6 +13,7 @@ from torch import Tensor
 from ...model.joint import Deviation, Potential, conditioned, silenced
 from ...model.speaker import SpeakingNetwork, said
 from ..inputs.spec import InputSpec
+from ..inputs.stored import looked_at
 from ..inputs.tensors import Tensors
 from ..options import ModelOptions
 from ..speakers.base import Learned
@@ -125,12 +126,14 @@ class Regression:
 
 
 def features(voice: Voice, specs: Mapping[str, InputSpec], tensors: Tensors) -> dict[str, np.ndarray]:
-    """What a plain speaker hears of all specimens, by modality, each (N, F)."""
+    """What a plain speaker hears of all specimens, by modality, each (N, F); read from disk piece by piece."""
     speaker = SPEAKERS.get(voice.speaker)
-    return {
-        name: speaker.hear(tensors.inputs[name][slice(0, len(tensors))], specs[name].schema.kind)
-        for name in voice.hears
-    }
+
+    def heard_of(name: str) -> np.ndarray:
+        inputs, kind = tensors.inputs[name], specs[name].schema.kind
+        return np.concatenate([speaker.hear(inputs[part], kind) for part in looked_at(inputs) or [slice(0)]])
+
+    return {name: heard_of(name) for name in voice.hears}
 
 
 def presence(tensors: Tensors) -> dict[str, np.ndarray]:

@@ -7,6 +7,8 @@ written in the coordinates of the whole fit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from ..speakers.base import Targets, kept_together
 from ..speakers.features import SideBySide
 from ..speakers.table import SPEAKERS
 from ..starts.populations import PhysicsFit
-from .belief import NETWORK, Regression, Voice, features, presence
+from .belief import NETWORK, Regression, Voice, presence
 from .frame import Frame
 from .learning import NetworkLearning
 from .network import heard
@@ -74,21 +76,28 @@ def targets(frame: Frame, curves: Potential, known: Tensor) -> Targets:
 
 
 def regression(
-    job: TrainingRun, voice: Voice, found: Targets, index: np.ndarray, groups: np.ndarray | None
+    job: TrainingRun, voice: Voice, values: Mapping[str, np.ndarray], found: Targets, index: np.ndarray
 ) -> tuple[Regression, np.ndarray]:
     """Teach a plain speaker some specimens.
+
+    Args:
+        job: The training.
+        voice: The speaker.
+        values: What it hears of all specimens, see :func:`features`.
+        found: What the curves say.
+        index: Those that it learns from.
 
     Returns:
         What it learned, and the matrix of all specimens' features, (N, F).
     """
-    values, present = features(voice, job.specs, job.tensors), presence(job.tensors)
+    present = presence(job.tensors)
     kinds = {name: job.specs[name].schema.kind for name in voice.hears}
     scaling = SideBySide.learn(
         {name: x[index] for name, x in values.items()}, {name: flags[index] for name, flags in present.items()}, kinds
     )
     matrix = scaling.matrix(values, present)
     seed = job.seed(0, 30) % 2**31
-    theirs = None if groups is None else groups[index]
+    theirs = None if job.groups is None else job.groups[index]
     learned = SPEAKERS.get(voice.speaker).learn(matrix[index], found.at(index), seed, theirs)
     return Regression(scaling, learned), matrix
 
@@ -104,6 +113,7 @@ class CrossFit:
         known: Which specimens have a curve, bool (N,).
         fold: Number of each specimen's fold, (N,).
         restart: Number of the restart.
+        heard_by: By voice, what plain speakers hear of all specimens.
     """
 
     def __init__(
@@ -115,8 +125,9 @@ class CrossFit:
         known: Tensor,
         fold: np.ndarray,
         restart: int,
+        heard_by: Mapping[str, Mapping[str, np.ndarray]],
     ) -> None:
-        self.job, self.fit, self.frame, self.voices = job, fit, frame, voices
+        self.job, self.fit, self.frame, self.voices, self.heard_by = job, fit, frame, voices, heard_by
         self.known, self.fold, self.restart = known, fold, restart
         self.halted = self.interrupted = False
         # The physics of each fold, which the specimens held out had no part in.
@@ -165,7 +176,7 @@ class CrossFit:
                 parts = heard(learning.network, voice.hears[0], job.options, job.specs, some, autocast)
                 theirs = said(parts)
             else:
-                learned, matrix = regression(job, voice, found, train, job.groups)
+                learned, matrix = regression(job, voice, self.heard_by[voice.name], found, train)
                 theirs = learned.learned.say(matrix[left])
             theirs = self.frame.moved(theirs, frame)
             for whole, part in zip(_parts(out[voice.name]), _parts(theirs), strict=True):

@@ -73,9 +73,10 @@ class NetworkLearning:
         self.network = blank_network(job.options, shapes, frame.size, job.seed(*self.key)).to(job.device)
         self.noise = dict.fromkeys(job.options.neural, 1.0)
         batch = min(job.settings.batch_size, max(16, len(specimens) // 8))
-        self.batches = max(1, min(math.ceil(len(specimens) / batch), len(specimens) // 2))
+        self.batches = max(1, min(math.ceil(len(specimens) / batch), len(specimens) // (2 * job.processes.count)))
         least, most = EPOCHS
         self.epochs = job.settings.epochs or min(most, max(least, math.ceil(STEPS / self.batches)))
+        self.forward = job.processes.computed(self.network, self._terms)
         self.parameters = list(self.network.parameters())
         self.optimiser = job.optimiser(self.parameters)
         self.history = History()
@@ -98,6 +99,8 @@ class NetworkLearning:
                 self._epoch()
                 self._save()
         except KeyboardInterrupt:
+            if self.job.processes.several:
+                raise
             self.interrupted = True
         self.network.eval()
         return self
@@ -134,7 +137,8 @@ class NetworkLearning:
             rate = job.rate((self.done + k / self.batches) / self.epochs)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            terms, gamma, latents = self._terms(index, generator)
+            terms, gamma, latents = self.forward(index, generator)
+            latents = DiagonalGaussian(*latents)
             bound = sum(terms.values()) - terms["predictive"]
             loss = -(bound + PREDICTIVE_WEIGHT * terms["predictive"]).mean()
             self.optimiser.zero_grad(set_to_none=True)
@@ -148,7 +152,9 @@ class NetworkLearning:
                 weight += gamma.sum(0)
                 first += (part * latents.mean).sum(0)
                 second += (part * (latents.variance + latents.mean.square())).sum(0)
-        means = {name: float(total) / len(self.specimens) for name, total in sums.items()}
+        job.processes.averaged(self.network.buffers())
+        weight, first, second, *totals = job.processes.total(weight, first, second, *sums.values())
+        means = {name: float(total) / len(self.specimens) for name, total in zip(sums, totals, strict=True)}
         elbo = sum(means.values()) - means["predictive"]
         if not math.isfinite(elbo):
             raise TrainingError(
@@ -165,8 +171,10 @@ class NetworkLearning:
         progress = Progress(*phase, self.done, self.epochs, elbo, tuple(shares))
         self.halted = job.callback(progress) is True
 
-    def _terms(self, index: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor, DiagonalGaussian]:
-        """Terms of the objective of a batch by name, (n,); responsibilities, and q(Z given c, X)."""
+    def _terms(
+        self, index: Tensor, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor, tuple[Tensor, Tensor]]:
+        """Terms of the objective of a batch by name, (n,); responsibilities; mean and variance of q(Z given c, X)."""
         job, frame = self.job, self.frame
         names = list(job.options.neural)
         inputs = job.augmented(index, generator, names)
@@ -195,7 +203,7 @@ class NetworkLearning:
         terms["heard"] = -(gamma * expected(quiet, joint.deviation)).sum(1)
         terms["latent"] = -(gamma * latents.kl(self._places)).sum(1)
         terms["predictive"] = self._predictive(parts, present, everything, joint, curves, generator)
-        return terms, gamma.detach(), DiagonalGaussian(latents.mean.detach(), latents.variance.detach())
+        return terms, gamma.detach(), (latents.mean.detach(), latents.variance.detach())
 
     @property
     def _places(self) -> DiagonalGaussian:

@@ -15,7 +15,7 @@ from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
 from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, beyond_quadratic, change
 from ..state import History, State
-from .belief import FEWEST, NETWORK, Belief, Judges, presence, told, voices
+from .belief import FEWEST, NETWORK, Belief, Judges, features, presence, told, voices
 from .crossfit import STEPS, CrossFit, folds, regression, targets
 from .frame import Frame
 from .learning import NetworkLearning
@@ -132,9 +132,10 @@ class EvidenceTraining:
         teaching = known.cpu().numpy()
         fold = folds(teaching, job.groups, FEWEST, job.seed(self.restart, 40) % 2**31)
         who = voices(job.options, job.specs, presence(job.tensors), teaching, fold)
+        heard_by = {v.name: features(v, job.specs, job.tensors) for v in who if v.speaker != NETWORK}
         said, frames = {}, []
         if job.settings.crossfit and not self.stopped:
-            cross = CrossFit(job, fit, frame, who, known, fold, self.restart)
+            cross = CrossFit(job, fit, frame, who, known, fold, self.restart, heard_by)
             said, frames = cross.run(), cross.frames
             self.halted, self.interrupted = cross.halted, cross.interrupted
         if self.stopped:
@@ -148,7 +149,7 @@ class EvidenceTraining:
         curves = frame.curves(job.tensors.curves)
         found, everyone = targets(frame, curves, known), np.arange(len(job.tensors))
         regressions = {
-            voice.name: regression(job, voice, found, everyone, job.groups)[0]
+            voice.name: regression(job, voice, heard_by[voice.name], found, everyone)[0]
             for voice in who
             if voice.speaker != NETWORK
         }
