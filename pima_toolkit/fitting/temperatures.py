@@ -232,8 +232,10 @@ def _chosen(heard: Heard, code: np.ndarray) -> tuple[dict[str, float], dict[str,
         offers = {name: best(name, COARSE) for name in waiting}
         scores = {name: heard.score({**taus, name: tau}, doubt=DOUBT) for name, (_, tau) in offers.items()}
         gains = {name: _mean_and_error((new - score).cpu().numpy(), code) for name, new in scores.items()}
-        alone = alone or gains
-        sure = [name for name, (gain, error) in gains.items() if gain > JOINS * error]
+        if not alone:
+            # Who lowers the score by itself is not asked again.
+            alone, waiting = gains, [name for name in names if gains[name][0] > 0.0]
+        sure = [name for name in waiting if gains[name][0] > JOINS * gains[name][1]]
         if not sure:
             break
         name = max(sure, key=lambda n: offers[n][0])
