@@ -59,7 +59,7 @@ ORDER = {
     "model/effects": "latent",
     "fitting": (
         "parallel options inputs state prepared objective run trackers em starts speakers temperatures"
-        " evidence potentials training restarts held_out"
+        " evidence potentials training restarts trained_model held_out"
     ),
     "fitting/parallel": "distributed workers",
     "fitting/speakers": "features base * table",
@@ -70,11 +70,14 @@ ORDER = {
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
-    "answers": "predictor record tables posterior conditions curves remarks laws inference generation trust baselines",
+    "answers": (
+        "predictor record tables posterior conditions curves remarks laws inference generation trust fit_parts"
+        " baselines"
+    ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
-    "api": "findings train saving pima selection",
+    "api": "findings saving pima selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
     "cli": "options new_plugin *",

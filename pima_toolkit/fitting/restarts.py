@@ -12,7 +12,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from ..data import Measurement
+from ..errors import TrainingError
 from .evidence.training import EvidenceTraining
 from .inputs.spec import learn_specs
 from .inputs.tensors import to_tensors
@@ -28,6 +31,17 @@ Training = JointTraining | EvidenceTraining
 def training(job: TrainingRun, restart: int) -> Training:
     """One restart, not begun, by the model's inference."""
     return EvidenceTraining(job, restart) if job.options.by_evidence else JointTraining(job, restart)
+
+
+def responsibilities(run: Training) -> Tensor:
+    """Responsibilities (specimen, cluster) that a restart ended with.
+
+    Raises:
+        TrainingError: If it was not run.
+    """
+    if run.gamma is None:
+        raise TrainingError(f"restart {run.restart} has no responsibilities yet: run it first")
+    return run.gamma
 
 
 @dataclass(frozen=True)
