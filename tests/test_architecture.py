@@ -58,7 +58,7 @@ ORDER = {
     "model/noise": "base * table",
     "model/effects": "latent",
     "fitting": (
-        "parallel options inputs state prepared objective run trackers em starts speakers temperatures"
+        "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"
         " evidence potentials training restarts trained_model held_out"
     ),
     "fitting/parallel": "distributed workers",

@@ -35,8 +35,9 @@ from .inputs.stored import looked_at
 from .inputs.tensors import Tensors, to_tensors
 from .objective import objective
 from .options import ModelOptions, TrainingSettings
+from .passes import encode
 from .restarts import training
-from .run import TrainingRun, encode, mark_of, physics_evidence, physics_log_prob
+from .run import TrainingRun, mark_of, physics_evidence, physics_log_prob
 from .state import State, fingerprint
 
 #: Samples of Z behind the neural terms of a held-out specimen.
