@@ -316,6 +316,15 @@ def unsafe(file: Source) -> Iterator[str]:
             yield f"{file.path}:{node.lineno}: allow_pickle executes what it reads"
 
 
+def twice(all_files: list[Source]) -> Iterator[str]:
+    """Classes that are called as one in another file is."""
+    first: dict[str, str] = {}
+    for file in all_files:
+        for node in file.tree.body:
+            if isinstance(node, ast.ClassDef) and first.setdefault(node.name, file.path) != file.path:
+                yield f"{file.path}:{node.lineno}: a class called {node.name}, as one in {first[node.name]}"
+
+
 FILES = sources()
 CORE_FILES = [file for file in FILES if file.path.startswith(f"{PACKAGE}/")]
 OUTER_FILES = [file for file in FILES if file not in CORE_FILES]
@@ -354,6 +363,13 @@ def test_a_room_of_tables_sees_no_tensor():
 
 def test_plugins_and_widgets_use_public_names():
     told(problem for file in OUTER_FILES for problem in private(file, public_names))
+
+
+def test_a_class_name_occurs_once():
+    shipped = ("plugins/pima_experts/", "widgets/pima_widgets/")
+    told(twice([file for file in FILES if file in CORE_FILES or file.path.startswith(shipped)]))
+    pair = [source("a.py", "class Law: ..."), source("b.py", "x = 1\nclass Law: ...\nclass Solution: ...")]
+    assert list(twice(pair)) == ["b.py:2: a class called Law, as one in a.py"]
 
 
 def test_nothing_that_is_read_is_executed():

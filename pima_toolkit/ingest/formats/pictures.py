@@ -53,7 +53,7 @@ class _Tiff(PixelReader):
             return _opaque(*read_tiff(path))
 
 
-class _Array(PixelReader):
+class _PixelArray(PixelReader):
     """NumPy arrays (y, x), (y, x, colour) or (page, y, x)."""
 
     suffixes = (".npy",)
@@ -68,7 +68,7 @@ class _Array(PixelReader):
             return _opaque(np.array(raw).reshape(array_axes(raw.shape)), [])
 
 
-PHOTOGRAPH, TIFF, ARRAY = _Photograph(), _Tiff(), _Array()
+PHOTOGRAPH, TIFF, ARRAY = _Photograph(), _Tiff(), _PixelArray()
 
 
 def _opaque(pages: np.ndarray, notes: list[str]) -> Pixels:
