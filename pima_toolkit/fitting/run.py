@@ -194,7 +194,7 @@ class TrainingRun:
 
     def _joined(self, part: Evidence, specimens: int) -> Evidence:
         joined = self.processes.joined
-        if part.linear is None:
+        if part.linear is None or part.curvature is None:
             return Evidence(joined(part.constant, specimens))
         # One curvature serves all only where no process has a specimen without the curve.
         shared = part.constant.new_tensor(float(part.curvature.shape[0] == 1))
