@@ -66,6 +66,7 @@ class Evidence:
         curvature = [p.curvature for p in pieces if p.curvature is not None]
         if not linear:
             return Evidence(constant)
-        if any(len(part) != 1 for part in curvature):
+        # A last piece of one specimen has one curvature, too: without the curve, it is not that of the others.
+        if not all(len(part) == 1 and torch.equal(part, curvature[0]) for part in curvature):
             curvature = [torch.cat([h.expand(len(g), -1, -1, -1) for g, h in zip(linear, curvature, strict=True)])]
         return Evidence(constant, torch.cat(linear), curvature[0], pieces[0].origin)
