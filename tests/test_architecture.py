@@ -58,8 +58,8 @@ ORDER = {
     "model/noise": "base * table",
     "model/effects": "latent",
     "fitting": (
-        "parallel options inputs state prepared objective run trackers em starts speakers temperatures"
-        " evidence potentials training restarts held_out"
+        "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"
+        " evidence potentials training restarts trained_model held_out"
     ),
     "fitting/parallel": "distributed workers",
     "fitting/speakers": "features base * table",
@@ -70,11 +70,14 @@ ORDER = {
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
-    "answers": "predictor record tables posterior conditions curves remarks laws inference generation trust baselines",
+    "answers": (
+        "predictor record tables posterior conditions curves remarks laws inference generation trust fit_parts"
+        " baselines"
+    ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
-    "api": "findings train saving pima selection",
+    "api": "findings saving pima selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
     "cli": "options new_plugin *",
@@ -313,6 +316,15 @@ def unsafe(file: Source) -> Iterator[str]:
             yield f"{file.path}:{node.lineno}: allow_pickle executes what it reads"
 
 
+def twice(all_files: list[Source]) -> Iterator[str]:
+    """Classes that are called as one in another file is."""
+    first: dict[str, str] = {}
+    for file in all_files:
+        for node in file.tree.body:
+            if isinstance(node, ast.ClassDef) and first.setdefault(node.name, file.path) != file.path:
+                yield f"{file.path}:{node.lineno}: a class called {node.name}, as one in {first[node.name]}"
+
+
 FILES = sources()
 CORE_FILES = [file for file in FILES if file.path.startswith(f"{PACKAGE}/")]
 OUTER_FILES = [file for file in FILES if file not in CORE_FILES]
@@ -351,6 +363,13 @@ def test_a_room_of_tables_sees_no_tensor():
 
 def test_plugins_and_widgets_use_public_names():
     told(problem for file in OUTER_FILES for problem in private(file, public_names))
+
+
+def test_a_class_name_occurs_once():
+    shipped = ("plugins/pima_experts/", "widgets/pima_widgets/")
+    told(twice([file for file in FILES if file in CORE_FILES or file.path.startswith(shipped)]))
+    pair = [source("a.py", "class Law: ..."), source("b.py", "x = 1\nclass Law: ...\nclass Solution: ...")]
+    assert list(twice(pair)) == ["b.py:2: a class called Law, as one in a.py"]
 
 
 def test_nothing_that_is_read_is_executed():

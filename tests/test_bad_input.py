@@ -36,12 +36,12 @@ def model(**options):
 @pytest.fixture(autouse=True)
 def _no_training(monkeypatch):
     """A sentence must come before the first step."""
-    from pima_toolkit.api import train as finish
+    from pima_toolkit.fitting import trained_model
 
     def never(*job):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(finish, "train_restarts", never)
+    monkeypatch.setattr(trained_model, "train_restarts", never)
 
 
 def refused(data, error, words, make=model):

@@ -27,8 +27,10 @@ def mean_covariates(options: ModelOptions, curves: Mapping[str, Curves], gamma: 
     """Responsibility-weighted mean of every covariate over the specimens it is known of, (cluster,) by name."""
     out = {}
     for name, option in options.physics.items():
-        for k, covariate in enumerate(option.expert.covariates):
-            values = curves[name].covariates[:, k]
+        columns = curves[name].covariates
+        if columns is None:  # of an expert that takes none
+            continue
+        for covariate, values in zip(option.expert.covariates, columns.T, strict=True):
             known = np.isfinite(values)
             weight = gamma.cpu().numpy()[known] + 1e-12  # an empty cluster has the mean of all
             out[covariate] = values[known] @ (weight / weight.sum(0))
@@ -85,13 +87,13 @@ def position_grid(predictor: Predictor, name: str, gamma: np.ndarray, at: At = N
     Returns:
         Packed, (inputs * point,) where all positions share it, else (n, inputs * point).
     """
-    wanted = predictor.options.physics[name].expert.covariates
-    if set(wanted) <= set(at or {}):
-        row = np.array([[float(at[covariate]) for covariate in wanted]]) if wanted else None
+    wanted, asked = predictor.options.physics[name].expert.covariates, at or {}
+    if set(wanted) <= set(asked):
+        row = np.array([[float(asked[covariate]) for covariate in wanted]]) if wanted else None
         grid = predictor.specs[name].grid(row)
         return grid if grid.ndim == 1 else grid[0]
     means = {k: gamma @ v for k, v in predictor.covariates.items()} | {
-        k: np.full(len(gamma), v) for k, v in (at or {}).items()
+        k: np.full(len(gamma), v) for k, v in asked.items()
     }
     return predictor.specs[name].grid(np.stack([means[covariate] for covariate in wanted], axis=1))
 
@@ -126,10 +128,10 @@ def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At
     parts, units = [], covariate_units(predictor)
     for covariate in predictor.options.physics[name].expert.covariates if name in predictor.options.physics else ():
         means = predictor.covariates[covariate] if cluster is None else predictor.covariates[covariate][[cluster]]
-        asked = covariate in (at or {})
-        values = f"{at[covariate]:g}" if asked else ", ".join(f"{value:.4g}" for value in means)
+        asked = (at or {}).get(covariate)
+        values = ", ".join(f"{value:.4g}" for value in means) if asked is None else f"{asked:g}"
         unit = "" if units[covariate] == "1" else f" {units[covariate]}"
-        parts.append(f"{covariate} = {values}{unit}{'' if asked else ' (mean of the cluster)'}")
+        parts.append(f"{covariate} = {values}{unit}{' (mean of the cluster)' if asked is None else ''}")
     return {"at": "; ".join(parts)} if parts else {}
 
 
@@ -151,8 +153,10 @@ def check_known(predictor: Predictor, name: str, curves: Curves, labels: np.ndar
     Raises:
         DataError: If a specimen lacks one; the message names the first.
     """
-    for k, covariate in enumerate(predictor.options.physics[name].expert.covariates):
-        unknown = ~np.isfinite(curves.covariates[:, k])
+    if curves.covariates is None:
+        return
+    for covariate, values in zip(predictor.options.physics[name].expert.covariates, curves.covariates.T, strict=True):
+        unknown = ~np.isfinite(values)
         if unknown.any():
             raise DataError(
                 f"{name!r} depends on the covariate {covariate!r}, which is not given for specimens"

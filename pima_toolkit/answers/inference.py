@@ -125,7 +125,7 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
             "outside_range": (("specimen", "modality"), outside, {"long_name": "values beyond the training range"}),
             "remark": (
                 "specimen",
-                remarks(seen, strange, outside.any(1)),
+                remarks(seen, strange, np.any(outside, axis=1)),
                 {"long_name": "what to know of the answer"},
             ),
         },

@@ -20,10 +20,10 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..fitting.evidence.belief import speak, told
 from ..fitting.evidence.frame import Frame
-from ..fitting.inputs.stored import Stored, joined, looked_at
+from ..fitting.inputs.stored import Stored
 from ..fitting.inputs.tensors import Tensors, keep_freed_memory
-from ..fitting.run import encode, physics_evidence, physics_log_prob
-from ..model.augment import mirrored
+from ..fitting.passes import encode, encode_alone, reconstruction_error
+from ..fitting.run import physics_evidence, physics_log_prob
 from ..model.curves import Curves
 from ..model.encoders.encoders import averaged
 from ..model.gaussian import DiagonalGaussian
@@ -31,9 +31,6 @@ from ..model.joint import conditioned, join
 from ..model.physics import Deviations
 from ..model.speaker import about_latent
 from .predictor import Predictor
-
-#: Pictures that are drawn again at once.
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,9 @@ def answer_tensors(
         if fused_only:
             views = [(total, posterior[:, None])]
         else:
-            with autocast:
-                views = _encode_one(predictor, k, name, tensors.inputs[name])
+            option = options.neural.get(name)
+            flips = predictor.specs[name].axes(option.flips) if option is not None else []
+            views = encode_alone(predictor.encoders[k], tensors.inputs[name], flips, autocast)
             log_gamma, embedding = averaged(views)
             part = torch.where(here[..., None], 1.0 / embedding.variance.double(), 0.0)
             own[name] = part, part * embedding.mean.double()
@@ -124,8 +122,8 @@ def answer_tensors(
             if name in by_encoder:
                 total = total + torch.where(here, log_gamma.double() - floored, 0.0)
         if scored and name in options.neural:
-            with autocast:
-                score = _reconstruction(predictor, name, tensors.inputs[name], *views[0])  # not of its mirror image
+            # Not of its mirror image.
+            score = _reconstruction(predictor, name, tensors.inputs[name], *views[0], autocast)
             scores[name] = torch.where(here[:, 0], score, torch.nan)
     log_gamma = torch.log_softmax(total, 1)
     # A lone curve needs no network: eq. 19 is exact.
@@ -172,7 +170,8 @@ def _by_evidence(
     for name, own in parts.items():
         if scored:
             places_of = about_latent(own, mixture.components)
-            score = _reconstruction(predictor, name, tensors.inputs[name], joint.log_gamma, places_of)
+            inputs, float32 = tensors.inputs[name], _float32(predictor.device)
+            score = _reconstruction(predictor, name, inputs, joint.log_gamma, places_of, float32)
             scores[name] = torch.where(present[name], score, torch.nan)
     together = [torch.stack(several).sum(0) for several in zip(*parts.values(), strict=True)]
     others = {}
@@ -220,29 +219,16 @@ def _subset(precision: Tensor, natural: Tensor, count: Tensor, prior: DiagonalGa
     return DiagonalGaussian(torch.where(none, prior.mean, mean), torch.where(none, prior.variance, variance))
 
 
-def _encode_one(predictor: Predictor, k: int, name: str, x: Tensor | Stored) -> list[tuple[Tensor, DiagonalGaussian]]:
-    """Encode one modality by itself, and its mirror images where it may be mirrored: log q(c), q(Z given c) of each."""
-    encoder, option = predictor.encoders[k].eval(), predictor.options.neural.get(name)
-    axes = predictor.specs[name].axes(option.flips) if option is not None else []
-
-    def encoded(rows: slice) -> list[Tensor]:
-        views = [encoder(view) for view in mirrored(x[rows], axes)]
-        return [part for log_gamma, embedding in views for part in (log_gamma, embedding.mean, embedding.variance)]
-
-    parts = joined(len(x), map(encoded, looked_at(x)))
-    return [(parts[k], DiagonalGaussian(parts[k + 1], parts[k + 2])) for k in range(0, len(parts), 3)]
-
-
 def _reconstruction(
-    predictor: Predictor, name: str, x: Tensor | Stored, log_gamma: Tensor, embedding: DiagonalGaussian
+    predictor: Predictor,
+    name: str,
+    x: Tensor | Stored,
+    log_gamma: Tensor,
+    embedding: DiagonalGaussian,
+    autocast: torch.autocast,
 ) -> Tensor:
     """Minus the log mean squared error of a neural modality seen through its own encoder, (specimen,)."""
-    network = predictor.state.network.eval()
     best = log_gamma.argmax(1).clamp_max(embedding.mean.shape[1] - 1)
     z = embedding.mean[torch.arange(len(x), device=x.device), best].float()
-
-    def error(rows: slice) -> list[Tensor]:
-        return [(network.decode(name, z[rows]) - x[rows]).square().flatten(1).mean(1)]
-
-    errors = joined(len(x), map(error, looked_at(x, most=_CHUNK)))[0]
+    errors = reconstruction_error(predictor.state.network, name, x, z, autocast)
     return -errors.double().clamp_min(1e-12).log()

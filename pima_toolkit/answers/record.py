@@ -42,7 +42,7 @@ class HeldOutFigures(TypedDict):
     coverage: float
 
 
-class DescribedCurves(TypedDict):
+class DescribedFigures(TypedDict):
     """How well the training curves of a modality are described, root mean squared errors in its unit.
 
     Args:
@@ -92,7 +92,7 @@ class Facts(TypedDict):
     title: str
     synthetic: bool
     out_of_population: NotRequired[int]
-    described: NotRequired[dict[str, DescribedCurves]]
+    described: NotRequired[dict[str, DescribedFigures]]
     beyond_quadratic: NotRequired[dict[str, float]]
     held_out: NotRequired[dict[str, HeldOutFigures]]
 

@@ -84,6 +84,7 @@ def unanswered(answer: xr.Dataset, modalities: Iterable[str]) -> xr.Dataset:
     )
     known = xr.Variable("specimen", ~nothing)
     own = {k: v.variable for k, v in answer.data_vars.items() if v.dtype.kind == "f" and "specimen" in v.dims}
-    # ``cluster`` is a variable along specimen with the name of a dim: as an array it would carry its old self along.
     out = answer.assign({k: v.where(known) for k, v in own.items()})
-    return out.assign(cluster=answer["cluster"].variable.where(known, UNKNOWN))
+    # ``cluster`` is a variable along specimen with the name of a dim: as an array it would carry its old self along.
+    cluster = answer["cluster"].variable
+    return out.assign(cluster=xr.Variable("specimen", np.where(nothing, UNKNOWN, cluster.values), cluster.attrs))

@@ -62,7 +62,7 @@ def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray
     # A parameter at its bound adds nothing, whatever its entry says.
     finite = np.where(np.isfinite(covariance), covariance, 0.0)
     variance = np.einsum("...qp,...pr,...qr->...q", jacobian, finite, jacobian)
-    nothing = ~np.isfinite(covariance).any((-1, -2))
+    nothing = ~np.any(np.isfinite(covariance), axis=(-1, -2))
     stuck = ~(variance > 0)
     return np.where(nothing[..., None] | stuck, np.nan, np.sqrt(np.maximum(variance, 0.0)))
 

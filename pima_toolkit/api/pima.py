@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..answers import generation
 from ..answers.conditions import At
+from ..answers.fit_parts import fit_parts
 from ..answers.inference import infer
 from ..answers.laws.cluster_curves import to_lmfit
 from ..answers.laws.comparison import compare
@@ -29,6 +30,7 @@ from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
+from ..fitting.trained_model import train
 from ..metrics.association import associate
 from ..model.modality import Modality
 from ..report.export import export, known_kinds
@@ -36,7 +38,6 @@ from ..report.html import save_report
 from ..report.text import text_report
 from . import saving
 from .findings import gather
-from .train import train
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
@@ -181,7 +182,7 @@ class PIMA:
             crossfit=crossfit,
             groups=groups,
         )
-        parts = train(
+        model = train(
             self.options,
             settings,
             data,
@@ -191,7 +192,7 @@ class PIMA:
             progress=progress,
             processes=processes,
         )
-        return Fit(*parts)
+        return Fit(*fit_parts(model, data))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())

@@ -143,7 +143,8 @@ def select_clusters(
     waiting = [task for task in tasks if task not in results]
     with _shown(progress, len(tasks), len(results)) as bar:
         for k, result in run_tasks(candidates, [(task, mark) for task in waiting], processes, bar):
-            results[waiting[k]] = result
+            if result is not None:
+                results[waiting[k]] = result
             bar(None)
     table = _table(tried, restarts, results, data)
     return _selection(
@@ -268,7 +269,7 @@ def plot_selection(table: xr.Dataset, clusters: int) -> Figure:
 
 
 @contextmanager
-def _shown(show: bool, total: int, done: int) -> Iterator[Callable[[object], bool]]:
+def _shown(show: bool, total: int, done: int) -> Iterator[Callable[[tuple[Task, Progress] | None], bool]]:
     """Draw a progress bar with rich; the function hears of every epoch, and with None of a training that is done."""
     if not show or importlib.util.find_spec("rich") is None:
         yield lambda _: False

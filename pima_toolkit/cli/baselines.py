@@ -9,7 +9,7 @@ import pima_toolkit as pima
 
 from ..errors import require
 from ..units import two_digits, value_with_error
-from .options import Json, Plugin, Quiet, Voice
+from .options import CommandOutput, Json, Plugin, Quiet
 
 typer = require("typer", "the command line")
 rich_table = require("rich.table", "the command line")
@@ -40,7 +40,7 @@ def baselines(
     as_json: Json = False,
 ) -> None:
     """Predict one modality from others by simple methods, on held-out specimens: what a model has to beat."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     for file in plugin or []:
         pima.load_plugin(file)
     read = pima.runs.read_source(data).data
@@ -66,9 +66,9 @@ def baselines(
             two_digits(row["band_width"]),
             f"{row['seconds']:.1f}",
         )
-    if not voice.silent:
-        voice.console.print(shown)
+    if not output.silent:
+        output.console.print(shown)
     for words in ("how", "left_out", "reading"):
         if found.attrs[words]:
-            voice.say(found.attrs[words])
-    voice.end({"baselines": rows, **found.attrs})
+            output.say(found.attrs[words])
+    output.end({"baselines": rows, **found.attrs})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pima_toolkit as pima
 
 from ..errors import OptionError, PimaWarning, require
-from .options import Json, Quiet, Voice, named
+from .options import CommandOutput, Json, Quiet, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ def from_folder(
     as_json: Json = False,
 ) -> None:
     """Read a folder of files into one dataset, and say what became of every file."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     options = {} if toml is None else _read_options(toml)
     images = {
         "size": None if image_size is None else _square(_numbers(image_size, "x", "--image-size", "64x64", int)),
@@ -99,12 +99,12 @@ def from_folder(
         options["strict"] = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
-        data = pima.from_folder(folder, **options, progress=voice.progress)
+        data = pima.from_folder(folder, **options, progress=output.progress)
     written = pima.save_data(data, out)
     log = pima.reading_log(data)
-    _show(voice, data, log)
-    voice.say(f"written: {written}")
-    voice.end({"files": [written], **_facts(data, log)})
+    _show(output, data, log)
+    output.say(f"written: {written}")
+    output.end({"files": [written], **_facts(data, log)})
 
 
 @app.command("show")
@@ -115,11 +115,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a dataset holds: modalities, units, what is missing, and what became of the files it is from."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     opened = pima.open_data(data)
     log = pima.reading_log(opened) if "ingest_account" in opened.attrs else None
-    _show(voice, opened, log, all_files)
-    voice.end(_facts(opened, log))
+    _show(output, opened, log, all_files)
+    output.end(_facts(opened, log))
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def _facts(data: xr.Dataset, log: pd.DataFrame | None) -> dict[str, object]:
     return facts
 
 
-def _show(voice: Voice, data: xr.Dataset, log: pd.DataFrame | None, all_files: bool = False) -> None:
-    if voice.silent:
+def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all_files: bool = False) -> None:
+    if output.silent:
         return
     summary = pima.summary(data)
     title = str(data.attrs.get("title", "Dataset"))
@@ -183,12 +183,12 @@ def _show(voice: Voice, data: xr.Dataset, log: pd.DataFrame | None, all_files: b
         present = f"{row.present} of {row.present + row.missing}"
         cells = (name, row.role, row.unit, present, row.sizes, row.range)
         table.add_row(*(rich_text.Text(str(cell)) for cell in cells))
-    voice.console.print(table)
+    output.console.print(table)
     if log is None:
         return
     counts = log.status.value_counts()
     words = {"used": "used", "unusable": "could not be used", "ignored": "left alone", "missing": "missing"}
-    voice.say("files: " + ", ".join(f"{counts[status]} {word}" for status, word in words.items() if status in counts))
+    output.say("files: " + ", ".join(f"{counts[status]} {word}" for status, word in words.items() if status in counts))
     rows = log if all_files else log[log.status != "used"]
     if len(rows) == 0:
         return
@@ -198,4 +198,4 @@ def _show(voice: Voice, data: xr.Dataset, log: pd.DataFrame | None, all_files: b
     for _, row in rows.iterrows():
         place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
         files.add_row(*(rich_text.Text(cell) for cell in (row["status"], place, row["note"])))
-    voice.console.print(files)
+    output.console.print(files)

@@ -10,7 +10,7 @@ import xarray as xr
 import pima_toolkit as pima
 
 from ..errors import require
-from .options import FitPath, Json, Plugin, Quiet, Voice, opened
+from .options import CommandOutput, FitPath, Json, Plugin, Quiet, opened
 
 typer = require("typer", "the command line")
 
@@ -22,13 +22,13 @@ Data = Annotated[
 ]
 
 
-def _data(fit: Path, data: Path | None, voice: Voice) -> xr.Dataset | None:
+def _data(fit: Path, data: Path | None, output: CommandOutput) -> xr.Dataset | None:
     """Read the training data, from the path that is given or from where the run found them."""
     if data is not None:
         return pima.runs.read_source(data).data
     kept = pima.runs.training_data(fit)
     if kept is None:
-        voice.say("the training data are not there or have changed: no pictures, no predictions (--data gives them)")
+        output.say("the training data are not there or have changed: no pictures, no predictions (--data gives them)")
     return kept
 
 
@@ -45,15 +45,15 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Show the populations, their physics with errors and units, and what to be careful about."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     fitted = opened(fit, plugin)
-    voice.say(fitted.report())
+    output.say(fitted.report())
     written = []
     if out is not None:
-        measured = None if fitted.interrupted else _data(fit, data, voice)
+        measured = None if fitted.interrupted else _data(fit, data, output)
         written = [fitted.save_report(out, measured)]
-    voice.wrote(written)
-    voice.end({**pima.runs.fit_summary(fitted), "files": written})
+    output.wrote(written)
+    output.end({**pima.runs.fit_summary(fitted), "files": written})
 
 
 def export(
@@ -69,9 +69,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the fit as tables and figures: parameters, specimens, populations, predictions with bands."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     fitted = opened(fit, plugin)
-    measured = None if fitted.interrupted else _data(fit, data, voice)
+    measured = None if fitted.interrupted else _data(fit, data, output)
     written = fitted.export(out, measured, formats=_list(formats), figures=_list(figures))
-    voice.wrote(written)
-    voice.end({"files": written})
+    output.wrote(written)
+    output.end({"files": written})

@@ -9,7 +9,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import require
-from .options import Json, Plugin, Quiet, Voice, named, setting
+from .options import CommandOutput, Json, Plugin, Quiet, named, setting
 
 typer = require("typer", "the command line")
 
@@ -67,7 +67,7 @@ def fit(
 ) -> None:
     """Fit a model to data, in a folder with everything: options, fit, tables, report."""
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    voice = Voice(quiet or not first, as_json and first)
+    output = CommandOutput(quiet or not first, as_json and first)
     wanted = {} if options is None else pima.runs.read_options(options)
     modalities = {name: {"kind": "physics", "expert": e} for name, e in named(physics, "--physics", "y=affine").items()}
     modalities |= {name: {"kind": "neural"} for name in neural or []}
@@ -86,18 +86,18 @@ def fit(
     if plugin:
         wanted["plugins"] = [str(path.resolve()) for path in plugin]
     folder = out or Path(f"{Path(str(wanted.get('data', 'pima'))).stem or 'pima'}-run")
-    said = {"overwrite": overwrite, "track": track, "progress": voice.progress, "say": voice.say}
+    said = {"overwrite": overwrite, "track": track, "progress": output.progress, "say": output.say}
     outcome = (
         pima.runs.run(folder, wanted, **said)
         if processes is None
         else pima.runs.run_together(processes, folder, wanted, **said)
     )
     if outcome.finished_before:
-        voice.say(f"{folder} is finished, with the same data and options: nothing to do (--overwrite starts anew)")
+        output.say(f"{folder} is finished, with the same data and options: nothing to do (--overwrite starts anew)")
     else:
-        voice.say(outcome.fit.report())
-        voice.say(f"\neverything is in {folder}; to read: {outcome.folder.report}")
-    voice.end(pima.runs.summary(outcome))
+        output.say(outcome.fit.report())
+        output.say(f"\neverything is in {folder}; to read: {outcome.folder.report}")
+    output.end(pima.runs.summary(outcome))
     if outcome.fit.interrupted:
-        voice.say("stopped by hand: the fit so far is kept, the same command goes on")
+        output.say("stopped by hand: the fit so far is kept, the same command goes on")
         raise typer.Exit(130)

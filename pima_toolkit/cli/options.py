@@ -65,7 +65,7 @@ def setting(text: str) -> dict:
     return read
 
 
-class Voice:
+class CommandOutput:
     """What a command says: to people on standard error, or on standard output where that is not for machines.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import DataError, StorageError, require
-from .options import Plugin, Voice
+from .options import CommandOutput, Plugin
 
 typer = require("typer", "the command line")
 
@@ -43,26 +43,28 @@ def app(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
 ) -> None:
     """Open the panels in a browser: fit, clusters, prediction, expert."""
-    voice = Voice(quiet=False, as_json=False)
+    output = CommandOutput(quiet=False, as_json=False)
     # What cannot be shown is told here, not in the page.
     for path in [source, *([data] if data else []), *(plugin or [])]:
         if not path.expanduser().exists():
             raise DataError(f"there is no {path}: give the path of a run, a saved fit, a dataset or a folder of files")
-    voice.say(f"starting: reading {source}, loading the panels and starting a server takes some time; Ctrl-C ends it")
+    output.say(f"starting: reading {source}, loading the panels and starting a server takes some time; Ctrl-C ends it")
     try:
         _open(
-            _full(source), _full(data) if data else None, [_full(path) for path in plugin or []], port, browser, voice
+            _full(source), _full(data) if data else None, [_full(path) for path in plugin or []], port, browser, output
         )
     except KeyboardInterrupt:
         # Caught here and not for all commands: nothing was written that the same command could go on from.
-        voice.say("ended")
+        output.say("ended")
 
 
 def _full(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
-def _open(source: Path, data: Path | None, plugins: list[Path], port: int, browser: bool, voice: Voice) -> None:
+def _open(
+    source: Path, data: Path | None, plugins: list[Path], port: int, browser: bool, output: CommandOutput
+) -> None:
     """Check what is to be shown, and serve it until somebody ends it.
 
     Args:
@@ -71,7 +73,7 @@ def _open(source: Path, data: Path | None, plugins: list[Path], port: int, brows
         plugins: Python files with experts.
         port: Port on this machine; 0 for a free one.
         browser: Whether to open the page.
-        voice: Says where the page is.
+        output: Says where the page is.
     """
     is_fit = source.suffix == ".pima" or (source / "run.json").exists()
     if is_fit:
@@ -86,7 +88,7 @@ def _open(source: Path, data: Path | None, plugins: list[Path], port: int, brows
     with tempfile.TemporaryDirectory(prefix="pima-app-") as folder:
         token, port = secrets.token_urlsafe(32), port or _free_port()
         notebook = _write(Path(folder), call, token, port)
-        voice.say(f"open http://127.0.0.1:{port}/?token={token}\nCtrl-C ends it")
+        output.say(f"open http://127.0.0.1:{port}/?token={token}\nCtrl-C ends it")
         command = [sys.executable, "-m", "voila", str(notebook), *([] if browser else ["--no-browser"])]
         # The settings with the token lie in the folder, which nobody else can read, and not on the command line.
         process = subprocess.Popen(command, cwd=folder)  # noqa: S603 - our own interpreter and file

@@ -8,7 +8,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import OptionError, require
-from .options import FitPath, Json, Plugin, Quiet, Voice, opened
+from .options import CommandOutput, FitPath, Json, Plugin, Quiet, opened
 
 typer = require("typer", "the command line")
 
@@ -61,7 +61,7 @@ def infer(
     as_json: Json = False,
 ) -> None:
     """Say what specimens are, and predict what was not measured of them."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     fitted = opened(fit, plugin)
     answer = fitted.infer(pima.runs.new_data(fit, fitted, data), predict=predict, coverage=coverage, seed=seed)
     written = [] if out is None else pima.runs.write_answer(answer, out, "predictions")
@@ -85,13 +85,13 @@ def infer(
     ]
     for row in specimens[:_SHOWN]:
         known = [f"cluster {row['cluster']}", f"{100 * row['probability']:.1f} %"] if row["cluster"] >= 0 else []
-        voice.say(f"{row['specimen']}: {', '.join(filter(None, [*known, row['remark']]))}")
+        output.say(f"{row['specimen']}: {', '.join(filter(None, [*known, row['remark']]))}")
     if len(specimens) > _SHOWN:
-        voice.say(f"... and {len(specimens) - _SHOWN} more")
+        output.say(f"... and {len(specimens) - _SHOWN} more")
     if out is None:
-        voice.say("predicted curves, pictures and parameters: -o FILE writes them")
-    voice.wrote(written)
-    voice.end({"specimens": specimens, "files": written})
+        output.say("predicted curves, pictures and parameters: -o FILE writes them")
+    output.wrote(written)
+    output.end({"specimens": specimens, "files": written})
 
 
 def generate(
@@ -105,11 +105,11 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Make new specimens of one population."""
-    voice = Voice(quiet, as_json)
+    output = CommandOutput(quiet, as_json)
     generated = opened(fit, plugin).generate(cluster, n, seed=seed)
     written = pima.runs.write_answer(generated, out)
     pictures = [str(k) for k, v in generated.data_vars.items() if v.ndim > 2]
     if pictures and out.suffix.lower() not in (".nc", ".zarr"):
-        voice.say(f"a table holds no pictures ({', '.join(pictures)}): write .nc for them")
-    voice.wrote(written)
-    voice.end({"specimens": n, "cluster": cluster, "files": written})
+        output.say(f"a table holds no pictures ({', '.join(pictures)}): write .nc for them")
+    output.wrote(written)
+    output.end({"specimens": n, "cluster": cluster, "files": written})

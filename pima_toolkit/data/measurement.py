@@ -122,7 +122,7 @@ class Measurement:
             values=self.values.take(index) if isinstance(self.values, OnDisk) else self.values[index],
             present=self.present[index],
             observed=None if self.observed is None else self.observed[index],
-            t=self.t[index] if self.ragged else self.t,
+            t=self.t[index] if self.t is not None and self.ragged else self.t,
             covariates={name: values[index] for name, values in self.covariates.items()},
             std=None if self.std is None else self.std[index],
         )

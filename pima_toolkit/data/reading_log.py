@@ -147,9 +147,9 @@ def summary(data: xr.Dataset) -> pd.DataFrame:
 def _present(data: xr.Dataset, name: str) -> np.ndarray:
     values = data[name].transpose("specimen", ...).values.reshape(data.sizes["specimen"], -1)
     if values.dtype.kind == "f":
-        present = ~np.isnan(values).all(axis=1)
+        present = ~np.all(np.isnan(values), axis=1)
     else:
-        present = np.ones(len(values), dtype=bool) if values.dtype.kind in "biu" else (values != "").any(axis=1)
+        present = np.ones(len(values), dtype=bool) if values.dtype.kind in "biu" else np.any(values != "", axis=1)
     flags = f"{name}_present"
     return present & data[flags].values.astype(bool) if flags in data.variables else present
 

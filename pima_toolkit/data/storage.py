@@ -129,9 +129,10 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
     texts = {str(n): _text(v) for n, v in data.variables.items() if v.dtype.kind in "OT"}
     chunks = {n: v.encoding["preferred_chunks"] for n, v in data.variables.items() if lazy and v.nbytes > LAZY_BYTES}
     data = data.assign({n: v for n, v in texts.items() if n in data.data_vars})
-    data = data.assign_coords({n: v for n, v in texts.items() if n in data.coords}).drop_encoding()
-    for name, sizes in chunks.items():  # blocks of specimens hold whole chunks
-        data.variables[name].encoding["preferred_chunks"] = sizes
+    data = data.assign_coords({n: v for n, v in texts.items() if n in data.coords})
+    for name, variable in data.variables.items():
+        # Not by drop_encoding, with which xarray of 2025 reads the values. Blocks of specimens hold whole chunks.
+        variable.encoding = {"preferred_chunks": chunks[name]} if name in chunks else {}
     return data
 
 

@@ -107,5 +107,5 @@ class OnDisk:
     def take(self, index: slice | np.ndarray) -> OnDisk:
         """The specimens of `index`, still on disk."""
         rows = np.arange(len(self))[index]
-        kept = (values[rows] for values in (self.present, self.lowest, self.highest))
-        return OnDisk(self.variable.isel(specimen=rows), self.dims, *kept, self.rows)
+        variable = self.variable.isel(specimen=rows)
+        return OnDisk(variable, self.dims, self.present[rows], self.lowest[rows], self.highest[rows], self.rows)

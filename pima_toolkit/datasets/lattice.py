@@ -23,8 +23,8 @@ POINTS, STRAIN_END = 100, 0.30
 
 
 @dataclass(frozen=True)
-class Population:
-    """How a kind of lattice behaves; rho is the relative density.
+class UnitCell:
+    """How lattices of one unit cell behave; rho is the relative density.
 
     Attributes:
         modulus: (C, n) of E = C * SOLID_MODULUS * rho^n.
@@ -39,9 +39,9 @@ class Population:
     softening: float
 
 
-POPULATIONS = {
-    "gyroid": Population(modulus=(0.115, 1.35), strength=(0.90, 1.30), hardening=3.2, softening=0.0),
-    "octet": Population(modulus=(0.085, 1.50), strength=(0.78, 1.55), hardening=1.1, softening=0.10),
+UNIT_CELLS = {
+    "gyroid": UnitCell(modulus=(0.115, 1.35), strength=(0.90, 1.30), hardening=3.2, softening=0.0),
+    "octet": UnitCell(modulus=(0.085, 1.50), strength=(0.78, 1.55), hardening=1.1, softening=0.10),
 }
 
 
@@ -74,7 +74,7 @@ def lattice(specimens: int = 91, seed: int = 0) -> xr.Dataset:
         # numba and scipy release the GIL; the generator is the specimen's own, so threads do not change the result
         rng = np.random.default_rng(children[d])
         density = float(np.clip(rng.normal(0.29, 0.035), 0.18, 0.40))
-        stress, truth = _curve(POPULATIONS[str(labels[d])], density, strain, rng)
+        stress, truth = _curve(UNIT_CELLS[str(labels[d])], density, strain, rng)
         half = float(np.interp(density, tables[0], tables[1 + int(octet[d])]))
         return photograph(bool(octet[d]), half, rng), stress, (density, *truth)
 
@@ -117,17 +117,17 @@ def lattice(specimens: int = 91, seed: int = 0) -> xr.Dataset:
 
 
 def _curve(
-    population: Population, density: float, strain: np.ndarray, rng: np.random.Generator
+    cell: UnitCell, density: float, strain: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[float, float, float]]:
     """A compression curve, (T,) in MPa, and its true modulus, yield stress and hardening modulus in MPa."""
 
     def scatter(spread: float) -> float:
         return float(np.exp(rng.normal(0, spread)))
 
-    (c, n), (cy, m) = population.modulus, population.strength
+    (c, n), (cy, m) = cell.modulus, cell.strength
     modulus = c * SOLID_MODULUS * density**n * scatter(0.07)
     yield_stress = cy * SOLID_YIELD * density**m * scatter(0.045)
-    hardening = population.hardening * yield_stress * scatter(0.12)
+    hardening = cell.hardening * yield_stress * scatter(0.12)
     yield_strain = yield_stress / modulus
     toe = max(abs(rng.normal(0.002, 0.0015)), 1e-4)  # the platens seat
     e = np.maximum(strain - toe + toe * np.exp(-strain / toe), 0)
@@ -135,7 +135,7 @@ def _curve(
     elastic = 0.5 * (e - np.hypot(e - yield_strain, knee) + np.hypot(yield_strain, knee))
     stress = hardening * e + (modulus - hardening) * elastic
     drop = np.clip((e - 1.6 * yield_strain) / 0.05, 0, 1) * np.exp(-np.clip(e - 0.09, 0, None) / 0.16)
-    stress = stress - population.softening * scatter(0.3) * yield_stress * drop
+    stress = stress - cell.softening * scatter(0.3) * yield_stress * drop
     onset = 0.82 * np.clip(0.96 - 1.4 * density, 0.2, 0.9) * scatter(0.04)  # cells begin to touch
     stress = stress + 9 * yield_stress * np.clip(e - onset, 0, None) ** 2 / (1 - density)
     walk = np.cumsum(rng.standard_normal(strain.size))  # cells collapse one by one

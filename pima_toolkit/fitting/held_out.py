@@ -35,8 +35,9 @@ from .inputs.stored import looked_at
 from .inputs.tensors import Tensors, to_tensors
 from .objective import objective
 from .options import ModelOptions, TrainingSettings
+from .passes import encode
 from .restarts import training
-from .run import TrainingRun, encode, mark_of, physics_evidence, physics_log_prob
+from .run import Progress, TrainingRun, mark_of, physics_evidence, physics_log_prob
 from .state import State, fingerprint
 
 #: Samples of Z behind the neural terms of a held-out specimen.
@@ -74,7 +75,7 @@ def specimen_elbo(
     log_physics = physics_log_prob(evidence, posterior)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(_SAMPLES, posterior.mean.shape[1], generator=generator).to(posterior.mean.device)
-    total, shares = 0.0, 0.0
+    total, shares = posterior.mean.new_zeros(()), posterior.mean.new_zeros(())
     for one in noise:
         z = posterior.sample(one)
         neural = {name: _neural(state, name, tensors, z, autocast) for name in options.neural}
@@ -190,7 +191,7 @@ class Candidates:
                         " modalities, or hold out less"
                     )
 
-    def __call__(self, work: tuple[Task, str], tell: Callable[[object], bool]) -> dict | None:
+    def __call__(self, work: tuple[Task, str], tell: Callable[[tuple[Task, Progress]], bool]) -> dict | None:
         """Train and judge one; None where it was stopped."""
         task, mark = work
         clusters, restart = task
@@ -226,5 +227,6 @@ class Candidates:
         }
         if path is not None:
             write_text(path, json.dumps(result))
+        if run.path is not None:
             run.path.unlink(missing_ok=True)
         return result

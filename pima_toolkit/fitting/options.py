@@ -12,7 +12,7 @@ import torch
 from ..data import ANSWER_NAMES
 from ..errors import OptionError
 from ..model.modality import Modality, Neural, Physics
-from ..model.potentials import POTENTIALS, Potential
+from ..model.potentials import POTENTIALS, CrossmodalRule
 from ..model.rules import RULES, ResponsibilityRule
 
 #: Options of the model that only the paper's inference knows.
@@ -117,7 +117,7 @@ class ModelOptions:
         return RULES[self.responsibilities]
 
     @property
-    def potential(self) -> Potential:
+    def potential(self) -> CrossmodalRule:
         """The rule for answers from a single modality."""
         return POTENTIALS[self.crossmodal]
 

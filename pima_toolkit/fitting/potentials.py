@@ -92,7 +92,7 @@ def fused_encoders(job: TrainingRun, network: Network, mixture: GaussianMixture)
     """Copy the encoders of the fused posterior, which dropped modalities have taught to stand alone."""
     encoders = single_encoders(job.options, {name: t.shape for name, t in job.specs.items()}, mixture, 0)
     for single, encoder in zip(encoders, network.encoders, strict=True):
-        single.encoder.load_state_dict(encoder.state_dict())
+        single.get_submodule("encoder").load_state_dict(encoder.state_dict())
     return encoders.eval()
 
 
@@ -194,7 +194,7 @@ class CrossmodalTraining:
                 log_gamma, embedding = encoder(inputs[name])
             present = self.job.tensors.present[name][index]
             losses.append(torch.where(present, self._loss(name, index, log_gamma, embedding), 0.0))
-        return sum(losses)
+        return sum(losses[1:], start=losses[0])
 
     def _loss(self, name: str, index: Tensor, log_gamma: Tensor, embedding: DiagonalGaussian) -> Tensor:
         gamma, known = self.gamma[index], self.posterior[index][:, None]

@@ -12,13 +12,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from ..data import Measurement
+from ..errors import TrainingError
 from .evidence.training import EvidenceTraining
 from .inputs.spec import learn_specs
 from .inputs.tensors import to_tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.workers import one_thread, run_tasks
-from .run import TrainingRun
+from .run import Progress, TrainingRun
 from .training import JointTraining
 
 #: One restart.
@@ -28,6 +31,17 @@ Training = JointTraining | EvidenceTraining
 def training(job: TrainingRun, restart: int) -> Training:
     """One restart, not begun, by the model's inference."""
     return EvidenceTraining(job, restart) if job.options.by_evidence else JointTraining(job, restart)
+
+
+def responsibilities(run: Training) -> Tensor:
+    """Responsibilities (specimen, cluster) that a restart ended with.
+
+    Raises:
+        TrainingError: If it was not run.
+    """
+    if run.gamma is None:
+        raise TrainingError(f"restart {run.restart} has no responsibilities yet: run it first")
+    return run.gamma
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class _Restart:
     checkpoint: Path
     mark: str
 
-    def __call__(self, task: int, tell: Callable[[object], bool]) -> None:
+    def __call__(self, task: int, tell: Callable[[Progress], bool]) -> None:
         device = self.settings.torch_device()
         specs = learn_specs(self.measurements, self.options.modalities)
         tensors = to_tensors(self.measurements, specs, device)
@@ -60,11 +74,11 @@ def train_restarts(job: TrainingRun, measurements: Mapping[str, Measurement], pr
     with ExitStack() as stack:
         if processes is not None:
             stack.enter_context(one_thread())
-        if (processes or 1) > 1 and job.settings.restarts > 1:
-            if job.checkpoint is None:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pima-restarts-"))
-                job = replace(job, checkpoint=Path(folder))
-            return _side_by_side(job, measurements, processes)
+        if processes is not None and processes > 1 and job.settings.restarts > 1:
+            folder = job.checkpoint
+            if folder is None:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pima-restarts-")))
+            return _side_by_side(replace(job, checkpoint=folder), folder, measurements, processes)
         runs: list[Training] = []
         for restart in range(job.settings.restarts):
             runs.append(training(job, restart).run())
@@ -73,22 +87,24 @@ def train_restarts(job: TrainingRun, measurements: Mapping[str, Measurement], pr
         return runs
 
 
-def _side_by_side(job: TrainingRun, measurements: Mapping[str, Measurement], processes: int) -> list[Training]:
+def _side_by_side(
+    job: TrainingRun, folder: Path, measurements: Mapping[str, Measurement], processes: int
+) -> list[Training]:
     stopped = False
 
-    def hear(news: object) -> bool:
+    def hear(news: Progress) -> bool:
         nonlocal stopped
         stopped = job.callback(news) is True or stopped
         return stopped
 
-    work = _Restart(job.options, job.settings, measurements, job.checkpoint, job.mark)
+    work = _Restart(job.options, job.settings, measurements, folder, job.mark)
     try:
         for _ in run_tasks(work, range(job.settings.restarts), processes, hear):
             pass
     except KeyboardInterrupt:
         stopped = True
     begun = [training(job, restart) for restart in range(job.settings.restarts)]
-    begun = [one for one in begun if one.path.exists()]
+    begun = [one for one in begun if one.path is not None and one.path.exists()]
     if not begun:  # stopped before the first epoch: there is nothing to keep
         raise KeyboardInterrupt
     for one in begun:

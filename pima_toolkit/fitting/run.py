@@ -23,10 +23,10 @@ from ..model.gaussian import DiagonalGaussian
 from ..model.network import Network
 from ..model.physics import PhysicsDecoder
 from .inputs.spec import InputSpec
-from .inputs.stored import joined, looked_at
 from .inputs.tensors import Tensors
 from .options import ModelOptions, TrainingSettings
 from .parallel.distributed import ALONE, Processes
+from .passes import encode
 from .state import Arrays, fingerprint, resume
 
 
@@ -194,7 +194,7 @@ class TrainingRun:
 
     def _joined(self, part: Evidence, specimens: int) -> Evidence:
         joined = self.processes.joined
-        if part.linear is None:
+        if part.linear is None or part.curvature is None:
             return Evidence(joined(part.constant, specimens))
         # One curvature serves all only where no process has a specimen without the curve.
         shared = part.constant.new_tensor(float(part.curvature.shape[0] == 1))
@@ -244,27 +244,6 @@ def mark_of(
     }
     training = {name: getattr(settings, name) for name in settings.__dataclass_fields__ if name != "restarts"}
     return fingerprint({}, [described, model, training, data, *more])
-
-
-@torch.no_grad()
-def encode(network: Network, tensors: Tensors, autocast: torch.autocast, part: slice = slice(None)) -> DiagonalGaussian:
-    """Compute q(Z given X) in eval mode of all specimens, or of ``part``; (specimen, latent), memory bounded."""
-    training = network.training
-    network.eval()
-    first, last, _ = part.indices(len(tensors))
-    pieces = (slice(max(rows.start, first), min(rows.stop, last)) for rows in looked_at(*tensors.inputs.values()))
-
-    def encoded(rows: slice) -> list[Tensor]:
-        with autocast:
-            posterior = network.posterior(
-                {name: x[rows] for name, x in tensors.inputs.items()},
-                {name: present[rows] for name, present in tensors.present.items()},
-            )
-        return [posterior.mean, posterior.variance]
-
-    out = joined(last - first, (encoded(rows) for rows in pieces if rows.start < rows.stop))
-    network.train(training)
-    return DiagonalGaussian(*out)
 
 
 def physics_evidence(decoders: Mapping[str, PhysicsDecoder], tensors: Tensors, clusters: int) -> list[Evidence]:

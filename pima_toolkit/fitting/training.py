@@ -50,7 +50,7 @@ class JointTraining:
         options, tensors = job.options, job.tensors
         self.batches, self.epochs, _ = job.steps(len(tensors))
         shapes = {name: spec.shape for name, spec in job.specs.items()}
-        network = build(
+        self.network = build(
             job.seed(restart, 0), options.modalities, shapes, options.latent_dim, prior_expert=options.prior_expert
         ).to(job.device)
         clusters, latent = options.clusters, options.latent_dim
@@ -60,12 +60,12 @@ class JointTraining:
             name: self._vary(name, blank_decoder(option, job.specs[name], tensors.curves[name], clusters))
             for name, option in options.physics.items()
         }
-        self.state = State(network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
-        self.forward = job.processes.computed(network, self._forward)
+        self.state = State(self.network, mixture, decoders, dict.fromkeys(options.neural, 1.0))
+        self.forward = job.processes.computed(self.network, self._forward)
         self.history = History()
         self.done = 0
         self.stopped = False
-        self.parameters = list(network.parameters())
+        self.parameters = list(self.network.parameters())
         self.optimiser = job.optimiser(self.parameters)
         # What the curves say under the decoders of the last M-step, by modality.
         self.evidence = job.joined([])
@@ -128,7 +128,7 @@ class JointTraining:
             self.interrupted = True
         # A last E- and M-step, with nothing held, so that clusters and experts belong to the final networks.
         self.held = None
-        self._e_and_m_step(self.job.encode(self.state.network), seeds=False)
+        self._e_and_m_step(self.job.encode(self.network), seeds=False)
         return self
 
     def _vary(self, name: str, decoder: PhysicsDecoder) -> PhysicsDecoder:
@@ -148,7 +148,7 @@ class JointTraining:
     # -- before the first epoch ------------------------------------------------------------------------------------
 
     def _initialise(self) -> None:
-        start = first_start(self.job, self.state.network, self.state.mixture, self.restart, self._reconstruct)
+        start = first_start(self.job, self.network, self.state.mixture, self.restart, self._reconstruct)
         self.gamma, self.held, self.halted = start.gamma, start.held, start.halted
         self.state.decoders |= {name: self._vary(name, decoder) for name, decoder in start.decoders.items()}
 
@@ -156,7 +156,7 @@ class JointTraining:
         """Train a few epochs under a standard normal prior; return q(Z given X) of all specimens."""
         for epoch in range(max(3, self.epochs // 8)):
             self._network_step(self.job.seed(self.restart, 2, epoch), self.job.rate(0.3), consistency=0.0)
-        return self.job.encode(self.state.network)
+        return self.job.encode(self.network)
 
     # -- one epoch -------------------------------------------------------------------------------------------------
 
@@ -167,13 +167,13 @@ class JointTraining:
         if job.settings.em == "epoch" or self.done == 0:
             # Late seeds would not have the time to settle.
             seeds = self.done <= self.epochs // 2
-            reseeded = self._e_and_m_step(job.encode(self.state.network), seeds=seeds)
+            reseeded = self._e_and_m_step(job.encode(self.network), seeds=seeds)
         rate = job.rate(self.done / self.epochs)
         record = self._network_step(job.seed(self.restart, 3, self.done), None, consistency=job.options.consistency)
         if job.settings.em == "online":
             early = self.done < self.epochs // 2 and self._may_seed
             if early and (empty_clusters(self.gamma) or duplicate_clusters(self.gamma)):
-                reseeded = self._e_and_m_step(job.encode(self.state.network), seeds=True)
+                reseeded = self._e_and_m_step(job.encode(self.network), seeds=True)
             else:
                 self._m_step_of_experts(self.gamma, self.posterior)
         if not math.isfinite(record["elbo"]):
@@ -254,7 +254,7 @@ class JointTraining:
         """Make one pass of Adam over all specimens; return the bound's terms. ``rate`` None follows the schedule."""
         job, state, options = self.job, self.state, self.job.options
         generator = job.generator(seed)
-        state.network.train()
+        self.network.train()
         sums: dict[str, Tensor] = {}
         online = job.settings.em == "online" and rate is None
         collected = EpochStatistics(len(job.tensors), options.clusters, options.latent_dim, job.device)
@@ -294,7 +294,7 @@ class JointTraining:
                 sums[name] = sums.get(name, 0.0) + term.detach().double().sum()
             if online:
                 collected.add(index, posterior.detach(), log_gamma.detach().exp())
-        job.processes.averaged(state.network.buffers())
+        job.processes.averaged(self.network.buffers())
         if experts is not None:
             state.decoders = experts.decoders()
         if online:
@@ -312,9 +312,9 @@ class JointTraining:
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
         """Compute mean and variance of q(Z given X), a sample of Z, and its reconstruction by each neural decoder."""
         with self.job.autocast():
-            posterior = self.state.network.posterior(inputs, present)
+            posterior = self.network.posterior(inputs, present)
             z = posterior.sample(noise)
-            decoded = {name: self.state.network.decode(name, z) for name in self.job.options.neural}
+            decoded = {name: self.network.decode(name, z) for name in self.job.options.neural}
         return posterior.mean, posterior.variance, z, decoded
 
     def _learn_noise(self, means: Mapping[str, float]) -> None:

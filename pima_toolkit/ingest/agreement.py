@@ -44,7 +44,8 @@ def agree(curves: Sequence[Curve], spec: CurveFiles, modality: str) -> Agreed:
         OptionError: If a unit asked for is of another quantity, or names no column; if true stress is asked for and
             the curves are no stress against strain.
     """
-    names = tuple(Counter(curve.names[k] for curve in curves).most_common(1)[0][0] for k in (0, 1))
+    first, second = (Counter(curve.names[k] for curve in curves).most_common(1)[0][0] for k in (0, 1))
+    names = first, second
     known = {names[0]: 0, names[1]: 1, "x": 0, "y": 1}
     wanted: list[str | None] = [None, None]
     for name, unit in spec.units.items():
@@ -68,11 +69,12 @@ def agree(curves: Sequence[Curve], spec: CurveFiles, modality: str) -> Agreed:
                 )
         stated = Counter(u for c in curves if (u := c.units[k]) is not None and quantity in (None, c.quantities[k]))
         unit = stated.most_common(1)[0][0] if stated and quantity != "strain" else None
-        if wanted[k] is not None:
-            unit = unit_of(wanted[k])
+        asked = wanted[k]
+        if asked is not None:
+            unit = unit_of(asked)
             if quantity is not None and unit.quantity != quantity:
                 raise OptionError(
-                    f"units of {modality!r} give {wanted[k]!r} for {names[k]!r}, which is a {quantity} in the files"
+                    f"units of {modality!r} give {asked!r} for {names[k]!r}, which is a {quantity} in the files"
                 )
         quantities.append(quantity)
         units.append(unit)

@@ -73,10 +73,11 @@ def assemble(
     for name, spec in asked.items():
         data[name] = _scalars(name, spec, rows, order)
     used = {c for spec in asked.values() for c in _columns_of(spec, rows)}
-    for name in rows.settings if rows else ():
-        if name not in used:
-            safe = f"{name}_setting" if name in data.variables or name in data.dims else name
-            data = data.assign_coords({safe: rows.setting(name, order)})
+    if rows:
+        for name in rows.settings:
+            if name not in used:
+                safe = f"{name}_setting" if name in data.variables or name in data.dims else name
+                data = data.assign_coords({safe: rows.setting(name, order)})
     return data
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import xarray as xr
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _KINDS: dict[str, type] = {"images": ImageFiles, "curves": CurveFiles, "scalars": ScalarColumns}
 Modality = ImageFiles | CurveFiles | ScalarColumns
+Kind = TypeVar("Kind", ImageFiles, CurveFiles, ScalarColumns)
 
 
 def from_folder(
@@ -95,10 +96,10 @@ def from_folder(
             f"client={client!r} is no dask client: expected dask.distributed.Client(...), or leave it out"
         )
     defaults = {
-        "images": _described("images", images or {}, ImageFiles),
-        "curves": _described("curves", curves or {}, CurveFiles),
+        "images": _of_kind("images", images or {}, ImageFiles),
+        "curves": _of_kind("curves", curves or {}, CurveFiles),
     }
-    wanted = None if modalities is None else {n: _described(n, spec, None) for n, spec in modalities.items()}
+    wanted = None if modalities is None else {n: _described(n, spec) for n, spec in modalities.items()}
     files, entries = list_files(folder)
     if not files:
         raise DataError(f"{folder} is empty" + (f" but for {count(len(entries), 'hidden file')}" if entries else ""))
@@ -123,15 +124,13 @@ def from_folder(
     return data
 
 
-def _described(name: str, spec: Modality | Mapping[str, object] | str, kind: type | None) -> Modality:
+def _described(name: str, spec: Modality | Mapping[str, object] | str) -> Modality:
     """A modality's description from its object, plain dict or kind alone.
 
     Raises:
         OptionError: If it is none, or an option is misspelt.
     """
-    if isinstance(spec, tuple(_KINDS.values())):
-        if kind is not None and not isinstance(spec, kind):
-            raise OptionError(f"{name}= takes {kind.__name__}, got {type(spec).__name__}")
+    if isinstance(spec, Modality):
         return spec
     options = {"kind": spec} if isinstance(spec, str) else spec
     if not isinstance(options, Mapping):
@@ -139,16 +138,27 @@ def _described(name: str, spec: Modality | Mapping[str, object] | str, kind: typ
             f"modality {name!r} is {type(spec).__name__}, expected ImageFiles, CurveFiles, ScalarColumns or a dict"
         )
     options = dict(options)
-    if kind is None:
-        word = options.pop("kind", None)
-        if word not in _KINDS:
-            raise OptionError(f"modality {name!r} has kind={word!r}: {closest(str(word), _KINDS)}")
-        kind = _KINDS[word]
+    word = options.pop("kind", None)
+    if not isinstance(word, str) or word not in _KINDS:
+        raise OptionError(f"modality {name!r} has kind={word!r}: {closest(str(word), _KINDS)}")
+    return _of_kind(name, options, _KINDS[word])
+
+
+def _of_kind(name: str, spec: Modality | Mapping[str, Any], kind: type[Kind]) -> Kind:
+    """A description of one kind from its object or plain dict.
+
+    Raises:
+        OptionError: If it is of another kind, or an option is misspelt.
+    """
+    if isinstance(spec, kind):
+        return spec
+    if not isinstance(spec, Mapping):
+        raise OptionError(f"{name}= takes {kind.__name__}, got {type(spec).__name__}")
     known = [f.name for f in fields(kind)]
-    for option in options:
+    for option in spec:
         if option not in known:
             raise OptionError(f"{kind.__name__} of {name!r} has no option {option!r}: {closest(option, known)}")
-    return kind(**options)
+    return kind(**spec)
 
 
 def _sort(
@@ -180,7 +190,7 @@ def _groups(
     files: list[Path],
     folder: Path,
     wanted: Mapping[str, Modality] | None,
-    defaults: Mapping[str, Modality],
+    defaults: Mapping[str, ImageFiles | CurveFiles],
     rows: SpecimenTable | None,
 ) -> tuple[dict[str, tuple[ImageFiles | CurveFiles, list[CandidateFile]]], dict[str, ScalarColumns]]:
     """The files of each modality with its description; and the modalities that are columns of the table."""

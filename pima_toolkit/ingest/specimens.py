@@ -176,8 +176,8 @@ def _read_column(table: SpecimenTable, header: str, cells: list[str], folder: Pa
     if None in numbers and None not in german:  # typed as text into a spreadsheet that expects points
         numbers = german
         table.entries.append(Entry(table.file, "", "", "used", f"column {header!r} has decimal commas"))
-    if filled and all(v is not None for v in numbers) and not np.isnan(numbers).all():
-        values = np.array(numbers, dtype=np.float64)
+    values = np.array([v for v in numbers if v is not None], dtype=np.float64)
+    if filled and len(values) == len(numbers) and not np.isnan(values).all():
         whole = not np.isnan(values).any() and bool((values == np.round(values)).all()) and unit is None
         table.settings[name] = values.astype(np.int64) if whole else values
         if unit is not None:

@@ -43,14 +43,14 @@ class Evidence:
 
     def at(self, index: Tensor | slice) -> Evidence:
         """Take the specimens of ``index``."""
-        if self.linear is None:
+        if self.linear is None or self.curvature is None:
             return Evidence(self.constant[index])
         curvature = self.curvature if self.curvature.shape[0] == 1 else self.curvature[index]
         return Evidence(self.constant[index], self.linear[index], curvature, self.origin)
 
     def expected(self, latent: DiagonalGaussian) -> Tensor:
         """Compute E_q(Z)[log p(X given Z, c)], shape (specimen, cluster), nats, float64, with gradient to q(Z)."""
-        if self.linear is None:
+        if self.linear is None or self.curvature is None or self.origin is None:
             return self.constant
         mean, variance = by_cluster(latent)
         away = mean - self.origin
@@ -61,14 +61,12 @@ class Evidence:
     @staticmethod
     def joined(pieces: Sequence[Evidence]) -> Evidence:
         """Join the evidence of consecutive specimens."""
-        if pieces[0].linear is None:
-            return Evidence(torch.cat([p.constant for p in pieces]))
-        shared = all(p.curvature.shape[0] == 1 for p in pieces)
-        return Evidence(
-            torch.cat([p.constant for p in pieces]),
-            torch.cat([p.linear for p in pieces]),
-            pieces[0].curvature
-            if shared
-            else torch.cat([p.curvature.expand(len(p.constant), -1, -1, -1) for p in pieces]),
-            pieces[0].origin,
-        )
+        constant = torch.cat([p.constant for p in pieces])
+        linear = [p.linear for p in pieces if p.linear is not None]
+        curvature = [p.curvature for p in pieces if p.curvature is not None]
+        if not linear:
+            return Evidence(constant)
+        # A last piece of one specimen has one curvature, too: without the curve, it is not that of the others.
+        if not all(len(part) == 1 and torch.equal(part, curvature[0]) for part in curvature):
+            curvature = [torch.cat([h.expand(len(g), -1, -1, -1) for g, h in zip(linear, curvature, strict=True)])]
+        return Evidence(constant, torch.cat(linear), curvature[0], pieces[0].origin)

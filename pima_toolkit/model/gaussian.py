@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class DiagonalGaussian:
     mean: Tensor
     variance: Tensor
 
-    def __getitem__(self, index: object) -> DiagonalGaussian:
+    def __getitem__(self, index: Any) -> DiagonalGaussian:
         return DiagonalGaussian(self.mean[index], self.variance[index])
 
     def sample(self, noise: Tensor) -> Tensor:

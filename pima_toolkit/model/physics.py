@@ -207,7 +207,7 @@ class PhysicsDecoder:
             return self
         one, two = chosen[:, None], chosen[:, None, None]
         trend = self.trend
-        if trend is not None:
+        if trend is not None and other.trend is not None:
             trend = Trend(
                 torch.where(two, trend.slope, other.trend.slope),
                 torch.where(one, trend.origin, other.trend.origin),

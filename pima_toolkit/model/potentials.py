@@ -15,7 +15,7 @@ from .encoders.encoders import ClusterEncoder, Encoder, GaussianEncoder
 from .mixture import GaussianMixture
 
 
-class Potential(ABC):
+class CrossmodalRule(ABC):
     """One way to answer from a single modality."""
 
     #: Whether its encoders have a Gaussian in each cluster; where they have one for all, the cluster is read off Z, for
@@ -43,7 +43,7 @@ class Potential(ABC):
         """
 
 
-class Mixture(Potential):
+class Mixture(CrossmodalRule):
     """``"mixture"``: a Gaussian in each cluster, since an ambiguous photograph belongs to two."""
 
     by_cluster = True
@@ -59,7 +59,7 @@ class Mixture(Potential):
         return ClusterEncoder(shape, mixture.mean, mixture.variance, kind)
 
 
-class SingleGaussian(Potential):
+class SingleGaussian(CrossmodalRule):
     """``"gaussian"``: the paper's single Gaussian for all clusters, which reads the cluster off Z."""
 
     def encoder(
@@ -70,7 +70,7 @@ class SingleGaussian(Potential):
         return GaussianEncoder(encoder, mixture.log_weights, mixture.mean, mixture.variance)
 
 
-class Dropout(Potential):
+class Dropout(CrossmodalRule):
     """``"dropout"``: the encoders of the fused posterior, which dropped modalities have taught to stand alone."""
 
     drops = True
@@ -83,4 +83,4 @@ class Dropout(Potential):
 
 
 #: Name, as ``PIMA(crossmodal=...)`` knows it, to rule.
-POTENTIALS: Mapping[str, Potential] = {"mixture": Mixture(), "gaussian": SingleGaussian(), "dropout": Dropout()}
+POTENTIALS: Mapping[str, CrossmodalRule] = {"mixture": Mixture(), "gaussian": SingleGaussian(), "dropout": Dropout()}

@@ -25,7 +25,7 @@ from .modality import Neural
 from .network import check_decoder
 
 
-class Speaker(nn.Module):
+class RecognitionNetwork(nn.Module):
     """A network from one modality to what it says of a specimen.
 
     Args:
@@ -53,7 +53,7 @@ class Speaker(nn.Module):
 
 
 def said(parts: Sequence[Tensor]) -> Potential:
-    """What a :class:`Speaker` says of population and deviation, as a potential."""
+    """What a :class:`RecognitionNetwork` says of population and deviation, as a potential."""
     psi, eta, precision = parts[:3]
     linear = eta[:, None].expand(-1, psi.shape[1], -1)
     return Potential(psi, linear, torch.diag_embed(precision)[:, None])
@@ -89,7 +89,7 @@ class SpeakingNetwork(nn.Module):
         # Index, not name, is the key: a torch module name may hold no dot.
         self.names = list(modalities)
         self.speakers = nn.ModuleList(
-            Speaker(shapes[name], clusters, parameters, latent_dim, option.encoder)
+            RecognitionNetwork(shapes[name], clusters, parameters, latent_dim, option.encoder)
             for name, option in modalities.items()
         )
         self.decoders = nn.ModuleList(
@@ -100,7 +100,7 @@ class SpeakingNetwork(nn.Module):
                 check_decoder(self.decoders[self.names.index(name)], name, tuple(shapes[name]), latent_dim)
 
     def speak(self, name: str, x: Tensor) -> tuple[Tensor, ...]:
-        """What the network of a modality says of inputs (N, *shape); see :class:`Speaker`."""
+        """What the network of a modality says of inputs (N, *shape); see :class:`RecognitionNetwork`."""
         return self.speakers[self.names.index(name)](x)
 
     def decode(self, name: str, z: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ def _watch(workers: Sequence[BaseProcess], ears: Sequence[Connection], say: Call
     while open_ears:
         failed = any(worker.exitcode not in (None, 0) for worker in workers)
         ready = wait(list(open_ears), timeout=_GRACE if failed else 0.5)
-        for ear in ready:
+        for ear in [one for one in open_ears if one in ready]:
             try:
                 kind, text = ear.recv()
             except EOFError:

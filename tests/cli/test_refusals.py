@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.api import train as finish
+from pima_toolkit.fitting import trained_model
 
 GOOD = ("--physics", "stress=proportional", "--clusters", 2, "--epochs", 1)
 
@@ -18,7 +18,7 @@ def _no_training(monkeypatch):
     def never(*job):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(finish, "train_restarts", never)
+    monkeypatch.setattr(trained_model, "train_restarts", never)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from pima_toolkit.data import read
 from pima_toolkit.fitting import potentials as crossmodal
 from pima_toolkit.fitting.inputs.spec import schemas
 from pima_toolkit.fitting.inputs.tensors import to_tensors
+from pima_toolkit.fitting.passes import encode
 from pima_toolkit.fitting.potentials import CrossmodalTraining, held_back
-from pima_toolkit.fitting.run import TrainingRun, encode
+from pima_toolkit.fitting.run import TrainingRun
 from pima_toolkit.model.gaussian import DiagonalGaussian
 
 

@@ -10,8 +10,9 @@ import pima_toolkit as pima
 from pima_toolkit.data import read
 from pima_toolkit.fitting.inputs.spec import schemas
 from pima_toolkit.fitting.inputs.tensors import to_tensors
+from pima_toolkit.fitting.passes import encode
 from pima_toolkit.fitting.potentials import CrossmodalTraining
-from pima_toolkit.fitting.run import TrainingRun, encode
+from pima_toolkit.fitting.run import TrainingRun
 from pima_toolkit.fitting.starts.initialise import random_start
 from pima_toolkit.model.encoders.encoders import Encoder, GaussianEncoder
 from pima_toolkit.model.fusion import drop_modalities

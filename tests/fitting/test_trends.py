@@ -36,6 +36,19 @@ def bound(posterior, mixture, decoder, curves, gamma, beta):
     return (gamma * (joint - gamma.clamp_min(1e-300).log())).sum()
 
 
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_evidence_does_not_depend_on_the_pieces_it_is_made_in(varying, monkeypatch, grid, size):
+    posterior, _, decoder, curves = varying(3, "affine", grid, True)
+    curves = replace(curves.at(torch.arange(5)), present=torch.tensor([True, True, True, True, False]))
+    whole = decoder.evidence(curves).expected(posterior[:5])
+    assert (whole[-1] == 0).all()
+    chunks = Curves.chunks
+    monkeypatch.setattr(Curves, "chunks", lambda self, most=size: chunks(self, size))
+    pieces = decoder.evidence(curves).expected(posterior[:5])
+    torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 100_000),

@@ -38,7 +38,7 @@ class PlottedCurves(NamedTuple):
     @property
     def measured(self) -> NDArray[np.bool_]:
         """Which specimens have a curve: at least one point, shape (specimen,)."""
-        return np.isfinite(self.y).any(axis=1)
+        return np.any(np.isfinite(self.y), axis=1)
 
     def only(self, specimens: NDArray[np.bool_]) -> PlottedCurves:
         """Select the curves of some specimens.
@@ -109,7 +109,7 @@ def pictures_html(images: xr.DataArray, titles: list[str], *, size: int = 84) ->
     image = require("PIL.Image", "pictures in panels")
     values = images.transpose("specimen", ..., "channel") if "channel" in images.dims else images
     values = values.values.astype(np.float64)
-    measured = np.isfinite(values).any(axis=tuple(range(1, values.ndim)))
+    measured = np.any(np.isfinite(values), axis=tuple(range(1, values.ndim)))
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     grey = np.clip(255 * (values - low) / (high - low or 1.0), 0, 255)

@@ -30,7 +30,7 @@ _NOTHING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
+class TrainingFold:
     """Training specimens n and others h in one fold.
 
     Args:
@@ -89,7 +89,7 @@ class Learned:
 
 def learn(
     target: Target, given: Sequence[Given], train: Index, held: Index, parameters: Array | None, seed: int
-) -> Learned:
+) -> TrainingFold:
     """Learn scales and components from some specimens, and apply them to others.
 
     Args:
@@ -123,7 +123,7 @@ def learn(
     axes = _target_axes(centred)
     own = None if parameters is None else parameters[train]
     tables = np.hstack(table), np.hstack(held_table)
-    return Learned(
+    return TrainingFold(
         scores, held_scores, *tables, y[train], target.observed[train], mean, axes, centred @ axes.T, own, seed
     )
 

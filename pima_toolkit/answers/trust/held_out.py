@@ -15,7 +15,7 @@ from ...model.curves import Curves
 from ...model.physics import Deviations
 from ..curves import measured, predictions
 from ..predictor import Predictor
-from ..record import DescribedCurves, HeldOutFigures
+from ..record import DescribedFigures, HeldOutFigures
 from .calibration import LEVELS
 
 #: Coverage of the band that is judged.
@@ -62,7 +62,7 @@ def judged(predictor: Predictor, tensors: Tensors) -> tuple[Predictor, dict[str,
 
 
 @torch.no_grad()
-def described(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> dict[str, DescribedCurves]:
+def described(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> dict[str, DescribedFigures]:
     """Tell how well the training curves themselves are described, by physics modality.
 
     Args:
@@ -82,7 +82,7 @@ def described(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> dict[str
         for part, predictive in predictions(decoder, curves.t, None, sure):
             population[part] = curves.x[part] - predictive.centre(sure[part])
         seen, scale = curves.seen, decoder.scale
-        out[name] = DescribedCurves(
+        out[name] = DescribedFigures(
             own=_rms(own[seen]) * scale,
             population=_rms(population[seen]) * scale,
             mean_curve=_rms(_from_others(curves)[seen]) * scale,

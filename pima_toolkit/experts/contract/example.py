@@ -59,7 +59,7 @@ class Example:
         Raises:
             ShapeError: If a covariate is missing or unknown.
         """
-        return pack(expert, {expert.t: self.grid, **self.covariates})
+        return pack(expert, {expert.inputs[0]: self.grid, **self.covariates})
 
     def theta(self, parameters: Sequence[Parameter]) -> NDArray[np.float64]:
         """The values in the order of the parameters, shape (P,).

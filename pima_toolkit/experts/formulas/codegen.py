@@ -192,6 +192,8 @@ def _load(source: str, versions: str, folder: Path) -> ModuleType:
             file.write(source)
         Path(unfinished).replace(path)
     spec = importlib.util.spec_from_file_location(f"_pima_toolkit_{name}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported: expected a file of Python source")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # numba looks its functions' module up by name
     try:

@@ -11,6 +11,7 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from numba import float64, get_num_threads, njit, prange, set_num_threads, types
@@ -57,7 +58,7 @@ def _launched(threads: int) -> int:
     return available
 
 
-def compile_driver(signature: object, function: Callable, *, parallel: bool = True) -> Callable:
+def compile_driver(signature: Any, function: Callable, *, parallel: bool = True) -> Callable:
     """Compile a driver, with the functions it calls, from numba's cache where there is one to write into.
 
     Args:

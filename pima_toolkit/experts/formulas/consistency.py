@@ -153,8 +153,8 @@ def _slopes(program: Program, V: int, P: int, extra: int, t: Array, bounds: Boun
 
 def _contradicts(matrix: Array, known: Sequence[Array | None]) -> bool:
     """Whether no units of what is not known make ``matrix @ a`` zero, a of shape (columns, 5)."""
-    fixed = [k for k, one in enumerate(known) if one is not None]
-    wanted = np.stack([known[k] for k in fixed]) if fixed else np.zeros((0, 5))
+    given = {k: one for k, one in enumerate(known) if one is not None}
+    fixed, wanted = list(given), np.stack(list(given.values())) if given else np.zeros((0, 5))
     if not len(matrix) or not wanted.any():
         return False
     right = -matrix[:, fixed] @ wanted

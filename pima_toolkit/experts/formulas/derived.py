@@ -46,7 +46,7 @@ def reported_program(text: str, variable: str, names: tuple[str, ...]) -> Progra
         FormulaError: If it cannot be read, or holds the independent variable or an unknown name.
     """
     read = read_formula(f"{text} + 0 * {variable}", variable)  # every formula must name its variable
-    used = {s.name for s in read.expression.free_symbols}
+    used = {str(symbol) for symbol in read.expression.free_symbols}
     unknown = sorted(used - set(names))
     if unknown:
         raise FormulaError(
@@ -127,7 +127,7 @@ def solved_for(text: str, name: str, candidates: Sequence[str]) -> tuple[str, st
         FormulaError: If it is linear in none of them.
     """
     expression = read_formula(f"({text}) + 0*{_NOTHING}", _NOTHING).expression
-    symbols = {s.name: s for s in expression.free_symbols}
+    symbols = {str(symbol): symbol for symbol in expression.free_symbols}
     for candidate in reversed(candidates):
         symbol = symbols.get(candidate)
         if symbol is None:

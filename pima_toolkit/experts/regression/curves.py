@@ -64,5 +64,5 @@ class FittedCurves:
     @property
     def effective(self) -> Array:
         """Effective number of specimens, (C,)."""
-        used = self.gamma * self.observed.any(1)[:, None]
+        used = self.gamma * np.any(self.observed, axis=1)[:, None]
         return used.sum(0) ** 2 / np.maximum(np.square(used).sum(0), 1e-300)

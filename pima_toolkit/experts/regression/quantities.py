@@ -180,7 +180,7 @@ def derive(
     if stray:
         raise OptionError(f"units are given for {stray[0]!r}, which is no quantity asked for: {', '.join(quantities)}")
     names = [p.name for p in expert.reported]
-    known = np.isfinite(covariance).all((1, 2))
+    known = np.all(np.isfinite(covariance), axis=(1, 2))
     safe = np.where(known[:, None, None], covariance, 0.0)
     values, errors, labels = [], [], []
     for name, asked in quantities.items():

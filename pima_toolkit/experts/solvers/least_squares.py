@@ -88,10 +88,11 @@ def solve(
         inputs = (t.reshape(-1, t.shape[-1]), y, w, x, limits, kinds, rows, target)
         curve = law.compiled_curve()
         if curve is None:
-            ended = descend_rows(law, *inputs, max_iterations, tolerance)
+            cost, iterations, status = descend_rows(law, *inputs, max_iterations, tolerance)
         else:
-            ended = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
-        return np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start), *ended
+            cost, iterations, status = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
+        theta = np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start)
+        return theta, cost, iterations, status
 
     theta, cost, iterations, status = descend(linear)
     linear[[p for p in law.linear if free[p]]] = True
@@ -102,9 +103,10 @@ def solve(
         theta = np.where(better[..., None], other[0], theta)
         pairs = zip((cost, iterations, status), other[1:], strict=True)
         cost, iterations, status = (np.where(better, b, a) for a, b in pairs)
-    known = np.zeros(C) if constant is None else np.maximum(np.asarray(constant, dtype=np.float64).reshape(-1), 0.0)
-    if known.shape != (C,):
-        raise ShapeError(f"constant has the shape {np.shape(constant)}, expected ({C},)")
+    known = np.asarray(np.zeros(C) if constant is None else constant, dtype=np.float64)
+    if known.size != C:
+        raise ShapeError(f"constant has the shape {known.shape}, expected ({C},)")
+    known = np.maximum(known.reshape(-1), 0.0)
     whole = np.sum(w * y * y, axis=1)
     return _choose(theta, cost, iterations, status, known, whole, w, free, bounds)
 

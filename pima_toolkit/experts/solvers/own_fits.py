@@ -342,9 +342,8 @@ def _fit_batch(
         for _ in range(steps):
             M = J @ L
             A = precision[:, None, None] * (M.mT @ M) + (1.0 + damping)[:, None, None] * identity
-            step: Array = np.linalg.solve(A, (precision[:, None] * (M.mT @ f[..., None])[..., 0] - u)[..., None])[
-                ..., 0
-            ]
+            downhill = precision[:, None] * (M.mT @ f[..., None])[..., 0] - u
+            step = np.asarray(np.linalg.solve(A, downhill[..., None])[..., 0], dtype=np.float64)
             trial, g, K = evaluate(u + step)
             more = np.square(g).sum(1)
             new = precision * more + np.square(u + step).sum(1)

@@ -224,14 +224,11 @@ def prepare(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tup
         raise ExpertError("there are no points to fit: y is empty")
     if not np.isfinite(t).all():
         raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
+    w = np.asarray(1.0 if weights is None else weights, dtype=np.float64)
     try:
-        w = (
-            np.ones(rows.shape)
-            if weights is None
-            else np.array(np.broadcast_to(np.asarray(weights, dtype=np.float64), rows.shape))
-        )
+        w = np.array(np.broadcast_to(w, rows.shape))
     except ValueError:
-        raise ShapeError(f"weights have the shape {np.shape(weights)}, expected {rows.shape}") from None
+        raise ShapeError(f"weights have the shape {w.shape}, expected {rows.shape}") from None
     missing = ~np.isfinite(rows)
     rows[missing], w[missing] = 0.0, 0.0
     return t, rows, w
@@ -346,7 +343,8 @@ class _Judge:
         trials[:, self.linear] = 0.0
         value, jacobian = self.law.value_and_jacobian(self.t, trials)
         basis, seen = jacobian[..., self.linear], self.w > 0
-        fine = (np.abs(value[:, seen]) < _LARGEST).all(1) & (np.abs(basis[:, seen]) < _LARGEST).all((1, 2))
+        fine = np.all(np.abs(value[:, seen]) < _LARGEST, axis=1)
+        fine &= np.all(np.abs(basis[:, seen]) < _LARGEST, axis=(1, 2))
         cost = np.full(len(trials), np.inf)
         value, basis = value[fine][:, seen], basis[fine][:, seen]
         w, rest = self.w[seen], self.y[seen] - value

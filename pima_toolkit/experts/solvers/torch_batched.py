@@ -58,7 +58,7 @@ def _one_grid(law: Law, t: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
 
 def _gradient(
     output: Tensor, at: Tensor, push: Tensor | None = None, *, create_graph: bool = False, retain_graph: bool = False
-) -> tuple[Tensor]:
+) -> tuple[Tensor, ...]:
     """The gradient, zero where the output does not depend on ``at``."""
     if not output.requires_grad:
         return (torch.zeros_like(at, requires_grad=create_graph),)

@@ -115,7 +115,8 @@ def update_mixture(
         responsibilities: Theirs, (specimen, cluster).
         processes: The processes that have the other specimens; one all-reduce joins their statistics.
     """
-    statistics = MixtureStatistics(*old.mean.shape, old.mean.device)
+    clusters, latent_dim = old.mean.shape
+    statistics = MixtureStatistics(clusters, latent_dim, old.mean.device)
     return statistics.update(posterior, responsibilities).over(processes).finish(old)
 
 
@@ -300,6 +301,8 @@ def update_physics(
         posterior = None
         decoder, evidence = update.move(decoder, curves, gamma, processes, evidence)
     else:
+        if posterior is None or components is None:
+            raise ValueError("parameters that follow the latent need q(Z given X) and p(Z given c): give both")
         decoder, evidence = update_trend(
             decoder, curves, gamma, posterior, components, slope=slope, processes=processes, evidence=evidence
         )

@@ -111,12 +111,11 @@ def accepted(
     evidence = evidence or old.evidence(curves)
     before = expected_log_prob(evidence, gamma, latent, processes) + log_prior(old)
     best = trial(1.0)
-    for halving in range(HALVINGS):
+    for halving in range(1, HALVINGS + 1):
         evidence = best.evidence(curves)
         after = expected_log_prob(evidence, gamma, latent, processes) + log_prior(best)
         fallen = after < before - ROUNDING * before.abs()
         if not fallen.any():
             return best, evidence
-        best = best.where(~fallen, trial(0.5 ** (halving + 1)))
-    best = best.where(~fallen, old)
+        best = best.where(~fallen, trial(0.5**halving) if halving < HALVINGS else old)
     return best, best.evidence(curves)

@@ -48,7 +48,7 @@ def heard(
     Where a picture may be mirrored, what is said of it and its mirror images is averaged.
 
     Returns:
-        The parts of :class:`~pima_toolkit.model.speaker.Speaker`, float64.
+        The parts of :class:`~pima_toolkit.model.speaker.RecognitionNetwork`, float64.
     """
     network.eval()
     x, axes = tensors.inputs[name], specs[name].axes(options.neural[name].flips)

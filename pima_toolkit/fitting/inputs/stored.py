@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...data import Measurement
+from ...data import Measurement, OnDisk
 from .spec import InputSpec
 
 #: Numbers of encoder inputs that are in memory at once where a network only looks.
@@ -47,7 +47,8 @@ class Stored:
     @property
     def rows(self) -> int:
         """Specimens that are read together."""
-        return self.measurement.values.rows
+        values = self.measurement.values
+        return values.rows if isinstance(values, OnDisk) else len(values)
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         rows = index if isinstance(index, slice) else index.cpu().numpy()

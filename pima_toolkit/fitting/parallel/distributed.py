@@ -15,10 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+Computed = TypeVar("Computed")
 
 
 class _Computed(nn.Module):
@@ -111,7 +114,7 @@ class Processes:
     def _device(self) -> str:
         return "cuda" if distributed.get_backend() == "nccl" else "cpu"
 
-    def computed(self, network: nn.Module, compute: Callable[..., object]) -> Callable[..., object]:
+    def computed(self, network: nn.Module, compute: Callable[..., Computed]) -> Callable[..., Computed]:
         """``compute``, whose gradients to the parameters of ``network`` are averaged over all processes.
 
         Args:

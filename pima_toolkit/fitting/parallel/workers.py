@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from typing import Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
 
@@ -27,20 +27,25 @@ from ...errors import OptionError, PimaError, TrainingError
 from ...experts import load_plugin, plugin_records
 from ...plugins.records import FILE
 
+#: What work is done with, what it tells meanwhile, what comes of it.
+Task = TypeVar("Task", contravariant=True)
+News = TypeVar("News", covariant=True)
+Result = TypeVar("Result", covariant=True)
 #: Seconds that a process has to end once it was told to.
 _PATIENCE = 10.0
 
 
-class Work(Protocol):
+class Work(Protocol[Task, News, Result]):
     """A function done with each task; it travels to the processes whole, so it holds plain data and no open files."""
 
-    def __call__(self, task: object, tell: Callable[[object], bool]) -> object:
+    def __call__(self, task: Task, tell: Callable[[News], bool], /) -> Result:
         """Do one task.
 
         Args:
             task: Plain data.
             tell: Hand news to whoever waits; True: stop as soon as it can be.
         """
+        raise NotImplementedError
 
 
 @contextmanager
@@ -65,8 +70,8 @@ def check_processes(processes: object) -> None:
 
 
 def run_tasks(
-    work: Work, tasks: Sequence[object], processes: int, hear: Callable[[object], bool]
-) -> Iterator[tuple[int, object]]:
+    work: Work[Task, News, Result], tasks: Sequence[Task], processes: int, hear: Callable[[News], bool]
+) -> Iterator[tuple[int, Result]]:
     """Do every task.
 
     Args:
@@ -85,7 +90,7 @@ def run_tasks(
     if min(processes, len(tasks)) <= 1:
         stop = False
 
-        def tell(news: object) -> bool:
+        def tell(news: News) -> bool:
             nonlocal stop
             stop = hear(news) or stop
             return stop
@@ -106,7 +111,7 @@ def run_tasks(
 class _Pool:
     """Processes that wait for tasks."""
 
-    def __init__(self, work: Work, processes: int) -> None:
+    def __init__(self, work: Work[Any, Any, Any], processes: int) -> None:
         try:
             packed = bytes(ForkingPickler.dumps(work))
         except Exception as error:  # noqa: BLE001 - what is said of a lambda or a local class has no common base
@@ -130,7 +135,7 @@ class _Pool:
             self.end()
             raise
 
-    def run(self, tasks: Sequence[object], hear: Callable[[object], bool]) -> Iterator[tuple[int, object]]:
+    def run(self, tasks: Sequence[Any], hear: Callable[[Any], bool]) -> Iterator[tuple[int, Any]]:
         waiting = list(enumerate(tasks))[::-1]
         busy: dict[Connection, int] = {}
         for connection in self.workers:
@@ -138,7 +143,7 @@ class _Pool:
             self._send(connection, task)
         while busy:
             ready = wait(list(busy))
-            for connection in ready:
+            for connection in [one for one in busy if one in ready]:
                 try:
                     kind, content = connection.recv()
                 except (EOFError, OSError):
@@ -162,7 +167,7 @@ class _Pool:
         except (BrokenPipeError, ConnectionResetError):
             self._died(connection)
 
-    def _died(self, connection: Connection) -> None:
+    def _died(self, connection: Connection) -> NoReturn:
         process = self.workers[connection]
         process.join(_PATIENCE)
         code = process.exitcode

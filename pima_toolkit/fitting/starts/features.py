@@ -24,7 +24,8 @@ class Features(nn.Module):
     def __init__(self, job: TrainingRun, network: Network, names: Sequence[str]) -> None:
         super().__init__()
         self.job, self.names = job, list(names)
-        self.trunks = nn.ModuleList(network.encoders[network.names.index(name)].trunk for name in self.names)
+        encoders = [network.encoders[network.names.index(name)] for name in self.names]
+        self.trunks = nn.ModuleList(encoder.get_submodule("trunk") for encoder in encoders)
         with torch.no_grad():
             probes = [torch.zeros(2, *job.specs[name].shape, device=job.device) for name in self.names]
             widths = [trunk.eval()(probe).shape[1] for trunk, probe in zip(self.trunks, probes, strict=True)]

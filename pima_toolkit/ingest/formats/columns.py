@@ -81,7 +81,7 @@ class _Workbook(ColumnReader):
         return replace(columns, notes=(f"sheet {name!r} of {len(found)}", *columns.notes))
 
 
-class _Array(ColumnReader):
+class _ColumnArray(ColumnReader):
     """NumPy arrays (point, column) without names and units."""
 
     suffixes = (".npy",)
@@ -97,7 +97,7 @@ class _Array(ColumnReader):
         return Columns(("",) * width, (None,) * width, values.astype(np.float64))
 
 
-TEXT, WORKBOOK, ARRAY = _Text(), _Workbook(), _Array()
+TEXT, WORKBOOK, ARRAY = _Text(), _Workbook(), _ColumnArray()
 #: Endings of files that may be the table of specimens.
 TABLE_SUFFIXES = (*TEXT.suffixes, *WORKBOOK.suffixes)
 

@@ -105,18 +105,27 @@ def read_curve(path: Path, spec: CurveFiles) -> Curve:
     names, units, quantities = [], [], []
     for k in columns:
         name, quantity = canonical(numbers.names[k])
-        unit = unit_of(numbers.units[k]) if numbers.units[k] is not None else None
-        if unit is not None and find_unit(numbers.units[k]) is not None:
+        written = numbers.units[k]
+        unit = None if written is None else unit_of(written)
+        if written is not None and unit is not None and find_unit(written) is not None:
             quantity = unit.quantity
         names.append(name or ("t", NAMELESS)[len(names)])
         units.append(unit)
         quantities.append(quantity)
     notes = list(numbers.notes)
-    shown = tuple(numbers.names[k] or f"column {k}" for k in columns)
+    shown = [numbers.names[k] or f"column {k}" for k in columns]
     if len(numbers.names) > 2 and (spec.x is None or spec.y is None):
         notes.append(f"{shown[1]!r} against {shown[0]!r}")
     x, y = numbers.values[:, columns[0]], numbers.values[:, columns[1]]
-    return Curve(x, y, shown, tuple(names), tuple(units), tuple(quantities), tuple(notes))
+    return Curve(
+        x,
+        y,
+        headers=(shown[0], shown[1]),
+        names=(names[0], names[1]),
+        units=(units[0], units[1]),
+        quantities=(quantities[0], quantities[1]),
+        notes=tuple(notes),
+    )
 
 
 def _chosen(numbers: Columns, spec: CurveFiles) -> tuple[int, int]:
@@ -128,15 +137,13 @@ def _chosen(numbers: Columns, spec: CurveFiles) -> tuple[int, int]:
         if chosen[at] is None:
             known = [k for word in order for k in filled if words[k] == word and k not in chosen]
             chosen[at] = known[0] if known else None
-    for at in (0, 1):
-        if chosen[at] is None:
-            rest = [k for k in filled if k not in chosen]
-            if not rest:
-                raise Unusable("has only one column with numbers, a curve needs two")
-            chosen[at] = rest[0]
-    if chosen[0] == chosen[1]:
+    rest = iter([k for k in filled if k not in chosen])
+    x, y = (next(rest, None) if one is None else one for one in chosen)
+    if x is None or y is None:
+        raise Unusable("has only one column with numbers, a curve needs two")
+    if x == y:
         raise OptionError(f"x and y are the same column, {spec.x!r}: name two")
-    return chosen[0], chosen[1]
+    return x, y
 
 
 def _refuse_pairs(numbers: Columns, spec: CurveFiles, words: list[str]) -> None:

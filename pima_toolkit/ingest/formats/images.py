@@ -45,14 +45,17 @@ class ImageFiles:
     def __post_init__(self) -> None:
         if self.views not in ("channel", "volume", "first"):
             raise OptionError(f"views is {self.views!r}, expected 'channel', 'volume' or 'first'")
-        if self.size is not None and (len(self.shape) != 2 or min(self.shape) < 1):
+        shape = self.shape
+        if shape is not None and (len(shape) != 2 or min(shape) < 1):
             raise OptionError(f"size is {self.size!r}, expected (height, width) in pixels")
         if self.crop is not None and (len(self.crop) != 4 or min(self.crop) < 0):
             raise OptionError(f"crop is {self.crop!r}, expected (top, bottom, left, right), each at least 0")
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(height, width) that is asked for."""
+    def shape(self) -> tuple[int, ...] | None:
+        """(height, width) that is asked for, None where nothing is."""
+        if self.size is None:
+            return None
         return (self.size, self.size) if isinstance(self.size, int) else tuple(int(v) for v in self.size)
 
 
@@ -78,8 +81,9 @@ def read_size(path: Path, spec: ImageFiles) -> tuple[int, int]:
 
 def common_size(sizes: Sequence[tuple[int, int]], spec: ImageFiles) -> tuple[int, int]:
     """(height, width) of the modality: what is asked for, or what most files have, at most 256 a side."""
-    if spec.size is not None:
-        return spec.shape
+    if spec.shape is not None:
+        height, width = spec.shape
+        return height, width
     values, counts = np.unique(np.array(sizes), axis=0, return_counts=True)
     height, width = values[counts.argmax()]
     shrink = min(1.0, LONGEST_SIDE / max(height, width))

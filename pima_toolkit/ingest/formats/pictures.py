@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class _Tiff(PixelReader):
             return _opaque(*read_tiff(path))
 
 
-class _Array(PixelReader):
+class _PixelArray(PixelReader):
     """NumPy arrays (y, x), (y, x, colour) or (page, y, x)."""
 
     suffixes = (".npy",)
@@ -68,7 +69,7 @@ class _Array(PixelReader):
             return _opaque(np.array(raw).reshape(array_axes(raw.shape)), [])
 
 
-PHOTOGRAPH, TIFF, ARRAY = _Photograph(), _Tiff(), _Array()
+PHOTOGRAPH, TIFF, ARRAY = _Photograph(), _Tiff(), _PixelArray()
 
 
 def _opaque(pages: np.ndarray, notes: list[str]) -> Pixels:
@@ -117,18 +118,18 @@ def check_pixels(pixels: int) -> None:
 def array_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """(page, y, x, channel) of an array of two to four dims; a last dim of 3 or 4 holds colours."""
     if len(shape) == 2:
-        axes = (1, *shape, 1)
+        pages, y, x, channels = 1, *shape, 1
     elif len(shape) == 3:
-        axes = (1, *shape) if shape[-1] in (3, 4) else (*shape, 1)
+        pages, y, x, channels = (1, *shape) if shape[-1] in (3, 4) else (*shape, 1)
     elif len(shape) == 4 and shape[-1] in (1, 2, 3, 4):
-        axes = tuple(shape)
+        pages, y, x, channels = shape
     else:
         raise Unusable(f"has shape {shape}, a picture is (y, x), (y, x, colour) or (page, y, x)")
-    check_pixels(int(np.prod(axes[:3])))
-    return axes
+    check_pixels(pages * y * x)
+    return pages, y, x, channels
 
 
-def orientation_of(page: object) -> int:
+def orientation_of(page: Any) -> int:
     """The orientation mark of a TIFF page, 1 where it has none."""
     tag = page.tags.get(274)
     return int(tag.value) if tag is not None else 1

@@ -90,6 +90,9 @@ class ClusterEncoder(nn.Module):
         kind: Kind of network, as in :func:`trunk`.
     """
 
+    mean: Tensor
+    log_variance: Tensor
+
     def __init__(self, shape: Sequence[int], mean: Tensor, variance: Tensor, kind: str | nn.Module = "conv") -> None:
         super().__init__()
         self.trunk, width = trunk(shape, kind)
@@ -135,6 +138,10 @@ class GaussianEncoder(nn.Module):
         mean: Cluster means, shape (cluster, latent).
         variance: Cluster variances, shape (cluster, latent).
     """
+
+    log_weights: Tensor
+    mean: Tensor
+    variance: Tensor
 
     def __init__(self, encoder: Encoder, log_weights: Tensor, mean: Tensor, variance: Tensor) -> None:
         super().__init__()
