@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -142,7 +142,8 @@ def find_populations(
     screened = {name: part.at(some) for name, part in information.items()}
     known = np.any([part.there[some] for part in curves.values()], axis=0)
     tried: list[tuple[float, Populations]] = []
-    for labels in candidates([part.estimate for part in screened.values()], clusters, seed, known):
+    coordinates = by_spread(screened), by_curves(screened, {name: part[3] for name, part in wide.items()})
+    for labels in candidates(coordinates, clusters, seed, known):
         laws = {
             name: _from_labels(screened[name], *wide[name][1:], labels, clusters, part.rules)
             for name, part in curves.items()
@@ -210,25 +211,53 @@ def _pooled_noise(information: CurveInformation, parameters: int) -> float:
     return max(float(information.squared[good].sum() / freedom[good].sum()), 1e-300)
 
 
-def candidates(estimates: list[Array], clusters: int, seed: int, known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+def by_spread(information: Mapping[str, CurveInformation]) -> Array:
+    """Unbounded parameters of every law side by side, (N, P), each in units of its spread over all specimens."""
+    estimates = [part.estimate for part in information.values()]
+    return np.concatenate([(values - middle) / spread for values in estimates for middle, spread in [_robust(values)]], 1)
+
+
+def by_curves(information: Mapping[str, CurveInformation], noise: Mapping[str, float]) -> Array:
+    """The same in coordinates in which distances are those of the curves, in units of their median distance.
+
+    What tells populations apart is wide over all specimens, and in units of its own spread it is no wider than the rest.
+
+    Args:
+        information: What every curve says, by modality.
+        noise: Noise variance by modality.
+    """
+    parts = []
+    for name, part in information.items():
+        values, vectors = np.linalg.eigh(part.normal.mean(0) / noise[name])
+        parts.append((part.estimate - np.median(part.estimate, axis=0)) @ (vectors * np.sqrt(np.maximum(values, 0.0))))
+    z = np.concatenate(parts, axis=1)
+    return z / max(float(np.median(np.linalg.norm(z, axis=1))), 1e-300)
+
+
+def candidates(
+    coordinates: Sequence[Array], clusters: int, seed: int, known: NDArray[np.bool_]
+) -> list[NDArray[np.int64]]:
     """Labels (N,) from which EM starts; -1 for specimens that are left to the first E-step.
 
     Args:
-        estimates: Unbounded parameters (N, P) of every law.
+        coordinates: Parameters (N, P) in each of the coordinates that populations are sought in.
         clusters: C.
         seed: Of the searches.
         known: Which specimens have a curve, shape (N,); the others are left.
     """
-    N = len(estimates[0])
+    N = len(known)
     if clusters == 1:
         return [np.where(known, 0, -1)]
     if known.sum() <= clusters:
         return [np.where(known, np.cumsum(known) - 1, -1)]
-    scaled = [(values - centre) / spread for values in estimates for centre, spread in [_robust(values)]]
-    z = np.clip(np.concatenate(scaled, axis=1), -20.0, 20.0)
+    return [labels for z in coordinates for labels in _searched(np.clip(z, -20.0, 20.0), clusters, seed, known)]
+
+
+def _searched(z: Array, clusters: int, seed: int, known: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
+    """Labels by k-means and by mixtures, of all and without the loneliest."""
+    N = len(known)
     neighbours = scipy.spatial.cKDTree(z[known]).query(z, k=min(6, int(known.sum())))[0][:, -1]
     cluster, mixture = require("sklearn.cluster", "starts"), require("sklearn.mixture", "starts")
-    found = []
     for core in (known & (neighbours <= np.quantile(neighbours[known], 1.0 - LONELY)), known):
         if core.sum() <= clusters and core is not known:
             continue
@@ -243,8 +272,7 @@ def candidates(estimates: list[Array], clusters: int, seed: int, known: NDArray[
                 # Fewer different specimens than populations: told of once, where clusters end empty or alike.
                 warnings.simplefilter("ignore", require("sklearn.exceptions", "starts").ConvergenceWarning)
                 labels[core] = search.fit_predict(z[core])
-            found.append(labels)
-    return found
+            yield labels
 
 
 def _from_labels(
