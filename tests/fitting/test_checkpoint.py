@@ -218,7 +218,8 @@ PROGRAM = """
 import sys
 import xarray as xr, pima_toolkit as pima
 
-model = pima.PIMA({"feature": pima.Neural(), "stress": pima.Physics("proportional")}, clusters=2, latent_dim=2)
+modalities = {"feature": pima.Neural(), "stress": pima.Physics("proportional")}
+model = pima.PIMA(modalities, clusters=2, latent_dim=2, inference="paper")
 say = lambda p: print(p.phase, p.epoch, flush=True)
 data = xr.load_dataset(sys.argv[1])
 fit = model.fit(data, epochs=12, em="epoch", checkpoint=sys.argv[2], callbacks=[say], progress=False)
