@@ -188,7 +188,8 @@ def lines_case(case: Case, data_set: str, seed: int, keep: Path) -> tuple[pima.F
     if case.without is not None:
         train = without(train, *case.without, seed)
     curve = pima.Physics("proportional", **case.line)
-    model = pima.PIMA({"image": pima.Neural(), "line": curve}, clusters=10, latent_dim=case.latent_dim, **case.model)
+    options = {"clusters": 10, "latent_dim": case.latent_dim, "inference": "paper", **case.model}
+    model = pima.PIMA({"image": pima.Neural(), "line": curve}, **options)
     fit, seconds = timed(model, train, seed, keep, case.fit)
     t = test.t.values
     truth = test.label.values[:, None] * t
@@ -223,7 +224,8 @@ def lattice_case(case: Case, seed: int, keep: Path) -> tuple[pima.Fit, dict]:
     mean = train.stress.values.mean(0)
     if case.without is not None:
         train = without(train, *case.without, seed)
-    model = pima.PIMA({"image": pima.Neural(), "stress": pima.Physics("linear_hardening")}, clusters=2, latent_dim=2)
+    modalities = {"image": pima.Neural(), "stress": pima.Physics("linear_hardening")}
+    model = pima.PIMA(modalities, clusters=2, latent_dim=2, inference="paper")
     fit, seconds = timed(model, train, seed, keep, case.fit)
     predicted = fit.infer(test[["image"]], predict="stress").stress.values
     truth = test.stress.values

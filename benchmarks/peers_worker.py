@@ -43,7 +43,7 @@ def ours(arrays: dict[str, np.ndarray], asked: argparse.Namespace) -> Answer:
 
     train, test = dataset("train"), dataset("test")
     model = pima.PIMA(
-        {"image": pima.Neural(), "line": pima.Physics("affine")}, clusters=CLUSTERS, latent_dim=asked.latent
+        {"image": pima.Neural(), "line": pima.Physics("affine")}, CLUSTERS, asked.latent, inference="paper"
     )
     ends = []
 

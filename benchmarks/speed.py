@@ -110,7 +110,7 @@ def epochs(data: xr.Dataset, count: int, precision: str) -> dict:
         clock["bare_cpu"].append(time.process_time() - last_cpu)
         last, last_cpu = time.perf_counter(), time.process_time()
 
-    model = pima.PIMA(MODALITIES, clusters=10, latent_dim=LATENT)
+    model = pima.PIMA(MODALITIES, clusters=10, latent_dim=LATENT, inference="paper")
     fit = model.fit(
         data,
         epochs=count + 1,

@@ -79,6 +79,7 @@ def spinodoid(fold: int, vary: str) -> dict:
         },
         clusters=1 if vary == "latent" else 8,
         latent_dim=3,
+        inference="paper",
     )
     return _timed(model, train, test, fold)
 
@@ -87,7 +88,7 @@ def lattice(seed: int, vary: str) -> dict:
     """Generated lattices, one 80/20 split, the model of main_job.py."""
     train, test = pima.split(pima.datasets.lattice(seed=0), test=0.2, seed=seed)
     physics = pima.Physics("linear_hardening", vary=vary)
-    model = pima.PIMA({"image": pima.Neural(), "stress": physics}, clusters=2, latent_dim=2)
+    model = pima.PIMA({"image": pima.Neural(), "stress": physics}, 2, latent_dim=2, inference="paper")
     return _timed(model, train, test, seed)
 
 

@@ -214,13 +214,15 @@ def _pooled_noise(information: CurveInformation, parameters: int) -> float:
 def by_spread(information: Mapping[str, CurveInformation]) -> Array:
     """Unbounded parameters of every law side by side, (N, P), each in units of its spread over all specimens."""
     estimates = [part.estimate for part in information.values()]
-    return np.concatenate([(values - middle) / spread for values in estimates for middle, spread in [_robust(values)]], 1)
+    return np.concatenate(
+        [(values - middle) / spread for values in estimates for middle, spread in [_robust(values)]], 1
+    )
 
 
 def by_curves(information: Mapping[str, CurveInformation], noise: Mapping[str, float]) -> Array:
     """The same in coordinates in which distances are those of the curves, in units of their median distance.
 
-    What tells populations apart is wide over all specimens, and in units of its own spread it is no wider than the rest.
+    What tells populations apart is wide, and in units of its own spread no wider than the rest.
 
     Args:
         information: What every curve says, by modality.
@@ -245,7 +247,6 @@ def candidates(
         seed: Of the searches.
         known: Which specimens have a curve, shape (N,); the others are left.
     """
-    N = len(known)
     if clusters == 1:
         return [np.where(known, 0, -1)]
     if known.sum() <= clusters:
