@@ -4,7 +4,9 @@
     python benchmarks/main_job.py digits lattice --seeds 10
     python benchmarks/main_job.py --table               # only print what was measured before
 
-What a fit does by default is measured by honesty.py beside it. Every run appends one line to benchmarks/results/main_job.jsonl; a run that is already there is not repeated. Labels
+What a fit does by default is measured by honesty.py.
+
+Every run appends one line to benchmarks/results/main_job.jsonl; a run that is already there is not repeated. Labels
 score the result; they choose nothing. MNIST, spinodoid and the metal curves need the folder in PIMA_DATA (see README).
 """
 
