@@ -124,8 +124,10 @@ def curve_answers(
     shape = {"": points, "_low": points, "_high": points, "_second": points, "_second_probability": 1}
     out = {key: gamma.new_empty(len(gamma), width) for key, width in shape.items()}
     # A curve that was measured has its own posterior; the calibration is of curves that were not.
-    for present, share in ((True, coverage), (False, predictor.nominal(name, coverage))):
-        index = torch.nonzero(curves.present == present).flatten()
+    unmeasured = {part: rows[~curves.present[rows]] for part, rows in predictor.parts(tensors.present).items()}
+    measured_too = [(True, coverage, torch.nonzero(curves.present).flatten())]
+    predicted = [(False, predictor.nominal(name, coverage, part), rows) for part, rows in unmeasured.items()]
+    for present, share, index in measured_too + predicted:
         if not len(index):
             continue
         t = grid if grid.ndim == 1 else grid[index.cpu().numpy()]
@@ -189,13 +191,16 @@ def parameter_answers(
         decoder = predictor.state.decoders[name]
         fixed = decoder.bounds.at_bound(decoder.theta)[:, None]
         centre = decoder.bounds.to_unbounded(decoder.theta)[:, None]
-        widened = _widened(predictor, name)
+        widened = gamma.new_ones(len(gamma))
+        for part, rows in predictor.parts(tensors.present).items():
+            widened[rows] = _widened(predictor, name, part)
         for index, piece in tensors.curves[name].chunks(_CHUNK):
             prior = decoder.prior(others[name][index] if name in others else None)
             own = decoder.condition(piece, prior)
             here = piece.present[None, :, None]
             deviation = torch.where(here, own.deviation, prior[0]).cpu().numpy()
-            covariance = torch.where(here[..., None], own.covariance, widened**2 * prior[1]).cpu().numpy()
+            wide = widened[index].square()[None, :, None, None] * prior[1]
+            covariance = torch.where(here[..., None], own.covariance, wide).cpu().numpy()
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 covariance = np.broadcast_to(predictor.covariance[name][:, None], covariance.shape)
@@ -216,7 +221,7 @@ def parameter_answers(
     }
 
 
-def _widened(predictor: Predictor, name: str) -> float:
+def _widened(predictor: Predictor, name: str, part: tuple[str, ...]) -> float:
     """Factor by which a prediction's standard deviation grows, so that it holds the share that one should hold."""
-    one = torch.tensor(predictor.nominal(name, 0.6826894921370859), dtype=torch.float64)
+    one = torch.tensor(predictor.nominal(name, 0.6826894921370859, part), dtype=torch.float64)
     return float(torch.special.ndtri(0.5 * (1.0 + one)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..fitting.evidence.belief import Belief
 from ..fitting.inputs.spec import InputSpec
@@ -67,6 +67,8 @@ class Predictor:
             and where there are none.
         calibration: By physics modality, the share of the model's own distribution that 0, 1, ... 100 % of the training
             points lie in: bands are widened or narrowed to hold what they say.
+        by_part: The same where only a part of the modalities without physics is heard, by their names in the model's
+            order; a part that no training specimen was judged by has ``calibration``.
     """
 
     options: ModelOptions
@@ -78,6 +80,7 @@ class Predictor:
     references: Mapping[str, Reference]
     calibration: Mapping[str, np.ndarray]
     belief: Belief | None = None
+    by_part: Mapping[tuple[str, ...], Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def any_subset(self) -> bool:
@@ -89,11 +92,26 @@ class Predictor:
         """The device that answers are computed on."""
         return self.state.mixture.mean.device
 
-    def nominal(self, name: str, coverage: float) -> float:
+    def nominal(self, name: str, coverage: float, heard: tuple[str, ...] = ()) -> float:
         """Share of the model's own distribution that a band must hold, so that it holds this share of measurements.
 
         Args:
             name: A physics modality.
             coverage: Share of new measurements that the band shall hold, between 0 and 1.
+            heard: Modalities without physics that it is predicted from; none are named: whatever there is.
         """
-        return float(np.interp(coverage, np.linspace(0.0, 1.0, len(self.calibration[name])), self.calibration[name]))
+        shares = self.by_part.get(heard, self.calibration).get(name, self.calibration[name])
+        return float(np.interp(coverage, np.linspace(0.0, 1.0, len(shares)), shares))
+
+    def parts(self, present: Mapping[str, Tensor]) -> dict[tuple[str, ...], Tensor]:
+        """Specimens by the modalities without physics that they have: their numbers, by names in the model's order."""
+        names = list(self.options.neural)
+        if not names:
+            return {(): torch.arange(len(next(iter(present.values()))))}
+        flags = torch.stack([present[name] for name in names], 1)
+        return {
+            tuple(name for name, has in zip(names, row, strict=True) if has): torch.nonzero(
+                (flags == flags.new_tensor(row)).all(1)
+            ).flatten()
+            for row in torch.unique(flags, dim=0).tolist()
+        }

@@ -58,6 +58,8 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
         arrays |= {f"belief.{name}": tensor for name, tensor in belief.items()}
     for name, shares in predictor.calibration.items():
         arrays[f"calibration.{name}"] = torch.as_tensor(shares)
+    for k, by_name in enumerate(predictor.by_part.values()):
+        arrays |= {f"part.{k}.{name}": torch.as_tensor(shares) for name, shares in by_name.items()}
     for name, reference in predictor.references.items():
         arrays[f"reference.{name}"] = torch.as_tensor(reference.scores)
     for name, covariates in predictor.covariates.items():
@@ -76,6 +78,7 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
         "templates": {name: _spec(spec) for name, spec in predictor.specs.items()},
         "encoders": predictor.encoders is not None,
         "belief": told,
+        "parts": [list(part) for part in predictor.by_part],
         "notes": {**record.facts, "quality": dict(record.quality)},
     }
     tables = {f"coords.{name}": xr.Dataset(coords=spec.schema.coords) for name, spec in predictor.specs.items()}
@@ -247,6 +250,10 @@ def _rebuild(
         references={name: Reference(arrays[f"reference.{name}"].numpy().copy()) for name in modalities},
         calibration={name: arrays[f"calibration.{name}"].numpy().copy() for name in options.physics},
         belief=belief,
+        by_part={
+            tuple(part): {name: shares.numpy().copy() for name, shares in below(f"part.{k}.", arrays).items()}
+            for k, part in enumerate(about.get("parts", []))
+        },
     )
     facts = dict(about["notes"])
     quality = facts.pop("quality", {})  # a file older than that knows none

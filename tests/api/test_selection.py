@@ -130,7 +130,7 @@ def test_results_belong_to_data_in_their_unit_and_to_all_options(model):
 
     same = mark(data)
     assert mark(data, replace(options, clusters=5), restarts=4) == same
-    others = [mark(small), mark(data, share=0.5), mark(data, seed=1), mark(data, replace(options, beta=0.5))]
+    others = [mark(small), mark(data, share=0.5), mark(data, seed=1), mark(data, replace(options, latent_dim=5))]
     assert len({same, *others}) == 5
 
 

@@ -58,7 +58,27 @@ def judged(predictor: Predictor, tensors: Tensors) -> tuple[Predictor, dict[str,
             without=_rms(_scores(predictor, name, curves, None, alone[rows])[0][seen]) * scale,
             coverage=float((inside[seen] <= _BAND).double().mean()),
         )
-    return replace(predictor, calibration=calibration), figures
+    return replace(predictor, calibration=calibration, by_part=_by_part(predictor, frame, tensors)), figures
+
+
+def _by_part(predictor: Predictor, frame: Frame, tensors: Tensors) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
+    """Calibration where only some of the modalities without physics are heard, for every part that was judged."""
+    belief, out = predictor.belief, {}
+    if belief is None or len(predictor.options.neural) < 2:
+        return out
+    for part in list(belief.parts):
+        flags = {name: tensors.present[name] for name in predictor.options.neural}
+        having = torch.stack([flags[name] for name in part]).all(0)
+        heard = told(belief, frame, belief.out_of_fold, {n: having & (n in part) for n in flags})
+        gamma = (frame.log_weights + heard.psi).softmax(1)
+        out[part] = {}
+        for name in predictor.state.decoders:
+            rows = torch.nonzero(having & tensors.present[name]).flatten()
+            if len(rows):
+                curves, others = tensors.curves[name].at(rows), frame.deviations(name, heard.deviation)[rows]
+                _, inside = _scores(predictor, name, curves, others, gamma[rows])
+                out[part][name] = np.quantile(inside[curves.seen].cpu().numpy(), LEVELS)
+    return out
 
 
 @torch.no_grad()
