@@ -67,8 +67,8 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
     for name, spec in predictor.specs.items():
         lowest_and_highest = np.array(list(spec.conditions.values())).reshape(-1, 2).T
         arrays[f"template.{name}.conditions"] = torch.as_tensor(lowest_and_highest)
-        if spec.t is not None:
-            arrays[f"template.{name}.t"] = torch.as_tensor(np.asarray(spec.t, dtype=np.float64))
+        if spec.schema.t is not None:
+            arrays[f"template.{name}.t"] = torch.as_tensor(np.asarray(spec.schema.t, dtype=np.float64))
     about = {
         "format": FORMAT,
         "version": VERSION,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
+from ..errors import DataError
 from .streaming import OnDisk
 
 
@@ -61,6 +62,17 @@ class Schema:
     std: float | None = None
 
     @property
+    def grid(self) -> np.ndarray:
+        """Grid of a curve, `t`.
+
+        Raises:
+            DataError: If it is no curve.
+        """
+        if self.t is None:
+            raise DataError(f"{self.name!r} is no curve ({self.kind}), so it has no grid")
+        return self.t
+
+    @property
     def covariates(self) -> tuple[str, ...]:
         """Names of the covariates."""
         return tuple(self.covariate_units)
@@ -95,6 +107,17 @@ class Measurement:
 
     def __len__(self) -> int:
         return len(self.present)
+
+    @property
+    def grid(self) -> np.ndarray:
+        """Independent variable of a curve, `t`.
+
+        Raises:
+            DataError: If it is no curve.
+        """
+        if self.t is None:
+            raise DataError(f"{self.schema.name!r} is no curve ({self.schema.kind}), so it has no grid")
+        return self.t
 
     @property
     def ragged(self) -> bool:

@@ -61,7 +61,7 @@ def residual_scale(measured: Measurement) -> float:
 
     Only a factor and no shift, so that ``E * t`` stays ``E * t``.
     """
-    return float(np.abs(measured.values).max(where=measured.mask(), initial=0.0))
+    return float(np.abs(measured.values[:]).max(where=measured.mask(), initial=0.0))
 
 
 def common_grid(measured: Measurement) -> np.ndarray:
@@ -72,12 +72,11 @@ def common_grid(measured: Measurement) -> np.ndarray:
 
     Returns:
         (T',) float64, in the unit of t, strictly increasing.
+
+    Raises:
+        DataError: If it is no curve.
     """
-    if measured.t is None:
-        raise DataError(f"{measured.schema.name!r} is no curve ({measured.schema.kind}), so it has no grid")
-    if not measured.ragged:
-        return measured.t
-    return union_grid(measured.t[measured.present])
+    return union_grid(measured.grid[measured.present]) if measured.ragged else measured.grid
 
 
 def needs_presence(measured: Measurement) -> bool:
@@ -105,7 +104,7 @@ def encoder_input(
     Returns:
         float32, (specimen, channel, \*spatial); (specimen, feature) for vectors and scalars.
     """
-    values = scaling.to_unit(measured.values).astype(np.float32, copy=False)
+    values = scaling.to_unit(measured.values[:]).astype(np.float32, copy=False)
     if measured.schema.kind in ("scalar", "vector"):
         return np.where(measured.present[:, None], values.reshape(len(values), -1), np.float32(0))
     if measured.schema.kind != "curve" or "channel" in measured.schema.dims:
@@ -114,7 +113,7 @@ def encoder_input(
     if presence is None:
         presence = needs_presence(measured)
     grid = common_grid(measured) if grid is None else grid
-    on_grid = not measured.ragged and measured.t.shape == grid.shape and bool(np.all(measured.t == grid))
+    on_grid = not measured.ragged and np.array_equal(measured.grid, grid)
     seen = np.broadcast_to(measured.mask(), values.shape)
     if not on_grid or (measured.observed is not None and not presence):
         values, seen = _interpolate(measured, values, seen, grid, hold=not presence)
@@ -129,7 +128,7 @@ def _interpolate(
     out = np.zeros((len(values), grid.size), dtype=np.float32)
     inside = np.zeros(out.shape, dtype=bool)
     slack = 1e-9 * (grid[-1] - grid[0])
-    t = np.broadcast_to(measured.t, values.shape)
+    t = np.broadcast_to(measured.grid, values.shape)
     for d in np.flatnonzero(measured.present):
         own_t, own = t[d, seen[d]], values[d, seen[d]]
         out[d] = np.interp(grid, own_t, own)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -108,7 +109,7 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
             raise FileFormatError(f"{path} is no Zarr folder, expected one written by pima.save_data")
         _refuse_pickles(path)
     require(engine, f"files {path.suffix}")
-    options = {"engine": "zarr", "consolidated": False} if engine == "zarr" else {"engine": "netcdf4"}
+    options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if engine == "zarr" else {"engine": "netcdf4"}
     try:
         if lazy:
             data = xr.open_dataset(path, decode_timedelta=False, cache=False, **options)

@@ -52,11 +52,14 @@ def update_trend(
         The decoder, and the evidence of the curves under it.
     """
     old = decoder.trend
+    if old is None:
+        raise ValueError("parameters of this decoder do not follow the latent: move them by an Update of em/physics.py")
     fixed = torch.as_tensor(decoder.bounds.at_bound(decoder.theta), device=gamma.device)
     # The same parameters at every Z, counted from another origin.
     moved = torch.einsum("cpl,cl->cp", old.slope, components.mean - old.origin)
     theta = stepped(decoder, torch.where(fixed, 0.0, moved))
-    start = replace(decoder, theta=theta, trend=Trend(old.slope, components.mean, components.variance))
+    trend = Trend(old.slope, components.mean, components.variance)
+    start = replace(decoder, theta=theta, trend=trend)
     own = start.scatter[:, None]
     clusters, size, latent = old.slope.shape
     width = 1 + latent if slope else 1
@@ -67,7 +70,7 @@ def update_trend(
         information, score = scores(start, conditioned, own)
         information = information.expand(-1, len(piece), -1, -1)
         mean, variance = by_cluster(posterior[index])
-        away = (mean - start.trend.origin).transpose(0, 1)
+        away = (mean - trend.origin).transpose(0, 1)
         if slope:
             first = torch.cat([torch.ones_like(away[..., :1]), away], -1)
             second = first[..., :, None] * first[..., None, :]
@@ -90,7 +93,7 @@ def update_trend(
         return replace(
             start,
             theta=stepped(start, share * step[..., 0]),
-            trend=replace(start.trend, slope=old.slope.lerp(target, share)),
+            trend=replace(trend, slope=old.slope.lerp(target, share)),
         )
 
     return accepted(decoder, trial, curves, gamma, posterior, processes, evidence)
@@ -106,7 +109,7 @@ def own_deviations(
         P); its covariance and that of the whole deviation A w + b, both (cluster, specimen or 1, P, P), Z's uncertainty
         included.
     """
-    if posterior is None:
+    if posterior is None or decoder.trend is None:
         conditioned = decoder.condition(curves)
         return conditioned, conditioned.deviation, conditioned.covariance, conditioned.covariance
     slope = decoder.trend.slope[:, None]

@@ -38,7 +38,7 @@ class InputSpec:
     @property
     def t(self) -> np.ndarray:
         """The grid that encoders see curves on, and that predicted curves are given on, without covariates."""
-        return self.schema.t
+        return self.schema.grid
 
     def grid(self, covariates: np.ndarray | None) -> np.ndarray:
         """Lay out the grid of predicted curves with covariates, as experts and decoders take it.
@@ -58,7 +58,7 @@ class InputSpec:
 
     def encoder_input(self, measurement: Measurement) -> np.ndarray:
         """What the encoder sees of specimens in memory, float32 (specimen, *shape)."""
-        return encoder_input(measurement, self.scaling, self.t, self.presence)
+        return encoder_input(measurement, self.scaling, self.schema.t, self.presence)
 
     def outside(self, measurement: Measurement) -> np.ndarray:
         """Which specimens (specimen,) have a value or a covariate outside the range of training; bool."""
@@ -97,7 +97,7 @@ def learn_specs(measurements: Mapping[str, Measurement], modalities: Mapping[str
         measurement = measurements[name]
         schema = replace(measurement.schema, t=_grid(measurement, measurements))
         if measurement.ragged:
-            schema = replace(schema, sizes=schema.t.shape)
+            schema = replace(schema, sizes=schema.grid.shape)
         known = {k: values[measurement.present] for k, values in measurement.covariates.items()}
         scaling, presence = Scaling.of(measurement), needs_presence(measurement)
         physics = isinstance(option, Physics)
@@ -112,7 +112,7 @@ def learn_specs(measurements: Mapping[str, Measurement], modalities: Mapping[str
         )
         if physics:
             units = {schema.t_name: schema.t_unit, **schema.covariate_units}
-            option.expert.check_units(measurement.t, units, schema.unit)
+            option.expert.check_units(measurement.grid, units, schema.unit)
             _check_window(option, measurement)
         else:
             _check_augmentation(option, schema)
@@ -132,15 +132,15 @@ def _grid(measurement: Measurement, everything: Mapping[str, Measurement]) -> np
         return None
     if not measurement.ragged:
         return common_grid(measurement)
-    rows = [m.t[m.present] for m in everything.values() if m.ragged and m.schema.t_name == schema.t_name]
+    rows = [m.grid[m.present] for m in everything.values() if m.ragged and m.schema.t_name == schema.t_name]
     t = np.concatenate(rows)
     return common_grid(replace(measurement, t=t, present=np.ones(len(t), dtype=bool)))
 
 
 def _check_window(option: Physics, measurement: Measurement) -> None:
-    t, schema = measurement.t, measurement.schema
     if option.window is None or measurement.ragged:
         return
+    t, schema = measurement.grid, measurement.schema
     lower, upper = option.window
     inside, needed = int(((t >= lower) & (t <= upper)).sum()), len(option.expert.parameters)
     if inside < needed:

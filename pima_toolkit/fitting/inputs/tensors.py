@@ -120,14 +120,15 @@ def _window(
     measurement: Measurement, spec: InputSpec
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Values, t, observed and weights inside the window of the fit."""
-    values, t, observed, weights = measurement.values, measurement.t, measurement.observed, _weights(measurement, spec)
+    values, t = measurement.values[:], measurement.grid
+    observed, weights = measurement.observed, _weights(measurement, spec)
     if spec.window is None:
         return values, t, observed, weights
     lower, upper = spec.window
     inside = (t >= lower) & (t <= upper)
     if t.ndim == 1:
-        parts = (None if part is None else part[:, inside] for part in (observed, weights))
-        return values[:, inside], t[inside], *parts
+        observed, weights = (None if part is None else part[:, inside] for part in (observed, weights))
+        return values[:, inside], t[inside], observed, weights
     seen = measurement.mask() & inside
     return np.where(seen, values, 0.0), t, seen, weights
 

@@ -202,8 +202,9 @@ def _columns(sheet: _Sheet) -> Columns | None:
     labelled = _labelled(sheet, used)
     used = [at for at in used if at not in labelled]
     values = np.full((len(used), width), np.nan)
-    for k, at in enumerate(used):
-        values[k, : len(parsed[at])] = parsed[at][:width]
+    for k, row in enumerate(parsed[at] for at in used):
+        if row is not None:  # as in all runs
+            values[k, : len(row)] = row[:width]
     _check_numbers(sheet, used[0], values)
     names, units = _names_and_units(headers[best], width)
     notes = list(sheet.notes)
@@ -241,7 +242,7 @@ def _check_header(sheet: _Sheet, first: int, values: np.ndarray, has_names: bool
                 "apart; save it with semicolons"
             )
         return []
-    if sheet.lines is None or sheet.blanks:
+    if at is None or sheet.lines is None or sheet.delimiter is None:
         return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
     places = len(next(csv.reader([sheet.lines[at]], delimiter=sheet.delimiter), []))
     if places < width and np.isfinite(values[:, places:]).mean() > 0.1:
@@ -317,12 +318,13 @@ def _runs(sheet: _Sheet, parsed: list, width: int) -> tuple[list[list[int]], lis
 
 
 def _header_splitter(sheet: _Sheet, width: int) -> Callable[[int], list[str]]:
-    if not sheet.blanks:
+    lines = sheet.lines
+    if lines is None or not sheet.blanks:
         return lambda at: sheet.rows[at] + [""] * (width - len(sheet.rows[at]) if len(sheet.rows[at]) > 1 else 0)
 
     def split(at: int) -> list[str]:
         """Names over columns parted by blanks may hold blanks: ``Strain (%)  Stress (MPa)``."""
-        line = sheet.lines[at].strip()
+        line = lines[at].strip()
         if len(sheet.rows[at]) == width and sheet.rows[at][0] == "%":
             return sheet.rows[at]
         line = COMMENT.sub("", line).strip()
@@ -354,6 +356,7 @@ class _Page(Protocol):
 
     def iter_rows(self, *, values_only: bool = False) -> Iterable[tuple]:
         """Its rows, as cells or as their values."""
+        raise NotImplementedError
 
 
 def _cells_of(page: _Page) -> list[list[str]]:
