@@ -27,7 +27,7 @@ import scipy  # loads its parts on first use
 import torch
 from torch import Tensor
 
-from ..model.joint import Deviation, Potential, conditioned, join, silenced
+from ..model.joint import Deviation, Potential, conditioned, join
 
 #: Temperatures that are tried; above one for speakers that are too shy, as penalised regressions are.
 GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -45,6 +45,8 @@ JOINS = 1.64
 PARTS = 5
 #: Specimens that temperatures are sought on; whether they are believed is judged on all.
 _SOUGHT = 2000
+#: Specimens times sets of temperatures whose scores are kept.
+_KEPT = 1_000_000
 #: Weight of the pooled scatter in each population's, in specimens.
 KAPPA = 10.0
 
@@ -104,18 +106,57 @@ class Heard:
         Returns:
             Shape (N,), nats; 0 for specimens without a curve.
         """
-        score = self._score(taus)
-        some = {name: tau for name, tau in taus.items() if tau > 0 and not self.speakers[name].linear.any()}
-        if doubt > 0 and len(some) < sum(tau > 0 for tau in taus.values()):
-            score = torch.logaddexp(math.log1p(-doubt) + score, math.log(doubt) + self._score(some))
-        return torch.where(self.known, score, 0.0)
+        return Scores(self, doubt).of(taus)
 
-    def _score(self, taus: Mapping[str, float]) -> Tensor:
-        pictures = self.together(taus)
-        # The log of E f, once silenced, is what was said of c.
-        alone = (self.log_weights + pictures.constant).logsumexp(1)
-        both = join(self.log_weights, self.curves + silenced(pictures, self.prior), self.prior).evidence
-        return both - alone
+
+class Scores:
+    """Log predictive scores of the same specimens at many temperatures.
+
+    What is said of parameters enters as log p(curve given c, what was said), one number for each population, which is
+    kept for every set of temperatures: to try what is said of populations then costs no matrix.
+
+    Args:
+        heard: What was said.
+        doubt: Probability that for a specimen nothing that is said of parameters holds.
+    """
+
+    def __init__(self, heard: Heard, doubt: float) -> None:
+        self.heard, self.doubt = heard, doubt
+        self.bent = {name for name, part in heard.speakers.items() if bool(part.linear.any() or part.curvature.any())}
+        self._given: dict[tuple[tuple[str, float], ...], Tensor] = {}
+
+    def of(self, taus: Mapping[str, float]) -> Tensor:
+        """Scores at temperatures by name, (N,); 0 for specimens without a curve."""
+        believed = {name: float(tau) for name, tau in taus.items() if tau > 0}
+        about = tuple((name, tau) for name, tau in believed.items() if name in self.bent)
+        score = self._mixed(believed, self._about(about))
+        if self.doubt > 0 and about:
+            rest = {name: tau for name, tau in believed.items() if name not in self.bent}
+            without = self._mixed(rest, self._about(()))
+            score = torch.logaddexp(math.log1p(-self.doubt) + score, math.log(self.doubt) + without)
+        return torch.where(self.heard.known, score, 0.0)
+
+    def _mixed(self, taus: Mapping[str, float], given: Tensor) -> Tensor:
+        prior = self.heard.log_weights
+        for name, tau in taus.items():
+            prior = prior + tau * self.heard.speakers[name].constant
+        # log p(curve) of the mixture whose weights are those after what was said of c.
+        return (prior + given).logsumexp(1) - prior.logsumexp(-1)
+
+    def _about(self, taus: tuple[tuple[str, float], ...]) -> Tensor:
+        """log p(curve given c, what was said of parameters), (N, C), nats."""
+        if taus not in self._given:
+            heard = self.heard
+            said = heard.together(dict(taus))
+            said = replace(said, constant=torch.zeros_like(said.constant))
+            found = conditioned(heard.curves + said, heard.prior)[0]
+            if taus:
+                # Both times over the prior: the second takes out what a precise statement says of c by the way.
+                found = found - conditioned(said, heard.prior)[0]
+            if len(heard) * len(self._given) > _KEPT:
+                self._given.clear()
+            self._given[taus] = found
+        return self._given[taus]
 
 
 @dataclass(frozen=True)
@@ -218,19 +259,20 @@ def _chosen(heard: Heard, code: np.ndarray) -> tuple[dict[str, float], dict[str,
         Temperatures, and the gain of each speaker by itself with its standard error, nats per specimen.
     """
     names = list(heard.speakers)
-    some = heard.at(torch.as_tensor(_some(code)))
+    everybody, kept = Scores(heard, DOUBT), _some(code)
+    some = everybody if len(kept) == len(code) else Scores(heard.at(torch.as_tensor(kept)), DOUBT)
     nobody = dict.fromkeys(names, 0.0)
     taus, waiting, alone = dict(nobody), list(names), {}
-    score = base = heard.score(nobody)
+    score = base = everybody.of(nobody)
 
     def best(name: str, grid: Sequence[float]) -> tuple[float, float]:
         """Score and temperature, the least belief of equal ones."""
-        tried = [(float(some.score({**taus, name: tau}, doubt=DOUBT).mean()), tau) for tau in grid]
+        tried = [(float(some.of({**taus, name: tau}).mean()), tau) for tau in grid]
         return max(tried, key=lambda pair: (pair[0], -pair[1]))
 
     while waiting:
         offers = {name: best(name, COARSE) for name in waiting}
-        scores = {name: heard.score({**taus, name: tau}, doubt=DOUBT) for name, (_, tau) in offers.items()}
+        scores = {name: everybody.of({**taus, name: tau}) for name, (_, tau) in offers.items()}
         gains = {name: _mean_and_error((new - score).cpu().numpy(), code) for name, new in scores.items()}
         if not alone:
             # Who lowers the score by itself is not asked again.
@@ -248,7 +290,7 @@ def _chosen(heard: Heard, code: np.ndarray) -> tuple[dict[str, float], dict[str,
             taus[name] = best(name, GRID)[1]
         if taus == before or len(believed) == 1:
             break
-    if believed and not float((heard.score(taus, doubt=DOUBT) - base).mean()) > 0.0:
+    if believed and not float((everybody.of(taus) - base).mean()) > 0.0:
         taus = nobody  # what was sought on some must hold on all
     return taus, alone
 
