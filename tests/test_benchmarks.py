@@ -145,7 +145,8 @@ def test_every_case_says_options_that_exist(paper):
         for case in paper.cases(quick):
             names.add(case.name)
             modalities = {"image": pima.Neural(), "line": pima.Physics("proportional", **case.line)}
-            model = pima.PIMA(modalities, clusters=10, latent_dim=case.latent_dim, **case.model)
+            options = {"clusters": 10, "latent_dim": case.latent_dim, "inference": "paper", **case.model}
+            model = pima.PIMA(modalities, **options)
             with pytest.raises(pima.errors.DataError):  # the options were fine: it is the data that are none
                 model.fit(single, progress=False, **case.fit)
     assert {name for name, _ in paper.PAPER} <= names | {"latent 3"}

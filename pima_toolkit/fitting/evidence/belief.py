@@ -13,7 +13,7 @@ from torch import Tensor
 from ...model.joint import Deviation, Potential, conditioned, silenced
 from ...model.speaker import SpeakingNetwork, said
 from ..inputs.spec import InputSpec
-from ..inputs.stored import looked_at
+from ..inputs.stored import joined, looked_at
 from ..inputs.tensors import Tensors
 from ..options import ModelOptions
 from ..speakers.base import Learned
@@ -131,7 +131,8 @@ def features(voice: Voice, specs: Mapping[str, InputSpec], tensors: Tensors) -> 
 
     def heard_of(name: str) -> np.ndarray:
         inputs, kind = tensors.inputs[name], specs[name].schema.kind
-        return np.concatenate([speaker.hear(inputs[part], kind) for part in looked_at(inputs) or [slice(0)]])
+        pieces = ([torch.from_numpy(speaker.hear(inputs[part], kind))] for part in looked_at(inputs) or [slice(0)])
+        return joined(len(inputs), pieces)[0].numpy()
 
     return {name: heard_of(name) for name in voice.hears}
 
