@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         use_manager,
     )
     from .regression.covariance import inverse_information, unidentified
+    from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
@@ -78,6 +79,7 @@ _HOME = {
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
+    "fit_together": ".regression.fit",
     "get_expert": ".registry",
     "hookimpl": "..plugins.hooks",
     "inverse_information": ".regression.covariance",
@@ -131,6 +133,7 @@ __all__ = [
     "example_of",
     "expert_from_dict",
     "experts",
+    "fit_together",
     "get_expert",
     "hookimpl",
     "inverse_information",

@@ -44,7 +44,7 @@ def test_specimens_without_a_curve_are_left_out_of_a_formula(some_without):
     assert panel.error.value == ""
     t, y = (some_without[name].values for name in ("strain", "stress"))
     seen = np.isfinite(y)
-    assert panel.result.parameters[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
+    assert panel.result.fitted[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
     formula = np.frombuffer(panel.chart.y, dtype="<f4").reshape(panel.chart.shape)[-1]
     assert np.isfinite(formula).all()
 
@@ -64,7 +64,7 @@ def test_specimens_without_a_curve_are_left_out_of_a_group(some_without):
     solution = refit.fit(np.ones(12), "all")
     t, y = (some_without[name].values for name in ("strain", "stress"))
     seen = np.isfinite(y)
-    assert solution.parameters[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
+    assert solution.fitted[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
     refit.show([0, 5], Grouping.of(np.ones((12, 1))))
     assert refit.chart.summary.startswith("0 curves")
     with pytest.raises(DataError, match="no specimen of the selection has a curve 'stress'"):
