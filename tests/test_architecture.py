@@ -71,7 +71,10 @@ ORDER = {
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
-    "answers": "predictor record tables posterior conditions curves remarks laws inference generation trust baselines",
+    "answers": (
+        "predictor record mixture_information tables posterior conditions curves remarks laws inference generation trust"
+        " baselines"
+    ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",

@@ -18,17 +18,19 @@ from torch import Tensor, nn
 
 from ..answers.conditions import mean_covariates
 from ..answers.inference import OUT_OF_POPULATION, specimen_coords
+from ..answers.mixture_information import mixture_covariances
 from ..answers.posterior import answer_tensors
 from ..answers.predictor import Predictor, Reference
 from ..answers.record import HeldOutFigures, TrainingRecord
 from ..answers.remarks import typicality
-from ..answers.tables import cluster_covariance, specimen_parameters
+from ..answers.tables import specimen_parameters
 from ..answers.trust.calibration import held_out_calibration, training_calibration
 from ..answers.trust.cautions import bound_cautions, cluster_cautions
 from ..answers.trust.goodness_of_fit import Quality, quality
 from ..answers.trust.held_out import described, judged
 from ..data import Measurement, closest, read, specimen_labels, unused_errors
 from ..errors import OptionError, PimaWarning, TrainingError
+from ..fitting.em.populations import SHRINKAGE
 from ..fitting.evidence.training import EvidenceTraining
 from ..fitting.inputs.spec import wanted
 from ..fitting.inputs.tensors import Tensors
@@ -231,7 +233,9 @@ def _predictor(job: TrainingRun, best: Training, single: _Single) -> tuple[Predi
         specs=job.specs,
         state=best.state,
         encoders=single.encoders,
-        covariance={name: cluster_covariance(decoder, tensors, name, gamma) for name, decoder in decoders.items()},
+        covariance=mixture_covariances(
+            decoders, tensors, gamma, shrinkage=SHRINKAGE if job.options.by_evidence else 0.0
+        ),
         covariates=mean_covariates(job.options, tensors.curves, gamma),
         references={},
         calibration={

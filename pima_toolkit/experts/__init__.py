@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .regression.covariance import inverse_information, unidentified
     from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
+    from .regression.population import reported_bounds, student
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
     from .regression.solution import Solution, law_of
@@ -93,9 +94,11 @@ _HOME = {
     "principal_curves": ".kinds.principal_curves",
     "read_formula": ".formulas.parser",
     "register": ".registry",
+    "reported_bounds": ".regression.population",
     "resolve_unit": ".contract.parameters",
     "solve": ".solvers.least_squares",
     "spread": ".solvers.starts",
+    "student": ".regression.population",
     "take_inputs": ".contract.inputs",
     "unidentified": ".regression.covariance",
     "unpack": ".contract.inputs",
@@ -147,9 +150,11 @@ __all__ = [
     "principal_curves",
     "read_formula",
     "register",
+    "reported_bounds",
     "resolve_unit",
     "solve",
     "spread",
+    "student",
     "take_inputs",
     "unidentified",
     "unpack",

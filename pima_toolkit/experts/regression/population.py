@@ -211,13 +211,8 @@ class Population:
 
     @property
     def reported_bounds(self) -> Bounds:
-        """Bounds of the reported parameters: those of a fitted one of the same name on the grid."""
-        names = [p.name for p in self.law.parameters]
-        own = Bounds.of(self.law.reported)
-        for q, p in enumerate(self.law.reported):
-            if p.name in names:
-                own = own.narrowed(q, self.bounds.lower[names.index(p.name)], self.bounds.upper[names.index(p.name)])
-        return own
+        """Bounds of the reported parameters."""
+        return reported_bounds(self.law, self.bounds)
 
     def _gradient(self, theta: Array) -> Array:
         """Derivatives of the reported parameters by the free unbounded ones, shape (Q, free)."""
@@ -227,6 +222,20 @@ class Population:
         out = np.zeros((len(self.free), len(self.free)))
         out[np.ix_(self.free, self.free)] = inner
         return out
+
+
+def reported_bounds(law: Law, bounds: Bounds) -> Bounds:
+    """Bounds of a law's reported parameters: as declared, and those of a fitted one of the same name on the grid.
+
+    Args:
+        law: The law.
+        bounds: Bounds of its fitted parameters.
+    """
+    names, own = [p.name for p in law.parameters], Bounds.of(law.reported)
+    for q, p in enumerate(law.reported):
+        if p.name in names:
+            own = own.narrowed(q, bounds.lower[names.index(p.name)], bounds.upper[names.index(p.name)])
+    return own
 
 
 def student(bounds: Bounds, value: Array, std: Array, freedom: Array, level: float) -> Interval:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import ExpertError
 from ...faces import tells_new_names
-from ...units import value_with_error
+from ...units import interval_text, value_with_error
 from ..contract.inputs import Inputs, variable
 from ..contract.law import Law
 from ..solvers.optimum import Optimum
@@ -369,7 +369,7 @@ class Solution:
         """Texts of each interval of a row, such as ``(68.1 to 71.4)``; empty where there is none."""
         table = self.parameters.isel(cluster=c)
         ends = zip(table.low.values, table.high.values, table.std_error.values, strict=True)
-        return [f" ({low:.4g} to {high:.4g})" if 0 < error < np.inf else "" for low, high, error in ends]
+        return [interval_text(low, high) if 0 < error < np.inf else "" for low, high, error in ends]
 
     def _notes(self, c: int) -> list[str]:
         notes = [] if self.status[c] > 0 else [self.advice[c]]
