@@ -72,8 +72,8 @@ ORDER = {
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
-        "predictor record mixture_information tables posterior conditions curves remarks laws inference generation trust"
-        " baselines"
+        "predictor record mixture_information tables posterior conditions curves remarks laws inference generation"
+        " trust baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines",
     "answers/laws": "cluster_curves comparison derive",

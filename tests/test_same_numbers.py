@@ -392,11 +392,12 @@ def of_solution(solution: pima.Solution, prefix: str) -> Numbers:
     found = {
         "parameters": solution.fitted,
         "shown": solution.parameters.value.values,
+        "low": solution.parameters.low.values,
+        "high": solution.parameters.high.values,
         "cost": solution.cost,
         "converged": np.asarray(solution.status) > 0,
         "agreement": solution.agreement,
         "at_bound": solution.at_bound,
-        "std_errors": solution.parameters.std_error.values,
         "shown_std_errors": solution.parameters.std_error.values,
         "covariance": solution.covariance,
         "naive_covariance": solution.naive_covariance,
@@ -504,7 +505,9 @@ def installed_experts() -> Numbers:
         noise = np.random.default_rng(len(name)).standard_normal(value.shape)
         solution = law.fit(grid, value + 0.01 * np.abs(value).max() * noise)
         found |= {f"{name}.fitted[{k}]": solution.fitted[:, k] for k in range(slope.shape[-1])}
-        found |= {f"{name}.std_error[{k}]": solution.parameters.std_error.values[:, k] for k in range(slope.shape[-1])}
+        found |= {
+            f"{name}.std_error[{k}]": solution.parameters.std_error.values[:, k] for k in range(len(law.reported))
+        }
         found[f"{name}.cost"] = solution.cost
     return found
 

@@ -58,9 +58,8 @@ def test_the_information_is_that_of_the_mixtures_likelihood():
         _, gamma = posterior(decoder, tensors, shares.log())
         found = decoder.condition(tensors.curves["y"])
         shift = torch.einsum("nc,cnp->cp", gamma, found.deviation) / gamma.sum(0)[:, None]
-        outer = torch.einsum(
-            "nc,cnp,cnq->cpq", gamma, found.deviation - shift[:, None], found.deviation - shift[:, None]
-        )
+        beyond = found.deviation - shift[:, None]
+        outer = torch.einsum("nc,cnp,cnq->cpq", gamma, beyond, beyond)
         outer = outer + torch.einsum("nc,cnpq->cpq", gamma, found.covariance.expand(-1, 60, -1, -1))
         scatter = outer / gamma.sum(0)[:, None, None]
         decoder = replace(decoder, theta=decoder.theta + shift.numpy(), scatter=scatter)
@@ -120,6 +119,5 @@ def test_a_table_says_level_and_method():
     assert (table.low < table.value).all()
     assert (table.value < table.high).all()
     text = fit.report()
-    assert "90% interval: information of the mixture" in fit.report() or "to" in text
     row = table.isel(cluster=0, parameter=0)
     assert f"({float(row.low):.4g} to {float(row.high):.4g})" in text
