@@ -107,6 +107,8 @@ class _Sums:
         self.observed = np.zeros((whole, whole))
         #: Sum of gamma u u^T, and of s s^T.
         self.separate, self.squares = np.zeros((whole, whole)), np.zeros((whole, whole))
+        #: What is known beforehand, as information.
+        self.known = np.zeros((whole, whole))
 
     def places(self, part: slice, cluster: int) -> slice:
         """Where a part of a cluster's parameters stands among all."""
@@ -158,9 +160,7 @@ class _Sums:
     def know(self, part: slice, cluster: int, information: np.ndarray) -> None:
         """Add what is known of a cluster's parameters beforehand, as information."""
         here = self.places(part, cluster)
-        self.complete[here, here] += information
-        self.observed[here, here] += information
-        self.squares[here, here] += information
+        self.known[here, here] += information
 
     def tie(self, part: slice, information: np.ndarray) -> None:
         """Add what is known of how far the clusters' parameters are from a common one that is not known itself.
@@ -173,24 +173,24 @@ class _Sums:
         for c, own in enumerate(information):
             self.know(part, c, own)
             for k, other in enumerate(information):
-                here, there = self.places(part, c), self.places(part, k)
-                for total in (self.complete, self.observed, self.squares):
-                    total[here, there] -= own @ share @ other
+                self.known[self.places(part, c), self.places(part, k)] -= own @ share @ other
 
     def covariance(self, robust: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inverse information, and for the places of ``robust`` the sandwich; which places say anything at all."""
-        says = np.diagonal(self.complete) > 0.0
-        size = np.sqrt(np.where(says, np.diagonal(self.complete), 1.0))
+        whole = self.complete + self.known
+        says = np.diagonal(whole) > 0.0
+        size = np.sqrt(np.where(says, np.diagonal(whole), 1.0))
         unit = np.outer(size, size)
-        complete = self.complete / unit + np.diag(np.where(says, 0.0, 1.0))
+        complete = whole / unit + np.diag(np.where(says, 0.0, 1.0))
         values, vectors = np.linalg.eigh(complete)
         values = np.maximum(values, 1e-10 * values[-1])
         back = vectors / np.sqrt(values)
-        left, turn = np.linalg.eigh(back.T @ ((self.observed - self.separate + self.squares) / unit) @ back)
+        observed = self.observed + self.known - self.separate + self.squares
+        left, turn = np.linalg.eigh(back.T @ (observed / unit) @ back)
         # The optimum is found to a few digits, and so is what is left of a direction that is nearly lost.
         inverse = back @ (turn / np.maximum(left, _LEAST)) @ turn.T @ back.T
         if robust.any():
-            sandwich = inverse @ (self.squares / unit) @ inverse
+            sandwich = inverse @ ((self.squares + self.known) / unit) @ inverse
             inverse = np.where(np.logical_and.outer(robust, robust), sandwich, inverse)
         return inverse / unit, says
 

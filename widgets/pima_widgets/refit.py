@@ -248,15 +248,20 @@ class Refit:
             weight, number = grouping.responsibilities[:, place], grouping.number[place]
             refit_weight, solution = self._refits.get(name, (None, None))
             if solution is not None and np.array_equal(refit_weight, weight):
-                errors = solution.parameters.std_error.values
-                values = [pima.value_with_error(v, None if errors is None else errors[0][q], solution.units[q])
-                          for q, v in enumerate(solution.parameters.value.values[0])]  # fmt: skip
+                values = self._texts(solution.parameters.isel(cluster=0))
             elif same and number < fitted.shape[1] and np.array_equal(fitted[:, number], weight):
                 here = self._parameters["parameter_modality"].values == self.modality.value
-                own = self._parameters.isel(cluster=number, parameter=here)
-                values = [pima.value_with_error(float(v), float(e), str(u)) for v, e, u in
-                          zip(own["value"], own["std_error"].values, own["unit"].values, strict=True)]  # fmt: skip
+                values = self._texts(self._parameters.isel(cluster=number, parameter=here))
             else:
                 values = ["refit" for _ in self.heads]
             rows.append(values)
         return rows
+
+    @staticmethod
+    def _texts(parameters: xr.Dataset) -> list[str]:
+        """Write each parameter as value ± error with its interval."""
+        columns = (parameters[name].values for name in ("value", "std_error", "low", "high", "unit"))
+        return [
+            pima.value_with_error(float(value), float(error), str(unit)) + pima.interval_text(float(low), float(high))
+            for value, error, low, high, unit in zip(*columns, strict=True)
+        ]
