@@ -237,7 +237,7 @@ def mixture_covariances(
         own = (responsibilities * there[:, None]).sum(0)
         size = decoder.theta.shape[1]
         out[name] = np.full((clusters, size, size), np.nan)
-        for c in np.flatnonzero(own >= MINIMUM_WEIGHT):
+        for c in np.flatnonzero(own >= MINIMUM_WEIGHT).tolist():
             here = sums.places(layout.means[name], c)
             inner = np.ix_(says[here], says[here])
             enlarged = own[c] / max(own[c] - 1.0, 1.0) if len(layout.basis[name]) else 1.0

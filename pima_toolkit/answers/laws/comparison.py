@@ -34,6 +34,8 @@ from .cluster_curves import physics_name, reduced, responsibilities, training_cu
 
 #: EM steps of a fit, and the rise of the likelihood, in nats per specimen, that ends it.
 _ITERATIONS, _STILL = 60, 1e-4
+#: What a matrix without an inverse raises.
+SINGULAR = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]
 #: A specimen of less responsibility does not take part.
 _LEAST = 1e-3
 _STARTS = 8
@@ -154,7 +156,7 @@ def _compare(
             use = (weight > _LEAST).cpu().numpy()
             try:
                 specimen[e, c], bic[e, c], size[e, c] = _one(law, own, weight, use, part, scale)
-            except (ExpertError, np.linalg.LinAlgError, torch.linalg.LinAlgError) as error:
+            except (ExpertError, *SINGULAR) as error:
                 reason[e, c] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
                 continue
             if not np.isfinite(bic[e, c]) and size[e, c]:
@@ -249,9 +251,9 @@ def _table(
     """Lay out the table; a law that failed is a row of NaN with its reason, and no part of the comparison."""
     weight = np.where(np.isfinite(specimen), gamma.T, 0.0)
     clean = np.nan_to_num(specimen)
-    complete = (weight > 0).any(2)
+    complete = np.any(weight > 0, axis=2)
     total = np.where(complete, (weight * clean).sum(2), np.nan)
-    usable = (complete | (reason != "")).all(0) & complete.any(0)
+    usable = np.all(complete | (reason != ""), axis=0) & np.any(complete, axis=0)
     best = np.where(usable, np.argmax(np.where(complete, total, -np.inf), axis=0), -1)
     difference, error = np.full(total.shape, np.nan), np.full(total.shape, np.nan)
     for c in np.flatnonzero(usable):
