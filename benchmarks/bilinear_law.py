@@ -236,8 +236,8 @@ def errors(replicates: int = 100) -> dict:
             theta = np.array([800.0, 0.035, 0.2]) * (1 + scatter * rng.normal(size=(200, 3)))
             y = HARDENING.value_and_jacobian(GRID, theta)[0] + 0.3 * rng.normal(size=(200, GRID.size))
             fit = HARDENING.fit(GRID, y, start=[800.0, 0.035, 0.2])
-            estimates.append(fit.reported[0])
-            said.append(fit.reported_std_errors[0])
+            estimates.append(fit.parameters.value.values[0])
+            said.append(fit.parameters.std_error.values[0])
         ratio = np.mean(said, 0) / np.std(estimates, 0, ddof=1)
         out[f"{scatter:.0%}"] = dict(zip([p.name for p in HARDENING.reported], ratio.tolist(), strict=True))
     return out

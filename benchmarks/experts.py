@@ -103,9 +103,9 @@ def strd() -> dict:
         for k, start in enumerate(p.starts):
             fit = expert.fit(p.named, p.y, start=start)
             row = {
-                "ours": digits(fit.parameters[0], p.certified),
+                "ours": digits(fit.fitted[0], p.certified),
                 "alone": digits(alone(expert, p, np.asarray(start)), p.certified),
-                "errors": digits(fit.std_errors[0], p.std_errors),
+                "errors": digits(fit.parameters.std_error.values[0], p.std_errors),
                 "scipy": quietly(lambda e=expert, p=p, s=start: by_scipy(e, p, s), p.certified),
                 "lmfit": quietly(lambda e=expert, p=p, s=start: by_lmfit(e, p, s), p.certified),
             }

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .model.noise.base import NoiseModel
     from .report import plots
     from .report.plots.canvas import save_figure
-    from .units import value_with_error
+    from .units import interval_text, value_with_error
 
 __version__ = "0.1.0"
 
@@ -93,6 +93,7 @@ _HOME = {
     "metrics": ".",
     "plots": ".report.",
     "save_figure": ".report.plots.canvas",
+    "interval_text": ".units",
     "value_with_error": ".units",
     "app": "pima_widgets",
     "errors": ".",
@@ -133,6 +134,7 @@ __all__ = [
     "from_folder",
     "get_expert",
     "hookimpl",
+    "interval_text",
     "load",
     "load_plugin",
     "metrics",

@@ -25,7 +25,13 @@ RENAMED: dict[str, dict[str, str]] = {
     "pima_toolkit.testing": {"Result": "CheckResult"},
     "fit": {"experts": "parameters"},
     "manager": {"experts": "given", "add_expert": "add"},
-    "solution": {"shown": "reported", "shown_std_errors": "reported_std_errors"},
+    "solution": {
+        "shown": "parameters",
+        "shown_std_errors": "parameters",
+        "reported": "parameters",
+        "reported_std_errors": "parameters",
+        "std_errors": "parameters",
+    },
     "expert": {
         "shown": "reported",
         "show": "to_reported",

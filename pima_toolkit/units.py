@@ -6,6 +6,7 @@ concluded from it. Below it, numbers as people write them: with two digits, and 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -197,3 +198,18 @@ def value_with_error(value: float, error: float | None, unit: str = "1") -> str:
         leading = int(np.floor(np.log10(abs(value)))) + 1 if value else 0
         return f"{value:.{min(max(leading + places, 4), 15)}g} ± {error:.2g}{after}"
     return f"{round(value, places):.{max(places, 0)}f} ± {round(error, places):.{max(places, 0)}f}{after}"
+
+
+def interval_text(low: float, high: float) -> str:
+    """Write an interval as text behind a value, such as `` (68.1 to 71.4)``.
+
+    Args:
+        low: Lower end, in the value's unit.
+        high: Upper end.
+
+    Returns:
+        The text with a space before it; empty where an end is not known, or is infinite.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f" ({low:.4g} to {high:.4g})"

@@ -22,6 +22,6 @@ for package in ("pima_toolkit", "pima_experts", "pima_widgets"):  # the panels' 
         raise SystemExit(f"{package} is not in the wheel, or without its types")
 strain = np.linspace(0.0, 0.1, 50)
 solution = pima.get_expert("hollomon").fit(strain, 500.0 * strain**0.2)
-if abs(solution.reported[0] - [500.0, 0.2]).max() > 1e-3:
-    raise SystemExit(f"a fit of one expert gave {solution.reported[0]}")
+if abs(solution.parameters.value.values[0] - [500.0, 0.2]).max() > 1e-3:
+    raise SystemExit(f"a fit of one expert gave {solution.parameters.value.values[0]}")
 print("smoke test passed:", pima_experts.__name__, dict(answer.sizes))  # noqa: T201 - a program

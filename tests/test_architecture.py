@@ -39,8 +39,9 @@ ORDER = {
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
+        " random_effects"
     ),
-    "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
+    "experts/regression": "quantities lmfit_bridge priors curves covariance population intervals solution fit",
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
         "files names grids streaming measurement measurement_errors covariates check normalise split storage"
@@ -71,8 +72,8 @@ ORDER = {
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
-        "predictor record tables posterior conditions curves remarks laws inference generation trust fit_parts"
-        " baselines"
+        "predictor record mixture_information tables posterior conditions curves remarks laws inference generation"
+        " trust fit_parts baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines",
     "answers/laws": "cluster_curves comparison derive",

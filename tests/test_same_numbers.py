@@ -393,14 +393,15 @@ FITS = {
 
 def of_solution(solution: pima.Solution, prefix: str) -> Numbers:
     found = {
-        "parameters": solution.parameters,
-        "shown": solution.reported,
+        "parameters": solution.fitted,
+        "shown": solution.parameters.value.values,
+        "low": solution.parameters.low.values,
+        "high": solution.parameters.high.values,
         "cost": solution.cost,
         "converged": np.asarray(solution.status) > 0,
         "agreement": solution.agreement,
         "at_bound": solution.at_bound,
-        "std_errors": solution.std_errors,
-        "shown_std_errors": solution.reported_std_errors,
+        "shown_std_errors": solution.parameters.std_error.values,
         "covariance": solution.covariance,
         "naive_covariance": solution.naive_covariance,
         "unidentified": solution.unidentified,
@@ -428,12 +429,12 @@ def linear_expert() -> Numbers:
     t, y, time, voltage = data.strain.values, data.stress.values, data.time.values, data.voltage.values
     found = of_solution(law.fit(t, y[1]), "one curve")
     points = law.fit(t, y[1], weights=np.linspace(0.5, 2.0, 9), y_unit="MPa")
-    found |= of_solution(points, "weights of points") | numbers_of(points.confidence(), "one curve.confidence")
+    found |= of_solution(points, "weights of points") | numbers_of(points.profile(), "one curve.confidence")
     several = law.fit(t, y, gamma_of(data))
     found |= of_solution(several, "clusters")
     found |= numbers_of(several.band(), "clusters.band")
     found |= numbers_of(several.band(t[2:5], level=0.5, of="specimen"), "clusters.band of a specimen")
-    found |= numbers_of(several.confidence("slope"), "clusters.confidence")
+    found |= numbers_of(several.profile("slope"), "clusters.confidence")
     found |= numbers_of(several.bootstrap(20, seed=1), "clusters.bootstrap")
     found |= numbers_of(several.derive({"ratio": "slope / (1 + intercept**2)"}), "clusters.derive")
     found |= of_solution(law.fit(t, y, priors={"slope": (3.0, 0.1)}), "pooled, with a prior")
@@ -447,7 +448,7 @@ def formula_expert() -> Numbers:
     t, y, gamma = data.strain.values, data.flow.values, gamma_of(data)
     several = law.fit(t, y, gamma)
     found = of_solution(several, "clusters") | of_solution(law.fit(t, y), "pooled")
-    found |= numbers_of(several.confidence("n"), "clusters.confidence")
+    found |= numbers_of(several.profile("n"), "clusters.confidence")
     found |= numbers_of(several.bootstrap(10, seed=2), "clusters.bootstrap")
     found |= numbers_of(several.band(level=0.8), "clusters.band")
     found |= numbers_of(several.derive({"energy": pima.quantities.toughness()}), "clusters.derive")
@@ -475,7 +476,7 @@ def lmfit_expert() -> Numbers:
     law = pima.LmfitExpert("GaussianModel")
     x = np.linspace(0, 10, 25)
     peak = law.fit(x, 5 * np.exp(-0.5 * (x - 4) ** 2) + 0.05 * np.random.default_rng(8).standard_normal((6, 25)))
-    found = of_solution(peak, "peaks") | numbers_of(peak.confidence("center"), "peaks.confidence")
+    found = of_solution(peak, "peaks") | numbers_of(peak.profile("center"), "peaks.confidence")
     found |= of_solution(pima.LmfitExpert("QuadraticModel").fit(t, y, gamma_of(data)), "clusters")
     ours = pima.get_expert("affine").to_lmfit()
     there = np.isfinite(y[1])
@@ -506,8 +507,10 @@ def installed_experts() -> Numbers:
             grid = example.grid
         noise = np.random.default_rng(len(name)).standard_normal(value.shape)
         solution = law.fit(grid, value + 0.01 * np.abs(value).max() * noise)
-        found |= {f"{name}.fitted[{k}]": solution.parameters[:, k] for k in range(slope.shape[-1])}
-        found |= {f"{name}.std_error[{k}]": solution.std_errors[:, k] for k in range(slope.shape[-1])}
+        found |= {f"{name}.fitted[{k}]": solution.fitted[:, k] for k in range(slope.shape[-1])}
+        found |= {
+            f"{name}.std_error[{k}]": solution.parameters.std_error.values[:, k] for k in range(len(law.reported))
+        }
         found[f"{name}.cost"] = solution.cost
     return found
 

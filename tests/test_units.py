@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pima_toolkit.ingest.headers import canonical, read_header, slug
-from pima_toolkit.units import _EXACT, dimension, find_unit, unit_of, value_with_error
+from pima_toolkit.units import _EXACT, dimension, find_unit, interval_text, unit_of, value_with_error
 
 
 @pytest.mark.parametrize(
@@ -126,3 +126,9 @@ def test_a_unit_that_is_not_known_is_none(text):
 def test_numbers_are_written_with_two_digits_of_their_error(value, error, text):
     assert value_with_error(value, error) == text
     assert value_with_error(value, error, "MPa") == f"{text} MPa"
+
+
+def test_an_interval_stands_behind_its_value():
+    assert interval_text(68.123, 71.4) == " (68.12 to 71.4)"
+    assert interval_text(float("nan"), 1.0) == ""
+    assert interval_text(0.0, float("inf")) == ""

@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from ..errors import PimaWarning
+from ..fitting.em.populations import SHRINKAGE
 from ..fitting.evidence.training import EvidenceTraining
 from ..fitting.inputs.tensors import Tensors
 from ..fitting.restarts import responsibilities
@@ -20,11 +21,12 @@ from ..fitting.trained_model import TrainedModel
 from ..metrics.agreement import compare_restarts
 from .conditions import mean_covariates
 from .inference import OUT_OF_POPULATION, specimen_coords
+from .mixture_information import mixture_covariances
 from .posterior import answer_tensors
 from .predictor import Predictor, Reference
 from .record import HeldOutFigures, TrainingRecord
 from .remarks import typicality
-from .tables import cluster_covariance, specimen_parameters
+from .tables import specimen_parameters
 from .trust.calibration import held_out_calibration, training_calibration
 from .trust.cautions import bound_cautions, cluster_cautions
 from .trust.goodness_of_fit import quality
@@ -61,7 +63,9 @@ def _predictor(model: TrainedModel, gamma: Tensor) -> tuple[Predictor, dict[str,
         specs=job.specs,
         state=best.state,
         encoders=model.single.encoders,
-        covariance={name: cluster_covariance(decoder, tensors, name, gamma) for name, decoder in decoders.items()},
+        covariance=mixture_covariances(
+            decoders, tensors, gamma, shrinkage=SHRINKAGE if job.options.by_evidence else 0.0
+        ),
         covariates=mean_covariates(job.options, tensors.curves, gamma),
         references={},
         calibration={

@@ -1,9 +1,8 @@
 r"""Tables of the physics' parameters per cluster and per specimen, with standard errors and units.
 
-A cluster's parameters have the covariance of eq. 17's optimum: the inverse information of specimens that differ,
-:math:`[\sum_d \gamma_{cd} J^\top \Sigma_d^{-1} J]^{-1}` (on a shared grid :math:`(S_c + v (J^\top J)^{-1}) / W_c`),
-or, with ``scatter="none"``, the curve-clustered sandwich. A specimen's own are the cluster's plus its deviation b, with
-covariance V. Both are conditional on the responsibilities, and carried to what people see by the delta method.
+A cluster's parameters have the covariance of the mixture's likelihood (:mod:`~.mixture_information`). A specimen's own
+are the cluster's plus its deviation b, with covariance V, given the responsibilities. Both are carried to what people
+see by the delta method; intervals are Student's t in each parameter's unbounded coordinate.
 """
 
 from __future__ import annotations
@@ -15,44 +14,16 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..experts import resolve_unit, unidentified
-from ..fitting.em.steps import MINIMUM_WEIGHT, prior_rows
+from ..experts import reported_bounds, resolve_unit, student, unidentified
 from ..fitting.inputs.spec import InputSpec
 from ..fitting.inputs.tensors import Tensors
 from ..fitting.options import ModelOptions
-from ..model.physics import PhysicsDecoder, scores
+from ..model.physics import PhysicsDecoder
 from .predictor import Predictor
 from .record import TrainingRecord
 
-
-def cluster_covariance(decoder: PhysicsDecoder, tensors: Tensors, name: str, gamma: Tensor) -> np.ndarray:
-    """Covariance of each cluster's unbounded parameters, (cluster, P, P); NaN where the data say nothing."""
-    curves = tensors.curves[name]
-    gamma = gamma.double() * curves.present[:, None]
-    clusters, size = decoder.theta.shape
-    bread = torch.zeros(clusters, size, size, dtype=torch.float64, device=gamma.device)
-    meat = torch.zeros_like(bread)
-    for index, piece in curves.chunks():
-        information, score = scores(decoder, decoder.condition(piece), decoder.total[:, None])
-        part = gamma[index].T
-        bread += torch.einsum("cn,cnpq->cpq", part, information.expand(-1, len(piece), -1, -1))
-        meat += torch.einsum("cn,cnp,cnq->cpq", part.square(), score, score)
-    rows, _ = prior_rows(decoder)
-    bread, meat = bread + rows.mT @ rows, meat + rows.mT @ rows
-    bread, meat = bread.cpu().numpy(), meat.cpu().numpy()
-    weight = gamma.sum(0).cpu().numpy()
-    scattered = bool(decoder.total.any())
-    out = np.full((clusters, size, size), np.nan)
-    for c in range(clusters):
-        moves = np.diagonal(bread[c]) > 0
-        if weight[c] < MINIMUM_WEIGHT or not moves.any():
-            continue
-        inner = np.ix_(moves, moves)
-        # With a diagonal of ones: what counts as singular must not depend on the units of the parameters.
-        size = np.sqrt(np.diagonal(bread[c])[moves])
-        inverse = np.linalg.pinv(bread[c][inner] / np.outer(size, size), hermitian=True) / np.outer(size, size)
-        out[c][inner] = inverse if scattered else inverse @ meat[c][inner] @ inverse
-    return out
+#: Level of the intervals that tables give.
+LEVEL = 0.9
 
 
 def shown_std(decoder: PhysicsDecoder, theta: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -85,11 +56,16 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
     """Table of the clusters' physical parameters, see :attr:`pima_toolkit.Fit.parameters`."""
     options, decoders, covariance = predictor.options, predictor.state.decoders, predictor.covariance
     weight, quality = record.specimens["responsibilities"].values.sum(0), record.quality
-    value, error, spread, bound, open_, noise = [], [], [], [], [], []
+    value, error, low, high, spread, bound, open_, noise = [], [], [], [], [], [], [], []
     for name in options.physics:
         decoder = decoders[name]
         value.append(decoder.expert.to_reported(decoder.theta))
         error.append(shown_std(decoder, decoder.theta, covariance[name]))
+        few = np.maximum(_weight_with(record, name) - 1.0, 1.0)[:, None]
+        ends = student(reported_bounds(decoder.expert, decoder.bounds), value[-1], error[-1], few, LEVEL)
+        known = np.isfinite(error[-1])
+        low.append(np.where(known, ends.low, np.nan))
+        high.append(np.where(known, ends.high, np.nan))
         scatter = shown_std(decoder, decoder.theta, decoder.total.cpu().numpy())
         spread.append(np.nan_to_num(scatter))
         # A shown parameter is at its bound where one of the fitted ones it is made of, and of no other shown one, is.
@@ -107,7 +83,7 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
     coords = parameter_coords(options, predictor.specs)
     if not value:
         shape = (len(weight), 0)
-        value = error = spread = bound = open_ = [np.zeros(shape)]
+        value = error = low = high = spread = bound = open_ = [np.zeros(shape)]
         noise = [np.zeros(len(weight))] * 0
 
     def by_curve(key: str, about: str) -> tuple[tuple[str, str], np.ndarray, dict[str, str]]:
@@ -118,6 +94,8 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
         {
             "value": (dims, np.concatenate(value, 1)),
             "std_error": (dims, np.concatenate(error, 1), {"long_name": "standard error"}),
+            "low": (dims, np.concatenate(low, 1), {"long_name": "lower end of the interval"}),
+            "high": (dims, np.concatenate(high, 1), {"long_name": "upper end of the interval"}),
             "scatter_std": (dims, np.concatenate(spread, 1), {"long_name": "standard deviation between specimens"}),
             "at_bound": (dims, np.concatenate(bound, 1).astype(bool)),
             "unidentified": (
@@ -136,7 +114,16 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
             "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
         },
         coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **coords},
+        attrs={"level": LEVEL, "method": "information of the mixture, Student's t"},
     )
+
+
+def _weight_with(record: TrainingRecord, name: str) -> np.ndarray:
+    """Sum of the responsibilities of the specimens that have the curve, (cluster,)."""
+    table = record.specimens
+    mine = table.parameter_modality.values == name
+    there = table.value.notnull().values[:, mine].any(1)
+    return table.responsibilities.values[there].sum(0)
 
 
 @torch.no_grad()

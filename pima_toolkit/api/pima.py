@@ -329,9 +329,11 @@ class Fit:
     def parameters(self) -> xr.Dataset:
         """Physical parameters per cluster, and how well the law fits.
 
-        Per parameter, with units: value, std_error, scatter_std (between specimens), at_bound, unidentified. Per curve:
-        noise_std; misfit, by how much the law misses the mean curve; misfit_ratio, that over its standard error (about
-        1 or less where the law holds); agreement, the share of starts that end at the best optimum.
+        Per parameter, with units: value, std_error, low and high (the interval of the level and by the method that
+        ``attrs`` name: populations that overlap are less sure of theirs), scatter_std (between specimens), at_bound,
+        unidentified. Per curve: noise_std; misfit, by how much the law misses the mean curve; misfit_ratio, that over
+        its standard error (about 1 or less where the law holds); agreement, the share of starts that end at the best
+        optimum.
         """
         return cluster_parameters(self.predictor, self.record)
 

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
         use_manager,
     )
     from .regression.covariance import inverse_information, unidentified
+    from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
+    from .regression.population import reported_bounds, student
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
     from .regression.solution import Solution, law_of
@@ -78,6 +80,7 @@ _HOME = {
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
+    "fit_together": ".regression.fit",
     "get_expert": ".registry",
     "hookimpl": "..plugins.hooks",
     "inverse_information": ".regression.covariance",
@@ -91,9 +94,11 @@ _HOME = {
     "principal_curves": ".kinds.principal_curves",
     "read_formula": ".formulas.parser",
     "register": ".registry",
+    "reported_bounds": ".regression.population",
     "resolve_unit": ".contract.parameters",
     "solve": ".solvers.least_squares",
     "spread": ".solvers.starts",
+    "student": ".regression.population",
     "take_inputs": ".contract.inputs",
     "unidentified": ".regression.covariance",
     "unpack": ".contract.inputs",
@@ -131,6 +136,7 @@ __all__ = [
     "example_of",
     "expert_from_dict",
     "experts",
+    "fit_together",
     "get_expert",
     "hookimpl",
     "inverse_information",
@@ -144,9 +150,11 @@ __all__ = [
     "principal_curves",
     "read_formula",
     "register",
+    "reported_bounds",
     "resolve_unit",
     "solve",
     "spread",
+    "student",
     "take_inputs",
     "unidentified",
     "unpack",

@@ -95,9 +95,11 @@ def parameter_table(parameters: xr.Dataset) -> Columns:
     out: Columns = {"cluster": np.repeat(parameters["cluster"].values, count)}
     for title, name in (("modality", "parameter_modality"), ("parameter", "parameter")):
         out[title] = np.tile(parameters[name].values.astype(str), clusters)
-    for name in ("value", "std_error", "scatter_std", "at_bound"):
+    for name in ("value", "std_error", "low", "high", "scatter_std", "at_bound"):
         out[name] = parameters[name].transpose("cluster", "parameter").values.reshape(-1)
     out["unit"] = np.tile(parameters["unit"].values.astype(str), clusters)
+    for name in ("level", "method"):
+        out[f"interval_{name}"] = np.repeat(parameters.attrs[name], clusters * count)
     out["effective_specimens"] = np.repeat(parameters["effective_specimens"].values, count)
     return out
 

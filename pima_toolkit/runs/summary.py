@@ -23,7 +23,7 @@ def summary(result: RunResult) -> dict:
 def fit_summary(fit: Fit) -> dict:
     """Describe populations and their parameters, ready for JSON; numbers that are unknown are NaN."""
     parameters, weight = fit.parameters, fit.clusters["weight"].values
-    columns = ("value", "std_error", "scatter_std", "at_bound")
+    columns = ("value", "std_error", "low", "high", "scatter_std", "at_bound")
     clusters = [
         {
             "cluster": c,
@@ -37,4 +37,10 @@ def fit_summary(fit: Fit) -> dict:
         }
         for c in range(parameters.sizes["cluster"])
     ]
-    return {"specimens": fit.specimens.sizes["specimen"], "elbo": fit.elbo, "clusters": clusters}
+    interval = {name: parameters.attrs[name] for name in ("level", "method")}
+    return {
+        "specimens": fit.specimens.sizes["specimen"],
+        "elbo": fit.elbo,
+        "interval": interval,
+        "clusters": clusters,
+    }

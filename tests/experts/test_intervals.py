@@ -9,7 +9,6 @@ from pima_toolkit import SympyExpert, get_expert
 from pima_toolkit.errors import ExpertError, FormulaError, OptionError
 from pima_toolkit.experts import solve
 from pima_toolkit.experts.formulas.derived import solved_for
-from pima_toolkit.experts.regression.intervals import specimen_scatter
 
 T = np.linspace(0, 0.1, 40)
 HARDENING = get_expert("linear_hardening")
@@ -28,10 +27,10 @@ def solution():
     return HARDENING.fit(T, population(60), y_unit="MPa")
 
 
-def test_the_bootstrap_agrees_with_the_sandwich(solution):
+def test_the_bootstrap_agrees_with_the_errors_of_the_mean(solution):
     found = solution.bootstrap(400, seed=1)
-    np.testing.assert_allclose(found.std_error, solution.reported_std_errors, rtol=0.2)
-    np.testing.assert_array_equal(found.value, solution.reported)
+    np.testing.assert_allclose(found.std_error, solution.parameters.std_error.values, rtol=0.2)
+    np.testing.assert_array_equal(found.value, solution.parameters.value.values)
     assert (found.low < found.value).all()
     assert (found.value < found.high).all()
     assert found.replicates.sizes == {"replicate": 400, "cluster": 1, "parameter": 3}
@@ -39,12 +38,13 @@ def test_the_bootstrap_agrees_with_the_sandwich(solution):
 
 
 def test_the_bootstrap_is_a_refit_of_drawn_curves(solution):
-    """Each replicate is the fit of the curves drawn, with the same seed written out; whatever their number at once."""
+    """Each replicate is the fit of the curves drawn, the same seed written out, up to where they are expanded."""
     y = population(60)
     drawn = np.random.default_rng(3).multinomial(60, np.full(60, 1 / 60), size=50)[17]
-    one = HARDENING.fit(T, np.repeat(y, drawn, axis=0), start=solution.parameters[0])
+    one = HARDENING.fit(T, np.repeat(y, drawn, axis=0), start=solution.fitted[0])
     found = solution.bootstrap(50, seed=3).replicates[17, 0]
-    np.testing.assert_allclose(found, one.reported[0], rtol=1e-8)
+    far = np.abs(found - one.parameters.value.values[0])
+    assert (far < 0.05 * solution.parameters.std_error.values[0]).all()
 
 
 def test_clusters_and_held_parameters_are_resampled_too():
@@ -55,7 +55,7 @@ def test_clusters_and_held_parameters_are_resampled_too():
     assert found.sizes["cluster"] == 2
     ratio = found.replicates.sel(parameter="H") / found.replicates.sel(parameter="E")
     np.testing.assert_allclose(ratio, 0.2, rtol=1e-12)
-    np.testing.assert_allclose(found.std_error, both.reported_std_errors, rtol=0.4)
+    np.testing.assert_allclose(found.std_error, both.parameters.std_error.values, rtol=0.4)
 
 
 def test_a_profile_of_a_line_is_the_textbooks_interval():
@@ -64,15 +64,15 @@ def test_a_profile_of_a_line_is_the_textbooks_interval():
     t = np.linspace(0, 1, 25)
     y = 2 * t + 1 + 0.1 * rng.standard_normal(25)
     line = AFFINE.fit(t, y)
-    found = line.confidence(level=0.95)
-    half = scipy.stats.t.ppf(0.975, 23) * line.std_errors
-    np.testing.assert_allclose(found.low, line.parameters - half, rtol=1e-3)
-    np.testing.assert_allclose(found.high, line.parameters + half, rtol=1e-3)
-    lone = AFFINE.fit(t, y, fixed={"intercept": 1.0}).confidence("slope", "intercept", level=0.95)
+    found = line.profile(level=0.95)
+    half = scipy.stats.t.ppf(0.975, 23) * line.parameters.std_error.values
+    np.testing.assert_allclose(found.low, line.fitted - half, rtol=1e-3)
+    np.testing.assert_allclose(found.high, line.fitted + half, rtol=1e-3)
+    lone = AFFINE.fit(t, y, fixed={"intercept": 1.0}).profile("slope", "intercept", level=0.95)
     fixed = AFFINE.fit(t, y, fixed={"intercept": 1.0})
-    half = scipy.stats.t.ppf(0.975, 24) * fixed.std_errors[0, 0]
-    np.testing.assert_allclose(lone.low[0, 0], fixed.parameters[0, 0] - half, rtol=1e-6)
-    np.testing.assert_allclose(lone.high[0, 0], fixed.parameters[0, 0] + half, rtol=1e-6)
+    half = scipy.stats.t.ppf(0.975, 24) * fixed.parameters.std_error.values[0, 0]
+    np.testing.assert_allclose(lone.low[0, 0], fixed.fitted[0, 0] - half, rtol=1e-6)
+    np.testing.assert_allclose(lone.high[0, 0], fixed.fitted[0, 0] + half, rtol=1e-6)
     assert np.isnan(lone.low[0, 1])
 
 
@@ -83,8 +83,8 @@ def test_a_profile_of_a_curved_law_is_the_level_of_the_cost():
     t = np.linspace(0.1, 1, 15)
     y = 3 * (1 - np.exp(-1.0 * t)) + 0.1 * rng.standard_normal(15)
     fitted = law.fit(t, y)
-    found = fitted.confidence("k", level=0.9)
-    s2, best = fitted.cost[0] / 13, fitted.parameters[0]
+    found = fitted.profile("k", level=0.9)
+    s2, best = fitted.cost[0] / 13, fitted.fitted[0]
     rise = s2 * scipy.stats.f.ppf(0.9, 1, 13)
 
     def excess(k):
@@ -97,10 +97,11 @@ def test_a_profile_of_a_curved_law_is_the_level_of_the_cost():
     assert high - best[1] > 1.05 * (best[1] - low)
 
 
-def test_profiles_of_curves_that_differ_are_as_wide_as_the_sandwich(solution):
-    found = solution.confidence(level=0.9)
-    half = scipy.stats.t.ppf(0.95, 59) * solution.reported_std_errors
-    np.testing.assert_allclose(0.5 * (found.high - found.low), half, rtol=0.05)
+def test_profiles_of_curves_that_differ_are_those_of_the_population(solution):
+    found = solution.profile(level=0.9)
+    for end in ("low", "high"):
+        np.testing.assert_allclose(found[end], solution.parameters[end], rtol=2e-3)
+    half = 0.5 * (found.high - found.low).values
     naive = np.sqrt(np.diagonal(solution.naive_covariance, axis1=1, axis2=2))
     assert half[0, 0] > 2 * naive[0, 0]
     assert list(found.parameter.values) == ["E", "sigma_y", "H"]
@@ -111,8 +112,8 @@ def test_a_profile_stops_at_a_bound():
     t = np.linspace(0, 1, 12)
     y = t + 0.05 + 0.1 * np.random.default_rng(0).standard_normal(12)
     fitted = law.fit(t, y)
-    assert fitted.parameters[0, 1] > 0
-    assert fitted.confidence("b", level=0.99).low.item() == 0.0
+    assert fitted.fitted[0, 1] > 0
+    assert fitted.profile("b", level=0.99).low.item() == 0.0
 
 
 def test_bands_hold_what_they_say():
@@ -156,14 +157,15 @@ def test_how_specimens_differ_is_found_again(own):
     t = np.tile(np.linspace(0, 1, 12), (800, 1)) + (0.01 * rng.random((800, 1)) if own else 0)
     y = theta[:, :1] * t + theta[:, 1:] + 0.2 * rng.standard_normal(t.shape)
     solution = AFFINE.fit(t if own else t[0], y)
-    scatter, noise = specimen_scatter(solution.expert, solution.optimum, solution.data)
-    np.testing.assert_allclose(scatter[0], np.cov(theta.T), rtol=0.15, atol=0.01)
-    assert noise[0] == pytest.approx(0.04, rel=0.1)
+    population = solution.populations[0]
+    np.testing.assert_allclose(population.scatter, np.cov(theta.T), rtol=0.15, atol=0.01)
+    assert population.effects.variance == pytest.approx(0.04, rel=0.1)
+    np.testing.assert_allclose(solution.parameters.scatter_std[0], theta.std(0), rtol=0.05)
 
 
 @pytest.mark.parametrize("noise_std", [None, 0.05])
 def test_specimens_that_hardly_differ_have_a_band(noise_std):
-    """The moments then put some variances below zero; the band is the noise and what little is left."""
+    """The likelihood then puts some variances at zero; the band is the noise and what little is left."""
     t, shares = np.linspace(0, 1, 30), []
     for seed in range(40):
         y = 2 * t + 1 + 0.05 * np.random.default_rng(seed).standard_normal((15, 30))
@@ -177,16 +179,15 @@ def test_a_profile_knows_the_noise_that_was_given_and_refuses_priors():
     t = np.linspace(0, 1, 12)
     y = 2 * t + 1 + 0.1 * np.random.default_rng(3).standard_normal(12)
     line = AFFINE.fit(t, y, noise_std=0.5)
-    found = line.confidence(level=0.95)
-    np.testing.assert_allclose(0.5 * (found.high - found.low), scipy.stats.norm.ppf(0.975) * line.std_errors, rtol=1e-3)
+    found = line.profile(level=0.95)
+    half = scipy.stats.norm.ppf(0.975) * line.parameters.std_error.values
+    np.testing.assert_allclose(0.5 * (found.high - found.low), half, rtol=1e-3)
     width = line.band(level=0.95)
     assert 0.5 * float(width.high[0, 0] - width.low[0, 0]) == pytest.approx(
-        scipy.stats.norm.ppf(0.975) * line.std_errors[0, 1]
+        scipy.stats.norm.ppf(0.975) * line.parameters.std_error.values[0, 1]
     )
-    with pytest.raises(ExpertError, match=r"leaves the priors out: use the standard errors$"):
-        AFFINE.fit(t, y, priors={"slope": (2, 0.1)}).confidence()
-    with pytest.raises(ExpertError, match=r"use the standard errors, or bootstrap\(\)"):
-        AFFINE.fit(t, np.stack([y, y + 0.1]), priors={"slope": (2, 0.1)}).confidence()
+    with pytest.raises(ExpertError, match=r"leaves the priors out: use the interval of parameters$"):
+        AFFINE.fit(t, y, priors={"slope": (2, 0.1)}).profile()
 
 
 def test_the_report_says_it_all(solution):
@@ -207,8 +208,8 @@ def test_the_report_says_it_all(solution):
 @pytest.mark.parametrize(
     ("ask", "kind", "message"),
     [
-        (lambda s: s.confidence("sigma"), ExpertError, "there is no parameter 'sigma' to look at: use E, sigma_y, H"),
-        (lambda s: s.confidence(level=95), OptionError, "level=95: expected a share between 0 and 1"),
+        (lambda s: s.profile("sigma"), ExpertError, "there is no parameter 'sigma' to look at: use E, sigma_y, H"),
+        (lambda s: s.profile(level=95), OptionError, "level=95: expected a share between 0 and 1"),
         (lambda s: s.band(of="noise"), OptionError, "of='noise': expected \"mean\""),
         (lambda s: s.bootstrap(1), OptionError, "n=1: expected a whole number of replicates, at least 2"),
     ],

@@ -25,11 +25,11 @@ def test_a_fit_by_lmfit_is_our_fit():
     y = curves(1)[0]
     ours, theirs = HARDENING.fit(T, y), HARDENING.to_lmfit().fit(y, strain=T)
     assert isinstance(theirs, lmfit.model.ModelResult)
-    np.testing.assert_allclose([theirs.params[n].value for n in ("E", "eps_y", "h")], ours.parameters[0], rtol=1e-6)
+    np.testing.assert_allclose([theirs.params[n].value for n in ("E", "eps_y", "h")], ours.fitted[0], rtol=1e-6)
     np.testing.assert_allclose(theirs.covar, ours.covariance[0], rtol=1e-4)
     shown = ("E", "sigma_y", "H")
-    np.testing.assert_allclose([theirs.params[n].value for n in shown], ours.reported[0], rtol=1e-6)
-    np.testing.assert_allclose([theirs.params[n].stderr for n in shown], ours.reported_std_errors[0], rtol=1e-3)
+    np.testing.assert_allclose([theirs.params[n].value for n in shown], ours.parameters.value.values[0], rtol=1e-6)
+    np.testing.assert_allclose([theirs.params[n].stderr for n in shown], ours.parameters.std_error.values[0], rtol=1e-3)
     assert theirs.params["sigma_y"].expr == "E * eps_y"
     assert theirs.nfev < 10  # from the guess, with the exact Jacobian
 
@@ -49,7 +49,7 @@ def test_weights_are_roots_of_ours():
     y, w = curves(1)[0], np.random.default_rng(1).uniform(0.2, 3, T.size)
     ours = HARDENING.fit(T, y, weights=w)
     theirs = HARDENING.to_lmfit().fit(y, strain=T, weights=np.sqrt(w))
-    np.testing.assert_allclose([theirs.params[n].value for n in ("E", "eps_y", "h")], ours.parameters[0], rtol=1e-6)
+    np.testing.assert_allclose([theirs.params[n].value for n in ("E", "eps_y", "h")], ours.fitted[0], rtol=1e-6)
     assert theirs.chisqr == pytest.approx(ours.cost[0], rel=1e-8)
 
 
@@ -79,7 +79,7 @@ def test_tied_parameters_and_other_methods_need_no_jacobian():
     tied = model.fit(y, parameters, strain=T)
     assert tied.params["h"].value == pytest.approx(tied.params["E"].value / 4000)
     nelder = model.fit(y, strain=T, method="nelder")
-    assert nelder.params["E"].value == pytest.approx(HARDENING.fit(T, y).parameters[0, 0], rel=1e-5)
+    assert nelder.params["E"].value == pytest.approx(HARDENING.fit(T, y).fitted[0, 0], rel=1e-5)
 
 
 def test_an_expert_adds_to_lmfits_own_models():

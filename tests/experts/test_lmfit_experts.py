@@ -139,10 +139,10 @@ def test_a_fit_finds_its_own_parameters(kind):
     y = value + noise * np.random.default_rng(0).standard_normal(t.size)
     found = expert.fit(t, y)
     assert found.status[0] > 0
-    again = expert.value_and_jacobian(t, found.parameters[0])[0]
+    again = expert.value_and_jacobian(t, found.fitted[0])[0]
     np.testing.assert_allclose(again, value, atol=5 * noise)
     if kind not in ("StepModel", "RectangleModel", "DampedOscillatorModel", "BoseModel"):  # signs may trade places
-        far = np.abs(found.parameters[0] - theta) / np.maximum(found.std_errors[0], 1e-12)
+        far = np.abs(found.fitted[0] - theta) / np.maximum(found.parameters.std_error.values[0, : len(theta)], 1e-12)
         assert far.max() < 5
 
 
@@ -153,9 +153,9 @@ def test_derived_parameters_are_shown_with_errors():
     model = lmfit.models.GaussianModel()
     y = expert.value_and_jacobian(t, theta)[0] + 0.01 * np.random.default_rng(0).normal(size=t.size)
     theirs = model.fit(y, model.guess(y, x=t), x=t).params
-    np.testing.assert_allclose(found.reported[0], [theirs[p.name].value for p in expert.reported], rtol=1e-5)
+    np.testing.assert_allclose(found.parameters.value[0], [theirs[p.name].value for p in expert.reported], rtol=1e-5)
     np.testing.assert_allclose(
-        found.reported_std_errors[0], [theirs[p.name].stderr for p in expert.reported], rtol=1e-3
+        found.parameters.std_error.values[0], [theirs[p.name].stderr for p in expert.reported], rtol=1e-3
     )
 
 
@@ -181,7 +181,7 @@ def test_two_dimensions_are_a_variable_and_a_covariate():
     model = lmfit.models.Gaussian2dModel()
     np.testing.assert_allclose(value, model.eval(x=x, y=y, **dict(zip(model.param_names, theta, strict=True))))
     found = expert.fit({"x": x, "y": y}, value + 1e-3 * np.random.default_rng(0).normal(size=x.size))
-    np.testing.assert_allclose(found.parameters[0], theta, atol=0.02)
+    np.testing.assert_allclose(found.fitted[0], theta, atol=0.02)
 
 
 def test_a_model_of_ones_own_goes_everywhere():
@@ -195,7 +195,7 @@ def test_a_model_of_ones_own_goes_everywhere():
     own = theta * (1 + 0.03 * rng.standard_normal((12, 5)))
     y = expert.value_and_jacobian(t, own)[0] + 0.01 * rng.standard_normal((12, 50))
     found = expert.fit(t, y, start=theta)
-    assert (np.abs(found.parameters[0] - theta) < 5 * found.std_errors[0]).all()
+    assert (np.abs(found.fitted[0] - theta) < 5 * found.parameters.std_error.values[0, :5]).all()
     assert found.bootstrap(20).std_error.notnull().all()
     data = xr.Dataset({"y": (("specimen", "x"), y)}, coords={"x": t})
     fit = pima.PIMA({"y": pima.Physics(expert)}, 1, latent_dim=1).fit(data, epochs=2, progress=False)

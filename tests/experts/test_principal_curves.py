@@ -124,13 +124,11 @@ def test_a_fit_is_least_squares_onto_the_curves():
     solution = law.fit(T, y[0], y_unit="AU", t_unit="nm")
     seen = np.isfinite(y[0])
     expected = np.linalg.lstsq(law.curves[:, seen].T, (y[0] - law.mean)[seen], rcond=None)[0]
-    np.testing.assert_allclose(solution.parameters[0], expected, rtol=1e-9)
+    np.testing.assert_allclose(solution.fitted[0], expected, rtol=1e-9)
     assert solution.units == ["AU"] * 3
     assert "y(wavelength) = mean curve + a1 * principal curve 1 + a2 * principal curve 2" in solution.report()
     result = law.to_lmfit().fit(y[1], wavelength=T)
-    np.testing.assert_allclose(
-        [result.best_values[f"a{k}"] for k in (1, 2, 3)], law.fit(T, y[1]).parameters[0], rtol=1e-6
-    )
+    np.testing.assert_allclose([result.best_values[f"a{k}"] for k in (1, 2, 3)], law.fit(T, y[1]).fitted[0], rtol=1e-6)
 
 
 @parametrize_with_checks([pima.principal_curves(T, curves()[0], 3, variable="wavelength", name="spectra")])

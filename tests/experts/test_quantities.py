@@ -39,7 +39,7 @@ def test_measures_of_the_curve_are_the_closed_forms_with_their_errors(solution, 
 
 
 def test_the_offset_yield_lies_on_both_lines(solution):
-    E, sigma_y, H = solution.reported[0]
+    E, sigma_y, H = solution.parameters.value.values[0]
     stress = solution.derive({"y": quantities.offset_yield(0.002)}).value.item()
     strain = stress / E + 0.002
     assert stress == pytest.approx(sigma_y + H * (strain - sigma_y / E), rel=1e-10)
@@ -47,11 +47,11 @@ def test_the_offset_yield_lies_on_both_lines(solution):
 
 def test_errors_of_formulas_are_propagated_with_correlations(solution):
     found = solution.derive({"energy": "sigma_y**2/(2*E)", "same": "E"}, units={"energy": "MJ/m^3"})
-    E, sigma_y, _ = solution.reported[0]
-    J = HARDENING.reported_jacobian(solution.parameters[0])
+    E, sigma_y, _ = solution.parameters.value.values[0]
+    J = HARDENING.reported_jacobian(solution.fitted[0])
     gradient = np.array([-(sigma_y**2) / (2 * E**2), sigma_y / E, 0]) @ J
     expected = np.sqrt(gradient @ solution.covariance[0] @ gradient)
-    np.testing.assert_allclose(found.std_error[0], [expected, solution.reported_std_errors[0, 0]], rtol=1e-10)
+    np.testing.assert_allclose(found.std_error[0], [expected, solution.parameters.std_error.values[0, 0]], rtol=1e-10)
     np.testing.assert_allclose(found.value[0, 0], sigma_y**2 / (2 * E))
     assert list(found.unit.values) == ["MJ/m^3", ""]
     resampled = solution.bootstrap(400).replicates

@@ -49,8 +49,8 @@ def test_a_fixed_parameter_is_a_constant_and_not_shown():
     assert [(p.name, p.unit) for p in expert.reported] == [("sigma_y", "{y}"), ("H", "{y}/{t}")]
     assert expert.name == "linear_hardening with E = 800"
     found, held = expert.fit(T, Y, y_unit="MPa"), HARDENING.fit(T, Y, fixed={"E": 800.0})
-    np.testing.assert_allclose(found.parameters[0], held.parameters[0, 1:], rtol=1e-8)
-    np.testing.assert_allclose(found.reported_std_errors[0], held.reported_std_errors[0, 1:], rtol=1e-6)
+    np.testing.assert_allclose(found.fitted[0], held.fitted[0, 1:], rtol=1e-8)
+    np.testing.assert_allclose(found.parameters.std_error.values[0], held.parameters.std_error.values[0, 1:], rtol=1e-6)
     assert found.units == ["MPa", "MPa"]
 
 
@@ -59,9 +59,9 @@ def test_a_tied_parameter_is_shown_with_the_error_the_others_give():
     expert = line.tied(b="a / 2 + 1")
     assert [p.name for p in expert.reported] == ["a", "b"]
     found = expert.fit(T, 3 * T + 2.5 + 0.01 * RNG.normal(size=T.size), y_unit="MPa")
-    a, error = found.parameters[0, 0], found.std_errors[0, 0]
-    np.testing.assert_allclose(found.reported[0], [a, a / 2 + 1], rtol=1e-12)
-    np.testing.assert_allclose(found.reported_std_errors[0], [error, error / 2], rtol=1e-9)
+    a, error = found.fitted[0, 0], found.parameters.std_error.values[0, 0]
+    np.testing.assert_allclose(found.parameters.value.values[0], [a, a / 2 + 1], rtol=1e-12)
+    np.testing.assert_allclose(found.parameters.std_error.values[0], [error, error / 2], rtol=1e-9)
     assert found.units == ["MPa", "MPa"]
 
 
@@ -125,8 +125,8 @@ def test_a_factor_of_any_size_is_found_in_its_logarithm():
         weights = rate**-2
         for start in (None, [A * 1e15, 1.5], [A * 1e-9, 12.0]):
             found = expert.fit(stress, rate, weights=weights, start=start)
-            np.testing.assert_allclose(found.parameters[0], [A, 5.5], rtol=2e-2)
-            assert 0 < found.std_errors[0, 0] < 0.05 * A
+            np.testing.assert_allclose(found.fitted[0], [A, 5.5], rtol=2e-2)
+            assert 0 < found.parameters.std_error.values[0, 0] < 0.05 * A
             assert not found.at_bound.any()
     saved = expert_from_dict(json.loads(json.dumps(expert.to_dict())))
     assert saved.parameters[0].log
@@ -139,7 +139,7 @@ def test_logarithms_change_the_way_and_not_the_optimum():
     t = np.linspace(0, 3, 40)
     y = 2 * np.exp(-t / 0.7) + 0.3 + 0.01 * RNG.normal(size=40)
     one, other = plain.fit(t, y), logs.fit(t, y)
-    np.testing.assert_allclose(other.parameters, one.parameters, rtol=1e-7)
+    np.testing.assert_allclose(other.fitted, one.fitted, rtol=1e-7)
     np.testing.assert_allclose(other.covariance, one.covariance, rtol=1e-5)
-    known = [e.fit(t, y, priors={"tau": (0.6, 0.01)}).parameters for e in (plain, logs)]
+    known = [e.fit(t, y, priors={"tau": (0.6, 0.01)}).fitted for e in (plain, logs)]
     np.testing.assert_allclose(known[1], known[0], rtol=1e-6)

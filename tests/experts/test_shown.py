@@ -31,7 +31,7 @@ def test_errors_of_what_is_shown_follow_the_delta_method():
     y = 1 + 2 * (1 - np.exp(-strain / 0.5)) + 0.02 * rng.normal(size=50)
     solution = Saturating().fit(strain, y)
     covariance = solution.covariance[0]
-    assert solution.reported_std_errors[0, 1] == pytest.approx(np.sqrt(covariance[:2, :2].sum()))
+    assert solution.parameters.std_error.values[0, 1] == pytest.approx(np.sqrt(covariance[:2, :2].sum()))
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_six_digits_from_each_certified_start(name):
     for start in p.starts:
         found = expert.fit(p.named, p.y, start=start)
         assert found.status[0] > 0
-        parameters, std_errors = in_order(name, found.parameters[0], found.std_errors[0])
+        parameters, std_errors = in_order(name, found.fitted[0], found.parameters.std_error.values[0])
         certified, certified_errors = in_order(name, p.certified, p.std_errors)
         assert strd.digits(parameters, certified) >= 6
         assert strd.digits(std_errors, certified_errors) >= ROUNDED.get(name, 6)

@@ -97,7 +97,7 @@ def test_bounds_held_parameters_priors_and_logarithms():
     start = [1.0, 0.3, 0.0]
     for options in ({}, {"fixed": {"c": 0.25}}, {"priors": {"A": (3.0, 0.02)}}, {"noise_std": 0.02}):
         one, other = (e.fit(t, y, start=start, **options) for e in (formula, ByHand()))
-        np.testing.assert_allclose(other.parameters, one.parameters, rtol=1e-7)
+        np.testing.assert_allclose(other.fitted, one.fitted, rtol=1e-7)
         np.testing.assert_allclose(other.covariance, one.covariance, rtol=1e-5, atol=1e-15)
         assert other.at_bound.tolist() == one.at_bound.tolist() == [[False, "priors" not in options, False]]
 
@@ -119,8 +119,8 @@ def test_a_differential_equation_is_fitted():
     rng = np.random.default_rng(0)
     y = CLOSED.value_and_jacobian(t, [2.0, 1.1])[0] + 0.02 * rng.normal(size=(4, t.size))
     found, expected = Growth().fit(t, y, start=[1.5, 0.8]), CLOSED.fit(t, y)
-    np.testing.assert_allclose(found.parameters, expected.parameters, rtol=1e-5)
-    np.testing.assert_allclose(found.std_errors, expected.std_errors, rtol=1e-3)
+    np.testing.assert_allclose(found.fitted, expected.fitted, rtol=1e-5)
+    np.testing.assert_allclose(found.parameters.std_error.values, expected.parameters.std_error.values, rtol=1e-3)
     assert found.status[0] > 0
 
 

@@ -84,7 +84,7 @@ def test_the_score_of_a_mixture_weighs_populations_by_psi_alone():
 
 
 def test_what_is_doubted_is_half_of_another_density():
-    """With probability ``doubt`` nothing that is said of parameters holds, and what is said of populations still does."""
+    """With probability ``doubt`` nothing said of parameters holds, and what is said of populations still does."""
     prediction, eps = related(40, 0)
     label = np.random.default_rng(2).integers(0, 2, 40)
     y, curves = measured(eps, label, 2, 3.0, 1)
@@ -108,7 +108,7 @@ def test_a_speaker_that_is_right_of_most_is_believed():
 
 
 def test_a_shy_speaker_is_believed_more_than_it_says():
-    prediction, eps = related(400, 23)
+    _, eps = related(400, 23)
     label = np.random.default_rng(24).integers(0, 2, 400)
     _, curves = measured(eps, label, 2, 3.0, 25)
     shy = (np.eye(2)[label] - 0.5) * 1.5  # odds of e^1.5 of one who is right 19 times in 20, which are e^3

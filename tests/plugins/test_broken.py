@@ -65,7 +65,7 @@ def test_an_expert_that_does_not_conform_is_found_by_the_checks_only(installed):
 FIT = """
 import os
 import pima_toolkit as pima
-print(pima.get_expert("quadratic").fit([1, 2, 3], [2, 8, 18]).parameters[0, 0])
+print(pima.get_expert("quadratic").fit([1, 2, 3], [2, 8, 18]).fitted[0, 0])
 os.environ["PIMA_STRICT_PLUGINS"] = "1"
 pima.experts.Manager()
 """

@@ -40,7 +40,7 @@ def test_a_cell_run_again_replaces_its_class(session):
     assert pima.get_expert("mine").formula == "a * t**2"
     assert session.records["this session"].experts == ["mine"]
     run_cell("a * t**2")
-    assert pima.get_expert("mine").fit([1, 2], [3, 12]).parameters[0, 0] == pytest.approx(3)
+    assert pima.get_expert("mine").fit([1, 2], [3, 12]).fitted[0, 0] == pytest.approx(3)
 
 
 def test_a_cell_and_a_formula_typed_by_hand_replace_each_other():

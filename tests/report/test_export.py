@@ -41,9 +41,12 @@ def test_parameters_have_value_error_and_unit(fit, folder):
         ("0", "slope", "MPa", "stress"),
         ("1", "slope", "MPa", "stress"),
     ]
-    for name in ("value", "std_error", "scatter_std"):
+    for name in ("value", "std_error", "low", "high", "scatter_std"):
         np.testing.assert_array_equal([float(r[name]) for r in table], fit.parameters[name].values[:, 0])
     assert {r["at_bound"] for r in table} == {"FALSE"}
+    assert {(r["interval_level"], r["interval_method"]) for r in table} == {
+        ("0.9", "information of the mixture, Student's t")
+    }
 
 
 def test_a_specimen_is_a_row_with_its_responsibilities_and_parameters(fit, data, folder):

@@ -42,6 +42,8 @@ def by_hand() -> Findings:
         {
             "value": (("cluster", "parameter"), slope[:, None]),
             "std_error": (("cluster", "parameter"), [[3.1], [np.nan]]),
+            "low": (("cluster", "parameter"), [[95.0], [np.nan]]),
+            "high": (("cluster", "parameter"), [[105.0], [np.nan]]),
             "scatter_std": (("cluster", "parameter"), [[12.0], [0.0]]),
             "at_bound": (("cluster", "parameter"), [[False], [True]]),
             "unidentified": (("cluster", "parameter"), [[False], [True]]),
@@ -59,6 +61,7 @@ def by_hand() -> Findings:
             "parameter_modality": ("parameter", ["stress"]),
             "description": ("parameter", ["steepness of the line"]),
         },
+        attrs={"level": 0.9, "method": "information of the mixture, Student's t"},
     )
     specimens = xr.Dataset(
         {"responsibilities": (("specimen", "cluster"), GAMMA), "cluster": ("specimen", GAMMA.argmax(1))},

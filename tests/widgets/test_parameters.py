@@ -53,7 +53,7 @@ def test_a_unit_that_does_not_follow_must_be_typed(lines, tmp_path):
     panel = ExpertPanel(data)
     panel.formula.value = "a * strain**n"
     assert [one.unit.value for one in panel.table.rows] == ["", "1"]
-    assert panel.fit().parameters.shape == (1, 2)
+    assert panel.fit().fitted.shape == (1, 2)
     for keep in (panel.register, lambda: panel.save(tmp_path / "law.py")):
         with pytest.raises(ExpertError, match="the unit of a does not follow"):
             keep()

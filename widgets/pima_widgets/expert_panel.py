@@ -237,7 +237,7 @@ class ExpertPanel(Panel):
             y_unit=self.curves.y_unit,
             t_unit=self.curves.t_unit,
         )
-        self.table.set(solution.parameters[0])
+        self.table.set(solution.fitted[0])
         self.outcome.value = solution._repr_html_()
         self.say(solution.advice[0])
         self.result = solution

@@ -204,7 +204,7 @@ class Refit:
             t_unit=self.curves.t_unit,
         )
         self._refits[members] = weight, solution
-        self.sliders.set(solution.parameters[0])
+        self.sliders.set(solution.fitted[0])
         self.status.value = f'<span role="status">{escape(members)}: {escape(solution.advice[0])}</span>'
         self.outcome.value = solution._repr_html_() + self._lmfit(inputs, curves, weight[used], solution)
         return solution
@@ -218,7 +218,7 @@ class Refit:
         seen = np.isfinite(y)
         flat = {k: np.ascontiguousarray(v)[seen] for k, v in grids.items()}
         parameters = model.make_params(
-            **{p.name: float(v) for p, v in zip(self.expert.parameters, solution.parameters[0], strict=True)}
+            **{p.name: float(v) for p, v in zip(self.expert.parameters, solution.fitted[0], strict=True)}
         )
         for name in self.sliders.fixed:
             parameters[name].set(vary=False)
@@ -248,15 +248,20 @@ class Refit:
             weight, number = grouping.responsibilities[:, place], grouping.number[place]
             refit_weight, solution = self._refits.get(name, (None, None))
             if solution is not None and np.array_equal(refit_weight, weight):
-                errors = solution.reported_std_errors
-                values = [pima.value_with_error(v, None if errors is None else errors[0][q], solution.units[q])
-                          for q, v in enumerate(solution.reported[0])]  # fmt: skip
+                values = self._texts(solution.parameters.isel(cluster=0))
             elif same and number < fitted.shape[1] and np.array_equal(fitted[:, number], weight):
                 here = self._parameters["parameter_modality"].values == self.modality.value
-                own = self._parameters.isel(cluster=number, parameter=here)
-                values = [pima.value_with_error(float(v), float(e), str(u)) for v, e, u in
-                          zip(own["value"], own["std_error"].values, own["unit"].values, strict=True)]  # fmt: skip
+                values = self._texts(self._parameters.isel(cluster=number, parameter=here))
             else:
                 values = ["refit" for _ in self.heads]
             rows.append(values)
         return rows
+
+    @staticmethod
+    def _texts(parameters: xr.Dataset) -> list[str]:
+        """Write each parameter as value ± error with its interval."""
+        columns = (parameters[name].values for name in ("value", "std_error", "low", "high", "unit"))
+        return [
+            pima.value_with_error(float(value), float(error), str(unit)) + pima.interval_text(float(low), float(high))
+            for value, error, low, high, unit in zip(*columns, strict=True)
+        ]

@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from ...errors import DataError, OptionError
+from ...errors import DataError, ExpertError, OptionError
 from ...experts import Expert, get_expert, pack, solve, take_inputs, variable
 from ...fitting.em.physics import update_physics
 from ...model.curves import Curves
@@ -34,6 +34,8 @@ from .cluster_curves import physics_name, reduced, responsibilities, training_cu
 
 #: EM steps of a fit, and the rise of the likelihood, in nats per specimen, that ends it.
 _ITERATIONS, _STILL = 60, 1e-4
+#: What a matrix without an inverse raises.
+SINGULAR = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # pyright: ignore[reportPrivateImportUsage]
 #: A specimen of less responsibility does not take part.
 _LEAST = 1e-3
 _STARTS = 8
@@ -65,7 +67,8 @@ def compare_experts(
     Returns:
         Along (expert, cluster): ``log_likelihood`` of the specimens left out (nats, sum), its ``difference`` to the
         best law and the ``difference_error`` of that, ``bic``, ``bic_difference``, ``parameters``; along cluster
-        ``best``, and what it means in words in ``attrs["reading"]``.
+        ``best``, and what it means in words in ``attrs["reading"]``. A law that cannot be fitted is a row of NaN, and
+        ``reason`` says why.
 
     Raises:
         OptionError: If fewer than two laws are given, or the folds are no number.
@@ -145,14 +148,21 @@ def _compare(
     part = np.random.default_rng(seed).permutation(len(curves)) % min(int(folds), len(curves))
     shape = (len(laws), clusters)
     specimen = np.full((*shape, len(curves)), np.nan)
-    bic, size = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
+    bic, size, reason = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64), np.full(shape, "", dtype=object)
     for e, law in enumerate(laws):
         own = replace(curves, t=_inputs_of(law, names, curves.t))
         for c in range(clusters):
             weight = gamma[:, c] * curves.present
             use = (weight > _LEAST).cpu().numpy()
-            specimen[e, c], bic[e, c], size[e, c] = _one(law, own, weight, use, part, scale)
-    return _table(laws, specimen, bic, size, gamma.cpu().numpy())
+            try:
+                specimen[e, c], bic[e, c], size[e, c] = _one(law, own, weight, use, part, scale)
+            except (ExpertError, *SINGULAR) as error:
+                reason[e, c] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                continue
+            if not np.isfinite(bic[e, c]) and size[e, c]:
+                reason[e, c] = "its likelihood is not finite at the best parameters found: check the law and its bounds"
+                specimen[e, c] = np.nan
+    return _table(laws, specimen, bic, size, reason.astype(str), gamma.cpu().numpy())
 
 
 def _inputs_of(law: Expert, names: tuple[str, ...], t: np.ndarray) -> np.ndarray:
@@ -199,6 +209,8 @@ def _fitted(law: Expert, curves: Curves, weight: torch.Tensor, scale: float) -> 
     t = np.concatenate(list(inputs.values()))
     starts = law.starts(t, mean[None], w[None], _STARTS)
     solution = solve(law, t, mean[None], w[None], starts, decoder.bounds, constant=[constant])
+    if solution.status[0] < 0:
+        raise ExpertError(solution.advice[0])
     spread = (float(solution.cost[0]) + constant) / float(w.sum()) / scale**2
     decoder = replace(decoder, theta=solution.parameters, variance=zero.new_full((1,), max(spread, 1e-12)))
     decoder = _with_scatter(decoder, curves, weight)
@@ -229,22 +241,29 @@ def _with_scatter(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor)
 
 
 def _table(
-    laws: list[Expert], specimen: np.ndarray, bic: np.ndarray, size: np.ndarray, gamma: np.ndarray
+    laws: list[Expert],
+    specimen: np.ndarray,
+    bic: np.ndarray,
+    size: np.ndarray,
+    reason: np.ndarray,
+    gamma: np.ndarray,
 ) -> xr.Dataset:
+    """Lay out the table; a law that failed is a row of NaN with its reason, and no part of the comparison."""
     weight = np.where(np.isfinite(specimen), gamma.T, 0.0)
     clean = np.nan_to_num(specimen)
-    complete = (weight > 0).any(2)
+    complete = np.any(weight > 0, axis=2)
     total = np.where(complete, (weight * clean).sum(2), np.nan)
-    usable = complete.all(0)
+    usable = np.all(complete | (reason != ""), axis=0) & np.any(complete, axis=0)
     best = np.where(usable, np.argmax(np.where(complete, total, -np.inf), axis=0), -1)
     difference, error = np.full(total.shape, np.nan), np.full(total.shape, np.nan)
     for c in np.flatnonzero(usable):
-        apart = clean[:, c] - clean[best[c], c]
-        w = weight[:, c]
+        here = complete[:, c]
+        apart = clean[here, c] - clean[best[c], c]
+        w = weight[here, c]
         mean = (w * apart).sum(1) / w.sum(1)
         n = w.sum(1) ** 2 / np.square(w).sum(1)
-        difference[:, c] = (w * apart).sum(1)
-        error[:, c] = np.sqrt(np.square(w * (apart - mean[:, None])).sum(1) * n / np.maximum(n - 1, 1e-9))
+        difference[here, c] = (w * apart).sum(1)
+        error[here, c] = np.sqrt(np.square(w * (apart - mean[:, None])).sum(1) * n / np.maximum(n - 1, 1e-9))
     names = [law.name for law in laws]
     dims, nats = ("expert", "cluster"), {"units": "nat"}
     table = xr.Dataset(
@@ -253,13 +272,19 @@ def _table(
             "difference": (dims, difference, {**nats, "long_name": "log-likelihood less that of the best law"}),
             "difference_error": (dims, error, {**nats, "long_name": "standard error of the difference"}),
             "bic": (dims, bic, {"long_name": "Bayesian information criterion, small is good"}),
-            "bic_difference": (dims, bic - np.min(bic, axis=0), {"long_name": "BIC less that of its best law"}),
+            "bic_difference": (dims, bic - _least(bic), {"long_name": "BIC less that of its best law"}),
             "parameters": (dims, size, {"long_name": "parameters, scatter and noise"}),
             "best": ("cluster", [names[k] if k >= 0 else "" for k in best]),
+            "reason": (dims, reason, {"long_name": "why a law could not be compared"}),
         },
         coords={"expert": names, "cluster": np.arange(total.shape[1])},
     )
     return table.assign_attrs(reading="\n".join(_reading(table)))
+
+
+def _least(bic: np.ndarray) -> np.ndarray:
+    """Smallest BIC of each cluster among the laws that have one, (cluster,); NaN where none has."""
+    return np.where(np.isfinite(bic).any(0), np.min(np.where(np.isfinite(bic), bic, np.inf), axis=0), np.nan)
 
 
 def _reading(table: xr.Dataset) -> list[str]:
@@ -268,17 +293,22 @@ def _reading(table: xr.Dataset) -> list[str]:
     for c in range(table.sizes["cluster"]):
         one = table.isel(cluster=c)
         best = str(one.best.item())
+        failed = {str(n): str(r) for n, r in zip(one.expert.values, one.reason.values, strict=True) if r}
+        out += [f"cluster {c}: {name} could not be compared: {reason}" for name, reason in failed.items()]
         if not best:
             out.append(f"cluster {c}: too few specimens to leave some out and still fit every law.")
             continue
-        others = one.sel(expert=[name for name in one.expert.values if name != best])
+        others = one.sel(expert=[name for name in one.expert.values if name not in (best, *failed)])
+        if not others.sizes["expert"]:
+            out.append(f"cluster {c}: {best} is the only law that could be fitted.")
+            continue
         next_best = others.isel(expert=int(np.argmax(others.difference.values)))
         gap, error, name = -float(next_best.difference), float(next_best.difference_error), next_best.expert.item()
         if gap > 2 * error:
             verdict = "more than chance explains"
         else:
             verdict = "which chance may explain: these specimens do not tell the two apart"
-        simplest = str(one.expert.values[int(np.argmin(one.bic.values))])
+        simplest = str(one.expert.values[int(np.nanargmin(one.bic.values))])
         agrees = "BIC agrees" if simplest == best else f"BIC prefers {simplest}"
         out.append(
             f"cluster {c}: {best} predicts specimens it has not seen best, ahead of {name} by"

@@ -125,8 +125,8 @@ class Expert(Law):
             t_unit: Unit of the independent variable.
 
         Returns:
-            The solution, one row per cluster, with standard errors: from the residuals for one curve, by the
-            curve-clustered sandwich for several.
+            The solution, one row per cluster: of one curve its parameters, with errors from the residuals; of several
+            the parameters of their population, with errors from how the specimens differ, and every specimen's own.
 
         Raises:
             ExpertError: If there is nothing to fit, too little of it, or a start or name is unusable.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.bounds import Bounds
-from ..solvers.optimum import Optimum
 
 Array = NDArray[np.float64]
 
@@ -32,7 +30,7 @@ class FittedCurves:
         weight: Their weights (C, T').
         constant: Cost no parameters change, (C,).
         bounds: Bounds on this grid.
-        again: Fits the same curves with other responsibilities (N, C') from given starts (C', P).
+        names: Names of the specimens, (N,); their numbers where they have none.
         variance: Variance of a point of weight one, (C,): what the errors were computed with.
         known: Whether that was given.
         priors: Whether priors entered.
@@ -51,7 +49,7 @@ class FittedCurves:
     weight: Array
     constant: Array
     bounds: Bounds
-    again: Callable[[Array, Array], Optimum]
+    names: NDArray[np.generic]
     variance: Array | None = None
     known: bool = False
     priors: bool = False

@@ -1,9 +1,10 @@
-"""A fit as a person asks for it: checked input, one row per cluster, errors between curves.
+"""A fit as a person asks for it: checked input, one row per cluster, errors between specimens.
 
-The solver sees the curves reduced: one grid, a mean curve per cluster, and what of the cost no parameters change. That
-is exact in every case: points measured at the same inputs are one point of their summed weight, whichever specimens
-they belong to, whether these share a grid, have a few points missing, or have grids of their own that meet now and
-then.
+All curves of a cluster are fitted together first, which finds the place; where there are several, their population
+follows from each curve's own fit (:mod:`~pima_toolkit.experts.regression.population`). In the common fit the solver
+sees the curves reduced: one grid, a mean curve per cluster, and what of the cost no parameters change. That is exact in
+every case: points measured at the same inputs are one point of their summed weight, whichever specimens they belong to,
+whether these share a grid, have a few points missing, or have grids of their own that meet now and then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
@@ -23,8 +25,9 @@ from ..solvers.least_squares import solve
 from ..solvers.optimum import Optimum
 from ..solvers.starts import search, starting_points
 from ..solvers.statistics import CurveStatistics
-from .covariance import errors_of, noise_variance
+from .covariance import Errors, errors_of, noise_variance, unidentified
 from .curves import FittedCurves
+from .population import Population, find_population
 from .priors import Given, Priors
 from .solution import Solution
 
@@ -48,10 +51,63 @@ def fit(
     t_unit: str | None = None,
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`."""
+    units = {"y_unit": y_unit, "t_unit": t_unit}
+    problem, data, optimum, starts = _common(law, t, y, weights, start, fixed, priors, noise_std, **units)
+    absolute, known = noise_std is not None, problem.priors
+    if known is not None:
+        optimum, variance = problem.posterior(optimum, starts, data, absolute=absolute)
+    else:
+        variance = noise_variance(law, optimum, data, known=absolute)
+    data = replace(data, variance=variance, known=absolute, priors=known is not None)
+    errors = errors_of(law, optimum, data, variance, known=absolute, priors=known)
+    if data.single:
+        return Solution(law, optimum, errors, data)
+    options = {"known": absolute, "priors": known}
+    clusters = range(len(optimum.cost))
+    populations = tuple(find_population(law, optimum, data, errors.covariance, c, **options) for c in clusters)
+    return Solution(law, *_of_populations(law, optimum, errors, data, populations), data, populations)
+
+
+def fit_together(law: Law, t: Inputs, y: ArrayLike, noise_std: ArrayLike | None = None) -> Optimum:
+    """Fit one curve of the law to all curves at once, whatever populations they are of: where a search may begin.
+
+    Its parameters are no population's mean, and it has no errors.
+
+    Args:
+        law: The physics.
+        t: As in :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`.
+        y: Curves, (N, T); NaN where not measured.
+        noise_std: Known standard deviation of the noise, in the unit of the curves: one number, (T,) or (N, T).
+
+    Returns:
+        The best parameters, one row.
+
+    Raises:
+        ExpertError: If there is nothing to fit, or too little of it.
+        ShapeError: If the arrays do not fit together.
+    """
+    return _common(law, t, y, None, None, None, None, noise_std)[2]
+
+
+def _common(
+    law: Law,
+    t: Inputs,
+    y: ArrayLike,
+    weights: ArrayLike | None,
+    start: ArrayLike | Mapping[str, float] | None,
+    fixed: Mapping[str, float] | None,
+    priors: Given | None,
+    noise_std: ArrayLike | None,
+    *,
+    y_unit: str | None = None,
+    t_unit: str | None = None,
+) -> tuple[_Problem, FittedCurves, Optimum, Array]:
+    """Check what a person gave, and fit all curves of each cluster together, without priors; with the starts."""
     y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
     along = t.get(law.t) if isinstance(t, Mapping) else t
     t_unit = t_unit or str(getattr(along, "attrs", {}).get("units", "1"))
     single = np.ndim(y) == 1
+    names = _names(y)
     y = np.array(y, dtype=np.float64, ndmin=2)
     t = pack(law, t, y.shape)
     if y.ndim != 2 or variable(law, t).shape not in {y.shape[1:], y.shape}:
@@ -80,23 +136,43 @@ def fit(
         single=single,
         y_unit=y_unit,
         t_unit=t_unit,
+        names=np.arange(len(y)) if names is None else names,
         **reduced,
-        again=problem.again,
     )
-    absolute = noise_std is not None
-    if known is not None:
-        optimum, variance = problem.posterior(optimum, starts, data, absolute=absolute)
-        data = replace(data, again=lambda weights, begin: problem.again(weights, begin, variance))
-    else:
-        variance = noise_variance(law, optimum, data, known=absolute)
-    data = replace(data, variance=variance, known=absolute, priors=known is not None)
-    errors = errors_of(law, optimum, data, variance, known=absolute, priors=known)
-    return Solution(law, optimum, errors, data)
+    return problem, data, optimum, starts
+
+
+def _names(y: object) -> Array | None:
+    """Names of the specimens that the curves were given with, as an ``xarray.DataArray`` brings them."""
+    if not isinstance(y, xr.DataArray) or y.ndim != 2 or y.dims[0] not in y.coords:
+        return None
+    return np.asarray(y.coords[y.dims[0]].values)
+
+
+def _of_populations(
+    law: Law, common: Optimum, errors: Errors, data: FittedCurves, populations: tuple[Population | None, ...]
+) -> tuple[Optimum, Errors]:
+    """Put the populations' parameters and errors in the place of those of the curves' common fit."""
+    theta, covariance = common.parameters.copy(), errors.covariance.copy()
+    open_ = errors.unidentified.copy()
+    for c, population in enumerate(populations):
+        if population is None:
+            continue
+        theta[c], free = population.theta, population.free
+        lost = common.free[c] & ~free
+        covariance[c] = population.covariance
+        covariance[c][lost, lost] = np.inf
+        std = np.sqrt(np.maximum(np.diagonal(covariance[c]), 0.0))
+        open_[c] = common.free[c] & unidentified(lost, std, theta[c], data.bounds)
+    value = law.value_and_jacobian(data.grid, theta)[0]
+    cost = np.sum(data.weight * np.square(data.mean - value), axis=1)
+    optimum = replace(common, parameters=theta, cost=cost)
+    return optimum, replace(errors, covariance=covariance, unidentified=open_)
 
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Curves to be fitted: once by themselves, again with other responsibilities, or with priors.
+    """Curves to be fitted together, without priors or with them.
 
     Args:
         law: The physics.
@@ -120,29 +196,17 @@ class _Problem:
         return _held(self.law, self.fixed)
 
     def solve(
-        self, gamma: Array, start: ArrayLike | Mapping[str, float] | None, *, project: bool = True
+        self, gamma: Array, start: ArrayLike | Mapping[str, float] | None
     ) -> tuple[Optimum, Array, dict[str, Array | Bounds]]:
         """One fit per column of gamma without errors and priors, its starts, and the reduced curves it is a fit of."""
         grid, mean, weight, constant = reduce(self.law, self.t, self.y, self.weight, gamma)
         bounds = self.law.bounds(variable(self.law, grid))
-        # A refit (project=False) starts near its answer: there the given start is the only one.
-        starts = _starts(self.law, grid, mean, weight, start, bounds, self.held, beside=project)
+        starts = _starts(self.law, grid, mean, weight, start, bounds, self.held)
         for name, value in self.fixed.items():
             starts[..., _number(self.law, name)] = float(value)
         reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "bounds": bounds}
-        options = {"fixed": self.held, "constant": constant, "project": project}
+        options = {"fixed": self.held, "constant": constant, "project": True}
         return solve(self.law, grid, mean, weight, starts, bounds, **options), starts, reduced
-
-    def again(self, gamma: Array, start: Array, variance: Array | None = None) -> Optimum:
-        """Fit the same curves with other responsibilities (N, C'), from given starts (C', P)."""
-        optimum, starts, reduced = self.solve(gamma, start, project=False)
-        if self.priors is None:
-            return optimum
-        variance = np.tile(variance, len(start) // len(variance))
-        for _ in range(3):
-            optimum = self._penalised(optimum, starts, reduced, variance)
-            starts = optimum.parameters[:, None]
-        return optimum
 
     def posterior(self, first: Optimum, starts: Array, data: FittedCurves, *, absolute: bool) -> tuple[Optimum, Array]:
         """Find the mode of the posterior and the noise variance at it, from the fit without priors."""
@@ -231,15 +295,13 @@ def _starts(
     start: ArrayLike | Mapping[str, float] | None,
     bounds: Bounds,
     held: NDArray[np.bool_],
-    *,
-    beside: bool,
 ) -> Array:
-    """Starts (C, S, P): the expert's own, or the given one first with the expert's own after it (``beside``)."""
+    """Starts (C, S, P): the expert's own, or the given one first with the expert's own after it."""
     C = len(mean)
     P = len(law.parameters)
     # Several starts, and a wider search with thousands of curves, are cheap for compiled experts only.
     compiled = law.compiled_curve() is not None
-    own = starting_points(law, grid, mean, weight, 8 if compiled or start is None else 1) if beside else None
+    own = starting_points(law, grid, mean, weight, 8 if compiled or start is None else 1)
     if start is None:
         wide = compiled and not law.guesses
         return np.concatenate([own, search(law, grid, mean, weight, bounds, held)], axis=1) if wide else own
@@ -260,7 +322,7 @@ def _starts(
             f" {bounds.lower[i]:g} to"
             f" {bounds.upper[i]:g}: start inside, or leave start out"
         )
-    return starts if own is None else np.concatenate([starts, own], axis=1)
+    return np.concatenate([starts, own], axis=1)
 
 
 Array = NDArray[np.float64]

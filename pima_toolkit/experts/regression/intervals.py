@@ -1,15 +1,14 @@
-r"""Intervals of a fit, beyond standard errors: resampled curves, profiles of the likelihood, bands.
+r"""Intervals of a fit: of the parameters, by any level; by profiles and resampling, which check them; bands of curves.
 
-The bootstrap draws specimens with replacement, so it needs no formula for how their curves differ. A profile is the
-smallest cost with one parameter held, all others fitted again, and lmfit's root finder finds where the cost has risen
-enough; of curves that differ it is stretched so that it agrees with the curve-clustered variance at its bottom
-(Chandler & Bate 2007), and so keeps its asymmetry:
+Of several curves the interval is that of the population's mean (:mod:`~.population`). Checks of it are the bootstrap,
+which draws specimens with replacement and so needs no formula for how they differ, and the profile of the population's
+likelihood. Of one curve a profile is the smallest cost with one parameter held, all others fitted again, and lmfit's
+root finder finds where it has risen enough:
 
-.. math:: \frac{\mathrm{cost}(q) - \mathrm{cost}_{\min}}{s^2} \cdot
-          \frac{\mathrm{var}_{\mathrm{naive}}(q)}{\mathrm{var}_{\mathrm{curves}}(q)} \le F_{1,\nu}
+.. math:: \frac{\mathrm{cost}(q) - \mathrm{cost}_{\min}}{s^2} \le F_{1,\nu}
 
-A band of the mean curve holds the curve of the population; a band of a new specimen also how specimens differ,
-:math:`J S J^\top + s^2`, with S from the specimens' own steps :math:`(J^\top J)^{-1} J^\top r`.
+A band of the mean holds the curve of the population's parameters; a band of a new specimen holds its measurements: its
+parameters are drawn from the population, with how sure that is, run through the law, and noise is added.
 """
 
 from __future__ import annotations
@@ -35,14 +34,15 @@ from ..solvers.optimum import Optimum
 from .covariance import Errors
 from .curves import FittedCurves
 from .lmfit_bridge import lmfit_result
+from .population import Interval, Population, student
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
 
 Array = NDArray[np.float64]
 
-#: Replicates fitted at once: bounds the memory that their weights take.
-_AT_ONCE = 50
+#: Specimens drawn for the band of a new one.
+_DRAWS = 4000
 #: Degrees of freedom that are as good as infinite.
 _MANY = 1e9
 
@@ -74,7 +74,8 @@ def reported_units(law: Law, data: FittedCurves) -> list[str]:
     return [resolve_unit(p.unit, data.y_unit, data.t_unit) for p in law.reported]
 
 
-def _coords(law: Law, data: FittedCurves) -> dict[str, object]:
+def coords(law: Law, data: FittedCurves) -> dict[str, object]:
+    """Coordinates of tables of the reported parameters."""
     return {
         "cluster": np.arange(data.gamma.shape[1]),
         "parameter": [p.name for p in law.reported],
@@ -82,69 +83,144 @@ def _coords(law: Law, data: FittedCurves) -> dict[str, object]:
     }
 
 
-def bootstrap(law: Law, optimum: Optimum, data: FittedCurves, n: int, seed: int, level: float) -> xr.Dataset:
-    """Refits of curves drawn with replacement; see :meth:`~pima_toolkit.Solution.bootstrap`."""
+def said_of(level: float, method: str) -> dict[str, float | str]:
+    """Attributes of a table of intervals: every interval says its level and its method."""
+    return {"level": level, "method": method}
+
+
+def interval(
+    law: Law,
+    optimum: Optimum,
+    errors: Errors,
+    data: FittedCurves,
+    populations: Sequence[Population | None],
+    level: float,
+) -> tuple[Interval, str]:
+    """Interval of every reported parameter, shape (C, Q) each, and the method in words.
+
+    Of several curves it is that of the population's mean; of one, the linearised least squares' with Student's t.
+    """
+    level = check_level(level)
+    value, jacobian = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
+    finite = np.where(np.isfinite(errors.covariance), errors.covariance, 0.0)
+    std = np.sqrt(np.maximum(np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian), 0.0))
+    freedoms = np.repeat(freedom(optimum, data)[:, None], value.shape[1], axis=1)
+    bounds = Bounds.of(law.reported)
+    with np.errstate(invalid="ignore"):
+        half = scipy.stats.t.ppf(0.5 * (1.0 + level), freedoms) * std
+    low, high = np.clip(value - half, bounds.lower, bounds.upper), np.clip(value + half, bounds.lower, bounds.upper)
+    for c, population in enumerate(populations):
+        if population is None:
+            continue
+        own = population.interval(level)
+        std[c], low[c], high[c], freedoms[c] = own.std_error, own.low, own.high, own.freedom
+    # Infinite where a cause is open. Where every cause is at a bound there is no error to give.
+    open_ = np.isinf(np.diagonal(errors.covariance, axis1=1, axis2=2))
+    lost = np.any(open_[:, None, :] & (jacobian != 0), axis=2)
+    std, low, high = (
+        np.where(lost, end, part) for end, part in ((np.inf, std), (bounds.lower, low), (bounds.upper, high))
+    )
+    stuck = np.any(optimum.at_bound[:, None, :] & (jacobian != 0), axis=2) & ~(std > 0)
+    std, low, high = (np.where(stuck | np.isnan(std), np.nan, part) for part in (std, low, high))
+    if not data.single:
+        method = "REML over specimens, Hartung-Knapp, Student's t"
+    elif data.known:
+        method = "linearised least squares, known noise, normal"
+    else:
+        method = "linearised least squares, Student's t"
+    method += ", with priors" if data.priors else ""
+    return Interval(value, std, low, high, freedoms), method
+
+
+def bootstrap(
+    law: Law,
+    optimum: Optimum,
+    data: FittedCurves,
+    populations: Sequence[Population | None],
+    n: int,
+    seed: int,
+    level: float,
+) -> xr.Dataset:
+    """Populations of specimens drawn with replacement; see :meth:`~pima_toolkit.Solution.bootstrap`."""
     level = check_level(level)
     if not isinstance(n, int) or n < 2:
         raise OptionError(f"n={n!r}: expected a whole number of replicates, at least 2")
     if data.single:
-        raise ExpertError("one curve cannot be resampled: fit several, or use confidence(), which needs only one")
+        raise ExpertError("one curve cannot be resampled: fit several, or use profile(), which needs only one")
     N, C = data.gamma.shape
+    value, Q = law.to_reported(optimum.parameters), len(law.reported)
     random = np.random.default_rng(seed)
-    values = np.empty((n, C, len(law.reported)))
-    for first in range(0, n, _AT_ONCE):
-        m = min(_AT_ONCE, n - first)
-        counts = random.multinomial(N, np.full(N, 1.0 / N), size=m).astype(np.float64)
-        weights = (counts.T[:, :, None] * data.gamma[:, None, :]).reshape(N, m * C)
-        replicate = data.again(weights, np.tile(data.bounds.clip(optimum.parameters), (m, 1)))
-        drawn = replicate.status[:, None] != -2  # some of its specimens were
-        reported = np.where(drawn, law.to_reported(replicate.parameters), np.nan)
-        values[first : first + m] = reported.reshape(m, C, -1)
+    counts = random.multinomial(N, np.full(N, 1.0 / N), size=n).astype(np.float64)
+    values, low, high = np.full((n, C, Q), np.nan), np.full((C, Q), np.nan), np.full((C, Q), np.nan)
+    std = np.full((C, Q), np.nan)
+    for c, population in enumerate(populations):
+        if population is None:
+            continue
+        own = counts[:, population.members]
+        for k in np.flatnonzero(own.any(1)):  # of a small cluster none may have been drawn
+            values[k, c] = population.resampled(own[k])
+        gamma = population.effects.responsibilities
+        effective = float(gamma.sum() ** 2 / np.square(gamma).sum())
+        # Draws with replacement scatter as if divided by N where a sample's variance is divided by N - 1.
+        std[c] = np.nanstd(values[:, c], axis=0, ddof=1) * np.sqrt(effective / (effective - 1.0))
+        ends = student(population.reported_bounds, value[c], std[c], population.interval(level).freedom, level)
+        low[c], high[c] = ends.low, ends.high
     dims = ("cluster", "parameter")
-    tails = 0.5 * (1 - level), 0.5 * (1 + level)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a cluster that was never drawn has NaN throughout
-        low, high = np.nanquantile(values, tails, axis=0)
-        std = np.nanstd(values, axis=0, ddof=1)
     return xr.Dataset(
         {
-            "value": (dims, law.to_reported(optimum.parameters)),
-            "std_error": (dims, std),
+            "value": (dims, value),
+            "std_error": (dims, std, {"long_name": "standard error"}),
             "low": (dims, low),
             "high": (dims, high),
             "replicates": (("replicate", *dims), values),
         },
-        coords=_coords(law, data),
-        attrs={"level": level, "method": f"bootstrap over {N} curves, {n} replicates, seed {seed}"},
+        coords=coords(law, data),
+        attrs=said_of(level, f"bootstrap over {N} specimens, {n} replicates, seed {seed}, Student's t"),
     )
 
 
-def confidence(
-    law: Law, optimum: Optimum, errors: Errors, data: FittedCurves, names: Sequence[str], level: float
-) -> xr.Dataset:
-    """Intervals by profile likelihood; see :meth:`~pima_toolkit.Solution.confidence`."""
-    level = check_level(level)
-    if data.priors:
-        raise ExpertError(
-            "a profile is of the curves alone and leaves the priors out: use the standard errors"
-            + ("" if data.single else ", or bootstrap()")
-        )
+def chosen(law: Law, names: Sequence[str]) -> list[int]:
+    """Numbers of reported parameters by their names; all where none is named.
+
+    Raises:
+        ExpertError: If there is none of a name.
+    """
     known = [p.name for p in law.reported]
-    names = list(names) or known
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ExpertError(f"there is no parameter {unknown[0]!r} to look at: use {', '.join(known)}")
+    return [known.index(name) for name in names] or list(range(len(known)))
+
+
+def profiles(
+    law: Law,
+    optimum: Optimum,
+    errors: Errors,
+    data: FittedCurves,
+    populations: Sequence[Population | None],
+    names: Sequence[str],
+    level: float,
+) -> xr.Dataset:
+    """Intervals by profile likelihood; see :meth:`~pima_toolkit.Solution.profile`."""
+    level = check_level(level)
+    picked, known = chosen(law, names), [p.name for p in law.reported]
+    names = [known[k] for k in picked]
+    if data.priors and data.single:
+        raise ExpertError("a profile of one curve leaves the priors out: use the interval of parameters")
     freedoms = freedom(optimum, data)
     value, slopes = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     out = np.full((2, len(value), len(names)), np.nan)
     inputs = by_name(law.inputs, data.grid)
-    for c in range(len(value)):
+    for c, population in enumerate(populations or [None] * len(value)):
+        if not data.single:
+            if population is not None:
+                out[:, c] = np.transpose([population.profile(k, level) for k in picked])
+            continue
         seen = data.weight[c] > 0
         grids = {name: t[seen] for name, t in inputs.items()}
         for k, name in enumerate(names):
             slope = slopes[c, known.index(name)]
-            naive, robust = (float(slope @ cov[c] @ slope) for cov in (errors.naive_covariance, errors.covariance))
-            if not (0 < naive < np.inf and 0 < robust < np.inf):
+            if not 0 < float(slope @ errors.covariance[c] @ slope) < np.inf:
                 continue
             out[:, c, k] = profile(
                 law,
@@ -159,86 +235,82 @@ def confidence(
                 name=name,
                 level=level,
                 variance=float(data.variance[c]),
-                stretch=robust / naive,
                 freedom=float(freedoms[c]),
             )
-    picked, units = [known.index(name) for name in names], reported_units(law, data)
+    units = reported_units(law, data)
     dims = ("cluster", "parameter")
     return xr.Dataset(
         {"value": (dims, value[:, picked]), "low": (dims, out[0]), "high": (dims, out[1])},
-        coords={**_coords(law, data), "parameter": names, "unit": ("parameter", [units[k] for k in picked])},
-        attrs={"level": level, "method": "profile likelihood"},
+        coords={**coords(law, data), "parameter": names, "unit": ("parameter", [units[k] for k in picked])},
+        attrs=said_of(level, "profile likelihood" + ("" if data.single else " of the population")),
     )
 
 
-def specimen_scatter(law: Law, optimum: Optimum, data: FittedCurves) -> tuple[Array, Array]:
-    """Estimate how the parameters of specimens differ, (C, P, P), and the variance of a point of weight one, (C,).
-
-    Raises:
-        ExpertError: If there is one curve only.
-    """
-    if data.single:
-        raise ExpertError("how specimens differ cannot be told from one curve: fit several for a specimen's band")
-    C, P = optimum.parameters.shape
-    scatter, noise = np.zeros((C, P, P)), np.zeros(C)
-    mask = data.observed * data.points
-    for c in range(C):
-        value, jacobian = law.value_and_jacobian(data.t, optimum.parameters[c])
-        free = np.flatnonzero(optimum.free[c])
-        J = np.broadcast_to(jacobian[..., free], (*data.y.shape, free.size))
-        residual = data.y - value
-        normal = np.einsum("nt,ntp,ntq->npq", mask, J, J, optimize=True)
-        size = np.sqrt(np.maximum(np.diagonal(normal, axis1=1, axis2=2), 1e-300))
-        inverse = np.linalg.pinv(normal / (size[:, :, None] * size[:, None, :]), rcond=1e-10, hermitian=True)
-        inverse = inverse / (size[:, :, None] * size[:, None, :])
-        right = np.einsum("nt,nt,ntp->np", mask, residual, J, optimize=True)
-        step = np.einsum("npq,nq->np", inverse, right)
-        g = data.gamma[:, c] * (data.observed.sum(1) > free.size)
-        left = np.einsum("nt,nt->n", mask, residual**2) - np.sum(right * step, axis=1)
-        noise[c] = np.sum(g * left) / max(np.sum(g * (data.observed.sum(1) - free.size)), 1e-300)
-        n = g.sum() ** 2 / max(np.square(g).sum(), 1e-300)
-        if n <= 1 + 1e-9:
-            continue
-        mean = g @ step / g.sum()
-        spread = np.einsum("n,np,nq->pq", g, step - mean, step - mean) / g.sum() * n / (n - 1)
-        # Less what noise adds, a variance may be below zero where specimens hardly differ: the units are from before.
-        unit = np.sqrt(np.where(np.diagonal(spread) > 0, np.diagonal(spread), 1.0))
-        spread = spread - noise[c] * np.einsum("n,npq->pq", g, inverse) / g.sum()
-        values, vectors = np.linalg.eigh(spread / np.outer(unit, unit))
-        scatter[c][np.ix_(free, free)] = (vectors * values.clip(0)) @ vectors.T * np.outer(unit, unit)
-    return scatter, noise
-
-
 def band(
-    law: Law, optimum: Optimum, errors: Errors, data: FittedCurves, t: Inputs | None, level: float, of: str
+    law: Law,
+    optimum: Optimum,
+    errors: Errors,
+    data: FittedCurves,
+    populations: Sequence[Population | None],
+    t: Inputs | None,
+    level: float,
+    of: str,
 ) -> xr.Dataset:
     """The fitted curves with pointwise bands; see :meth:`~pima_toolkit.Solution.band`."""
     level = check_level(level)
     if of not in ("mean", "specimen"):
         raise OptionError(f'of={of!r}: expected "mean", the band of the mean curve, or "specimen", of a new specimen')
+    if of == "specimen" and data.single:
+        raise ExpertError("how specimens differ cannot be told from one curve: fit several for a specimen's band")
     grid = np.unique(data.grid) if t is None and len(law.inputs) == 1 else t
     if grid is None:
         raise OptionError(f"give t, the inputs by name: {', '.join(law.inputs)}")
     grid = pack(law, grid)
     along = grid[: grid.size // len(law.inputs)]
     value, jacobian = law.value_and_jacobian(grid, optimum.parameters)
-    covariance, noise = np.where(np.isfinite(errors.covariance), errors.covariance, 0.0), np.zeros(len(value))
-    if of == "specimen":
-        scatter, noise = specimen_scatter(law, optimum, data)
-        covariance = covariance + scatter
-        weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
-        noise = noise * np.mean(1 / weights)  # that of a point of weight one, turned into the mean of the points'
-    variance = np.einsum("ctp,cpq,ctq->ct", jacobian, covariance, jacobian) + noise[:, None]
-    unknown = ~np.isfinite(errors.covariance).all((1, 2))
-    half = scipy.stats.t.ppf(0.5 * (1 + level), freedom(optimum, data))[:, None] * np.sqrt(np.maximum(variance, 0.0))
-    half[unknown] = np.nan
+    low, high = np.full(value.shape, np.nan), np.full(value.shape, np.nan)
+    known = np.isfinite(errors.covariance).all((1, 2))
+    method = "linearised, Student's t"
+    for c in np.flatnonzero(known):
+        population = populations[c] if populations else None
+        if population is None:
+            spread = np.einsum("tp,pq,tq->t", jacobian[c], errors.covariance[c], jacobian[c])
+            half = scipy.stats.t.ppf(0.5 * (1 + level), freedom(optimum, data)[c]) * np.sqrt(np.maximum(spread, 0.0))
+            low[c], high[c] = value[c] - half, value[c] + half
+        elif of == "mean":
+            gradient = (jacobian[c] * data.bounds.slope(optimum.parameters[c]))[:, population.free]
+            std, few = population.effects.contrast(gradient)
+            half = scipy.stats.t.ppf(0.5 * (1 + level), few) * std
+            low[c], high[c] = value[c] - half, value[c] + half
+            method = "REML over specimens, Hartung-Knapp, Student's t"
+        else:
+            weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
+            noise = population.effects.variance * float(
+                np.mean(1 / weights)
+            )  # of a point as precise as the typical one
+            low[c], high[c] = _new_specimens(law, population, grid, noise, level)
+            method = f"quantiles of {_DRAWS} drawn specimens with noise, seed 0"
     name = law.inputs[0]
     dims, attrs = ("cluster", name), {"units": data.y_unit}
     return xr.Dataset(
-        {"mean": (dims, value, attrs), "low": (dims, value - half, attrs), "high": (dims, value + half, attrs)},
+        {"mean": (dims, value, attrs), "low": (dims, low, attrs), "high": (dims, high, attrs)},
         coords={"cluster": np.arange(len(value)), name: (name, along, {"units": data.t_unit})},
-        attrs={"level": level, "of": of},
+        attrs={**said_of(level, method), "of": of},
     )
+
+
+def _new_specimens(law: Law, population: Population, grid: Array, noise: float, level: float) -> tuple[Array, Array]:
+    """Quantiles of the measured curves of new specimens, (T,) each: parameters drawn, run through the law."""
+    random = np.random.default_rng(0)
+    P = len(population.free)
+    freedom = float(np.median(population.effects.contrast(np.eye(int(population.free.sum())))[1]))
+    shrink = np.sqrt(random.chisquare(freedom, _DRAWS) / freedom)
+    theta = population.drawn(random.standard_normal((_DRAWS, P)), shrink)
+    curves = law.value_and_jacobian(grid, theta)[0]
+    curves = curves + np.sqrt(noise) * random.standard_normal(curves.shape)
+    # A law may have no value where a parameter was drawn far out: such a curve counts as infinitely far up.
+    low, high = np.quantile(np.where(np.isnan(curves), np.inf, curves), (0.5 * (1 - level), 0.5 * (1 + level)), axis=0)
+    return low, high
 
 
 def profile(
@@ -255,7 +327,6 @@ def profile(
     name: str,
     level: float,
     variance: float,
-    stretch: float,
     freedom: float,
 ) -> tuple[float, float]:
     """Interval of one reported parameter by the profile of the cost, through lmfit's ``conf_interval``.
@@ -273,8 +344,7 @@ def profile(
         name: A reported parameter. One that is a formula takes the place of a fitted one in which it is linear.
         level: Share of such intervals that hold the truth.
         variance: Of a point of weight one, estimated or known.
-        stretch: Variance of the parameter between curves over that of independent points.
-        freedom: Degrees of freedom of the former.
+        freedom: Degrees of freedom of the variance.
 
     Returns:
         Both ends; a bound where the profile does not rise enough before it, NaN where lmfit finds no errors.
@@ -286,7 +356,7 @@ def profile(
     library = require("lmfit", "profiles")
 
     def share(best: ModelResult, new: ModelResult) -> float:
-        rise = (new.chisqr - best.chisqr) / variance / stretch
+        rise = (new.chisqr - best.chisqr) / variance
         return float(scipy.stats.f.cdf(max(rise, 0.0), 1, freedom))
 
     if result.nvarys == 1:

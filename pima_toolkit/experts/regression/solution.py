@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,37 +11,106 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...errors import ExpertError
 from ...faces import tells_new_names
-from ...units import value_with_error
+from ...units import interval_text, value_with_error
 from ..contract.inputs import Inputs, variable
 from ..contract.law import Law
 from ..solvers.optimum import Optimum
 from .covariance import Errors
 from .curves import FittedCurves
-from .intervals import band, bootstrap, confidence, reported_units
+from .intervals import band, bootstrap, chosen, coords, interval, profiles, reported_units, said_of
+from .population import Population
 from .quantities import CurveQuantity, derive
+
+#: Level of the intervals that tables and texts give.
+LEVEL = 0.9
 
 
 @tells_new_names
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A fit of C rows (clusters or specimens) with P fitted and Q reported parameters.
+    """A fit of C rows (clusters) with P fitted and Q reported parameters.
+
+    ``solution["E"]`` is one parameter's row of :attr:`parameters`.
 
     Args:
         expert: The physics.
         optimum: The best parameters, and how the solver found them.
         errors: How sure they are.
         data: The curves it was fitted to.
+        populations: Of several curves, the population of each cluster; None for one of a single specimen. Empty where
+            one curve was fitted.
     """
 
     expert: Law
     optimum: Optimum
     errors: Errors
     data: FittedCurves
+    populations: tuple[Population | None, ...] = ()
+
+    @functools.cached_property
+    def parameters(self) -> xr.Dataset:
+        """The reported parameters by name, along (cluster, parameter), with units.
+
+        ``value``; ``std_error``; ``low`` and ``high``, the interval of the level and by the method that ``attrs`` name;
+        ``at_bound``; ``unidentified``, what the data leave open; of several curves ``scatter_std``, the standard
+        deviation between specimens. Of several curves the value is that of the middle specimen: the mean over specimens
+        of the unbounded parameters. ``.to_dataframe()`` makes a table of pandas.
+        """
+        return self.confidence()
+
+    @functools.cached_property
+    def specimens(self) -> xr.Dataset:
+        """Every specimen's own reported parameters, along (specimen, parameter), by the specimens' names.
+
+        ``value``, ``std_error``, ``low`` and ``high``, from its own curve and the population together; ``cluster``, the
+        population of the largest responsibility. NaN where a specimen has no curve or its cluster no population.
+
+        Raises:
+            ExpertError: If one curve was fitted: its parameters are the solution's.
+        """
+        if self.data.single:
+            raise ExpertError("one curve was fitted: its parameters are those of the solution itself, .parameters")
+        N, Q = len(self.data.gamma), len(self.expert.reported)
+        best = self.data.gamma.argmax(1)
+        table = np.full((4, N, Q), np.nan)
+        for c, population in enumerate(self.populations):
+            if population is None:
+                continue
+            own = population.specimens(LEVEL)
+            here = best[population.members] == c
+            rows = population.members[here]
+            table[:, rows] = [part[here] for part in (own.value, own.std_error, own.low, own.high)]
+        dims = ("specimen", "parameter")
+        units = reported_units(self.expert, self.data)
+        return xr.Dataset(
+            {
+                "value": (dims, table[0]),
+                "std_error": (dims, table[1], {"long_name": "standard error"}),
+                "low": (dims, table[2]),
+                "high": (dims, table[3]),
+                "cluster": ("specimen", best),
+            },
+            coords={
+                "specimen": self.data.names,
+                "parameter": [p.name for p in self.expert.reported],
+                "unit": ("parameter", units),
+            },
+            attrs=said_of(LEVEL, "empirical Bayes: own curve and population, Student's t"),
+        )
+
+    def __getitem__(self, name: str) -> xr.Dataset:
+        """The row of one reported parameter, as in :attr:`parameters`; without the cluster where there is one only."""
+        names = [p.name for p in self.expert.reported]
+        if name not in names:
+            raise ExpertError(f"expert {self.expert.name!r} reports no parameter {name!r}: use {', '.join(names)}")
+        row = self.parameters.sel(parameter=name)
+        return row.isel(cluster=0) if row.sizes["cluster"] == 1 else row
 
     @property
-    def parameters(self) -> NDArray[np.float64]:
-        """Best fitted parameters, shape (C, P), in the expert's units."""
+    def fitted(self) -> NDArray[np.float64]:
+        """Best fitted parameters, shape (C, P), in the order and the units of ``expert.parameters``."""
         return self.optimum.parameters
 
     @property
@@ -85,7 +155,7 @@ class Solution:
     def covariance(self) -> NDArray[np.float64]:
         """Covariance of the fitted parameters, shape (C, P, P); rows of held parameters are 0.
 
-        Of several curves, which differ, it is the curve-clustered sandwich.
+        Of several curves that of the population's mean.
         """
         return self.errors.covariance
 
@@ -114,57 +184,54 @@ class Solution:
         return self.data.t_unit
 
     @property
-    def std_errors(self) -> NDArray[np.float64]:
-        """Standard errors of the fitted parameters, shape (C, P); NaN for a parameter at a bound, 0 for a held one."""
-        std = np.sqrt(np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0))
-        return np.where(self.at_bound, np.nan, std)
-
-    @property
-    def reported(self) -> NDArray[np.float64]:
-        """Reported parameters, shape (C, Q)."""
-        return self.expert.to_reported(self.parameters)
-
-    @property
-    def reported_std_errors(self) -> NDArray[np.float64]:
-        """Standard errors of the reported parameters, (C, Q), by the delta method.
-
-        NaN where every cause is at a bound.
-        """
-        jacobian = self.expert.reported_jacobian(self.parameters)
-        finite = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
-        variance = np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian)
-        open_ = np.isinf(np.diagonal(self.covariance, axis1=1, axis2=2))
-        variance[np.any(open_[:, None, :] & (jacobian != 0), axis=2)] = np.inf
-        # A reported parameter whose own fitted one is at a bound has no error of its own, though its other factors may
-        # have.
-        stuck = np.any(self.at_bound[:, None, :] & (jacobian != 0), axis=2)
-        return np.where(stuck & ~(variance > 0), np.nan, np.sqrt(np.maximum(variance, 0.0)))
-
-    @property
     def units(self) -> list[str]:
         """Units of the reported parameters, with those of the data put in."""
         return reported_units(self.expert, self.data)
 
-    def bootstrap(self, n: int = 200, seed: int = 0, *, level: float = 0.9) -> xr.Dataset:
-        """Refit curves drawn with replacement, which asks for no formula of how curves differ.
+    def confidence(self, *parameters: str, level: float = LEVEL) -> xr.Dataset:
+        """The table of :attr:`parameters` with intervals of any level.
+
+        Of several curves: population mean by restricted maximum likelihood over the specimens' own estimates, Hartung
+        and Knapp's correction, Student's t, symmetric in each parameter's unbounded coordinate, such as the logarithm
+        of a positive one. Of one curve: least squares, linearised, Student's t, cut at the bounds.
 
         Args:
-            n: Replicates; 200 for standard errors, 1000 for intervals.
-            seed: Of the draws.
-            level: Share of the replicates between ``low`` and ``high``.
-
-        Returns:
-            Along (cluster, parameter), the reported ones: ``value``, ``std_error``, ``low``, ``high``; ``replicates``.
+            *parameters: Names of reported parameters; all by default.
+            level: Share of such intervals that hold the truth.
 
         Raises:
-            ExpertError: If there is one curve only.
+            ExpertError: If there is no such parameter.
         """
-        return bootstrap(self.expert, self.optimum, self.data, n, seed, level)
+        law, C, Q = self.expert, len(self.cost), len(self.expert.reported)
+        ends, method = interval(law, self.optimum, self.errors, self.data, self.populations, level)
+        jacobian = law.reported_jacobian(self.fitted)
+        made_of = jacobian != 0
+        # A reported parameter is at its bound where a fitted one that it alone is made of is.
+        own = made_of & (made_of.sum(-2, keepdims=True) == 1)
+        dims = ("cluster", "parameter")
+        table = {
+            "value": (dims, ends.value),
+            "std_error": (dims, ends.std_error, {"long_name": "standard error"}),
+            "low": (dims, ends.low, {"long_name": "lower end of the interval"}),
+            "high": (dims, ends.high, {"long_name": "upper end of the interval"}),
+            "at_bound": (dims, (own & self.at_bound[:, None, :]).any(-1)),
+            "unidentified": (dims, (made_of & self.unidentified[:, None, :]).any(-1), {"long_name": "not determined"}),
+        }
+        if not self.data.single:
+            spread = np.full((C, Q), np.nan)
+            for c, population in enumerate(self.populations):
+                if population is not None:
+                    turned = jacobian[c] * self.data.bounds.slope(self.fitted[c])
+                    variance = np.einsum("qp,pr,qr->q", turned, population.scatter, turned)
+                    spread[c] = np.sqrt(np.maximum(variance, 0.0))
+            table["scatter_std"] = (dims, spread, {"long_name": "standard deviation between specimens"})
+        picked = chosen(law, parameters)
+        return xr.Dataset(table, coords=coords(law, self.data), attrs=said_of(level, method)).isel(parameter=picked)
 
-    def confidence(self, *parameters: str, level: float = 0.9) -> xr.Dataset:
-        """Intervals by profile likelihood, which need not be symmetric, through lmfit's ``conf_interval``.
+    def profile(self, *parameters: str, level: float = LEVEL) -> xr.Dataset:
+        """Intervals by profile likelihood, which need not be symmetric: a check of :attr:`parameters`.
 
-        Of several curves the profile is scaled to the curve-clustered variance.
+        Of one curve through lmfit's ``conf_interval``; of several, of the population's likelihood.
 
         Args:
             *parameters: Names of reported parameters; all by default.
@@ -174,19 +241,36 @@ class Solution:
             ``value``, ``low``, ``high`` (cluster, parameter); NaN where a parameter is held or at a bound.
 
         Raises:
-            ExpertError: If there is no such parameter.
-            MissingDependency: If lmfit is not installed.
+            ExpertError: If there is no such parameter, or one curve was fitted with priors.
+            MissingDependency: If lmfit is not installed and one curve was fitted.
         """
-        return confidence(self.expert, self.optimum, self.errors, self.data, parameters, level)
+        return profiles(self.expert, self.optimum, self.errors, self.data, self.populations, parameters, level)
 
-    def band(self, t: Inputs | None = None, *, level: float = 0.9, of: str = "mean") -> xr.Dataset:
+    def bootstrap(self, n: int = 200, seed: int = 0, *, level: float = LEVEL) -> xr.Dataset:
+        """Populations of specimens drawn with replacement: a check of :attr:`parameters` without a formula of errors.
+
+        Args:
+            n: Replicates; 200 for standard errors.
+            seed: Of the draws.
+            level: Share of such intervals that hold the truth. The interval is Student's with the replicates' standard
+                deviation: quantiles of the replicates of two or three specimens hold half of what they say.
+
+        Returns:
+            Along (cluster, parameter), the reported ones: ``value``, ``std_error``, ``low``, ``high``; ``replicates``.
+
+        Raises:
+            ExpertError: If there is one curve only.
+        """
+        return bootstrap(self.expert, self.optimum, self.data, self.populations, n, seed, level)
+
+    def band(self, t: Inputs | None = None, *, level: float = LEVEL, of: str = "mean") -> xr.Dataset:
         """The fitted curves with pointwise bands.
 
         Args:
             t: Where, shape (T,); with covariates all inputs by name. The grid of the data by default.
             level: Share of such bands that hold a point of the curve.
-            of: ``"mean"``: the curve at the population's parameters, how well it is known; ``"specimen"``: a new
-                measurement of a new specimen, with how specimens differ and noise.
+            of: ``"mean"``: confidence band of the curve at the population's parameters; ``"specimen"``: prediction band
+                of a new specimen's measurements, with how specimens differ and noise.
 
         Returns:
             ``mean``, ``low``, ``high`` (cluster, t), with units.
@@ -194,7 +278,7 @@ class Solution:
         Raises:
             ExpertError: If a specimen's band is asked of one curve.
         """
-        return band(self.expert, self.optimum, self.errors, self.data, t, level, of)
+        return band(self.expert, self.optimum, self.errors, self.data, self.populations, t, level, of)
 
     def derive(
         self,
@@ -221,7 +305,7 @@ class Solution:
         reach = float(np.max(variable(self.expert, self.data.grid)))
         return derive(
             self.expert,
-            self.parameters,
+            self.fitted,
             self.covariance,
             quantities,
             units,
@@ -233,7 +317,7 @@ class Solution:
 
     def _rows(self) -> list[list[str]]:
         """Texts of each fit's parameters, ``value ± error``; a value that is held stands alone."""
-        values, errors = self.reported, self.reported_std_errors
+        values, errors = self.parameters.value.values, self.parameters.std_error.values
         return [
             [
                 f"{value:.6g}" if error == 0 else value_with_error(value, error)  # an error of zero: it was held
@@ -269,10 +353,23 @@ class Solution:
             if not self.data.single:
                 head = f"{self.data.effective[c]:.1f} effective specimens"
             lines += ["", f"[{c}] {head}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
-            for name, text, unit in zip(names, row, self.units, strict=True):
-                lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}")
+            ends = self._ends(c)
+            for name, text, unit, end in zip(names, row, self.units, ends, strict=True):
+                lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}{end}")
             lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
+        lines += ["", f"value ± standard error, {self._method}"]
         return "\n".join(lines)
+
+    @property
+    def _method(self) -> str:
+        about = self.parameters.attrs
+        return f"{about['level']:.0%} interval: {about['method']}"
+
+    def _ends(self, c: int) -> list[str]:
+        """Texts of each interval of a row, such as ``(68.1 to 71.4)``; empty where there is none."""
+        table = self.parameters.isel(cluster=c)
+        ends = zip(table.low.values, table.high.values, table.std_error.values, strict=True)
+        return [interval_text(low, high) if 0 < error < np.inf else "" for low, high, error in ends]
 
     def _notes(self, c: int) -> list[str]:
         notes = [] if self.status[c] > 0 else [self.advice[c]]
@@ -296,12 +393,14 @@ class Solution:
         body = []
         for c, row in enumerate(self._rows()[:100]):
             notes = html.escape("; ".join(self._notes(c)))
-            cells = "".join(f"<td>{html.escape(text)}</td>" for text in row)
+            ends = self._ends(c)
+            cells = "".join(f"<td>{html.escape(text + end)}</td>" for text, end in zip(row, ends, strict=True))
             number = c if len(self.cost) > 1 else ""
             body.append(f"<tr><th>{number}</th>{cells}<td>{notes}</td></tr>")
         header = "".join(f"<th>{head}</th>" for head in heads)
+        caption = html.escape(f"{self.expert.name}, {self._method}")
         return (
-            f"<table><caption>{html.escape(self.expert.name)}</caption><thead><tr><th></th>{header}<th></th></tr></thead>"
+            f"<table><caption>{caption}</caption><thead><tr><th></th>{header}<th></th></tr></thead>"
             f"<tbody>{''.join(body)}</tbody></table>"
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from ...units import two_digits, value_with_error
+from ...units import interval_text, two_digits, value_with_error
 from ..findings import Findings
 from ..page import Picture, Section, Table
 from ..plots.plots import plot_curves, plot_images
@@ -51,7 +51,8 @@ def _population(findings: Findings, cluster: int) -> Section:
     share = 100 * weight / findings.specimens.sizes["specimen"]
     section = Section(f"cluster {cluster}: {weight:.1f} specimens ({share:.0f} %)")
     if parameters.sizes["parameter"]:
-        table = Table(["parameter", "value ± standard error", "specimens differ by", "meaning"], [])
+        about = f"{parameters.attrs['level']:.0%} interval: {parameters.attrs['method']}"
+        table = Table(["parameter", f"value ± standard error ({about})", "specimens differ by", "meaning"], [])
         for p in range(parameters.sizes["parameter"]):
             _add_parameter(table, parameters.isel(parameter=p))
         section.tables.append(table)
@@ -70,6 +71,7 @@ def _add_parameter(table: Table, one: xr.Dataset) -> None:
     unit = one["unit"].item()
     name, meaning = str(one["parameter"].item()), str(one["description"].item())
     value = value_with_error(float(one["value"]), float(one["std_error"]), unit)
+    value += interval_text(float(one["low"]), float(one["high"]))
     remarks = ["at its bound"] * bool(one["at_bound"])
     remarks += ["not determined by these curves"] * bool(one["unidentified"])
     spread = float(one["scatter_std"])

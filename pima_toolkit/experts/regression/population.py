@@ -1,0 +1,453 @@
+r"""The population that several curves are drawn from: each specimen's own parameters, their mean and their scatter.
+
+A curve of the mean parameters is not the mean of the curves, and a fit of all curves at once takes their points for
+independent. So every curve is fitted by itself, with the population as prior, and mean and scatter of the unbounded
+parameters follow from what the curves say, by restricted maximum likelihood
+(:mod:`~pima_toolkit.experts.solvers.random_effects`); both are repeated until the mean stands still. Of a law that is
+linear in its parameters the first round is exact.
+
+Parameters that are held, at a bound of the curves' common fit, or open there stay where that fit left them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy  # loads its parts on first use
+from numpy.typing import NDArray
+
+from ..contract.bounds import Bounds
+from ..contract.law import Law
+from ..solvers.optimum import Optimum
+from ..solvers.own_fits import CurveInformation, own_fits
+from ..solvers.random_effects import RandomEffects, profile, random_effects, restricted
+from .curves import FittedCurves
+from .priors import Priors
+
+Array = NDArray[np.float64]
+
+#: Rounds of own fits and the population they are drawn from.
+_ROUNDS = 12
+#: The mean stands still when it moves by less than this share of its standard error.
+_STILL = 1e-4
+#: A round that makes the restricted likelihood worse by more than this, of twice a nat, is halved, at most so often.
+_RISE, _HALVINGS = 1e-3, 6
+#: Standard deviation of a bounded parameter's unbounded twin in the first round: a factor of e.
+_BROAD = 1.0
+#: The same of a parameter without bounds, in standard deviations that the common fit sees between specimens.
+_WIDER = 3.0
+#: Share of the largest responsibility below which a specimen does not take part.
+_LEAST = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Interval of parameters, symmetric about the value in their unbounded coordinates.
+
+    Args:
+        value: Shape (..., Q).
+        std_error: Standard error, in the parameter's unit; NaN where there is none to give.
+        low: Lower end.
+        high: Upper end.
+        freedom: Degrees of freedom of Student's t.
+    """
+
+    value: Array
+    std_error: Array
+    low: Array
+    high: Array
+    freedom: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """One cluster's population.
+
+    Args:
+        law: The physics.
+        bounds: Bounds of the fitted parameters.
+        free: Which were estimated, shape (P,).
+        theta: The population's parameters, shape (P,).
+        members: Numbers of the specimens that take part, shape (N,).
+        effects: Mean and scatter of the free parameters, unbounded.
+        steadied: The same by an adjusted likelihood that keeps the scatter from zero: what single specimens' own
+            parameters are told from.
+        spare: Points beyond the parameters, of all curves.
+        information: What every curve says of the free parameters.
+        width: Unit of each free parameter, shape (free,).
+        known: Whether the noise was given.
+        prior: Further equations of the mean, counted from it; None without priors.
+    """
+
+    law: Law
+    bounds: Bounds
+    free: NDArray[np.bool_]
+    theta: Array
+    members: NDArray[np.int64]
+    effects: RandomEffects
+    steadied: RandomEffects
+    spare: float
+    information: CurveInformation
+    width: Array
+    known: bool
+    prior: tuple[Array, Array] | None
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the population's fitted parameters, shape (P, P), by their slopes; 0 where not estimated."""
+        slope = self.bounds.slope(self.theta)[self.free]
+        return self._filled(self.effects.covariance * np.outer(slope, slope))
+
+    @property
+    def scatter(self) -> Array:
+        """Covariance of the specimens' unbounded parameters, shape (P, P); 0 where not estimated."""
+        return self._filled(self.effects.scatter)
+
+    def interval(self, level: float) -> Interval:
+        """Intervals of the reported parameters, shape (Q,) each, by Hartung and Knapp's correction."""
+        value, gradient = self.law.to_reported(self.theta), self._gradient(self.theta)
+        std, freedom = self.effects.contrast(gradient)
+        return student(self.reported_bounds, value, std, freedom, level)
+
+    def specimens(self, level: float) -> Interval:
+        """Reported parameters of every specimen that takes part, and their intervals, shape (N, Q) each.
+
+        Its own curve and the population say them together: a curve that says little is drawn towards the mean.
+        """
+        theta = self.own_parameters
+        gradient = np.stack([self._gradient(row) for row in theta])
+        value = self.law.to_reported(theta)
+
+        def along(covariance: Array) -> Array:
+            return np.einsum("nqp,npr,nqr->nq", gradient, covariance, gradient)
+
+        whole, drawn = along(self.steadied.deviation_covariance), along(self.steadied.drawn)
+        _, few = self.effects.contrast(self._gradient(self.theta))
+        noise = np.maximum(whole - drawn, 0.0)
+        square = np.square(drawn) / few + np.square(noise) / max(self.spare, 1.0)
+        freedom = np.divide(np.square(whole), square, out=np.ones_like(whole), where=square > 0.0)
+        return student(self.reported_bounds, value, np.sqrt(whole), freedom, level)
+
+    def resampled(self, counts: Array) -> Array:
+        """Reported parameters of the population of specimens drawn so often, shape (Q,).
+
+        Args:
+            counts: How often each specimen that takes part was drawn, shape (N,).
+        """
+        drawn = np.flatnonzero(counts)
+        again = random_effects(
+            self.information.at(drawn),
+            (counts * self.effects.responsibilities)[drawn],
+            self.effects.mean,
+            self.width,
+            self.effects.variance,
+            known=self.known,
+            prior=self.prior,
+            start=self.effects,
+            tolerance=1e-7,  # of a replicate the mean is wanted, to much less than its error
+        )
+        phi = self.bounds.to_unbounded(self.theta)
+        phi[self.free] = again.mean
+        return self.law.to_reported(np.where(self.free, self.bounds.from_unbounded(phi), self.theta))
+
+    def profile(self, number: int, level: float) -> tuple[float, float]:
+        """Ends of one reported parameter's interval by the profile of the likelihood; NaN where it was not estimated.
+
+        Args:
+            number: Of the reported parameter.
+            level: Share of such intervals that hold the truth.
+
+        Source: Hardy & Thompson 1996 (Statistics in Medicine 15, 619), with the level of a few specimens: twice the
+        log likelihood falls by (f + 1) log(1 + t^2 / f) where t is Student's with f degrees of freedom, exact for the
+        mean of f + 1 normal numbers.
+        """
+        bounds, value = self.reported_bounds, self.law.to_reported(self.theta)
+        slope = bounds.slope(value)[number]
+        gradient = self._gradient(self.theta)[number]
+        if not slope > 0.0 or not gradient.any():
+            return np.nan, np.nan
+        error, freedom = (float(part[0]) for part in self.effects.contrast(gradient[None]))
+        quantile = float(scipy.stats.t.ppf(0.5 * (1.0 + level), freedom))
+        fall = (freedom + 1.0) * np.log1p(quantile**2 / freedom)
+        ends = profile(
+            self.information,
+            self.effects,
+            gradient / slope,
+            self.width,
+            fall,
+            step=error / slope,
+            known=self.known,
+            prior=self.prior,
+        )
+        centre = bounds.to_unbounded(value)
+        ends = [
+            float(bounds.from_unbounded(np.where(np.arange(len(value)) == number, centre + end, centre))[number])
+            for end in ends
+        ]
+        return ends[0], ends[1]
+
+    @property
+    def own_parameters(self) -> Array:
+        """Fitted parameters of every specimen that takes part, shape (N, P)."""
+        phi = np.tile(self.bounds.to_unbounded(self.theta), (len(self.members), 1))
+        phi[:, self.free] = self.steadied.mean + self.steadied.deviation
+        return np.where(self.free, self.bounds.from_unbounded(phi), self.theta)
+
+    def drawn(self, normal: Array, shrink: Array | float = 1.0) -> Array:
+        """Fitted parameters of new specimens, shape (K, P).
+
+        Args:
+            normal: Standard normal numbers, shape (K, P).
+            shrink: What every specimen's deviation is divided by, shape (K,): roots of chi-square over its freedom.
+        """
+        whole = self.effects.scatter + self.effects.covariance
+        values, vectors = np.linalg.eigh(whole)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        away = normal[:, self.free] @ root.T / np.reshape(shrink, (-1, 1))
+        phi = np.tile(self.bounds.to_unbounded(self.theta), (len(normal), 1))
+        phi[:, self.free] = self.effects.mean + away
+        return np.where(self.free, self.bounds.from_unbounded(phi), self.theta)
+
+    @property
+    def reported_bounds(self) -> Bounds:
+        """Bounds of the reported parameters."""
+        return reported_bounds(self.law, self.bounds)
+
+    def _gradient(self, theta: Array) -> Array:
+        """Derivatives of the reported parameters by the free unbounded ones, shape (Q, free)."""
+        return (self.law.reported_jacobian(theta) * self.bounds.slope(theta))[:, self.free]
+
+    def _filled(self, inner: Array) -> Array:
+        out = np.zeros((len(self.free), len(self.free)))
+        out[np.ix_(self.free, self.free)] = inner
+        return out
+
+
+def reported_bounds(law: Law, bounds: Bounds) -> Bounds:
+    """Bounds of a law's reported parameters: as declared, and those of a fitted one of the same name on the grid.
+
+    Args:
+        law: The law.
+        bounds: Bounds of its fitted parameters.
+    """
+    names, own = [p.name for p in law.parameters], Bounds.of(law.reported)
+    for q, p in enumerate(law.reported):
+        if p.name in names:
+            own = own.narrowed(q, bounds.lower[names.index(p.name)], bounds.upper[names.index(p.name)])
+    return own
+
+
+def student(bounds: Bounds, value: Array, std: Array, freedom: Array, level: float) -> Interval:
+    """Intervals by Student's t in each parameter's unbounded coordinate, or in itself where it sits at a bound.
+
+    Args:
+        bounds: Bounds of the Q parameters.
+        value: Values, shape (..., Q).
+        std: Standard errors in the parameters' units, of the same shape.
+        freedom: Degrees of freedom, shape (Q,) or as the values.
+        level: Share of such intervals that hold the truth.
+    """
+    quantile = scipy.stats.t.ppf(0.5 * (1.0 + level), freedom)
+    inside = ~bounds.at_bound(value) & (value > bounds.lower) & (value < bounds.upper)
+    slope = np.where(inside, bounds.slope(value), 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = quantile * std
+        centre = bounds.to_unbounded(value)
+        low, high = (bounds.from_unbounded(centre + sign * half / slope) for sign in (-1.0, 1.0))
+        plain = [np.clip(value + sign * half, bounds.lower, bounds.upper) for sign in (-1.0, 1.0)]
+        # Where nothing moves, the way there and back would leave rounding behind.
+        bent = inside & (half > 0.0)
+        low, high = np.where(bent, low, plain[0]), np.where(bent, high, plain[1])
+    return Interval(value, std, low, high, np.broadcast_to(freedom, np.shape(value)).copy())
+
+
+def find_population(
+    law: Law,
+    optimum: Optimum,
+    data: FittedCurves,
+    covariance: Array,
+    c: int,
+    *,
+    known: bool,
+    priors: Priors | None = None,
+) -> Population | None:
+    """Find the population of one cluster's curves.
+
+    Args:
+        law: The physics.
+        optimum: The common fit of all curves, from which the search starts.
+        data: The curves.
+        covariance: Covariance of the common fit's parameters between curves, shape (C, P, P); infinite where open.
+        c: The cluster.
+        known: Whether the weights are inverse noise variances.
+        priors: Prior knowledge of the population's parameters.
+
+    Returns:
+        The population; None where fewer than two specimens, or no parameter, take part.
+    """
+    theta = optimum.parameters[c]
+    spread = np.diagonal(covariance[c])
+    free = optimum.free[c] & np.isfinite(spread)
+    gamma = data.gamma[:, c] * data.observed.any(1)
+    members = np.flatnonzero(gamma > _LEAST * gamma.max())
+    if len(members) < 2 or not free.any():
+        return None
+    gamma = gamma[members]
+    centre, bounded = data.bounds.to_unbounded(theta), np.isfinite(data.bounds.lower) | np.isfinite(data.bounds.upper)
+    effective = gamma.sum() ** 2 / np.square(gamma).sum()
+    size = np.where(spread > 0.0, np.sqrt(effective * np.where(free, spread, 0.0)), 0.0)
+    size = np.where(size > 0.0, size, 1e-3 * np.maximum(np.abs(theta), 1e-3))
+    width = np.where(bounded, _BROAD, _WIDER * size)
+    own = _Curves(law, data, members, theta, free)
+    variance = 1.0 if known else max(float(optimum.cost[c] + data.constant[c]) / max(data.count[c], 1.0), own.floor)
+    information = own.fits(centre, np.diag(width), variance)
+
+    def estimate(found: RandomEffects | None) -> RandomEffects:
+        rows = _prior_rows(priors, data.bounds, centre, free)
+        quiet = variance if known else max(_own_noise(information, gamma, variance), own.floor)
+        options = {"known": known, "prior": rows, "start": found}
+        return random_effects(information, gamma, centre[free], width[free], quiet, **options)
+
+    found, merit = estimate(None), np.inf
+    for _ in range(_ROUNDS):
+        step = np.zeros(len(theta))
+        step[free] = found.mean - centre[free]
+        error = np.sqrt(np.maximum(np.diagonal(found.model_covariance), 0.0))
+        still = (np.abs(step[free]) <= _STILL * error + 1e-12 * np.abs(centre[free])).all()
+        if still or (own.exact and priors is None):
+            centre = centre + step
+            break
+        # Far from where it was expanded, a law says what it likes: no further than the specimens are apart at once.
+        step /= max(1.0, float(np.max(np.abs(step[free]) / width[free])))
+        root = np.zeros((len(theta), len(theta)))
+        root[np.ix_(free, free)] = _root(found.scatter)
+        trial, after = information, np.inf
+        for _ in range(_HALVINGS):
+            trial = own.fits(centre + step, root, found.variance, information)
+            after = restricted(trial, gamma, (centre + step)[free], width[free], found)
+            if after <= merit + _RISE:
+                break
+            step = 0.5 * step
+        else:
+            break
+        centre, information, merit = centre + step, trial, after
+        found = estimate(found)
+    mean = np.where(free, data.bounds.from_unbounded(centre), theta)
+    rows = _prior_rows(priors, data.bounds, centre, free)
+    options = {"known": True, "prior": rows, "start": found, "adjusted": True}
+    steadied = random_effects(information, gamma, centre[free], width[free], found.variance, **options)
+    spare = float(gamma @ information.points) - float(gamma.sum()) * free.sum()
+    return Population(
+        law,
+        data.bounds,
+        free,
+        mean,
+        members,
+        found,
+        steadied,
+        spare,
+        information=information,
+        width=width[free],
+        known=known,
+        prior=rows,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Curves:
+    """The curves of one population, ready for own fits.
+
+    Args:
+        law: The physics.
+        data: All curves.
+        members: Those that take part.
+        theta: Parameters of the common fit, which those that are not free keep.
+        free: Which are free.
+    """
+
+    law: Law
+    data: FittedCurves
+    members: NDArray[np.int64]
+    theta: Array
+    free: NDArray[np.bool_]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the law is linear in its unbounded parameters: every expansion point is as good."""
+        bounded = np.isfinite(self.data.bounds.lower) | np.isfinite(self.data.bounds.upper)
+        return not bounded.any() and len(self.law.linear) == len(self.law.parameters)
+
+    @property
+    def floor(self) -> float:
+        """Least noise variance of a point of weight one that float64 can tell from none."""
+        y, weight = self.data.y[self.members], (self.data.observed * self.data.points)[self.members]
+        total = float((weight * np.square(y)).sum())
+        return max(1e-26 * total / max(float((weight > 0).sum()), 1.0), 1e-290)
+
+    def fits(
+        self, centre: Array, root: Array, variance: float, last: CurveInformation | None = None
+    ) -> CurveInformation:
+        """Fit every curve by itself; what is not free stays at the common fit."""
+        data, members = self.data, self.members
+        t = data.t[None] if data.t.ndim == 1 else data.t[members]
+        root = root * self.free[:, None]
+        start = None
+        if last is not None:
+            start = np.tile(centre, (len(members), 1))
+            start[:, self.free] = last.estimate
+            start = start[:, None]
+        found, _ = own_fits(
+            self.law,
+            data.bounds,
+            t,
+            data.y[members],
+            (data.observed * data.points)[members],
+            centre[None],
+            root[None],
+            np.zeros(len(members), dtype=np.int64),
+            np.full(len(members), 1.0 / variance),
+            start,
+            theta=self.theta[None],
+        )
+        free = np.flatnonzero(self.free)
+        return CurveInformation(
+            found.estimate[:, free],
+            found.squared,
+            found.gradient[:, free],
+            found.normal[:, free[:, None], free],
+            found.points,
+            found.log_weight,
+        )
+
+
+def _root(scatter: Array) -> Array:
+    """L of S = L L^T; a direction without scatter keeps a hair of it, so that specimens may still move there."""
+    values, vectors = np.linalg.eigh(scatter)
+    return vectors * np.sqrt(np.maximum(values, 1e-12 * max(float(values[-1]), 1e-300)))
+
+
+def _own_noise(information: CurveInformation, gamma: Array, otherwise: float) -> float:
+    """Noise variance of a point of weight one by what every curve's own fit leaves; of short curves the common fit's.
+
+    It is where the search starts.
+    """
+    size = np.sqrt(np.maximum(np.diagonal(information.normal, axis1=1, axis2=2), 1e-300))
+    values, vectors = np.linalg.eigh(information.normal / (size[:, :, None] * size[:, None, :]))
+    seen = values > 1e-10 * np.maximum(values[:, -1:], 1e-300)
+    along = np.square((vectors.mT @ (information.gradient / size)[..., None])[..., 0])
+    left = information.squared - np.where(seen, along / np.where(seen, values, 1.0), 0.0).sum(1)
+    spare = information.points - seen.sum(1)
+    total = float(gamma @ spare)
+    return float(gamma @ np.maximum(left, 0.0)) / total if total > 0.5 else otherwise
+
+
+def _prior_rows(
+    priors: Priors | None, bounds: Bounds, centre: Array, free: NDArray[np.bool_]
+) -> tuple[Array, Array] | None:
+    """The priors as equations in steps of the free unbounded parameters from ``centre``, each of unit variance."""
+    if priors is None:
+        return None
+    theta = bounds.from_unbounded(centre)
+    rows, target = priors.rows(theta)
+    return (rows * bounds.slope(theta))[:, free], target - rows @ theta
