@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 import pima_toolkit as pima
 from pima_toolkit.experts import Law, pack
-from pima_toolkit.fitting.em.populations import root_of
+from pima_toolkit.fitting.em.members import members
 from pima_toolkit.fitting.starts.populations import MeasuredCurves, PhysicsFit, find_populations
 
 RESULTS = Path(__file__).parent / "results" / "physics_core.jsonl"
@@ -49,10 +49,11 @@ def own_curves(curves: MeasuredCurves, fit: PhysicsFit, name: str) -> np.ndarray
 
 
 def median_curves(law: Law, bounds: pima.experts.Bounds, t: np.ndarray, fit: PhysicsFit, name: str) -> np.ndarray:
-    """Median of each population's curves, parameters drawn, shape (C, T)."""
-    law_of, normal = fit.populations.laws[name], np.random.default_rng(0).standard_normal((2000, len(bounds.lower)))
-    drawn = (centre + normal @ root.T for centre, root in zip(law_of.centre, root_of(law_of.scatter), strict=True))
-    return np.stack([np.median(law.value_and_jacobian(t, bounds.from_unbounded(phi))[0], axis=0) for phi in drawn])
+    """Median of the curves of each population's members, shape (C, T)."""
+    of = fit.populations.laws[name]
+    drawn = members(of, fit.found.conditional[name], fit.found.responsibilities, 1024)
+    theta = bounds.from_unbounded(of.centre[:, None] + drawn)
+    return np.stack([np.median(law.value_and_jacobian(t, each)[0], axis=0) for each in theta])
 
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:

@@ -65,7 +65,7 @@ ORDER = {
     "fitting/speakers": "features base * table",
     "fitting/inputs": "laws spec stored tensors domain",
     "fitting/evidence": "network physics frame learning belief crossfit training",
-    "fitting/em": "steps effects gradient physics health populations",
+    "fitting/em": "steps effects gradient physics health populations members",
     "fitting/starts": "populations pooled initialise features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",

@@ -94,6 +94,8 @@ class PhysicsDecoder:
             latent is then answered for Z from p(Z given c): specimens differ by ``total``.
         priors: Prior knowledge of each cluster's parameters, or None.
         noise: How points scatter about a specimen's curve; ``variance`` is its scale.
+        members: Specimens drawn from each population, their deviations from its unbounded parameters, shape (cluster,
+            draw, P), float64: what a specimen may be of which nothing is known. None: what ``total`` says, a Gaussian.
     """
 
     expert: Expert
@@ -105,12 +107,15 @@ class PhysicsDecoder:
     trend: Trend | None = None
     priors: Priors | None = None
     noise: NoiseModel = PooledNoise()  # noqa: RUF009 - it holds nothing
+    members: Tensor | None = None
 
     def arrays(self) -> dict[str, Tensor]:
         """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
         out = {"theta": torch.as_tensor(self.theta), "scatter": self.scatter, "variance": self.variance}
         if self.trend is not None:
             out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
+        if self.members is not None:
+            out["members"] = self.members
         return out
 
     @staticmethod
@@ -146,6 +151,7 @@ class PhysicsDecoder:
             Trend(*(arrays[name].to(device) for name in names)) if varies else None,
             priors,
             noise,
+            arrays["members"].to(device) if "members" in arrays else None,
         )
 
     def with_arrays(self, arrays: Mapping[str, Tensor]) -> PhysicsDecoder:
@@ -213,12 +219,16 @@ class PhysicsDecoder:
                 torch.where(one, trend.origin, other.trend.origin),
                 torch.where(one, trend.reach, other.trend.reach),
             )
+        members = None
+        if self.members is not None and other.members is not None:
+            members = torch.where(two, self.members, other.members)
         return replace(
             self,
             theta=np.where(one.cpu().numpy(), self.theta, other.theta),
             scatter=torch.where(two, self.scatter, other.scatter),
             variance=torch.where(chosen, self.variance, other.variance),
             trend=trend,
+            members=members,
         )
 
     def condition(self, curves: Curves, prior: tuple[Tensor, Tensor] | None = None) -> CurvePosterior:
@@ -383,8 +393,9 @@ class PhysicsDecoder:
     ) -> Predictive:
         """Predict a new specimen's curve in each cluster.
 
-        In closed form where the expert is linear in phi; else curves of parameters drawn from the population, bounded
-        ones inside their bounds: the same draws every time, whatever other specimens are asked about.
+        In closed form where the expert is linear in phi; else curves of the population's members, or of parameters
+        drawn from what is known, bounded ones inside their bounds: the same draws every time, whatever other specimens
+        are asked about.
 
         Args:
             t: Grid (point,), or one per specimen.
@@ -400,7 +411,10 @@ class PhysicsDecoder:
             moved = value + (jacobian @ centre[..., None]).squeeze(-1)
             wide = ((jacobian @ spread) * jacobian).sum(-1)
             return Predictive(moved[..., None], wide + noise)
-        deviation = drawn(centre, spread, POPULATION_DRAWS if prior is None else OWN_DRAWS)
+        if prior is None and self.members is not None:
+            deviation = self.members[:, None]
+        else:
+            deviation = drawn(centre, spread, POPULATION_DRAWS if prior is None else OWN_DRAWS)
         if t.ndim == 1:
             return Predictive(self._sorted_curves(t, deviation, used if deviation.shape[1] > 1 else None), noise)
 

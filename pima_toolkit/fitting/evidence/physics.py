@@ -15,9 +15,10 @@ from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
 from ...model.noise.table import NOISE
-from ...model.physics import PhysicsDecoder
+from ...model.physics import POPULATION_DRAWS, PhysicsDecoder
+from ..em.members import members
 from ..em.physics import update_physics
-from ..em.populations import HEAD_START, Populations, Rules
+from ..em.populations import HEAD_START, Expectation, Populations, Rules
 from ..inputs.spec import InputSpec
 from ..run import TrainingRun
 from ..starts.initialise import blank_decoder
@@ -111,8 +112,17 @@ def decoders_of(
     options: Mapping[str, Physics],
     specs: Mapping[str, InputSpec],
     curves: Mapping[str, Curves],
+    found: Expectation | None = None,
 ) -> dict[str, PhysicsDecoder]:
-    """Make the decoders that answers are computed with."""
+    """Make the decoders that answers are computed with.
+
+    Args:
+        populations: Those of the fit.
+        options: The modalities.
+        specs: How they are read.
+        curves: The training curves.
+        found: What was found of the specimens, for populations that are not Gaussian; None: they are.
+    """
     out = {}
     for name, option in options.items():
         law, device = populations.laws[name], curves[name].x.device
@@ -124,6 +134,9 @@ def decoders_of(
             variance=torch.as_tensor(law.variance / specs[name].scale ** 2, device=device),
             noise=NOISE.get(option.noise),
         )
+        if found is not None and option.scattered:
+            drawn = members(law, found.conditional[name], found.responsibilities, POPULATION_DRAWS)
+            decoder = replace(decoder, members=torch.as_tensor(drawn, device=device))
         weight = np.exp(populations.log_weights) * float(curves[name].present.sum())
         out[name] = _at_bounds(decoder, law.centre, middle_grid(specs[name]), weight)
     return out

@@ -114,7 +114,7 @@ class EvidenceTraining:
         job, curves = self.job, self.job.tensors.curves
         self.gamma = torch.as_tensor(found.among_populations, device=job.device)
         self.stranger = torch.as_tensor(found.stranger, device=job.device)
-        decoders = decoders_of(populations, job.options.physics, job.specs, curves)
+        decoders = decoders_of(populations, job.options.physics, job.specs, curves, found)
         log_weights = torch.as_tensor(populations.log_weights, device=job.device)
         psi = 0.0 if heard is None else torch.as_tensor(heard, device=job.device)
         self.state.decoders, log_weights, self.gamma = by_least_squares(
