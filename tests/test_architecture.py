@@ -39,6 +39,7 @@ ORDER = {
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
+        " integrated"
     ),
     "experts/regression": "quantities lmfit_bridge priors curves covariance intervals solution fit",
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",

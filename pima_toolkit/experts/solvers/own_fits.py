@@ -35,6 +35,9 @@ Array = NDArray[np.float64]
 
 #: Steps of a fit from a cold start; a warm one ends by itself after a few.
 STEPS = 60
+#: Trials beyond them: a step that is too long is tried again shorter, and a warm fit that ended there would stay where
+#: it is for ever.
+RETRIES = 12
 #: A step shorter than this, in standard deviations of the population, is the last.
 TOLERANCE = 1e-6
 LOG_2PI = math.log(2.0 * math.pi)
@@ -55,6 +58,9 @@ class CurveInformation:
             says nothing about.
         points: :math:`T_n`, points with weight, shape (N,).
         log_weight: Sum of the logarithms of the weights over those points, shape (N,).
+        shift: What is added to the curve's log evidence under each of C populations where the quadratic was matched to
+            integrals (:func:`~pima_toolkit.experts.integrated`), shape (N, C), nats; 0 elsewhere. None: nothing.
+        outside: The same under any other prior, shape (N,), nats. None: nothing.
     """
 
     estimate: Array
@@ -63,13 +69,16 @@ class CurveInformation:
     normal: Array
     points: Array
     log_weight: Array
+    shift: Array | None = None
+    outside: Array | None = None
 
     def __len__(self) -> int:
         return len(self.estimate)
 
     def at(self, index: ArrayLike) -> CurveInformation:
         """The specimens of ``index``."""
-        return CurveInformation(*(getattr(self, f.name)[np.asarray(index)] for f in fields(self)))
+        parts = (getattr(self, f.name) for f in fields(self))
+        return CurveInformation(*(None if part is None else part[np.asarray(index)] for part in parts))
 
     def about(self, phi: Array) -> tuple[Array, Array]:
         """Residual sum of squares (N, C) and gradient (N, C, P) of the same quadratics at other parameters (C, P)."""
@@ -115,7 +124,7 @@ def own_fits(
         start: Where to start, unbounded parameters, shape (N, S, P): the best of S ends is kept; by default the
             population.
         theta: The populations' parameters, shape (K, P), where some are at a bound: those stay there. None: none is.
-        steps: At most so many steps from every start.
+        steps: At most so many steps from every start, and :data:`RETRIES` that are not taken.
 
     Returns:
         What each curve says, and the penalised cost of each at its estimate, shape (N,): the weighted residuals over
@@ -244,8 +253,8 @@ def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, pre
         cost = precision * total + prior
         if not np.isfinite(cost):
             continue
-        damping = 1e-3
-        for _ in range(steps):
+        damping, taken = 1e-3, 0
+        for _ in range(steps + RETRIES if steps > 0 else 0):
             for n in range(points):
                 for i in range(size):
                     M[n, i] = 0.0
@@ -272,12 +281,13 @@ def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, pre
             if new < cost:
                 cost, total = new, more
                 damping *= 0.2
+                taken += 1
                 u[:] = trial
                 f[:] = g
                 J[:] = K
             else:
                 damping = 8.0 * damping + 1.0
-            if moved < TOLERANCE:
+            if moved < TOLERANCE or taken == steps:
                 break
         if cost < lowest:
             lowest, squared = cost, total
@@ -338,8 +348,8 @@ def _fit_batch(
         u = start[:, s].copy()
         at, f, J = evaluate(u)
         total, damping = np.square(f).sum(1), np.full(len(y), 1e-3)
-        penalised = precision * total + np.square(u).sum(1)
-        for _ in range(steps):
+        penalised, taken = precision * total + np.square(u).sum(1), np.zeros(len(y), dtype=np.int64)
+        for _ in range(steps + RETRIES if steps > 0 else 0):
             M = J @ L
             A = precision[:, None, None] * (M.mT @ M) + (1.0 + damping)[:, None, None] * identity
             step: Array = np.linalg.solve(A, (precision[:, None] * (M.mT @ f[..., None])[..., 0] - u)[..., None])[
@@ -348,12 +358,13 @@ def _fit_batch(
             trial, g, K = evaluate(u + step)
             more = np.square(g).sum(1)
             new = precision * more + np.square(u + step).sum(1)
-            better = new < penalised
+            better = (new < penalised) & (taken < steps)
+            taken += better
             damping = np.where(better, 0.2 * damping, 8.0 * damping + 1.0)
             u, at = np.where(better[:, None], u + step, u), np.where(better[:, None], trial, at)
             f, J = np.where(better[:, None], g, f), np.where(better[:, None, None], K, J)
             total, penalised = np.where(better, more, total), np.where(better, new, penalised)
-            if not np.nanmax(np.abs(step), initial=0.0) >= TOLERANCE:
+            if not np.nanmax(np.abs(step[taken < steps]), initial=0.0) >= TOLERANCE:
                 break
         lower = penalised < cost
         cost[lower], squared[lower], phi[lower] = penalised[lower], total[lower], at[lower]

@@ -185,6 +185,8 @@ def condition(information: CurveInformation, population: Population) -> Conditio
     constant = information.points[:, None] * (LOG_2PI + np.log(variance)) - information.log_weight[:, None]
     quadratic = (squared - (gradient * deviation).sum(-1)) / variance
     log_prob = -0.5 * (quadratic + constant) - np.log(np.einsum("ncpp->ncp", lower)).sum(-1)
+    if information.shift is not None:
+        log_prob = log_prob + information.shift
     return Conditional(log_prob, deviation, covariance)
 
 
@@ -204,7 +206,7 @@ def expect(
     if populations.outside == 0.0:
         return Expectation(np.exp(joint - within[:, None]), np.zeros(len(joint)), within, conditional)
     stay = math.log1p(-populations.outside)
-    parts = (_background(part, populations.laws[name]) for name, part in information.items())
+    parts = (background(part, populations.laws[name]) for name, part in information.items())
     outside = math.log(populations.outside) + sum(parts, start=np.zeros(len(joint)))
     capped, price = _capped(within + stay, outside)
     evidence = np.logaddexp(within + stay, capped)
@@ -213,8 +215,11 @@ def expect(
 
 
 def most_outside(specimens: int) -> float:
-    """Largest share of N specimens that may belong to no population: one in twenty, or one."""
-    return max(BACKGROUND_SHARES[1], 1.0 / specimens)
+    """Largest share of N specimens that may belong to no population: one in twenty, or one.
+
+    Whole specimens: one that is half outside would be fitted as a stranger and as one of a population by turns.
+    """
+    return max(math.floor(BACKGROUND_SHARES[1] * specimens), 1.0) / specimens
 
 
 def _capped(within: Array, outside: Array) -> tuple[Array, float]:
@@ -243,7 +248,7 @@ def _capped(within: Array, outside: Array) -> tuple[Array, float]:
     return outside - high, high * share
 
 
-def _background(information: CurveInformation, population: Population) -> Array:
+def background(information: CurveInformation, population: Population) -> Array:
     """log p(curve given the background), shape (N,): the mean over all its widths, one eigenproblem a curve for all."""
     variance = population.background_variance
     squared, gradient = (part[:, 0] for part in information.about(population.middle[None]))
@@ -254,6 +259,8 @@ def _background(information: CurveInformation, population: Population) -> Array:
     constant = information.points * (LOG_2PI + math.log(variance)) - information.log_weight
     explained = (along / (1.0 + grown)).sum(1)
     log_prob = -0.5 * ((squared / variance + constant)[:, None] - explained + np.log1p(grown).sum(1))
+    if information.outside is not None:
+        log_prob = log_prob + information.outside[:, None]
     return _logsumexp(log_prob) - math.log(len(WIDTHS))
 
 

@@ -85,7 +85,7 @@ def _pooled(decoder: PhysicsDecoder, y: np.ndarray, t: np.ndarray) -> tuple[np.n
 
 def fit_physics(
     job: TrainingRun, seed: int, renewals: int, callback: Callable[[int, float, np.ndarray], bool]
-) -> tuple[PhysicsFit, dict[str, MeasuredCurves]]:
+) -> PhysicsFit:
     """Find the populations of a training's curves.
 
     Args:
@@ -104,7 +104,7 @@ def fit_physics(
     def told(number: int, value: float, populations: Populations) -> bool:
         return callback(number, value / count, np.exp(populations.log_weights))
 
-    return find_populations(curves, job.options.clusters, seed=seed, renewals=renewals, callback=told), curves
+    return find_populations(curves, job.options.clusters, seed=seed, renewals=renewals, callback=told)
 
 
 def decoders_of(
