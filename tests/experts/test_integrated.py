@@ -163,6 +163,16 @@ def test_lines_and_those_that_nobody_asks_about_stay():
     assert far.max() == 0.0
 
 
+def test_of_too_many_those_furthest_off_are_integrated():
+    law, bounds, y, weights, centre, root, variance = at = made("at a bound")
+    which = np.zeros(len(y), dtype=np.int64)
+    before, asked = plain(*at, which), np.ones((len(y), 2), dtype=bool)
+    rest = (y, weights, before, centre, root, 1.0 / variance, which, asked)
+    after, far = integrated(law, bounds, T[None], *rest, beyond=LITTLE, most=2)
+    changed = np.flatnonzero((after.shift != 0.0).any(1))
+    assert set(changed) == set(np.argsort(-far)[:2])
+
+
 def test_own_grids_are_the_shared_one_and_nothing_is_random():
     law, bounds, y, weights, centre, root, variance = at = made("at a bound")
     which = np.zeros(len(y), dtype=np.int64)

@@ -129,6 +129,16 @@ def test_a_warm_fit_moves_on_where_its_first_steps_are_too_long(law):
     np.testing.assert_allclose(costs[3], best, rtol=1e-6)
 
 
+def test_parameters_that_cannot_be_told_apart_are_fitted_at_any_noise():
+    """Their sum is known to the last digit, their difference not at all: no pivot is left of it."""
+    both = pima.SympyExpert("(a + b) * t", "t")
+    y = np.outer([1.0, 2.0, 3.0], T)
+    for variance in (1e-4, 1e-20, 1e-30, 1e-40):
+        found, _ = fitted(both, y, np.ones_like(y), np.zeros(2), np.eye(2), variance)
+        np.testing.assert_allclose(found.estimate.sum(1), [1.0, 2.0, 3.0], rtol=1e-4)
+        assert (np.abs(found.estimate) < 10.0).all()
+
+
 def test_what_a_curve_leaves_open_comes_from_the_population():
     """One point says nothing about the slope at it; no curve at all says nothing."""
     centre, root = np.array([1.0, -2.0]), np.diag([0.5, 0.2])

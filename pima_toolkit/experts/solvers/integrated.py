@@ -91,6 +91,7 @@ def integrated(
     asked: NDArray[np.bool_],
     *,
     beyond: float = BEYOND,
+    most: int | None = None,
 ) -> tuple[CurveInformation, Array]:
     """Exchange the quadratics of curves that are not quadratic for those by their moments.
 
@@ -108,6 +109,7 @@ def integrated(
         asked: Under which populations a curve is looked at, shape (N, C), and its evidence made right; those of none
             keep their quadratic.
         beyond: Nats by which a curve's log likelihood may differ from its quadratic.
+        most: At most so many curves, those that are furthest off; None: all.
 
     Returns:
         The information, with ``shift`` of shape (N, C), and how far each curve's log likelihood was from its quadratic,
@@ -121,9 +123,12 @@ def integrated(
     np.maximum.at(far, specimen, off)
     shift = np.zeros((len(y), len(centre)))
     out = replace(information, shift=shift)
-    if not (far > beyond).any():
+    chosen = np.flatnonzero(far > beyond)
+    if most is not None and len(chosen) > most:
+        chosen = chosen[np.argsort(-far[chosen], kind="stable")[:most]]
+    kept = np.isin(specimen, chosen)
+    if not kept.any():
         return out, far
-    kept = (far > beyond)[specimen]
     specimen, c = specimen[kept], c[kept]
     log_evidence, mean, covariance, squared, effective = at.sampled(specimen, c)
     out = replace(out, **{name: getattr(out, name).copy() for name in ("squared", "gradient", "normal")})

@@ -213,14 +213,21 @@ def _evaluate(curve, back, grid, y, w, centre, root, theta, fixed, low, high, u,
 
 @njit
 def _solve(A, b):  # noqa: ANN001, ANN202 - compiled
-    """Solve a positive definite system in place by Cholesky; the answer is in b."""
+    """Solve a positive definite system in place by Cholesky; the answer is in b.
+
+    A pivot lost to rounding, where parameters cannot be told apart at this noise, is what rounding leaves of it.
+    """
     size = b.size
     for i in range(size):
         for j in range(i + 1):
             s = A[i, j]
             for k in range(j):
                 s -= A[i, k] * A[j, k]
-            A[i, j] = np.sqrt(s) if i == j else s / A[j, j]
+            if i > j:
+                A[i, j] = s / A[j, j]
+            else:
+                least = 1e-15 * A[i, i] + 1e-300
+                A[i, j] = np.sqrt(s if s > least else least)
     for i in range(size):
         for k in range(i):
             b[i] -= A[i, k] * b[k]

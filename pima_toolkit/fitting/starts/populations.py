@@ -52,8 +52,9 @@ SEARCHES = 3
 SCREENED = 4000
 #: Responsibility from which it matters what a curve says under a population.
 RELEVANT = 0.01
-#: Share of the renewals that are kept for those with integrals; points of curves that are integrated in all of them.
-INTEGRATED, AFFORDABLE = 0.4, 500_000
+#: Share of the renewals that are kept for those with integrals; points of curves that are integrated in all of them,
+#: and in one: some seconds each.
+INTEGRATED, AFFORDABLE, AT_ONCE = 0.4, 100_000, 50_000
 #: Nats by which the likelihood may be lower after a step with integrals, which are not exact.
 SLACK = 1.0
 #: Changes of its prior after which a specimen keeps it.
@@ -109,7 +110,8 @@ class MeasuredCurves:
         """The same with integrals for curves that are not quadratic, and how far each was; see :func:`integrated`."""
         at = (self.law, self.bounds, self.t, self.y, self.weights)
         asked = asked & self.there[:, None]
-        return integrated(*at, information, law.centre, root_of(law.scatter), 1.0 / law.variance, which, asked)
+        of = law.centre, root_of(law.scatter), 1.0 / law.variance
+        return integrated(*at, information, *of, which, asked, most=max(AT_ONCE // self.y.shape[1], 1))
 
 
 @dataclass(frozen=True)
@@ -419,8 +421,8 @@ class _Renewal:
     @property
     def affordable(self) -> int:
         """Renewals with integrals that take no more than some seconds; without limit where every curve is quadratic."""
-        numbers = sum(int((self.beyond[name] > BEYOND).sum()) * part.y.shape[1] for name, part in self.curves.items())
-        return AFFORDABLE // max(numbers, 1)
+        numbers = [(self.beyond[name] > BEYOND).sum() * part.y.shape[1] for name, part in self.curves.items()]
+        return AFFORDABLE // max(sum(min(int(points), AT_ONCE) for points in numbers), 1)
 
 
 def _with_background_noise(populations: Populations) -> Populations:
