@@ -5,7 +5,8 @@
 
 Perovskite: films by a logistic law, outer folds of the data set; macfp: one reaction of order n, four groups;
 strangers: three populations of hardening curves and five curves of anything, 20 sets, whole and with a tenth of the
-curves cut short; simulated: two populations of nonlinear laws, 50 sets each, what is found beside what was put in.
+curves cut short; simulated: two populations of nonlinear laws, 50 sets each, what is found beside what was put in;
+m_step: seconds and memory of one step of EM at 20,000 curves.
 Beside each stands the baseline: the mean curve, k-means and a mixture on every specimen's own parameters. Every run
 appends one line to benchmarks/results/physics_core.jsonl. Nothing was chosen on these data but that the case runs.
 """
@@ -16,6 +17,7 @@ import argparse
 import os
 import platform
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -30,7 +32,8 @@ from sklearn.preprocessing import StandardScaler
 import pima_toolkit as pima
 from pima_toolkit.experts import Law, pack
 from pima_toolkit.fitting.em.members import members
-from pima_toolkit.fitting.starts.populations import MeasuredCurves, PhysicsFit, find_populations
+from pima_toolkit.fitting.em.populations import Population, Populations, expect, maximise, root_of
+from pima_toolkit.fitting.starts.populations import MeasuredCurves, PhysicsFit, Renewal, find_populations
 
 RESULTS = Path(__file__).parent / "results" / "physics_core.jsonl"
 
@@ -217,7 +220,54 @@ def bias(rows: list[dict]) -> str:
     )
 
 
-CASES = {"perovskite": perovskite, "macfp": macfp, "strangers": strangers, "simulated": simulated}
+def m_step() -> Iterator[tuple[dict, Callable[[], dict]]]:
+    """One step of EM and the renewal of own fits: 20,000 curves of 100 points, ten populations; seconds and memory."""
+    specimens, points, clusters = 20_000, 100, 10
+
+    def run(seed: int) -> dict:
+        rng = np.random.default_rng(seed)
+        limits = [pima.Parameter(name, lower=0) for name in ("E", "s", "h")]
+        law, t = pima.SympyExpert("s * tanh(E * t / s) + h * t", "t", parameters=limits), np.linspace(0.0, 0.1, points)
+        centre = np.log([2000.0, 40.0, 150.0]) + rng.normal(0, 0.4, (clusters, 3))
+        label = rng.integers(0, clusters, specimens)
+        phi = centre[label] + rng.normal(0, 0.06, (specimens, 3))
+        y = law.value_and_jacobian(t, np.exp(phi))[0] + rng.normal(0, 0.5, (specimens, points))
+        curves = MeasuredCurves(law, law.bounds(t), t[None], y, np.ones_like(y), phi[:, None] + 0.02)
+        scatter = np.repeat(0.06**2 * np.eye(3)[None], clusters, 0)
+        start = Population(
+            centre + 0.01, scatter, np.full(clusters, 0.25), scatter[0], centre.mean(0), 0.2 * np.eye(3), 0.25
+        )
+        populations = Populations(np.full(clusters, -np.log(clusters)), 0.01, {"y": start})
+        first = curves.fitted(centre, root_of(scatter), label, np.full(specimens, 4.0), curves.starts, 20)
+        information = {"y": first}
+        found = expect(information, populations)
+        renewal = Renewal({"y": curves}, populations, found)
+        fresh = maximise(information, populations, found)
+        steps = {
+            "maximise": lambda: maximise(information, populations, found),
+            "own fits": lambda: renewal.fits(information, fresh),
+            "expect": lambda: expect(information, fresh),
+            "integrals": lambda: renewal.integrals(information, fresh, found),
+        }
+        out = {}
+        for name, step in steps.items():
+            step()
+            began = time.process_time()
+            step()
+            out[f"{name}, CPU s"] = round(time.process_time() - began, 3)
+            tracemalloc.start()
+            step()
+            out[f"{name}, peak of the curves' bytes"] = round(tracemalloc.get_traced_memory()[1] / y.nbytes, 2)
+            tracemalloc.stop()
+        return out
+
+    for seed in range(3):
+        yield {"seed": seed}, lambda s=seed: run(s)
+
+
+CASES = {
+    "perovskite": perovskite, "macfp": macfp, "strangers": strangers, "simulated": simulated, "m_step": m_step,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ ADAPTED = 10.0
 #: Effective draws below which nothing is believed and the quadratic stays.
 FEWEST = 30.0
 #: Numbers in all Jacobians that are computed at once.
-AT_ONCE = 4_000_000
+AT_ONCE = 1_000_000
 
 
 def misfits(law: Law, bounds: Bounds, t: Array, y: Array, weights: Array, phi: Array) -> Array:
@@ -215,6 +215,11 @@ class _Pairs:
 
     def departure(self, n: NDArray[np.int64], c: NDArray[np.int64]) -> Array:
         """How far the likelihoods are from the quadratics, shape (R,), nats."""
+        size = max(1, AT_ONCE // (self.centre.shape[1] ** 2 * 16))
+        parts = [self._departure(n[i : i + size], c[i : i + size]) for i in range(0, len(n), size)]
+        return np.concatenate([np.zeros(0), *parts])
+
+    def _departure(self, n: NDArray[np.int64], c: NDArray[np.int64]) -> Array:
         mean, covariance = self.posterior(n, c)
         values, vectors = np.linalg.eigh(covariance)
         axes = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]).mT

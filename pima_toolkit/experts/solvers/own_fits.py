@@ -75,10 +75,11 @@ class CurveInformation:
     def __len__(self) -> int:
         return len(self.estimate)
 
-    def at(self, index: ArrayLike) -> CurveInformation:
+    def at(self, index: ArrayLike | slice) -> CurveInformation:
         """The specimens of ``index``."""
+        rows = index if isinstance(index, slice) else np.asarray(index)
         parts = (getattr(self, f.name) for f in fields(self))
-        return CurveInformation(*(None if part is None else part[np.asarray(index)] for part in parts))
+        return CurveInformation(*(None if part is None else part[rows] for part in parts))
 
     def about(self, phi: Array) -> tuple[Array, Array]:
         """Residual sum of squares (N, C) and gradient (N, C, P) of the same quadratics at other parameters (C, P)."""
@@ -141,6 +142,9 @@ def own_fits(
     # In u: the pseudo-inverse leaves out the directions in which a population does not scatter.
     offset = start - centre[which][:, None]
     begin = np.ascontiguousarray(np.einsum("npq,nsq->nsp", np.linalg.pinv(root, rcond=1e-12)[which], offset))
+    # Before the fits: no two arrays as large as the curves at a time.
+    seen = weights > 0.0
+    log_weight = np.log(weights, out=np.zeros_like(weights), where=seen).sum(1)
     phi, squared, gradient = np.empty((N, P)), np.empty(N), np.empty((N, P))
     normal, cost = np.empty((N, P, P)), np.empty(N)
     out = (phi, squared, gradient, normal, cost)
@@ -153,8 +157,6 @@ def own_fits(
         limits = bounds.lower.copy(), bounds.upper.copy()
         inputs = (t, y, np.sqrt(weights), *prior, *limits, precision, begin, steps)
         call_compiled(N * start.shape[1] * T * P, _driver, curve, compiled_transform(), *inputs, *out)
-    seen = weights > 0.0
-    log_weight = np.where(seen, np.log(np.where(seen, weights, 1.0)), 0.0).sum(1)
     return CurveInformation(phi, squared, gradient, normal, seen.sum(1).astype(np.float64), log_weight), cost
 
 

@@ -315,7 +315,7 @@ def _alternate(
     callback: Callable[[int, float, Populations], bool] | None,
 ) -> PhysicsFit:
     """One step of EM for each renewal of the own fits, until the parameters stand still; then with integrals."""
-    renewal = _Renewal(curves, populations, expect(information, populations))
+    renewal = Renewal(curves, populations, expect(information, populations))
     information = renewal.fits(information, populations, steps=10)
     found = expect(information, populations)
     values = [float(found.evidence.sum()) + log_prior(populations)]
@@ -357,7 +357,7 @@ def _alternate(
     return PhysicsFit(populations, found, information, tuple(values), renewal.beyond, interrupted)
 
 
-class _Renewal:
+class Renewal:
     """Own fits again, and whose prior each specimen is fitted with.
 
     Args:
