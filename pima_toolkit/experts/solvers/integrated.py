@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads its parts on first use
@@ -244,18 +244,20 @@ class _Pairs:
         normal, heavy = _points(P)
         mean, covariance = self.posterior(n, c)
         # The population itself first: a component that bounds the weights.
-        u = np.broadcast_to(normal[: DRAWS // 4], (len(n), DRAWS // 4, P))
-        squares = self.misfit(n, c, u)
-        places: list[tuple[Array, Array]] = []
+        places = [_Place.standard(len(n), P)]
+        u = np.broadcast_to(normal[: places[0].count], (len(n), places[0].count, P))
+        squares, mixed = self.misfit(n, c, u), places[0].log_share(u)
         for wider in WIDER:
-            lower = np.linalg.cholesky(wider * covariance + 1e-12 * np.eye(P)).astype(np.float64, copy=False)
-            places.append((mean, lower))
-            fresh = mean[:, None] + heavy @ lower.mT
-            u = np.concatenate([u, fresh], axis=1)
+            place = _Place.about(mean, wider * covariance)
+            fresh = mean[:, None] + heavy @ place.lower.mT
+            # What all draws were drawn from, weighted together.
+            mixed = np.logaddexp(mixed, place.log_share(u))
+            places.append(place)
+            along = np.logaddexp.reduce([each.log_share(fresh) for each in places], axis=0)
+            u, mixed = np.concatenate([u, fresh], axis=1), np.concatenate([mixed, along], axis=1)
             squares = np.concatenate([squares, self.misfit(n, c, fresh)], axis=1)
-            log_weight = -0.5 * (squares + (u**2).sum(-1) + P * LOG_2PI) - _log_mixture(u, places)
-            weight = _tempered(log_weight, ADAPTED * P)
-            mean, covariance = _moments(weight, u)
+            log_weight = -0.5 * (squares + (u**2).sum(-1) + P * LOG_2PI) - mixed + math.log(u.shape[1])
+            mean, covariance = _moments(_tempered(log_weight, ADAPTED * P), u)
         top = log_weight.max(1)
         top = np.where(np.isfinite(top), top, 0.0)
         weight = np.exp(log_weight - top[:, None])
@@ -276,37 +278,69 @@ def _points(size: int) -> tuple[Array, Array]:
     return normal, normal * np.sqrt(FREEDOM / wide)[:, None]
 
 
-def _log_mixture(u: Array, places: list[tuple[Array, Array]]) -> Array:
-    """Log density of all draws u (R, K, P) under what they were drawn from, shape (R, K)."""
-    P, counts = u.shape[-1], [DRAWS // 4, *[DRAWS] * len(places)]
-    log_density = [-0.5 * ((u**2).sum(-1) + P * LOG_2PI)]
-    constant = math.lgamma(0.5 * (FREEDOM + P)) - math.lgamma(0.5 * FREEDOM) - 0.5 * P * math.log(FREEDOM * math.pi)
-    for mean, lower in places:
-        away = np.linalg.solve(lower, (u - mean[:, None]).mT)
-        log_det = np.log(np.einsum("rpp->rp", lower)).sum(-1)
-        distance = (away**2).sum(1)
-        log_density.append(constant - log_det[:, None] - 0.5 * (FREEDOM + P) * np.log1p(distance / FREEDOM))
-    shares = np.log(np.array(counts) / sum(counts))
-    return np.logaddexp.reduce(np.stack(log_density) + shares[:, None, None], axis=0)
+@dataclass(frozen=True)
+class _Place:
+    """Where draws of R pairs come from.
+
+    Args:
+        mean: Shape (R, P).
+        lower: Shape (R, P, P), lower triangles; draws are mean + lower times standard ones.
+        freedom: Of Student t; infinite: Gaussian.
+        count: Draws of each pair.
+    """
+
+    mean: Array
+    lower: Array
+    freedom: float
+    count: int
+
+    @staticmethod
+    def standard(rows: int, size: int) -> _Place:
+        """The populations themselves."""
+        lower = np.repeat(np.eye(size)[None], rows, axis=0)
+        return _Place(np.zeros((rows, size)), lower, math.inf, DRAWS // 4)
+
+    @staticmethod
+    def about(mean: Array, covariance: Array) -> _Place:
+        """About what is known of the posteriors so far."""
+        lower = np.linalg.cholesky(covariance + 1e-12 * np.eye(mean.shape[1])).astype(np.float64, copy=False)
+        return _Place(mean, lower, FREEDOM, DRAWS)
+
+    def log_share(self, u: Array) -> Array:
+        """Log of the density at u (R, K, P) times the number of draws, shape (R, K)."""
+        P, nu = u.shape[-1], self.freedom
+        if math.isinf(nu):
+            return math.log(self.count) - 0.5 * ((u**2).sum(-1) + P * LOG_2PI)
+        distance = np.square((u - self.mean[:, None]) @ np.linalg.inv(self.lower).mT).sum(-1)
+        constant = math.lgamma(0.5 * (nu + P)) - math.lgamma(0.5 * nu) - 0.5 * P * math.log(nu * math.pi)
+        log_det = np.log(np.einsum("rpp->rp", self.lower)).sum(-1)
+        log_density = constant - log_det[:, None] - 0.5 * (nu + P) * np.log1p(distance / nu)
+        return math.log(self.count) + log_density
 
 
 def _tempered(log_weight: Array, least: float) -> Array:
     """Weights (R, K) that sum to one, to the largest power up to one that leaves ``least`` effective draws."""
     top = log_weight.max(1)
     relative = log_weight - np.where(np.isfinite(top), top, 0.0)[:, None]
+    relative = np.where(np.isnan(relative), -np.inf, relative)
 
-    def weights(power: Array) -> Array:
+    def weights(rows: NDArray[np.bool_], power: Array) -> tuple[Array, NDArray[np.bool_]]:
         with np.errstate(invalid="ignore"):
-            weight = np.exp(np.where(np.isfinite(relative), power[:, None] * relative, -np.inf))
-        return weight / np.maximum(weight.sum(1), 1e-300)[:, None]
+            weight = np.exp(power[:, None] * relative[rows])
+        weight /= np.maximum(weight.sum(1), 1e-300)[:, None]
+        return weight, np.square(weight).sum(1) * least <= 1.0
 
-    low, high = np.zeros(len(relative)), np.ones(len(relative))
-    enough = 1.0 / np.maximum((weights(high) ** 2).sum(1), 1e-300) >= least
-    for _ in range(25):
-        middle = 0.5 * (low + high)
-        good = 1.0 / np.maximum((weights(middle) ** 2).sum(1), 1e-300) >= least
-        low, high = np.where(good, middle, low), np.where(good, high, middle)
-    return weights(np.where(enough, 1.0, low))
+    every = np.ones(len(relative), dtype=bool)
+    out, enough = weights(every, np.ones(len(relative)))
+    few = ~enough
+    if few.any():
+        low, high = np.zeros(int(few.sum())), np.ones(int(few.sum()))
+        for _ in range(12):
+            middle = 0.5 * (low + high)
+            good = weights(few, middle)[1]
+            low, high = np.where(good, middle, low), np.where(good, high, middle)
+        out[few] = weights(few, np.maximum(low, 1e-6))[0]
+    return out
 
 
 def _moments(weight: Array, u: Array) -> tuple[Array, Array]:
