@@ -133,6 +133,7 @@ def decoders_of(
             scatter=torch.as_tensor(law.scatter, device=device),
             variance=torch.as_tensor(law.variance / specs[name].scale ** 2, device=device),
             noise=NOISE.get(option.noise),
+            starts=STARTS,
         )
         if found is not None and option.scattered:
             drawn = members(law, found.conditional[name], found.responsibilities, POPULATION_DRAWS)
