@@ -54,9 +54,9 @@ SCREENED = 4000
 RELEVANT = 0.01
 #: Share of the renewals that are kept for those with integrals; points of curves that are integrated in all of them,
 #: and in one: some seconds each.
-INTEGRATED, AFFORDABLE, AT_ONCE = 0.4, 100_000, 50_000
-#: Nats by which the likelihood may be lower after a step with integrals, which are not exact.
-SLACK = 1.0
+INTEGRATED, AFFORDABLE, AT_ONCE = 0.4, 200_000, 50_000
+#: Nats by which the likelihood may be lower after a step for each curve that is integrated: integrals are not exact.
+SLACK = 0.5
 #: Changes of its prior after which a specimen keeps it.
 TURNS = 3
 
@@ -333,10 +333,10 @@ def _alternate(
                     again = renewal.integrals(again, fresh, found)
                 after = expect(again, fresh)
                 value = float(after.evidence.sum()) + log_prior(fresh)
-                if value >= values[-1] or moved < SETTLED or halving == HALVINGS:
+                if value >= values[-1] - renewal.slack or moved < SETTLED or halving == HALVINGS:
                     break
                 fresh = _halfway(populations, fresh)
-            if renewal.integrates and value < values[-1] - SLACK:
+            if renewal.integrates and value < values[-1] - renewal.slack:
                 break
             populations, information, found = fresh, again, after
             values.append(value)
@@ -417,6 +417,13 @@ class Renewal:
             out[name] = replace(right, outside=background(plain, law) - background(right, law))
         self.integrates = any(bool((part > BEYOND).any()) for part in self.beyond.values())
         return out
+
+    @property
+    def slack(self) -> float:
+        """Nats by which the likelihood may fall by what integrals are off: errors of curves are independent."""
+        if not self.integrates:
+            return 0.0
+        return SLACK * math.sqrt(sum(int((part > BEYOND).sum()) for part in self.beyond.values()))
 
     @property
     def affordable(self) -> int:
