@@ -39,7 +39,7 @@ ORDER = {
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
-        " random_effects"
+        " integrated random_effects"
     ),
     "experts/regression": "quantities lmfit_bridge priors curves covariance population intervals solution fit",
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
@@ -66,7 +66,7 @@ ORDER = {
     "fitting/speakers": "features base * table",
     "fitting/inputs": "laws spec stored tensors domain",
     "fitting/evidence": "network physics frame learning belief crossfit training",
-    "fitting/em": "steps effects gradient physics health populations",
+    "fitting/em": "steps effects gradient physics health populations members",
     "fitting/starts": "populations pooled initialise features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
     from .regression.solution import Solution, law_of
+    from .solvers.integrated import BEYOND, integrated
     from .solvers.least_squares import solve
     from .solvers.optimum import Optimum
     from .solvers.own_fits import CurveInformation, own_fits
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 #: Public name -> the file it is in.
 _HOME = {
+    "BEYOND": ".solvers.integrated",
     "Bounds": ".contract.bounds",
     "Card": ".card",
     "CurveInformation": ".solvers.own_fits",
@@ -83,6 +85,7 @@ _HOME = {
     "fit_together": ".regression.fit",
     "get_expert": ".registry",
     "hookimpl": "..plugins.hooks",
+    "integrated": ".solvers.integrated",
     "inverse_information": ".regression.covariance",
     "latex_name": ".formulas.parser",
     "law_of": ".regression.solution",
@@ -108,6 +111,7 @@ _HOME = {
 }
 
 __all__ = [
+    "BEYOND",
     "EXPERTS",
     "Bounds",
     "Card",
@@ -139,6 +143,7 @@ __all__ = [
     "fit_together",
     "get_expert",
     "hookimpl",
+    "integrated",
     "inverse_information",
     "latex_name",
     "law_of",

@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..experts import Bounds, Expert, Priors, own_fits
@@ -34,8 +35,13 @@ from .noise.base import NoiseModel
 from .noise.pooled import PooledNoise
 from .predictive import Predictive
 
+Array = NDArray[np.float64]
+
 #: Damped Gauss-Newton steps to a specimen's most probable parameters; from the cluster's, few are needed.
 _STEPS = 8
+#: Share of a two-sided bound, or of the unit, that the law's own starts keep away from it; and how many times the
+#: variance of all specimens a curve that is fitted alone may be off.
+_MARGIN, _WIDE = 1e-6, 9.0
 #: Specimens that stand for a population where its curves have no closed form.
 POPULATION_DRAWS = 256
 #: And for what one specimen may be, of which more is known.
@@ -94,6 +100,10 @@ class PhysicsDecoder:
             latent is then answered for Z from p(Z given c): specimens differ by ``total``.
         priors: Prior knowledge of each cluster's parameters, or None.
         noise: How points scatter about a specimen's curve; ``variance`` is its scale.
+        members: Specimens drawn from each population, their deviations from its unbounded parameters, shape (cluster,
+            draw, P), float64: what a specimen may be of which nothing is known. None: what ``total`` says, a Gaussian.
+        starts: From how many of the law's own starts each curve is fitted besides the populations, to look at more than
+            one optimum. 0: from the populations alone.
     """
 
     expert: Expert
@@ -105,12 +115,18 @@ class PhysicsDecoder:
     trend: Trend | None = None
     priors: Priors | None = None
     noise: NoiseModel = PooledNoise()  # noqa: RUF009 - it holds nothing
+    members: Tensor | None = None
+    starts: int = 0
 
     def arrays(self) -> dict[str, Tensor]:
         """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
         out = {"theta": torch.as_tensor(self.theta), "scatter": self.scatter, "variance": self.variance}
         if self.trend is not None:
             out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
+        if self.members is not None:
+            out["members"] = self.members
+        if self.starts:
+            out["starts"] = torch.tensor(self.starts)
         return out
 
     @staticmethod
@@ -146,6 +162,8 @@ class PhysicsDecoder:
             Trend(*(arrays[name].to(device) for name in names)) if varies else None,
             priors,
             noise,
+            arrays["members"].to(device) if "members" in arrays else None,
+            int(arrays["starts"]) if "starts" in arrays else 0,
         )
 
     def with_arrays(self, arrays: Mapping[str, Tensor]) -> PhysicsDecoder:
@@ -213,12 +231,16 @@ class PhysicsDecoder:
                 torch.where(one, trend.origin, other.trend.origin),
                 torch.where(one, trend.reach, other.trend.reach),
             )
+        members = None
+        if self.members is not None and other.members is not None:
+            members = torch.where(two, self.members, other.members)
         return replace(
             self,
             theta=np.where(one.cpu().numpy(), self.theta, other.theta),
             scatter=torch.where(two, self.scatter, other.scatter),
             variance=torch.where(chosen, self.variance, other.variance),
             trend=trend,
+            members=members,
         )
 
     def condition(self, curves: Curves, prior: tuple[Tensor, Tensor] | None = None) -> CurvePosterior:
@@ -268,6 +290,7 @@ class PhysicsDecoder:
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
         centre, t = self.bounds.to_unbounded(self.theta), np.atleast_2d(curves.t)
         which = np.zeros(len(curves), dtype=np.int64)
+        alone = self._alone(curves, t, x, weights)
         sums = []
         for c in range(len(self.theta)):
             here = slice(c, c + 1)
@@ -281,6 +304,7 @@ class PhysicsDecoder:
                 root[here],
                 which,
                 np.full(len(curves), precision[c]),
+                None if alone is None else np.stack([np.broadcast_to(centre[c], alone.shape), alone], axis=1),
                 theta=self.theta[here],
                 steps=_STEPS,
             )
@@ -291,6 +315,29 @@ class PhysicsDecoder:
             for parts in zip(*sums, strict=True)
         )
         return seen.to(curves.x.dtype).sum(1), squared, projected, normal
+
+    def _alone(self, curves: Curves, t: Array, x: Array, weights: Array) -> Array | None:
+        """Fit each curve under one wide population from the law's own starts, unbounded parameters (specimen, P)."""
+        seen = curves.seen.cpu().numpy()
+        there = np.flatnonzero(seen.any(1))
+        if not self.starts or not len(there):
+            return None
+        centre = self.bounds.to_unbounded(self.theta)
+        out = np.tile(centre.mean(0), (len(seen), 1))
+        counted = None if curves.weights is None else curves.counted.cpu().numpy()[there]
+        grid = t[there] if curves.own_grids else t
+        measured = np.where(seen, x, np.nan)[there]
+        found = self.expert.starts(grid if curves.own_grids else grid[0], measured, counted, self.starts)
+        found = self.bounds.to_unbounded(self.bounds.clip(found, _MARGIN))
+        apart = centre - centre.mean(0)
+        wide = _WIDE * (self.total.cpu().numpy().mean(0) + apart.T @ apart / len(apart))
+        values, vectors = np.linalg.eigh(wide)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        precision = np.full(len(there), 1.0 / (float(self.variance.mean()) * self.scale**2))
+        prior = centre.mean(0)[None], root[None], np.zeros(len(there), dtype=np.int64), precision
+        at = self.expert, self.bounds, grid, x[there], weights[there]
+        out[there] = own_fits(*at, *prior, found, steps=_STEPS)[0].estimate
+        return out
 
     def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Seen points (specimen,), ||r||^2, J^T r and J^T J, whitened: all the likelihood needs of the residuals.
@@ -383,8 +430,9 @@ class PhysicsDecoder:
     ) -> Predictive:
         """Predict a new specimen's curve in each cluster.
 
-        In closed form where the expert is linear in phi; else curves of parameters drawn from the population, bounded
-        ones inside their bounds: the same draws every time, whatever other specimens are asked about.
+        In closed form where the expert is linear in phi; else curves of the population's members, or of parameters
+        drawn from what is known, bounded ones inside their bounds: the same draws every time, whatever other specimens
+        are asked about.
 
         Args:
             t: Grid (point,), or one per specimen.
@@ -400,7 +448,10 @@ class PhysicsDecoder:
             moved = value + (jacobian @ centre[..., None]).squeeze(-1)
             wide = ((jacobian @ spread) * jacobian).sum(-1)
             return Predictive(moved[..., None], wide + noise)
-        deviation = drawn(centre, spread, POPULATION_DRAWS if prior is None else OWN_DRAWS)
+        if prior is None and self.members is not None:
+            deviation = self.members[:, None]
+        else:
+            deviation = drawn(centre, spread, POPULATION_DRAWS if prior is None else OWN_DRAWS)
         if t.ndim == 1:
             return Predictive(self._sorted_curves(t, deviation, used if deviation.shape[1] > 1 else None), noise)
 

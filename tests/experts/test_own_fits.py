@@ -1,5 +1,7 @@
 """What every curve says of its own specimen's parameters: closed forms, slow obvious code, nothing from nothing."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -111,6 +113,30 @@ def test_a_point_without_weight_is_nothing_even_where_the_law_has_no_value(law):
     other, _ = own_fits(law, law.bounds(T), T[None, kept], y[:, kept], weights[:, kept], *prior)
     np.testing.assert_allclose(found.estimate, other.estimate, rtol=1e-6)
     np.testing.assert_array_equal(found.points, other.points)
+
+
+@pytest.mark.parametrize("law", [GROWTH, TorchGrowth()], ids=["compiled", "batched"])
+def test_a_warm_fit_moves_on_where_its_first_steps_are_too_long(law):
+    """From far away on a slope that is nearly flat: few steps, but those are taken."""
+    centre, root = np.log([2.0, 0.7]), 2.0 * np.eye(2)
+    _, y = curves(GROWTH, centre, 0.1 * np.eye(2), 0.02, specimens=6)
+    start = np.tile(np.log([2.0, 300.0]), (6, 1, 1))
+    at = (law, y, np.ones_like(y), centre, root, 4e-4, start)
+    costs = [fitted(*at, steps=steps)[1] for steps in (0, 1, 2, 60)]
+    for before, after in itertools.pairwise(costs[:3]):
+        assert (after < before).all()
+    _, best = fitted(*at[:-1], np.tile(centre, (6, 1, 1)))
+    np.testing.assert_allclose(costs[3], best, rtol=1e-6)
+
+
+def test_parameters_that_cannot_be_told_apart_are_fitted_at_any_noise():
+    """Their sum is known to the last digit, their difference not at all: no pivot is left of it."""
+    both = pima.SympyExpert("(a + b) * t", "t")
+    y = np.outer([1.0, 2.0, 3.0], T)
+    for variance in (1e-4, 1e-20, 1e-30, 1e-40):
+        found, _ = fitted(both, y, np.ones_like(y), np.zeros(2), np.eye(2), variance)
+        np.testing.assert_allclose(found.estimate.sum(1), [1.0, 2.0, 3.0], rtol=1e-4)
+        assert (np.abs(found.estimate) < 10.0).all()
 
 
 def test_what_a_curve_leaves_open_comes_from_the_population():

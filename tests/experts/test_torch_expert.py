@@ -139,6 +139,9 @@ def test_specimens_own_fits_are_the_compiled_ones():
         np.testing.assert_allclose(cost, expected, rtol=1e-9)
         for field in dataclasses.fields(compiled):
             one, other = getattr(torched, field.name), getattr(compiled, field.name)
+            if one is None:
+                assert other is None, field.name
+                continue
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())
 
 

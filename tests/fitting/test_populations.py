@@ -21,7 +21,7 @@ from pima_toolkit.fitting.em.populations import (
     maximise,
     root_of,
 )
-from pima_toolkit.fitting.starts.populations import MeasuredCurves, beyond_quadratic, find_populations
+from pima_toolkit.fitting.starts.populations import MeasuredCurves, find_populations
 from pima_toolkit.metrics import ari
 from pima_toolkit.model.noise.table import NOISE
 
@@ -294,5 +294,5 @@ def test_curves_that_no_quadratic_describes_are_told(formula, beyond):
     y = law.value_and_jacobian(t, phi)[0] + 0.3 * rng.standard_normal((40, 9))
     starts = phi[:, None]
     curves = {"y": MeasuredCurves(law, law.bounds(t), t[None], y, np.ones_like(y), starts)}
-    far = beyond_quadratic(curves, find_populations(curves, 1))["y"]
+    far = find_populations(curves, 1).beyond["y"]
     assert (np.median(far) > 0.02 and far.max() > 0.5) if beyond else far.max() < 1e-6

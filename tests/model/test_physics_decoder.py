@@ -169,6 +169,30 @@ def test_own_fits_are_close_to_the_integral_over_all_own_parameters(power_law):
     assert max(missed) > 0.2, "the line at the cluster's parameters would have done as well"
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["shared grid", "own grids"])
+def test_the_law_s_own_starts_find_the_optimum_that_is_far_from_every_population(own):
+    """Steps at other times than the population's: from there each looks flat."""
+    parameters = [pima.Parameter("b"), pima.Parameter("m"), pima.Parameter("w", lower=0.0)]
+    law, t = pima.SympyExpert("b / (1 + exp(-(t - m) / w))", "t", parameters=parameters), np.linspace(0.0, 10.0, 60)
+    bounds, rng = law.bounds(t), np.random.default_rng(0)
+    truth = np.stack([np.full(6, 10.0), np.array([2.0, 4.0, 5.0, 6.0, 7.0, 8.0]), np.log(np.full(6, 0.1))], 1)
+    x = law.value_and_jacobian(t, bounds.from_unbounded(truth))[0] + 0.1 * rng.standard_normal((6, 60))
+    theta, S = np.array([[10.0, 2.0, 0.1], [9.0, 1.0, 0.1]]), torch.diag(torch.tensor([1.0, 16.0, 0.1]).double())
+    plain = PhysicsDecoder(law, bounds, 1.0, theta, S[None].repeat(2, 1, 1), torch.full((2,), 0.01).double())
+    observed = torch.ones(7, 60, dtype=torch.bool)
+    observed[6] = False
+    present = observed.any(1)
+    x = torch.as_tensor(np.concatenate([x, np.zeros((1, 60))]))
+    curves = Curves(x, np.tile(t, (7, 1)) if own else t, observed, present)
+    found, before = replace(plain, starts=6).condition(curves), plain.condition(curves)
+    for c in range(2):
+        off = bounds.to_unbounded(theta[c]) + found.deviation[c, :6].numpy() - truth
+        np.testing.assert_allclose(off[:, 1], 0.0, atol=0.1)
+    assert (found.log_prob >= before.log_prob - 0.1).all()
+    assert (found.log_prob > before.log_prob + 100.0).any(), "the populations' starts would have done as well"
+    assert plain.with_arrays(replace(plain, starts=6).arrays()).starts == 6
+
+
 def _one(x, t):
     return Curves(torch.as_tensor(x)[None], t, None, torch.ones(1, dtype=torch.bool))
 

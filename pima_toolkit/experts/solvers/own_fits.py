@@ -35,6 +35,9 @@ Array = NDArray[np.float64]
 
 #: Steps of a fit from a cold start; a warm one ends by itself after a few.
 STEPS = 60
+#: Trials beyond them: a step that is too long is tried again shorter, and a warm fit that ended there would stay where
+#: it is for ever.
+RETRIES = 12
 #: A step shorter than this, in standard deviations of the population, is the last.
 TOLERANCE = 1e-6
 LOG_2PI = math.log(2.0 * math.pi)
@@ -55,6 +58,9 @@ class CurveInformation:
             says nothing about.
         points: :math:`T_n`, points with weight, shape (N,).
         log_weight: Sum of the logarithms of the weights over those points, shape (N,).
+        shift: What is added to the curve's log evidence under each of C populations where the quadratic was matched to
+            integrals (:func:`~pima_toolkit.experts.integrated`), shape (N, C), nats; 0 elsewhere. None: nothing.
+        outside: The same under any other prior, shape (N,), nats. None: nothing.
     """
 
     estimate: Array
@@ -63,13 +69,17 @@ class CurveInformation:
     normal: Array
     points: Array
     log_weight: Array
+    shift: Array | None = None
+    outside: Array | None = None
 
     def __len__(self) -> int:
         return len(self.estimate)
 
-    def at(self, index: ArrayLike) -> CurveInformation:
+    def at(self, index: ArrayLike | slice) -> CurveInformation:
         """The specimens of ``index``."""
-        return CurveInformation(*(getattr(self, f.name)[np.asarray(index)] for f in fields(self)))
+        rows = index if isinstance(index, slice) else np.asarray(index)
+        parts = (getattr(self, f.name) for f in fields(self))
+        return CurveInformation(*(None if part is None else part[rows] for part in parts))
 
     def about(self, phi: Array) -> tuple[Array, Array]:
         """Residual sum of squares (N, C) and gradient (N, C, P) of the same quadratics at other parameters (C, P)."""
@@ -115,7 +125,7 @@ def own_fits(
         start: Where to start, unbounded parameters, shape (N, S, P): the best of S ends is kept; by default the
             population.
         theta: The populations' parameters, shape (K, P), where some are at a bound: those stay there. None: none is.
-        steps: At most so many steps from every start.
+        steps: At most so many steps from every start, and :data:`RETRIES` that are not taken.
 
     Returns:
         What each curve says, and the penalised cost of each at its estimate, shape (N,): the weighted residuals over
@@ -132,6 +142,9 @@ def own_fits(
     # In u: the pseudo-inverse leaves out the directions in which a population does not scatter.
     offset = start - centre[which][:, None]
     begin = np.ascontiguousarray(np.einsum("npq,nsq->nsp", np.linalg.pinv(root, rcond=1e-12)[which], offset))
+    # Before the fits: no two arrays as large as the curves at a time.
+    seen = weights > 0.0
+    log_weight = np.log(weights, out=np.zeros_like(weights), where=seen).sum(1)
     phi, squared, gradient = np.empty((N, P)), np.empty(N), np.empty((N, P))
     normal, cost = np.empty((N, P, P)), np.empty(N)
     out = (phi, squared, gradient, normal, cost)
@@ -144,8 +157,6 @@ def own_fits(
         limits = bounds.lower.copy(), bounds.upper.copy()
         inputs = (t, y, np.sqrt(weights), *prior, *limits, precision, begin, steps)
         call_compiled(N * start.shape[1] * T * P, _driver, curve, compiled_transform(), *inputs, *out)
-    seen = weights > 0.0
-    log_weight = np.where(seen, np.log(np.where(seen, weights, 1.0)), 0.0).sum(1)
     return CurveInformation(phi, squared, gradient, normal, seen.sum(1).astype(np.float64), log_weight), cost
 
 
@@ -204,14 +215,21 @@ def _evaluate(curve, back, grid, y, w, centre, root, theta, fixed, low, high, u,
 
 @njit
 def _solve(A, b):  # noqa: ANN001, ANN202 - compiled
-    """Solve a positive definite system in place by Cholesky; the answer is in b."""
+    """Solve a positive definite system in place by Cholesky; the answer is in b.
+
+    A pivot lost to rounding, where parameters cannot be told apart at this noise, is what rounding leaves of it.
+    """
     size = b.size
     for i in range(size):
         for j in range(i + 1):
             s = A[i, j]
             for k in range(j):
                 s -= A[i, k] * A[j, k]
-            A[i, j] = np.sqrt(s) if i == j else s / A[j, j]
+            if i > j:
+                A[i, j] = s / A[j, j]
+            else:
+                least = 1e-15 * A[i, i] + 1e-300
+                A[i, j] = np.sqrt(s if s > least else least)
     for i in range(size):
         for k in range(i):
             b[i] -= A[i, k] * b[k]
@@ -244,8 +262,8 @@ def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, pre
         cost = precision * total + prior
         if not np.isfinite(cost):
             continue
-        damping = 1e-3
-        for _ in range(steps):
+        damping, taken = 1e-3, 0
+        for _ in range(steps + RETRIES if steps > 0 else 0):
             for n in range(points):
                 for i in range(size):
                     M[n, i] = 0.0
@@ -272,12 +290,13 @@ def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, pre
             if new < cost:
                 cost, total = new, more
                 damping *= 0.2
+                taken += 1
                 u[:] = trial
                 f[:] = g
                 J[:] = K
             else:
                 damping = 8.0 * damping + 1.0
-            if moved < TOLERANCE:
+            if moved < TOLERANCE or taken == steps:
                 break
         if cost < lowest:
             lowest, squared = cost, total
@@ -338,8 +357,8 @@ def _fit_batch(
         u = start[:, s].copy()
         at, f, J = evaluate(u)
         total, damping = np.square(f).sum(1), np.full(len(y), 1e-3)
-        penalised = precision * total + np.square(u).sum(1)
-        for _ in range(steps):
+        penalised, taken = precision * total + np.square(u).sum(1), np.zeros(len(y), dtype=np.int64)
+        for _ in range(steps + RETRIES if steps > 0 else 0):
             M = J @ L
             A = precision[:, None, None] * (M.mT @ M) + (1.0 + damping)[:, None, None] * identity
             downhill = precision[:, None] * (M.mT @ f[..., None])[..., 0] - u
@@ -347,12 +366,13 @@ def _fit_batch(
             trial, g, K = evaluate(u + step)
             more = np.square(g).sum(1)
             new = precision * more + np.square(u + step).sum(1)
-            better = new < penalised
+            better = (new < penalised) & (taken < steps)
+            taken += better
             damping = np.where(better, 0.2 * damping, 8.0 * damping + 1.0)
             u, at = np.where(better[:, None], u + step, u), np.where(better[:, None], trial, at)
             f, J = np.where(better[:, None], g, f), np.where(better[:, None, None], K, J)
             total, penalised = np.where(better, more, total), np.where(better, new, penalised)
-            if not np.nanmax(np.abs(step), initial=0.0) >= TOLERANCE:
+            if not np.nanmax(np.abs(step[taken < steps]), initial=0.0) >= TOLERANCE:
                 break
         lower = penalised < cost
         cost[lower], squared[lower], phi[lower] = penalised[lower], total[lower], at[lower]

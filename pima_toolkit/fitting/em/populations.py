@@ -21,7 +21,7 @@ At fixed information no step lowers the penalised likelihood. Float64 numpy; the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +47,8 @@ BACKGROUND_SHARES = 1e-4, 0.05
 WIDTHS = 9.0 * 4.0 ** np.arange(8)
 #: Variance of a centre's prior, in the same units: a direction that no curve speaks about stays among the specimens.
 HOLD = 9.0
+#: Specimens at a time.
+BLOCK = 1024
 #: A population of less weight than this keeps its noise.
 MINIMUM_WEIGHT = 1e-6
 
@@ -175,6 +177,21 @@ def root_of(scatter: Array) -> Array:
 
 def condition(information: CurveInformation, population: Population) -> Conditional:
     """Integrate every specimen's parameters out, and say where they are, in each population."""
+    N, (C, P) = len(information), population.centre.shape
+    out = Conditional(np.empty((N, C)), np.empty((N, C, P)), np.empty((N, C, P, P)))
+    for rows in _blocks(N):
+        part = _condition(information.at(rows), population)
+        out.log_prob[rows], out.deviation[rows], out.covariance[rows] = part.log_prob, part.deviation, part.covariance
+    return out
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Some specimens at a time: what is computed on the way is several times as large as the answer."""
+    for first in range(0, count, BLOCK):
+        yield slice(first, first + BLOCK)
+
+
+def _condition(information: CurveInformation, population: Population) -> Conditional:
     squared, gradient = information.about(population.centre)
     variance, root = population.variance, root_of(population.scatter)
     inner = root.mT @ (information.normal[:, None] / variance[:, None, None]) @ root
@@ -185,6 +202,8 @@ def condition(information: CurveInformation, population: Population) -> Conditio
     constant = information.points[:, None] * (LOG_2PI + np.log(variance)) - information.log_weight[:, None]
     quadratic = (squared - (gradient * deviation).sum(-1)) / variance
     log_prob = -0.5 * (quadratic + constant) - np.log(np.einsum("ncpp->ncp", lower)).sum(-1)
+    if information.shift is not None:
+        log_prob = log_prob + information.shift
     return Conditional(log_prob, deviation, covariance)
 
 
@@ -204,7 +223,7 @@ def expect(
     if populations.outside == 0.0:
         return Expectation(np.exp(joint - within[:, None]), np.zeros(len(joint)), within, conditional)
     stay = math.log1p(-populations.outside)
-    parts = (_background(part, populations.laws[name]) for name, part in information.items())
+    parts = (background(part, populations.laws[name]) for name, part in information.items())
     outside = math.log(populations.outside) + sum(parts, start=np.zeros(len(joint)))
     capped, price = _capped(within + stay, outside)
     evidence = np.logaddexp(within + stay, capped)
@@ -213,8 +232,11 @@ def expect(
 
 
 def most_outside(specimens: int) -> float:
-    """Largest share of N specimens that may belong to no population: one in twenty, or one."""
-    return max(BACKGROUND_SHARES[1], 1.0 / specimens)
+    """Largest share of N specimens that may belong to no population: one in twenty, or one.
+
+    Whole specimens: one that is half outside would be fitted as a stranger and as one of a population by turns.
+    """
+    return max(math.floor(BACKGROUND_SHARES[1] * specimens), 1.0) / specimens
 
 
 def _capped(within: Array, outside: Array) -> tuple[Array, float]:
@@ -243,8 +265,13 @@ def _capped(within: Array, outside: Array) -> tuple[Array, float]:
     return outside - high, high * share
 
 
-def _background(information: CurveInformation, population: Population) -> Array:
+def background(information: CurveInformation, population: Population) -> Array:
     """log p(curve given the background), shape (N,): the mean over all its widths, one eigenproblem a curve for all."""
+    parts = [_background(information.at(rows), population) for rows in _blocks(len(information))]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _background(information: CurveInformation, population: Population) -> Array:
     variance = population.background_variance
     squared, gradient = (part[:, 0] for part in information.about(population.middle[None]))
     root = root_of(population.width)
@@ -254,6 +281,8 @@ def _background(information: CurveInformation, population: Population) -> Array:
     constant = information.points * (LOG_2PI + math.log(variance)) - information.log_weight
     explained = (along / (1.0 + grown)).sum(1)
     log_prob = -0.5 * ((squared / variance + constant)[:, None] - explained + np.log1p(grown).sum(1))
+    if information.outside is not None:
+        log_prob = log_prob + information.outside[:, None]
     return _logsumexp(log_prob) - math.log(len(WIDTHS))
 
 
@@ -303,10 +332,10 @@ def _maximise_law(
 ) -> Population:
     weight = gamma.sum(0)
     centre = _moved(information, law, gamma, conditional)
-    squared, gradient = information.about(centre)
-    deviation = (conditional.covariance @ gradient[..., None])[..., 0] / law.variance[:, None]
-    outer = np.einsum("nc,ncp,ncq->cpq", gamma, deviation, deviation)
-    outer += np.einsum("nc,ncpq->cpq", gamma, conditional.covariance)
+    outer, misfit = np.zeros_like(law.scatter), np.zeros(len(centre))
+    for rows in _blocks(len(gamma)):
+        parts = _spread(information.at(rows), law, gamma[rows], conditional.covariance[rows], centre)
+        outer, misfit = outer + parts[0], misfit + parts[1]
     pooled, scatter = law.pooled, law.scatter
     if law.rules.scattered and tied:
         # The floor: no population is a point, and the next covariance can be factorised.
@@ -314,22 +343,35 @@ def _maximise_law(
         scatter = np.repeat(pooled[None], len(centre), axis=0)
     elif law.rules.scattered:
         scatter = (outer + SHRINKAGE * pooled) / (weight + SHRINKAGE)[:, None, None]
-    curved = ((information.normal[:, None] @ deviation[..., None])[..., 0] * deviation).sum(-1)
-    misfit = np.maximum(squared - 2.0 * (gradient * deviation).sum(-1) + curved, 0.0)
-    misfit += np.einsum("npq,ncqp->nc", information.normal, conditional.covariance)
     unit, points = law.rules.scale**2, gamma.T @ information.points
-    parts = law.variance / unit, (gamma * misfit).sum(0) / unit, points, points > MINIMUM_WEIGHT
+    parts = law.variance / unit, misfit / unit, points, points > MINIMUM_WEIGHT
     variance = law.rules.noise.update(*(torch.as_tensor(part) for part in parts)).numpy() * unit
     return replace(law, centre=centre, scatter=scatter, pooled=pooled, variance=np.maximum(variance, 1e-300))
 
 
+def _spread(
+    information: CurveInformation, law: Population, gamma: Array, covariance: Array, centre: Array
+) -> tuple[Array, Array]:
+    """Second moments about new centres, (C, P, P), and expected squared residuals, (C,), summed with their weights."""
+    squared, gradient = information.about(centre)
+    deviation = (covariance @ gradient[..., None])[..., 0] / law.variance[:, None]
+    outer = np.einsum("nc,ncp,ncq->cpq", gamma, deviation, deviation) + np.einsum("nc,ncpq->cpq", gamma, covariance)
+    curved = ((information.normal[:, None] @ deviation[..., None])[..., 0] * deviation).sum(-1)
+    misfit = np.maximum(squared - 2.0 * (gradient * deviation).sum(-1) + curved, 0.0)
+    misfit += np.einsum("npq,ncqp->nc", information.normal, covariance)
+    return outer, (gamma * misfit).sum(0)
+
+
 def _moved(information: CurveInformation, law: Population, gamma: Array, conditional: Conditional) -> Array:
     """phi_c after a step of generalised least squares with the centres' prior, shape (C, P)."""
-    _, gradient = information.about(law.centre)
-    precision = information.normal[:, None] / law.variance[:, None, None]
-    left = np.eye(precision.shape[-1]) - precision @ conditional.covariance
-    matrix = np.einsum("nc,ncpq->cpq", gamma, left @ precision)
-    vector = np.einsum("nc,ncp->cp", gamma, (left @ gradient[..., None])[..., 0]) / law.variance[:, None]
+    matrix, vector = np.zeros_like(law.scatter), np.zeros_like(law.centre)
+    for rows in _blocks(len(gamma)):
+        part, weight = information.at(rows), gamma[rows]
+        _, gradient = part.about(law.centre)
+        precision = part.normal[:, None] / law.variance[:, None, None]
+        left = np.eye(precision.shape[-1]) - precision @ conditional.covariance[rows]
+        matrix += np.einsum("nc,ncpq->cpq", weight, left @ precision)
+        vector += np.einsum("nc,ncp->cp", weight, (left @ gradient[..., None])[..., 0]) / law.variance[:, None]
     # Scaled by the width of all specimens, so that units do not matter.
     size = np.sqrt(np.diag(law.width))
     hold = np.linalg.inv(HOLD * law.width)

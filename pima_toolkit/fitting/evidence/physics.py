@@ -15,9 +15,10 @@ from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
 from ...model.noise.table import NOISE
-from ...model.physics import PhysicsDecoder
+from ...model.physics import POPULATION_DRAWS, PhysicsDecoder
+from ..em.members import members
 from ..em.physics import update_physics
-from ..em.populations import HEAD_START, Populations, Rules
+from ..em.populations import HEAD_START, Expectation, Populations, Rules
 from ..inputs.spec import InputSpec
 from ..run import TrainingRun
 from ..starts.initialise import blank_decoder
@@ -85,7 +86,7 @@ def _pooled(decoder: PhysicsDecoder, y: np.ndarray, t: np.ndarray) -> tuple[np.n
 
 def fit_physics(
     job: TrainingRun, seed: int, renewals: int, callback: Callable[[int, float, np.ndarray], bool]
-) -> tuple[PhysicsFit, dict[str, MeasuredCurves]]:
+) -> PhysicsFit:
     """Find the populations of a training's curves.
 
     Args:
@@ -104,7 +105,7 @@ def fit_physics(
     def told(number: int, value: float, populations: Populations) -> bool:
         return callback(number, value / count, np.exp(populations.log_weights))
 
-    return find_populations(curves, job.options.clusters, seed=seed, renewals=renewals, callback=told), curves
+    return find_populations(curves, job.options.clusters, seed=seed, renewals=renewals, callback=told)
 
 
 def decoders_of(
@@ -112,8 +113,17 @@ def decoders_of(
     options: Mapping[str, Physics],
     specs: Mapping[str, InputSpec],
     curves: Mapping[str, Curves],
+    found: Expectation | None = None,
 ) -> dict[str, PhysicsDecoder]:
-    """Make the decoders that answers are computed with."""
+    """Make the decoders that answers are computed with.
+
+    Args:
+        populations: Those of the fit.
+        options: The modalities.
+        specs: How they are read.
+        curves: The training curves.
+        found: What was found of the specimens, for populations that are not Gaussian; None: they are.
+    """
     out = {}
     for name, option in options.items():
         law, device = populations.laws[name], curves[name].x.device
@@ -124,7 +134,11 @@ def decoders_of(
             scatter=torch.as_tensor(law.scatter, device=device),
             variance=torch.as_tensor(law.variance / specs[name].scale ** 2, device=device),
             noise=NOISE.get(option.noise),
+            starts=STARTS,
         )
+        if found is not None and option.scattered:
+            drawn = members(law, found.conditional[name], found.responsibilities, POPULATION_DRAWS)
+            decoder = replace(decoder, members=torch.as_tensor(drawn, device=device))
         weight = np.exp(populations.log_weights) * float(curves[name].present.sum())
         out[name] = _at_bounds(decoder, law.centre, middle_grid(specs[name]), weight)
     return out

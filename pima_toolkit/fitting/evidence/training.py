@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...experts import BEYOND
 from ..em.populations import Expectation, Populations, expect, maximise
 from ..run import Progress, TrainingRun
 from ..starts.initialise import blank_decoder
-from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, beyond_quadratic, change
+from ..starts.populations import RENEWALS, SETTLED, PhysicsFit, change
 from ..state import History, State
 from .belief import FEWEST, NETWORK, Belief, Judges, features, presence, told, voices
 from .crossfit import STEPS, CrossFit, folds, regression, targets
@@ -22,8 +23,6 @@ from .learning import NetworkLearning
 from .network import blank_network
 from .physics import by_least_squares, decoders_of, fit_physics, placed
 
-#: Nats from which the likelihood of a curve is not the quadratic that stands for it.
-BEYOND = 0.5
 #: Steps of the last EM with one scatter for all populations: it may have to shrink far.
 TIED_STEPS = 100
 
@@ -103,8 +102,8 @@ class EvidenceTraining:
             self.halted = job.callback(progress) is True
             return self.halted
 
-        fit, curves = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
-        self.beyond = {name: float((part > BEYOND).mean()) for name, part in beyond_quadratic(curves, fit).items()}
+        fit = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
+        self.beyond = {name: float((part > BEYOND).mean()) for name, part in fit.beyond.items()}
         self.interrupted = fit.interrupted
         self._take(fit.populations, fit.found)
         return fit
@@ -114,7 +113,7 @@ class EvidenceTraining:
         job, curves = self.job, self.job.tensors.curves
         self.gamma = torch.as_tensor(found.among_populations, device=job.device)
         self.stranger = torch.as_tensor(found.stranger, device=job.device)
-        decoders = decoders_of(populations, job.options.physics, job.specs, curves)
+        decoders = decoders_of(populations, job.options.physics, job.specs, curves, found)
         log_weights = torch.as_tensor(populations.log_weights, device=job.device)
         psi = 0.0 if heard is None else torch.as_tensor(heard, device=job.device)
         self.state.decoders, log_weights, self.gamma = by_least_squares(

@@ -18,7 +18,7 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from ...errors import require
-from ...experts import Bounds, CurveInformation, Law, own_fits
+from ...experts import BEYOND, Bounds, CurveInformation, Law, integrated, own_fits
 from ...model.noise.base import VARIANCE_FLOOR
 from ..em.populations import (
     WIDTHS,
@@ -26,6 +26,7 @@ from ..em.populations import (
     Population,
     Populations,
     Rules,
+    background,
     expect,
     log_prior,
     maximise,
@@ -49,6 +50,15 @@ LONELY = 0.05
 SEARCHES = 3
 #: Specimens that choose among the candidates.
 SCREENED = 4000
+#: Responsibility from which it matters what a curve says under a population.
+RELEVANT = 0.01
+#: Share of the renewals that are kept for those with integrals; points of curves that are integrated in all of them,
+#: and in one: some seconds each.
+INTEGRATED, AFFORDABLE, AT_ONCE = 0.4, 200_000, 50_000
+#: Nats by which the likelihood may be lower after a step for each curve that is integrated: integrals are not exact.
+SLACK = 0.5
+#: Changes of its prior after which a specimen keeps it.
+TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,15 @@ class MeasuredCurves:
         at = (self.law, self.bounds, self.t, self.y, self.weights)
         return own_fits(*at, centre, root, which, precision, start, steps=steps)[0]
 
+    def integrated(
+        self, information: CurveInformation, law: Population, which: NDArray[np.int64], asked: NDArray[np.bool_]
+    ) -> tuple[CurveInformation, Array]:
+        """The same with integrals for curves that are not quadratic, and how far each was; see :func:`integrated`."""
+        at = (self.law, self.bounds, self.t, self.y, self.weights)
+        asked = asked & self.there[:, None]
+        of = law.centre, root_of(law.scatter), 1.0 / law.variance
+        return integrated(*at, information, *of, which, asked, most=max(AT_ONCE // self.y.shape[1], 1))
+
 
 @dataclass(frozen=True)
 class PhysicsFit:
@@ -104,6 +123,8 @@ class PhysicsFit:
         found: The E-step at them.
         information: What every curve says, by modality.
         objective: Penalised log likelihood after each renewal, nats; the last is that of the answer.
+        beyond: How far each curve's log likelihood is from its quadratic, by modality, (N,), nats, as
+            :func:`~pima_toolkit.experts.integrated` says; 0 for strangers and specimens without the curve.
         interrupted: Whether Ctrl-C ended the renewals.
     """
 
@@ -111,6 +132,7 @@ class PhysicsFit:
     found: Expectation
     information: Mapping[str, CurveInformation]
     objective: tuple[float, ...]
+    beyond: Mapping[str, Array]
     interrupted: bool = False
 
 
@@ -142,7 +164,10 @@ def find_populations(
     screened = {name: part.at(some) for name, part in information.items()}
     known = np.any([part.there[some] for part in curves.values()], axis=0)
     tried: list[tuple[float, Populations]] = []
-    coordinates = by_spread(screened), by_curves(screened, {name: part[3] for name, part in wide.items()})
+    coordinates = (
+        by_spread(screened, {name: part[1:3] for name, part in wide.items()}),
+        by_curves(screened, {name: part[3] for name, part in wide.items()}),
+    )
     for labels in candidates(coordinates, clusters, seed, known):
         laws = {
             name: _from_labels(screened[name], *wide[name][1:], labels, clusters, part.rules)
@@ -182,8 +207,12 @@ def _wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, 
         prior = centre[None], np.diag(spread)[None], which, np.full(N, 1.0 / noise)
         information = curves.fitted(*prior, start, steps)
         noise = max(_pooled_noise(information.at(there), P), floor)
-        centre, spread = _robust(information.estimate[there])
-        spread, start, steps = np.maximum(spread, least), information.estimate[:, None], 20
+        centre, seen = _robust(information.estimate[there])
+        # Estimates are shrunk to the centre by what their curves leave open: that is spread too.
+        said = information.normal[there] * spread[:, None] * spread / noise
+        left = np.einsum("npp->np", np.linalg.inv(np.eye(P) + said)) * spread**2
+        spread = np.maximum(np.sqrt(seen**2 + np.median(left, axis=0)), least)
+        start, steps = information.estimate[:, None], 20
     return information, centre, spread, noise
 
 
@@ -211,11 +240,15 @@ def _pooled_noise(information: CurveInformation, parameters: int) -> float:
     return max(float(information.squared[good].sum() / freedom[good].sum()), 1e-300)
 
 
-def by_spread(information: Mapping[str, CurveInformation]) -> Array:
-    """Unbounded parameters of every law side by side, (N, P), each in units of its spread over all specimens."""
-    estimates = [part.estimate for part in information.values()]
+def by_spread(information: Mapping[str, CurveInformation], wide: Mapping[str, tuple[Array, Array]]) -> Array:
+    """Unbounded parameters of every law side by side, (N, P), in standard deviations between specimens.
+
+    Args:
+        information: What every curve says, by modality.
+        wide: Middle (P,) and spread (P,) by modality.
+    """
     return np.concatenate(
-        [(values - middle) / spread for values in estimates for middle, spread in [_robust(values)]], 1
+        [(information[name].estimate - middle) / spread for name, (middle, spread) in wide.items()], 1
     )
 
 
@@ -317,51 +350,122 @@ def _alternate(
     renewals: int,
     callback: Callable[[int, float, Populations], bool] | None,
 ) -> PhysicsFit:
-    """One step of EM for each renewal of the own fits, until the parameters stand still."""
-    information = renewed(curves, information, populations, expect(information, populations), steps=10)
+    """One step of EM for each renewal of the own fits, until the parameters stand still; then with integrals."""
+    renewal = Renewal(curves, populations, expect(information, populations))
+    information = renewal.fits(information, populations, steps=10)
     found = expect(information, populations)
     values = [float(found.evidence.sum()) + log_prior(populations)]
-    interrupted = False
+    last, tried, interrupted = renewals, False, False
     try:
         for number in range(renewals):
+            if number > last:
+                break
             fresh = _with_background_noise(maximise(information, populations, found))
+            renewal.follow(found)
             for halving in range(HALVINGS + 1):
                 moved = change(populations, fresh)
-                again = renewed(curves, information, fresh, found)
+                again = renewal.fits(information, fresh)
+                if renewal.integrates:
+                    again = renewal.integrals(again, fresh, found)
                 after = expect(again, fresh)
                 value = float(after.evidence.sum()) + log_prior(fresh)
-                if value >= values[-1] or moved < SETTLED or halving == HALVINGS:
+                if value >= values[-1] - renewal.slack or moved < SETTLED or halving == HALVINGS:
                     break
                 fresh = _halfway(populations, fresh)
+            if renewal.integrates and value < values[-1] - renewal.slack:
+                break
             populations, information, found = fresh, again, after
             values.append(value)
-            if (callback is not None and callback(number, value, populations) is True) or moved < SETTLED:
+            if callback is not None and callback(number, value, populations) is True:
+                break
+            if not tried and (moved < SETTLED or number + 1 >= (1.0 - INTEGRATED) * renewals):
+                tried = True
+                information = renewal.integrals(information, populations, found)
+                found = expect(information, populations)
+                values.append(float(found.evidence.sum()) + log_prior(populations))
+                last = number + renewal.affordable
+            elif moved < SETTLED:
+                break
+            if moved < SETTLED and not renewal.integrates:
                 break
     except KeyboardInterrupt:
         interrupted = True
-    return PhysicsFit(populations, found, information, tuple(values), interrupted)
+    return PhysicsFit(populations, found, information, tuple(values), renewal.beyond, interrupted)
 
 
-def renewed(
-    curves: Mapping[str, MeasuredCurves],
-    information: Mapping[str, CurveInformation],
-    populations: Populations,
-    found: Expectation,
-    steps: int = WARM_STEPS,
-) -> dict[str, CurveInformation]:
-    """Own fits again, each specimen with its likeliest population as prior, a stranger with the widest background."""
-    C = len(populations.log_weights)
-    which = np.where(found.stranger > 0.5, C, found.responsibilities.argmax(1))
-    fresh = {}
-    for name, part in curves.items():
-        law = populations.laws[name]
-        centre = np.concatenate([law.centre, law.middle[None]])
-        scatter = np.concatenate([law.scatter, WIDTHS[-1] * law.width[None]])
-        precision = 1.0 / np.append(law.variance, law.background_variance)[which]
-        fresh[name] = part.fitted(
-            centre, root_of(scatter), which, precision, information[name].estimate[:, None], steps
-        )
-    return fresh
+class Renewal:
+    """Own fits again, and whose prior each specimen is fitted with.
+
+    Args:
+        curves: By modality.
+        populations: The first ones.
+        found: The E-step at them.
+    """
+
+    def __init__(self, curves: Mapping[str, MeasuredCurves], populations: Populations, found: Expectation) -> None:
+        self.curves, self.outside = curves, len(populations.log_weights)
+        self.which = self._likeliest(found)
+        self.turns = np.zeros(len(self.which), dtype=np.int64)
+        self.integrates = False
+        #: How far each curve's log likelihood is from its quadratic, by modality, (N,), nats.
+        self.beyond = {name: np.zeros(len(self.which)) for name in curves}
+
+    def _likeliest(self, found: Expectation) -> NDArray[np.int64]:
+        return np.where(found.stranger > 0.5, self.outside, found.responsibilities.argmax(1))
+
+    def follow(self, found: Expectation) -> None:
+        """Give each specimen the prior of its likeliest population, a stranger that of the widest background.
+
+        One that goes to and fro stays: of a curve with several optima the fit with each prior may speak for the other.
+        """
+        now = self._likeliest(found)
+        self.turns += now != self.which
+        self.which = np.where(self.turns > TURNS, self.which, now)
+
+    def fits(
+        self, information: Mapping[str, CurveInformation], populations: Populations, steps: int = WARM_STEPS
+    ) -> dict[str, CurveInformation]:
+        """Own fits, from the last estimates."""
+        fresh = {}
+        for name, part in self.curves.items():
+            law = populations.laws[name]
+            centre = np.concatenate([law.centre, law.middle[None]])
+            scatter = np.concatenate([law.scatter, WIDTHS[-1] * law.width[None]])
+            precision = 1.0 / np.append(law.variance, law.background_variance)[self.which]
+            fresh[name] = part.fitted(
+                centre, root_of(scatter), self.which, precision, information[name].estimate[:, None], steps
+            )
+        return fresh
+
+    def integrals(
+        self, information: Mapping[str, CurveInformation], populations: Populations, found: Expectation
+    ) -> dict[str, CurveInformation]:
+        """Integrals in place of quadratics that do not describe their curves, under the populations that matter."""
+        out = {}
+        inside = self.which < self.outside
+        own = np.minimum(self.which, self.outside - 1)
+        asked = found.responsibilities > RELEVANT
+        asked[np.arange(len(own)), own] = True
+        for name, part in self.curves.items():
+            law, plain = populations.laws[name], information[name]
+            right, self.beyond[name] = part.integrated(plain, law, own, asked & inside[:, None])
+            # Whether a curve is a stranger's is said by its own quadratic.
+            out[name] = replace(right, outside=background(plain, law) - background(right, law))
+        self.integrates = any(bool((part > BEYOND).any()) for part in self.beyond.values())
+        return out
+
+    @property
+    def slack(self) -> float:
+        """Nats by which the likelihood may fall by what integrals are off: errors of curves are independent."""
+        if not self.integrates:
+            return 0.0
+        return SLACK * math.sqrt(sum(int((part > BEYOND).sum()) for part in self.beyond.values()))
+
+    @property
+    def affordable(self) -> int:
+        """Renewals with integrals that take no more than some seconds; without limit where every curve is quadratic."""
+        numbers = [(self.beyond[name] > BEYOND).sum() * part.y.shape[1] for name, part in self.curves.items()]
+        return AFFORDABLE // max(sum(min(int(points), AT_ONCE) for points in numbers), 1)
 
 
 def _with_background_noise(populations: Populations) -> Populations:
@@ -397,44 +501,3 @@ def change(old: Populations, new: Populations) -> float:
         parts += (np.abs(np.log(law.variance / before.variance)),)
         largest = max(largest, *(float(part.max()) for part in parts))
     return largest
-
-
-def beyond_quadratic(curves: Mapping[str, MeasuredCurves], fit: PhysicsFit) -> dict[str, Array]:
-    """How far what each curve says of its parameters is from quadratic, by modality, (N,), nats.
-
-    The largest difference between the curve's log likelihood and the quadratic that stands for it, one posterior
-    standard deviation from its most probable parameters, to both sides along each principal axis, in its likeliest
-    population: large at bounds and kinks, and where a curve has several optima. Exact for laws linear in their
-    parameters; 0 for specimens without the curve.
-    """
-    out = {}
-    for name, part in curves.items():
-        law, information = fit.populations.laws[name], fit.information[name]
-        N, P = information.estimate.shape
-        which, rows = fit.found.responsibilities.argmax(1), np.arange(N)
-        told = fit.found.conditional[name]
-        values, vectors = np.linalg.eigh(told.covariance[rows, which])
-        axes = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-        middle = law.centre[which] + told.deviation[rows, which]
-        largest = np.zeros(N)
-        true, quadratic = _squared(part, middle), _quadratic(information, middle)
-        for p in range(P):
-            for side in (-1.0, 1.0):
-                at = middle + side * axes[:, :, p]
-                off = (_squared(part, at) - true) - (_quadratic(information, at) - quadratic)
-                largest = np.maximum(largest, np.abs(0.5 * off / law.variance[which]))
-        out[name] = np.where(part.there, largest, 0.0)
-    return out
-
-
-def _squared(curves: MeasuredCurves, phi: Array) -> Array:
-    """Weighted residual sum of squares at each specimen's parameters (N, P), shape (N,)."""
-    alone, nowhere = np.arange(len(phi)), np.zeros((*phi.shape, phi.shape[1]))
-    return curves.fitted(phi, nowhere, alone, np.ones(len(phi)), phi[:, None], 0).squared
-
-
-def _quadratic(information: CurveInformation, phi: Array) -> Array:
-    """The same by the quadratic of each curve."""
-    step = phi - information.estimate
-    curved = np.einsum("npq,nq->np", information.normal, step)
-    return information.squared - 2.0 * (information.gradient * step).sum(1) + (step * curved).sum(1)
