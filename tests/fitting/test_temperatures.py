@@ -100,7 +100,7 @@ def test_what_is_doubted_is_half_of_another_density():
 
 
 def test_a_speaker_that_is_right_of_most_is_believed():
-    """Of four specimens in a hundred it says what is far off."""
+    """It is far off for four specimens in a hundred."""
     prediction, eps = related(300, 21)
     _, curves = measured(eps, np.zeros(300), 1, 0.0, 22)
     prediction[:12] += 8.0

@@ -27,7 +27,7 @@ from ..solvers.starts import search, starting_points
 from ..solvers.statistics import CurveStatistics
 from .covariance import Errors, errors_of, noise_variance, unidentified
 from .curves import FittedCurves
-from .population import Population, find_population
+from .population import CurvePopulation, find_population
 from .priors import Given, Priors
 from .solution import Solution
 
@@ -150,7 +150,7 @@ def _names(y: object) -> Array | None:
 
 
 def _of_populations(
-    law: Law, common: Optimum, errors: Errors, data: FittedCurves, populations: tuple[Population | None, ...]
+    law: Law, common: Optimum, errors: Errors, data: FittedCurves, populations: tuple[CurvePopulation | None, ...]
 ) -> tuple[Optimum, Errors]:
     """Put the populations' parameters and errors in the place of those of the curves' common fit."""
     theta, covariance = common.parameters.copy(), errors.covariance.copy()

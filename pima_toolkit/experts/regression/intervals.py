@@ -34,7 +34,7 @@ from ..solvers.optimum import Optimum
 from .covariance import Errors
 from .curves import FittedCurves
 from .lmfit_bridge import lmfit_result
-from .population import Interval, Population, student
+from .population import Interval, CurvePopulation, student
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
@@ -93,7 +93,7 @@ def interval(
     optimum: Optimum,
     errors: Errors,
     data: FittedCurves,
-    populations: Sequence[Population | None],
+    populations: Sequence[CurvePopulation | None],
     level: float,
 ) -> tuple[Interval, str]:
     """Interval of every reported parameter, shape (C, Q) each, and the method in words.
@@ -136,7 +136,7 @@ def bootstrap(
     law: Law,
     optimum: Optimum,
     data: FittedCurves,
-    populations: Sequence[Population | None],
+    populations: Sequence[CurvePopulation | None],
     n: int,
     seed: int,
     level: float,
@@ -197,7 +197,7 @@ def profiles(
     optimum: Optimum,
     errors: Errors,
     data: FittedCurves,
-    populations: Sequence[Population | None],
+    populations: Sequence[CurvePopulation | None],
     names: Sequence[str],
     level: float,
 ) -> xr.Dataset:
@@ -251,7 +251,7 @@ def band(
     optimum: Optimum,
     errors: Errors,
     data: FittedCurves,
-    populations: Sequence[Population | None],
+    populations: Sequence[CurvePopulation | None],
     t: Inputs | None,
     level: float,
     of: str,
@@ -299,7 +299,9 @@ def band(
     )
 
 
-def _new_specimens(law: Law, population: Population, grid: Array, noise: float, level: float) -> tuple[Array, Array]:
+def _new_specimens(
+    law: Law, population: CurvePopulation, grid: Array, noise: float, level: float
+) -> tuple[Array, Array]:
     """Quantiles of the measured curves of new specimens, (T,) each: parameters drawn, run through the law."""
     random = np.random.default_rng(0)
     P = len(population.free)

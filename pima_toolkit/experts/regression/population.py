@@ -61,7 +61,7 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
+class CurvePopulation:
     """One cluster's population.
 
     Args:
@@ -271,7 +271,7 @@ def find_population(
     *,
     known: bool,
     priors: Priors | None = None,
-) -> Population | None:
+) -> CurvePopulation | None:
     """Find the population of one cluster's curves.
 
     Args:
@@ -338,7 +338,7 @@ def find_population(
     options = {"known": True, "prior": rows, "start": found, "adjusted": True}
     steadied = random_effects(information, gamma, centre[free], width[free], found.variance, **options)
     spare = float(gamma @ information.points) - float(gamma.sum()) * free.sum()
-    return Population(
+    return CurvePopulation(
         law,
         data.bounds,
         free,

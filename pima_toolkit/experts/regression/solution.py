@@ -20,7 +20,7 @@ from ..solvers.optimum import Optimum
 from .covariance import Errors
 from .curves import FittedCurves
 from .intervals import band, bootstrap, chosen, coords, interval, profiles, reported_units, said_of
-from .population import Population
+from .population import CurvePopulation
 from .quantities import CurveQuantity, derive
 
 #: Level of the intervals that tables and texts give.
@@ -47,7 +47,7 @@ class Solution:
     optimum: Optimum
     errors: Errors
     data: FittedCurves
-    populations: tuple[Population | None, ...] = ()
+    populations: tuple[CurvePopulation | None, ...] = ()
 
     @functools.cached_property
     def parameters(self) -> xr.Dataset:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numba import boolean, float64, int64, njit, prange, types
@@ -78,8 +78,8 @@ class CurveInformation:
     def at(self, index: ArrayLike | slice) -> CurveInformation:
         """The specimens of ``index``."""
         rows = index if isinstance(index, slice) else np.asarray(index)
-        parts = (getattr(self, f.name) for f in fields(self))
-        return CurveInformation(*(None if part is None else part[rows] for part in parts))
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
     def about(self, phi: Array) -> tuple[Array, Array]:
         """Residual sum of squares (N, C) and gradient (N, C, P) of the same quadratics at other parameters (C, P)."""
