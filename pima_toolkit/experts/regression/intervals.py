@@ -34,7 +34,7 @@ from ..solvers.optimum import Optimum
 from .covariance import Errors
 from .curves import FittedCurves
 from .lmfit_bridge import lmfit_result
-from .population import Interval, CurvePopulation, student
+from .population import CurvePopulation, Interval, student
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
