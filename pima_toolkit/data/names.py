@@ -28,6 +28,7 @@ ANSWER_NAMES = frozenset(
         "restarts_agree",
         "specimen",
         "step",
+        "stranger",
         "parameters",
         "parameters_std",
         "parameter",

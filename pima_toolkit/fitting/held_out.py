@@ -39,6 +39,7 @@ from .passes import encode
 from .restarts import training
 from .run import Progress, TrainingRun, mark_of, physics_evidence, physics_log_prob
 from .state import State, fingerprint
+from .training import JointTraining
 
 #: Samples of Z behind the neural terms of a held-out specimen.
 _SAMPLES, _CHUNK = 8, 1024
@@ -197,6 +198,9 @@ class Candidates:
         clusters, restart = task
         began = perf_counter()
         options = replace(self.learned, clusters=clusters)
+        if options.by_evidence:
+            # Populations are found in the curves alone, and curves held out are what they are judged by.
+            options = replace(options, modalities=options.physics)
         device = self.settings.torch_device()
         train, out = (part.to(device) for part in held_out(len(self.tensors), self.share, self.settings.seed, restart))
         path = self.path(task)
@@ -227,6 +231,6 @@ class Candidates:
         }
         if path is not None:
             write_text(path, json.dumps(result))
-        if run.path is not None:
+        if isinstance(run, JointTraining) and run.path is not None:
             run.path.unlink(missing_ok=True)
         return result

@@ -104,7 +104,7 @@ def _side_by_side(
     except KeyboardInterrupt:
         stopped = True
     begun = [training(job, restart) for restart in range(job.settings.restarts)]
-    begun = [one for one in begun if one.path is not None and one.path.exists()]
+    begun = [one for one in begun if one.begun]
     if not begun:  # stopped before the first epoch: there is nothing to keep
         raise KeyboardInterrupt
     for one in begun:

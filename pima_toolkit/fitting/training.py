@@ -85,6 +85,11 @@ class JointTraining:
         return None if folder is None else folder / f"restart-{self.restart}.safetensors"
 
     @property
+    def begun(self) -> bool:
+        """Whether there is something of it to go on with."""
+        return self.path is not None and self.path.exists()
+
+    @property
     def merit(self) -> float:
         """Number that restarts are chosen by: the last epoch's ELBO with the parameters' priors, nats per specimen."""
         if not self.history.rows:

@@ -88,7 +88,7 @@ def associate(
 
 
 #: Variables of ``fit.specimens`` along the same dim that are no settings.
-_OWN = ("specimen", "restarts_agree")
+_OWN = ("specimen", "restarts_agree", "stranger")
 
 
 def setting_table(settings: xr.Dataset, names: Sequence[str] | None = None) -> dict[str, NDArray]:

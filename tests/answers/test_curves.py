@@ -48,12 +48,13 @@ def test_a_population_is_shown_by_its_median_and_the_quantiles_of_its_specimens(
     decoder, nominal = fit.predictor.state.decoders["stress"], fit.predictor.nominal("stress", 0.9)
     for c in range(2):
         rate, std = decoder.theta[c, 0], float(decoder.total[c, 0, 0]) ** 0.5
-        np.testing.assert_allclose(fit.clusters.stress[c], np.exp(rate * STRAIN), rtol=1e-3)
+        # By evidence drawn from the specimens that were seen, about a hundred.
+        np.testing.assert_allclose(fit.clusters.stress[c], np.exp(rate * STRAIN), rtol=0.02)
         for side, name in ((-1, "stress_low"), (1, "stress_high")):
             z = norm.ppf(0.5 * (1 + side * nominal))
             edge = np.exp((rate + z * std) * STRAIN)
             # Beyond the middle the noise is small beside the scatter.
-            np.testing.assert_allclose(fit.clusters[name][c, 6:], edge[6:], rtol=0.05)
+            np.testing.assert_allclose(fit.clusters[name][c, 6:], edge[6:], rtol=0.1)
 
 
 def test_a_curve_that_was_measured_is_the_median_of_its_own_posterior(fit, new):

@@ -163,7 +163,6 @@ def test_its_name_asks_for_a_law_that_is_no_law_yet():
         lambda: asked.predict(torch.tensor(T), torch.tensor([])),
         asked.compiled_curve,
         asked.to_lmfit,
-        lambda: pima.compare_experts(["principal_curves", "affine"], T, curves()[0]),
     )
     for call in refused:
         with pytest.raises(ExpertError, match=r"learn it first, expert = pima\.principal_curves"):
@@ -176,6 +175,9 @@ def test_its_name_asks_for_a_law_that_is_no_law_yet():
     assert card_of(law).rows[0][:2] == ("a1", "{y}")
     with pytest.raises(AttributeError, match="do not change"):
         law.t = "x"
+    # Beside other laws it is a row that says so.
+    table = pima.compare_experts(["principal_curves", "affine"], T, curves()[0])
+    assert "learn it first" in str(table.reason.sel(expert="principal_curves").values)
 
 
 def test_what_cannot_be_learned_is_refused_in_a_sentence():

@@ -149,6 +149,17 @@ def test_what_one_curve_alone_does_not_tell_is_found_from_all():
     assert abs(value[0] - 100.0) < 3.0 * error[0]
 
 
+def test_restarts_in_processes_are_those_in_turn(data):
+    one, two = (
+        pima.PIMA({"line": pima.Physics("affine")}, clusters=3).fit(
+            data[["line"]], restarts=2, processes=count, progress=False
+        )
+        for count in (1, 2)
+    )
+    xr.testing.assert_identical(one.parameters, two.parameters)
+    assert one.record.facts["restarts"] == two.record.facts["restarts"]
+
+
 # -- pictures ------------------------------------------------------------------------------------------------------
 
 

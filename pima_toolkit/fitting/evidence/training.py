@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -65,10 +64,9 @@ class EvidenceTraining:
         return {name: self.job.specs[name].shape for name in self.job.options.neural}
 
     @property
-    def path(self) -> Path | None:
-        """File that this restart is kept in; None without checkpoints."""
-        folder = self.job.checkpoint
-        return None if folder is None else folder / f"restart-{self.restart}.safetensors"
+    def begun(self) -> bool:
+        """Whether there is something of it to go on with: the physics is found again in seconds."""
+        return True
 
     @property
     def merit(self) -> float:
@@ -99,8 +97,9 @@ class EvidenceTraining:
             began, self.likelihood = now, value
             phase = "joint" if alone else "physics"
             progress = Progress(phase, self.restart, number + 1, most, value, tuple(shares.tolist()))
-            self.halted = job.callback(progress) is True
-            return self.halted
+            stop = job.callback(progress) is True
+            self.halted = self.halted or stop
+            return stop
 
         fit = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
         self.beyond = {name: float((part > BEYOND).mean()) for name, part in fit.beyond.items()}
