@@ -41,7 +41,7 @@ def test_a_fit_is_stopped_and_kept(notebook):
     page = notebook.show("FitPanel(specimens)")
     number_box(page, "epochs", 3000)
     push(page, "Fit")
-    status(page, r"training, epoch \d+ of 3000, about .+ left")
+    status(page, r"check on specimens held out, fold 1, epoch \d+ of 3000, about .+ left")
     push(page, "Stop")
     status(page, "stopped: the fit so far")
     assert notebook.ask("panel.result.interrupted")
