@@ -182,7 +182,7 @@ def with_checks() -> Findings:
 SECTION_CASES = {
     "checked": [
         (by_hand, None),
-        (with_checks, ["What was checked", "stress | 5 | 1.42 MPa | – | 2.35 MPa | 87.4 %", "from 0 (not at all)"]),
+        (with_checks, ["What was checked", "stress | 5 | 1.42 MPa | – | 2.35 MPa | 87.4 %", "at 0 (not at all)"]),
         (
             with_checks,
             ["stress | 0.51 MPa | 1.27 MPa | –", "image | network of image, of populations | believed at 0.4"],
