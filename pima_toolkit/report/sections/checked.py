@@ -22,8 +22,9 @@ def checked(findings: Findings) -> Section | None:
     believed = _believed(findings)
     if believed.rows:
         section.words.append(
-            "What a voice says of curves it has not seen is believed at 0 (not at all), at 1 (as it says) or in between,"
-            " or at more than 1 where it is too shy: as far as that makes the curves of specimens held out more probable."
+            "What a voice says of curves it has not seen is believed at 0 (not at all), at 1 (as it says) or in"
+            " between, or at more than 1 where it is too shy: as far as that makes the curves of specimens held out"
+            " more probable."
         )
     section.tables = [table for table in (*tables, believed) if table.rows]
     return section if section.tables else None
