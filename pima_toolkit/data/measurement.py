@@ -68,9 +68,13 @@ class Schema:
         Raises:
             DataError: If it is no curve.
         """
-        if self.t is None:
+        return self.curve_only(self.t)
+
+    def curve_only(self, t: np.ndarray | None) -> np.ndarray:
+        """Return a grid that only curves have, or refuse in a sentence what is none."""
+        if t is None:
             raise DataError(f"{self.name!r} is no curve ({self.kind}), so it has no grid")
-        return self.t
+        return t
 
     @property
     def covariates(self) -> tuple[str, ...]:
@@ -115,9 +119,7 @@ class Measurement:
         Raises:
             DataError: If it is no curve.
         """
-        if self.t is None:
-            raise DataError(f"{self.schema.name!r} is no curve ({self.schema.kind}), so it has no grid")
-        return self.t
+        return self.schema.curve_only(self.t)
 
     @property
     def ragged(self) -> bool:
