@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..fitting.evidence.belief import speak, told
 from ..fitting.evidence.frame import Frame
+from ..fitting.evidence.network import embedded
 from ..fitting.inputs.stored import Stored
 from ..fitting.inputs.tensors import Tensors, keep_freed_memory
 from ..fitting.passes import encode, encode_alone, reconstruction_error
@@ -162,24 +163,24 @@ def _by_evidence(
         return Posterior(log_gamma, places, scores, {})
     frame = Frame(state.decoders, mixture.log_weights)
     present = {name: tensors.present[name] for name in options.neural}
-    said, parts = speak(predictor.belief, state.network, options, predictor.specs, tensors, autocast)
+    said = speak(predictor.belief, state.network, options, predictor.specs, tensors, autocast)
     heard = told(predictor.belief, frame, said, present)
     curves = {name: frame.of(name, tensors.curves[name]) for name in options.physics}
     everything = sum(list(curves.values())[1:], start=next(iter(curves.values())))
     joint = join(mixture.log_weights, replace(everything, constant=everything.constant + heard.psi), heard.deviation)
-    for name, own in parts.items():
-        if scored:
-            places_of = about_latent(own, mixture.components)
-            inputs, float32 = tensors.inputs[name], _float32(predictor.device)
-            score = _reconstruction(predictor, name, inputs, joint.log_gamma, places_of, float32)
-            scores[name] = torch.where(present[name], score, torch.nan)
-    together = [torch.stack(several).sum(0) for several in zip(*parts.values(), strict=True)]
+    own = {name: embedded(state.network, name, tensors, autocast) for name in options.neural}
+    for name in options.neural if scored else ():
+        place = about_latent([own[name]], [present[name]], mixture.components)
+        inputs, float32 = tensors.inputs[name], _float32(predictor.device)
+        score = _reconstruction(predictor, name, inputs, joint.log_gamma, place, float32)
+        scores[name] = torch.where(present[name], score, torch.nan)
+    latent = about_latent(list(own.values()), list(present.values()), mixture.components)
     others = {}
     for name in curves:
         rest = [part for other, part in curves.items() if other != name]
         known = conditioned(sum(rest[1:], start=rest[0]), heard.deviation)[1] if rest else heard.deviation
         others[name] = frame.deviations(name, known)
-    return Posterior(joint.log_gamma, about_latent(together, mixture.components), scores, others)
+    return Posterior(joint.log_gamma, latent, scores, others)
 
 
 def _fused_rule(predictor: Predictor, tensors: Tensors, posterior: DiagonalGaussian) -> Tensor:

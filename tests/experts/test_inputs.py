@@ -89,8 +89,8 @@ def test_grouping_equal_conditions_changes_nothing():
     apart = temperatures + 1e-13 * np.arange(30)
     single = COOK.fit({"strain": STRAIN, "strain_rate": rates, "T": apart}, y, gamma)
     std = np.sqrt(np.diagonal(single.covariance, axis1=1, axis2=2))
-    # In units of their errors: these specimens do not differ, and where the search for how much they do ends, on its way
-    # to nothing, depends on the rounding of libraries.
+    # In units of their errors: these specimens do not differ, and where the search for how much they do ends, on its
+    # way to nothing, depends on the rounding of libraries.
     np.testing.assert_allclose(together.fitted / std, single.fitted / std, rtol=0, atol=0.05)
     unit = std[:, :, None] * std[:, None, :]
     np.testing.assert_allclose(together.covariance / unit, single.covariance / unit, atol=0.03)

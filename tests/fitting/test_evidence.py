@@ -12,7 +12,9 @@ from pima_toolkit.errors import OptionError
 from pima_toolkit.fitting.evidence.frame import Frame
 from pima_toolkit.metrics import ari
 from pima_toolkit.model.curves import Curves
+from pima_toolkit.model.gaussian import DiagonalGaussian
 from pima_toolkit.model.joint import Potential, conditioned, join
+from pima_toolkit.model.speaker import SpeakingNetwork, about_latent
 
 T = np.linspace(0.0, 1.0, 15)
 
@@ -175,6 +177,49 @@ def test_pictures_that_help_are_believed_and_help(fit):
     inside = (alone.line_low <= new.line) & (new.line <= alone.line_high)
     assert 0.82 < float(inside.mean()) < 0.96
     assert pima.metrics.calibration_error(alone.responsibilities.values, new.label.values) < 0.1
+
+
+def test_a_place_in_the_latent_is_the_product_of_all_that_is_there():
+    rng = np.random.default_rng(0)
+    mean, variance = (torch.as_tensor(f((2, 4, 3))) for f in (rng.standard_normal, rng.random))
+    own = [DiagonalGaussian(mean[k], variance[k] + 0.1) for k in range(2)]
+    prior = DiagonalGaussian(torch.as_tensor(rng.standard_normal((5, 3))), torch.as_tensor(rng.random((5, 3)) + 0.1))
+    present = [torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])]
+    found = about_latent(own, present, prior)
+    for n in range(4):
+        for c in range(5):
+            parts = [DiagonalGaussian(prior.mean[c], prior.variance[c])]
+            parts += [
+                DiagonalGaussian(p.mean[n], p.variance[n]) for p, flags in zip(own, present, strict=True) if flags[n]
+            ]
+            precision = sum(1.0 / part.variance for part in parts)
+            together = sum(part.mean / part.variance for part in parts) / precision
+            torch.testing.assert_close(found.mean[n, c], together)
+            torch.testing.assert_close(found.variance[n, c], 1.0 / precision)
+
+
+def test_populations_keep_the_distances_of_their_curves_in_the_latent(fit):
+    """Along the axis of the laws by what tells them apart, along the others as pictures like."""
+    value = fit.predictor.state.decoders["line"].predict(T)[0][:, 0]
+    of_curves = torch.cdist(value, value)
+    components = fit.predictor.state.mixture.components
+    of_places = torch.cdist(components.mean, components.mean)
+    torch.testing.assert_close(of_places / of_places.max(), of_curves / of_curves.max(), rtol=0, atol=0.02)
+    used = components.mean.std(0) > 1e-6
+    nearest = of_places.fill_diagonal_(torch.inf).amin(1)
+    torch.testing.assert_close(
+        components.variance[:, used], (nearest[:, None] / 4.0).square().clamp(0.01, 1.0).expand(-1, int(used.sum()))
+    )
+    assert bool((components.variance[:, ~used] == 1.0).all())
+
+
+def test_what_is_held_out_learns_to_speak_and_not_to_draw(fit):
+    network = fit.predictor.state.network
+    assert len(network.encoders) == len(network.decoders) == 1
+    silent = SpeakingNetwork({"picture": pima.Neural()}, {"picture": (1, 8, 8)}, 3, 2, 2, draws=False)
+    assert not len(silent.encoders)
+    assert not len(silent.decoders)
+    assert silent.speak("picture", torch.zeros(2, 1, 8, 8))[0].shape == (2, 3)
 
 
 def test_pictures_of_noise_are_not_believed(data):

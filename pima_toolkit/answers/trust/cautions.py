@@ -255,6 +255,8 @@ def still_rising(elbo: NDArray[np.float64]) -> float:
 def _training(record: TrainingRecord) -> Iterator[Caution]:
     if record.facts["interrupted"]:
         yield Caution("Training was stopped by hand before its end.", serious=True)
+    elif record.facts.get("held_out"):
+        return  # what the networks are worth was seen on specimens held out
     elif gain := still_rising(record.history["elbo"].values):
         yield Caution(
             f"The ELBO was still rising when training ended, by {two_digits(gain)} nats per specimen in the last fifth"

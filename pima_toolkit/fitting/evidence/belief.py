@@ -346,19 +346,14 @@ def speak(
     specs: Mapping[str, InputSpec],
     tensors: Tensors,
     autocast: torch.autocast,
-) -> tuple[dict[str, Potential], dict[str, list[Tensor]]]:
-    """Ask every voice about specimens.
-
-    Returns:
-        What each says, in the frame, by voice; and the parts of the networks' answers by modality, for Z.
-    """
-    parts = {name: heard(network, name, options, specs, tensors, autocast) for name in options.neural}
+) -> dict[str, Potential]:
+    """Ask every voice about specimens: what each says, in the frame, by voice."""
     out = {}
     for voice in belief.voices:
         if voice.speaker == NETWORK:
-            out[voice.name] = said(parts[voice.hears[0]])
+            out[voice.name] = said(heard(network, voice.hears[0], options, specs, tensors, autocast))
             continue
         regression = belief.regressions[voice.name]
         matrix = regression.scaling.matrix(features(voice, specs, tensors), presence(tensors))
         out[voice.name] = regression.learned.say(matrix).at(slice(None))
-    return out, parts
+    return out

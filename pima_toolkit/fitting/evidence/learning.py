@@ -1,10 +1,16 @@
 r"""How the networks learn: the evidence of all that was measured, and the curves' given the pictures.
 
-.. math:: A(\text{all}) + \rho \sum_{\text{neural}} \mathbb E_q[\log p(X_i \mid Z)]
-          - \mathbb E_q\Big[\sum_{\text{neural}} e_i - \log K_c\Big] + w\,[A(S \cup \text{physics}) - A(S)]
+.. math:: A(\text{all}) - \mathbb E_q\Big[\sum_{\text{neural}} e_i - \log K_c\Big]
+          + w\,[A(S \cup \text{physics}) - A(S)]
 
-The last term is the log predictive score of the curves given the neural modalities S, a proper score. With
-:math:`\rho < 1` the pixels of a picture count for less than independent measurements. The physics stays as it is.
+The last term is the log predictive score of the curves given the neural modalities S, a proper score. The physics
+stays as it is, and so do the latent places that it gives to populations. Beside this, encoders and decoders of their
+own learn to draw what was measured, in the places that responsibilities tell, by the bound
+
+.. math:: \sum_{\text{neural}} \rho_i\, \mathbb E_q[\log p(X_i \mid Z)]
+          - \sum_c \gamma_c \operatorname{KL}\big(q(Z \mid c, X) \,\|\, p(Z \mid c)\big).
+
+Nothing of it comes back into what is said of curves: what draws a picture well need not tell its curve.
 """
 
 from __future__ import annotations
@@ -19,7 +25,6 @@ from torch import Tensor, nn
 
 from ...errors import TrainingError
 from ...model.elbo import neural_log_prob
-from ...model.gaussian import DiagonalGaussian
 from ...model.joint import Joint, Potential, expected, join, silenced
 from ...model.mixture import GaussianMixture
 from ...model.noise.reconstruction import LearnedNoise
@@ -29,14 +34,11 @@ from ..state import Arrays, History, below, load_optimiser, optimiser_arrays, wr
 from .frame import Frame
 from .network import blank_network
 
-#: Weight of the pictures' likelihood: their pixels are not independent measurements.
-RECONSTRUCTION_WEIGHT = 0.01
+#: Pixels are not independent measurements, the less the more of them a picture has: the weight of its likelihood is
+#: this over the root of their number.
+DRAWING_WEIGHT = 2.5
 #: Weight of the curves' predictive score.
 PREDICTIVE_WEIGHT = 10.0
-#: Share of the epochs in which populations keep the latent places that their laws gave them.
-HELD = 0.5
-#: Smallest and largest variance of a population along a latent axis.
-LATENT_VARIANCE = 1e-2, 25.0
 #: Longest gradient of a step.
 LONGEST = 50.0
 #: Steps of a training, and the fewest and most passes over the specimens that make them.
@@ -50,7 +52,7 @@ class NetworkLearning:
         job: The training run.
         frame: The physics.
         curves: What the curves of all specimens say, in the frame.
-        mixture: The populations' latent places.
+        mixture: The populations' latent places, where they stay.
         specimens: Those learned from, shape (n,), ascending.
         restart: Number of the restart.
         fold: Number of the fold whose specimens are held out; None: none is.
@@ -70,7 +72,10 @@ class NetworkLearning:
         self.specimens, self.restart, self.fold = specimens, restart, fold
         shapes = {name: job.specs[name].shape for name in job.options.neural}
         self.key = (restart, 20 if fold is None else 21 + fold)
-        self.network = blank_network(job.options, shapes, frame.size, job.seed(*self.key)).to(job.device)
+        # What is held out is what was said: only the networks of the whole fit learn to draw.
+        self.draws = fold is None
+        network = blank_network(job.options, shapes, frame.size, job.seed(*self.key), draws=self.draws)
+        self.network = network.to(job.device)
         self.noise = dict.fromkeys(job.options.neural, 1.0)
         batch = min(job.settings.batch_size, max(16, len(specimens) // 8))
         self.batches = max(1, min(math.ceil(len(specimens) / batch), len(specimens) // (2 * job.processes.count)))
@@ -106,12 +111,8 @@ class NetworkLearning:
         return self
 
     def _load(self, arrays: Arrays, meta: dict) -> None:
-        device = self.job.device
         self.network.load_state_dict(below("network.", arrays))
         load_optimiser("networks", self.optimiser, self.parameters, arrays)
-        self.mixture = GaussianMixture(
-            *(arrays[f"mixture.{name}"].to(device) for name in ("log_weights", "mean", "variance"))
-        )
         self.noise, self.done, self.history.rows = meta["noise"], meta["done"], meta["history"]
 
     def _save(self) -> None:
@@ -119,8 +120,6 @@ class NetworkLearning:
             return
         arrays = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         arrays |= optimiser_arrays("networks", self.optimiser, self.parameters)
-        for name in ("log_weights", "mean", "variance"):
-            arrays[f"mixture.{name}"] = getattr(self.mixture, name)
         meta = {"noise": self.noise, "done": self.done, "history": self.history.rows}
         write_arrays(self.path, arrays, {"fingerprint": self.job.mark, **meta})
 
@@ -129,16 +128,13 @@ class NetworkLearning:
         seed = job.seed(*self.key, self.done)
         generator = job.generator(seed)
         self.network.train()
-        clusters, latent = options.clusters, options.latent_dim
         sums: dict[str, Tensor] = {}
-        zeros = torch.zeros(clusters, latent, dtype=torch.float64, device=job.device)
-        weight, first, second = zeros[:, 0].clone(), zeros.clone(), zeros.clone()
+        weight = torch.zeros(options.clusters, dtype=torch.float64, device=job.device)
         for k, index in enumerate(job.batches(self.batches, seed, self.specimens)):
             rate = job.rate((self.done + k / self.batches) / self.epochs)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            terms, gamma, latents = self.forward(index, generator)
-            latents = DiagonalGaussian(*latents)
+            terms, gamma = self.forward(index, generator)
             bound = sum(terms.values()) - terms["predictive"]
             loss = -(bound + PREDICTIVE_WEIGHT * terms["predictive"]).mean()
             self.optimiser.zero_grad(set_to_none=True)
@@ -148,12 +144,9 @@ class NetworkLearning:
             with torch.no_grad():
                 for name, term in terms.items():
                     sums[name] = sums.get(name, 0.0) + term.detach().sum()
-                part = gamma[..., None]
                 weight += gamma.sum(0)
-                first += (part * latents.mean).sum(0)
-                second += (part * (latents.variance + latents.mean.square())).sum(0)
         job.processes.averaged(self.network.buffers())
-        weight, first, second, *totals = job.processes.total(weight, first, second, *sums.values())
+        weight, *totals = job.processes.total(weight, *sums.values())
         means = {name: float(total) / len(self.specimens) for name, total in zip(sums, totals, strict=True)}
         elbo = sum(means.values()) - means["predictive"]
         if not math.isfinite(elbo):
@@ -161,9 +154,10 @@ class NetworkLearning:
                 f"training diverged in epoch {self.done + 1}: the bound is {elbo}; lower learning_rate "
                 f"(it was {job.settings.learning_rate:g})"
             )
-        self._learn(means, weight, first, second)
+        if self.draws:
+            self._learn_noise(means)
         self.done += 1
-        shares = self.mixture.log_weights.exp().tolist()
+        shares = (weight / weight.sum()).tolist()
         seconds = time.perf_counter() - began
         self.history.add(elbo=elbo, terms=means, consistency=0.0, occupancy=shares, reseeded=0, learning_rate=rate,
                          seconds=seconds)  # fmt: skip
@@ -171,43 +165,50 @@ class NetworkLearning:
         progress = Progress(*phase, self.done, self.epochs, elbo, tuple(shares))
         self.halted = job.callback(progress) is True
 
-    def _terms(
-        self, index: Tensor, generator: torch.Generator
-    ) -> tuple[dict[str, Tensor], Tensor, tuple[Tensor, Tensor]]:
-        """Terms of the objective of a batch by name, (n,); responsibilities; mean and variance of q(Z given c, X)."""
+    def _terms(self, index: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Terms of the objective of a batch by name, (n,), and responsibilities."""
         job, frame = self.job, self.frame
         names = list(job.options.neural)
         inputs = job.augmented(index, generator, names)
         present = {name: job.tensors.present[name][index] for name in names}
         with job.autocast():
             spoken = {name: self.network.speak(name, inputs[name]) for name in names}
-        parts = {name: [part * present[name][:, None] for part in said_] for name, said_ in spoken.items()}
+        parts = {name: [part * present[name][:, None] for part in one] for name, one in spoken.items()}
         curves = self.curves.at(index)
         everything = _sum(parts, {name: torch.ones_like(flags, dtype=torch.float64) for name, flags in present.items()})
         quiet = silenced(everything, frame.prior)
         joint = join(frame.log_weights, curves + quiet, frame.prior)
         gamma = joint.log_gamma.exp()
-        latents = about_latent([torch.stack(p).sum(0) for p in zip(*parts.values(), strict=True)], self._places)
-        chosen = torch.multinomial(gamma.detach().float(), 1, generator=generator)[:, 0]
-        rows = torch.arange(len(index), device=index.device)
-        noise = torch.randn(len(index), latents.mean.shape[-1], generator=generator, device=index.device)
-        z = latents[rows, chosen].sample(noise.double()).float()
-        with job.autocast():
-            drawn = {name: self.network.decode(name, z) for name in names}
-        terms = {
-            f"neural:{name}": RECONSTRUCTION_WEIGHT
-            * neural_log_prob(inputs[name], mean, self.noise[name], present[name]).double()
-            for name, mean in drawn.items()
-        }
+        terms = self._drawn(inputs, present, gamma.detach(), generator) if self.draws else {}
         terms["evidence"] = joint.evidence
         terms["heard"] = -(gamma * expected(quiet, joint.deviation)).sum(1)
-        terms["latent"] = -(gamma * latents.kl(self._places)).sum(1)
         terms["predictive"] = self._predictive(parts, present, everything, joint, curves, generator)
-        return terms, gamma.detach(), (latents.mean.detach(), latents.variance.detach())
+        return terms, gamma.detach()
 
-    @property
-    def _places(self) -> DiagonalGaussian:
-        return self.mixture.components
+    def _drawn(
+        self, inputs: Mapping[str, Tensor], present: Mapping[str, Tensor], gamma: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Terms of the bound on what was measured without physics, by name, (n,)."""
+        job, places = self.job, self.mixture.components
+        with job.autocast():
+            own = [self.network.embed(name, x) for name, x in inputs.items()]
+        latents = about_latent(own, list(present.values()), places)
+        chosen = torch.multinomial(gamma.float(), 1, generator=generator)[:, 0]
+        rows = torch.arange(len(gamma), device=gamma.device)
+        noise = torch.randn(len(gamma), latents.mean.shape[-1], generator=generator, device=gamma.device)
+        z = latents[rows, chosen].sample(noise.double()).float()
+        with job.autocast():
+            means = {name: self.network.decode(name, z) for name in inputs}
+        terms = {
+            f"neural:{name}": self._weight(name)
+            * neural_log_prob(inputs[name], mean, self.noise[name], present[name]).double()
+            for name, mean in means.items()
+        }
+        terms["latent"] = -(gamma * latents.kl(places)).sum(1)
+        return terms
+
+    def _weight(self, name: str) -> float:
+        return min(1.0, DRAWING_WEIGHT / math.sqrt(math.prod(self.job.specs[name].shape)))
 
     def _predictive(
         self,
@@ -232,19 +233,14 @@ class NetworkLearning:
         after = join(frame.log_weights, curves + silenced(some, frame.prior), frame.prior).evidence
         return after - (frame.log_weights + some.constant).logsumexp(1)
 
-    def _learn(self, means: Mapping[str, float], weight: Tensor, first: Tensor, second: Tensor) -> None:
-        """M-step of latent places and of the noise of pictures."""
-        job, mixture = self.job, self.mixture
-        share = (weight + 1e-3)[:, None]
-        mean = mixture.mean if self.done < HELD * self.epochs else first / share
-        about = second / share - 2.0 * mean * first / share + mean.square()
-        self.mixture = GaussianMixture(mixture.log_weights, mean, about.clamp(*LATENT_VARIANCE))
+    def _learn_noise(self, means: Mapping[str, float]) -> None:
+        """Noise of pictures about what is drawn, from the means of the terms."""
+        job = self.job
         for name in job.options.neural:
             known = job.tensors.present[name][self.specimens].double().mean().item()
             if known > 0.0:
-                points = math.prod(job.specs[name].shape)
-                log_prob = means[f"neural:{name}"] / RECONSTRUCTION_WEIGHT / known
-                self.noise[name] = LearnedNoise().update(self.noise[name], log_prob, points)
+                log_prob = means[f"neural:{name}"] / self._weight(name) / known
+                self.noise[name] = LearnedNoise().update(self.noise[name], log_prob, math.prod(job.specs[name].shape))
 
 
 def _sum(parts: Mapping[str, list[Tensor]], used: Mapping[str, Tensor]) -> Potential:

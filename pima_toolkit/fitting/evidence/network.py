@@ -1,4 +1,4 @@
-"""The networks of a training by evidence: what they say of specimens."""
+"""The networks of a training by evidence: what they say of specimens, and where they place them in Z."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...model.augment import mirrored
+from ...model.gaussian import DiagonalGaussian
 from ...model.network import channels_last
 from ...model.speaker import SpeakingNetwork
 from ..inputs.spec import InputSpec
@@ -17,7 +18,7 @@ from ..options import ModelOptions
 
 
 def blank_network(
-    options: ModelOptions, shapes: Mapping[str, Sequence[int]], parameters: int, seed: int
+    options: ModelOptions, shapes: Mapping[str, Sequence[int]], parameters: int, seed: int, *, draws: bool = True
 ) -> SpeakingNetwork:
     """Build the untrained networks of the neural modalities; the global random state stays.
 
@@ -26,10 +27,11 @@ def blank_network(
         shapes: Shape of one specimen's input by modality.
         parameters: Directions in which the specimens of a population differ.
         seed: Of the first weights.
+        draws: Whether pictures are to be drawn again, too.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the processor's alone, as in model/network.py
-        network = SpeakingNetwork(options.neural, shapes, options.clusters, parameters, options.latent_dim)
+        network = SpeakingNetwork(options.neural, shapes, options.clusters, parameters, options.latent_dim, draws=draws)
     channels_last(network)
     return network
 
@@ -61,3 +63,20 @@ def heard(
     parts = joined(len(x), map(speak, looked_at(x)))
     here = tensors.present[name][:, None]
     return [torch.where(here, part, 0.0) for part in parts]
+
+
+@torch.no_grad()
+def embedded(network: SpeakingNetwork, name: str, tensors: Tensors, autocast: torch.autocast) -> DiagonalGaussian:
+    """q(Z given X_i) of all specimens, (N, L), of any value for those without the modality; memory bounded.
+
+    Of each as it is, not of its mirror images: it is to be drawn as it is.
+    """
+    network.eval()
+    x = tensors.inputs[name]
+
+    def embed(rows: slice) -> list[Tensor]:
+        with autocast:
+            embedding = network.embed(name, x[rows])
+        return [embedding.mean, embedding.variance]
+
+    return DiagonalGaussian(*joined(len(x), map(embed, looked_at(x))))

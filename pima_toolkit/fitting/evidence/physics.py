@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -35,8 +36,12 @@ POOLED, DIFFER = 400, 0.1
 ROUNDS, STILL = 60, 1e-9
 #: Squared distance, in standard deviations of the noise summed over points and specimens, that no data tell.
 INDISTINGUISHABLE = 0.01
-#: Largest standard deviation of the populations' latent places along an axis, in those of one population.
+#: Largest standard deviation of the populations' latent places along an axis.
 SPREAD = 3.0
+#: Distance of a population from its nearest neighbour in its standard deviations, and its smallest variance.
+DISTINCT, LEAST_VARIANCE = 4.0, 1e-2
+#: Standard deviation of places along an axis that is none of the laws'.
+_FREE = 1e-6
 
 
 def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> MeasuredCurves:
@@ -223,7 +228,8 @@ def placed(
     """Give each population its place in the latent space: distances there are those of the populations' curves.
 
     Classical scaling of the root mean squared distances between the curves at the populations' parameters, each
-    modality in units of its scale; populations have unit variance.
+    modality in units of its scale. Along these axes neighbours lie four standard deviations apart, or so near that
+    their curves tell them hardly apart; along the others, which are left to what pictures show, variances are one.
 
     Args:
         log_weights: log pi, (C,).
@@ -251,4 +257,7 @@ def placed(
     places *= np.where(signs == 0.0, 1.0, signs) * SPREAD / max(float(places.std(0).max()), 1e-12)
     device = next(iter(decoders.values())).scatter.device
     mean = torch.as_tensor(places, device=device)
-    return GaussianMixture(torch.as_tensor(log_weights, device=device), mean, torch.ones_like(mean))
+    apart = torch.cdist(mean, mean).fill_diagonal_(math.inf).amin(1, keepdim=True)
+    narrow = (apart / DISTINCT).square().clamp(LEAST_VARIANCE, 1.0)
+    variance = torch.where(mean.std(0, correction=0) > _FREE, narrow, torch.ones_like(mean))
+    return GaussianMixture(torch.as_tensor(log_weights, device=device), mean, variance)
