@@ -1,8 +1,8 @@
 r"""How far each speaker is believed, and what scatter is left of a specimen's parameters once they were heard.
 
 What a speaker says is taken to a power :math:`\tau`, its temperature: 0 is not to believe it, 1 is to take it at its
-word, more that it is surer than it says. Judged on specimens that the speakers
-have not learned from, by the log predictive score of their curves,
+word, more that it is surer than it says. Judged on specimens that the speakers have not learned from, by the log
+predictive score of their curves,
 
 .. math:: \log p(\text{curve} \mid \text{pictures}) = \log\sum_c \mathbb E\, f_{\text{curve}}\, \tilde f(\tau)
           - \log\sum_c \mathbb E\, \tilde f(\tau), \qquad \tilde f = \text{silenced} \prod_k f_k^{\tau_k},
@@ -10,8 +10,16 @@ have not learned from, by the log predictive score of their curves,
 which is proper: in expectation nothing scores higher than what is true, and a speaker that says nothing true lowers it.
 A normal distribution is never wrong by much, and measured specimens are: what is said of parameters is scored as if it
 missed the point for one specimen in twenty, :math:`0.95\,p(\text{curve}\mid\text{all}) +
-0.05\,p(\text{curve}\mid\text{what is said of populations})`. Whether anybody is believed at all is one question, asked
-once: temperatures chosen on some groups must raise the score of others.
+0.05\,p(\text{curve}\mid\text{what is said of populations})`.
+
+Where the curve is a linear function of its parameters, what is said of these is judged by how far the curve at the
+likeliest parameters m misses the measured one, in units of the noise,
+
+.. math:: e = \sum_c \gamma_c\, (m_c - b_c)^\top H_c\, (m_c - b_c), \qquad b_c = H_c^+ g_c.
+
+How sure one may be of m is found afterwards (:func:`residual_scatter`), and a density would count every direction
+alike, those that move no curve too. Whether anybody is believed at all is one question of each kind, asked once:
+temperatures chosen on some groups must do better on others.
 
 Source: Good 1952; Gneiting & Raftery 2007 for proper scores; Wolpert 1992 for combining out of fold.
 """
@@ -61,6 +69,7 @@ class Heard:
         log_weights: log pi, shape (C,), or (N, C) where each specimen's fold has its own.
         prior: The deviations before anything is said, with the total scatter.
         known: Specimens that have a curve to judge by, shape (N,), bool.
+        linear: Whether curves are linear functions of their parameters.
     """
 
     speakers: Mapping[str, Potential]
@@ -68,6 +77,7 @@ class Heard:
     log_weights: Tensor
     prior: Deviation
     known: Tensor
+    linear: bool = False
 
     def __len__(self) -> int:
         return len(self.curves)
@@ -81,6 +91,7 @@ class Heard:
             self.log_weights if self.log_weights.ndim == 1 else self.log_weights[index],
             Deviation(mean, root),
             self.known[index],
+            self.linear,
         )
 
     def together(self, taus: Mapping[str, float]) -> Potential:
@@ -96,21 +107,14 @@ class Heard:
                 total = total + self.speakers[name] * float(tau)
         return total
 
-    def score(self, taus: Mapping[str, float], *, doubt: float = 0.0) -> Tensor:
-        """Log predictive score of the curves given the speakers.
-
-        Args:
-            taus: By name; a speaker that is not named is not heard.
-            doubt: Probability that for a specimen nothing that is said of parameters holds.
-
-        Returns:
-            Shape (N,), nats; 0 for specimens without a curve.
-        """
-        return Scores(self, doubt).of(taus)
+    @property
+    def of_parameters(self) -> list[str]:
+        """Those who speak of parameters."""
+        return [name for name, part in self.speakers.items() if bool(part.linear.any() or part.curvature.any())]
 
 
-class Scores:
-    """Log predictive scores of the same specimens at many temperatures.
+class Score:
+    """Log predictive score of the curves given the speakers, nats.
 
     What is said of parameters enters as log p(curve given c, what was said), one number for each population, which is
     kept for every set of temperatures: to try what is said of populations then costs no matrix.
@@ -120,9 +124,9 @@ class Scores:
         doubt: Probability that for a specimen nothing that is said of parameters holds.
     """
 
-    def __init__(self, heard: Heard, doubt: float) -> None:
+    def __init__(self, heard: Heard, doubt: float = DOUBT) -> None:
         self.heard, self.doubt = heard, doubt
-        self.bent = {name for name, part in heard.speakers.items() if bool(part.linear.any() or part.curvature.any())}
+        self.bent = set(heard.of_parameters)
         self._given: dict[tuple[tuple[str, float], ...], Tensor] = {}
 
     def of(self, taus: Mapping[str, float]) -> Tensor:
@@ -159,6 +163,34 @@ class Scores:
         return self._given[taus]
 
 
+class Misfit:
+    """How near the curve at predicted parameters comes to the measured one, as a share.
+
+    In units in which the specimens' mean squared distance from their population's curve is 1.
+
+    Args:
+        heard: What was said.
+    """
+
+    def __init__(self, heard: Heard) -> None:
+        self.heard, curves = heard, heard.curves
+        self._gamma = (heard.log_weights + conditioned(curves, heard.prior)[0]).softmax(1)
+        inverse = torch.linalg.pinv(curves.curvature, hermitian=True, rtol=1e-10)
+        own = (inverse @ curves.linear[..., None]).squeeze(-1)
+        self._least = 0.5 * (curves.linear * own).sum(-1)
+        self._unit = 1.0
+        self._unit = float(-self.of({})[heard.known].mean()) if bool(heard.known.any()) else 1.0
+
+    def of(self, taus: Mapping[str, float]) -> Tensor:
+        """Minus the squared distance at temperatures by name, (N,); 0 for specimens without a curve."""
+        heard, curves = self.heard, self.heard.curves
+        mean = conditioned(heard.together(taus), heard.prior)[1].mean
+        bent = (curves.curvature @ mean[..., None]).squeeze(-1)
+        off = self._least - (curves.linear * mean).sum(-1) + 0.5 * (bent * mean).sum(-1)
+        distance = (self._gamma * off.clamp_min(0.0)).sum(1) / max(self._unit, 1e-300)
+        return torch.where(heard.known, -distance, 0.0)
+
+
 @dataclass(frozen=True)
 class Temperatures:
     """How far speakers are believed, and what that rests on.
@@ -168,7 +200,11 @@ class Temperatures:
         gain: What the curves' log predictive score gains over the populations alone, nats per specimen, of specimens
             that had no part in choosing temperatures.
         error: Its standard error over groups (specimens, without groups); NaN where nothing was judged.
-        alone: By speaker, the gain of the best temperature by itself, and its standard error.
+        explained: Share of the specimens' squared distance from their population's curve that what is said of
+            parameters takes away, of the same specimens; where that is what is judged by, and 0 elsewhere.
+        explained_error: Its standard error.
+        alone: By speaker, the gain or share of the best temperature by itself, and its standard error.
+        by_distance: Those who are judged by that share.
         judged: Groups (specimens) that it was judged by.
         groups: Whether those are groups.
     """
@@ -176,9 +212,18 @@ class Temperatures:
     taus: Mapping[str, float]
     gain: float
     error: float
+    explained: float
+    explained_error: float
     alone: Mapping[str, tuple[float, float]]
+    by_distance: tuple[str, ...]
     judged: int
     groups: bool
+
+    @staticmethod
+    def unjudged(taus: Mapping[str, float], judged: int, groups: bool) -> Temperatures:
+        """Where there was nothing, or too little, to judge by."""
+        unknown = dict.fromkeys(taus, (0.0, math.nan))
+        return Temperatures(taus, 0.0, math.nan, 0.0, math.nan, unknown, (), judged, groups)
 
     @property
     def claims(self) -> bool:
@@ -198,10 +243,15 @@ class Temperatures:
         out = {}
         for name, tau in self.taus.items():
             gain, error = self.alone[name]
-            figures = f"{gain:+.2g} ± {error:.2g} nats per specimen on {self.judged} {of} held out"
+            kind = [other for other in self.taus if (other in self.by_distance) == (name in self.by_distance)]
+            if name in self.by_distance:
+                figures = f"it foretells {100 * gain:.2g} ± {100 * error:.2g} % of how curves differ in a population"
+            else:
+                figures = f"{gain:+.2g} ± {error:.2g} nats per specimen"
+            figures += f" on {self.judged} {of} held out"
             if tau > 0:
                 out[name] = f"believed at {tau:g} of what it says; by itself {figures}"
-            elif any(self.taus.values()) and gain > JOINS * error:
+            elif any(self.taus[other] for other in kind) and gain > JOINS * error:
                 out[name] = f"not believed: the others say it already; by itself {figures}"
             else:
                 out[name] = f"not believed: it says nothing of the curves that is confirmed ({figures})"
@@ -211,9 +261,10 @@ class Temperatures:
 def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures:
     """Choose how far each speaker is believed, and judge whether any is to be believed.
 
-    Chosen by forward selection and coordinate search (:func:`_chosen`). Judged by choosing again without each fifth of
-    the groups and scoring that fifth: nobody is believed unless the score gains so many standard errors that one in
-    twenty fits would gain them by chance (Student's t).
+    Those who are scored and those who are judged by distances apart. Chosen by forward selection and coordinate
+    search (:func:`_chosen`). Judged by choosing again without each fifth of the groups and scoring that fifth: nobody
+    is believed unless the score gains so many standard errors that one in twenty fits would gain them by chance
+    (Student's t; of two kinds, one in forty each).
 
     Args:
         heard: Potentials out of fold.
@@ -222,51 +273,72 @@ def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures
     Returns:
         Temperatures; all 0 where fewer than ten groups have a curve.
     """
-    names = list(heard.speakers)
     rows = torch.nonzero(heard.known).flatten()
     kept = rows.cpu().numpy()
     code = np.arange(len(kept)) if groups is None else np.unique(np.asarray(groups)[kept], return_inverse=True)[1]
     code = code.reshape(-1)
     judged = int(code.max()) + 1 if len(code) else 0
-    nobody = dict.fromkeys(names, 0.0)
     if judged < LEAST_GROUPS:
-        return Temperatures(nobody, 0.0, math.nan, dict.fromkeys(names, (0.0, math.nan)), judged, groups is not None)
+        return Temperatures.unjudged(dict.fromkeys(heard.speakers, 0.0), judged, groups is not None)
     everybody = heard.at(rows)
-    taus, alone = _chosen(everybody, code)
-    part = np.random.default_rng(0).permutation(judged)[code] % PARTS
+    near = heard.of_parameters if heard.linear else []
+    scored = [name for name in heard.speakers if name not in near]
+    chance = CHANCE / max(bool(near) + bool(scored), 1)
+    taus, alone, (gain, error) = _judged(everybody, code, Score, scored, chance)
+    closer, share, (explained, explained_error) = _judged(everybody, code, Misfit, near, chance)
+    taus, alone = taus | closer, alone | share
+    return Temperatures(taus, gain, error, explained, explained_error, alone, tuple(near), judged, groups is not None)
+
+
+def _judged(
+    heard: Heard, code: np.ndarray, measure: type[Score | Misfit], names: Sequence[str], chance: float
+) -> tuple[dict[str, float], dict[str, tuple[float, float]], tuple[float, float]]:
+    """Temperatures of one kind of speakers, 0 unless they do better; each by itself; gain of all and its error."""
+    nobody = dict.fromkeys(names, 0.0)
+    if not names:
+        return nobody, {}, (0.0, 0.0)
+    taus, alone = _chosen(heard, code, measure, names)
+    part = np.random.default_rng(0).permutation(int(code.max()) + 1)[code] % PARTS
     gains = np.zeros(len(code))
-    for k in range(PARTS) if any(taus.values()) else ():
-        others, left = np.flatnonzero(part != k), np.flatnonzero(part == k)
-        without, _ = _chosen(everybody.at(torch.as_tensor(others)), np.unique(code[others], return_inverse=True)[1])
-        rest = everybody.at(torch.as_tensor(left))
-        gains[left] = (rest.score(without, doubt=DOUBT) - rest.score(nobody)).cpu().numpy()
+    if any(taus.values()):
+        # In one unit for all parts.
+        score = measure(heard)
+        none = score.of(nobody).cpu().numpy()
+        for k in range(PARTS):
+            others, left = np.flatnonzero(part != k), np.flatnonzero(part == k)
+            some = heard.at(torch.as_tensor(others, device=heard.known.device))
+            without, _ = _chosen(some, np.unique(code[others], return_inverse=True)[1], measure, names)
+            gains[left] = score.of(without).cpu().numpy()[left] - none[left]
     gain, error = _mean_and_error(gains, code)
-    if not gain > scipy.special.stdtrit(judged - 1, 1.0 - CHANCE) * error:
-        taus, gain, error = nobody, 0.0, 0.0
-    return Temperatures(taus, gain, error, alone, judged, groups is not None)
+    if not gain > scipy.special.stdtrit(int(code.max()), 1.0 - chance) * error:
+        return nobody, alone, (0.0, 0.0)
+    return taus, alone, (gain, error)
 
 
-def _chosen(heard: Heard, code: np.ndarray) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Temperatures by forward selection: the speaker that raises the mean score most joins, while it raises it surely.
+def _chosen(
+    heard: Heard, code: np.ndarray, measure: type[Score | Misfit], names: Sequence[str]
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Temperatures by forward selection: the speaker that raises the mean most joins, while it raises it surely.
 
     Then each in turn takes its best temperature, perhaps 0, until nothing changes.
 
     Args:
         heard: Potentials out of fold, of specimens with curves.
         code: Number of each specimen's group, shape (N,).
+        measure: What is raised.
+        names: Those who speak.
 
     Returns:
-        Temperatures, and the gain of each speaker by itself with its standard error, nats per specimen.
+        Temperatures, and the gain of each speaker by itself with its standard error.
     """
-    names = list(heard.speakers)
-    everybody, kept = Scores(heard, DOUBT), _some(code)
-    some = everybody if len(kept) == len(code) else Scores(heard.at(torch.as_tensor(kept)), DOUBT)
+    everybody, kept = measure(heard), _some(code)
+    some = everybody if len(kept) == len(code) else measure(heard.at(torch.as_tensor(kept, device=heard.known.device)))
     nobody = dict.fromkeys(names, 0.0)
     taus, waiting, alone = dict(nobody), list(names), {}
     score = base = everybody.of(nobody)
 
     def best(name: str, grid: Sequence[float]) -> tuple[float, float]:
-        """Score and temperature, the least belief of equal ones."""
+        """Mean and temperature, the least belief of equal ones."""
         tried = [(float(some.of({**taus, name: tau}).mean()), tau) for tau in grid]
         return max(tried, key=lambda pair: (pair[0], -pair[1]))
 
@@ -275,7 +347,7 @@ def _chosen(heard: Heard, code: np.ndarray) -> tuple[dict[str, float], dict[str,
         scores = {name: everybody.of({**taus, name: tau}) for name, (_, tau) in offers.items()}
         gains = {name: _mean_and_error((new - score).cpu().numpy(), code) for name, new in scores.items()}
         if not alone:
-            # Who lowers the score by itself is not asked again.
+            # Who does worse by itself than nobody is not asked again.
             alone, waiting = gains, [name for name in names if gains[name][0] > 0.0]
         sure = [name for name in waiting if gains[name][0] > JOINS * gains[name][1]]
         if not sure:

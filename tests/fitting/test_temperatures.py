@@ -1,6 +1,8 @@
 """How far speakers are believed: scores by closed forms, noise that nobody believes, a known scatter found again."""
 
+import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from scipy.stats import norm
 from pima_toolkit.fitting.speakers import linear as linear_file
 from pima_toolkit.fitting.speakers.base import Targets, kept_together
 from pima_toolkit.fitting.speakers.linear import Linear
-from pima_toolkit.fitting.temperatures import GRID, Heard, residual_scatter, temperatures
+from pima_toolkit.fitting.temperatures import GRID, Heard, Misfit, Score, residual_scatter, temperatures
 from pima_toolkit.model.joint import Deviation, Potential, join
 
 NOISE = 0.2
@@ -61,8 +63,8 @@ def test_the_score_is_the_density_of_the_curve_given_the_speakers():
     y, curves = measured(eps, np.zeros(50), 1, 0.0, 1)
     heard = heard_of({"a": oracle(prediction, 0.3)}, curves)
     exact = norm(prediction, math.sqrt(0.3 + NOISE**2)).logpdf(y).sum(1)
-    np.testing.assert_allclose(heard.score({"a": 1.0}), exact, atol=1e-9)
-    np.testing.assert_allclose(heard.score({}), norm(0, math.sqrt(1 + NOISE**2)).logpdf(y).sum(1), atol=1e-9)
+    np.testing.assert_allclose(Score(heard, 0.0).of({"a": 1.0}), exact, atol=1e-9)
+    np.testing.assert_allclose(Score(heard, 0.0).of({}), norm(0, math.sqrt(1 + NOISE**2)).logpdf(y).sum(1), atol=1e-9)
 
 
 def test_the_score_of_a_mixture_weighs_populations_by_psi_alone():
@@ -78,9 +80,9 @@ def test_the_score_of_a_mixture_weighs_populations_by_psi_alone():
     log_p = tau * psi - logsumexp(tau * psi, axis=1, keepdims=True)
     inside = [norm(mean + 3.0 * c, math.sqrt(1 / precision + NOISE**2)).logpdf(y).sum(1) for c in range(2)]
     exact = logsumexp(log_p + np.stack(inside, 1), axis=1)
-    np.testing.assert_allclose(heard.score({"a": tau}), exact, atol=1e-9)
+    np.testing.assert_allclose(Score(heard, 0.0).of({"a": tau}), exact, atol=1e-9)
     heard = Heard(heard.speakers, curves, heard.log_weights, heard.prior, torch.arange(40) > 4)
-    np.testing.assert_allclose(heard.score({"a": tau}), np.where(np.arange(40) > 4, exact, 0.0), atol=1e-9)
+    np.testing.assert_allclose(Score(heard, 0.0).of({"a": tau}), np.where(np.arange(40) > 4, exact, 0.0), atol=1e-9)
 
 
 def test_what_is_doubted_is_half_of_another_density():
@@ -96,7 +98,57 @@ def test_what_is_doubted_is_half_of_another_density():
     without = [norm(3.0 * c, math.sqrt(1 + NOISE**2)).logpdf(y).sum(1) for c in range(2)]
     with_, alone = (logsumexp(log_p + np.stack(part, 1), axis=1) for part in (inside, without))
     exact = np.logaddexp(math.log(0.95) + with_, math.log(0.05) + alone)
-    np.testing.assert_allclose(heard.score({"a": 1.0, "b": 1.0}, doubt=0.05), exact, atol=1e-9)
+    np.testing.assert_allclose(Score(heard).of({"a": 1.0, "b": 1.0}), exact, atol=1e-9)
+
+
+def linearly(heard):
+    """The same, of curves that are linear in their parameters."""
+    return dataclasses.replace(heard, linear=True)
+
+
+def test_a_misfit_is_the_squared_distance_of_the_predicted_curve_from_the_measured_one():
+    """In units of the population's, whose curve is at deviation 0; a speaker at temperature 1 predicts its mean."""
+    prediction, eps = related(50, 0)
+    y, curves = measured(eps, np.zeros(50), 1, 0.0, 1)
+    heard = linearly(heard_of({"a": oracle(prediction, 0.3)}, curves))
+    unit = np.square(y).sum(1).mean()
+    np.testing.assert_allclose(Misfit(heard).of({}), -np.square(y).sum(1) / unit, atol=1e-9)
+    np.testing.assert_allclose(Misfit(heard).of({"a": 1.0}), -np.square(y - prediction).sum(1) / unit, atol=1e-9)
+    known = torch.arange(50) > 4
+    some = Misfit(Heard(heard.speakers, curves, heard.log_weights, heard.prior, known, linear=True))
+    unit = np.square(y[5:]).sum(1).mean()
+    np.testing.assert_allclose(some.of({}), np.where(known, -np.square(y).sum(1) / unit, 0.0), atol=1e-9)
+
+
+def test_a_curve_that_shows_nothing_of_a_parameter_misses_nothing_there():
+    prediction, eps = related(30, 0)
+    y, curves = measured(eps, np.zeros(30), 1, 0.0, 1)
+    blind = tensor(np.diag([1.0, 0.0]))
+    curves = Potential(curves.constant, curves.linear @ blind, curves.curvature @ blind)
+    found = Misfit(linearly(heard_of({"a": oracle(prediction, 0.3)}, curves)))
+    expected = np.square(y - prediction)[:, 0] / np.square(y)[:, 0].mean()
+    np.testing.assert_allclose(found.of({"a": 1.0}), -expected, atol=1e-9)
+
+
+def test_what_moves_curves_decides_and_what_does_not_is_nothing():
+    """One speaker knows the direction that moves curves a hundred times as far, another the one that hardly does."""
+    prediction, eps = related(200, 31)
+    y, curves = measured(eps, np.zeros(200), 1, 0.0, 32)
+    far = tensor(np.diag([10.0, 0.1]))
+    curves = Potential(curves.constant, curves.linear @ far @ far, far @ curves.curvature @ far)
+    none = np.zeros(200)
+    speakers = {
+        "near": oracle(np.stack([none, prediction[:, 1]], 1), 0.3),
+        "far": oracle(np.stack([prediction[:, 0], none], 1), 0.3),
+    }
+    found = temperatures(linearly(heard_of(speakers, curves)))
+    assert found.taus["far"] >= 0.8
+    assert found.taus["near"] == 0.0
+    share = 1.0 - np.square(y - prediction)[:, 0].mean() / np.square(y)[:, 0].mean()
+    assert found.explained == pytest.approx(share, abs=0.02)
+    assert 0 < found.explained_error < 0.1
+    assert found.by_distance == ("near", "far")
+    assert re.search(r"by itself it foretells [56]\d ± \d\S* % of how curves differ", found.sentences["far"])
 
 
 def test_a_speaker_that_is_right_of_most_is_believed():
@@ -188,7 +240,9 @@ def test_many_specimens_are_sought_on_some_and_judged_on_all():
     heard = heard_of({"a": oracle(prediction, 0.3)}, curves, p=1)
     found = temperatures(heard)
     assert found.taus["a"] >= 0.8
-    assert found.gain == pytest.approx(float((heard.score(found.taus) - heard.score({})).mean()), rel=0.02)
+    assert found.gain == pytest.approx(
+        float((Score(heard, 0.0).of(found.taus) - Score(heard, 0.0).of({})).mean()), rel=0.02
+    )
     assert found == temperatures(heard)
 
 
@@ -244,20 +298,22 @@ def lesson_of(curves, clusters, p):
     return Targets(gamma, deviation, weights.numpy(), np.eye(p), np.ones(len(gamma), bool))
 
 
-def believed_on_noise(clusters, seeds, apart=3.0):
+def believed_on_noise(clusters, seeds, apart=3.0, linear=False):
     believed = 0
     for seed in range(seeds):
         rng = np.random.default_rng([17, seed])
         label = rng.integers(0, clusters, 100)
         _, curves = measured(rng.normal(size=(100, 2)), label, clusters, apart, [18, seed])
         speaker = {"linear": out_of_fold(Linear(), rng.normal(size=(100, 20)), lesson_of(curves, clusters, 2), seed)}
-        believed += any(temperatures(heard_of(speaker, curves, clusters)).taus.values())
+        heard = dataclasses.replace(heard_of(speaker, curves, clusters), linear=linear)
+        believed += any(temperatures(heard).taus.values())
     return believed
 
 
 @pytest.mark.slow
-def test_noise_is_believed_in_one_fit_of_twenty_at_most_with_one_population():
-    assert believed_on_noise(1, 200) <= 10
+@pytest.mark.parametrize("linear", [True, False])
+def test_noise_is_believed_in_one_fit_of_twenty_at_most_with_one_population(linear):
+    assert believed_on_noise(1, 200, linear=linear) <= 10
 
 
 @pytest.mark.slow

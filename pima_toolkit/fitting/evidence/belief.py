@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
@@ -214,10 +213,10 @@ class Belief:
         able = [voice.name for voice in self.voices if set(voice.hears) <= set(names)]
         some = {about: part for name in able for about, part in apart(name, self.out_of_fold[name]).items()}
         if self.judges is None:
-            return Heard(some, self.curves, frame.log_weights, frame.prior, self.known)
+            return Heard(some, self.curves, frame.log_weights, frame.prior, self.known, frame.linear)
         fold = self.judges.fold
         prior = Deviation(self.judges.mean[fold], self.judges.root[fold])
-        return Heard(some, self.curves, self.judges.log_weights[fold], prior, self.known)
+        return Heard(some, self.curves, self.judges.log_weights[fold], prior, self.known, frame.linear)
 
     def of(self, frame: Frame, names: Sequence[str]) -> Believed:
         """How far to believe those who hear these modalities; judged when it is asked for the first time."""
@@ -232,8 +231,7 @@ class Belief:
             else:
                 able = [voice for voice in self.voices if set(voice.hears) <= set(names)]
                 taus = {f"{v.name}, of {POPULATIONS}": float(v.speaker == NETWORK) for v in able}
-                unknown = dict.fromkeys(taus, (0.0, math.nan))
-                found = Temperatures(taus, 0.0, math.nan, unknown, 0, self.groups is not None)
+                found = Temperatures.unjudged(taus, 0, self.groups is not None)
             self.parts[key] = Believed(found, scatter)
         return self.parts[key]
 
@@ -280,8 +278,11 @@ class Belief:
                 )
         parts = {}
         for k, (names, told_) in enumerate(about["parts"]):
-            alone = {name: tuple(pair) for name, pair in told_["alone"].items()}
-            parts[tuple(names)] = Believed(Temperatures(**{**told_, "alone": alone}), arrays[f"scatter.{k}"])
+            read = {
+                "alone": {name: tuple(pair) for name, pair in told_["alone"].items()},
+                "by_distance": tuple(told_["by_distance"]),
+            }
+            parts[tuple(names)] = Believed(Temperatures(**{**told_, **read}), arrays[f"scatter.{k}"])
         groups = arrays["groups"].numpy() if "groups" in arrays else None
         judges = Judges(**below("judges.", arrays)) if "judges.fold" in arrays else None
         return Belief(who, regressions, said_, _read("curves", arrays), arrays["known"], groups, judges, parts)

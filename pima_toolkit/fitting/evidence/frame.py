@@ -71,6 +71,11 @@ class Frame:
         """The deviation in each population, in these coordinates."""
         return Deviation.prior(self.inverse @ self.scatter @ self.inverse.T)
 
+    @property
+    def linear(self) -> bool:
+        """Whether every curve is a linear function of its parameters."""
+        return all(decoder.one_line for decoder in self.decoders.values())
+
     def prior_of(self, other: Frame) -> tuple[Tensor, Tensor]:
         """The deviation in each population of another fit of the same laws, in these coordinates.
 

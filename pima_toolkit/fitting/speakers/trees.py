@@ -183,10 +183,9 @@ def _grown(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, trees: int, 
     tree = require("sklearn.tree", "trees").ExtraTreeRegressor
     x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y)
     least = max(2, len(x) // _LEAVES)
-    asked = 1.0 if x.shape[1] <= 30 else max(10, x.shape[1] // 3)
     # One by one: a forest of scikit-learn's takes most of its time, of few specimens, to look at its own settings.
     seeds = np.random.default_rng(seed).integers(2**31, size=trees).tolist()
-    grown = [tree(min_samples_leaf=least, max_features=asked, random_state=one) for one in seeds]
+    grown = [tree(min_samples_leaf=least, max_features=1.0, random_state=one) for one in seeds]
     return Forest.of(one.fit(x, y, sample_weight=weight, check_input=False) for one in grown)
 
 
