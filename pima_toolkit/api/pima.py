@@ -130,19 +130,22 @@ class PIMA:
         Args:
             data: Variables with a ``specimen`` dim; NaN where a specimen lacks a modality.
             seed: Same seed, same machine: same answer.
-            epochs: Passes over the data; by default enough for about 400 steps, between 8 and 60.
-            crossmodal_epochs: Passes for the encoders of single modalities; by default ``epochs`` where that is
-                given, else enough for about 800 steps, between 10 and 100; with ``Physics(vary="latent")`` 3200, up to
-                400. With ``crossmodal="dropout"`` there are none.
+            epochs: Passes over the data; by default enough for about 800 steps, between 6 and 60
+                (``inference="paper"``: 400 steps, between 8 and 60).
+            crossmodal_epochs: With ``inference="paper"``, as are ``em`` and ``patience``; without effect by evidence.
+                Passes for the encoders of single modalities; by default ``epochs`` where that is given, else enough for
+                about 800 steps, between 10 and 100; with ``Physics(vary="latent")`` 3200, up to 400. With
+                ``crossmodal="dropout"`` there are none.
             batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
             learning_rate: Highest rate of the one-cycle schedule.
             weight_decay: Decoupled weight decay of the networks.
-            em: ``"online"``: statistics from the training pass itself; ``"epoch"``: a full E-pass before each Adam pass
+            em: With ``inference="paper"``. ``"online"``: statistics from the training pass itself; ``"epoch"``: a full E-pass before each Adam pass
                 (Algorithm 1), which costs a pass and, with few batches an epoch, sees batch norms that lag behind.
             update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
             restarts: Independent runs, of which the one with the highest ELBO is kept.
             processes: Restarts at a time, each in a process with one torch thread; by default one after the other here.
-            patience: Stop when the ELBO has not risen for this many epochs; by default never.
+            patience: With ``inference="paper"``. Stop when the ELBO has not risen for this many epochs; by default
+                never.
             start: ``"auto"``: physics first, else the invariance of pictures, else a mixture of reconstructed latents;
                 ``"random"``: cluster centres drawn from N(0, I), as the paper did.
             device: ``"auto"``, ``"cpu"``, ``"cuda"``.
