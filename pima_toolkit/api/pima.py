@@ -139,8 +139,9 @@ class PIMA:
             batch_size: Specimens in a step; small data take smaller ones, an eighth of the specimens, at least 16.
             learning_rate: Highest rate of the one-cycle schedule.
             weight_decay: Decoupled weight decay of the networks.
-            em: With ``inference="paper"``. ``"online"``: statistics from the training pass itself; ``"epoch"``: a full E-pass before each Adam pass
-                (Algorithm 1), which costs a pass and, with few batches an epoch, sees batch norms that lag behind.
+            em: With ``inference="paper"``. ``"online"``: statistics from the training pass itself; ``"epoch"``: a full
+                E-pass before each Adam pass (Algorithm 1), which costs a pass and, with few batches an epoch, sees
+                batch norms that lag behind.
             update: ``"wls"``: experts by weighted least squares (eq. 17); ``"adam"``: by gradients, as the paper did.
             restarts: Independent runs, of which the one with the highest ELBO is kept.
             processes: Restarts at a time, each in a process with one torch thread; by default one after the other here.
