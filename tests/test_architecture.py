@@ -75,7 +75,7 @@ ORDER = {
         "predictor record mixture_information tables posterior conditions curves remarks laws inference generation"
         " trust fit_parts baselines"
     ),
-    "answers/baselines": "inputs folds learned methods own_parameters held_out baselines",
+    "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
     "api": "findings saving pima selection",

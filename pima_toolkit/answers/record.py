@@ -56,6 +56,26 @@ class DescribedFigures(TypedDict):
     mean_curve: float
 
 
+class BesideFigures(TypedDict):
+    """How well the curves of a modality are predicted beside simple methods, on the same specimens held out.
+
+    Args:
+        methods: Root mean squared errors of the simple methods, by name, in the modality's unit.
+        rmse: That of the fit.
+        best: The best of the simple methods.
+        above_best: By how much the fit's error is above that of the best.
+        above_best_std_error: Standard error of that, paired.
+        reading: The result in words.
+    """
+
+    methods: dict[str, float]
+    rmse: float
+    best: str
+    above_best: float
+    above_best_std_error: float
+    reading: str
+
+
 class Facts(TypedDict):
     """Plain facts of a training, which a report tells and a saved fit keeps as JSON.
 
@@ -77,6 +97,7 @@ class Facts(TypedDict):
         beyond_quadratic: By modality, share of the training curves that say more of their parameters than the quadratic
             they are described by: at bounds and kinks, or with several optima.
         held_out: How well curves are predicted, by modality; empty where nothing was held out.
+        beside: How well beside simple methods, by modality; where that was asked for.
     """
 
     seconds: float
@@ -95,6 +116,7 @@ class Facts(TypedDict):
     described: NotRequired[dict[str, DescribedFigures]]
     beyond_quadratic: NotRequired[dict[str, float]]
     held_out: NotRequired[dict[str, HeldOutFigures]]
+    beside: NotRequired[dict[str, BesideFigures]]
 
 
 @dataclass(frozen=True)

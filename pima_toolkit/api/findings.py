@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 from torch.nn import Module
 
+from ..answers.baselines.beside import THIS_FIT
 from ..answers.generation import clusters
 from ..answers.inference import infer
 from ..answers.predictor import Predictor
-from ..answers.record import HeldOutFigures, TrainingRecord
+from ..answers.record import BesideFigures, HeldOutFigures, TrainingRecord
 from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import BAND, SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
@@ -20,7 +21,7 @@ from ..errors import DataError
 from ..experts import law_of
 from ..metrics.association import associate
 from ..model.modality import Modality, Physics
-from ..report.findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
+from ..report.findings import BesideSimpleMethods, DescribedCurves, Findings, ModalityFindings, PredictedCurves
 
 
 def gather(
@@ -96,7 +97,7 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
     size += "" if spec.schema.t_unit == "1" else f" {spec.schema.t_unit}"
     law = law_of(name, option.expert)
     shares = predictor.calibration[name]
-    described, held_out = (record.facts.get(fact, {}).get(name) for fact in ("described", "held_out"))
+    described, held_out, beside = (record.facts.get(f, {}).get(name) for f in ("described", "held_out", "beside"))
     return ModalityFindings(
         kind,
         unit,
@@ -109,6 +110,7 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
         band=float(np.interp(BAND, shares, np.linspace(0.0, 1.0, len(shares)))),
         described=None if described is None else DescribedCurves(**described),
         predicted=None if held_out is None else _predicted(held_out),
+        beside=None if beside is None else _beside(beside),
     )
 
 
@@ -116,6 +118,11 @@ def _predicted(figures: HeldOutFigures) -> PredictedCurves:
     return PredictedCurves(
         figures["specimens"], figures["rmse"], figures["mean_curve"], figures["without"], figures["coverage"]
     )
+
+
+def _beside(figures: BesideFigures) -> BesideSimpleMethods:
+    errors = {THIS_FIT: figures["rmse"], **figures["methods"]}
+    return BesideSimpleMethods(dict(sorted(errors.items(), key=lambda pair: pair[1])), figures["reading"])
 
 
 def _believed(predictor: Predictor) -> dict[str, dict[str, str]]:

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from ..answers import generation
+from ..answers.baselines.beside import beside_simple_methods
 from ..answers.conditions import At
 from ..answers.fit_parts import fit_parts
 from ..answers.inference import infer
@@ -485,6 +486,29 @@ class Fit:
         what the model says, specimens that belong nowhere. Nothing found is no proof.
         """
         return summary(self.predictor, self.record)
+
+    def check(
+        self, data: xr.Dataset, modality: str | None = None, methods: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
+        """Set the fit beside simple methods, which predict the same specimens held out from the same others.
+
+        The result is remembered: :meth:`summary` and reports tell it from then on, and a saved fit keeps it.
+
+        Args:
+            data: The training data.
+            modality: The curve that is predicted; by default the first with known physics.
+            methods: Names of the simple methods, see :func:`pima_toolkit.baselines`; by default all.
+
+        Returns:
+            Along ``baseline``, ``"this fit"`` first: ``rmse``, ``rmse_std_error``, ``rmse_above_best`` with its paired
+            standard error, ``coverage`` of the 90 % band (the fit's own, before it is set right by these specimens).
+            ``attrs["reading"]`` says it in words.
+
+        Raises:
+            DataError: If nothing was held out in this fit, or the data are others.
+            OptionError: If there is no such modality or method.
+        """
+        return beside_simple_methods(self.predictor, self.record, data, modality, methods)
 
     @property
     def stability(self) -> xr.Dataset:

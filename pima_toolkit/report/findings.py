@@ -45,6 +45,19 @@ class PredictedCurves:
 
 
 @dataclass(frozen=True)
+class BesideSimpleMethods:
+    """How well the curves of a modality are predicted beside simple methods, on the same specimens held out.
+
+    Args:
+        rmse: Root mean squared errors by name, the fit's and theirs, in the modality's unit.
+        reading: The result in words.
+    """
+
+    rmse: Mapping[str, float]
+    reading: str
+
+
+@dataclass(frozen=True)
 class ModalityFindings:
     """One modality, as a report describes it.
 
@@ -60,6 +73,7 @@ class ModalityFindings:
         band: Share of the training points that the model's own 90 % band held; NaN without an expert.
         described: How well its training curves are described; None without an expert.
         predicted: How well its curves are predicted; None where nothing was held out.
+        beside: How well beside simple methods; None where that was not asked for.
     """
 
     kind: str
@@ -73,6 +87,7 @@ class ModalityFindings:
     band: float = float("nan")
     described: DescribedCurves | None = None
     predicted: PredictedCurves | None = None
+    beside: BesideSimpleMethods | None = None
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,10 @@ def checked(predictor: Predictor, record: TrainingRecord) -> list[str]:
             f" by {_with_unit(predictor, name, figures['rmse'])}{beside}, the populations' average by"
             f" {_with_unit(predictor, name, figures['without'])}."
         )
+    out += [
+        f"Simple methods on the same specimens, {name}: {figures['reading']}"
+        for name, figures in record.facts.get("beside", {}).items()
+    ]
     for name, figures in record.facts.get("described", {}).items():
         beside = _beside(predictor, name, figures["mean_curve"])
         out.append(

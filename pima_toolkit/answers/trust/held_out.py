@@ -47,7 +47,7 @@ def judged(predictor: Predictor, tensors: Tensors) -> tuple[Predictor, dict[str,
         if not len(rows):
             continue
         curves, others = tensors.curves[name].at(rows), frame.deviations(name, heard.deviation)[rows]
-        error, inside = _scores(predictor, name, curves, others, gamma[rows])
+        error, inside = scores(predictor, name, curves, others, gamma[rows])
         seen = curves.seen
         calibration[name] = np.quantile(inside[seen].cpu().numpy(), LEVELS)
         scale = decoder.scale
@@ -55,7 +55,7 @@ def judged(predictor: Predictor, tensors: Tensors) -> tuple[Predictor, dict[str,
             specimens=len(rows),
             rmse=_rms(error[seen]) * scale,
             mean_curve=_rms(_from_others(curves)[seen]) * scale,
-            without=_rms(_scores(predictor, name, curves, None, alone[rows])[0][seen]) * scale,
+            without=_rms(scores(predictor, name, curves, None, alone[rows])[0][seen]) * scale,
             coverage=float((inside[seen] <= _BAND).double().mean()),
         )
     return replace(predictor, calibration=calibration, by_part=_by_part(predictor, frame, tensors)), figures
@@ -76,7 +76,7 @@ def _by_part(predictor: Predictor, frame: Frame, tensors: Tensors) -> dict[tuple
             rows = torch.nonzero(having & tensors.present[name]).flatten()
             if len(rows):
                 curves, others = tensors.curves[name].at(rows), frame.deviations(name, heard.deviation)[rows]
-                _, inside = _scores(predictor, name, curves, others, gamma[rows])
+                _, inside = scores(predictor, name, curves, others, gamma[rows])
                 out[part][name] = np.quantile(inside[curves.seen].cpu().numpy(), LEVELS)
     return out
 
@@ -110,7 +110,7 @@ def described(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> dict[str
     return out
 
 
-def _scores(
+def scores(
     predictor: Predictor, name: str, curves: Curves, others: Deviations | None, gamma: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Error of the prediction, and the share |2F - 1| of it that reaches each point, both (specimen, point)."""

@@ -11,7 +11,8 @@ from ..page import Section, Table
 def checked(findings: Findings) -> Section | None:
     """Tell how far curves were missed that were held out and those of the training, and how far voices are believed."""
     section = Section("What was checked")
-    tables = [_predicted(findings), _described(findings)]
+    beside = _beside(findings)
+    tables = [_predicted(findings), beside, _described(findings)]
     if any(table.rows for table in tables):
         section.words.append("Errors are root mean squared ones over all measured points.")
     if tables[0].rows:
@@ -19,6 +20,7 @@ def checked(findings: Findings) -> Section | None:
             "Specimens held out were predicted from their other modalities by a fit that had not learned from them. The"
             " band is the model's own 90 % one; the bands shown elsewhere are set right by these specimens."
         )
+    section.words += [f"{name}: {one.beside.reading}" for name, one in findings.modalities.items() if one.beside]
     believed = _believed(findings)
     if believed.rows:
         section.words.append(
@@ -44,6 +46,15 @@ def _predicted(findings: Findings) -> Table:
             f"{name}, of {figures.specimens} specimens held out: predicted, missed by {errors[0]}; by the mean of the"
             f" other curves, {errors[1]}; by the populations' average, {errors[2]}; {share} of the points in the band"
         )
+    return table
+
+
+def _beside(findings: Findings) -> Table:
+    table = Table(["curves of specimens held out", "predicted by", "missed by"], [])
+    for name, modality in findings.modalities.items():
+        for method, error in {} if modality.beside is None else modality.beside.rmse.items():
+            table.rows.append([name, method, _error(modality, error)])
+            table.lines.append(f"{name}, predicted by {method}: missed by {_error(modality, error)}")
     return table
 
 
