@@ -120,7 +120,7 @@ class PIMA:
         device: str = "auto",
         precision: str = "auto",
         crossfit: bool = True,
-        groups: str | None = None,
+        groups: str | None = "auto",
         checkpoint: str | Path | None = None,
         callbacks: Sequence[Callback] = (),
         tracker: Tracker | None = None,
@@ -156,7 +156,8 @@ class PIMA:
             crossfit: Hold specimens out, fold by fold, to find how far what pictures and settings say of curves can be
                 believed (``inference="evidence"``); False: they are believed, and nothing was checked.
             groups: Coordinate along ``specimen`` that says which specimens belong together, such as ``"batch"``: they
-                are held out together.
+                are held out together. ``"auto"``: one whose name says so (batch, lot, plate, wafer, laboratory ...),
+                with at least ten values, and the summary tells it; None: every specimen by itself.
             checkpoint: Folder that is written after every epoch; the same call resumes there after a kill.
             callbacks: Called after every epoch with a ``Progress``; one that returns True stops the training.
             tracker: Where the numbers of every epoch go, such as ``pima.trackers.CSVTracker("track.csv")``.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from .potentials import CrossmodalTraining, fused_encoders, held_back
 from .prepared import prepare
 from .restarts import Training, responsibilities, train_restarts
 from .run import Callback, TrainingRun, mark_of
+from .temperatures import LEAST_GROUPS
 from .trackers import Tracker, check_tracker, heard_by_all, shown_progress
 from .training import JointTraining
 
@@ -95,6 +97,8 @@ def train(
         warnings.warn(sentence, PimaWarning, stacklevel=3)
     prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
     measurements = _kept_for(processes, measurements)
+    if settings.groups == "auto":
+        settings = replace(settings, groups=batches(data) if options.by_evidence and options.neural else None)
     groups = _groups(data, settings.groups)
     # Of the options as they were asked for: what is learned from the data follows from them and the data, but for the
     # rounding of another machine.
@@ -140,13 +144,35 @@ def _stopped(restarts: Sequence[Training]) -> bool:
 # -- before training -----------------------------------------------------------------------------------------------
 
 
+#: Words that name what specimens were made or measured together in.
+BATCHES = frozenset({"batch", "campaign", "charge", "lab", "laboratory", "lot", "plate", "wafer"})
+
+
+def batches(data: xr.Dataset) -> str | None:
+    """Name of the coordinate along specimen that obviously names batches; None where there is none that can be used.
+
+    Its name holds one of :data:`BATCHES` as a word, some specimens share a value, and there are at least ten values: of
+    fewer batches nothing could be judged. Of several the one with the fewest.
+    """
+    found = {}
+    for name, coordinate in data.coords.items():
+        words = set(re.split(r"[^a-z]+", str(name).lower()))
+        if coordinate.dims == ("specimen",) and words & (BATCHES | {f"{word}s" for word in BATCHES}):
+            count = len(np.unique(coordinate.values.astype(str)))
+            if LEAST_GROUPS <= count < coordinate.size:
+                found[str(name)] = count
+    return min(found, key=lambda name: (found[name], name), default=None)
+
+
 def _groups(data: xr.Dataset, name: str | None) -> np.ndarray | None:
     """Number of the group that each specimen belongs to, (specimen,); None where they are by themselves."""
     if name is None:
         return None
     if name not in data.variables or data[name].dims != ("specimen",):
         along = [str(k) for k, v in data.variables.items() if v.dims == ("specimen",)]
-        raise OptionError(f"groups={name!r} is no coordinate along specimen: {closest(name, along)}")
+        raise OptionError(
+            f'groups={name!r} is no coordinate along specimen: {closest(name, along)}; or groups=None, or "auto"'
+        )
     return np.unique(data[name].values.astype(str), return_inverse=True)[1].reshape(-1)
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.errors import OptionError
 from pima_toolkit.fitting.evidence.frame import Frame
+from pima_toolkit.fitting.trained_model import batches
 from pima_toolkit.metrics import ari
 from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
@@ -319,6 +320,21 @@ def test_groups_are_held_out_together(data):
     assert fit.predictor.belief.of(frame_of(fit), ["picture"]).temperatures.groups
     with pytest.raises(OptionError, match="groups='bach' is no coordinate along specimen"):
         model().fit(grouped, groups="bach")
+
+
+def test_batches_are_recognised_by_their_name_and_told(data):
+    twelve = ("specimen", np.arange(120) // 10)
+    named = data.assign_coords(kiln=twelve, Plate_no=twelve, lots=("specimen", np.arange(120) // 2))
+    assert batches(named) == "Plate_no"  # the fewest that can be judged by
+    assert batches(data) is None
+    assert batches(data.assign_coords(plateau=twelve)) is None
+    assert batches(data.assign_coords(batch=("specimen", np.arange(120) // 20))) is None  # six: too few
+    assert batches(data.assign_coords(batch=("specimen", np.arange(120)))) is None  # every one by itself
+    fit = model().fit(named, epochs=1, progress=False)
+    assert fit.settings.groups == "Plate_no"
+    assert fit.summary().startswith("Checked on 120 specimens held out, those of one Plate_no together: line predicted")
+    assert fit.predictor.belief.of(Frame(fit.predictor.state.decoders, torch.zeros(3)), ["picture"]).temperatures.groups
+    assert model().fit(named, epochs=1, groups=None, progress=False).settings.groups is None
 
 
 def test_options_that_do_not_go_together_are_refused(data):

@@ -102,11 +102,13 @@ def summary(predictor: Predictor, record: TrainingRecord) -> str:
 def checked(predictor: Predictor, record: TrainingRecord) -> list[str]:
     """Say what was checked: specimens held out first, then the training curves; a sentence for each modality."""
     out = []
+    groups = record.settings.groups
+    together = "" if groups is None else f", those of one {groups} together"
     for name, figures in record.facts.get("held_out", {}).items():
         beside = _beside(predictor, name, figures["mean_curve"])
         out.append(
-            f"Checked on {figures['specimens']} specimens held out: {name} predicted from their other modalities misses"
-            f" by {_with_unit(predictor, name, figures['rmse'])}{beside}, the populations' average by"
+            f"Checked on {figures['specimens']} specimens held out{together}: {name} predicted from their other"
+            f" modalities misses by {_with_unit(predictor, name, figures['rmse'])}{beside}, the populations' average by"
             f" {_with_unit(predictor, name, figures['without'])}."
         )
     out += [
