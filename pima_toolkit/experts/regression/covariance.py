@@ -54,6 +54,15 @@ class Errors:
 
 def linearised(law: Law, optimum: Optimum, data: FittedCurves, c: int) -> tuple[Array, Array]:
     """Derivatives of every point of cluster c times the root of its weight, (points, P), and scores J^T r, (N, P)."""
+    if data.single and data.noises:
+        value, jacobian = law.value_and_jacobian(data.grid, optimum.parameters[c])
+        root = np.sqrt(data.weight[c])
+        seen = root > 0.0
+        weighted = np.where(seen[:, None], root[:, None] * jacobian, 0.0)
+        residual = np.where(seen, root * (data.mean[c] - value), 0.0)
+        if data.whiten is not None:
+            weighted, residual = data.whiten @ weighted, data.whiten @ residual
+        return weighted, (residual @ weighted)[None]
     value, jacobian = law.value_and_jacobian(data.t, optimum.parameters[c])
     mask, gamma = data.observed * data.points, data.gamma[:, c]
     if data.t.ndim == 1:

@@ -19,14 +19,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, pack, unpack, variable
+from ..contract.inputs import Inputs, by_name, pack, unpack, variable
 from ..contract.law import Law
+from ..noise.base import CurveNoise
+from ..noise.table import NOISES, noise_named
 from ..solvers.least_squares import solve
 from ..solvers.optimum import Optimum
 from ..solvers.starts import search, starting_points
 from ..solvers.statistics import CurveStatistics
+from .coloured import fit_one_curve
 from .covariance import Errors, errors_of, noise_variance, unidentified
 from .curves import FittedCurves
+from .noise_choice import compare_noises
 from .population import CurvePopulation, find_population
 from .priors import Given, Priors
 from .solution import Solution
@@ -47,14 +51,32 @@ def fit(
     *,
     priors: Given | None = None,
     noise_std: ArrayLike | None = None,
+    noise: str | CurveNoise = "constant",
     y_unit: str | None = None,
     t_unit: str | None = None,
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`."""
     units = {"y_unit": y_unit, "t_unit": t_unit}
+    if noise_std is not None and noise != "constant":
+        raise ExpertError(
+            f"noise_std says how the points scatter, and noise={noise!r} is to learn it: give one of the two"
+        )
+    if isinstance(noise, str) and noise == "auto":
+        given = {"start": start, "fixed": fixed, "priors": priors, **units}
+        return _with_the_best_noise(law, t, y, weights, **given)
+    noise = noise_named(noise)
     problem, data, optimum, starts = _common(law, t, y, weights, start, fixed, priors, noise_std, **units)
     absolute, known = noise_std is not None, problem.priors
-    if known is not None:
+    data = replace(data, noises=(noise,) * len(optimum.cost))
+    if data.single and noise.numbers():
+
+        def variance_of(at: Optimum, of: FittedCurves) -> Array:
+            return noise_variance(law, at, of, known=False, priors=known)
+
+        plain = replace(data, noises=(NOISES["constant"],))
+        optimum, data = fit_one_curve(law, noise, optimum, starts, plain, known, variance_of)
+        variance = variance_of(optimum, data)
+    elif known is not None:
         optimum, variance = problem.posterior(optimum, starts, data, absolute=absolute)
     else:
         variance = noise_variance(law, optimum, data, known=absolute)
@@ -62,10 +84,52 @@ def fit(
     errors = errors_of(law, optimum, data, variance, known=absolute, priors=known)
     if data.single:
         return Solution(law, optimum, errors, data)
-    options = {"known": absolute, "priors": known}
+    options = {"known": absolute, "priors": known, "noise": noise}
     clusters = range(len(optimum.cost))
     populations = tuple(find_population(law, optimum, data, errors.covariance, c, **options) for c in clusters)
+    data = replace(data, noises=tuple(noise if one is None else one.noise for one in populations))
     return Solution(law, *_of_populations(law, optimum, errors, data, populations), data, populations)
+
+
+def _with_the_best_noise(
+    law: Law,
+    t: Inputs,
+    y: ArrayLike,
+    weights: ArrayLike | None,
+    *,
+    y_unit: str | None,
+    t_unit: str | None,
+    **given: ArrayLike | Mapping | None,
+) -> Solution:
+    """Fit with the noise model that says best what was held out."""
+    units = _units(law, t, y, y_unit, t_unit)
+    single, values = np.ndim(y) == 1, np.array(y, dtype=np.float64, ndmin=2)
+    grids = pack(law, t, values.shape)
+    gamma, points = responsibilities(weights, values.shape, single)
+    if gamma.shape[1] > 1:
+        raise ExpertError('noise="auto" compares noise models of one population: fit each cluster by itself')
+    observed = np.isfinite(values) & (points > 0.0) & (gamma > 0.0)
+
+    def refit(noise: CurveNoise, kept: NDArray[np.bool_], number: int | None) -> Solution:
+        some = np.where(kept, values, np.nan)
+        if number is None:
+            return fit(law, by_name(law.inputs, grids), some, weights, noise=noise, **given, **units)
+        grid = grids if grids.ndim == 1 else grids[number]
+        own = points[0] if single else None
+        return fit(law, by_name(law.inputs, grid), some[number], own, noise=noise, **given, **units)
+
+    noise, table = compare_noises(law, values, observed, refit)
+    found = fit(law, t, y, weights, noise=noise, **given, **units)
+    return replace(found, noise_comparison=table)
+
+
+def _units(law: Law, t: Inputs, y: ArrayLike, y_unit: str | None, t_unit: str | None) -> dict[str, str]:
+    """Units of the curves and of the independent variable, as given or as the arrays bring them."""
+    along = t.get(law.t) if isinstance(t, Mapping) else t
+    return {
+        "y_unit": y_unit or str(getattr(y, "attrs", {}).get("units", "1")),
+        "t_unit": t_unit or str(getattr(along, "attrs", {}).get("units", "1")),
+    }
 
 
 def fit_together(law: Law, t: Inputs, y: ArrayLike, noise_std: ArrayLike | None = None) -> Optimum:
@@ -103,9 +167,7 @@ def _common(
     t_unit: str | None = None,
 ) -> tuple[_Problem, FittedCurves, Optimum, Array]:
     """Check what a person gave, and fit all curves of each cluster together, without priors; with the starts."""
-    y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
-    along = t.get(law.t) if isinstance(t, Mapping) else t
-    t_unit = t_unit or str(getattr(along, "attrs", {}).get("units", "1"))
+    y_unit, t_unit = _units(law, t, y, y_unit, t_unit).values()
     single = np.ndim(y) == 1
     names = _names(y)
     y = np.array(y, dtype=np.float64, ndmin=2)

@@ -61,8 +61,11 @@ def check_level(level: float) -> float:
 def freedom(optimum: Optimum, data: FittedCurves) -> Array:
     """Degrees of freedom of the errors, (C,).
 
-    Specimens less one; for a single curve points less parameters, or as good as infinite where the noise is known.
+    Specimens less one; for a single curve points less parameters, fewer where a noise model was learned too, or as good
+    as infinite where the noise is known.
     """
+    if data.freedoms is not None:
+        return data.freedoms.min(1)
     if data.single and data.known:
         return np.full(len(optimum.cost), _MANY)
     free = np.sum(optimum.free, axis=1)
@@ -104,7 +107,10 @@ def interval(
     value, jacobian = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     finite = np.where(np.isfinite(errors.covariance), errors.covariance, 0.0)
     std = np.sqrt(np.maximum(np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian), 0.0))
-    freedoms = np.repeat(freedom(optimum, data)[:, None], value.shape[1], axis=1)
+    freedoms = data.freedoms
+    if freedoms is None:
+        freedoms = np.repeat(freedom(optimum, data)[:, None], value.shape[1], axis=1)
+    freedoms = freedoms.copy()
     bounds = Bounds.of(law.reported)
     with np.errstate(invalid="ignore"):
         half = scipy.stats.t.ppf(0.5 * (1.0 + level), freedoms) * std
@@ -127,7 +133,8 @@ def interval(
     elif data.known:
         method = "linearised least squares, known noise, normal"
     else:
-        method = "linearised least squares, Student's t"
+        of = f", {data.noises[0].name} noise" if data.noises and data.noises[0].numbers() else ""
+        method = f"linearised least squares{of}, Student's t"
     method += ", with priors" if data.priors else ""
     return Interval(value, std, low, high, freedoms), method
 
@@ -207,6 +214,8 @@ def profiles(
     names = [known[k] for k in picked]
     if data.priors and data.single:
         raise ExpertError("a profile of one curve leaves the priors out: use the interval of parameters")
+    if data.whiten is not None:
+        raise ExpertError("a profile of one curve takes points for independent: use the interval of parameters")
     freedoms = freedom(optimum, data)
     value, slopes = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     out = np.full((2, len(value), len(names)), np.nan)
@@ -285,9 +294,8 @@ def band(
             method = "REML over specimens, Hartung-Knapp, Student's t"
         else:
             weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
-            noise = population.effects.variance * float(
-                np.mean(1 / weights)
-            )  # of a point as precise as the typical one
+            typical = float(np.mean(1 / weights))  # of a point as precise as the typical one
+            noise = population.effects.variance * typical * population.noise.spread(value[c])
             low[c], high[c] = _new_specimens(law, population, grid, noise, level)
             method = f"quantiles of {_DRAWS} drawn specimens with noise, seed 0"
     name = law.inputs[0]
@@ -300,7 +308,7 @@ def band(
 
 
 def _new_specimens(
-    law: Law, population: CurvePopulation, grid: Array, noise: float, level: float
+    law: Law, population: CurvePopulation, grid: Array, noise: Array, level: float
 ) -> tuple[Array, Array]:
     """Quantiles of the measured curves of new specimens, (T,) each: parameters drawn, run through the law."""
     random = np.random.default_rng(0)
