@@ -43,8 +43,8 @@ ORDER = {
         " noisy_fits integrated random_effects"
     ),
     "experts/regression": (
-        "quantities lmfit_bridge priors curves covariance population noise_evidence coloured intervals solution fit"
-        " noise_choice"
+        "quantities lmfit_bridge priors curves covariance population noise_evidence coloured intervals solution"
+        " noise_choice fit"
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
@@ -60,7 +60,7 @@ ORDER = {
         " physics augment fusion elbo network joint speaker"
     ),
     "model/encoders": "base layers * table encoders decoders",
-    "model/noise": "base * table",
+    "model/noise": "base pooled * table",
     "model/effects": "latent",
     "fitting": (
         "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"

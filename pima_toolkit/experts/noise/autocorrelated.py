@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .base import Array, CurveNoise, CurveResiduals, NoiseShape
 
 #: Points at the same t count as this share of the curve's mean spacing apart: the process has one value there.
-_TOGETHER = 0.05
+_TOGETHER = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AutocorrelatedNoise(CurveNoise):
             shape = (len(order), T) + (1,) * (values.ndim - 2)
             ordered = np.take_along_axis(values, np.broadcast_to(order, (N, T)).reshape(N, *shape[1:]), 1)
             out = ordered.copy()
-            look = (len(order), T - 1) + shape[2:]
+            look = (len(order), T - 1, *shape[2:])
             out[:, 1:] = (ordered[:, 1:] - rho.reshape(look) * ordered[:, :-1]) / np.sqrt(left).reshape(look)
             return np.take_along_axis(out, np.broadcast_to(back, (N, T)).reshape(N, *shape[1:]), 1)
 

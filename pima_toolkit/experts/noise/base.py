@@ -33,11 +33,11 @@ Array = NDArray[np.float64]
 _BLIND = 1e-10
 #: Points of the coarse search along each of one or two numbers.
 _GRID = {1: 13, 2: 9}
-#: Step of numerical derivatives in the noise's free numbers.
-_STEP = 1e-2
-#: Standard deviation, in logarithms, to which the noise's numbers are known before any curve is seen: where the
-#: likelihood is flat, degrees of freedom would say that anything may be.
-_WEAK = 2.0
+#: Step of numerical derivatives in the noise's free numbers, in logarithms.
+_STEP = 0.05
+#: Where numbers are tried about the best ones, in their standard deviations, and the least and the largest of those.
+_OFFSETS = np.linspace(-3.0, 3.0, 7)
+_WIDTHS = 0.1, 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,16 @@ class CurveResiduals:
             return self.residual, self.jacobian
         return shape.whiten(self.residual), shape.whiten(self.jacobian)
 
-    def projected(self, shape: NoiseShape) -> tuple[Array, Array, Array]:
-        """Sum of squares left by the best straight step in the parameters, log det of J^T R^-1 J, and rank; (N,) each.
+    @staticmethod
+    def projected(r: Array, J: Array) -> tuple[Array, Array, Array]:
+        """Sum of squares left by the best straight step in the parameters, log det of J^T J, and rank; (N,) each.
 
         The step makes it no matter towards what the fit was drawn.
+
+        Args:
+            r: Whitened residuals, shape (N, T).
+            J: Whitened slopes, shape (N, T, P).
         """
-        r, J = self.whitened(shape)
         normal, pull = J.mT @ J, (J.mT @ r[..., None])[..., 0]
         size = np.sqrt(np.diagonal(normal, axis1=1, axis2=2))
         dead = ~(size > 0.0)
@@ -180,75 +184,97 @@ class CurveNoise(ABC):
             outside = np.square(x - np.clip(x, low, high)).sum()
             return np.inf if found is None else found + 1e3 * float(outside)
 
-        axes = [np.linspace(a, b, _GRID[len(low)]) for a, b in zip(low, high, strict=True)]
-        start = np.clip(np.log([max(getattr(self, name), 1e-300) for name in limits]), low, high)
-        trials = np.concatenate([start[None], np.stack(np.meshgrid(*axes), -1).reshape(-1, len(low))])
-        best = trials[int(np.argmin([cost(x) for x in trials]))]
-        simplex = np.concatenate([best[None], best + np.diag([0.6 * (a[1] - a[0]) for a in axes])])
+        known = np.array([getattr(self, name) for name in limits])
+        if (known > 0.0).all() and any(getattr(self, name) != getattr(type(self)(), name) for name in limits):
+            best, reach = np.clip(np.log(known), low, high), np.full(len(low), 0.3)
+        else:
+            axes = [np.linspace(a, b, _GRID[len(low)]) for a, b in zip(low, high, strict=True)]
+            trials = np.stack(np.meshgrid(*axes), -1).reshape(-1, len(low))
+            best, reach = (
+                trials[int(np.argmin([cost(x) for x in trials]))],
+                np.array([0.6 * (a[1] - a[0]) for a in axes]),
+            )
+        simplex = np.concatenate([best[None], best + np.diag(np.where(best + reach > high, -reach, reach))])
         options = {"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-6, "maxiter": 80 * len(low)}
         return made(scipy.optimize.minimize(cost, best, method="Nelder-Mead", options=options).x)
 
-    def _cost(self, residuals: CurveResiduals, log_variance: float | None = None) -> float | None:
-        """Twice the negative restricted log likelihood, at the best variance or a given one; None without freedom."""
+    def _cost(self, residuals: CurveResiduals) -> float | None:
+        """Twice the negative restricted log likelihood at the best variance; None without a degree of freedom."""
         shape = self.shape(residuals.t, residuals.seen, residuals.curve)
-        left, log_det, rank = residuals.projected(shape)
+        left, log_det, rank = residuals.projected(*residuals.whitened(shape))
         points = residuals.seen.sum(1)
         share = residuals.share * (points > rank)
         freedom = float(share @ (points - rank))
         if not freedom > 0.0:
             return None
-        whole = float(share @ (shape.log_det + log_det))
         total = max(float(share @ left), 1e-300)
-        if log_variance is None:
-            return whole + freedom * float(np.log(total / freedom))
-        return whole + freedom * log_variance + total * float(np.exp(-log_variance))
+        return float(share @ (shape.log_det + log_det)) + freedom * float(np.log(total / freedom))
 
-    def freedom(self, residuals: CurveResiduals, gradients: Array) -> Array:
-        r"""Degrees of freedom of Student's t for functions of one curve's parameters, shape (Q,).
+    def integrated(self, residuals: CurveResiduals, gradients: Array) -> tuple[Array, Array]:
+        r"""Covariance of one curve's parameters with the noise's numbers integrated out, and degrees of freedom.
 
-        Variance and the noise's numbers were estimated: with V the inverse of the restricted likelihood's curvature in
-        them and d the derivative of a function's log variance, it is :math:`2 / d^\top V d`. Of white noise that is
-        points less parameters. Source: Satterthwaite 1946; Giesbrecht & Burns 1985 (Biometrics 41, 477).
+        The numbers were learned from the same points. Over a grid of them, with the restricted likelihood for weights,
+        the covariance is the mean of :math:`s^2 (J^\top R^{-1} J)^{-1}` and the scatter of the best parameters; how
+        much a function's variance varies, with :math:`2/f` for :math:`s^2`, gives the degrees of freedom of Student's
+        t (Satterthwaite 1946). Of white noise that is :math:`s^2 (J^\top J)^{-1}` and points less parameters.
 
         Args:
             residuals: Of one curve.
-            gradients: Derivatives of the functions by the parameters of the slopes, shape (Q, P).
+            gradients: Derivatives of functions by the parameters of the slopes, shape (Q, P).
+
+        Returns:
+            Covariance (P, P), and degrees of freedom of every function, (Q,).
         """
+        trials = self._about(residuals)
+        costs, covariances, steps = [], [], []
+        for noise in trials:
+            shape = noise.shape(residuals.t, residuals.seen, residuals.curve)
+            whitened = residuals.whitened(shape)
+            r, J = (part[0] for part in whitened)
+            left, log_det, rank = (float(part[0]) for part in residuals.projected(*whitened))
+            size = np.sqrt(np.maximum(np.square(J).sum(0), 1e-300))
+            inverse = np.linalg.pinv(J.T @ J / np.outer(size, size), rcond=_BLIND, hermitian=True)
+            inverse /= np.outer(size, size)
+            most = max(float(residuals.seen.sum()) - rank, 1.0)
+            costs.append(float(shape.log_det[0]) + log_det + most * np.log(max(left, 1e-300) / most))
+            covariances.append(inverse * left / most)
+            steps.append(inverse @ (J.T @ r))
+        weight = np.exp(-0.5 * (np.array(costs) - np.min(costs)))
+        weight /= weight.sum()
+        within, away = np.array(covariances), np.array(steps) - steps[0]
+        covariance = np.einsum("k,kpq->pq", weight, within) + np.einsum("k,kp,kq->pq", weight, away, away)
+        each = np.einsum("qp,kpr,qr->kq", gradients, within, gradients)
+        mean = np.maximum(weight @ each, 1e-300)
+        varies = weight @ np.square(each / mean - 1.0) + 2.0 / most
+        return covariance, np.clip(2.0 / varies, 1.0, most)
+
+    def _about(self, residuals: CurveResiduals) -> list[Self]:
+        """This noise, and others as far about it as its numbers are uncertain."""
         limits = self.limits(residuals)
-        shape = self.shape(residuals.t, residuals.seen, residuals.curve)
-        left, _, rank = residuals.projected(shape)
-        most = max(float((residuals.seen.sum(1) - rank)[0]), 1.0)
-        log_variance = float(np.log(max(float(left[0]), 1e-300) / most))
-        centre = np.array([*(float(np.log(getattr(self, name))) for name in limits), log_variance])
-        # A number at its limit was not estimated.
-        ends = np.log(np.array(list(limits.values()))).reshape(-1, 2)
-        moving = [k for k, (a, b) in enumerate(ends) if a + 5 * _STEP < centre[k] < b - 5 * _STEP]
-        moving.append(len(centre) - 1)
+        if not limits or self._cost(residuals) is None:
+            return [self]
+        centre = np.log([getattr(self, name) for name in limits])
+        low, high = np.log(np.array(list(limits.values()))).T
 
-        def at(x: Array) -> tuple[float, Array]:
-            numbers = dict(zip(limits, np.exp(x[:-1]).tolist(), strict=True))
-            noise = replace(self, **numbers)
-            J = residuals.whitened(noise.shape(residuals.t, residuals.seen, residuals.curve))[1][0]
-            inverse = np.linalg.pinv(J.T @ J, rcond=1e-12, hermitian=True)
-            variance = np.maximum(np.einsum("qp,pr,qr->q", gradients, inverse, gradients), 1e-300)
-            return noise._cost(residuals, float(x[-1])) or 0.0, np.log(variance) + x[-1]
+        def made(x: Array) -> Self:
+            return replace(self, **dict(zip(limits, np.exp(x).tolist(), strict=True)))
 
-        steps = _STEP * np.eye(len(centre))[moving]
-        around = [(at(centre + step), at(centre - step)) for step in steps]
-        slope = np.stack([(up[1] - down[1]) / (2 * _STEP) for up, down in around])
-        middle = at(centre)[0]
-        curvature = np.empty((len(moving), len(moving)))
-        for i, one in enumerate(steps):
-            curvature[i, i] = (around[i][0][0] - 2 * middle + around[i][1][0]) / _STEP**2
-            for j in range(i):
-                other = steps[j]
-                corners = [at(centre + a * one + b * other)[0] * a * b for a in (1, -1) for b in (1, -1)]
-                curvature[i, j] = curvature[j, i] = sum(corners) / (4 * _STEP**2)
-        weak = np.diag([*np.full(len(moving) - 1, _WEAK**-2), 0.0])
-        values, vectors = np.linalg.eigh(0.5 * curvature + weak)
-        values = np.maximum(values, _WEAK**-2)
-        wide = np.square(vectors.T @ slope) / values[:, None]
-        return np.clip(2.0 / np.maximum(wide.sum(0), 1e-300), 1.0, most)
+        middle, axes = self._cost(residuals) or 0.0, []
+        for k in range(len(centre)):
+            inward = -_STEP if centre[k] + _STEP > high[k] else _STEP
+            costs = []
+            for count in (1, 2):
+                there = centre.copy()
+                there[k] += count * inward
+                costs.append((made(there)._cost(residuals) or 0.0) - middle)
+            # Twice the likelihood falls by one within a standard deviation, straight and curved.
+            curved = max((costs[1] - 2.0 * costs[0]) / _STEP**2, 0.0)
+            straight = abs(costs[0] / _STEP)
+            width = np.clip(1.0 / max(np.sqrt(0.5 * curved), straight, 1e-6), *_WIDTHS)
+            axis = centre[k] + width * _OFFSETS
+            axes.append(axis[(axis >= low[k]) & (axis <= high[k])])
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(centre))
+        return [self, *(made(x) for x in grid if np.abs(x - centre).max() > 0.0)]
 
     def numbers(self) -> dict[str, float]:
         """Return the noise's numbers by name, beside its variance."""

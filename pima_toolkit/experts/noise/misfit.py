@@ -45,8 +45,12 @@ class MisfitNoise(CurveNoise):
         if not (self.amplitude > 0.0 and self.length > 0.0):
             return NoiseShape(None, np.zeros(N))
         grid = np.broadcast_to(t, seen.shape)
-        rows, which = np.unique(np.concatenate([np.where(seen, grid, 0.0), seen], axis=1), axis=0, return_inverse=True)
-        which = which.reshape(-1)
+        rows, which = np.concatenate([np.where(seen, grid, 0.0), seen], axis=1), np.zeros(N, dtype=np.int64)
+        if (rows == rows[:1]).all():
+            rows = rows[:1]
+        else:
+            rows, which = np.unique(rows, axis=0, return_inverse=True)
+            which = which.reshape(-1)
         along, there = rows[:, :T], rows[:, T:] > 0.0
         apart = np.square((along[:, :, None] - along[:, None, :]) / self.length)
         both = there[:, :, None] & there[:, None, :]

@@ -52,7 +52,7 @@ def fit_one_curve(
     data: FittedCurves,
     priors: Priors | None,
     variance_of: Callable[[Optimum, FittedCurves], Array],
-) -> tuple[Optimum, FittedCurves]:
+) -> tuple[Optimum, FittedCurves, Array]:
     """Fit one curve under a noise model.
 
     Args:
@@ -65,10 +65,11 @@ def fit_one_curve(
         variance_of: Variance of a point of weight one, shape (1,), at a fit of working data.
 
     Returns:
-        The fit, and the curve with what least squares was given: working data, their weights, what whitens them, and
-        the degrees of freedom of every reported parameter.
+        The fit; the curve with what least squares was given, working data, their weights and what whitens them, and
+        with the degrees of freedom of every reported parameter; and the parameters' covariance with the noise's numbers
+        integrated out, shape (1, P, P), without priors.
     """
-    free, fixed = optimum.free[0], optimum.held
+    free, fixed = optimum.free[0], optimum.held.tolist()
     weight = (data.observed * data.points).astype(np.float64)
     along = variable(law, data.grid)[None]
     curve = law.value_and_jacobian(data.grid, optimum.parameters)[0]
@@ -85,18 +86,14 @@ def fit_one_curve(
         if number == 0 and whiten is None:
             begin = np.concatenate([begin, starts[:, :_STARTS]], axis=1)
         before = optimum.parameters
-        optimum = solve(
-            law, data.grid, at.y, at.weights, begin, data.bounds, fixed=fixed, prior=prior, whiten=whiten
-        )
+        optimum = solve(law, data.grid, at.y, at.weights, begin, data.bounds, fixed=fixed, prior=prior, whiten=whiten)
         value, jacobian = law.value_and_jacobian(data.grid, optimum.parameters)
         curve, root = value, np.sqrt(at.weights[0])
         residual = np.where(weight[0] > 0.0, root * (at.y[0] - value[0]), 0.0)
         slopes = np.where((weight[0] > 0.0)[:, None], root[:, None] * jacobian[0], 0.0)
         residual, slopes = (part if whiten is None else whiten @ part for part in (residual, slopes))
         optimum = replace(optimum, cost=np.array([residual @ residual]))
-        data = replace(
-            data, mean=at.y, weight=at.weights, constant=np.zeros(1), whiten=whiten, noises=(noise,)
-        )
+        data = replace(data, mean=at.y, weight=at.weights, constant=np.zeros(1), whiten=whiten, noises=(noise,))
         variance = variance_of(optimum, data)
         moved = np.square(slopes @ (optimum.parameters - before)[0]).sum() / max(float(variance[0]), 1e-300)
         pair = (np.array(list(one.numbers().values())) for one in (last, noise))
@@ -105,5 +102,10 @@ def fit_one_curve(
             break
     left = residuals_at(law, data, optimum.parameters[0], optimum.free[0])
     gradients = law.reported_jacobian(optimum.parameters[0])[:, optimum.free[0]]
-    freedoms = noise.freedom(left, gradients)[None]
-    return replace(optimum, agreement=agreement), replace(data, freedoms=freedoms)
+    # Working data of a noise without a shape are what it is judged by.
+    white = np.where(weight > 0.0, np.sqrt(at.weights) * (at.y - curve), 0.0)
+    left = replace(left, residual=white) if noise.follows_curve and not noise.limits(left) else left
+    covariance, freedoms = noise.integrated(left, gradients)
+    whole = np.zeros((1, len(free), len(free)))
+    whole[0][np.ix_(free, free)] = covariance
+    return replace(optimum, agreement=agreement), replace(data, freedoms=freedoms[None]), whole

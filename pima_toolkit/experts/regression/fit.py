@@ -67,14 +67,14 @@ def fit(
     noise = noise_named(noise)
     problem, data, optimum, starts = _common(law, t, y, weights, start, fixed, priors, noise_std, **units)
     absolute, known = noise_std is not None, problem.priors
-    data = replace(data, noises=(noise,) * len(optimum.cost))
+    data, integrated = replace(data, noises=(noise,) * len(optimum.cost)), None
     if data.single and noise.numbers():
 
         def variance_of(at: Optimum, of: FittedCurves) -> Array:
             return noise_variance(law, at, of, known=False, priors=known)
 
         plain = replace(data, noises=(NOISES["constant"],))
-        optimum, data = fit_one_curve(law, noise, optimum, starts, plain, known, variance_of)
+        optimum, data, integrated = fit_one_curve(law, noise, optimum, starts, plain, known, variance_of)
         variance = variance_of(optimum, data)
     elif known is not None:
         optimum, variance = problem.posterior(optimum, starts, data, absolute=absolute)
@@ -83,6 +83,9 @@ def fit(
     data = replace(data, variance=variance, known=absolute, priors=known is not None)
     errors = errors_of(law, optimum, data, variance, known=absolute, priors=known)
     if data.single:
+        if integrated is not None and known is None:
+            covariance = np.where(np.isfinite(errors.covariance), integrated, errors.covariance)
+            errors = replace(errors, covariance=covariance)
         return Solution(law, optimum, errors, data)
     options = {"known": absolute, "priors": known, "noise": noise}
     clusters = range(len(optimum.cost))

@@ -157,9 +157,7 @@ def _by_points(
     return out
 
 
-def held_out_points(
-    law: Law, solution: Solution, y: Array, test: NDArray[np.int64], train: NDArray[np.int64]
-) -> float:
+def held_out_points(law: Law, solution: Solution, y: Array, test: NDArray[np.int64], train: NDArray[np.int64]) -> float:
     """Log likelihood of points of one curve under a fit of others, nats.
 
     Args:
@@ -170,13 +168,15 @@ def held_out_points(
         train: Numbers of those that were not.
     """
     data, theta = solution.data, solution.fitted[0]
-    noise, variance = data.noises[0], float(data.variance[0])
+    noise, variance = data.noises[0], 1.0 if data.variance is None else float(data.variance[0])
     observed = np.zeros_like(data.observed)
     observed[0, np.concatenate([test, train])] = True
-    whole = residuals_at(law, replace(data, y=np.where(observed, y, 0.0), observed=observed), theta, np.ones(len(theta), dtype=bool))
+    whole = residuals_at(
+        law, replace(data, y=np.where(observed, y, 0.0), observed=observed), theta, np.ones(len(theta), dtype=bool)
+    )
     weight = data.points[0]
     r, J = whole.residual[0], whole.jacobian[0]
-    covariance = np.where(np.isfinite(solution.covariance[0]), solution.covariance[0], 0.0)
+    covariance = np.where(np.isfinite(solution.naive_covariance[0]), solution.naive_covariance[0], 0.0)
     jacobian_log = 0.5 * float(np.log(weight[test]).sum())
     if isinstance(noise, RobustNoise) and noise.scale > 0.0:
         more = np.einsum("tp,pq,tq->t", J[test], covariance, J[test])

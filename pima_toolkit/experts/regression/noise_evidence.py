@@ -48,16 +48,17 @@ class NoiseEvidence:
             told.append(
                 f"neighbouring residuals go together (lag-1 autocorrelation {self.autocorrelation:.2f}, expected 0 ±"
                 f" {self.autocorrelation_error:.2f}): the points say less than they seem to"
+                ' (noise="autocorrelated" or "misfit")'
             )
         if self.tails > max(_SIGNIFICANT * self.tails_error, _HEAVY):
             told.append(
                 f"some points are far off (excess kurtosis {self.tails:.1f}, expected 0 ± {self.tails_error:.1f}): they"
-                " pull the fit"
+                ' pull the fit (noise="robust")'
             )
         if self.growth > max(_SIGNIFICANT * self.growth_error, _GROWING):
             told.append(
                 f"residuals grow with the curve (rank correlation {self.growth:.2f}, expected 0 ±"
-                f" {self.growth_error:.2f}): large values weigh too much"
+                f' {self.growth_error:.2f}): large values weigh too much (noise="proportional")'
             )
         return told
 

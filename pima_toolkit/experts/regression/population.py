@@ -406,8 +406,8 @@ class _Curves:
         weights = (data.observed * data.points)[members]
         root = root * self.free[:, None]
         at = self.law, data.bounds, t, data.y[members], weights, centre, root, variance
-        noise, variance = learned_noise(noise, *at, share=gamma, theta=self.theta)
-        return replace(self, noise=noise), max(variance, self.floor)
+        noise, found = learned_noise(noise, *at, share=gamma, theta=self.theta)
+        return replace(self, noise=noise), max(found, self.floor)
 
     def fits(
         self, centre: Array, root: Array, variance: float, last: CurveInformation | None = None

@@ -126,7 +126,7 @@ class Solution:
         free, rows = self.optimum.free[c], np.arange(len(data.y))
         if population is not None:
             free, rows = population.free, population.members
-            phi[rows] = data.bounds.to_unbounded(population.own_parameters)
+            phi[np.ix_(rows, np.flatnonzero(free))] = population.information.estimate
         t = data.t[None] if data.t.ndim == 1 else data.t[rows]
         held = np.where(free, np.nan, theta)[None].repeat(len(rows), 0)
         at = t, data.y[rows], weights[rows], phi[rows], data.gamma[rows, c]
@@ -417,8 +417,7 @@ class Solution:
             notes.append(
                 f"only {self.agreement[c]:.0%} of the starts agree: a parameter may not be determined by these data"
             )
-        for sentence in self.noise_evidence[c].sentences():
-            notes.append(f'{sentence}; noise="auto" compares noise models')
+        notes += self.noise_evidence[c].sentences()
         return notes
 
     def _repr_html_(self) -> str:

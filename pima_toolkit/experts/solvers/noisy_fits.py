@@ -208,7 +208,7 @@ def learned_noise(
     *,
     share: Array | None = None,
     theta: Array | None = None,
-) -> tuple[CurveNoise, Array]:
+) -> tuple[CurveNoise, float]:
     """Learn a noise model's numbers from curves: own fits under one wide population and the noise take turns.
 
     Args:
@@ -237,10 +237,10 @@ def learned_noise(
     start = None if start is None else start[some]
     held = None if theta is None else np.where(bounds.at_bound(theta), theta, np.nan)[None].repeat(len(y), 0)
     moves = np.abs(root).sum(1) > 0.0
-    place = {"theta": None if theta is None else theta[None]}
+    place = None if theta is None else theta[None]
     for _ in range(_ROUNDS):
         at = law, bounds, t, y, weights, centre[None], root[None], which, np.full(len(y), 1.0 / variance)
-        found, _ = noisy_fits(noise, *at, start, **place)
+        found, _ = noisy_fits(noise, *at, start, theta=place)
         left = residuals_of(law, bounds, t, y, weights, found.estimate, share, held=held, free=moves)
         last, noise = noise, noise.update(left)
         variance = working_variance(noise, left, y, weights, variance)
@@ -266,7 +266,7 @@ def working_variance(noise: CurveNoise, left: CurveResiduals, y: Array, weights:
     residual = np.where(left.seen, np.sqrt(at.weights) * (at.y - curve), 0.0)
     ratio = np.sqrt(np.divide(at.weights, weights, out=np.zeros_like(weights), where=left.seen))
     fresh = replace(left, residual=residual, jacobian=left.jacobian * ratio[..., None])
-    squared, _, rank = fresh.projected(at.shape)
+    squared, _, rank = fresh.projected(*fresh.whitened(at.shape))
     points = left.seen.sum(1)
     share = left.share * (points > rank)
     freedom = float(share @ (points - rank))
