@@ -33,11 +33,9 @@ Array = NDArray[np.float64]
 _BLIND = 1e-10
 #: Points of the coarse search along each of one or two numbers.
 _GRID = {1: 13, 2: 9}
-#: Step of numerical derivatives in the noise's free numbers, in logarithms.
-_STEP = 0.05
-#: Where numbers are tried about the best ones, in their standard deviations, and the least and the largest of those.
-_OFFSETS = np.linspace(-3.0, 3.0, 7)
-_WIDTHS = 0.1, 1.5
+#: First step, in logarithms, from the best numbers to those that are less likely by half this many nats, and how many
+#: are tried between, along each of one or two numbers.
+_STEP, _FALLEN, _TRIALS = 0.05, 9.0, {1: 25, 2: 9}
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +223,7 @@ class CurveNoise(ABC):
         Returns:
             Covariance (P, P), and degrees of freedom of every function, (Q,).
         """
-        trials = self._about(residuals)
+        trials = [self, *self._about(residuals)]
         costs, covariances, steps = [], [], []
         for noise in trials:
             shape = noise.shape(residuals.t, residuals.seen, residuals.curve)
@@ -239,9 +237,9 @@ class CurveNoise(ABC):
             costs.append(float(shape.log_det[0]) + log_det + most * np.log(max(left, 1e-300) / most))
             covariances.append(inverse * left / most)
             steps.append(inverse @ (J.T @ r))
-        weight = np.exp(-0.5 * (np.array(costs) - np.min(costs)))
+        weight = np.exp(-0.5 * (np.array(costs)[1:] - np.min(costs)))
         weight /= weight.sum()
-        within, away = np.array(covariances), np.array(steps) - steps[0]
+        within, away = np.array(covariances)[1:], np.array(steps)[1:] - steps[0]
         covariance = np.einsum("k,kpq->pq", weight, within) + np.einsum("k,kp,kq->pq", weight, away, away)
         each = np.einsum("qp,kpr,qr->kq", gradients, within, gradients)
         mean = np.maximum(weight @ each, 1e-300)
@@ -261,20 +259,20 @@ class CurveNoise(ABC):
 
         middle, axes = self._cost(residuals) or 0.0, []
         for k in range(len(centre)):
-            inward = -_STEP if centre[k] + _STEP > high[k] else _STEP
-            costs = []
-            for count in (1, 2):
-                there = centre.copy()
-                there[k] += count * inward
-                costs.append((made(there)._cost(residuals) or 0.0) - middle)
-            # Twice the likelihood falls by one within a standard deviation, straight and curved.
-            curved = max((costs[1] - 2.0 * costs[0]) / _STEP**2, 0.0)
-            straight = abs(costs[0] / _STEP)
-            width = np.clip(1.0 / max(np.sqrt(0.5 * curved), straight, 1e-6), *_WIDTHS)
-            axis = centre[k] + width * _OFFSETS
-            axes.append(axis[(axis >= low[k]) & (axis <= high[k])])
+            ends = []
+            for sign, limit in ((-1.0, low[k]), (1.0, high[k])):
+                reach = _STEP
+                while True:
+                    there = centre.copy()
+                    there[k] = np.clip(centre[k] + sign * reach, low[k], high[k])
+                    cost = made(there)._cost(residuals)
+                    if cost is None or cost > middle + _FALLEN or there[k] == limit:
+                        break
+                    reach *= 1.4
+                ends.append(there[k])
+            axes.append(np.linspace(*ends, _TRIALS[len(centre)]))
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(centre))
-        return [self, *(made(x) for x in grid if np.abs(x - centre).max() > 0.0)]
+        return [made(x) for x in grid]
 
     def numbers(self) -> dict[str, float]:
         """Return the noise's numbers by name, beside its variance."""
