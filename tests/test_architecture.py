@@ -35,7 +35,7 @@ FLOORS = (
 ORDER = {
     "plugins": "hooks records manager registry",
     "experts": "contract formulas noise solvers regression kinds registry card",
-    "experts/contract": "parameters bounds inputs example law",
+    "experts/contract": "parameters bounds numbers inputs example law",
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/noise": "base * table",
     "experts/solvers": (

@@ -21,11 +21,12 @@ from ...errors import ExpertError, ShapeError
 from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs, by_name, pack, unpack, variable
 from ..contract.law import Law
+from ..contract.numbers import hidden_points, numbers
 from ..noise.base import CurveNoise
 from ..noise.table import NOISES, noise_named
 from ..solvers.least_squares import solve
 from ..solvers.optimum import Optimum
-from ..solvers.starts import search, starting_points
+from ..solvers.starts import search, spread, starting_points
 from ..solvers.statistics import CurveStatistics
 from .coloured import fit_one_curve
 from .covariance import Errors, errors_of, noise_variance, unidentified
@@ -37,6 +38,8 @@ from .solution import Solution
 
 Array = NDArray[np.float64]
 
+#: Parameters tried before a law is said to have no value at a point.
+_TRIED = 24
 #: Rounds of a fit with priors: noise variance, linearised priors, solve.
 _ROUNDS = 50
 
@@ -106,8 +109,8 @@ def _with_the_best_noise(
 ) -> Solution:
     """Fit with the noise model that says best what was held out."""
     units = _units(law, t, y, y_unit, t_unit)
-    single, values = np.ndim(y) == 1, np.array(y, dtype=np.float64, ndmin=2)
-    grids = pack(law, t, values.shape)
+    single = np.ndim(y) == 1
+    values, grids = read_curves(law, t, y)
     gamma, points = responsibilities(weights, values.shape, single)
     if gamma.shape[1] > 1:
         raise ExpertError('noise="auto" compares noise models of one population: fit each cluster by itself')
@@ -173,8 +176,7 @@ def _common(
     y_unit, t_unit = _units(law, t, y, y_unit, t_unit).values()
     single = np.ndim(y) == 1
     names = _names(y)
-    y = np.array(y, dtype=np.float64, ndmin=2)
-    t = pack(law, t, y.shape)
+    y, t = read_curves(law, t, y)
     if y.ndim != 2 or variable(law, t).shape not in {y.shape[1:], y.shape}:
         raise ShapeError(
             f"y has the shape {y.shape} and t {t.shape}: expected y (T,) or (specimen, T), and t (T,) or as y"
@@ -207,6 +209,28 @@ def _common(
     return problem, data, optimum, starts
 
 
+def read_curves(law: Law, t: Inputs, y: ArrayLike) -> tuple[Array, Array]:
+    """Curves (N, T), NaN where they or their t are masked, and the packed grid they are on.
+
+    Raises:
+        ExpertError: If they hold dates, or anything else that is no number.
+        ShapeError: If they do not fit together.
+    """
+    curves = np.atleast_2d(numbers("y", y))
+    along = t.get(law.t) if isinstance(t, Mapping) else t
+    hidden = hidden_points(along) if along is not None else None
+    if hidden is None:
+        return curves, pack(law, t, curves.shape)
+    if np.shape(hidden)[-1:] == curves.shape[-1:]:
+        curves = np.where(hidden, np.nan, curves)
+    shown = np.where(hidden, np.nan, numbers(law.t, along))
+    if not np.isfinite(shown).any():
+        raise ExpertError(f"{law.t} is masked everywhere: nothing was measured")
+    # Where t is not known nothing was measured: any value will do.
+    shown = np.where(np.isfinite(shown), shown, np.nanmin(shown))
+    return curves, pack(law, {**t, law.t: shown} if isinstance(t, Mapping) else shown, curves.shape)
+
+
 def _names(y: object) -> Array | None:
     """Names of the specimens that the curves were given with, as an ``xarray.DataArray`` brings them."""
     if not isinstance(y, xr.DataArray) or y.ndim != 2 or y.dims[0] not in y.coords:
@@ -230,7 +254,7 @@ def _of_populations(
         std = np.sqrt(np.maximum(np.diagonal(covariance[c]), 0.0))
         open_[c] = common.free[c] & unidentified(lost, std, theta[c], data.bounds)
     value = law.value_and_jacobian(data.grid, theta)[0]
-    cost = np.sum(data.weight * np.square(data.mean - value), axis=1)
+    cost = np.sum(data.weight * np.square(np.where(data.weight > 0.0, data.mean - value, 0.0)), axis=1)
     optimum = replace(common, parameters=theta, cost=cost)
     return optimum, replace(errors, covariance=covariance, unidentified=open_)
 
@@ -267,11 +291,27 @@ class _Problem:
         grid, mean, weight, constant = reduce(self.law, self.t, self.y, self.weight, gamma)
         bounds = self.law.bounds(variable(self.law, grid))
         starts = _starts(self.law, grid, mean, weight, start, bounds, self.held)
+        self._check_domain(grid, weight, starts, bounds)
         for name, value in self.fixed.items():
             starts[..., _number(self.law, name)] = float(value)
         reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "bounds": bounds}
         options = {"fixed": self.held, "constant": constant, "project": True}
         return solve(self.law, grid, mean, weight, starts, bounds, **options), starts, reduced
+
+    def _check_domain(self, grid: Array, weight: Array, starts: Array, bounds: Bounds) -> None:
+        """Refuse points at which the law is not finite, whatever its parameters: a power of what is below zero."""
+        law, along = self.law, variable(self.law, grid)
+        middle = bounds.from_unbounded(np.zeros((1, len(law.parameters))))
+        tried = np.concatenate([starts.reshape(-1, len(law.parameters)), spread(middle, bounds, _TRIED, along)[0]])
+        with np.errstate(all="ignore"):
+            value = law.value_and_jacobian(grid, tried)[0]
+        lost = (weight > 0.0).any(0) & ~np.isfinite(value).any(0)
+        if lost.any() and not lost.all():
+            raise ExpertError(
+                f"expert {law.name!r} is not finite at {law.t} = {along[lost][0]:g}, whatever its parameters"
+                f" ({int(lost.sum())} of {len(lost)} points): leave such points out, NaN in y, or use a law of what was"
+                " measured"
+            )
 
     def posterior(self, first: Optimum, starts: Array, data: FittedCurves, *, absolute: bool) -> tuple[Optimum, Array]:
         """Find the mode of the posterior and the noise variance at it, from the fit without priors."""
@@ -311,7 +351,7 @@ class _Problem:
             project=starts.shape[1] > 1,
         )
         value = self.law.value_and_jacobian(grid, optimum.parameters)[0]
-        return replace(optimum, cost=np.sum(weight * np.square(mean - value), axis=1))
+        return replace(optimum, cost=np.sum(weight * np.square(np.where(weight > 0.0, mean - value, 0.0)), axis=1))
 
 
 def _check_amount(problem: _Problem, observed: NDArray[np.bool_], gamma: Array, *, spare: bool) -> None:
@@ -348,7 +388,13 @@ def _held(law: Law, fixed: Mapping[str, float]) -> NDArray[np.bool_]:
     for name, value in fixed.items():
         if not np.isfinite(value):
             raise ExpertError(f"parameter {name!r} cannot be held at {value}: give a finite number")
-        held[_number(law, name)] = True
+        number = _number(law, name)
+        lower, upper = law.parameters[number].lower, law.parameters[number].upper
+        if not lower <= value <= upper:
+            raise ExpertError(
+                f"parameter {name!r} cannot be held at {value:g}, outside its bounds {lower:g} to {upper:g}"
+            )
+        held[number] = True
     return held
 
 
@@ -403,7 +449,7 @@ def responsibilities(weights: ArrayLike | None, shape: tuple[int, int], single: 
     N, T = shape
     if weights is None:
         return np.ones((N, 1)), np.ones((1, T))
-    w = np.asarray(weights, dtype=np.float64)
+    w = numbers("weights", weights, masked=0.0)
     if not (np.isfinite(w).all() and (w >= 0).all()):
         raise ExpertError("weights must be finite and not negative: use 0 for what should not count")
     if single and w.shape == (T,):
@@ -423,12 +469,16 @@ def precision(noise_std: ArrayLike, shape: tuple[int, int]) -> Array:
         ExpertError: If a standard deviation is not above zero and finite.
         ShapeError: If they are not one number, one per point (T,), or one per point of each curve (N, T).
     """
-    std = np.asarray(noise_std, dtype=np.float64)
+    # Where it is masked it is not known: such a point cannot be weighed.
+    std = numbers("noise_std", noise_std, masked=np.inf)
+    hidden = hidden_points(noise_std)
+    std = std if hidden is None else np.where(hidden, 1.0, std)
     if not (np.isfinite(std).all() and (std > 0).all()):
         raise ExpertError("noise_std must be above zero and finite: it is the standard deviation of each point's noise")
     if std.shape not in {(), shape[1:], shape}:
         raise ShapeError(f"noise_std has the shape {std.shape}, expected one number, ({shape[1]},) or {shape}")
-    return np.broadcast_to(std**-2, shape if std.shape == shape else (1, shape[1])).copy()
+    weight = std**-2 if hidden is None else np.where(hidden, 0.0, std**-2)
+    return np.broadcast_to(weight, shape if std.shape == shape else (1, shape[1])).copy()
 
 
 def reduce(law: Law, t: Array, y: Array, weight: Array, gamma: Array) -> tuple[Array, Array, Array, Array]:

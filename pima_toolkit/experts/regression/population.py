@@ -303,7 +303,7 @@ def find_population(
     gamma = gamma[members]
     centre, bounded = data.bounds.to_unbounded(theta), np.isfinite(data.bounds.lower) | np.isfinite(data.bounds.upper)
     effective = gamma.sum() ** 2 / np.square(gamma).sum()
-    size = np.where(spread > 0.0, np.sqrt(effective * np.where(free, spread, 0.0)), 0.0)
+    size = np.sqrt(effective * np.where(free & (spread > 0.0), spread, 0.0))
     size = np.where(size > 0.0, size, 1e-3 * np.maximum(np.abs(theta), 1e-3))
     width = np.where(bounded, _BROAD, _WIDER * size)
     own = _Curves(law, data, members, theta, free)

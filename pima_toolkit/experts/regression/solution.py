@@ -22,7 +22,7 @@ from ..solvers.optimum import Optimum
 from .coloured import residuals_at
 from .covariance import Errors
 from .curves import FittedCurves
-from .intervals import band, bootstrap, chosen, coords, interval, profiles, reported_units, said_of
+from .intervals import band, bootstrap, chosen, coords, freedom, interval, profiles, reported_units, said_of
 from .noise_evidence import NoiseEvidence, evidence_of
 from .population import CurvePopulation
 from .quantities import CurveQuantity, derive
@@ -328,7 +328,8 @@ class Solution:
             at: Values of covariates, for measures of the curve.
 
         Returns:
-            ``value``, ``std_error`` (cluster, quantity), with ``unit``.
+            ``value``, ``std_error``, ``low`` and ``high`` (cluster, quantity), with ``unit``, level and method;
+            ``reason``, why there is no value.
 
         Raises:
             FormulaError: If a formula cannot be read, or names what is not reported.
@@ -345,6 +346,8 @@ class Solution:
             y_unit=self.y_unit,
             t_unit=self.t_unit,
             at=at,
+            freedom=freedom(self.optimum, self.data),
+            level=LEVEL,
         )
 
     def _rows(self) -> list[list[str]]:

@@ -46,6 +46,8 @@ from ..em.populations import (
 
 Array = NDArray[np.float64]
 
+#: How far a guess of a parameter without bounds may be off, as a share of it.
+GUESSED = 0.3
 #: Rounds of own fits under one wide population, before any population is looked for.
 WIDE_ROUNDS = 4
 #: EM steps at fixed information from a candidate; renewals after them; and the change of parameters that ends both, in
@@ -218,7 +220,9 @@ def wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, f
     which, there = np.zeros(N, dtype=np.int64), curves.there
     least = np.where(np.isfinite(curves.bounds.lower) | np.isfinite(curves.bounds.upper), 1e-3, 0.0)
     centre, spread = _robust(curves.starts[there, 0])
-    spread = np.maximum(3.0 * spread, 500.0 * least)
+    # Guesses are of a grid of candidates: where all curves have the same one, that is no knowledge.
+    unsure = np.array([p not in curves.law.linear for p in range(P)]) & (least == 0.0)
+    spread = np.maximum(3.0 * spread, np.where(unsure, GUESSED * np.abs(centre), 500.0 * least))
     if curves.pooled is not None:
         # A direction that no curve speaks about alone stays as wide: its centre would be held where it began.
         centre, least = curves.pooled
