@@ -33,9 +33,9 @@ Array = NDArray[np.float64]
 _BLIND = 1e-10
 #: Points of the coarse search along each of one or two numbers.
 _GRID = {1: 13, 2: 9}
-#: First step, in logarithms, from the best numbers to those that are less likely by half this many nats, and how many
-#: are tried between, along each of one or two numbers.
-_STEP, _FALLEN, _TRIALS = 0.05, 9.0, {1: 25, 2: 9}
+#: First step, in logarithms, from the best numbers to those whose likelihood has fallen by chi-square's 95 % quantile,
+#: and how many are tried between, along each of one or two numbers.
+_STEP, _FALLEN, _TRIALS = 0.05, 3.84, {1: 25, 2: 9}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,20 +208,16 @@ class CurveNoise(ABC):
         total = max(float(share @ left), 1e-300)
         return float(share @ (shape.log_det + log_det)) + freedom * float(np.log(total / freedom))
 
-    def integrated(self, residuals: CurveResiduals, gradients: Array) -> tuple[Array, Array]:
-        r"""Covariance of one curve's parameters with the noise's numbers integrated out, and degrees of freedom.
+    def integrated(self, residuals: CurveResiduals) -> Array:
+        r"""Covariance of one curve's parameters with the noise's numbers integrated out, shape (P, P).
 
-        The numbers were learned from the same points. Over a grid of them, with the restricted likelihood for weights,
-        the covariance is the mean of :math:`s^2 (J^\top R^{-1} J)^{-1}` and the scatter of the best parameters; how
-        much a function's variance varies, with :math:`2/f` for :math:`s^2`, gives the degrees of freedom of Student's
-        t (Satterthwaite 1946). Of white noise that is :math:`s^2 (J^\top J)^{-1}` and points less parameters.
+        The numbers were learned from the same points, and errors that take them as given are too small. Over the
+        numbers that are inside the 95 % interval of their restricted likelihood, which is their weight, it is the mean
+        of :math:`s^2 (J^\top R^{-1} J)^{-1}` and the scatter of the best parameters. Without numbers to learn it is
+        :math:`s^2 (J^\top J)^{-1}`.
 
         Args:
             residuals: Of one curve.
-            gradients: Derivatives of functions by the parameters of the slopes, shape (Q, P).
-
-        Returns:
-            Covariance (P, P), and degrees of freedom of every function, (Q,).
         """
         trials = [self, *self._about(residuals)]
         costs, covariances, steps = [], [], []
@@ -240,11 +236,7 @@ class CurveNoise(ABC):
         weight = np.exp(-0.5 * (np.array(costs)[1:] - np.min(costs)))
         weight /= weight.sum()
         within, away = np.array(covariances)[1:], np.array(steps)[1:] - steps[0]
-        covariance = np.einsum("k,kpq->pq", weight, within) + np.einsum("k,kp,kq->pq", weight, away, away)
-        each = np.einsum("qp,kpr,qr->kq", gradients, within, gradients)
-        mean = np.maximum(weight @ each, 1e-300)
-        varies = weight @ np.square(each / mean - 1.0) + 2.0 / most
-        return covariance, np.clip(2.0 / varies, 1.0, most)
+        return np.einsum("k,kpq->pq", weight, within) + np.einsum("k,kp,kq->pq", weight, away, away)
 
     def _about(self, residuals: CurveResiduals) -> list[Self]:
         """This noise, and others as far about it as its numbers are uncertain."""

@@ -32,7 +32,7 @@ def residuals_at(law: Law, data: FittedCurves, theta: Array, free: NDArray[np.bo
     seen = (weight > 0.0) & np.isfinite(value)
     root = np.sqrt(weight)
     residual = np.where(seen, (data.y[0] - np.where(seen, value, 0.0)) * root, 0.0)
-    jacobian = np.where(seen[:, None] & np.isfinite(jacobian), jacobian * root[:, None], 0.0)[:, free]
+    jacobian = root[:, None] * np.where(seen[:, None] & np.isfinite(jacobian), jacobian, 0.0)[:, free]
     t = variable(law, data.grid)[None]
     return CurveResiduals(t, seen[None], value[None], residual[None], jacobian[None], np.ones(1))
 
@@ -65,9 +65,8 @@ def fit_one_curve(
         variance_of: Variance of a point of weight one, shape (1,), at a fit of working data.
 
     Returns:
-        The fit; the curve with what least squares was given, working data, their weights and what whitens them, and
-        with the degrees of freedom of every reported parameter; and the parameters' covariance with the noise's numbers
-        integrated out, shape (1, P, P), without priors.
+        The fit; the curve with what least squares was given, working data, their weights and what whitens them; and
+        the parameters' covariance with the noise's numbers integrated out, shape (1, P, P), without priors.
     """
     free, fixed = optimum.free[0], optimum.held.tolist()
     weight = (data.observed * data.points).astype(np.float64)
@@ -88,9 +87,9 @@ def fit_one_curve(
         before = optimum.parameters
         optimum = solve(law, data.grid, at.y, at.weights, begin, data.bounds, fixed=fixed, prior=prior, whiten=whiten)
         value, jacobian = law.value_and_jacobian(data.grid, optimum.parameters)
-        curve, root = value, np.sqrt(at.weights[0])
-        residual = np.where(weight[0] > 0.0, root * (at.y[0] - value[0]), 0.0)
-        slopes = np.where((weight[0] > 0.0)[:, None], root[:, None] * jacobian[0], 0.0)
+        curve, root = np.where(weight > 0.0, value, 0.0), np.sqrt(at.weights[0])
+        residual = root * np.where(weight[0] > 0.0, at.y[0] - value[0], 0.0)
+        slopes = root[:, None] * np.where((weight[0] > 0.0)[:, None], jacobian[0], 0.0)
         residual, slopes = (part if whiten is None else whiten @ part for part in (residual, slopes))
         optimum = replace(optimum, cost=np.array([residual @ residual]))
         data = replace(data, mean=at.y, weight=at.weights, constant=np.zeros(1), whiten=whiten, noises=(noise,))
@@ -101,11 +100,9 @@ def fit_one_curve(
         if moved < _STILL**2 and (np.abs(new - old) <= 10 * _STILL * np.abs(new)).all():
             break
     left = residuals_at(law, data, optimum.parameters[0], optimum.free[0])
-    gradients = law.reported_jacobian(optimum.parameters[0])[:, optimum.free[0]]
     # Working data of a noise without a shape are what it is judged by.
-    white = np.where(weight > 0.0, np.sqrt(at.weights) * (at.y - curve), 0.0)
+    white = np.sqrt(at.weights) * np.where(weight > 0.0, at.y - curve, 0.0)
     left = replace(left, residual=white) if noise.follows_curve and not noise.limits(left) else left
-    covariance, freedoms = noise.integrated(left, gradients)
     whole = np.zeros((1, len(free), len(free)))
-    whole[0][np.ix_(free, free)] = covariance
-    return replace(optimum, agreement=agreement), replace(data, freedoms=freedoms[None]), whole
+    whole[0][np.ix_(free, free)] = noise.integrated(left)
+    return replace(optimum, agreement=agreement), data, whole

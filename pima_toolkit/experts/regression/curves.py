@@ -37,8 +37,6 @@ class FittedCurves:
         noises: Noise model of each cluster's curves, as learned.
         whiten: Of one curve under correlated noise, the matrix (T, T) that weighted residuals are multiplied by; its
             ``mean`` and ``weight`` are then what least squares was given. None: nothing.
-        freedoms: Of one curve under a noise model that was learned, degrees of freedom of every reported parameter,
-            (C, Q); None: points less parameters.
         priors: Whether priors entered.
     """
 
@@ -61,7 +59,6 @@ class FittedCurves:
     priors: bool = False
     noises: tuple[CurveNoise, ...] = ()
     whiten: Array | None = None
-    freedoms: Array | None = None
 
     @property
     def count(self) -> Array:

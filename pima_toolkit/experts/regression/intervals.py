@@ -61,11 +61,8 @@ def check_level(level: float) -> float:
 def freedom(optimum: Optimum, data: FittedCurves) -> Array:
     """Degrees of freedom of the errors, (C,).
 
-    Specimens less one; for a single curve points less parameters, fewer where a noise model was learned too, or as good
-    as infinite where the noise is known.
+    Specimens less one; for a single curve points less parameters, or as good as infinite where the noise is known.
     """
-    if data.freedoms is not None:
-        return data.freedoms.min(1)
     if data.single and data.known:
         return np.full(len(optimum.cost), _MANY)
     free = np.sum(optimum.free, axis=1)
@@ -107,10 +104,7 @@ def interval(
     value, jacobian = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     finite = np.where(np.isfinite(errors.covariance), errors.covariance, 0.0)
     std = np.sqrt(np.maximum(np.einsum("cqp,cpr,cqr->cq", jacobian, finite, jacobian), 0.0))
-    freedoms = data.freedoms
-    if freedoms is None:
-        freedoms = np.repeat(freedom(optimum, data)[:, None], value.shape[1], axis=1)
-    freedoms = freedoms.copy()
+    freedoms = np.repeat(freedom(optimum, data)[:, None], value.shape[1], axis=1)
     bounds = Bounds.of(law.reported)
     with np.errstate(invalid="ignore"):
         half = scipy.stats.t.ppf(0.5 * (1.0 + level), freedoms) * std

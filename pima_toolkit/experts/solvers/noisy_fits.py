@@ -139,7 +139,7 @@ def noisy_fits(
     if isinstance(noise, RobustNoise) and noise.scale > 0.0:
         # The quadratic about the estimate has the height of the t likelihood there.
         seen = weights > 0.0
-        residual = np.where(seen, np.sqrt(weights) * (y - curves_at(law, bounds, t, estimate, held)), 0.0)
+        residual = np.sqrt(weights) * np.where(seen, y - curves_at(law, bounds, t, estimate, held), 0.0)
         height = noise.log_density(residual, seen)
         height += 0.5 * np.where(seen, np.log(np.where(seen, weights, 1.0)), 0.0).sum(1)
         level = found.squared * precision + found.points * (LOG_2PI - np.log(precision))
@@ -187,7 +187,7 @@ def residuals_of(
         jacobian = jacobian * slope[:, None]
     seen = seen & np.isfinite(value)
     root = np.sqrt(weights)
-    jacobian = np.where(seen[..., None] & np.isfinite(jacobian), jacobian * root[..., None], 0.0)
+    jacobian = root[..., None] * np.where(seen[..., None] & np.isfinite(jacobian), jacobian, 0.0)
     if free is not None:
         jacobian = jacobian[..., free]
     residual = np.where(seen, (np.where(seen, y, 0.0) - np.where(seen, value, 0.0)) * root, 0.0)

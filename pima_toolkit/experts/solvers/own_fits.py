@@ -369,9 +369,8 @@ def _fit_batch(
             pairs = [law.value_and_jacobian(grid, row) for grid, row in zip(t, own, strict=True)]
             value, slopes = (np.stack([pair[k] for pair in pairs]) for k in (0, 1))
         slope = np.where(held, 0.0, bounds.slope(own))
-        f = np.where(seen, (y - value) * w, 0.0)
-        J = slopes * slope[:, None] * w[..., None]
-        J = np.where(seen[..., None] & np.isfinite(J), J, 0.0)
+        f = w * np.where(seen, y - value, 0.0)
+        J = slope[:, None] * w[..., None] * np.where(seen[..., None] & np.isfinite(slopes), slopes, 0.0)
         return (at, f, J) if whiten is None else (at, whiten(f), whiten(J))
 
     for s in range(start.shape[1]):
