@@ -209,7 +209,7 @@ def test_one_curve_is_fitted_by_generalised_least_squares():
     left = y - J @ best
     variance = left @ np.linalg.solve(R, left) / 48
     np.testing.assert_allclose(solution.naive_covariance[0], variance * inverse, rtol=1e-6)
-    # The length is not known: the mean over its 95 % interval, written out, and how far the best line moves.
+    # The length is not known: the mean over its 90 % interval, written out, and how far the best line moves.
     lengths, weights, covariances, moves = np.exp(np.linspace(np.log(0.005), np.log(3.0), 400)), [], [], []
     for length in lengths:
         R = np.exp(-np.abs(t[:, None] - t) / length)
@@ -221,7 +221,7 @@ def test_one_curve_is_fitted_by_generalised_least_squares():
         covariances.append(square * whole)
         moves.append(line_of - best)
     weights = np.exp(np.array(weights) - np.max(weights))
-    weights = np.where(weights > np.exp(-0.5 * 3.84), weights, 0.0)
+    weights = np.where(weights > np.exp(-0.5 * 2.71), weights, 0.0)
     weights /= weights.sum()
     expected = np.einsum("k,kpq->pq", weights, np.array(covariances) + np.einsum("kp,kq->kpq", moves, moves))
     np.testing.assert_allclose(solution.covariance[0], expected, rtol=0.15)

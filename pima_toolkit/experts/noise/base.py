@@ -33,9 +33,9 @@ Array = NDArray[np.float64]
 _BLIND = 1e-10
 #: Points of the coarse search along each of one or two numbers.
 _GRID = {1: 13, 2: 9}
-#: First step, in logarithms, from the best numbers to those whose likelihood has fallen by chi-square's 95 % quantile,
+#: First step, in logarithms, from the best numbers to those whose likelihood has fallen by chi-square's 90 % quantile,
 #: and how many are tried between, along each of one or two numbers.
-_STEP, _FALLEN, _TRIALS = 0.05, 3.84, {1: 25, 2: 9}
+_STEP, _FALLEN, _TRIALS = 0.05, 2.71, {1: 25, 2: 9}
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +212,7 @@ class CurveNoise(ABC):
         r"""Covariance of one curve's parameters with the noise's numbers integrated out, shape (P, P).
 
         The numbers were learned from the same points, and errors that take them as given are too small. Over the
-        numbers that are inside the 95 % interval of their restricted likelihood, which is their weight, it is the mean
+        numbers that are inside the 90 % interval of their restricted likelihood, which is their weight, it is the mean
         of :math:`s^2 (J^\top R^{-1} J)^{-1}` and the scatter of the best parameters. Without numbers to learn it is
         :math:`s^2 (J^\top J)^{-1}`.
 
@@ -262,7 +262,7 @@ class CurveNoise(ABC):
                         break
                     reach *= 1.4
                 ends.append(there[k])
-            axes.append(np.linspace(*ends, _TRIALS[len(centre)]))
+            axes.append(np.linspace(ends[0], ends[1], _TRIALS[len(centre)]))
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(centre))
         return [made(x) for x in grid]
 

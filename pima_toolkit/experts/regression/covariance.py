@@ -68,7 +68,8 @@ def linearised(law: Law, optimum: Optimum, data: FittedCurves, c: int) -> tuple[
     # A point that was not measured says nothing, also where the law has no value.
     left = np.where(mask > 0.0, data.y - value, 0.0)
     if data.t.ndim == 1:
-        jacobian = np.where((mask > 0.0).any(0)[:, None], jacobian, 0.0)
+        seen = np.any(mask > 0.0, axis=0)
+        jacobian = np.where(seen[:, None], jacobian, 0.0)
         return np.sqrt(gamma @ mask)[:, None] * jacobian, (mask * left) @ jacobian
     jacobian = np.where((mask > 0.0)[..., None], jacobian, 0.0)
     weighted = (np.sqrt(mask * gamma[:, None])[..., None] * jacobian).reshape(-1, jacobian.shape[-1])

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ...errors import ExpertError, OptionError, require
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, by_name, pack
+from ..contract.inputs import Inputs, by_name, pack, variable
 from ..contract.law import Law
 from ..contract.parameters import resolve_unit
 from ..formulas.derived import solved_for
@@ -294,8 +294,15 @@ def band(
             method = f"quantiles of {_DRAWS} drawn specimens with noise, seed 0"
     name = law.inputs[0]
     dims, attrs = ("cluster", name), {"units": data.y_unit}
+    measured = variable(law, data.grid)[(data.weight > 0.0).any(0)]
+    beyond = (along < measured.min()) | (along > measured.max())
     return xr.Dataset(
-        {"mean": (dims, value, attrs), "low": (dims, low, attrs), "high": (dims, high, attrs)},
+        {
+            "mean": (dims, value, attrs),
+            "low": (dims, low, attrs),
+            "high": (dims, high, attrs),
+            "outside_range": (name, beyond, {"long_name": "beyond what was measured"}),
+        },
         coords={"cluster": np.arange(len(value)), name: (name, along, {"units": data.t_unit})},
         attrs={**said_of(level, method), "of": of},
     )

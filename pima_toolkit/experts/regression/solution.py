@@ -305,7 +305,7 @@ class Solution:
                 of a new specimen's measurements, with how specimens differ and noise.
 
         Returns:
-            ``mean``, ``low``, ``high`` (cluster, t), with units.
+            ``mean``, ``low``, ``high`` (cluster, t), with units; ``outside_range`` (t,), where nothing was measured.
 
         Raises:
             ExpertError: If a specimen's band is asked of one curve.

@@ -142,7 +142,7 @@ def _best_of(
     lower, upper = bounds.lower[linear], bounds.upper[linear]
     count = trials.size * (y.shape[1] if t.ndim == 1 else y.size)
     at_once = law.value_and_jacobian(t, trials) if count <= _AT_ONCE else None
-    seen = (w > 0.0).any(0) if t.ndim == 1 else w > 0.0
+    seen = np.any(w > 0.0, axis=0) if t.ndim == 1 else np.asarray(w > 0.0)
     for k, theta in enumerate(trials):
         value, jacobian = law.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
         # What the law says where nothing was measured is nothing to it.
