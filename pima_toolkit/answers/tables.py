@@ -120,7 +120,11 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
 
 def _noises(decoders: Mapping[str, PhysicsDecoder]) -> dict[str, str]:
     """Noise models that learned more than a variance, in words, by curve."""
-    return {name: str(decoder.noise.shape) for name, decoder in decoders.items() if decoder.noise.shape is not None}
+    return {
+        name: str(decoder.noise.curve_noise)
+        for name, decoder in decoders.items()
+        if decoder.noise.curve_noise is not None
+    }
 
 
 def _method(decoders: Mapping[str, PhysicsDecoder]) -> str:

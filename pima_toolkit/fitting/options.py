@@ -95,7 +95,7 @@ class ModelOptions:
             f"inference={self.inference!r} is unknown: use one of 'evidence', 'paper'",
         )
         if self.inference == "paper":
-            shaped = [name for name, option in self.physics.items() if NOISE.get(option.noise).shape is not None]
+            shaped = [name for name, option in self.physics.items() if NOISE.get(option.noise).curve_noise is not None]
             _check(
                 not shaped,
                 f"{shaped and shaped[0]!r} has a noise that is learned from every curve's own fit, which"

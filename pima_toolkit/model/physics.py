@@ -123,8 +123,8 @@ class PhysicsDecoder:
     def arrays(self) -> dict[str, Tensor]:
         """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
         out = {"theta": torch.as_tensor(self.theta), "scatter": self.scatter, "variance": self.variance}
-        if self.noise.shape is not None:
-            out["noise"] = torch.tensor(list(self.noise.shape.numbers().values()), dtype=torch.float64)
+        if self.noise.curve_noise is not None:
+            out["noise"] = torch.tensor(list(self.noise.curve_noise.numbers().values()), dtype=torch.float64)
         if self.trend is not None:
             out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
         if self.members is not None:
@@ -154,9 +154,9 @@ class PhysicsDecoder:
             noise: The noise model.
             device: Where scatter, variance and trend go.
         """
-        if noise.shape is not None and "noise" in arrays:
-            numbers = dict(zip(noise.shape.numbers(), arrays["noise"].tolist(), strict=True))
-            noise = ShapedNoise(replace(noise.shape, **numbers))
+        if noise.curve_noise is not None and "noise" in arrays:
+            numbers = dict(zip(noise.curve_noise.numbers(), arrays["noise"].tolist(), strict=True))
+            noise = ShapedNoise(replace(noise.curve_noise, **numbers))
         names = [f.name for f in fields(Trend)]
         varies = all(name in arrays for name in names)
         return PhysicsDecoder(
@@ -281,7 +281,7 @@ class PhysicsDecoder:
 
         Never under a noise whose shape own fits ask for.
         """
-        if self.noise.shape is not None:
+        if self.noise.curve_noise is not None:
             return False
         free = not (np.isfinite(self.bounds.lower) | np.isfinite(self.bounds.upper)).any()
         return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.total.any())
@@ -304,7 +304,7 @@ class PhysicsDecoder:
         which = np.zeros(len(curves), dtype=np.int64)
         alone = self._alone(curves, t, x, weights)
         sums, log_det = [], []
-        fits = own_fits if self.noise.shape is None else partial(noisy_fits, self.noise.shape)
+        fits = own_fits if self.noise.curve_noise is None else partial(noisy_fits, self.noise.curve_noise)
         for c in range(len(self.theta)):
             here = slice(c, c + 1)
             information, _ = fits(
@@ -329,7 +329,7 @@ class PhysicsDecoder:
             for parts in zip(*sums, strict=True)
         )
         volume = self.log_det(curves)
-        if self.noise.shape is not None:
+        if self.noise.curve_noise is not None:
             volume = torch.as_tensor(np.stack(log_det), device=curves.x.device)
         return seen.to(curves.x.dtype).sum(1), squared, projected, normal, volume
 
@@ -442,10 +442,10 @@ class PhysicsDecoder:
             t: Grid (point,), or one per specimen; packed where there are covariates.
         """
         along = t[..., : t.shape[-1] // len(self.expert.inputs)]
-        if self.noise.shape is not None:
+        if self.noise.curve_noise is not None:
             value, _ = self.expert.value_and_jacobian(t, self.theta)
             value = value[:, None] if t.ndim == 1 else value
-            spread = torch.as_tensor(self.noise.shape.spread(value), device=self.variance.device)
+            spread = torch.as_tensor(self.noise.curve_noise.spread(value), device=self.variance.device)
             return self.variance[:, None, None] * spread
         shape = self.noise.whiten(torch.ones(along.shape, dtype=torch.float64, device=self.variance.device), along)
         return self.variance[:, None, None] / shape.square()

@@ -112,7 +112,7 @@ def two_kinds(kind, seed=3):
 def test_a_fit_learns_its_noise_and_keeps_it(tmp_path, kind, number, truth):
     data, label = two_kinds(kind)
     fit = pima.PIMA({"stress": pima.Physics("linear_hardening", noise=kind)}, clusters=2).fit(data, progress=False)
-    shape = fit.predictor.state.decoders["stress"].noise.shape
+    shape = fit.predictor.state.decoders["stress"].noise.curve_noise
     assert np.log(shape.numbers()[number] / truth) == pytest.approx(0.0, abs=0.3)
     answers = fit.infer(data)
     agreement = (answers.cluster.values == label).mean()
@@ -124,7 +124,7 @@ def test_a_fit_learns_its_noise_and_keeps_it(tmp_path, kind, number, truth):
     assert (np.abs(E.value.values[order] - [800.0, 900.0]) < 3.5 * E.std_error.values[order]).all()
     fit.save(tmp_path / "fit.pima")
     again = pima.load(tmp_path / "fit.pima")
-    assert again.predictor.state.decoders["stress"].noise.shape == shape
+    assert again.predictor.state.decoders["stress"].noise.curve_noise == shape
     xr.testing.assert_allclose(again.infer(data), answers)
 
 

@@ -107,7 +107,7 @@ def _noise(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int
 
     Where specimens of a population do not differ, their residuals hold what they differ by, and nothing is said.
     """
-    if not (decoder.noise.white or decoder.noise.shape) or not bool(decoder.total[c].any()):
+    if not (decoder.noise.white or decoder.noise.curve_noise) or not bool(decoder.total[c].any()):
         return []
     member = torch.nonzero(weight > _MEMBER).flatten()
     member = member[:: max(1, -(-len(member) // _JUDGED))]
@@ -119,7 +119,7 @@ def _noise(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int
     y, counted = curves.x.cpu().numpy() * decoder.scale, curves.counted.cpu().numpy()
     at = np.atleast_2d(curves.t), y, counted, own, np.ones(len(member))
     left = residuals_of(decoder.expert, decoder.bounds, *at, held=fixed)
-    return evidence_of(decoder.noise.shape or NOISES["constant"], left).sentences()
+    return evidence_of(decoder.noise.curve_noise or NOISES["constant"], left).sentences()
 
 
 def _own_parameters(decoder: PhysicsDecoder, curves: Curves, c: int) -> np.ndarray:

@@ -80,9 +80,11 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
         pooled = _pooled(decoder, np.where(mask, y, np.nan)[there], np.atleast_2d(curves.t)[there])
         starts = np.concatenate([np.broadcast_to(pooled[0], (len(y), 1, len(pooled[0]))), starts], axis=1)
     measured = MeasuredCurves(expert, decoder.bounds, np.atleast_2d(curves.t), y, weights, starts, rules, pooled)
-    if decoder.noise.shape is None:
+    if decoder.noise.curve_noise is None:
         return measured
-    return replace(measured, rules=replace(rules, noise=ShapedNoise(_learned_shape(decoder.noise.shape, measured))))
+    return replace(
+        measured, rules=replace(rules, noise=ShapedNoise(_learned_shape(decoder.noise.curve_noise, measured)))
+    )
 
 
 def _learned_shape(shape: CurveNoise, measured: MeasuredCurves) -> CurveNoise:

@@ -116,15 +116,15 @@ class MeasuredCurves:
         """What every curve says, with these populations as priors; see :func:`own_fits`."""
         at = (self.law, self.bounds, self.t, self.y, self.weights)
         prior = centre, root, which, precision, start
-        if self.rules.noise.shape is not None:
-            return noisy_fits(self.rules.noise.shape, *at, *prior, steps=steps)[0]
+        if self.rules.noise.curve_noise is not None:
+            return noisy_fits(self.rules.noise.curve_noise, *at, *prior, steps=steps)[0]
         return own_fits(*at, *prior, steps=steps)[0]
 
     def integrated(
         self, information: CurveInformation, law: Population, which: NDArray[np.int64], asked: NDArray[np.bool_]
     ) -> tuple[CurveInformation, Array]:
         """The same with integrals for curves that are not quadratic, and how far each was; see :func:`integrated`."""
-        y, weights, noise = self.y, self.weights, self.rules.noise.shape
+        y, weights, noise = self.y, self.weights, self.rules.noise.curve_noise
         if noise is not None:
             # Weights and working data stay those of the estimates.
             curve = curves_at(self.law, self.bounds, self.t, information.estimate)

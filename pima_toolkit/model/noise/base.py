@@ -4,7 +4,7 @@ r"""The contract of a noise model of curves.
 
 The noise is independent from point to point. Its shape :math:`R(t)` is the noise model's; its scale :math:`v_c`, one
 number for each cluster, is the decoder's ``variance``, which the M-step asks the noise model to update. A noise that is
-correlated, has heavy tails or follows the curve has a ``shape`` instead, which the specimens' own fits ask.
+correlated, has heavy tails or follows the curve has a ``curve_noise`` instead, which the specimens' own fits ask.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NoiseModel(ABC):
     #: Whether the noise is the same at every point, R = 1.
     white: ClassVar[bool] = True
     #: Shape that own fits ask to whiten, with numbers that are learned from them; None: ``whiten`` says all.
-    shape: CurveNoise | None = None
+    curve_noise: CurveNoise | None = None
 
     def whiten(self, values: Tensor, t: np.ndarray) -> Tensor:  # noqa: ARG002 - white noise is so everywhere
         r"""Divide by the shape of the noise, :math:`R(t)^{-1/2}`, point by point.

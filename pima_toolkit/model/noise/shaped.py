@@ -13,10 +13,10 @@ class ShapedNoise(PooledNoise):
     """One instrument measured all specimens, and its noise is not white.
 
     Args:
-        shape: The shape, with its numbers.
+        curve_noise: The shape, with its numbers.
     """
 
     white = False
 
-    def __init__(self, shape: CurveNoise) -> None:
-        self.shape = shape
+    def __init__(self, curve_noise: CurveNoise) -> None:
+        self.curve_noise = curve_noise
