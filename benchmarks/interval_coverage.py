@@ -6,9 +6,10 @@
 
 experts: `expert.fit` on curves of a few specimens that differ; beside it what lmfit and scipy say of the same points,
 value ± t times standard error, which take all points for independent. populations: `PIMA.fit` on three populations of
-lines that overlap, separated by 2 to 3.5 standard deviations, against the truth of each. Specimens are drawn normal in
-the unbounded parameters; what an interval is to hold are the parameters of the middle one. Every cell appends one line
-to benchmarks/results/coverage.jsonl.
+lines that overlap, separated by 2 to 3.5 standard deviations, against the truth of each. noises: `expert.fit(noise=)`
+on curves whose noise is of each kind, one alone and five of a population; beside it the fit under constant noise.
+Specimens are drawn normal in the unbounded parameters; what an interval is to hold are the parameters of the middle
+one. Every cell appends one line to benchmarks/results/coverage.jsonl.
 """
 
 from __future__ import annotations
@@ -133,7 +134,70 @@ def populations() -> Iterator[Cell]:
             yield {"separation": apart, "specimens": specimens}, lambda n=specimens, d=apart: run(n, d)
 
 
-CASES = {"experts": experts, "populations": populations}
+def scattered(kind: str, value: np.ndarray, t: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
+    """Curves with noise of a kind, of the order of ``size``.
+
+    Args:
+        kind: A noise model's name.
+        value: Curves, shape (N, T).
+        t: Grid, shape (T,).
+        size: Of the noise, in the unit of the curves.
+        rng: Of the draws.
+    """
+    white = rng.standard_normal(value.shape)
+    apart = np.abs(t[:, None] - t) / np.ptp(t)
+    if kind == "proportional":
+        return value + white * np.sqrt((0.3 * size) ** 2 + (0.02 * value) ** 2)
+    if kind == "robust":
+        return value + size * rng.standard_t(3, value.shape)
+    if kind == "autocorrelated":
+        return value + size * white @ np.linalg.cholesky(np.exp(-apart / 0.05)).T
+    if kind == "misfit":
+        smooth = np.linalg.cholesky(np.exp(-0.5 * np.square(apart / 0.1)) + 1e-9 * np.eye(len(t)))
+        return value + size * (white + 2.0 * rng.standard_normal(value.shape) @ smooth.T)
+    return value + size * white
+
+
+def noises() -> Iterator[Cell]:
+    """Curves with noise of every kind, one alone or five of a population, fitted under the noise model of the kind."""
+    for kind in ("constant", "proportional", "robust", "autocorrelated", "misfit"):
+        for name in ("linear_hardening", "voce"):
+            for specimens in (1, 5):
+                key = {"noise": kind, "law": name, "specimens": specimens}
+                yield key, lambda k=kind, law=name, n=specimens: noisy(k, pima.get_expert(law), n)
+
+
+def noisy(kind: str, law: pima.Expert, specimens: int, first: int = 0, sets: int = SETS) -> dict:
+    """Coverage of one law under one kind of noise; beside it that of the fit under constant noise."""
+    example = pima.experts.example_of(law)
+    t = np.linspace(max(example.grid[0], 1e-3 * example.grid[-1]), example.grid[-1], 60)
+    theta, bounds = example.theta(law.parameters), law.bounds(t)
+    bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
+    centre, size = bounds.to_unbounded(theta), np.where(bounded, 1.0, np.abs(theta))
+    noise, truth = 0.01 * np.abs(law.value_and_jacobian(t, theta)[0]).max(), law.to_reported(theta)
+    held, plain, own_held = [], [], []
+    for k in range(first, first + sets):
+        rng = np.random.default_rng([k, specimens, 7, sum(map(ord, kind))])
+        scatter = 0.05 * size * rng.standard_normal((specimens, len(theta))) * (specimens > 1)
+        own = bounds.from_unbounded(centre + scatter)
+        y = scattered(kind, law.value_and_jacobian(t, own)[0], t, noise, rng)
+        y = y[0] if specimens == 1 else y
+        for of, out in ((kind, held), ("constant", plain)):
+            solution = law.fit(t, y, noise=of)
+            table = solution.parameters
+            out.append(inside(table.low.values[0], table.high.values[0], truth))
+            if of == kind and specimens > 1 and len(own_held) < len(held):
+                each = solution.specimens
+                own_held.append(inside(each.low.values, each.high.values, law.to_reported(own)).mean(0))
+    names = [p.name for p in law.reported]
+    shares = {"held": held, "constant_held": plain, "specimens_held": own_held}
+    rows = {
+        what: dict(zip(names, np.mean(rows, 0).round(4).tolist(), strict=True)) for what, rows in shares.items() if rows
+    }
+    return {"sets": sets, **rows}
+
+
+CASES = {"experts": experts, "populations": populations, "noises": noises}
 
 
 def main() -> None:

@@ -34,14 +34,18 @@ FLOORS = (
 #: and a new one needs no line here.
 ORDER = {
     "plugins": "hooks records manager registry",
-    "experts": "contract formulas solvers regression kinds registry card",
-    "experts/contract": "parameters bounds inputs example law",
+    "experts": "contract formulas noise solvers regression kinds registry card",
+    "experts/contract": "parameters bounds numbers inputs example law",
     "experts/formulas": "parser program codegen compiled derived consistency",
+    "experts/noise": "base * table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
-        " integrated random_effects"
+        " noisy_fits integrated random_effects"
     ),
-    "experts/regression": "quantities lmfit_bridge priors curves covariance population intervals solution fit",
+    "experts/regression": (
+        "quantities lmfit_bridge priors curves covariance population noise_evidence coloured intervals solution"
+        " noise_choice fit"
+    ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
         "files names grids streaming measurement measurement_errors covariates check normalise split storage"
@@ -56,7 +60,7 @@ ORDER = {
         " physics augment fusion elbo network joint speaker"
     ),
     "model/encoders": "base layers * table encoders decoders",
-    "model/noise": "base * table",
+    "model/noise": "base pooled * table",
     "model/effects": "latent",
     "fitting": (
         "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"

@@ -61,7 +61,7 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
         decoder = decoders[name]
         value.append(decoder.expert.to_reported(decoder.theta))
         error.append(shown_std(decoder, decoder.theta, covariance[name]))
-        few = np.maximum(_weight_with(record, name) - 1.0, 1.0)[:, None]
+        few = np.maximum(weight_with(record, name) - 1.0, 1.0)[:, None]
         ends = student(reported_bounds(decoder.expert, decoder.bounds), value[-1], error[-1], few, LEVEL)
         known = np.isfinite(error[-1])
         low.append(np.where(known, ends.low, np.nan))
@@ -106,7 +106,7 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
             "noise_std": (
                 ("cluster", "curve"),
                 np.stack(noise, 1) if noise else np.zeros((len(weight), 0)),
-                {"long_name": "standard deviation of the noise, in the curve's unit"},
+                {"long_name": "standard deviation of the noise, in the curve's unit", **_noises(decoders)},
             ),
             "misfit": by_curve("misfit", "by how much the law misses the mean curve, in the curve's unit"),
             "misfit_ratio": by_curve("misfit_ratio", "misfit over its standard error; about 1 where the law holds"),
@@ -114,11 +114,29 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
             "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
         },
         coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **coords},
-        attrs={"level": LEVEL, "method": "information of the mixture, Student's t"},
+        attrs={"level": LEVEL, "method": _method(decoders)},
     )
 
 
-def _weight_with(record: TrainingRecord, name: str) -> np.ndarray:
+def _noises(decoders: Mapping[str, PhysicsDecoder]) -> dict[str, str]:
+    """Noise models that learned more than a variance, in words, by curve."""
+    return {
+        name: str(decoder.noise.curve_noise)
+        for name, decoder in decoders.items()
+        if decoder.noise.curve_noise is not None
+    }
+
+
+def _method(decoders: Mapping[str, PhysicsDecoder]) -> str:
+    """How the intervals of the populations' parameters were found: by the sandwich where specimens do not differ."""
+    alike = [name for name, decoder in decoders.items() if not bool(decoder.total.any())]
+    if alike and len(alike) == len(decoders):
+        return "sandwich of the mixture's likelihood, Student's t"
+    beside = f", sandwich for {', '.join(alike)}" if alike else ""
+    return f"information of the mixture{beside}, Student's t"
+
+
+def weight_with(record: TrainingRecord, name: str) -> np.ndarray:
     """Sum of the responsibilities of the specimens that have the curve, (cluster,)."""
     table = record.specimens
     mine = table.parameter_modality.values == name
@@ -137,7 +155,7 @@ def specimen_parameters(predictor: Predictor, tensors: Tensors, gamma: Tensor) -
     """
     options, decoders = predictor.options, predictor.state.decoders
     best = gamma.argmax(1)
-    value, error = [], []
+    value, error, low, high = [], [], [], []
     for name in options.physics:
         decoder = decoders[name]
         curves = tensors.curves[name]
@@ -160,14 +178,27 @@ def specimen_parameters(predictor: Predictor, tensors: Tensors, gamma: Tensor) -
         absent = ~curves.present.cpu().numpy()[:, None]
         value.append(np.where(absent, np.nan, np.concatenate(theta)))
         error.append(np.where(absent, np.nan, np.concatenate(std)))
+        # As many degrees of freedom as the specimens that its population is known from.
+        few = (gamma * curves.present[:, None]).sum(0).cpu().numpy()[best.cpu().numpy()] - 1.0
+        few = np.repeat(np.maximum(few, 1.0)[:, None], value[-1].shape[1], axis=1)
+        bounds = reported_bounds(decoder.expert, decoder.bounds)
+        known = np.isfinite(value[-1]) & np.isfinite(error[-1])
+        ends = student(
+            bounds, np.where(known, value[-1], bounds.clip(0.0)), np.where(known, error[-1], 0.0), few, LEVEL
+        )
+        low.append(np.where(known, ends.low, np.nan))
+        high.append(np.where(known, ends.high, np.nan))
     dims = ("specimen", "parameter")
     nothing = np.zeros((len(gamma), 0))
     return xr.Dataset(
         {
             "value": (dims, np.concatenate(value, 1) if value else nothing),
             "std_error": (dims, np.concatenate(error, 1) if error else nothing, {"long_name": "standard error"}),
+            "low": (dims, np.concatenate(low, 1) if low else nothing, {"long_name": "lower end of the interval"}),
+            "high": (dims, np.concatenate(high, 1) if high else nothing, {"long_name": "upper end of the interval"}),
             "responsibilities": (("specimen", "cluster"), gamma.cpu().numpy(), {"units": "1"}),
             "cluster": ("specimen", best.cpu().numpy()),
         },
         coords=parameter_coords(options, predictor.specs),
+        attrs={"level": LEVEL, "method": "empirical Bayes: own curve and population, Student's t"},
     )

@@ -347,6 +347,7 @@ class Fit:
     def specimens(self) -> xr.Dataset:
         """The training specimens: responsibilities, and each one's own physical parameters with standard errors.
 
+        ``low`` and ``high`` are the interval of the level and by the method that ``attrs`` name.
         ``stranger``, of ``inference="evidence"``, is the probability that a specimen belongs to no population.
         """
         return self.record.specimens.copy()
@@ -433,14 +434,15 @@ class Fit:
             at: Values of covariates, for measures of the curve.
 
         Returns:
-            ``value``, ``std_error`` (cluster, quantity), with ``unit``.
+            ``value``, ``std_error``, ``low`` and ``high`` (cluster, quantity), with ``unit``, level and method;
+            ``reason``, why there is no value.
 
         Raises:
             FormulaError: If a formula cannot be read, or names what is no parameter.
             OptionError: If there is no such modality, or something is missing.
             ExpertError: If a measure does not go with the law.
         """
-        return derive_quantities(self.predictor, quantities, units, modality, at)
+        return derive_quantities(self.predictor, self.record, quantities, units, modality, at)
 
     def compare(
         self,

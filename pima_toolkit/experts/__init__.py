@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .kinds.lmfit_expert import LmfitExpert
     from .kinds.principal_curves import LearnedInFit, PrincipalCurves, principal_curves
     from .kinds.torch_expert import TorchExpert
+    from .noise.base import CurveNoise, CurveResiduals, NoiseShape
+    from .noise.table import NOISES
     from .registry import (
         EXPERTS,
         Manager,
@@ -40,12 +42,14 @@ if TYPE_CHECKING:
     from .regression.covariance import inverse_information, unidentified
     from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
+    from .regression.noise_evidence import NoiseEvidence, evidence_of
     from .regression.population import reported_bounds, student
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
     from .regression.solution import Solution, law_of
     from .solvers.integrated import BEYOND, integrated
     from .solvers.least_squares import solve
+    from .solvers.noisy_fits import curves_at, learned_noise, noisy_fits, residuals_of, working_curves
     from .solvers.optimum import Optimum
     from .solvers.own_fits import CurveInformation, own_fits
     from .solvers.starts import spread
@@ -57,7 +61,9 @@ _HOME = {
     "Bounds": ".contract.bounds",
     "Card": ".card",
     "CurveInformation": ".solvers.own_fits",
+    "CurveNoise": ".noise.base",
     "CurveQuantity": ".regression.quantities",
+    "CurveResiduals": ".noise.base",
     "CurveStatistics": ".solvers.statistics",
     "EXPERTS": ".registry",
     "Example": ".contract.example",
@@ -67,6 +73,9 @@ _HOME = {
     "LearnedInFit": ".kinds.principal_curves",
     "LmfitExpert": ".kinds.lmfit_expert",
     "Manager": ".registry",
+    "NOISES": ".noise.table",
+    "NoiseEvidence": ".regression.noise_evidence",
+    "NoiseShape": ".noise.base",
     "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
     "Parameter": ".contract.parameters",
@@ -78,7 +87,9 @@ _HOME = {
     "TorchExpert": ".kinds.torch_expert",
     "by_name": ".contract.inputs",
     "card_of": ".card",
+    "curves_at": ".solvers.noisy_fits",
     "derive": ".regression.quantities",
+    "evidence_of": ".regression.noise_evidence",
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
@@ -89,8 +100,10 @@ _HOME = {
     "inverse_information": ".regression.covariance",
     "latex_name": ".formulas.parser",
     "law_of": ".regression.solution",
+    "learned_noise": ".solvers.noisy_fits",
     "lmfit_result": ".regression.lmfit_bridge",
     "load_plugin": ".registry",
+    "noisy_fits": ".solvers.noisy_fits",
     "own_fits": ".solvers.own_fits",
     "pack": ".contract.inputs",
     "plugin_records": ".registry",
@@ -98,6 +111,7 @@ _HOME = {
     "read_formula": ".formulas.parser",
     "register": ".registry",
     "reported_bounds": ".regression.population",
+    "residuals_of": ".solvers.noisy_fits",
     "resolve_unit": ".contract.parameters",
     "solve": ".solvers.least_squares",
     "spread": ".solvers.starts",
@@ -108,15 +122,19 @@ _HOME = {
     "use_manager": ".registry",
     "variable": ".contract.inputs",
     "with_covariates": ".contract.inputs",
+    "working_curves": ".solvers.noisy_fits",
 }
 
 __all__ = [
     "BEYOND",
     "EXPERTS",
+    "NOISES",
     "Bounds",
     "Card",
     "CurveInformation",
+    "CurveNoise",
     "CurveQuantity",
+    "CurveResiduals",
     "CurveStatistics",
     "Example",
     "Expert",
@@ -125,6 +143,8 @@ __all__ = [
     "LearnedInFit",
     "LmfitExpert",
     "Manager",
+    "NoiseEvidence",
+    "NoiseShape",
     "Optimum",
     "Origin",
     "Parameter",
@@ -136,7 +156,9 @@ __all__ = [
     "TorchExpert",
     "by_name",
     "card_of",
+    "curves_at",
     "derive",
+    "evidence_of",
     "example_of",
     "expert_from_dict",
     "experts",
@@ -147,8 +169,10 @@ __all__ = [
     "inverse_information",
     "latex_name",
     "law_of",
+    "learned_noise",
     "lmfit_result",
     "load_plugin",
+    "noisy_fits",
     "own_fits",
     "pack",
     "plugin_records",
@@ -156,6 +180,7 @@ __all__ = [
     "read_formula",
     "register",
     "reported_bounds",
+    "residuals_of",
     "resolve_unit",
     "solve",
     "spread",
@@ -166,6 +191,7 @@ __all__ = [
     "use_manager",
     "variable",
     "with_covariates",
+    "working_curves",
 ]
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and refuses what is not there

@@ -12,6 +12,7 @@ import torch
 from ..data import ANSWER_NAMES
 from ..errors import OptionError
 from ..model.modality import Modality, Neural, Physics
+from ..model.noise.table import NOISE
 from ..model.potentials import POTENTIALS, CrossmodalRule
 from ..model.rules import RULES, ResponsibilityRule
 
@@ -94,6 +95,13 @@ class ModelOptions:
             f"inference={self.inference!r} is unknown: use one of 'evidence', 'paper'",
         )
         if self.inference == "paper":
+            shaped = [name for name, option in self.physics.items() if NOISE.get(option.noise).curve_noise is not None]
+            _check(
+                not shaped,
+                f"{shaped and shaped[0]!r} has a noise that is learned from every curve's own fit, which"
+                ' inference="paper" does not make: use noise="pooled", or leave out what belongs to the paper\'s'
+                " inference",
+            )
             return
         _check(
             not given,

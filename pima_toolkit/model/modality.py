@@ -72,7 +72,9 @@ class Physics:
         scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
             decoder, where they differ by independent noise only.
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
-            units of the largest absolute value; or the name of a noise model that a plugin brings.
+            units of the largest absolute value; ``"proportional"``, ``"robust"``, ``"autocorrelated"`` or ``"misfit"``
+            as in :meth:`Expert.fit`, their numbers learned from all curves, one variance for all clusters; or the name
+            of a noise model that a plugin brings.
         window: Lower and upper t of the fit, in the data's unit; points outside are not used.
         vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
             ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own

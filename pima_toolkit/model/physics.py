@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..experts import Bounds, Expert, Priors, own_fits
+from ..experts import Bounds, Expert, Priors, noisy_fits, own_fits
 from .curves import Curves, by_grid
 from .draws import drawn
 from .effects.latent import Trend
@@ -33,6 +34,7 @@ from .evidence import Evidence
 from .gaussian import LOG_2PI, DiagonalGaussian
 from .noise.base import NoiseModel
 from .noise.pooled import PooledNoise
+from .noise.shaped import ShapedNoise
 from .predictive import Predictive
 
 Array = NDArray[np.float64]
@@ -121,6 +123,8 @@ class PhysicsDecoder:
     def arrays(self) -> dict[str, Tensor]:
         """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
         out = {"theta": torch.as_tensor(self.theta), "scatter": self.scatter, "variance": self.variance}
+        if self.noise.curve_noise is not None:
+            out["noise"] = torch.tensor(list(self.noise.curve_noise.numbers().values()), dtype=torch.float64)
         if self.trend is not None:
             out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
         if self.members is not None:
@@ -150,6 +154,9 @@ class PhysicsDecoder:
             noise: The noise model.
             device: Where scatter, variance and trend go.
         """
+        if noise.curve_noise is not None and "noise" in arrays:
+            numbers = dict(zip(noise.curve_noise.numbers(), arrays["noise"].tolist(), strict=True))
+            noise = ShapedNoise(replace(noise.curve_noise, **numbers))
         names = [f.name for f in fields(Trend)]
         varies = all(name in arrays for name in names)
         return PhysicsDecoder(
@@ -251,7 +258,7 @@ class PhysicsDecoder:
             prior: Mean and covariance of the deviations, as :meth:`prior` gives; by default the population's.
         """
         centre, spread = self.prior() if prior is None else prior
-        points, squared, projected, normal = self._reduce(curves)
+        points, squared, projected, normal, log_det = self._reduce(curves)
         variance = self.variance[:, None]
         identity = torch.eye(spread.shape[-1], dtype=torch.float64, device=spread.device)
         growth = identity + spread @ normal / variance[..., None, None]
@@ -263,18 +270,23 @@ class PhysicsDecoder:
         misfit = squared - ((projected + left) * centre).sum(-1)
         own = (covariance @ left[..., None]).squeeze(-1) / variance[..., None]
         quadratic = (misfit - (left * own).sum(-1)) / variance
-        volume = points * (LOG_2PI + variance.log()) + self.log_det(curves)
+        volume = points * (LOG_2PI + variance.log()) + log_det
         log_prob = -0.5 * (quadratic + volume + torch.linalg.slogdet(growth)[1])
         log_prob = torch.where(curves.present[:, None], log_prob.T, 0.0)
         return CurvePosterior(log_prob, centre + own, covariance, normal, projected, squared)
 
     @property
     def one_line(self) -> bool:
-        """Whether one linearisation serves all specimens: the expert is linear in phi, or nothing scatters."""
+        """Whether one linearisation serves all specimens: the expert is linear in phi, or nothing scatters.
+
+        Never under a noise whose shape own fits ask for.
+        """
+        if self.noise.curve_noise is not None:
+            return False
         free = not (np.isfinite(self.bounds.lower) | np.isfinite(self.bounds.upper)).any()
         return (free and len(self.expert.linear) == len(self.expert.parameters)) or not bool(self.total.any())
 
-    def _own_lines(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _own_lines(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | float]:
         """Reduce as :meth:`_reduce` does, each specimen linearised at its own most probable parameters.
 
         Most probable in its population, whatever its Z: the line depends on the curve alone, so that log p(X given Z,
@@ -291,10 +303,11 @@ class PhysicsDecoder:
         centre, t = self.bounds.to_unbounded(self.theta), np.atleast_2d(curves.t)
         which = np.zeros(len(curves), dtype=np.int64)
         alone = self._alone(curves, t, x, weights)
-        sums = []
+        sums, log_det = [], []
+        fits = own_fits if self.noise.curve_noise is None else partial(noisy_fits, self.noise.curve_noise)
         for c in range(len(self.theta)):
             here = slice(c, c + 1)
-            information, _ = own_fits(
+            information, _ = fits(
                 self.expert,
                 self.bounds,
                 t,
@@ -310,11 +323,15 @@ class PhysicsDecoder:
             )
             squared, gradient = information.about(centre[here])
             sums.append((squared[:, 0], gradient[:, 0], information.normal))
+            log_det.append(-information.log_weight)
         squared, projected, normal = (
             torch.as_tensor(np.stack(parts) / self.scale**2, device=curves.x.device)
             for parts in zip(*sums, strict=True)
         )
-        return seen.to(curves.x.dtype).sum(1), squared, projected, normal
+        volume = self.log_det(curves)
+        if self.noise.curve_noise is not None:
+            volume = torch.as_tensor(np.stack(log_det), device=curves.x.device)
+        return seen.to(curves.x.dtype).sum(1), squared, projected, normal, volume
 
     def _alone(self, curves: Curves, t: Array, x: Array, weights: Array) -> Array | None:
         """Fit each curve under one wide population from the law's own starts, unbounded parameters (specimen, P)."""
@@ -339,8 +356,10 @@ class PhysicsDecoder:
         out[there] = own_fits(*at, *prior, found, steps=_STEPS)[0].estimate
         return out
 
-    def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Seen points (specimen,), ||r||^2, J^T r and J^T J, whitened: all the likelihood needs of the residuals.
+    def _reduce(self, curves: Curves) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | float]:
+        """Seen points (specimen,), ||r||^2, J^T r and J^T J, whitened, and the log determinant of the noise's shape.
+
+        That is all the likelihood needs of the residuals.
 
         The shape of the noise, the same for all specimens on a grid, is divided out first; weights of single points
         count in the sums.
@@ -359,6 +378,7 @@ class PhysicsDecoder:
                 (weighted * residual).sum(-1),
                 torch.einsum("cntp,cnt->cnp", jacobian, weighted),
                 torch.einsum("nt,cntp,cntq->cnpq", counted, jacobian, jacobian),
+                self.log_det(curves),
             )
         # On a shared grid the residuals are never formed: matrix products of x (0 where not observed) and of the mask.
         # The difference of large sums is safe in float64 down to the floor of the noise variance. Complete curves share
@@ -371,7 +391,7 @@ class PhysicsDecoder:
         projected = weighted @ jacobian - mask @ (value[..., None] * jacobian)
         normal = torch.einsum("nt,ctp,ctq->cnpq", mask, jacobian, jacobian)
         points = mask.sum(1).expand(len(curves)) if curves.weights is None else curves.seen.to(x.dtype).sum(1)
-        return points, squared.clamp_min(0.0), projected, normal
+        return points, squared.clamp_min(0.0), projected, normal, self.log_det(curves)
 
     def evidence(self, curves: Curves) -> Evidence:
         """log p(X given Z, c) as a function of Z, float64; memory bounded."""
@@ -422,6 +442,11 @@ class PhysicsDecoder:
             t: Grid (point,), or one per specimen; packed where there are covariates.
         """
         along = t[..., : t.shape[-1] // len(self.expert.inputs)]
+        if self.noise.curve_noise is not None:
+            value, _ = self.expert.value_and_jacobian(t, self.theta)
+            value = value[:, None] if t.ndim == 1 else value
+            spread = torch.as_tensor(self.noise.curve_noise.spread(value), device=self.variance.device)
+            return self.variance[:, None, None] * spread
         shape = self.noise.whiten(torch.ones(along.shape, dtype=torch.float64, device=self.variance.device), along)
         return self.variance[:, None, None] / shape.square()
 

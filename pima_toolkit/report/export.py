@@ -111,7 +111,9 @@ def specimen_table(specimens: xr.Dataset) -> Columns:
     for p, parameter in enumerate(specimens["parameter"].values):
         unit = str(specimens["unit"].values[p])
         out[header(str(parameter), unit)] = specimens["value"].values[:, p]
-        out[header(f"{parameter} std_error", unit)] = specimens["std_error"].values[:, p]
+        for name in ("std_error", "low", "high"):
+            if name in specimens:  # a fit of an older file has no intervals of specimens
+                out[header(f"{parameter} {name}", unit)] = specimens[name].values[:, p]
     return out
 
 

@@ -221,7 +221,9 @@ def test_experts_are_compared_by_content_and_do_not_change():
     assert "K, n of strain" in repr(POWER)
 
 
-def test_a_law_that_is_finite_nowhere_says_so_without_a_warning_of_numpy():
+def test_a_law_that_is_not_finite_everywhere_says_so_without_a_warning_of_numpy():
     x = np.linspace(-0.05, 0.15, 100)
-    solution = SympyExpert("K * strain**n", t="strain", bounds={"n": (0, 1)}).fit(x, 500 + x)
-    assert "not finite at any start" in solution.report()
+    law = SympyExpert("K * strain**n", t="strain", bounds={"n": (0.1, 0.9)})
+    with pytest.raises(ExpertError, match=r"is not finite at strain = -0.05, whatever its parameters \(25 of 100"):
+        law.fit(x, 500 + x)
+    assert "not finite at any start" in law.fit(-1 - x, 500 + x).report()

@@ -9,11 +9,14 @@ import xarray as xr
 
 from ...experts import CurveQuantity, derive
 from ..predictor import Predictor
+from ..record import TrainingRecord
+from ..tables import LEVEL, weight_with
 from .cluster_curves import physics_name
 
 
 def derive_quantities(
     predictor: Predictor,
+    record: TrainingRecord,
     quantities: Mapping[str, str | CurveQuantity],
     units: Mapping[str, str] | None,
     modality: str | None,
@@ -37,4 +40,6 @@ def derive_quantities(
         y_unit=spec.schema.unit,
         t_unit=spec.schema.t_unit,
         at=at,
+        freedom=np.maximum(weight_with(record, name) - 1.0, 1.0),
+        level=LEVEL,
     )

@@ -62,7 +62,7 @@ def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
     every = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
     every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
     every += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
-    every += [*_useless(predictor, record), *_unheard(predictor), *_beyond(record)]
+    every += [*_useless(predictor, record), *_unheard(predictor), *_beyond(record), *_noises(record)]
     every += _bands(predictor)
     return sorted(every, key=lambda caution: not caution.serious)
 
@@ -364,6 +364,16 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
             yield Caution(
                 f"{name}, cluster {c}: the curves do not determine {named}: hold a parameter, or measure more."
             )
+
+
+def _noises(record: TrainingRecord) -> Iterator[Caution]:
+    """Tell of noise models that the residuals speak against, each kind of evidence once for a modality."""
+    for name, quality in record.quality.items():
+        by_cluster = quality.get("noise", [])  # a fit of an older file knows none
+        told = [c for c, sentences in enumerate(by_cluster) if sentences]
+        if told:
+            clusters = f"cluster{'s' if len(told) > 1 else ''} {', '.join(map(str, told))}"
+            yield Caution(f"{name}, {clusters}: {'; '.join(by_cluster[told[0]])}.")
 
 
 def _range(predictor: Predictor, name: str, cluster: int) -> float:

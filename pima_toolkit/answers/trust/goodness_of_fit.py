@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...experts import Expert, inverse_information, solve
+from ...experts import NOISES, Expert, evidence_of, inverse_information, residuals_of, solve
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
 from ..laws.cluster_curves import reduced
@@ -33,6 +33,9 @@ _POINTS = 20_000
 #: A misfit of this many standard errors is told; with fewer effective specimens the standard error itself is a guess.
 MISFIT_RATIO, FEWEST = 3.0, 5.0
 
+#: Responsibility from which a specimen's residuals are looked at, and at most about so many specimens.
+_MEMBER, _JUDGED = 0.5, 400
+
 Quality = dict[str, list]
 
 
@@ -47,19 +50,23 @@ def quality(decoder: PhysicsDecoder, curves: Curves, gamma: torch.Tensor) -> Qua
 
     Returns:
         ``misfit`` in the unit of the curves, ``misfit_ratio``, ``agreement`` (share of starts that end at the best
-        optimum) and ``unidentified`` (a flag for each fitted parameter that the curves say nothing about); NaN and
-        False for an empty cluster.
+        optimum), ``unidentified`` (a flag for each fitted parameter that the curves say nothing about) and ``noise``
+        (what speaks against the noise model, in sentences); NaN and False for an empty cluster.
     """
-    out: Quality = {"misfit": [], "misfit_ratio": [], "agreement": [], "unidentified": []}
+    out: Quality = {"misfit": [], "misfit_ratio": [], "agreement": [], "unidentified": [], "noise": []}
     for c in range(gamma.shape[1]):
         weight = gamma[:, c]
         use = torch.nonzero(weight > _LEAST).flatten()
         size = decoder.theta.shape[1]
         if len(use) == 0:
-            row = (np.nan, np.nan, np.nan, [False] * size)
+            row = (np.nan, np.nan, np.nan, [False] * size, [])
         else:
             member = curves.at(use)
-            row = (*_misfit(decoder, member, weight[use], c), *_starts(decoder, member, weight[use], c))
+            row = (
+                *_misfit(decoder, member, weight[use], c),
+                *_starts(decoder, member, weight[use], c),
+                _noise(decoder, member, weight[use], c),
+            )
         for values, value in zip(out.values(), row, strict=True):
             values.append(value)
     return out
@@ -93,6 +100,26 @@ def _misfit(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
     chance = np.mean(spread * effective / (effective - 1))
     misfit = float(np.sqrt(np.mean(mean**2)))
     return misfit, float(misfit / np.sqrt(chance)) if chance > 0 else np.nan
+
+
+def _noise(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int) -> list[str]:
+    """What the residuals of one cluster's specimens say against the noise model; nothing of one that a plugin brings.
+
+    Where specimens of a population do not differ, their residuals hold what they differ by, and nothing is said.
+    """
+    if not (decoder.noise.white or decoder.noise.curve_noise) or not bool(decoder.total[c].any()):
+        return []
+    member = torch.nonzero(weight > _MEMBER).flatten()
+    member = member[:: max(1, -(-len(member) // _JUDGED))]
+    if len(member) == 0:
+        return []
+    curves, theta = curves.at(member), decoder.theta[c]
+    own = decoder.bounds.to_unbounded(_own_parameters(decoder, curves, c))
+    fixed = np.where(decoder.bounds.at_bound(theta), theta, np.nan)[None].repeat(len(member), 0)
+    y, counted = curves.x.cpu().numpy() * decoder.scale, curves.counted.cpu().numpy()
+    at = np.atleast_2d(curves.t), y, counted, own, np.ones(len(member))
+    left = residuals_of(decoder.expert, decoder.bounds, *at, held=fixed)
+    return evidence_of(decoder.noise.curve_noise or NOISES["constant"], left).sentences()
 
 
 def _own_parameters(decoder: PhysicsDecoder, curves: Curves, c: int) -> np.ndarray:

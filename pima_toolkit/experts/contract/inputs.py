@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ShapeError
+from .numbers import numbers
 
 Array = NDArray[np.float64]
 Rows = TypeVar("Rows", Array, Tensor)
@@ -61,7 +62,7 @@ def pack(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = Non
         wrong += [f"{', '.join(unknown)} unknown"] if unknown else []
         needed = ", ".join(f"{name!r}: ..." for name in names)
         raise ShapeError(f"expert {expert.name!r} needs the inputs {{{needed}}} ({'; '.join(wrong)})")
-    t = np.require(values[names[0]], np.float64, ["C", "W"])
+    t = np.require(numbers(names[0], values[names[0]]), np.float64, ["C", "W"])
     if len(names) == 1:
         return t
     if t.ndim not in (1, 2) or t.shape[-1] == 0:
@@ -79,7 +80,7 @@ def pack(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = Non
 
 def _laid_out(name: str, value: ArrayLike, rows: int | None, points: int, *, variable: bool) -> Array:
     """Lay out one input of ``rows`` specimens (None: any number) and ``points`` points, as (1 or N, 1 or T)."""
-    value = np.asarray(value, dtype=np.float64)
+    value = numbers(name, value)
     if not np.isfinite(value).all():
         raise ShapeError(
             f"the input {name!r} holds NaN or infinite values: leave those specimens out; where a curve is shorter,"
@@ -108,7 +109,9 @@ def packed(expert: NamedInputs, given: Inputs, shape: tuple[int, ...] | None = N
     """
     if isinstance(given, Mapping):
         return pack(expert, given, shape)
-    t = np.require(given, np.float64, ["C", "W"])  # the compiled loop takes no read-only arrays
+    t = np.require(
+        numbers(expert.inputs[0], given), np.float64, ["C", "W"]
+    )  # the compiled loop takes no read-only arrays
     if t.ndim == 0 or t.shape[-1] % len(expert.inputs):
         raise ShapeError(
             f"expert {expert.name!r} has {len(expert.inputs)} inputs ({', '.join(expert.inputs)}), but the grid has the"

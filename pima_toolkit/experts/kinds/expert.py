@@ -19,6 +19,7 @@ from ...faces import tells_new_names
 from ...plugins.records import Origin
 from ..contract.inputs import Inputs, packed
 from ..contract.law import Law
+from ..noise.base import CurveNoise
 from ..regression.fit import fit
 from ..regression.lmfit_bridge import lmfit_model
 from ..regression.solution import Solution
@@ -99,6 +100,7 @@ class Expert(Law):
         *,
         priors: Mapping[str, tuple[float, float]] | None = None,
         noise_std: ArrayLike | None = None,
+        noise: str | CurveNoise = "constant",
         y_unit: str | None = None,
         t_unit: str | None = None,
     ) -> Solution:
@@ -121,6 +123,11 @@ class Expert(Law):
             noise_std: Known standard deviation of the noise, in the unit of the curves: one number, one per point (T,),
                 or one per point of each curve (N, T). Points weigh by it, and for a single curve the errors are
                 absolute: not rescaled by how well the curve fits.
+            noise: How points scatter about their curve, learned where it is not known: ``"constant"``;
+                ``"proportional"``, a constant part and one in proportion to the curve; ``"robust"``, Student's t, where
+                some points are far off; ``"autocorrelated"``, where neighbours along t are off the same way;
+                ``"misfit"``, where the law misses each specimen by a smooth curve of its own; ``"auto"``, the one that
+                says best what is held out (:attr:`~pima_toolkit.Solution.noise_comparison`).
             y_unit: Unit of the curves.
             t_unit: Unit of the independent variable.
 
@@ -133,6 +140,7 @@ class Expert(Law):
             ShapeError: If the arrays do not fit together.
         """
         options = {"priors": priors, "noise_std": noise_std, "y_unit": y_unit, "t_unit": t_unit}
+        options["noise"] = noise
         return fit(self, t, y, weights, start, fixed, **options)
 
     def to_lmfit(self, prefix: str = "") -> lmfit.Model:

@@ -54,12 +54,26 @@ class Errors:
 
 def linearised(law: Law, optimum: Optimum, data: FittedCurves, c: int) -> tuple[Array, Array]:
     """Derivatives of every point of cluster c times the root of its weight, (points, P), and scores J^T r, (N, P)."""
+    if data.single and data.noises:
+        value, jacobian = law.value_and_jacobian(data.grid, optimum.parameters[c])
+        root = np.sqrt(data.weight[c])
+        seen = root > 0.0
+        weighted = root[:, None] * np.where(seen[:, None], jacobian, 0.0)
+        residual = root * np.where(seen, data.mean[c] - value, 0.0)
+        if data.whiten is not None:
+            weighted, residual = data.whiten @ weighted, data.whiten @ residual
+        return weighted, (residual @ weighted)[None]
     value, jacobian = law.value_and_jacobian(data.t, optimum.parameters[c])
     mask, gamma = data.observed * data.points, data.gamma[:, c]
+    # A point that was not measured says nothing, also where the law has no value.
+    left = np.where(mask > 0.0, data.y - value, 0.0)
     if data.t.ndim == 1:
-        return np.sqrt(gamma @ mask)[:, None] * jacobian, (mask * (data.y - value)) @ jacobian
+        seen = np.any(mask > 0.0, axis=0)
+        jacobian = np.where(seen[:, None], jacobian, 0.0)
+        return np.sqrt(gamma @ mask)[:, None] * jacobian, (mask * left) @ jacobian
+    jacobian = np.where((mask > 0.0)[..., None], jacobian, 0.0)
     weighted = (np.sqrt(mask * gamma[:, None])[..., None] * jacobian).reshape(-1, jacobian.shape[-1])
-    return weighted, np.einsum("nt,nt,ntp->np", mask, data.y - value, jacobian)
+    return weighted, np.einsum("nt,nt,ntp->np", mask, left, jacobian)
 
 
 def noise_variance(

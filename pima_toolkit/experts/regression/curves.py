@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.bounds import Bounds
+from ..noise.base import CurveNoise
 
 Array = NDArray[np.float64]
 
@@ -33,6 +34,9 @@ class FittedCurves:
         names: Names of the specimens, (N,); their numbers where they have none.
         variance: Variance of a point of weight one, (C,): what the errors were computed with.
         known: Whether that was given.
+        noises: Noise model of each cluster's curves, as learned.
+        whiten: Of one curve under correlated noise, the matrix (T, T) that weighted residuals are multiplied by; its
+            ``mean`` and ``weight`` are then what least squares was given. None: nothing.
         priors: Whether priors entered.
     """
 
@@ -53,6 +57,8 @@ class FittedCurves:
     variance: Array | None = None
     known: bool = False
     priors: bool = False
+    noises: tuple[CurveNoise, ...] = ()
+    whiten: Array | None = None
 
     @property
     def count(self) -> Array:

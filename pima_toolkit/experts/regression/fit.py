@@ -19,20 +19,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ExpertError, ShapeError
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, pack, unpack, variable
+from ..contract.inputs import Inputs, by_name, pack, unpack, variable
 from ..contract.law import Law
+from ..contract.numbers import hidden_points, numbers
+from ..noise.base import CurveNoise
+from ..noise.table import NOISES, noise_named
 from ..solvers.least_squares import solve
 from ..solvers.optimum import Optimum
-from ..solvers.starts import search, starting_points
+from ..solvers.starts import search, spread, starting_points
 from ..solvers.statistics import CurveStatistics
+from .coloured import fit_one_curve
 from .covariance import Errors, errors_of, noise_variance, unidentified
 from .curves import FittedCurves
+from .noise_choice import compare_noises
 from .population import CurvePopulation, find_population
 from .priors import Given, Priors
 from .solution import Solution
 
 Array = NDArray[np.float64]
 
+#: Parameters tried before a law is said to have no value at a point.
+_TRIED = 24
 #: Rounds of a fit with priors: noise variance, linearised priors, solve.
 _ROUNDS = 50
 
@@ -47,25 +54,88 @@ def fit(
     *,
     priors: Given | None = None,
     noise_std: ArrayLike | None = None,
+    noise: str | CurveNoise = "constant",
     y_unit: str | None = None,
     t_unit: str | None = None,
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`."""
     units = {"y_unit": y_unit, "t_unit": t_unit}
+    if noise_std is not None and noise != "constant":
+        raise ExpertError(
+            f"noise_std says how the points scatter, and noise={noise!r} is to learn it: give one of the two"
+        )
+    if isinstance(noise, str) and noise == "auto":
+        given = {"start": start, "fixed": fixed, "priors": priors, **units}
+        return _with_the_best_noise(law, t, y, weights, **given)
+    noise = noise_named(noise)
     problem, data, optimum, starts = _common(law, t, y, weights, start, fixed, priors, noise_std, **units)
     absolute, known = noise_std is not None, problem.priors
-    if known is not None:
+    data, integrated = replace(data, noises=(noise,) * len(optimum.cost)), None
+    if data.single and noise.numbers():
+
+        def variance_of(at: Optimum, of: FittedCurves) -> Array:
+            return noise_variance(law, at, of, known=False, priors=known)
+
+        plain = replace(data, noises=(NOISES["constant"],))
+        optimum, data, integrated = fit_one_curve(law, noise, optimum, starts, plain, known, variance_of)
+        variance = variance_of(optimum, data)
+    elif known is not None:
         optimum, variance = problem.posterior(optimum, starts, data, absolute=absolute)
     else:
         variance = noise_variance(law, optimum, data, known=absolute)
     data = replace(data, variance=variance, known=absolute, priors=known is not None)
     errors = errors_of(law, optimum, data, variance, known=absolute, priors=known)
     if data.single:
+        if integrated is not None and known is None:
+            covariance = np.where(np.isfinite(errors.covariance), integrated, errors.covariance)
+            errors = replace(errors, covariance=covariance)
         return Solution(law, optimum, errors, data)
-    options = {"known": absolute, "priors": known}
+    options = {"known": absolute, "priors": known, "noise": noise}
     clusters = range(len(optimum.cost))
     populations = tuple(find_population(law, optimum, data, errors.covariance, c, **options) for c in clusters)
+    data = replace(data, noises=tuple(noise if one is None else one.noise for one in populations))
     return Solution(law, *_of_populations(law, optimum, errors, data, populations), data, populations)
+
+
+def _with_the_best_noise(
+    law: Law,
+    t: Inputs,
+    y: ArrayLike,
+    weights: ArrayLike | None,
+    *,
+    y_unit: str | None,
+    t_unit: str | None,
+    **given: ArrayLike | Mapping | None,
+) -> Solution:
+    """Fit with the noise model that says best what was held out."""
+    units = _units(law, t, y, y_unit, t_unit)
+    single = np.ndim(y) == 1
+    values, grids = read_curves(law, t, y)
+    gamma, points = responsibilities(weights, values.shape, single)
+    if gamma.shape[1] > 1:
+        raise ExpertError('noise="auto" compares noise models of one population: fit each cluster by itself')
+    observed = np.isfinite(values) & (points > 0.0) & (gamma > 0.0)
+
+    def refit(noise: CurveNoise, kept: NDArray[np.bool_], number: int | None) -> Solution:
+        some = np.where(kept, values, np.nan)
+        if number is None:
+            return fit(law, by_name(law.inputs, grids), some, weights, noise=noise, **given, **units)
+        grid = grids if grids.ndim == 1 else grids[number]
+        own = points[0] if single else None
+        return fit(law, by_name(law.inputs, grid), some[number], own, noise=noise, **given, **units)
+
+    noise, table = compare_noises(law, values, observed, refit)
+    found = fit(law, t, y, weights, noise=noise, **given, **units)
+    return replace(found, noise_comparison=table)
+
+
+def _units(law: Law, t: Inputs, y: ArrayLike, y_unit: str | None, t_unit: str | None) -> dict[str, str]:
+    """Units of the curves and of the independent variable, as given or as the arrays bring them."""
+    along = t.get(law.t) if isinstance(t, Mapping) else t
+    return {
+        "y_unit": y_unit or str(getattr(y, "attrs", {}).get("units", "1")),
+        "t_unit": t_unit or str(getattr(along, "attrs", {}).get("units", "1")),
+    }
 
 
 def fit_together(law: Law, t: Inputs, y: ArrayLike, noise_std: ArrayLike | None = None) -> Optimum:
@@ -103,13 +173,10 @@ def _common(
     t_unit: str | None = None,
 ) -> tuple[_Problem, FittedCurves, Optimum, Array]:
     """Check what a person gave, and fit all curves of each cluster together, without priors; with the starts."""
-    y_unit = y_unit or str(getattr(y, "attrs", {}).get("units", "1"))
-    along = t.get(law.t) if isinstance(t, Mapping) else t
-    t_unit = t_unit or str(getattr(along, "attrs", {}).get("units", "1"))
+    y_unit, t_unit = _units(law, t, y, y_unit, t_unit).values()
     single = np.ndim(y) == 1
     names = _names(y)
-    y = np.array(y, dtype=np.float64, ndmin=2)
-    t = pack(law, t, y.shape)
+    y, t = read_curves(law, t, y)
     if y.ndim != 2 or variable(law, t).shape not in {y.shape[1:], y.shape}:
         raise ShapeError(
             f"y has the shape {y.shape} and t {t.shape}: expected y (T,) or (specimen, T), and t (T,) or as y"
@@ -142,6 +209,28 @@ def _common(
     return problem, data, optimum, starts
 
 
+def read_curves(law: Law, t: Inputs, y: ArrayLike) -> tuple[Array, Array]:
+    """Curves (N, T), NaN where they or their t are masked, and the packed grid they are on.
+
+    Raises:
+        ExpertError: If they hold dates, or anything else that is no number.
+        ShapeError: If they do not fit together.
+    """
+    curves = np.atleast_2d(numbers("y", y))
+    along = t.get(law.t) if isinstance(t, Mapping) else t
+    hidden = hidden_points(along) if along is not None else None
+    if hidden is None:
+        return curves, pack(law, t, curves.shape)
+    if np.shape(hidden)[-1:] == curves.shape[-1:]:
+        curves = np.where(hidden, np.nan, curves)
+    shown = np.where(hidden, np.nan, numbers(law.t, along))
+    if not np.isfinite(shown).any():
+        raise ExpertError(f"{law.t} is masked everywhere: nothing was measured")
+    # Where t is not known nothing was measured: any value will do.
+    shown = np.where(np.isfinite(shown), shown, np.nanmin(shown))
+    return curves, pack(law, {**t, law.t: shown} if isinstance(t, Mapping) else shown, curves.shape)
+
+
 def _names(y: object) -> Array | None:
     """Names of the specimens that the curves were given with, as an ``xarray.DataArray`` brings them."""
     if not isinstance(y, xr.DataArray) or y.ndim != 2 or y.dims[0] not in y.coords:
@@ -165,7 +254,7 @@ def _of_populations(
         std = np.sqrt(np.maximum(np.diagonal(covariance[c]), 0.0))
         open_[c] = common.free[c] & unidentified(lost, std, theta[c], data.bounds)
     value = law.value_and_jacobian(data.grid, theta)[0]
-    cost = np.sum(data.weight * np.square(data.mean - value), axis=1)
+    cost = np.sum(data.weight * np.square(np.where(data.weight > 0.0, data.mean - value, 0.0)), axis=1)
     optimum = replace(common, parameters=theta, cost=cost)
     return optimum, replace(errors, covariance=covariance, unidentified=open_)
 
@@ -202,11 +291,27 @@ class _Problem:
         grid, mean, weight, constant = reduce(self.law, self.t, self.y, self.weight, gamma)
         bounds = self.law.bounds(variable(self.law, grid))
         starts = _starts(self.law, grid, mean, weight, start, bounds, self.held)
+        self._check_domain(grid, weight, starts, bounds)
         for name, value in self.fixed.items():
             starts[..., _number(self.law, name)] = float(value)
         reduced = {"grid": grid, "mean": mean, "weight": weight, "constant": constant, "bounds": bounds}
         options = {"fixed": self.held, "constant": constant, "project": True}
         return solve(self.law, grid, mean, weight, starts, bounds, **options), starts, reduced
+
+    def _check_domain(self, grid: Array, weight: Array, starts: Array, bounds: Bounds) -> None:
+        """Refuse points at which the law is not finite, whatever its parameters: a power of what is below zero."""
+        law, along = self.law, variable(self.law, grid)
+        middle = bounds.from_unbounded(np.zeros((1, len(law.parameters))))
+        tried = np.concatenate([starts.reshape(-1, len(law.parameters)), spread(middle, bounds, _TRIED, along)[0]])
+        with np.errstate(all="ignore"):
+            value = law.value_and_jacobian(grid, tried)[0]
+        lost = (weight > 0.0).any(0) & ~np.isfinite(value).any(0)
+        if lost.any() and not lost.all():
+            raise ExpertError(
+                f"expert {law.name!r} is not finite at {law.t} = {along[lost][0]:g}, whatever its parameters"
+                f" ({int(lost.sum())} of {len(lost)} points): leave such points out, NaN in y, or use a law of what was"
+                " measured"
+            )
 
     def posterior(self, first: Optimum, starts: Array, data: FittedCurves, *, absolute: bool) -> tuple[Optimum, Array]:
         """Find the mode of the posterior and the noise variance at it, from the fit without priors."""
@@ -246,7 +351,7 @@ class _Problem:
             project=starts.shape[1] > 1,
         )
         value = self.law.value_and_jacobian(grid, optimum.parameters)[0]
-        return replace(optimum, cost=np.sum(weight * np.square(mean - value), axis=1))
+        return replace(optimum, cost=np.sum(weight * np.square(np.where(weight > 0.0, mean - value, 0.0)), axis=1))
 
 
 def _check_amount(problem: _Problem, observed: NDArray[np.bool_], gamma: Array, *, spare: bool) -> None:
@@ -283,7 +388,13 @@ def _held(law: Law, fixed: Mapping[str, float]) -> NDArray[np.bool_]:
     for name, value in fixed.items():
         if not np.isfinite(value):
             raise ExpertError(f"parameter {name!r} cannot be held at {value}: give a finite number")
-        held[_number(law, name)] = True
+        number = _number(law, name)
+        lower, upper = law.parameters[number].lower, law.parameters[number].upper
+        if not lower <= value <= upper:
+            raise ExpertError(
+                f"parameter {name!r} cannot be held at {value:g}, outside its bounds {lower:g} to {upper:g}"
+            )
+        held[number] = True
     return held
 
 
@@ -338,7 +449,7 @@ def responsibilities(weights: ArrayLike | None, shape: tuple[int, int], single: 
     N, T = shape
     if weights is None:
         return np.ones((N, 1)), np.ones((1, T))
-    w = np.asarray(weights, dtype=np.float64)
+    w = numbers("weights", weights, masked=0.0)
     if not (np.isfinite(w).all() and (w >= 0).all()):
         raise ExpertError("weights must be finite and not negative: use 0 for what should not count")
     if single and w.shape == (T,):
@@ -358,12 +469,16 @@ def precision(noise_std: ArrayLike, shape: tuple[int, int]) -> Array:
         ExpertError: If a standard deviation is not above zero and finite.
         ShapeError: If they are not one number, one per point (T,), or one per point of each curve (N, T).
     """
-    std = np.asarray(noise_std, dtype=np.float64)
+    # Where it is masked it is not known: such a point cannot be weighed.
+    std = numbers("noise_std", noise_std, masked=np.inf)
+    hidden = hidden_points(noise_std)
+    std = std if hidden is None else np.where(hidden, 1.0, std)
     if not (np.isfinite(std).all() and (std > 0).all()):
         raise ExpertError("noise_std must be above zero and finite: it is the standard deviation of each point's noise")
     if std.shape not in {(), shape[1:], shape}:
         raise ShapeError(f"noise_std has the shape {std.shape}, expected one number, ({shape[1]},) or {shape}")
-    return np.broadcast_to(std**-2, shape if std.shape == shape else (1, shape[1])).copy()
+    weight = std**-2 if hidden is None else np.where(hidden, 0.0, std**-2)
+    return np.broadcast_to(weight, shape if std.shape == shape else (1, shape[1])).copy()
 
 
 def reduce(law: Law, t: Array, y: Array, weight: Array, gamma: Array) -> tuple[Array, Array, Array, Array]:

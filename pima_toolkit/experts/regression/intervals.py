@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ...errors import ExpertError, OptionError, require
 from ..contract.bounds import Bounds
-from ..contract.inputs import Inputs, by_name, pack
+from ..contract.inputs import Inputs, by_name, pack, variable
 from ..contract.law import Law
 from ..contract.parameters import resolve_unit
 from ..formulas.derived import solved_for
@@ -127,7 +127,8 @@ def interval(
     elif data.known:
         method = "linearised least squares, known noise, normal"
     else:
-        method = "linearised least squares, Student's t"
+        of = f", {data.noises[0].name} noise" if data.noises and data.noises[0].numbers() else ""
+        method = f"linearised least squares{of}, Student's t"
     method += ", with priors" if data.priors else ""
     return Interval(value, std, low, high, freedoms), method
 
@@ -207,6 +208,8 @@ def profiles(
     names = [known[k] for k in picked]
     if data.priors and data.single:
         raise ExpertError("a profile of one curve leaves the priors out: use the interval of parameters")
+    if data.whiten is not None:
+        raise ExpertError("a profile of one curve takes points for independent: use the interval of parameters")
     freedoms = freedom(optimum, data)
     value, slopes = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
     out = np.full((2, len(value), len(names)), np.nan)
@@ -285,22 +288,28 @@ def band(
             method = "REML over specimens, Hartung-Knapp, Student's t"
         else:
             weights = np.broadcast_to(data.points, data.observed.shape)[data.observed]
-            noise = population.effects.variance * float(
-                np.mean(1 / weights)
-            )  # of a point as precise as the typical one
+            typical = float(np.mean(1 / weights))  # of a point as precise as the typical one
+            noise = population.effects.variance * typical * population.noise.spread(value[c])
             low[c], high[c] = _new_specimens(law, population, grid, noise, level)
             method = f"quantiles of {_DRAWS} drawn specimens with noise, seed 0"
     name = law.inputs[0]
     dims, attrs = ("cluster", name), {"units": data.y_unit}
+    measured = variable(law, data.grid)[(data.weight > 0.0).any(0)]
+    beyond = (along < measured.min()) | (along > measured.max())
     return xr.Dataset(
-        {"mean": (dims, value, attrs), "low": (dims, low, attrs), "high": (dims, high, attrs)},
+        {
+            "mean": (dims, value, attrs),
+            "low": (dims, low, attrs),
+            "high": (dims, high, attrs),
+            "outside_range": (name, beyond, {"long_name": "beyond what was measured"}),
+        },
         coords={"cluster": np.arange(len(value)), name: (name, along, {"units": data.t_unit})},
         attrs={**said_of(level, method), "of": of},
     )
 
 
 def _new_specimens(
-    law: Law, population: CurvePopulation, grid: Array, noise: float, level: float
+    law: Law, population: CurvePopulation, grid: Array, noise: Array, level: float
 ) -> tuple[Array, Array]:
     """Quantiles of the measured curves of new specimens, (T,) each: parameters drawn, run through the law."""
     random = np.random.default_rng(0)

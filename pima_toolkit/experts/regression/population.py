@@ -11,7 +11,7 @@ Parameters that are held, at a bound of the curves' common fit, or open there st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads its parts on first use
@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 
 from ..contract.bounds import Bounds
 from ..contract.law import Law
+from ..noise.base import CurveNoise
+from ..noise.table import NOISES
+from ..solvers.noisy_fits import learned_noise, noisy_fits
 from ..solvers.optimum import Optimum
-from ..solvers.own_fits import CurveInformation, own_fits
+from ..solvers.own_fits import CurveInformation
 from ..solvers.random_effects import RandomEffects, profile, random_effects, restricted
 from .curves import FittedCurves
 from .priors import Priors
@@ -78,6 +81,7 @@ class CurvePopulation:
         width: Unit of each free parameter, shape (free,).
         known: Whether the noise was given.
         prior: Further equations of the mean, counted from it; None without priors.
+        noise: Noise model of its curves, as learned.
     """
 
     law: Law
@@ -92,6 +96,7 @@ class CurvePopulation:
     width: Array
     known: bool
     prior: tuple[Array, Array] | None
+    noise: CurveNoise
 
     @property
     def covariance(self) -> Array:
@@ -271,6 +276,7 @@ def find_population(
     *,
     known: bool,
     priors: Priors | None = None,
+    noise: CurveNoise = NOISES["constant"],
 ) -> CurvePopulation | None:
     """Find the population of one cluster's curves.
 
@@ -282,6 +288,7 @@ def find_population(
         c: The cluster.
         known: Whether the weights are inverse noise variances.
         priors: Prior knowledge of the population's parameters.
+        noise: Noise model of its curves; its numbers are learned from them.
 
     Returns:
         The population; None where fewer than two specimens, or no parameter, take part.
@@ -296,11 +303,13 @@ def find_population(
     gamma = gamma[members]
     centre, bounded = data.bounds.to_unbounded(theta), np.isfinite(data.bounds.lower) | np.isfinite(data.bounds.upper)
     effective = gamma.sum() ** 2 / np.square(gamma).sum()
-    size = np.where(spread > 0.0, np.sqrt(effective * np.where(free, spread, 0.0)), 0.0)
+    size = np.sqrt(effective * np.where(free & (spread > 0.0), spread, 0.0))
     size = np.where(size > 0.0, size, 1e-3 * np.maximum(np.abs(theta), 1e-3))
     width = np.where(bounded, _BROAD, _WIDER * size)
     own = _Curves(law, data, members, theta, free)
     variance = 1.0 if known else max(float(optimum.cost[c] + data.constant[c]) / max(data.count[c], 1.0), own.floor)
+    if noise.numbers():
+        own, variance = own.learned(noise, centre, np.diag(width), variance, gamma)
     information = own.fits(centre, np.diag(width), variance)
 
     def estimate(found: RandomEffects | None) -> RandomEffects:
@@ -351,6 +360,7 @@ def find_population(
         width=width[free],
         known=known,
         prior=rows,
+        noise=own.noise,
     )
 
 
@@ -364,6 +374,7 @@ class _Curves:
         members: Those that take part.
         theta: Parameters of the common fit, which those that are not free keep.
         free: Which are free.
+        noise: Noise model of the curves.
     """
 
     law: Law
@@ -371,6 +382,7 @@ class _Curves:
     members: NDArray[np.int64]
     theta: Array
     free: NDArray[np.bool_]
+    noise: CurveNoise = NOISES["constant"]
 
     @property
     def exact(self) -> bool:
@@ -385,6 +397,18 @@ class _Curves:
         total = float((weight * np.square(y)).sum())
         return max(1e-26 * total / max(float((weight > 0).sum()), 1.0), 1e-290)
 
+    def learned(
+        self, noise: CurveNoise, centre: Array, root: Array, variance: float, gamma: Array
+    ) -> tuple[_Curves, float]:
+        """The same with a noise model learned from the curves, and the variance of a point of weight one."""
+        data, members = self.data, self.members
+        t = data.t[None] if data.t.ndim == 1 else data.t[members]
+        weights = (data.observed * data.points)[members]
+        root = root * self.free[:, None]
+        at = self.law, data.bounds, t, data.y[members], weights, centre, root, variance
+        noise, found = learned_noise(noise, *at, share=gamma, theta=self.theta)
+        return replace(self, noise=noise), max(found, self.floor)
+
     def fits(
         self, centre: Array, root: Array, variance: float, last: CurveInformation | None = None
     ) -> CurveInformation:
@@ -397,7 +421,8 @@ class _Curves:
             start = np.tile(centre, (len(members), 1))
             start[:, self.free] = last.estimate
             start = start[:, None]
-        found, _ = own_fits(
+        found, _ = noisy_fits(
+            self.noise,
             self.law,
             data.bounds,
             t,

@@ -43,11 +43,13 @@ class CurveQuantity:
         measure: Takes the curve, a function of t, and the largest t measured; gives a number, NaN where there is none.
         unit: With ``{y}`` and ``{t}`` for those of the data.
         description: A few words.
+        missing: Why a curve may have none, in words.
     """
 
     measure: Callable[[Curve, float], float]
     unit: str
     description: str
+    missing: str = "the curve has none"
 
 
 def offset_yield(offset: float = 0.002, *, modulus: float | None = None) -> CurveQuantity:
@@ -62,7 +64,9 @@ def offset_yield(offset: float = 0.002, *, modulus: float | None = None) -> Curv
     """
     _above_zero("offset", offset)
     words = f"stress at a plastic strain of {offset:g}"
-    return CurveQuantity(lambda curve, reach: _offset_point(curve, reach, offset, modulus)[0], "{y}", words)
+    return CurveQuantity(
+        lambda curve, reach: _offset_point(curve, reach, offset, modulus)[0], "{y}", words, _never_met(offset)
+    )
 
 
 def resilience(offset: float = 0.002, *, modulus: float | None = None) -> CurveQuantity:
@@ -78,7 +82,8 @@ def resilience(offset: float = 0.002, *, modulus: float | None = None) -> CurveQ
         stress, slope = _offset_point(curve, reach, offset, modulus)
         return stress**2 / (2 * slope)
 
-    return CurveQuantity(measure, "{y}*{t}", f"elastic energy at a plastic strain of {offset:g}")
+    words = f"elastic energy at a plastic strain of {offset:g}"
+    return CurveQuantity(measure, "{y}*{t}", words, _never_met(offset))
 
 
 def toughness(to: float | None = None) -> CurveQuantity:
@@ -110,6 +115,10 @@ def ultimate(to: float | None = None) -> CurveQuantity:
         return float(np.max(curve(np.linspace(0.0, reach if to is None else to, _POINTS))))
 
     return CurveQuantity(measure, "{y}", "largest value of the curve" + ("" if to is None else f" to {to:g}"))
+
+
+def _never_met(offset: float) -> str:
+    return f"the curve does not meet the elastic line moved by {offset:g} before it ends: measure further, or move less"
 
 
 def _above_zero(name: str, value: float) -> None:
@@ -152,6 +161,8 @@ def derive(
     y_unit: str,
     t_unit: str,
     at: Mapping[str, float] | None,
+    freedom: Array,
+    level: float,
 ) -> xr.Dataset:
     """Quantities of every row of parameters, with errors.
 
@@ -165,9 +176,12 @@ def derive(
         y_unit: Unit of the curves.
         t_unit: Unit of the independent variable.
         at: Values of the covariates, for measures of the curve.
+        freedom: Degrees of freedom of each row's errors, (C,).
+        level: Share of the intervals that hold the truth.
 
     Returns:
-        ``value`` and ``std_error`` (cluster, quantity), with ``unit``.
+        ``value``, ``std_error``, ``low``, ``high`` and ``reason``, why there is no value, empty where there is one,
+        along (cluster, quantity), with ``unit``.
 
     Raises:
         FormulaError: If a formula cannot be read.
@@ -182,7 +196,7 @@ def derive(
     names = [p.name for p in expert.reported]
     known = np.all(np.isfinite(covariance), axis=(1, 2))
     safe = np.where(known[:, None, None], covariance, 0.0)
-    values, errors, labels = [], [], []
+    values, errors, labels, reasons = [], [], [], []
     for name, asked in quantities.items():
         if isinstance(asked, CurveQuantity):
             value, gradient = _measured(expert, theta, safe, asked, reach, at or {})
@@ -194,14 +208,22 @@ def derive(
         else:
             raise OptionError(f"the quantity {name!r} is {asked!r}: expected a formula or one of pima.quantities")
         variance = np.einsum("cp,cpq,cq->c", gradient, safe, gradient)
+        missing = asked.missing if isinstance(asked, CurveQuantity) else "the formula has no value there"
+        reasons.append(np.where(np.isnan(value), missing, ""))
         values.append(value)
         errors.append(np.where(known & (variance > 0), np.sqrt(np.maximum(variance, 0.0)), np.nan))
     dims = ("cluster", "quantity")
+    value, error = np.stack(values, 1), np.stack(errors, 1)
+    half = scipy.stats.t.ppf(0.5 * (1.0 + level), freedom)[:, None] * error
     return xr.Dataset(
         {
-            "value": (dims, np.stack(values, 1)),
-            "std_error": (dims, np.stack(errors, 1), {"long_name": "standard error"}),
+            "value": (dims, value),
+            "std_error": (dims, error, {"long_name": "standard error"}),
+            "low": (dims, value - half, {"long_name": "lower end of the interval"}),
+            "high": (dims, value + half, {"long_name": "upper end of the interval"}),
+            "reason": (dims, np.stack(reasons, 1), {"long_name": "why there is no value"}),
         },
+        attrs={"level": level, "method": "propagated errors of the parameters, Student's t"},
         coords={
             "cluster": np.arange(len(theta)),
             "quantity": list(quantities),

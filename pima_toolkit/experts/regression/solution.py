@@ -16,10 +16,14 @@ from ...faces import tells_new_names
 from ...units import interval_text, value_with_error
 from ..contract.inputs import Inputs, variable
 from ..contract.law import Law
+from ..noise.base import CurveNoise
+from ..solvers.noisy_fits import residuals_of
 from ..solvers.optimum import Optimum
+from .coloured import residuals_at
 from .covariance import Errors
 from .curves import FittedCurves
-from .intervals import band, bootstrap, chosen, coords, interval, profiles, reported_units, said_of
+from .intervals import band, bootstrap, chosen, coords, freedom, interval, profiles, reported_units, said_of
+from .noise_evidence import NoiseEvidence, evidence_of
 from .population import CurvePopulation
 from .quantities import CurveQuantity, derive
 
@@ -41,6 +45,7 @@ class Solution:
         data: The curves it was fitted to.
         populations: Of several curves, the population of each cluster; None for one of a single specimen. Empty where
             one curve was fitted.
+        noise_comparison: With ``noise="auto"`` the noise models that were compared, by held-out likelihood; else None.
     """
 
     expert: Law
@@ -48,6 +53,7 @@ class Solution:
     errors: Errors
     data: FittedCurves
     populations: tuple[CurvePopulation | None, ...] = ()
+    noise_comparison: xr.Dataset | None = None
 
     @functools.cached_property
     def parameters(self) -> xr.Dataset:
@@ -99,6 +105,32 @@ class Solution:
             },
             attrs=said_of(LEVEL, "empirical Bayes: own curve and population, Student's t"),
         )
+
+    @property
+    def noise(self) -> tuple[CurveNoise, ...]:
+        """Noise model of each row's curves, with its numbers as learned."""
+        return self.data.noises
+
+    @functools.cached_property
+    def noise_evidence(self) -> tuple[NoiseEvidence, ...]:
+        """Figures of each row's residuals that are zero if its noise model is right, with their standard errors."""
+        return tuple(self._noise_evidence(c) for c in range(len(self.cost)))
+
+    def _noise_evidence(self, c: int) -> NoiseEvidence:
+        data, noise, theta = self.data, self.noise[c], self.fitted[c]
+        if data.single:
+            return evidence_of(noise, residuals_at(self.expert, data, theta, self.optimum.free[c]))
+        population = self.populations[c]
+        weights = (data.observed * data.points).astype(np.float64)
+        phi = np.tile(data.bounds.to_unbounded(theta), (len(data.y), 1))
+        free, rows = self.optimum.free[c], np.arange(len(data.y))
+        if population is not None:
+            free, rows = population.free, population.members
+            phi[np.ix_(rows, np.flatnonzero(free))] = population.information.estimate
+        t = data.t[None] if data.t.ndim == 1 else data.t[rows]
+        held = np.where(free, np.nan, theta)[None].repeat(len(rows), 0)
+        at = t, data.y[rows], weights[rows], phi[rows], data.gamma[rows, c]
+        return evidence_of(noise, residuals_of(self.expert, data.bounds, *at, held=held, free=free))
 
     def __getitem__(self, name: str) -> xr.Dataset:
         """The row of one reported parameter, as in :attr:`parameters`; without the cluster where there is one only."""
@@ -273,7 +305,7 @@ class Solution:
                 of a new specimen's measurements, with how specimens differ and noise.
 
         Returns:
-            ``mean``, ``low``, ``high`` (cluster, t), with units.
+            ``mean``, ``low``, ``high`` (cluster, t), with units; ``outside_range`` (t,), where nothing was measured.
 
         Raises:
             ExpertError: If a specimen's band is asked of one curve.
@@ -296,7 +328,8 @@ class Solution:
             at: Values of covariates, for measures of the curve.
 
         Returns:
-            ``value``, ``std_error`` (cluster, quantity), with ``unit``.
+            ``value``, ``std_error``, ``low`` and ``high`` (cluster, quantity), with ``unit``, level and method;
+            ``reason``, why there is no value.
 
         Raises:
             FormulaError: If a formula cannot be read, or names what is not reported.
@@ -313,6 +346,8 @@ class Solution:
             y_unit=self.y_unit,
             t_unit=self.t_unit,
             at=at,
+            freedom=freedom(self.optimum, self.data),
+            level=LEVEL,
         )
 
     def _rows(self) -> list[list[str]]:
@@ -357,6 +392,8 @@ class Solution:
             for name, text, unit, end in zip(names, row, self.units, ends, strict=True):
                 lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}{end}")
             lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
+        if any(noise.numbers() for noise in self.noise):
+            lines += ["", *(f"[{c}] {noise}: {noise.words}" for c, noise in enumerate(self.noise))]
         lines += ["", f"value ± standard error, {self._method}"]
         return "\n".join(lines)
 
@@ -383,6 +420,7 @@ class Solution:
             notes.append(
                 f"only {self.agreement[c]:.0%} of the starts agree: a parameter may not be determined by these data"
             )
+        notes += self.noise_evidence[c].sentences()
         return notes
 
     def _repr_html_(self) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,9 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from ..contract.bounds import Bounds
+from ..contract.inputs import variable
 from ..contract.law import Law
+from ..noise.base import CurveNoise
 from .own_fits import LOG_2PI, CurveInformation
 
 Array = NDArray[np.float64]
@@ -46,7 +49,15 @@ FEWEST = 30.0
 AT_ONCE = 1_000_000
 
 
-def misfits(law: Law, bounds: Bounds, t: Array, y: Array, weights: Array, phi: Array) -> Array:
+def misfits(
+    law: Law,
+    bounds: Bounds,
+    t: Array,
+    y: Array,
+    weights: Array,
+    phi: Array,
+    whiten: Callable[[Array], Array] | None = None,
+) -> Array:
     """Weighted residual sums of squares of curves at many parameters each, shape (N, K).
 
     Args:
@@ -56,13 +67,14 @@ def misfits(law: Law, bounds: Bounds, t: Array, y: Array, weights: Array, phi: A
         y: Curves, shape (N, T); anything where the weight is zero.
         weights: Weights of the squared residuals, shape (N, T).
         phi: Unbounded parameters, shape (N, K, P).
+        whiten: From weighted residuals (N, T, K) to whitened ones, where the noise is not white.
 
     Returns:
         Infinite where the law has no value at a point with weight.
     """
     N, K, P = phi.shape
     out = np.empty((N, K))
-    rows = max(1, AT_ONCE // (K * y.shape[1] * P))
+    rows = max(1, AT_ONCE // (K * y.shape[1] * P)) if whiten is None else max(N, 1)
     for first in range(0, N, rows):
         part = slice(first, first + rows)
         theta = bounds.from_unbounded(phi[part])
@@ -72,7 +84,10 @@ def misfits(law: Law, bounds: Bounds, t: Array, y: Array, weights: Array, phi: A
             else:
                 value = np.stack([law.value_and_jacobian(*pair)[0] for pair in zip(t[part], theta, strict=True)])
             left = np.where(weights[part, None] > 0.0, y[part, None] - value, 0.0)
-            squared = np.einsum("nkt,nt->nk", left**2, weights[part])
+            if whiten is None:
+                squared = np.einsum("nkt,nt->nk", left**2, weights[part])
+            else:
+                squared = np.square(whiten(np.swapaxes(left, 1, 2) * np.sqrt(weights[part])[..., None])).sum(1)
         out[part] = np.where(np.isnan(squared), np.inf, squared)
     return out
 
@@ -92,6 +107,7 @@ def integrated(
     *,
     beyond: float = BEYOND,
     most: int | None = None,
+    noise: CurveNoise | None = None,
 ) -> tuple[CurveInformation, Array]:
     """Exchange the quadratics of curves that are not quadratic for those by their moments.
 
@@ -110,6 +126,7 @@ def integrated(
             keep their quadratic.
         beyond: Nats by which a curve's log likelihood may differ from its quadratic.
         most: At most so many curves, those that are furthest off; None: all.
+        noise: A correlated noise, which whitens the residuals; None: they are white.
 
     Returns:
         The information, with ``shift`` of shape (N, C), and how far each curve's log likelihood was from its quadratic,
@@ -118,7 +135,7 @@ def integrated(
     """
     specimen, c = np.nonzero(asked)
     far = np.zeros(len(y))
-    at = _Pairs(law, bounds, t, y, weights, information, centre, root, precision)
+    at = _Pairs(law, bounds, t, y, weights, information, centre, root, precision, noise)
     off = at.departure(specimen, c)
     np.maximum.at(far, specimen, off)
     shift = np.zeros((len(y), len(centre)))
@@ -135,7 +152,7 @@ def integrated(
     own = np.flatnonzero((c == which[specimen]) & (effective >= FEWEST))
     n, k = specimen[own], c[own]
     _match(out, n, centre[k], root[k], precision[k], mean[own], covariance[own], squared[own])
-    matched = _Pairs(law, bounds, t, y, weights, out, centre, root, precision)
+    matched = _Pairs(law, bounds, t, y, weights, out, centre, root, precision, noise)
     # Where a curve was not looked at, its evidence stays what it was.
     everywhere = np.repeat(n, len(centre)), np.tile(np.arange(len(centre)), len(n))
     shift[everywhere] = at.log_evidence(*everywhere) - matched.log_evidence(*everywhere)
@@ -179,8 +196,9 @@ class _Pairs:
 
     def __init__(
         self, law: Law, bounds: Bounds, t: Array, y: Array, weights: Array, information: CurveInformation,
-        centre: Array, root: Array, precision: Array,
+        centre: Array, root: Array, precision: Array, noise: CurveNoise | None,
     ) -> None:  # fmt: skip
+        self.noise = noise
         self.law, self.bounds, self.t, self.y, self.weights = law, bounds, t, y, weights
         self.information, self.centre, self.root, self.precision = information, centre, root, precision
 
@@ -188,7 +206,10 @@ class _Pairs:
         """Residual sums of squares over the noise variance of pairs (R,) at u (R, K, P), shape (R, K)."""
         phi = self.centre[c][:, None] + u @ self.root[c].mT
         t = self.t if len(self.t) == 1 else self.t[n]
-        squared = misfits(self.law, self.bounds, t, self.y[n], self.weights[n], phi)
+        y, weights, whiten = self.y[n], self.weights[n], None
+        if self.noise is not None:
+            whiten = self.noise.shape(variable(self.law, t), weights > 0.0, y).whiten
+        squared = misfits(self.law, self.bounds, t, y, weights, phi, whiten)
         return squared * self.precision[c][:, None]
 
     def quadratic(self, n: NDArray[np.int64], c: NDArray[np.int64]) -> tuple[Array, Array, Array]:

@@ -12,6 +12,7 @@ depend on the number of threads or on its neighbours. Parameters declared with `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,6 +42,7 @@ def solve(
     constant: ArrayLike | None = None,
     prior: tuple[Array, Array] | None = None,
     project: bool = False,
+    whiten: Array | None = None,
     max_iterations: int = 1000,
     tolerance: float = 1e-12,
 ) -> Optimum:
@@ -59,6 +61,7 @@ def solve(
         prior: Further equations ``rows theta = target`` of the sum of squares, shapes (C, K, P) and (C, K).
         project: Go from every start twice, once with the jointly linear parameters solved for at every step, and keep
             the better: it reaches farther. One descent is enough from a warm start.
+        whiten: Matrix (T, T) that weighted residuals are multiplied by, where the noise of points is correlated.
         max_iterations: Limit per start.
         tolerance: Relative change of the cost that ends a start.
 
@@ -87,8 +90,9 @@ def solve(
         x, kinds = _coordinates(start, logs), np.stack([free, solved, logs])
         inputs = (t.reshape(-1, t.shape[-1]), y, w, x, limits, kinds, rows, target)
         curve = law.compiled_curve()
-        if curve is None:
-            cost, iterations, status = descend_rows(law, *inputs, max_iterations, tolerance)
+        if curve is None or whiten is not None:
+            how = partial(evaluate, law), whiten
+            cost, iterations, status = descend_rows(*how, *inputs, max_iterations, tolerance)
         else:
             cost, iterations, status = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
         theta = np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start)
@@ -96,7 +100,7 @@ def solve(
 
     theta, cost, iterations, status = descend(linear)
     linear[[p for p in law.linear if free[p]]] = True
-    if project and linear.any() and law.compiled_curve() is not None:
+    if project and linear.any() and law.compiled_curve() is not None and whiten is None:
         other = descend(linear)
         # The same optimum found twice is the plain descent's: terms that may trade places keep those of the start.
         better = ~(cost <= other[1] * (1 + 1e-9))

@@ -87,6 +87,23 @@ class CurveInformation:
         gradient = self.gradient[:, None] - (self.normal[:, None] @ step[..., None])[..., 0]
         return self.squared[:, None] - ((self.gradient[:, None] + gradient) * step).sum(-1), gradient
 
+    def marginal(self, centre: Array, scatter: Array, variance: float) -> Array:
+        """log p(y) of every curve if parameters are N(centre, scatter), shape (N,), nats.
+
+        Args:
+            centre: Shape (P,).
+            scatter: Shape (P, P).
+            variance: Noise variance.
+        """
+        squared, gradient = (part[:, 0] for part in self.about(centre[None]))
+        values, vectors = np.linalg.eigh(scatter)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        grown = np.eye(len(centre)) + root.T @ self.normal @ root / variance
+        pull = (gradient @ root)[..., None] / variance
+        explained = (pull * np.linalg.solve(grown, pull))[..., 0].sum(-1)
+        constant = self.points * (LOG_2PI + np.log(variance)) - self.log_weight
+        return -0.5 * (squared / variance + constant - explained + np.linalg.slogdet(grown)[1])
+
     def log_prob(self, phi: Array, variance: Array) -> Array:
         """log p(y given phi), shape (N, C), nats, at parameters (C, P) with noise variances (C,) or (N, C)."""
         squared, _ = self.about(phi)
@@ -109,6 +126,7 @@ def own_fits(
     *,
     theta: Array | None = None,
     steps: int = STEPS,
+    whiten: Callable[[Array], Array] | None = None,
 ) -> tuple[CurveInformation, Array]:
     """Fit every curve by itself, with its population as prior.
 
@@ -126,6 +144,7 @@ def own_fits(
             population.
         theta: The populations' parameters, shape (K, P), where some are at a bound: those stay there. None: none is.
         steps: At most so many steps from every start, and :data:`RETRIES` that are not taken.
+        whiten: From weighted residuals or slopes (N, T, ...) to whitened ones, where the noise is not white.
 
     Returns:
         What each curve says, and the penalised cost of each at its estimate, shape (N,): the weighted residuals over
@@ -151,8 +170,8 @@ def own_fits(
     prior = (centre, root, at, held, which)
     precision = np.ascontiguousarray(precision, dtype=np.float64)
     curve = law.compiled_curve()
-    if curve is None:
-        _fit_batch(law, bounds, t, y, weights, *prior, precision, begin, steps, *out)
+    if curve is None or whiten is not None:
+        _fit_batch(law, bounds, t, y, weights, *prior, precision, begin, steps, *out, whiten)
     else:
         limits = bounds.lower.copy(), bounds.upper.copy()
         inputs = (t, y, np.sqrt(weights), *prior, *limits, precision, begin, steps)
@@ -334,8 +353,9 @@ def _fit_batch(
     gradient: Array,
     normal: Array,
     cost: Array,
+    whiten: Callable[[Array], Array] | None,
 ) -> None:
-    """Do what :func:`_one_fit` does for all curves at once, for a law without a compiled form."""
+    """Do what :func:`_one_fit` does for all curves at once: for a law without a compiled form, or coloured noise."""
     cost[:], squared[:], gradient[:], normal[:], phi[:] = np.inf, np.inf, 0.0, 0.0, centre[which]
     L, identity, held = root[which], np.eye(centre.shape[1]), fixed[which]
     seen, w = weights > 0.0, np.sqrt(weights)
@@ -349,9 +369,9 @@ def _fit_batch(
             pairs = [law.value_and_jacobian(grid, row) for grid, row in zip(t, own, strict=True)]
             value, slopes = (np.stack([pair[k] for pair in pairs]) for k in (0, 1))
         slope = np.where(held, 0.0, bounds.slope(own))
-        f = np.where(seen, (y - value) * w, 0.0)
-        J = slopes * slope[:, None] * w[..., None]
-        return at, f, np.where(seen[..., None] & np.isfinite(J), J, 0.0)
+        f = w * np.where(seen, y - value, 0.0)
+        J = slope[:, None] * w[..., None] * np.where(seen[..., None] & np.isfinite(slopes), slopes, 0.0)
+        return (at, f, J) if whiten is None else (at, whiten(f), whiten(J))
 
     for s in range(start.shape[1]):
         u = start[:, s].copy()

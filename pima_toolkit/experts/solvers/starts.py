@@ -22,6 +22,7 @@ from ...errors import ExpertError, ShapeError
 from ..contract.bounds import Bounds
 from ..contract.inputs import Inputs, packed, variable
 from ..contract.law import Law
+from ..contract.numbers import numbers
 
 Array = NDArray[np.float64]
 
@@ -139,11 +140,13 @@ def _best_of(
     best = default.copy()
     same = t.ndim == 1 and bool(np.all(w == w[:1]))
     lower, upper = bounds.lower[linear], bounds.upper[linear]
-    numbers = trials.size * (y.shape[1] if t.ndim == 1 else y.size)
-    at_once = law.value_and_jacobian(t, trials) if numbers <= _AT_ONCE else None
+    count = trials.size * (y.shape[1] if t.ndim == 1 else y.size)
+    at_once = law.value_and_jacobian(t, trials) if count <= _AT_ONCE else None
+    seen = np.any(w > 0.0, axis=0) if t.ndim == 1 else np.asarray(w > 0.0)
     for k, theta in enumerate(trials):
         value, jacobian = law.value_and_jacobian(t, theta) if at_once is None else (at_once[0][k], at_once[1][k])
-        basis = jacobian[..., linear]
+        # What the law says where nothing was measured is nothing to it.
+        value, basis = np.where(seen, value, 0.0), np.where(seen[..., None], jacobian[..., linear], 0.0)
         if not ((np.abs(value) < _LARGEST).all() and (np.abs(basis) < _LARGEST).all()):  # NaN is not less either
             continue
         rest = y - value
@@ -215,7 +218,7 @@ def prepare(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tup
         ExpertError: If there are no points at all.
     """
     t = packed(law, t, np.shape(y))
-    rows = np.array(y, dtype=np.float64, ndmin=2)
+    rows = np.atleast_2d(numbers("y", y))
     if rows.ndim != 2 or variable(law, t).shape not in {rows.shape[1:], rows.shape}:
         raise ShapeError(
             f"y has the shape {np.shape(y)} and t {t.shape}: expected y (T,) or (N, T), and t (T,) or as y"
@@ -224,7 +227,7 @@ def prepare(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None) -> tup
         raise ExpertError("there are no points to fit: y is empty")
     if not np.isfinite(t).all():
         raise ShapeError("t holds NaN or infinite values: repeat the last t where a curve is shorter, with y NaN there")
-    w = np.asarray(1.0 if weights is None else weights, dtype=np.float64)
+    w = numbers("weights", 1.0 if weights is None else weights, masked=0.0)
     try:
         w = np.array(np.broadcast_to(w, rows.shape))
     except ValueError:

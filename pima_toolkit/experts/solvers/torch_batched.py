@@ -9,6 +9,8 @@ damping, bounds and undamped end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -82,7 +84,8 @@ def _check(law: Law, value: Tensor, expected: tuple[int, int]) -> None:
 
 
 def descend_rows(
-    law: Law,
+    evaluate: Callable[[Array, Array], tuple[Array, Array]],
+    whiten: Array | None,
     t: Array,
     y: Array,
     w: Array,
@@ -96,11 +99,14 @@ def descend_rows(
 ) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
     """Descend from every start of every row; arguments and result as the compiled driver's, x (C, S, P) is moved.
 
+    Before them: how values and Jacobians follow from grids and parameters, as :func:`values_and_slopes` says, and a
+    matrix (T, T) that weighted residuals are multiplied by, or None.
+
     Returns:
         Cost, iterations and status, each (C, S).
     """
     C, S, P = x.shape
-    descent = _Descent(law, t, y, w, bounds, kinds, rows, target, S)
+    descent = _Descent(evaluate, whiten, t, y, w, bounds, kinds, rows, target, S)
     start = torch.as_tensor(x.reshape(C * S, P))
     best, cost, iterations, status = descent.run(start, max_iterations, tolerance)
     x[...] = best.reshape(C, S, P).numpy()
@@ -112,7 +118,8 @@ class _Descent:
 
     def __init__(
         self,
-        law: Law,
+        evaluate: Callable[[Array, Array], tuple[Array, Array]],
+        whiten: Array | None,
         t: Array,
         y: Array,
         w: Array,
@@ -122,7 +129,8 @@ class _Descent:
         target: Array,
         starts: int,
     ) -> None:
-        self.law, self.t = law, t
+        self.values, self.t = evaluate, t
+        self.whiten = None if whiten is None else torch.tensor(whiten)
         self.low, self.high = torch.tensor(bounds)
         self.free, self.logs = torch.tensor(kinds[0]), torch.tensor(kinds[2])
         self.row = torch.arange(len(y)).repeat_interleave(starts)
@@ -135,16 +143,18 @@ class _Descent:
         slope = torch.where(self.logs, own, 1.0)
         row = self.row[which]
         if len(self.t) == 1:
-            value, jacobian = (a[:, 0] for a in values_and_slopes(self.law, self.t, own.numpy()))
+            value, jacobian = (a[:, 0] for a in self.values(self.t, own.numpy()))
         else:
             value, jacobian = np.empty((len(x), self.y.shape[1])), np.empty((len(x), self.y.shape[1], x.shape[1]))
             for c in row.unique().tolist():
                 mine = (row == c).numpy()
-                pair = values_and_slopes(self.law, self.t[c : c + 1], own.numpy()[mine])
+                pair = self.values(self.t[c : c + 1], own.numpy()[mine])
                 value[mine], jacobian[mine] = (a[:, 0] for a in pair)
         root, seen = self.root[row], self.root[row] > 0
         residual = torch.where(seen, root * (torch.as_tensor(value) - self.y[row]), 0.0)
         derivative = torch.where(seen[..., None], root[..., None] * torch.as_tensor(jacobian), 0.0)
+        if self.whiten is not None:
+            residual, derivative = residual @ self.whiten.mT, self.whiten @ derivative
         known = (self.rows[row] @ own[..., None])[..., 0] - self.target[row]
         residual = torch.cat([residual, known], dim=1)
         derivative = torch.cat([derivative, self.rows[row]], dim=1) * slope[:, None]

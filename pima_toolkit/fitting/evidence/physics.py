@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ...experts import by_name, fit_together
+from ...experts import CurveNoise, by_name, fit_together, learned_noise
 from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
-from ...model.noise.table import NOISE
+from ...model.noise.pooled import PooledNoise
+from ...model.noise.shaped import ShapedNoise
 from ...model.physics import POPULATION_DRAWS, PhysicsDecoder
 from ..em.members import members
 from ..em.physics import update_physics
@@ -23,7 +24,7 @@ from ..em.populations import HEAD_START, Expectation, Populations, Rules
 from ..inputs.spec import InputSpec
 from ..run import TrainingRun
 from ..starts.initialise import blank_decoder
-from ..starts.populations import MeasuredCurves, PhysicsFit, find_populations
+from ..starts.populations import MeasuredCurves, PhysicsFit, find_populations, wide_fits
 
 #: Starts of each curve's first fit, where the law is not linear.
 STARTS = 6
@@ -36,6 +37,8 @@ POOLED, DIFFER = 400, 0.1
 ROUNDS, STILL = 60, 1e-9
 #: Squared distance, in standard deviations of the noise summed over points and specimens, that no data tell.
 INDISTINGUISHABLE = 0.01
+#: Mean squared residual, in medians over the curves, from which a curve has no part in learning the noise.
+STRANGE = 25.0
 #: Largest standard deviation of the populations' latent places along an axis.
 SPREAD = 3.0
 #: Distance of a population from its nearest neighbour in its standard deviations, and its smallest variance.
@@ -76,7 +79,25 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
     if expert.covariates:
         pooled = _pooled(decoder, np.where(mask, y, np.nan)[there], np.atleast_2d(curves.t)[there])
         starts = np.concatenate([np.broadcast_to(pooled[0], (len(y), 1, len(pooled[0]))), starts], axis=1)
-    return MeasuredCurves(expert, decoder.bounds, np.atleast_2d(curves.t), y, weights, starts, rules, pooled)
+    measured = MeasuredCurves(expert, decoder.bounds, np.atleast_2d(curves.t), y, weights, starts, rules, pooled)
+    if decoder.noise.curve_noise is None:
+        return measured
+    return replace(
+        measured, rules=replace(rules, noise=ShapedNoise(_learned_shape(decoder.noise.curve_noise, measured)))
+    )
+
+
+def _learned_shape(shape: CurveNoise, measured: MeasuredCurves) -> CurveNoise:
+    """Learn the numbers of a noise from all curves, each about parameters of its own under one wide population."""
+    wide = wide_fits(replace(measured, rules=replace(measured.rules, noise=PooledNoise())))
+    information, centre, spread, variance = wide
+    # Curves that the law does not describe say nothing of the noise.
+    each = information.squared / np.maximum(information.points - len(centre), 0.5)
+    there = measured.there
+    share = (there & (each <= STRANGE * np.median(each[there]))).astype(np.float64)
+    at = measured.law, measured.bounds, measured.t, measured.y, measured.weights
+    start = information.estimate[:, None]
+    return learned_noise(shape, *at, centre, np.diag(3.0 * spread), variance, start, share=share)[0]
 
 
 def _pooled(decoder: PhysicsDecoder, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +159,7 @@ def decoders_of(
             theta=decoder.bounds.from_unbounded(law.centre),
             scatter=torch.as_tensor(law.scatter, device=device),
             variance=torch.as_tensor(law.variance / specs[name].scale ** 2, device=device),
-            noise=NOISE.get(option.noise),
+            noise=law.rules.noise,
             starts=STARTS,
         )
         if found is not None and option.scattered:

@@ -18,7 +18,18 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from ...errors import require
-from ...experts import BEYOND, Bounds, CurveInformation, Law, integrated, own_fits
+from ...experts import (
+    BEYOND,
+    Bounds,
+    CurveInformation,
+    Law,
+    curves_at,
+    integrated,
+    noisy_fits,
+    own_fits,
+    variable,
+    working_curves,
+)
 from ...model.noise.base import VARIANCE_FLOOR
 from ..em.populations import (
     WIDTHS,
@@ -35,6 +46,8 @@ from ..em.populations import (
 
 Array = NDArray[np.float64]
 
+#: How far a guess of a parameter without bounds may be off, as a share of it.
+GUESSED = 0.3
 #: Rounds of own fits under one wide population, before any population is looked for.
 WIDE_ROUNDS = 4
 #: EM steps at fixed information from a candidate; renewals after them; and the change of parameters that ends both, in
@@ -102,16 +115,27 @@ class MeasuredCurves:
     ) -> CurveInformation:
         """What every curve says, with these populations as priors; see :func:`own_fits`."""
         at = (self.law, self.bounds, self.t, self.y, self.weights)
-        return own_fits(*at, centre, root, which, precision, start, steps=steps)[0]
+        prior = centre, root, which, precision, start
+        if self.rules.noise.curve_noise is not None:
+            return noisy_fits(self.rules.noise.curve_noise, *at, *prior, steps=steps)[0]
+        return own_fits(*at, *prior, steps=steps)[0]
 
     def integrated(
         self, information: CurveInformation, law: Population, which: NDArray[np.int64], asked: NDArray[np.bool_]
     ) -> tuple[CurveInformation, Array]:
         """The same with integrals for curves that are not quadratic, and how far each was; see :func:`integrated`."""
-        at = (self.law, self.bounds, self.t, self.y, self.weights)
+        y, weights, noise = self.y, self.weights, self.rules.noise.curve_noise
+        if noise is not None:
+            # Weights and working data stay those of the estimates.
+            curve = curves_at(self.law, self.bounds, self.t, information.estimate)
+            working = working_curves(noise, variable(self.law, self.t), y, weights, curve)
+            y, weights = working.y, working.weights
+            noise = noise if noise.correlated else None
+        at = (self.law, self.bounds, self.t, y, weights)
         asked = asked & self.there[:, None]
         of = law.centre, root_of(law.scatter), 1.0 / law.variance
-        return integrated(*at, information, *of, which, asked, most=max(AT_ONCE // self.y.shape[1], 1))
+        options = {"most": max(AT_ONCE // y.shape[1], 1), "noise": noise}
+        return integrated(*at, information, *of, which, asked, **options)
 
 
 @dataclass(frozen=True)
@@ -157,7 +181,7 @@ def find_populations(
         callback: Told the number of each renewal, the penalised log likelihood and the populations; one that returns
             True ends it.
     """
-    wide = {name: _wide_fits(part) for name, part in curves.items()}
+    wide = {name: wide_fits(part) for name, part in curves.items()}
     information = {name: part[0] for name, part in wide.items()}
     background = background and all(part.rules.scattered for part in curves.values())
     some = _screened(curves, seed)
@@ -190,13 +214,15 @@ def _screened(curves: Mapping[str, MeasuredCurves], seed: int) -> NDArray[np.int
     return np.sort(np.random.default_rng(seed).choice(known, min(SCREENED, len(known)), replace=False))
 
 
-def _wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, float]:
+def wide_fits(curves: MeasuredCurves) -> tuple[CurveInformation, Array, Array, float]:
     """Own fits under one wide prior; information, robust centre (P,) and spread (P,), and the noise variance."""
     N, _, P = curves.starts.shape
     which, there = np.zeros(N, dtype=np.int64), curves.there
     least = np.where(np.isfinite(curves.bounds.lower) | np.isfinite(curves.bounds.upper), 1e-3, 0.0)
     centre, spread = _robust(curves.starts[there, 0])
-    spread = np.maximum(3.0 * spread, 500.0 * least)
+    # Guesses are of a grid of candidates: where all curves have the same one, that is no knowledge.
+    unsure = np.array([p not in curves.law.linear for p in range(P)]) & (least == 0.0)
+    spread = np.maximum(3.0 * spread, np.where(unsure, GUESSED * np.abs(centre), 500.0 * least))
     if curves.pooled is not None:
         # A direction that no curve speaks about alone stays as wide: its centre would be held where it began.
         centre, least = curves.pooled

@@ -3,7 +3,8 @@ r"""The contract of a noise model of curves.
 .. math:: X - E(t;\phi) \sim \mathcal N\big(0,\; v_c R(t)\big), \qquad R(t) \text{ diagonal}
 
 The noise is independent from point to point. Its shape :math:`R(t)` is the noise model's; its scale :math:`v_c`, one
-number for each cluster, is the decoder's ``variance``, which the M-step asks the noise model to update.
+number for each cluster, is the decoder's ``variance``, which the M-step asks the noise model to update. A noise that is
+correlated, has heavy tails or follows the curve has a ``curve_noise`` instead, which the specimens' own fits ask.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
+
+from ...experts import CurveNoise
 
 #: Smallest scale of the noise, in units of the curves' largest absolute value squared.
 VARIANCE_FLOOR = 1e-8
@@ -27,6 +30,8 @@ class NoiseModel(ABC):
 
     #: Whether the noise is the same at every point, R = 1.
     white: ClassVar[bool] = True
+    #: Shape that own fits ask to whiten, with numbers that are learned from them; None: ``whiten`` says all.
+    curve_noise: CurveNoise | None = None
 
     def whiten(self, values: Tensor, t: np.ndarray) -> Tensor:  # noqa: ARG002 - white noise is so everywhere
         r"""Divide by the shape of the noise, :math:`R(t)^{-1/2}`, point by point.

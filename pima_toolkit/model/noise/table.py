@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ...errors import OptionError
+from ...experts import NOISES
 from ...plugins.registry import Registry
 from .base import NoiseModel
 from .cluster import ClusterNoise
 from .pooled import PooledNoise
+from .shaped import ShapedNoise
 from .unit import UnitNoise
 
 
@@ -22,5 +24,10 @@ NOISE: Registry[NoiseModel] = Registry(
     "pima_noise_models",
     _checked,
     OptionError,
-    ours={"pooled": PooledNoise(), "cluster": ClusterNoise(), "unit": UnitNoise()},
+    ours={
+        "pooled": PooledNoise(),
+        "cluster": ClusterNoise(),
+        "unit": UnitNoise(),
+        **{name: ShapedNoise(shape) for name, shape in NOISES.items() if shape.numbers()},
+    },
 )

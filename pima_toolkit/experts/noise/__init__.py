@@ -1,0 +1,1 @@
+"""Noise of measured curves: how points scatter about their specimen's curve, and how that is learned."""
