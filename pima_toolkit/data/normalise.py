@@ -1,6 +1,7 @@
 """Numbers of order one, and back: what the networks see.
 
-Encoders see values brought to [0, 1] by one minimum and one maximum per modality, taken over the training set.
+Encoders see values brought to [0, 1] by one minimum and one maximum per modality, taken over the training set. A hot
+pixel of a single picture does not set them.
 Experts never see scaled values: only residuals are divided by `residual_scale`.
 """
 
@@ -13,6 +14,14 @@ import numpy as np
 from ..errors import DataError
 from .grids import union_grid
 from .measurement import Measurement
+
+
+#: Kinds of modalities that have pixels.
+PICTURES = ("image", "volume")
+#: Usual ranges of a picture beyond which a value is none of its subject's but a fault.
+FAULTY = 10.0
+#: Values of pictures that networks see: a range below and above those of the training set.
+SEEN = -1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,14 @@ class Scaling:
 
     @classmethod
     def of(cls, measured: Measurement) -> Scaling:
-        """The scaling of a training set; values not observed do not count."""
+        """The scaling of a training set; values not observed do not count, nor pictures with faulty pixels."""
         lowest, highest = measured.lowest_and_highest()
+        if measured.schema.kind in PICTURES:
+            lowest, highest = lowest[np.isfinite(lowest)], highest[np.isfinite(highest)]
+            low, high = np.median(lowest), np.median(highest)
+            if high > low:
+                lowest = lowest[lowest >= low - FAULTY * (high - low)]
+                highest = highest[highest <= high + FAULTY * (high - low)]
         return cls(float(lowest.min()), float(highest.max()))
 
     def to_unit(self, x: np.ndarray) -> np.ndarray:
@@ -89,7 +104,8 @@ def encoder_input(
 ) -> np.ndarray:
     r"""What an encoder sees.
 
-    Values are brought to [0, 1] by `scaling`; specimens and points that were not observed are 0. Curves with gaps or
+    Values are brought to [0, 1] by `scaling`; specimens and points that were not observed are 0. Pixels far outside the
+    training range are no farther than it is wide. Curves with gaps or
     grids of their own get a second channel, 1 where the curve was observed, else 0. On another grid than its own a
     curve is interpolated, gaps included, never extrapolated: outside its range of t the channel is 0.
 
@@ -105,6 +121,8 @@ def encoder_input(
         float32, (specimen, channel, \*spatial); (specimen, feature) for vectors and scalars.
     """
     values = scaling.to_unit(measured.values[:]).astype(np.float32, copy=False)
+    if measured.schema.kind in PICTURES:
+        values = np.clip(values, *SEEN, out=values)
     if measured.schema.kind in ("scalar", "vector"):
         return np.where(measured.present[:, None], values.reshape(len(values), -1), np.float32(0))
     if measured.schema.kind != "curve" or "channel" in measured.schema.dims:

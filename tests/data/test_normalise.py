@@ -50,6 +50,32 @@ def test_scaling_ignores_what_was_not_observed():
     assert list(s.outside(m)) == [True, True, False]
 
 
+def pictures(values):
+    return read(xr.Dataset({"image": (("specimen", "y", "x"), values)}), {"image": Wanted()})["image"]
+
+
+def test_a_hot_pixel_of_one_picture_does_not_set_the_scale():
+    values = np.random.default_rng(0).uniform(2.0, 18.0, (30, 6, 6))
+    values[0, 0, 0], values[1, 0, 0] = 2.0, 18.0
+    whole = Scaling.of(pictures(values))
+    assert whole == Scaling(2.0, 18.0)
+    values[7, 3, 3], values[9, 1, 2] = 1e6, -1e6
+    hot = pictures(values)
+    assert Scaling.of(hot) == whole
+    assert np.flatnonzero(whole.outside(hot)).tolist() == [7, 9]
+    seen = encoder_input(hot, whole)
+    assert seen[7, 0, 3, 3] == 2.0
+    assert seen[9, 0, 1, 2] == -1.0
+    others = np.delete(seen, [7, 9], 0)
+    assert (others.min(), others.max()) == (0.0, 1.0)
+    bright = values.clip(2.0, 18.0)
+    bright[:3] *= 8.0  # a few that are really brighter are not faulty
+    assert Scaling.of(pictures(bright)).maximum == bright.max()
+    flat = np.full((9, 4, 4), 3.0)
+    flat[0] = 1.0
+    assert Scaling.of(pictures(flat)) == Scaling(1.0, 3.0)
+
+
 def test_residual_scale_is_the_largest_absolute_value():
     assert residual_scale(measure(curves(np.array([[-4.0, 1.0], [2.0, 3.0]])), "y", physics=True)) == 4.0
 
