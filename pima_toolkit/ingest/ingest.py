@@ -19,13 +19,13 @@ from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
 from ..errors import DataError, OptionError, PimaWarning
 from .assembly import ScalarColumns, assemble
-from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out
+from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out, specimen_key
 from .formats.curves import NAMELESS, CurveFiles
 from .formats.images import ImageFiles
 from .formats.registry import kinds
 from .headers import slug
 from .reading import Client, ModalityReading, progress_bar, read_modality
-from .specimens import SpecimenTable, guess_table, read_specimens
+from .specimens import SpecimenTable, guess_table, read_specimens, without_lost_zeros
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,8 +181,8 @@ def _sort(
         first = rows.entries[0]
         rows.entries[0] = replace(first, note=f"{first.note}; found by itself (table=False leaves it out)")
     others = [p for p in files if p.relative_to(folder).as_posix() != rows.file]
-    found, left_out = sort_out(others, folder)
-    return rows, found, left_out
+    found, left_out = sort_out(others, folder, {specimen_key(name) for name in rows.names})
+    return without_lost_zeros(rows, found), found, left_out
 
 
 def _groups(

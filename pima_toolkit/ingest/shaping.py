@@ -32,11 +32,40 @@ def drop_gaps(x: np.ndarray, y: np.ndarray) -> Shaped:
     return x[keep], y[keep], [f"{count(lost, 'point')} without a value left out"] if lost else []
 
 
-def positive(x: np.ndarray, y: np.ndarray) -> Shaped:
-    """Both signs turned if nearly all of x and y is negative: compression, as some machines record it."""
-    if (x <= 0).mean() > 0.95 and (y <= 0).mean() > 0.95 and x.min() < 0 and y.min() < 0:
+def positive(x: np.ndarray, y: np.ndarray, each: bool = False) -> Shaped:
+    """Signs turned where nearly all of x and y is negative: compression, as some machines record it.
+
+    Args:
+        x: (T,), finite.
+        y: (T,), finite.
+        each: Turn x or y alone too: some machines count only one of them negative, and loading does positive work. Not
+            for a stretch, which is below 1 in compression where the stress is negative.
+    """
+    turned = [(v <= 0).mean() > 0.95 and v.min() < 0 for v in (x, y)]
+    if all(turned):
         return 0.0 - x, 0.0 - y, ["x and y were negative (compression): signs turned"]
+    others = [(v >= 0).mean() > 0.95 and v.max() > 0 for v in (y, x)]
+    for k, axis in enumerate("xy"):
+        if each and turned[k] and others[k]:
+            note = f"{axis} was negative beside a positive {'yx'[k]} (compression): its sign turned"
+            return (0.0 - x, y, [note]) if k == 0 else (x, 0.0 - y, [note])
     return x, y, []
+
+
+def one_clock(time: np.ndarray) -> None:
+    """Refuse times that begin again: the readings after a pause are no unloading.
+
+    Raises:
+        Unusable: Naming where.
+    """
+    span = np.ptp(time)
+    steps = np.diff(time)
+    if (steps < -_JITTER * span).any() and not (steps <= 0).all():
+        at = int(np.argmax(steps < -_JITTER * span))
+        raise Unusable(
+            f"has a time that goes back from {time[at]:g} to {time[at + 1]:g} after point {at + 1} of {time.size}: was "
+            "the clock started again? Part the file, or name another column, x=..."
+        )
 
 
 def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:

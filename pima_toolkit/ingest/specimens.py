@@ -227,6 +227,29 @@ def _named_files(
     return [f for f in found if f.kind == kind]
 
 
+def without_lost_zeros(table: SpecimenTable, found: Sequence[CandidateFile]) -> SpecimenTable:
+    """The table with the files' names where a spreadsheet made 7 of 007, and the names can be paired one to one."""
+    keys = {f.key: f.specimen for f in found}
+    bare: dict[str, list[str]] = {}
+    for key in keys:
+        bare.setdefault(_bare(key), []).append(key)
+    new = []
+    for name in table.names:
+        meant = bare.get(_bare(specimen_key(name)), [])
+        new.append(keys[meant[0]] if specimen_key(name) not in keys and len(meant) == 1 else name)
+    changed = [(old, own) for old, own in zip(table.names, new, strict=True) if old != own]
+    if not changed or len({specimen_key(n) for n in new}) < len(new):
+        return table
+    old, own = changed[0]
+    note = f"{len(changed)} names without the zeros that the files have, such as {old} for {own}: joined"
+    return replace(table, names=new, entries=[*table.entries, Entry(table.file, "", "", "used", note)])
+
+
+def _bare(key: str) -> str:
+    """A specimen's key without zeros before its numbers."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key)
+
+
 def guess_table(folder: Path, files: Sequence[Path], found: Sequence[CandidateFile]) -> Path | None:
     """The file in the folder itself that names at least half of the specimens, if there is exactly one."""
     top = [p for p in files if p.parent == folder and p.suffix.lower() in TABLE_SUFFIXES]

@@ -1,0 +1,511 @@
+"""The tables of a sheet: runs of rows of numbers, with the names and units that stand by them and fit their columns.
+
+A header is looked for right above the numbers. Of its lines the one that is mostly units is the line of units, whatever
+else stands there (one unknown unit, how a channel was sampled, when it was started); the names are above it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...data.reading_log import Unusable, count
+from ...units import find_unit
+from ..headers import canonical, read_header
+from .clock import MOMENT, elapsed, seconds
+from .reader import Columns
+from .sheets import Sheet, knowledge, unit_share
+from .texts import GAPS, looks_like_number, number
+
+#: Lines of a header above the numbers.
+_DEEPEST = 7
+#: Fewest rows of a table that is one of several; shorter ones are values of a protocol.
+FEWEST = 3
+#: What SCPI instruments write for no value and for an overflow.
+_NO_VALUE = 9.9e37
+#: What loggers write for no value, where it is far from all other values.
+_FILLERS = (-9999.0, -999.0, -99999.0, 9999.0, 99999.0, 999999.0, -999.25, 1e30, -1e30)
+
+#: A line that names all columns, or their units, after a word for it.
+_KEY_VALUES = re.compile(r"(?i)\W*(columns?|names?|channels?|fields|header|spalten|units?|einheiten)\s*[=:]\s*(.+)")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Rows of numbers, and where the lines between them and the run before begin."""
+
+    rows: tuple[int, ...]
+    above: int
+
+
+@dataclass(frozen=True)
+class _Header:
+    """Names, units and headings over them, and what to say."""
+
+    names: tuple[str, ...]
+    units: tuple[str | None, ...]
+    groups: tuple[str, ...] = ()
+    top: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def tables_of(sheet: Sheet) -> Iterator[Columns]:
+    """Every table of a sheet, in its order, with what was left out of each; nothing if there is no row of numbers.
+
+    Raises:
+        Unusable: If what is meant as a number cannot be read, or it cannot be known which columns the names name.
+    """
+    parsed = sheet.parsed()
+    start = _announced(sheet, parsed)
+    runs = [run for run in _runs(sheet, parsed) if start is None or run.rows[-1] >= start]
+    if start is not None and runs:
+        first = runs[0]
+        runs[0] = _Run(tuple(at for at in first.rows if at >= start), first.above)
+    tables = [table for run in runs if (table := _table(sheet, parsed, run)) is not None]
+    tables = _pages(tables)
+    yield from tables
+
+
+def largest(tables: list[Columns]) -> Columns | None:
+    """The table with most rows, and how many rows of numbers the others have; None of none."""
+    if not tables:
+        return None
+    best = max(tables, key=lambda t: len(t.values))
+    beside = sum(len(t.values) for t in tables) - len(best.values)
+    if not beside:
+        return best
+    return replace(best, notes=(*best.notes, f"{count(beside, 'row')} of numbers elsewhere in the file left out"))
+
+
+def _announced(sheet: Sheet, parsed: list) -> int | None:
+    """The row after a header whose number of lines the file states in its first lines; None where it states none.
+
+    The number is believed if the line before is no line of numbers, and that row is one.
+    """
+    for at in range(min(3, len(sheet.rows))):
+        found = re.fullmatch(r"(\d{1,4})|.*header.*?lines?\s*[:=;,]?\s*(\d{1,4})", sheet.line(at).strip(), re.IGNORECASE)
+        lines = int(found[1] or found[2]) if found else 0
+        if 1 < lines < len(parsed) and parsed[lines] is not None and parsed[lines - 1] is None:
+            return lines
+    return None
+
+
+def _runs(sheet: Sheet, parsed: list) -> list[_Run]:
+    """Rows of numbers, parted by headers, by titles and by marks such as START and END."""
+    runs: list[_Run] = []
+    rows: list[int] = []
+    above = 0
+    for at, row in enumerate(sheet.rows):
+        if parsed[at] is not None:
+            rows.append(at)
+            continue
+        if not rows or not any(row):
+            continue
+        width = max(len(sheet.rows[k]) for k in rows[-2:])
+        fields = sheet.fields(at, width)
+        header = sheet.is_names(fields) and len(list(filter(None, fields))) >= min(2, width)
+        if header or sheet.is_title(at) or sheet.is_mark(at):
+            runs.append(_Run(tuple(rows), above))
+            rows, above = [], at
+    return [*runs, _Run(tuple(rows), above)] if rows else runs
+
+
+def _table(sheet: Sheet, parsed: list, run: _Run) -> Columns | None:
+    """One run as a table; None where no two of its columns stand side by side."""
+    widths = Counter(len(parsed[at]) for at in run.rows)
+    # A row may lack its last cells; the widest shape that many rows have is the table's.
+    width, most = widths.most_common(1)[0]
+    width = width if sheet.blanks else max(w for w, n in widths.items() if n >= 0.5 * most)
+    width = _named_width(sheet, run.rows[0], run.above, width)
+    fits = [at for at in run.rows if len(parsed[at]) == width or (len(parsed[at]) < width and not sheet.blanks)]
+    # Values of a protocol above the first row that has all columns are none of the table's.
+    usual = max(len(parsed[at]) for at in fits) if sheet.blanks else _usual(widths)
+    whole = next((k for k, at in enumerate(fits) if len(parsed[at]) >= usual), 0)
+    early = 0 if len(fits) - whole < FEWEST else whole
+    used = fits[early:]
+    above = run.above if early == 0 else fits[early - 1] + 1
+    header = _header(sheet, used[0], above, width)
+    notes = list(header.notes)
+    if _numbers_channels(sheet, used, width):
+        notes.append(f"{sheet.word} {used[0] + 1}, the numbers of the channels, left out")
+        used = used[1:]
+    labelled = _labelled(sheet, used)
+    used = [at for at in used if at not in labelled]
+    values = np.full((len(used), width), np.nan)
+    for k, at in enumerate(used):
+        values[k, : len(parsed[at])] = parsed[at][:width]
+    if width < 2:
+        return None
+    _check_numbers(sheet, used, values)
+    notes += _check_header(sheet, used[0], above, values, header)
+    values, header, done = _clocks(sheet, used, values, header)
+    notes += done
+    values, done = _without_fillers(values, header)
+    notes += done
+    if labelled:
+        notes.append(f"{count(len(labelled), 'row')} that begin with a text left out")
+    beside = len(run.rows) - len(used) - len(labelled)
+    if beside > 0:
+        notes.append(f"{count(beside, 'row')} of numbers elsewhere in the file left out")
+    after = sum(1 for at in range(used[0], used[-1]) if parsed[at] is None and any(sheet.rows[at]))
+    if after:
+        notes.append(f"{count(after, 'row')} of text among the numbers left out")
+    labels = _labels(sheet, used)
+    if labels and not any(header.names) and knowledge(list(labels)) >= min(2, len(labels)) > 1 and width > len(labels):
+        return _turned(sheet, labels, values, (*sheet.notes, *notes), used)
+    return Columns(
+        header.names,
+        header.units,
+        values,
+        (*sheet.notes, *notes),
+        labels=labels,
+        title=_title(sheet, run.above, used[0] if header.top is None else header.top, parsed),
+        place=f"{sheet.word}s {used[0] + 1} to {used[-1] + 1}",
+        sheet=sheet.name,
+        groups=header.groups,
+        lost=_lost(sheet, used, values, header.names, header.units),
+    )
+
+
+def _usual(widths: Counter) -> int:
+    """The fewest fields of a whole row: rows that lack their last cells are not much rarer than the others."""
+    most = max(widths.values())
+    return max(w for w, n in widths.items() if n >= 0.5 * most)
+
+
+def _named_width(sheet: Sheet, first: int, above: int, width: int) -> int:
+    """Columns of a table whose last ones are empty in most rows, as remarks are: those that its header names."""
+    if sheet.blanks:
+        return width
+    for at in range(first - 1, max(above, first - 4) - 1, -1):
+        row = sheet.rows[at]
+        if not any(row):
+            continue
+        known = knowledge(row[:width]) > 0 or unit_share(row) >= 0.5
+        if width < len(row) <= width + 8 and sheet.is_names(row) and known and all(row[:width]):
+            return len(row)
+        if len(row) != width:
+            break
+    return width
+
+
+def _header(sheet: Sheet, first: int, above: int, width: int) -> _Header:
+    """The names and units that stand by a table and fit its columns."""
+    lines: list[tuple[int, list[str]]] = []
+    for at in range(first - 1, max(above, 0) - 1, -1):
+        if not any(sheet.rows[at]):
+            if lines:
+                break
+            continue
+        fields = sheet.fields(at, width)
+        if not fields or sheet.is_mark(at) or _KEY_VALUES.fullmatch(sheet.line(at)):
+            if lines:
+                break
+            continue
+        lines.append((at, fields))
+        if len(lines) == _DEEPEST:
+            break
+    named = [(at, fields) for at, fields in lines if sheet.is_names(fields)]
+    pairs = _key_values(sheet, first, above, width)
+    if pairs is not None and not (named and knowledge(named[0][1])):
+        return pairs
+    if not named:
+        return _Header(("",) * width, (None,) * width)
+    shares = [unit_share(fields) for _, fields in named]
+    k = next((k for k, share in enumerate(shares) if share >= 0.5), None)
+    names_row = None
+    if k is None:  # no line of units: the nearest line that is known for names, or the nearest
+        knows = [knowledge(fields) for _, fields in named]
+        k = next((k for k, n in enumerate(knows) if n), 0)
+        names_row = k
+        units: tuple[str | None, ...] = (None,) * width
+    else:
+        at, fields = named[k]
+        units = tuple(field.strip("[](){} ") or None for field in fields)
+        over = [j for j in range(k + 1, len(named)) if shares[j] < 0.5 and named[j][0] >= at - 3]
+        names_row = over[0] if over else None
+    if names_row is None:
+        return _Header(("",) * width, units, top=named[k][0])
+    at, fields = named[names_row]
+    read = [read_header(field) for field in fields]
+    names = tuple(name for name, _ in read)
+    units = tuple(unit or own for unit, (_, own) in zip(units, read, strict=True))
+    groups = _groups(sheet, at, above, width, names)
+    units, notes = _units_above(sheet, at, above, names, units)
+    skipped = [at for at, _ in named[: min(k, names_row)]]
+    notes += [f"{sheet.word} {at + 1} below the names left out" for at in skipped]
+    return _Header(names, units, groups, at - bool(groups), tuple(notes))
+
+
+def _groups(sheet: Sheet, at: int, above: int, width: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Headings over the names, each over the columns up to the next, where names come more than once."""
+    if at - 1 < above or len(set(filter(None, names))) == len(list(filter(None, names))):
+        return ()
+    row = (sheet.rows[at - 1] + [""] * width)[:width]
+    if not row[0] or sum(map(bool, row)) < 2:
+        return ()
+    out: list[str] = []
+    for field in row:
+        out.append(field or out[-1])
+    return tuple(out)
+
+
+def _units_above(
+    sheet: Sheet, names_at: int, above: int, names: tuple[str, ...], units: tuple[str | None, ...]
+) -> tuple[tuple[str | None, ...], list[str]]:
+    """Units that a protocol states above the names, for columns that state none: ``Strain unit: %``."""
+    found, notes = list(units), []
+    for at in range(max(0, min(above, names_at)), names_at):
+        match = re.fullmatch(
+            r"(?i)\W*(?P<name>.+?)[\s_]+(units?|einheit|unité)\s*[:=;,\t]\s*(?P<unit>\S.*?)[;,\s]*", sheet.line(at)
+        )
+        if match is None or find_unit(match["unit"]) is None:
+            continue
+        word = canonical(match["name"])[0]
+        for k, name in enumerate(names):
+            if found[k] is None and name and canonical(name)[0] == word:
+                found[k] = match["unit"]
+                notes.append(f"unit of {name!r} from {sheet.word} {at + 1}: {match['unit']}")
+    return tuple(found), notes
+
+
+def _key_values(sheet: Sheet, first: int, above: int, width: int) -> _Header | None:
+    """Names and units of lines such as ``columns=time,strain,stress`` and ``units=s,%,MPa``."""
+    found: dict[str, list[str]] = {}
+    for at in range(max(above, 0), first):
+        match = _KEY_VALUES.fullmatch(sheet.line(at))
+        if match is not None:
+            fields = [field.strip(" \"'") for field in re.split(r"[,;\t|]", match[2])]
+            if len(fields) == width:
+                found["units" if match[1].lower().startswith(("unit", "einheit")) else "names"] = fields
+    if "names" not in found:
+        return None
+    read = [read_header(field) for field in found["names"]]
+    own = found.get("units", [""] * width)
+    units = tuple(unit or stated for unit, (_, stated) in zip(own, read, strict=True))
+    return _Header(tuple(name for name, _ in read), tuple(u or None for u in units))
+
+
+def _title(sheet: Sheet, above: int, top: int, parsed: list) -> str:
+    """What a table is called: the line nearest above its header that is a title."""
+    for at in range(top - 1, max(above, top - 6) - 1, -1):
+        if sheet.is_title(at):
+            return " ".join(filter(None, sheet.rows[at]))
+        if parsed[at] is not None:
+            break
+    return ""
+
+
+def _numbers_channels(sheet: Sheet, used: list[int], width: int) -> bool:
+    """Whether the first row counts the columns, 1, 2, 3, while the others hold decimals."""
+    if len(used) < FEWEST + 1:
+        return False
+    fields = [field for field in sheet.rows[used[0]] if field]
+    if len(fields) < 2 or not all(field.isdigit() for field in fields):
+        return False
+    numbers = [int(field) for field in fields]
+    if len(fields) < width - 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 1:
+        return False
+    following = [field for at in used[1:4] for field in sheet.rows[at] if field]
+    return sum(sheet.decimal in field for field in following) > 0.6 * len(following)
+
+
+def _clocks(
+    sheet: Sheet, used: list[int], values: np.ndarray, header: _Header
+) -> tuple[np.ndarray, _Header, list[str]]:
+    """Columns of clock times in seconds from their first; the rest as it was."""
+    units, notes = list(header.units), []
+    values = values.copy()
+    for k in range(values.shape[1]):
+        texts = [sheet.rows[at][k] for at in used[:50] if k < len(sheet.rows[at])]
+        if sum(":" in field and seconds(field) is not None for field in texts) <= 0.5 * len(texts):
+            continue
+        values[:, k], note = elapsed(values[:, k])
+        units[k] = "s"
+        name = header.names[k] or f"column {k}"
+        notes.append(f"{name!r}: {note}")
+    return values, replace(header, units=tuple(units)), notes
+
+
+def _without_fillers(values: np.ndarray, header: _Header) -> tuple[np.ndarray, list[str]]:
+    """Numbers that stand for no value taken out: 9.91E37 of instruments, -9999 of loggers where nothing is near it."""
+    notes = []
+    values = values.copy()
+    for k in range(values.shape[1]):
+        column = values[:, k]
+        gone = np.abs(column) >= _NO_VALUE
+        finite = column[np.isfinite(column) & ~gone]
+        for filler in _FILLERS:
+            others = finite[finite != filler]
+            if others.size < 0.5 * finite.size or others.size == finite.size:
+                continue
+            if abs(filler) > 10 * np.abs(others).max(initial=0) and others.size >= FEWEST:
+                gone |= column == filler
+                finite = others
+        if gone.any():
+            shown = ", ".join(f"{v:g}" for v in np.unique(column[gone]))
+            name = header.names[k] or f"column {k}"
+            notes.append(f"{count(int(gone.sum()), 'number')} in {name!r} ({shown}) taken for no value")
+            column[gone] = np.nan
+    return values, notes
+
+
+def _lost(
+    sheet: Sheet, used: list[int], values: np.ndarray, names: tuple[str, ...], units: tuple[str | None, ...]
+) -> dict[int, str]:
+    """Named columns of known quantities whose cells hold no numbers -> what they hold."""
+    out = {}
+    for k, name in enumerate(names):
+        if not name or canonical(name, units[k])[1] is None or np.isfinite(values[:, k]).any():
+            continue
+        texts = [sheet.rows[at][k] for at in used if k < len(sheet.rows[at]) and sheet.rows[at][k].lower() not in GAPS]
+        out[k] = f"holds {texts[0]!r}, no number" if texts else "is empty"
+    return out
+
+
+def _pages(tables: list[Columns]) -> list[Columns]:
+    """Tables with the same header of which each goes on where the one before ended are one, printed on several pages."""
+    out: list[Columns] = []
+    for table in tables:
+        last = out[-1] if out else None
+        if last is not None and _continues(last, table):
+            values = np.concatenate([last.values, table.values])
+            pages = f"{last.place}, {table.place}"
+            notes = tuple(dict.fromkeys([*last.notes, *table.notes]))
+            out[-1] = replace(last, values=values, place=pages, notes=notes)
+        else:
+            out.append(table)
+    for k, table in enumerate(out):
+        if ", " in table.place:
+            pages = table.place.count(", ") + 1
+            out[k] = replace(
+                table, notes=(*table.notes, f"one table on {pages} pages ({table.place}), its header again on each")
+            )
+    return out
+
+
+def _continues(one: Columns, next_one: Columns) -> bool:
+    if (one.names, one.units, one.sheet) != (next_one.names, next_one.units, next_one.sheet) or not any(one.names):
+        return False
+    if any(re.match(r"(?i)\W*(specimen|sample|probe|cycle|zyklus|loop|curve|kurve|test)", t.title) for t in (one, next_one)):
+        return False
+    for k in range(one.values.shape[1]):
+        first, second = one.values[:, k], next_one.values[:, k]
+        joined = np.concatenate([first, second])
+        if len(first) >= FEWEST and np.isfinite(joined).all() and (np.diff(joined) > 0).all():
+            step = second[0] - first[-1]
+            return bool(step <= 10 * np.median(np.diff(first)))
+    return False
+
+
+def _check_header(sheet: Sheet, first: int, above: int, values: np.ndarray, header: _Header) -> list[str]:
+    """What to say of a line right above the numbers that has another number of fields.
+
+    Raises:
+        Unusable: If it has fewer, and it cannot be known which columns they name: commas may stand in numbers as well
+            as between them, or a first column may have no name.
+    """
+    has_names = any(header.names) or any(header.units)
+    at = next((at for at in range(first - 1, above - 1, -1) if any(sheet.rows[at]) and not sheet.is_mark(at)), None)
+    names = [] if at is None else [field for field in sheet.rows[at] if field]
+    width = values.shape[1]
+    finite = values[np.isfinite(values)]
+    whole = sheet.delimiter == "," and bool((finite == np.round(finite)).all())
+    if any(number(field, sheet.decimal) is not None for field in names):
+        names = []
+    if len(names) < 2:
+        lone = len(names) == 1 and width == 2 and at == first - 1 and canonical(read_header(names[0])[0])[1] is not None
+        if whole and width % 2 == 0 and (lone or _fractions(sheet, first, len(values))):
+            raise Unusable(
+                f"has whole numbers alone in {width} columns: decimal commas and commas between columns cannot be told "
+                "apart; save it with semicolons"
+            )
+        return []
+    if at is None or sheet.lines is None or sheet.delimiter is None:
+        return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
+    places = len(next(csv.reader([sheet.lines[at]], delimiter=sheet.delimiter), []))
+    places = max(places, len(sheet.fields(at, width)) if "#" in sheet.lines[at][:4] else 0)
+    if places < width and np.isfinite(values[:, places:]).mean() > 0.1 and not _said_elsewhere(header, at):
+        within = "commas in numbers and commas between columns cannot be told apart; save it with semicolons"
+        raise Unusable(
+            f"has {len(names)} names over {width} columns: "
+            + (within if sheet.delimiter == "," else "which they name is not known; give every column a name")
+        )
+    return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
+
+
+def _said_elsewhere(header: _Header, at: int) -> bool:
+    """Whether names were found in another line than the one above the numbers."""
+    return any(header.names) and header.top != at
+
+
+def _fractions(sheet: Sheet, first: int, count: int) -> bool:
+    """Whether numbers in every other column look like what follows a decimal comma: some begin with a zero."""
+    return any(re.fullmatch(r"0\d+", field) for row in sheet.rows[first : first + count] for field in row[1::2])
+
+
+def _labelled(sheet: Sheet, used: list[int]) -> set[int]:
+    """Rows such as ``Mean;0.15;12`` among rows that begin with a number: they are no points of a curve."""
+
+    def text(at: int) -> bool:
+        field = sheet.rows[at][0]
+        if field.lower() in GAPS or MOMENT.match(field):
+            return False
+        return not (looks_like_number(field) or number(field, sheet.decimal) is not None)
+
+    texts = {at for at in used if text(at)}
+    return texts if 2 * len(texts) < len(used) else set()
+
+
+def _labels(sheet: Sheet, used: list[int]) -> tuple[str, ...]:
+    """Texts at the beginning of the rows, where all but the first row have one that is no number; empty otherwise."""
+    first = [sheet.rows[at][0] if sheet.rows[at] else "" for at in used]
+    texts = [field for field in first if field.lower() not in GAPS and not _is_value(sheet, field)]
+    return tuple(first) if len(texts) >= max(2, len(first) - 1) else ()
+
+
+def _is_value(sheet: Sheet, field: str) -> bool:
+    return sheet.number(field) is not None or looks_like_number(field) or MOMENT.match(field) is not None
+
+
+def _turned(
+    sheet: Sheet, labels: tuple[str, ...], values: np.ndarray, notes: tuple[str, ...], used: list[int]
+) -> Columns:
+    """A table that lies on its side, each quantity in a row after its name, as columns."""
+    read = [read_header(label) for label in labels]
+    turned = values[:, 1:].T
+    return Columns(
+        tuple(name for name, _ in read),
+        tuple(unit for _, unit in read),
+        turned[np.isfinite(turned).any(axis=1)],
+        (*notes, "quantities stand in rows: turned"),
+        place=f"{sheet.word}s {used[0] + 1} to {used[-1] + 1}",
+        sheet=sheet.name,
+    )
+
+
+def _check_numbers(sheet: Sheet, used: list[int], values: np.ndarray) -> None:
+    """Refuse a table with cells that are meant as numbers and cannot be read: they would be missing from the curve.
+
+    Raises:
+        Unusable: Naming the first of them.
+    """
+    width = values.shape[1]
+    numeric = [k for k in range(width) if np.isfinite(values[:, k]).any()]
+    for at in range(used[0], used[-1] + 1):
+        row = sheet.rows[at]
+        if len(row) != width:
+            continue
+        fields = [row[k] for k in numeric if row[k].lower() not in GAPS]
+        strange = [field for field in fields if sheet.number(field) is None and seconds(field) is None]
+        if strange and all(map(looks_like_number, strange)):
+            sign = "points" if sheet.decimal == "." else "commas"
+            raise Unusable(
+                f"holds {strange[0]!r} in line {at + 1}, while the other numbers have decimal {sign}: write all alike, "
+                "without signs between thousands"
+            )
