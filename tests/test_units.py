@@ -61,7 +61,7 @@ def test_case_is_forgiven_where_only_one_unit_can_be_meant():
     assert find_unit("mN").factor == 1e-3
     assert find_unit("MN").factor == 1e6
     assert find_unit("mPa") is None  # a millipascal, or a slip: not guessed
-    assert find_unit("Nm") is None  # a newton metre
+    assert find_unit("Nm").quantity == "torque"  # a newton metre, no nanometre
     assert find_unit("nm").quantity == "length"
     assert find_unit("Mn") is None
     assert unit_of("counts/s").quantity == "counts/s"
@@ -100,7 +100,7 @@ def test_a_unit_is_a_size_and_exponents(text, factor, exponents):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "J/mol", "a.u.", "count", "(MPa)/s", "MPa s s", "MPa**1.2.3", "mm/cycle", "mPa", "Nm"]
+    "text", ["", "J/mol", "a.u.", "count", "(MPa)/s", "MPa s s", "MPa**1.2.3", "mm/cycle", "mPa", "A"]
 )
 def test_a_unit_that_is_not_known_is_none(text):
     assert dimension(text) is None

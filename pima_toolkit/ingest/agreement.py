@@ -23,6 +23,8 @@ from .headers import canonical
 
 #: A strain beyond this, in a file that states no unit, is taken for one in per cent.
 _LARGEST_STRAIN = 10.0
+#: What is said of a strain above 1 whose unit is not stated.
+LARGE_STRAIN = "though it reaches"
 #: A file that states no unit must not span this many times, or this part of, what the others span.
 _ODD = 30.0
 #: A strain without a unit is taken for one in a unit in which it spans at most this many times what the others span.
@@ -177,7 +179,7 @@ def _in_result_unit(values: np.ndarray, unit: Unit | None, agreed: Agreed, k: in
     elif most > _LARGEST_STRAIN:
         raise Unusable(f'states no unit of {name}, and {most:.4g} is no strain in 1: say units={{"{name}": "%"}}')
     elif most > 1:
-        notes.append(f"states no unit of {name}, taken as 1, though it reaches {most:.4g}")
+        notes.append(f"states no unit of {name}, taken as 1, {LARGE_STRAIN} {most:.4g}")
     return values, notes
 
 
@@ -193,6 +195,8 @@ def _unstated_strain(values: np.ndarray, agreed: Agreed, k: int, to: Unit) -> tu
     finite = values[np.isfinite(values)]
     span = float(np.ptp(finite)) if finite.size else 0.0
     fits = [unit for unit in (to, other) if 1 / _ALIKE < float(unit.to(to, np.array(span))) / typical < _ALIKE]
+    if not fits and np.abs(finite).max(initial=0) > _LARGEST_STRAIN:
+        return to, []  # refused as no strain at all
     if len(fits) != 1:
         raise Unusable(
             f"states no unit of {agreed.names[k]}, and spans {span:.4g}, which may be in {to.name} or, as in the other "

@@ -283,6 +283,12 @@ def _views(found: list[CandidateFile], known: Collection[str]) -> list[Candidate
     return out
 
 
+def view_of(found: CandidateFile) -> str:
+    """The specimen that a picture's name would be a view of; the name itself for curves and for other names."""
+    match = _VIEW.fullmatch(found.specimen) if found.kind == "images" else None
+    return match["name"] if match else found.specimen
+
+
 def drop_copies(found: Sequence[CandidateFile]) -> tuple[list[CandidateFile], list[Entry]]:
     """Files whose bytes are those of another one of the same specimen and modality, and the entries that say so.
 

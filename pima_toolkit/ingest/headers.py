@@ -15,25 +15,25 @@ _WORDS = {
     "strain": (
         "strain",
         "strain dehnung stauchung eps epsilon ε allongement élongation elongation deformación deformacion deformazione"
-        " deformação deformation déformation rek odkształcenie ひずみ 歪 应变 應變 변형률",
+        " deformação deformation déformation rek odkształcenie деформация ひずみ 歪 应变 應變 변형률",
     ),
     "stress": (
         "stress",
-        "stress spannung sigma σ contrainte esfuerzo sforzo tensão spanning naprężenie 応力 应力 應力 응력",
+        "stress spannung sigma σ contrainte esfuerzo sforzo tensão spanning naprężenie napětí напряжение 応力 应力 應力 응력",
     ),
     "force": (
         "force",
-        "force load kraft standardkraft last fuerza forza força kracht siła 荷重 試験力 载荷 負荷 하중",
+        "force load kraft standardkraft last fuerza forza força kracht siła síla сила усилие нагрузка 荷重 試験力 载荷 負荷 하중",
     ),
     "displacement": (
         "length",
         "displacement extension crosshead extensometer travel weg standardweg traversenweg hub stroke disp déplacement"
-        " deplacement desplazamiento spostamento deslocamento verplaatsing przemieszczenie 変位 ストローク 位移 변위",
+        " deplacement desplazamiento spostamento deslocamento verplaatsing przemieszczenie prodloužení posuv перемещение удлинение 変位 ストローク 位移 변위",
     ),
-    "time": ("time", "time zeit testtime prüfzeit temps tiempo tempo tijd czas 時間 时间 시간"),
+    "time": ("time", "time zeit testtime prüfzeit temps tiempo tempo tijd czas čas время 時間 时间 시간"),
     "temperature": (
         "temperature",
-        "temperature temperatur temp température temperatura temperatuur 温度 온도",
+        "temperature temperatur temp température temperatura temperatuur teplota температура 温度 온도",
     ),
 }
 #: Ends of German compounds: Prüfkraft, Druckspannung, Kolbenweg.

@@ -18,17 +18,22 @@ import xarray as xr
 from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
 from ..errors import DataError, OptionError, PimaWarning
+from . import agreement
 from .assembly import ScalarColumns, assemble
 from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out, specimen_key
 from .formats.curves import NAMELESS, CurveFiles
 from .formats.images import ImageFiles
 from .formats.registry import kinds
 from .headers import slug
-from .reading import Client, ModalityReading, progress_bar, read_modality
-from .specimens import SpecimenTable, guess_table, read_specimens, without_lost_zeros
+from .reading import Client, ModalityReading, NothingUsable, progress_bar, read_modality
+from .specimens import SpecimenTable, guess_tables, joined, read_specimens, without_lost_zeros
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    OneTable = str | os.PathLike[str] | pd.DataFrame
+    #: A table of specimens: its file or a frame, several, or whether to look for one.
+    TableSource = OneTable | Sequence[OneTable] | bool | None
 
 
 _KINDS: dict[str, type] = {"images": ImageFiles, "curves": CurveFiles, "scalars": ScalarColumns}
@@ -40,7 +45,7 @@ def from_folder(
     path: str | os.PathLike[str],
     modalities: Mapping[str, Modality | Mapping[str, object] | str] | None = None,
     *,
-    table: str | os.PathLike[str] | pd.DataFrame | bool | None = None,
+    table: TableSource = None,
     images: ImageFiles | Mapping[str, object] | None = None,
     curves: CurveFiles | Mapping[str, object] | None = None,
     strict: bool = False,
@@ -58,8 +63,9 @@ def from_folder(
         path: The folder.
         modalities: What to read, by the name of the modality: `ImageFiles`, `CurveFiles` or `ScalarColumns`, or the
             same as a plain dict ``{"kind": "images", "size": [64, 64]}``. None: everything found.
-        table: CSV, Excel or DataFrame with one row per specimen. Columns that name files become modalities, other
-            columns coordinates. None: a table in the folder, if one names its specimens; False: none.
+        table: CSV, Excel or DataFrame with one row per specimen, or a list of several, which are joined by the names.
+            Columns that name files become modalities, other columns coordinates. None: the tables in the folder that
+            name its specimens, whatever they are called; False: none.
         images: Options for all pictures whose modality is not described in `modalities`.
         curves: The same for curves.
         strict: Raise if any measurement cannot be used.
@@ -109,14 +115,24 @@ def from_folder(
     taken = {f.file for g in groups.values() for f in g[1]} | {e.file for e in entries}
     entries += [_idle(f, wanted, rows) for f in found if f.file not in taken]
     reads: dict[str, ModalityReading] = {}
+    nothing: list[NothingUsable] = []
     with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
         for name, (spec, members) in groups.items():
             members, copies = drop_copies(members)
             entries += copies
-            read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
+            try:
+                read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
+            except NothingUsable as error:
+                if wanted is not None:
+                    raise
+                nothing.append(error)
+                continue
             final = _final_name(name, read, {**groups, **reads}) if wanted is None else name
             reads[final] = replace(read, variable=read.variable.rename(final))
             entries += [replace(e, modality=final) for e in read.entries]
+    if nothing and not reads:
+        raise nothing[0]
+    entries += [entry for error in nothing for entry in error.entries]
     data = assemble(reads, rows, scalars, entries)
     data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
     write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
@@ -161,28 +177,36 @@ def _of_kind(name: str, spec: Modality | Mapping[str, Any], kind: type[Kind]) ->
     return kind(**spec)
 
 
-def _sort(
-    folder: Path, files: list[Path], table: str | os.PathLike[str] | pd.DataFrame | bool | None
-) -> tuple[SpecimenTable | None, list[CandidateFile], list[Entry]]:
+def _sort(folder: Path, files: list[Path], table: TableSource) -> tuple[SpecimenTable | None, list[CandidateFile], list[Entry]]:
     """The table, if there is one, and which file is what."""
     found, left_out = sort_out(files, folder)
     if table is True:
         raise OptionError("table is True, expected the table's file, or None to look for one")
     by_itself = table is None
-    if by_itself:
-        table = guess_table(folder, files, found)
-    if table is None or table is False:
+    sources = guess_tables(folder, files, found) if by_itself else [] if table is False else _listed(table)
+    if not sources:
         return None, found, left_out
+    read = []
     try:
-        rows = read_specimens(table, folder, files, found)
+        for source in sources:
+            rows = read_specimens(source, folder, files, found)
+            if by_itself:
+                rows.entries[0] = replace(
+                    rows.entries[0], note=f"{rows.entries[0].note}; found by itself (table=False leaves it out)"
+                )
+            read.append(rows)
+        rows = joined(read)
     except DataError as error:
         raise DataError(f"{error} (found by itself: table=False leaves it out)") if by_itself else error from None
-    if by_itself:
-        first = rows.entries[0]
-        rows.entries[0] = replace(first, note=f"{first.note}; found by itself (table=False leaves it out)")
-    others = [p for p in files if p.relative_to(folder).as_posix() != rows.file]
+    tables = {r.file for r in read}
+    others = [p for p in files if p.relative_to(folder).as_posix() not in tables]
     found, left_out = sort_out(others, folder, {specimen_key(name) for name in rows.names})
     return without_lost_zeros(rows, found), found, left_out
+
+
+def _listed(table: TableSource) -> list:
+    """One table, or several, as a list."""
+    return list(table) if isinstance(table, Sequence) and not isinstance(table, str) else [table]
 
 
 def _groups(
@@ -226,7 +250,15 @@ def _members(
     other_names: set[str],
     rows: SpecimenTable | None,
 ) -> list[CandidateFile]:
-    """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind."""
+    """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind.
+
+    Several folders, columns or patterns of pictures are views of each specimen, in their order.
+    """
+    if isinstance(spec, ImageFiles) and spec.files is not None and not isinstance(spec.files, str):
+        views = [
+            _members(name, replace(spec, files=one), named, files, folder, other_names, rows) for one in spec.files
+        ]
+        return [replace(f, view=k) for k, members in enumerate(views, 1) for f in members]
     kind = "images" if isinstance(spec, ImageFiles) else "curves"
     is_column = rows is not None and spec.files in rows.headers
     if spec.files is not None and not is_column and any(c in spec.files for c in "*?{/."):
@@ -247,9 +279,11 @@ def _members(
     else:
         free = [n for n, fs in named.items() if fs[0].kind == kind and n not in other_names]
         if len(free) != 1:
+            listed = ", ".join(f'"{n}"' for n in free)
+            views = f" (files=[{listed}] takes them as views of one picture)" if kind == "images" and free else ""
             raise OptionError(
                 f"which files are {name!r}? There is {'none' if not free else 'more than one'} of {kind} that no other "
-                f"modality is called after: give files=; {closest(name, named)}"
+                f"modality is called after: give files={views}; {closest(name, named)}"
             )
         members = named[free[0]]
     if any(f.kind != kind for f in members):
@@ -271,6 +305,14 @@ def _final_name(name: str, read: ModalityReading, taken: Mapping[str, object]) -
 def _tell(entries: Sequence[Entry], strict: bool) -> None:
     """Raise, or warn, for measurements that are lost; every one of them is in the reading log."""
     lost = [e for e in entries if e.status == "unusable"]
+    large = [e for e in entries if e.status == "used" and agreement.LARGE_STRAIN in e.note]
+    if large:
+        warnings.warn(
+            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as {large[0].file}: taken "
+            'as 1; if they are in per cent, say curves={"units": {"strain": "%"}}',
+            PimaWarning,
+            stacklevel=3,
+        )
     if not lost:
         return
     shown = "; ".join(f"{e.file}: {e.note}" for e in lost[:5]) + (

@@ -91,7 +91,8 @@ def read_modality(
         client: Of a dask cluster whose workers see the same files; it reads them instead of the threads.
 
     Raises:
-        DataError: If none can be used, or what is common to them (units, memory) does not work out.
+        NothingUsable: If none can be used.
+        DataError: If what is common to them (units, memory) does not work out.
     """
     reader = _read_images if _images(spec) else _read_curves
     if client is not None:
@@ -158,6 +159,14 @@ def _attempt(read: Callable[[CandidateFile], object], found: CandidateFile) -> F
         return None, f"cannot be read ({error.strerror or error})"
 
 
+class NothingUsable(DataError):
+    """None of the files of a modality can be used; ``entries`` says why, a line for each."""
+
+    def __init__(self, message: str, entries: list[Entry]) -> None:
+        super().__init__(message)
+        self.entries = entries
+
+
 class _Ledger:
     """What became of the files of one modality, while it is found out."""
 
@@ -179,13 +188,15 @@ class _Ledger:
             done: What was done to all of these.
 
         Raises:
-            DataError: If none is used.
+            NothingUsable: If none is used.
         """
         if not used:
             lost = [f"{f.mark} {self.refused[f.mark]}" for f in self.members if f.mark in self.refused]
             more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
-            raise DataError(
-                f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}"
+            raise NothingUsable(
+                f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}",
+                [Entry(f.file, f.specimen, self.name, "unusable", self.refused[f.mark]) for f in self.members
+                 if f.mark in self.refused],
             )
         out = []
         for f in self.members:

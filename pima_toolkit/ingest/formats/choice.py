@@ -91,9 +91,6 @@ def _with_others(best: Columns, tables: Sequence[Columns]) -> Columns:
     if not others:
         return best
     notes = list(best.notes)
-    sheets = dict.fromkeys(t.sheet for t in tables)
-    if len(sheets) > 1:
-        notes.insert(0, f"sheet {best.sheet!r} of {len(sheets)}")
     here = [t for t in others if t.sheet == best.sheet]
     rows = sum(len(t.values) for t in here)
     if rows:
@@ -177,7 +174,7 @@ def chosen_columns(
         _refuse_rows(table)
     notes: list[str] = []
     wish = canonical(modality)[0] if modality else ""
-    orders = [_X_ORDER, (*([wish] if wish in words else []), *_Y_ORDER)]
+    orders = [_X_ORDER, (*([wish] if wish and wish in words else []), *_Y_ORDER)]
     pools: list[list[int]] = [[], []]
     for at in (1, 0):  # y first: a column of stress is never x
         if chosen[at] is not None:
@@ -293,7 +290,7 @@ def _counts(table: Columns, k: int) -> bool:
     """Whether a column counts the points: named so, and whole numbers in steps of one."""
     words = set(slug(table.names[k]).split("_"))
     steps = np.diff(table.values[:, k])
-    return bool(words <= _INDEX and table.names[k] and (steps == 1).all())
+    return bool(words <= _INDEX and any(table.names) and (steps == 1).all())
 
 
 def refuse_specimens(table: Columns) -> None:

@@ -14,7 +14,14 @@ _DATE = (
 _BOTH = re.compile(_DATE + r"[ T]+(?P<clock>\d{1,2}:[0-5]\d:[0-5]\d(?:[.,]\d+)?)(?:Z|[+-]\d\d:?\d\d)?")
 #: A date alone, or a time of day; a line of a header that holds one is no line of names.
 MOMENT = re.compile(_DATE.replace("?P<", "?P<a_") + r"|\d{1,2}:\d\d(:\d\d([.,]\d+)?)?(\s*[aApP][mM])?")
+#: ``05:30`` may be minutes and seconds, or hours and minutes.
+HALF_TOLD = re.compile(r"\d{1,3}:[0-5]\d([.,]\d+)?")
 _DAY = 86400.0
+
+
+def is_clock(text: str) -> bool:
+    """Whether a field is a time of a clock, whether or not it can be told in seconds."""
+    return ":" in text and (HALF_TOLD.fullmatch(text) is not None or seconds(text) is not None)
 
 
 def seconds(text: str) -> float | None:

@@ -27,7 +27,7 @@ class ImageFiles:
 
     Attributes:
         files: Column of the table, name of a sub-folder, or pattern from the folder such as ``"photos/{id}_*.png"``.
-            None: the folder's pictures.
+            Several, such as ``["front", "back"]``: views of each specimen, in that order. None: the folder's pictures.
         size: (height, width) in pixels, or one number for both. None: the size that most pictures have, shrunk to at
             most 256 pixels on the longer side.
         crop: (top, bottom, left, right) to cut off: pixels, or if all are below 1 shares of height and width.
@@ -38,7 +38,7 @@ class ImageFiles:
             or 10, 12 or 14 where the brightest pixel of all files is exactly that.
     """
 
-    files: str | None = None
+    files: str | Sequence[str] | None = None
     size: int | Sequence[int] | None = None
     crop: Sequence[float] | None = None
     grey: bool | None = None

@@ -9,11 +9,11 @@ import numpy as np
 
 from ...units import find_unit
 from ..headers import canonical, read_header
-from .clock import MOMENT, seconds
+from .clock import HALF_TOLD, MOMENT, seconds
 from .texts import COMMENT, GAPS, PARTING, number, split_line
 
 #: A line that begins or ends the numbers, and holds nothing else.
-_MARK = re.compile(r"(?i)\W*(start|begin|data|daten|end|ende|stop|fin|eof|end of data|end of file)\W*")
+_MARK = re.compile(r"(?i)\W*(start|begin|data|daten|end|ende|stop|fin|eof|(end|start)[ _]of[ _]\w+|ende der \w+)\W*")
 #: What stands above one of several tables of a file.
 TITLE = re.compile(
     r"(?i)\W*(specimen|sample|probe|probekörper|prüfling|cycle|zyklus|curve|kurve|run|scan|versuch|block|loop|segment|"
@@ -54,7 +54,7 @@ class Sheet:
                 seconds(field) if v is None and ":" in field else v for field, v in zip(row, values, strict=True)
             ]
         filled = sum(v is not None for v in values)
-        gaps = sum(field.lower() in GAPS for field in row)
+        gaps = sum(field.lower() in GAPS or (":" in field and bool(HALF_TOLD.fullmatch(field))) for field in row)
         if filled == 0 or filled + gaps < 2:
             return None
         return [np.nan if v is None else v for v in values]

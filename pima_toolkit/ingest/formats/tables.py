@@ -17,13 +17,15 @@ import numpy as np
 from ...data.reading_log import Unusable, count
 from ...units import find_unit
 from ..headers import canonical, read_header
-from .clock import MOMENT, elapsed, seconds
+from .clock import HALF_TOLD, MOMENT, elapsed, seconds
 from .reader import Columns
 from .sheets import Sheet, knowledge, unit_share
 from .texts import GAPS, looks_like_number, number
 
 #: Lines of a header above the numbers.
 _DEEPEST = 7
+#: A header may have so many more columns than most rows, whose last cells are empty.
+_WIDER = 8
 #: Fewest rows of a table that is one of several; shorter ones are values of a protocol.
 FEWEST = 3
 #: What SCPI instruments write for no value and for an overflow.
@@ -66,7 +68,8 @@ def tables_of(sheet: Sheet) -> Iterator[Columns]:
     if start is not None and runs:
         first = runs[0]
         runs[0] = _Run(tuple(at for at in first.rows if at >= start), first.above)
-    tables = [table for run in runs if (table := _table(sheet, parsed, run)) is not None]
+    longest = max(runs, key=lambda run: len(run.rows), default=None)
+    tables = [table for run in runs if (table := _table(sheet, parsed, run, run is longest)) is not None]
     tables = _pages(tables)
     yield from tables
 
@@ -108,6 +111,8 @@ def _runs(sheet: Sheet, parsed: list) -> list[_Run]:
             continue
         width = max(len(sheet.rows[k]) for k in rows[-2:])
         fields = sheet.fields(at, width)
+        if not fields and not sheet.blanks and width < len(row) <= width + _WIDER and knowledge(row[:width]) > 0:
+            fields = row  # its last columns are empty in the rows of numbers
         header = sheet.is_names(fields) and len(list(filter(None, fields))) >= min(2, width)
         if header or sheet.is_title(at) or sheet.is_mark(at):
             runs.append(_Run(tuple(rows), above))
@@ -115,7 +120,7 @@ def _runs(sheet: Sheet, parsed: list) -> list[_Run]:
     return [*runs, _Run(tuple(rows), above)] if rows else runs
 
 
-def _table(sheet: Sheet, parsed: list, run: _Run) -> Columns | None:
+def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | None:
     """One run as a table; None where no two of its columns stand side by side."""
     widths = Counter(len(parsed[at]) for at in run.rows)
     # A row may lack its last cells; the widest shape that many rows have is the table's.
@@ -152,9 +157,10 @@ def _table(sheet: Sheet, parsed: list, run: _Run) -> Columns | None:
     beside = len(run.rows) - len(used) - len(labelled)
     if beside > 0:
         notes.append(f"{count(beside, 'row')} of numbers elsewhere in the file left out")
-    after = sum(1 for at in range(used[0], used[-1]) if parsed[at] is None and any(sheet.rows[at]))
+    until = len(sheet.rows) if longest else used[-1]
+    after = sum(1 for at in range(used[0], until) if parsed[at] is None and any(sheet.rows[at]))
     if after:
-        notes.append(f"{count(after, 'row')} of text among the numbers left out")
+        notes.append(f"{count(after, 'row')} of text among or after the numbers left out")
     labels = _labels(sheet, used)
     if labels and not any(header.names) and knowledge(list(labels)) >= min(2, len(labels)) > 1 and width > len(labels):
         return _turned(sheet, labels, values, (*sheet.notes, *notes), used)
@@ -187,7 +193,7 @@ def _named_width(sheet: Sheet, first: int, above: int, width: int) -> int:
         if not any(row):
             continue
         known = knowledge(row[:width]) > 0 or unit_share(row) >= 0.5
-        if width < len(row) <= width + 8 and sheet.is_names(row) and known and all(row[:width]):
+        if width < len(row) <= width + _WIDER and sheet.is_names(row) and known and all(row[:width]):
             return len(row)
         if len(row) != width:
             break
@@ -364,7 +370,9 @@ def _lost(
         if not name or canonical(name, units[k])[1] is None or np.isfinite(values[:, k]).any():
             continue
         texts = [sheet.rows[at][k] for at in used if k < len(sheet.rows[at]) and sheet.rows[at][k].lower() not in GAPS]
-        out[k] = f"holds {texts[0]!r}, no number" if texts else "is empty"
+        half = bool(texts) and HALF_TOLD.fullmatch(texts[0]) is not None
+        why = ", which may be min:s or h:min" if half else ", no number"
+        out[k] = f"holds {texts[0]!r}{why}" if texts else "is empty"
     return out
 
 

@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from ...units import find_unit
+from .clock import is_clock
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc", ".xy", ".xye", ".mpt", ".dta", ".prn", ".lvm")
 #: A number; the exponent of Fortran is a D.
@@ -44,7 +45,7 @@ def detect(lines: list[str]) -> tuple[str | None, str]:
                 continue
             score = 0.0
             for row in rows:
-                filled = sum(number(field, decimal, blanks=blanks) is not None for field in row)
+                filled = sum(number(field, decimal, blanks=blanks) is not None or is_clock(field) for field in row)
                 gaps = sum(field.lower() in GAPS for field in row)
                 score += (filled + gaps) / len(row) if filled and filled + gaps >= 2 else 0.0
             if score > best_score + 1e-9:

@@ -46,7 +46,9 @@ class _Workbook(ColumnReader):
         for tables in found:
             if any(table.lost for table in tables):
                 _refuse_formulas(path, tables)
-            yield from tables
+            for table in tables:
+                of = (f"sheet {table.sheet!r} of {len(pages)}",) if len(pages) > 1 else ()
+                yield replace(table, notes=(*of, *table.notes))
 
 
 WORKBOOK = _Workbook()
