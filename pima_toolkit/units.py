@@ -1,9 +1,9 @@
 """Units as people write them, what they measure, and in which proportion: ``"MPa"``, ``"N/mm²"``, ``"MPa/s"``.
 
 A small table has the units of mechanical tests in all their spellings; products and what else laboratories measure in
-(``mm/min``, ``1/s``, ``mA/cm²``, ``W/m²``) are looked up in the library pint, of which only symbols are taken, no words. A
-unit that neither knows is kept as its text and equals itself alone; nothing is concluded from it. Below, numbers as people
-write them: with two digits, and with their standard error.
+(``mm/min``, ``1/s``, ``mA/cm²``, ``W/m²``) are looked up in the library pint: only symbols, no words. A unit that
+neither knows is kept as its text and equals itself alone; nothing is concluded from it. Below, numbers as people write
+them: with two digits, and with their standard error.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def unit_of(text: str) -> Unit:
     return find_unit(text) or Unit(_plain(text), _plain(text))
 
 
-#: Symbols that are looked up in pint, with or without a prefix; its words (point, are, count) are no units over columns.
+#: Symbols that are looked up in pint, with or without a prefix; its words (point, are, count) are no units of columns.
 _SYMBOLS = (
     "m g s A K mol cd V W J N Pa Hz C F S H T Wb lm lx Bq Gy Sv L l bar eV cal Torr torr atm ohm Ohm Ω rad deg min h d"
     " in ft yd lb lbf kgf oz psi degC degF dyn erg Oe P St hp BTU Btu inch rpm"
@@ -222,7 +222,16 @@ _SYMBOLS = (
 _PREFIXES = ("", *"numkcdMGTpfh", "da")
 _PREFIXED = {p + symbol: (p, symbol) for symbol in reversed(_SYMBOLS.split()) for p in reversed(_PREFIXES)}
 #: What pint calls otherwise.
-_IN_PINT = {"Ohm": "ohm", "Ω": "ohm", "P": "poise", "St": "stokes", "Torr": "torr", "Btu": "BTU", "L": "liter", "l": "liter"}
+_IN_PINT = {
+    "Ohm": "ohm",
+    "Ω": "ohm",
+    "P": "poise",
+    "St": "stokes",
+    "Torr": "torr",
+    "Btu": "BTU",
+    "L": "liter",
+    "l": "liter",
+}
 _IN_PINT |= {"h": "hour", "d": "day", "C": "coulomb", "Oe": "oersted", "hp": "horsepower", "inch": "inch", "lbf": "lbf"}
 _FACTORS = re.compile(r"(?P<how>[*/·.])?(?P<unit>[A-Za-zΩ%°]+|1)(?P<sign>\*\*|\^)?(?P<power>\(?[+-]?\d+(?:\.\d+)?\)?)?")
 
@@ -278,8 +287,19 @@ def _expression(text: str) -> str | None:
 
 
 _LONG_PREFIXES = {
-    **{"n": "nano", "u": "micro", "m": "milli", "k": "kilo", "c": "centi", "d": "deci", "M": "mega", "G": "giga"},
-    **{"T": "tera", "p": "pico", "f": "femto", "h": "hecto", "da": "deca"},
+    "n": "nano",
+    "u": "micro",
+    "m": "milli",
+    "k": "kilo",
+    "c": "centi",
+    "d": "deci",
+    "M": "mega",
+    "G": "giga",
+    "T": "tera",
+    "p": "pico",
+    "f": "femto",
+    "h": "hecto",
+    "da": "deca",
 }
 
 
@@ -293,8 +313,18 @@ def _registry(pint: ModuleType) -> Any:
 def _quantities(pint: ModuleType) -> dict[str, tuple[str, float]]:
     """Dimension in pint -> our quantity, and its base unit in the base units of pint."""
     bases = {
-        **{"stress": "MPa", "force": "N", "mass": "g", "length": "mm", "time": "s", "power": "W", "voltage": "V"},
-        **{"current": "A", "resistance": "ohm", "frequency": "Hz", "torque": "N*m", "density": "g/cm**3"},
+        "stress": "MPa",
+        "force": "N",
+        "mass": "g",
+        "length": "mm",
+        "time": "s",
+        "power": "W",
+        "voltage": "V",
+        "current": "A",
+        "resistance": "ohm",
+        "frequency": "Hz",
+        "torque": "N*m",
+        "density": "g/cm**3",
     }
     out = {}
     for quantity, base in bases.items():

@@ -53,13 +53,27 @@ A TOML file holds the same and more, by the names of pima.from_folder:
 def from_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Dataset to write: .nc or .zarr.", show_default=False)],
-    table: Annotated[str | None, typer.Option("--table", help="CSV or Excel file, one row per specimen.")] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="CSV or Excel file, one row per specimen; several are joined.")
+    ] = None,
     no_table: Annotated[bool, typer.Option("--no-table", help="Do not look for a table in the folder.")] = False,
     image_size: Annotated[
         str | None, typer.Option("--image-size", help="HEIGHTxWIDTH in pixels, or a side: 64x64.")
     ] = None,
     grey: Annotated[bool | None, typer.Option("--grey/--colour", help="Grey or colour pictures.")] = None,
     crop: Annotated[str | None, typer.Option("--crop", help="TOP,BOTTOM,LEFT,RIGHT to cut: pixels or shares.")] = None,
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="Depth of a camera in files of 16 bits, such as 12.")
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="Sheet of the workbooks: name, or number from 0.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Table in files that hold several: title, or number from 0.")
+    ] = None,
+    specimens: Annotated[
+        str | None, typer.Option("--specimens", help="Several in a file: sheets, blocks, rows or columns.")
+    ] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x: name, or number from 0.")] = None,
     y: Annotated[str | None, typer.Option("--y", help="Column of y: name, or number from 0.")] = None,
     curve_grid: Annotated[int | None, typer.Option("--curve-grid", help="Points of a grid for all curves.")] = None,
@@ -80,11 +94,15 @@ def from_folder(
     images = {
         "size": None if image_size is None else _square(_numbers(image_size, "x", "--image-size", "64x64", int)),
         "grey": grey,
+        "bits": bits,
         "crop": None if crop is None else _numbers(crop, ",", "--crop", "0,40,0,0", float),
     }
     curves = {
         "x": _column(x),
         "y": _column(y),
+        "sheet": _column(sheet),
+        "table": _column(part),
+        "specimens": specimens,
         "grid": curve_grid,
         "window": window if window in (None, "common") else _numbers(window, ",", "--window", "0,0.2", float),
         "toe": toe or None,
@@ -93,8 +111,8 @@ def from_folder(
     }
     for key, given in (("images", images), ("curves", curves)):
         options[key] = {**options.get(key, {}), **{k: v for k, v in given.items() if v is not None}}
-    if table is not None or no_table:
-        options["table"] = table if table is not None else False
+    if table or no_table:
+        options["table"] = (table if len(table) > 1 else table[0]) if table else False
     if strict:
         options["strict"] = True
     with warnings.catch_warnings():

@@ -232,7 +232,7 @@ def _by_name(found: list[CandidateFile]) -> list[CandidateFile]:
             word = words[f.file][at].casefold()
             kinds[word].add(f.kind)
             times[word] += 1
-        numbers = any(re.fullmatch(r"[a-z]?\d+[a-z]?", word) for word in times)
+        numbers = any(re.fullmatch(r"\(?[a-z]?\d+[a-z]?\)?", word) for word in times)
         specimens = {_rest(f.specimen, words[f.file][at], at).casefold() for f in found}
         enough = len(kinds) > 1 and len(found) > len(specimens)
         if not numbers and enough and all(len(k) == 1 for k in kinds.values()):

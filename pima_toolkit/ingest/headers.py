@@ -10,46 +10,80 @@ import unicodedata
 
 from ..units import find_unit
 
-#: Our word -> the quantity it is when no unit is stated, and what it may be called, in the languages of machines.
+#: Our word -> the quantity it is when no unit is stated.
+_QUANTITIES = {
+    "strain": "strain",
+    "stress": "stress",
+    "force": "force",
+    "displacement": "length",
+    "time": "time",
+    "temperature": "temperature",
+}
+#: Our word -> what it may be called, in the languages of machines.
 _WORDS = {
-    "strain": (
-        "strain",
-        "strain dehnung stauchung eps epsilon ε allongement élongation elongation deformación deformacion deformazione"
-        " deformação deformation déformation rek odkształcenie деформация ひずみ 歪 应变 應變 변형률",
-    ),
-    "stress": (
-        "stress",
-        "stress spannung sigma σ contrainte esfuerzo sforzo tensão spanning naprężenie napětí напряжение 応力 应力 應力 응력",
-    ),
-    "force": (
-        "force",
-        "force load kraft standardkraft last fuerza forza força kracht siła síla сила усилие нагрузка 荷重 試験力 载荷 負荷 하중",
-    ),
-    "displacement": (
-        "length",
-        "displacement extension crosshead extensometer travel weg standardweg traversenweg hub stroke disp déplacement"
-        " deplacement desplazamiento spostamento deslocamento verplaatsing przemieszczenie prodloužení posuv перемещение удлинение 変位 ストローク 位移 변위",
-    ),
-    "time": ("time", "time zeit testtime prüfzeit temps tiempo tempo tijd czas čas время 時間 时间 시간"),
-    "temperature": (
-        "temperature",
-        "temperature temperatur temp température temperatura temperatuur teplota температура 温度 온도",
-    ),
+    "strain": """
+        strain dehnung stauchung eps epsilon ε allongement élongation elongation deformación deformacion deformazione
+        deformação deformation déformation rek odkształcenie деформация ひずみ 歪 应变 應變 변형률
+    """,
+    "stress": """
+        stress spannung sigma σ contrainte esfuerzo sforzo tensão spanning naprężenie napětí напряжение 応力 应力 應力
+        응력
+    """,
+    "force": """
+        force load kraft standardkraft last fuerza forza força kracht siła síla сила усилие нагрузка 荷重 試験力 载荷
+        負荷 하중
+    """,
+    "displacement": """
+        displacement extension crosshead extensometer travel weg standardweg traversenweg hub stroke disp déplacement
+        deplacement desplazamiento spostamento deslocamento verplaatsing przemieszczenie prodloužení posuv перемещение
+        удлинение 変位 ストローク 位移 변위
+    """,
+    "time": "time zeit testtime prüfzeit temps tiempo tempo tijd czas čas время 時間 时间 시간",
+    "temperature": """
+        temperature temperatur temp température temperatura temperatuur teplota температура 温度 온도
+    """,
 }
 #: Ends of German compounds: Prüfkraft, Druckspannung, Kolbenweg.
 _ENDS = {
-    **{"kraft": "force", "spannung": "stress", "dehnung": "strain", "stauchung": "strain", "weg": "displacement"},
-    **{"zeit": "time", "temperatur": "temperature"},
+    "kraft": "force",
+    "spannung": "stress",
+    "dehnung": "strain",
+    "stauchung": "strain",
+    "weg": "displacement",
+    "zeit": "time",
+    "temperatur": "temperature",
 }
 #: Words that mean a quantity only where the unit says so: a charge is a force in kN, a tension a stress in MPa.
 _WITH_UNIT = {
-    **{"charge": "force", "carga": "force", "effort": "force", "tension": "stress", "tensión": "stress"},
-    **{"tensione": "stress", "pressure": "stress", "druck": "stress", "position": "displacement", "gauge": "strain"},
-    **{"extenso": "displacement", "lvdt": "displacement", "dic": "strain"},
+    "charge": "force",
+    "carga": "force",
+    "effort": "force",
+    "tension": "stress",
+    "tensión": "stress",
+    "tensione": "stress",
+    "pressure": "stress",
+    "druck": "stress",
+    "position": "displacement",
+    "gauge": "strain",
+    "extenso": "displacement",
+    "lvdt": "displacement",
+    "dic": "strain",
 }
 #: Beside one of these a word names a result, or how fast it changes, and no column of a curve.
 _NO_CURVE = {
-    *("rate", "speed", "velocity", "geschwindigkeit", "vitesse", "modulus", "modul", "module", "max", "maximum", "mean"),
+    *(
+        "rate",
+        "speed",
+        "velocity",
+        "geschwindigkeit",
+        "vitesse",
+        "modulus",
+        "modul",
+        "module",
+        "max",
+        "maximum",
+        "mean",
+    ),
     *("break", "bruch", "rupture", "failure", "yield", "ultimate", "error", "std", "deviation", "energy", "energie"),
 }
 
@@ -117,7 +151,7 @@ def canonical(name: str, unit: str | None = None) -> tuple[str, str | None]:
     measured = None if known is None else known.quantity
     if _NO_CURVE.isdisjoint(words):
         for ours in _meanings(words):
-            quantity = _WORDS[ours][0]
+            quantity = _QUANTITIES[ours]
             if measured is None or measured == quantity:
                 return ours, quantity
             if {measured, quantity} == {"strain", "length"}:
@@ -125,7 +159,7 @@ def canonical(name: str, unit: str | None = None) -> tuple[str, str | None]:
             if (quantity, measured) == ("force", "mass"):
                 return ours, quantity
         for word in words:
-            if word in _WITH_UNIT and _suits(_WORDS[_WITH_UNIT[word]][0], measured or "") and measured is not None:
+            if word in _WITH_UNIT and _suits(_QUANTITIES[_WITH_UNIT[word]], measured or "") and measured is not None:
                 ours = _WITH_UNIT[word]
                 return ("strain", "strain") if (ours, measured) == ("displacement", "strain") else (ours, measured)
     return slug(name), None
@@ -133,7 +167,7 @@ def canonical(name: str, unit: str | None = None) -> tuple[str, str | None]:
 
 def _meanings(words: list[str]) -> list[str]:
     """Our words that a name may mean."""
-    found = [ours for ours, (_, theirs) in _WORDS.items() if any(_is(word, words) for word in theirs.split())]
+    found = [ours for ours, theirs in _WORDS.items() if any(_is(word, words) for word in theirs.split())]
     return found + [ours for end, ours in _ENDS.items() if any(w.endswith(end) for w in words) and ours not in found]
 
 

@@ -115,7 +115,8 @@ def from_folder(
     taken = {f.file for g in groups.values() for f in g[1]} | {e.file for e in entries}
     entries += [_idle(f, wanted, rows) for f in found if f.file not in taken]
     reads: dict[str, ModalityReading] = {}
-    nothing: list[NothingUsable] = []
+    nothing: list[tuple[type, NothingUsable]] = []
+    kinds_read: set[type] = set()
     with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
         for name, (spec, members) in groups.items():
             members, copies = drop_copies(members)
@@ -125,14 +126,15 @@ def from_folder(
             except NothingUsable as error:
                 if wanted is not None:
                     raise
-                nothing.append(error)
+                nothing.append((type(spec), error))  # a folder of something else, beside others of the kind
                 continue
+            kinds_read.add(type(spec))
             final = _final_name(name, read, {**groups, **reads}) if wanted is None else name
             reads[final] = replace(read, variable=read.variable.rename(final))
             entries += [replace(e, modality=final) for e in read.entries]
-    if nothing and not reads:
-        raise nothing[0]
-    entries += [entry for error in nothing for entry in error.entries]
+    for error in [error for kind, error in nothing if kind not in kinds_read]:
+        raise error
+    entries += [entry for _, error in nothing for entry in error.entries]
     data = assemble(reads, rows, scalars, entries)
     data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
     write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
@@ -177,7 +179,9 @@ def _of_kind(name: str, spec: Modality | Mapping[str, Any], kind: type[Kind]) ->
     return kind(**spec)
 
 
-def _sort(folder: Path, files: list[Path], table: TableSource) -> tuple[SpecimenTable | None, list[CandidateFile], list[Entry]]:
+def _sort(
+    folder: Path, files: list[Path], table: TableSource
+) -> tuple[SpecimenTable | None, list[CandidateFile], list[Entry]]:
     """The table, if there is one, and which file is what."""
     found, left_out = sort_out(files, folder)
     if table is True:
@@ -260,19 +264,20 @@ def _members(
         ]
         return [replace(f, view=k) for k, members in enumerate(views, 1) for f in members]
     kind = "images" if isinstance(spec, ImageFiles) else "curves"
-    is_column = rows is not None and spec.files in rows.headers
-    if spec.files is not None and not is_column and any(c in spec.files for c in "*?{/."):
-        members = by_pattern(files, folder, spec.files, name, kind)
+    pattern = spec.files if isinstance(spec.files, str) else None
+    is_column = rows is not None and pattern in rows.headers
+    if pattern is not None and not is_column and any(c in pattern for c in "*?{/."):
+        members = by_pattern(files, folder, pattern, name, kind)
         if not members:
-            raise OptionError(f"no file of {folder} fits files={spec.files!r} of {name!r}")
+            raise OptionError(f"no file of {folder} fits files={pattern!r} of {name!r}")
         return members
-    if spec.files is not None:
-        column = (rows.headers.get(spec.files) if rows else None) or slug(spec.files)
+    if pattern is not None:
+        column = (rows.headers.get(pattern) if rows else None) or slug(pattern)
         by_folder = [f for f in (f for fs in named.values() for f in fs) if slug(Path(f.file).parts[0]) == column]
         members = named.get(column) or by_folder
         if not members:
             raise OptionError(
-                f"files={spec.files!r} of {name!r} is no column, folder or pattern: {closest(column, named)}"
+                f"files={pattern!r} of {name!r} is no column, folder or pattern: {closest(column, named)}"
             )
     elif name in named:
         members = named[name]
@@ -308,8 +313,8 @@ def _tell(entries: Sequence[Entry], strict: bool) -> None:
     large = [e for e in entries if e.status == "used" and agreement.LARGE_STRAIN in e.note]
     if large:
         warnings.warn(
-            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as {large[0].file}: taken "
-            'as 1; if they are in per cent, say curves={"units": {"strain": "%"}}',
+            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as {large[0].file}: "
+            'taken as 1; if they are in per cent, say curves={"units": {"strain": "%"}}',
             PimaWarning,
             stacklevel=3,
         )

@@ -195,8 +195,11 @@ class _Ledger:
             more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
             raise NothingUsable(
                 f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}",
-                [Entry(f.file, f.specimen, self.name, "unusable", self.refused[f.mark]) for f in self.members
-                 if f.mark in self.refused],
+                [
+                    Entry(f.file, f.specimen, self.name, "unusable", self.refused[f.mark])
+                    for f in self.members
+                    if f.mark in self.refused
+                ],
             )
         out = []
         for f in self.members:

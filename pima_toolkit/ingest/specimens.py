@@ -294,8 +294,9 @@ def _with_columns_of(one: SpecimenTable, other: SpecimenTable) -> SpecimenTable:
 
 
 def guess_tables(folder: Path, files: Sequence[Path], found: Sequence[CandidateFile]) -> list[Path]:
-    """The files in the folder, or else in its sub-folders, that name at least half of the specimens: whatever they
-    are called, by the names in one of their columns.
+    """The files that name at least half of the specimens in one of their columns, whatever they are called.
+
+    Those in the folder itself; where none does, those in its sub-folders.
     """
     for places in ([folder], sorted({p.parent for p in files} - {folder})):
         fits = [p for place in places for p in _unlike_others(place, files) if _names_specimens(p, found)]
@@ -322,7 +323,7 @@ def _unlike_others(folder: Path, files: Sequence[Path]) -> list[Path]:
 
 
 def _head(path: Path) -> bytes:
-    """Of a text its first line, of a workbook its name: what files of one kind share."""
+    """What files of one kind share: the first line of a text, the name of a workbook."""
     if path.suffix.lower() not in TEXT_SUFFIXES:
         return path.name.encode()
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Which table of a file, and which two of its columns, are the curve that is meant; what could be several is refused."""
+"""Which table of a file, and which two of its columns, are the curve that is meant; what may be several is refused."""
 
 from __future__ import annotations
 
@@ -22,16 +22,27 @@ _Y_ORDER = ("stress", "force")
 #: A table with this many times the rows of every other one is the curve, the others are values of a protocol.
 _MUCH_LONGER = 10
 #: Sensors at the specimen come before the way of the machine, which holds the machine's compliance.
-_AT_SPECIMEN = set("extensometer extens extenso feindehnung clip lvdt dic video local gauge gage optical".split())
-_AT_MACHINE = set("crosshead traverse traversenweg standardweg grip machine stroke piston kolbenweg actuator".split())
-_ACROSS = set("transverse lateral trans quer querdehnung width breite thickness dicke transversal".split())
-_TRUE = set("true wahr wahre log logarithmic hencky cauchy vraie vrai".split())
-_ENGINEERING = set("eng engineering nominal technisch technische".split())
+_AT_SPECIMEN = {
+    *("extensometer", "extens", "extenso", "feindehnung", "clip", "lvdt", "dic", "video", "local", "gauge", "gage"),
+    "optical",
+}
+_AT_MACHINE = {
+    *("crosshead", "traverse", "traversenweg", "standardweg", "grip", "machine", "stroke", "piston", "kolbenweg"),
+    "actuator",
+}
+_ACROSS = {
+    *("transverse", "lateral", "trans", "quer", "querdehnung", "width", "breite", "thickness", "dicke"),
+    "transversal",
+}
+_TRUE = {"true", "wahr", "wahre", "log", "logarithmic", "hencky", "cauchy", "vraie", "vrai"}
+_ENGINEERING = {"eng", "engineering", "nominal", "technisch", "technische"}
 #: Columns that count the points.
-_INDEX = set("no nr index pt point points number nummer count row".split()) | {"", "#"}
+_INDEX = {"no", "nr", "index", "pt", "point", "points", "number", "nummer", "count", "row", "", "#"}
 
 
-def chosen_table(tables: Sequence[Columns], table: int | str | None, x: str | int | None, y: str | int | None) -> Columns:
+def chosen_table(
+    tables: Sequence[Columns], table: int | str | None, x: str | int | None, y: str | int | None
+) -> Columns:
     """The table of a file that is meant.
 
     Args:
@@ -172,43 +183,75 @@ def chosen_columns(
     if x is None and y is None:
         refuse_specimens(table)
         _refuse_rows(table)
-    notes: list[str] = []
-    wish = canonical(modality)[0] if modality else ""
-    orders = [_X_ORDER, (*([wish] if wish and wish in words else []), *_Y_ORDER)]
-    pools: list[list[int]] = [[], []]
-    for at in (1, 0):  # y first: a column of stress is never x
-        if chosen[at] is not None:
-            pools[at] = [chosen[at]]
-            continue
-        word = next((w for w in orders[at] if any(words[k] == w and k not in pools[1] for k in filled)), None)
-        _refuse_lost(table, words, orders[at], word, "xy"[at])
-        if word is not None:
-            pools[at] = [k for k in filled if words[k] == word and k not in pools[1]]
-    pools, said = _true_or_engineering(table, pools)
-    notes += said
+    pools = _pools(table, chosen, canonical(modality)[0] if modality else "")
+    pools, notes = _true_or_engineering(table, pools)
     for at in (1, 0):
         if chosen[at] is None and pools[at]:
             chosen[at], said = _one_of(table, pools[at], words[pools[at][0]], "xy"[at])
             notes += said
-    if chosen[0] is not None and chosen[1] is not None and x is None:
+    if chosen[0] is not None and x is None:
         _refuse_unnamed_strain(table, words, chosen[0], chosen[1], filled)
-    rest = [k for k in filled if k not in chosen]
-    if chosen[0] is None and len(rest) > (chosen[1] is None) + 1:
-        rest = [k for k in rest if not _counts(table, k)] or rest
-    if chosen[0] is None and rest:
-        chosen[0] = rest.pop(0)
-    if chosen[1] is None and rest:
-        if len(rest) > 1 and y is None:
-            names = [table.names[k] or f"column {k}" for k in rest]
-            notes.append(f"{len(rest)} columns may be y ({', '.join(names[:6])}{' ...' if len(rest) > 6 else ''}): "
-                         f"the first is taken, y=... takes another")
-        chosen[1] = rest[0]
+        _refuse_other_axis(table, words, chosen[0], chosen[1], filled)
+    notes += _fill(table, chosen, y is None)
     first, second = chosen
     if first is None or second is None:
         raise Unusable("has only one column with numbers, a curve needs two")
     if first == second:
         raise OptionError(f"x and y are the same column, {x!r}: name two")
     return first, second, notes
+
+
+def _pools(table: Columns, chosen: Sequence[int | None], wish: str) -> list[list[int]]:
+    """The columns of the quantity that is meant as x, and as y; empty where none is known.
+
+    Args:
+        table: The table.
+        chosen: What was asked for.
+        wish: Our word for the modality, or empty.
+    """
+    filled, words = _filled(table), _words(table)
+    orders = [_X_ORDER, (*([wish] if wish and wish in words else []), *_Y_ORDER)]
+    pools: list[list[int]] = [[], []]
+    for at in (1, 0):  # y first: a column of stress is never x
+        own = chosen[at]
+        if own is not None:
+            pools[at] = [own]
+            continue
+        word = next((w for w in orders[at] if any(words[k] == w and k not in pools[1] for k in filled)), None)
+        _refuse_lost(table, words, orders[at], word, "xy"[at])
+        if word is not None:
+            pools[at] = [k for k in filled if words[k] == word and k not in pools[1]]
+    return pools
+
+
+def _fill(table: Columns, chosen: list[int | None], said: bool) -> list[str]:
+    """The first columns that are left, for what is not chosen; and what to say where there are several for y."""
+    rest = [k for k in _filled(table) if k not in chosen]
+    if chosen[0] is None and len(rest) > (chosen[1] is None) + 1:
+        rest = [k for k in rest if not _counts(table, k)] or rest
+    if chosen[0] is None and rest:
+        chosen[0] = rest.pop(0)
+    if chosen[1] is not None or not rest:
+        return []
+    chosen[1] = rest[0]
+    if len(rest) == 1 or not said:
+        return []
+    names = [table.names[k] or f"column {k}" for k in rest]
+    shown = ", ".join(names[:6]) + (" ..." if len(rest) > 6 else "")
+    return [f"{len(rest)} columns may be y ({shown}): the first is taken, y=... takes another"]
+
+
+def _refuse_other_axis(table: Columns, words: list[str], x: int, y: int | None, filled: list[int]) -> None:
+    """Refuse time or temperature as x where the first column is of an unknown name and rises or falls throughout."""
+    first = next((k for k in filled if not _counts(table, k)), None)
+    known = y is not None and words[y] in _Y_ORDER
+    if words[x] not in ("time", "temperature") or known or first in (None, x, y) or not table.names[first]:
+        return
+    steps = np.diff(table.values[np.isfinite(table.values[:, first]), first])
+    if canonical(table.names[first], table.units[first])[1] is None and ((steps > 0).all() or (steps < 0).all()):
+        raise Unusable(
+            f"may have its x in {table.names[first]!r}, its first column, or in {table.names[x]!r}: which one? x=..."
+        )
 
 
 def _refuse_lost(table: Columns, words: list[str], order: Sequence[str], word: str | None, axis: str) -> None:
@@ -222,9 +265,9 @@ def _refuse_lost(table: Columns, words: list[str], order: Sequence[str], word: s
             )
 
 
-def _refuse_unnamed_strain(table: Columns, words: list[str], x: int, y: int, filled: list[int]) -> None:
+def _refuse_unnamed_strain(table: Columns, words: list[str], x: int, y: int | None, filled: list[int]) -> None:
     """Refuse time as x of a stress or force where a column of an unknown name has the unit of a strain or a way."""
-    if words[x] not in ("time", "temperature") or words[y] not in ("stress", "force"):
+    if y is None or words[x] not in ("time", "temperature") or words[y] not in _Y_ORDER:
         return
     for k in filled:
         unit = find_unit(table.units[k] or "")
@@ -306,11 +349,16 @@ def refuse_specimens(table: Columns) -> None:
             columns = [[k for k in filled if words[k] == word] for word in (x, y)]
             if len(columns[0]) != len(columns[1]) or len(columns[0]) < 2:
                 continue
-            left = [sorted(_without(table.names[k], word) for k in ks) for ks, word in zip(columns, (x, y), strict=True)]
+            left = [
+                sorted(_without(table.names[k], word) for k in ks) for ks, word in zip(columns, (x, y), strict=True)
+            ]
             kinds = {_kind(table.names[k]) for ks in columns for k in ks}
             if left[0] == left[1] and "true" not in kinds:
-                alike = "all called the same" if len({re.sub(r"\d+", "", n) for n in left[0]}) == 1 else (
-                    f"of {', '.join(left[0][:4])}")
+                alike = (
+                    "all called the same"
+                    if len({re.sub(r"\d+", "", n) for n in left[0]}) == 1
+                    else (f"of {', '.join(left[0][:4])}")
+                )
                 raise Unusable(
                     f"holds {len(columns[0])} columns of {x} and {len(columns[1])} of {y}, {alike}: {ways}; or part it "
                     "into a file per curve, or name the columns (x=..., y=...)"
@@ -337,8 +385,8 @@ def _refuse_rows(table: Columns) -> None:
     if table.labels and width > 3:
         shown = ", ".join(filter(None, table.labels[1:5]))
         raise Unusable(
-            f"has names at the beginning of its rows ({shown}{' ...' if len(table.labels) > 5 else ''}) and none over its "
-            f'{width} columns: specimens="rows" reads the first row as x and each other as a specimen'
+            f"has names at the beginning of its rows ({shown}{' ...' if len(table.labels) > 5 else ''}) and none over "
+            f'its {width} columns: specimens="rows" reads the first row as x and each other as a specimen'
         )
     if width >= 10 and width > rows:
         raise Unusable(

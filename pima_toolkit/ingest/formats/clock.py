@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -34,10 +34,10 @@ def seconds(text: str) -> float | None:
     if found is not None:
         y, mo, d = (int(found[a] or found[b]) for a, b in (("y", "y2"), ("mo", "mo2"), ("d", "d2")))
         try:
-            day = datetime(y, mo, d, tzinfo=timezone.utc)
+            day = datetime(y, mo, d, tzinfo=UTC)
         except ValueError:
             try:
-                day = datetime(y, d, mo, tzinfo=timezone.utc)
+                day = datetime(y, d, mo, tzinfo=UTC)
             except ValueError:
                 return None
         within = seconds(found["clock"])

@@ -100,7 +100,9 @@ def _text_sheet(path: Path) -> Sheet:
     if not any(line.strip() for line in lines):
         raise Unusable("is empty: it holds blank lines alone")
     if _PAGE.match(text):
-        raise Unusable("is a web page (HTML), not a table: what was downloaded is not the file, or save its table as CSV")
+        raise Unusable(
+            "is a web page (HTML), not a table: what was downloaded is not the file, or save its table as CSV"
+        )
     delimiter, decimal = detect(lines)
     rows = [split_line(line, delimiter) for line in lines]
     struck = 0  # numbers behind a comment sign were taken out by somebody

@@ -19,8 +19,11 @@ _DOUBLE = ["shift_jis", "gb18030"]
 #: What stands beyond ASCII in German and English files of measurements, and its bytes in cp1252.
 _WESTERN = "äöüÄÖÜßéµ°±·×²³–€§"
 _MARKS = {
-    **{codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"},
-    **{codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"},
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
 }
 _BEYOND = re.compile(rb"[\x80-\xff]+")
 

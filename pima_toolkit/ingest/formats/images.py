@@ -127,7 +127,7 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPic
 
 
 def in_depth_of_camera(pictures: Mapping[str, ReadPicture], spec: ImageFiles) -> dict[str, ReadPicture]:
-    """Pictures whose files of 16 bits hold those of a camera of fewer, brought to 0..1 together; the others as they are.
+    """Pictures whose files of 16 bits hold those of a camera of fewer, brought to 0..1 together; others as they are.
 
     Twelve bits in sixteen look black beside a photograph of eight. A brightest pixel of exactly 4095 in all files is a
     saturated camera of 12 bits; any other value below that may be a dark picture, so it is told and kept.

@@ -1,7 +1,9 @@
 """JCAMP-DX: spectra with a head of ``##LABEL= value`` and ordinates as plain numbers, several a line.
 
-Only AFFN, plain numbers, is read: ``(X++(Y..Y))``, x of the first ordinate of each line, and ``(XY..XY)``, pairs. Numbers
-packed into letters (ASDF: SQZ, DIF, DUP) are refused. Source: McDonald and Wilks (1988), Applied Spectroscopy 42, 151.
+Only AFFN, plain numbers, is read: ``(X++(Y..Y))``, x of the first ordinate of each line, and ``(XY..XY)``, pairs.
+Numbers packed into letters (ASDF: SQZ, DIF, DUP) are refused.
+
+Source: McDonald and Wilks (1988), Applied Spectroscopy 42, 151.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ _LABEL = re.compile(r"^\s*##(?P<label>[^=]*)=(?P<value>.*)$")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _TABLES = ("XYDATA", "XYPOINTS", "PEAKTABLE")
 #: Names of units that say what the axis is.
-_AXES = {"1/CM": "wavenumber", "NANOMETERS": "wavelength", "MICROMETERS": "wavelength", "SECONDS": "time", "HZ": "frequency"}
+_AXES = {
+    "1/CM": "wavenumber",
+    "NANOMETERS": "wavelength",
+    "MICROMETERS": "wavelength",
+    "SECONDS": "time",
+    "HZ": "frequency",
+}
 _UNITS = {"1/CM": "1/cm", "NANOMETERS": "nm", "MICROMETERS": "um", "SECONDS": "s", "HZ": "Hz"}
 
 
@@ -135,5 +143,7 @@ def _rows(head: dict[str, str], rows: list[str], scale: list[float]) -> tuple[np
     step = abs(ends[1] - ends[0]) / max(y.size - 1, 1)
     off = np.abs(x[starts] - np.array([line[0] for line in lines]) * scale[0])
     if (off > 0.5 * step + 1e-9 * np.abs(x).max()).any():
-        raise Unusable("is a JCAMP-DX file whose lines do not begin at the x that their number of values says: damaged?")
+        raise Unusable(
+            "is a JCAMP-DX file whose lines do not begin at the x that their number of values says: damaged?"
+        )
     return x, y, []

@@ -50,9 +50,7 @@ class Sheet:
         """A row of numbers, NaN where a field is none; None for a row without."""
         values = [self.number(field, certain=certain) for field in row]
         if None in values:
-            values = [
-                seconds(field) if v is None and ":" in field else v for field, v in zip(row, values, strict=True)
-            ]
+            values = [seconds(field) if v is None and ":" in field else v for field, v in zip(row, values, strict=True)]
         filled = sum(v is not None for v in values)
         gaps = sum(field.lower() in GAPS or (":" in field and bool(HALF_TOLD.fullmatch(field))) for field in row)
         if filled == 0 or filled + gaps < 2:
@@ -119,12 +117,17 @@ class Sheet:
         return 0 < len(filled) <= 2 and TITLE.match(COMMENT.sub("", filled[0])) is not None
 
 
-def unit_share(fields: list[str]) -> float:
-    """Share of the filled fields that are units, alone or in brackets; 0 where none is certain to be one."""
+def unit_share(fields: list[str], *, under_names: bool = False) -> float:
+    """Share of the filled fields that are units, alone or in brackets; 0 where none is certain to be one.
+
+    Args:
+        fields: Texts over columns.
+        under_names: Whether a line of names stands above, so that ``V`` and ``A`` are units, if all of them are.
+    """
     filled = [field for field in fields if field]
     units = [field for field in filled if find_unit(field) is not None or re.fullmatch(r"[\[(].*[\])]", field)]
     certain = [field for field in units if len(field) > 1 or field in ("%", "s", "N")]
-    return len(units) / len(filled) if certain else 0.0
+    return len(units) / len(filled) if certain or (under_names and len(units) == len(filled)) else 0.0
 
 
 def knowledge(fields: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Several specimens in one file: one a sheet, one a table below another, one a row, or one a column or pair of columns."""
+"""Several specimens in one file: one a sheet, tables below each other, one a row, one a column or pair of columns."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def _tables_as_specimens(
     most = max((sum(t.names == other.names for t in usable) for other in usable), default=0)
     if way == "sheets":
         sheets = dict.fromkeys(t.sheet for t in usable if sum(t.names == u.names for u in usable) == most)
-        return [
-            (sheet, chosen_table([t for t in usable if t.sheet == sheet], None, x, y)) for sheet in sheets
-        ]
+        return [(sheet, chosen_table([t for t in usable if t.sheet == sheet], None, x, y)) for sheet in sheets]
     alike = [t for t in usable if sum(t.names == u.names for u in usable) == most]
     if len(alike) < 2:
         raise Unusable('has no tables of one kind below each other, as specimens="blocks" asks for')
@@ -134,4 +132,3 @@ def _pair(table: Columns, pair: tuple[int, int]) -> Columns:
         lost={},
         notes=(*table.notes, f"columns {pair[0] + 1} and {pair[1] + 1}"),
     )
-

@@ -91,7 +91,9 @@ def _announced(sheet: Sheet, parsed: list) -> int | None:
     The number is believed if the line before is no line of numbers, and that row is one.
     """
     for at in range(min(3, len(sheet.rows))):
-        found = re.fullmatch(r"(\d{1,4})|.*header.*?lines?\s*[:=;,]?\s*(\d{1,4})", sheet.line(at).strip(), re.IGNORECASE)
+        found = re.fullmatch(
+            r"(\d{1,4})|.*header.*?lines?\s*[:=;,]?\s*(\d{1,4})", sheet.line(at).strip(), re.IGNORECASE
+        )
         lines = int(found[1] or found[2]) if found else 0
         if 1 < lines < len(parsed) and parsed[lines] is not None and parsed[lines - 1] is None:
             return lines
@@ -222,7 +224,10 @@ def _header(sheet: Sheet, first: int, above: int, width: int) -> _Header:
         return pairs
     if not named:
         return _Header(("",) * width, (None,) * width)
-    shares = [unit_share(fields) for _, fields in named]
+    shares = [
+        unit_share(fields, under_names=k + 1 < len(named) and unit_share(named[k + 1][1]) < 0.5)
+        for k, (_, fields) in enumerate(named)
+    ]
     k = next((k for k, share in enumerate(shares) if share >= 0.5), None)
     names_row = None
     if k is None:  # no line of units: the nearest line that is known for names, or the nearest
@@ -377,7 +382,7 @@ def _lost(
 
 
 def _pages(tables: list[Columns]) -> list[Columns]:
-    """Tables with the same header of which each goes on where the one before ended are one, printed on several pages."""
+    """Tables with the same header, of which each goes on where the one before ended, are one printed on pages."""
     out: list[Columns] = []
     for table in tables:
         last = out[-1] if out else None
@@ -400,7 +405,9 @@ def _pages(tables: list[Columns]) -> list[Columns]:
 def _continues(one: Columns, next_one: Columns) -> bool:
     if (one.names, one.units, one.sheet) != (next_one.names, next_one.units, next_one.sheet) or not any(one.names):
         return False
-    if any(re.match(r"(?i)\W*(specimen|sample|probe|cycle|zyklus|loop|curve|kurve|test)", t.title) for t in (one, next_one)):
+    if any(
+        re.match(r"(?i)\W*(specimen|sample|probe|cycle|zyklus|loop|curve|kurve|test)", t.title) for t in (one, next_one)
+    ):
         return False
     for k in range(one.values.shape[1]):
         first, second = one.values[:, k], next_one.values[:, k]

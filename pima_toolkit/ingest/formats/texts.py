@@ -23,7 +23,21 @@ _NUMBER_LIKE = re.compile(r"[+-]?\d[\d.,' \u00a0\u2009\u202f\u2019]*([eEdD][+-]?
 #: What programs write where there is no value.
 GAPS = {"", "-", "--", "---", "?", "nan", "na", "n/a", "#n/a", "null", "none", "inf", "-inf", "#value!", "#div/0!"}
 GAPS |= {"#num!", "1.#qnan", "-1.#ind", "1.#inf", "-1.#inf", "1.#ind", "overload", "overflow", "err", "error", "#ref!"}
-GAPS |= {"over", "under", "ovld", "ovr", "ol", "<low", ">high", "low", "high", "out of range", "invalid", "missing", "n.a."}
+GAPS |= {
+    "over",
+    "under",
+    "ovld",
+    "ovr",
+    "ol",
+    "<low",
+    ">high",
+    "low",
+    "high",
+    "out of range",
+    "invalid",
+    "missing",
+    "n.a.",
+}
 GAPS |= {"+inf", "infinity", "-infinity", "nil", "n.d.", "bad", "open", "k.a.", "#name?", "***", "****", "*****"}
 DELIMITERS: tuple[str | None, ...] = ("\t", ";", ",", "|", None)  # None: blanks
 #: Those that stand in no number and between no words.

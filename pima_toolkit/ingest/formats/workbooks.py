@@ -1,4 +1,4 @@
-"""Excel workbooks: their sheets, formulas as the values they had when the file was saved; what is hidden is left out."""
+"""Excel workbooks: their sheets that can be seen, formulas as the values they had when the file was saved."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
-
-import numpy as np
 
 from ...data.reading_log import Unusable, count
 from ...errors import require
@@ -73,10 +71,7 @@ def _with_points(page: Sheet) -> Sheet:
     if not typed:
         return page
     rows = [
-        [
-            repr(value) if k in typed and (value := number(cell, ",")) is not None else cell
-            for k, cell in enumerate(row)
-        ]
+        [repr(value) if k in typed and (value := number(cell, ",")) is not None else cell for k, cell in enumerate(row)]
         for row in page.rows
     ]
     note = f"{count(len(typed), 'column')} typed as text with decimal commas"
@@ -137,8 +132,6 @@ def sheets_of(path: Path, sheet: str | int | None) -> list[Sheet]:
         return [Sheet(_cells_of(book[name]), ".", notes, name=name) for name in seen]
     finally:
         book.close()
-
-
 
 
 class _Page(Protocol):
