@@ -48,7 +48,7 @@ ORDER = {
         " reading_log"
     ),
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
-    "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
+    "ingest": "headers shaping formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
         "reader registry encodings clock texts sheets tables workbooks columns jcamp choice splitting pictures images"
         " curves"

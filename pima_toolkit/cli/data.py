@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pima_toolkit as pima
 
-from ..errors import OptionError, PimaWarning, require
+from ..errors import OptionError, PimaError, PimaWarning, require
+from ..ingest import overrides
+from ..ingest.reading import NothingUsable
 from .options import CommandOutput, Json, Quiet, named
 
 if TYPE_CHECKING:
@@ -46,6 +48,16 @@ A TOML file holds the same and more, by the names of pima.from_folder:
   kind = "curves"
 
   files = "curves/{id}_raw.csv"
+"""
+
+CHECK_EXAMPLES = r"""
+Examples:
+
+  pima data check tests-2024
+
+  pima data check tests-2024 --write     (then edit tests-2024/pima-reading.toml)
+
+  pima data check tests-2024 --json > account.json
 """
 
 
@@ -123,6 +135,91 @@ def from_folder(
     _show(output, data, log)
     output.say(f"written: {written}")
     output.end({"files": [written], **_facts(data, log)})
+
+
+@app.command("check", epilog=CHECK_EXAMPLES)
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
+    write: Annotated[bool, typer.Option("--write", help="Write pima-reading.toml into the folder, to edit.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Say of every file how it is read: lines, columns, units, points left out; or why it cannot be used.
+
+    Nothing is written but pima-reading.toml, which all commands and pima.from_folder follow. The exit status is 1
+    where a measurement cannot be used.
+    """
+    output = CommandOutput(quiet, as_json)
+    path = folder.expanduser() / overrides.NAME
+    if write and path.exists():
+        raise OptionError(f"{path} is there already: edit it, or remove it and write it anew")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
+        try:
+            data = pima.from_folder(folder, progress=output.progress)
+        except NothingUsable as error:
+            _show_account(output, [[e.status, e.file, "", e.note] for e in error.entries])
+            if write:
+                notes = [f"cannot be used: {e.file} {e.note}" for e in error.entries]
+                path.write_text(overrides.as_text({}, notes), encoding="utf-8")
+                output.say(f"written: {path}")
+            raise
+        log, details = pima.reading_log(data), pima.reading_details(data)
+        read = {(row.file, row.specimen, row.modality): row for row in details.itertuples()}
+        rows = []
+        for row in log.itertuples():
+            place = row.file or f"{row.specimen}: {row.modality or 'everything'}"
+            found = read.get((row.file, row.specimen, row.modality))
+            rows.append([row.status, place, "" if found is None else _what_was_read(found), row.note])
+        _show_account(output, rows)
+        if write:
+            written = _write_overrides(data, folder, path)
+            output.say(f"written: {written}")
+    facts = _facts(data, log) | {"reading_details": details.to_dict(orient="records")}
+    output.end(facts | ({"files": [path]} if write else {}))
+    if (log.status == "unusable").any():
+        raise typer.Exit(1)
+
+
+def _what_was_read(row: Any) -> str:
+    """One line for a curve: where, which columns in which units, how many points."""
+
+    def column(axis: str) -> str:
+        before, after = getattr(row, f"{axis}_unit"), getattr(row, f"{axis}_unit_after")
+        unit = f" [{before or '?'}]" if before or after else ""
+        return f"{getattr(row, axis)}{unit}" + (f" in {after}" if after != before else "")
+
+    specimen = f"{row.specimen}: " if row.specimen != Path(row.file).stem else ""
+    place = f", {row.place}" if row.place else ""
+    kept = f"{row.points_kept} of " if row.points_kept != row.points_read else ""
+    return f"{specimen}{column('y')} against {column('x')}{place}, {kept}{row.points_read} points"
+
+
+def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
+    """A table of files: status, file, what was read, and what was done or why not."""
+    if output.silent:
+        return
+    table = rich_table.Table()
+    for name in ("status", "file or specimen", "read", "what was done, or why not"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(rich_text.Text(str(cell)) for cell in row))
+    output.console.print(table)
+
+
+def _write_overrides(data: xr.Dataset, folder: Path, path: Path) -> Path:
+    """Write pima-reading.toml with what gives this dataset again, as is tried at once."""
+    arguments = overrides.arguments_of(data)
+    lost = [row for row in pima.reading_log(data).itertuples() if row.status == "unusable"]
+    notes = [f"cannot be used: {row.file} {row.note}" for row in lost]
+    path.write_text(overrides.as_text(arguments, notes), encoding="utf-8")
+    try:
+        same = pima.from_folder(folder, progress=False).drop_attrs().identical(data.drop_attrs())
+    except PimaError:
+        same = False
+    if not same:  # the modalities cannot be told by their names alone
+        path.write_text(overrides.as_text({"table": arguments["table"]}, notes), encoding="utf-8")
+    return path
 
 
 @app.command("show")

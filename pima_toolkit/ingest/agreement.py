@@ -211,6 +211,16 @@ def result_unit(agreed: Agreed, k: int) -> Unit | None:
     return find_unit("1") if agreed.quantities[k] == "strain" else agreed.units[k]
 
 
+def details(raw: Curve, shaped: Curve, agreed: Agreed) -> dict[str, str | int]:
+    """What was read of a file, by the columns of `pima.reading_details`."""
+    out: dict[str, str | int] = {"place": raw.place}
+    for k, axis in enumerate("xy"):
+        before, after = raw.units[k], result_unit(agreed, k)
+        out |= {axis: raw.headers[k], f"{axis}_unit": before.name if before else ""}
+        out[f"{axis}_unit_after"] = after.name if after else ""
+    return out | {"points_read": raw.read, "points_kept": int(shaped.x.size)}
+
+
 def odd_one(curve: Curve, curves: Sequence[Curve]) -> str | None:
     """Why a curve that states no unit cannot have that of the others: it spans far more or far less; else None."""
     if len(curves) < 4:

@@ -49,6 +49,7 @@ class CandidateFile:
         specimen: The specimen's name as written.
         view: Number of the picture, for several of one specimen.
         part: The specimen's name inside of the file, where a file holds several.
+        own: Options that differ for this file, as pairs.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class CandidateFile:
     specimen: str
     view: int = 0
     part: str = ""
+    own: tuple[tuple[str, object], ...] = ()
 
     @property
     def mark(self) -> str:

@@ -25,6 +25,7 @@ from .formats.curves import NAMELESS, CurveFiles
 from .formats.images import ImageFiles
 from .formats.registry import kinds
 from .headers import slug
+from .overrides import NAME, apply, merged, read_overrides
 from .reading import Client, ModalityReading, NothingUsable, progress_bar, read_modality
 from .specimens import SpecimenTable, guess_tables, joined, read_specimens, without_lost_zeros
 
@@ -52,6 +53,7 @@ def from_folder(
     workers: int | None = None,
     client: Client | None = None,
     progress: bool | None = None,
+    overrides: str | os.PathLike[str] | bool | None = None,
 ) -> xr.Dataset:
     """Read a folder of measurements: pictures and curves of specimens, in whatever files they are.
 
@@ -73,6 +75,8 @@ def from_folder(
         client: A ``dask.distributed.Client``: its workers, which must see the same folder, read the files instead; the
             result is the same to the bit.
         progress: Show a bar; None: on a terminal.
+        overrides: TOML file with arguments for what the call leaves open, and with what differs for single files. None:
+            ``pima-reading.toml`` in the folder, if it is there; False: none. `pima data check` writes one.
 
     Returns:
         Modalities with dims (specimen, ...), float; ``specimen`` in the natural order of the names; the table's columns
@@ -101,12 +105,20 @@ def from_folder(
         raise OptionError(
             f"client={client!r} is no dask client: expected dask.distributed.Client(...), or leave it out"
         )
+    stated = read_overrides(folder, overrides if isinstance(overrides, bool) or overrides is None else Path(overrides))
+    given = {"modalities": modalities, "table": table, "images": images, "curves": curves, "strict": strict}
+    modalities, table, images, curves, strict = (merged(stated, given)[name] for name in given)
     defaults = {
         "images": _of_kind("images", images or {}, ImageFiles),
         "curves": _of_kind("curves", curves or {}, CurveFiles),
     }
     wanted = None if modalities is None else {n: _described(n, spec) for n, spec in modalities.items()}
     files, entries = list_files(folder)
+    files = [p for p in files if p != folder / NAME]
+    if stated.source:
+        entries.append(
+            Entry(stated.source, "", "", "used", f"how to read: {', '.join(stated.arguments) or 'single files'}")
+        )
     if not files:
         raise DataError(f"{folder} is empty" + (f" but for {count(len(entries), 'hidden file')}" if entries else ""))
     rows, found, unsorted = _sort(folder, files, table)
@@ -117,10 +129,12 @@ def from_folder(
     reads: dict[str, ModalityReading] = {}
     nothing: list[tuple[type, NothingUsable]] = []
     kinds_read: set[type] = set()
+    known = [p.relative_to(folder).as_posix() for p in files]
     with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
         for name, (spec, members) in groups.items():
+            members, left = apply(stated, members, known)
             members, copies = drop_copies(members)
-            entries += copies
+            entries += [*left, *copies]
             try:
                 read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
             except NothingUsable as error:

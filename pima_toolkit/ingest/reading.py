@@ -9,7 +9,7 @@ import importlib.util
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from ..errors import DataError, require
 from . import agreement
 from .discovery import CandidateFile, specimen_key
 from .formats import images as image_files
-from .formats.curves import Curve, CurveFiles, read_curves
+from .formats.curves import Curve, CurveFiles, read_curves, with_units
 from .formats.images import ImageFiles
 
 #: What a reader gives: what it read, or why it could not.
@@ -180,12 +180,15 @@ class _Ledger:
         """These cannot be used."""
         self.refused |= dict.fromkeys((f.mark for f in files), why)
 
-    def entries(self, used: dict[str, Sequence[str]], done: str = "") -> list[Entry]:
+    def entries(
+        self, used: dict[str, Sequence[str]], done: str = "", details: Mapping[str, Mapping] | None = None
+    ) -> list[Entry]:
         """One entry per file.
 
         Args:
             used: Files that are used -> what was done to each.
             done: What was done to all of these.
+            details: Files of curves -> what was read of each.
 
         Raises:
             NothingUsable: If none is used.
@@ -209,7 +212,8 @@ class _Ledger:
                 status, note = "ignored", self.ignored[f.mark]
             else:
                 status, note = "unusable", self.refused[f.mark]
-            out.append(Entry(f.file, f.specimen, self.name, status, note))
+            own = (details or {}).get(f.mark, {}) if status == "used" else {}
+            out.append(Entry(f.file, f.specimen, self.name, status, note, own))
         return out
 
 
@@ -241,15 +245,18 @@ def _outcomes(files: Sequence[CandidateFile], outcomes: Sequence[FileResult], le
 
 
 def _size(spec: ImageFiles, f: CandidateFile) -> object:
-    return image_files.read_size(f.path, spec)
+    return image_files.read_size(f.path, replace(spec, **dict(f.own)))
 
 
 def _picture(spec: ImageFiles, size: tuple, f: CandidateFile) -> image_files.ReadPicture:
-    return image_files.read_picture(f.path, spec, size)
+    return image_files.read_picture(f.path, replace(spec, **dict(f.own)), size)
 
 
 def _curves(spec: CurveFiles, modality: str, f: CandidateFile) -> list[tuple[str, Curve]]:
-    return read_curves(f.path, spec, modality)
+    own = dict(f.own)
+    units = own.pop("units", {})
+    found = read_curves(f.path, replace(spec, **own), modality)
+    return [(label, with_units(curve, units)) for label, curve in found] if units else found
 
 
 def _read_images(
@@ -312,7 +319,9 @@ def _read_curves(
     used = {f.mark: curves[f.mark].notes for f in parts}
     ledger.entries(used)
     variable, done = agreement.combine([curves[f.mark] for f in parts], agreed, spec, name)
-    return ModalityReading(variable, {f.key: f.specimen for f in parts}, agreed.names[1], ledger.entries(used, done))
+    details = {f.mark: agreement.details(raw[f.mark], curves[f.mark], agreed) for f in parts}
+    names = {f.key: f.specimen for f in parts}
+    return ModalityReading(variable, names, agreed.names[1], ledger.entries(used, done, details))
 
 
 def _parts(files: Sequence[CandidateFile], found: dict) -> tuple[list[CandidateFile], dict[str, Curve]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...data.names import closest
+from ...data.reading_log import Unusable
 from ...errors import OptionError
 from ...units import Unit, find_unit, unit_of
 from ..headers import canonical
@@ -91,6 +92,8 @@ class Curve:
         units: Of x and y; None where the file states none.
         quantities: Of x and y by unit, else by name, else None.
         notes: For the reading log.
+        place: Where the table is in the file.
+        read: Number of points in the file.
     """
 
     x: np.ndarray
@@ -100,6 +103,8 @@ class Curve:
     units: tuple[Unit | None, Unit | None]
     quantities: tuple[str | None, str | None]
     notes: tuple[str, ...]
+    place: str = ""
+    read: int = 0
 
 
 def read_curve(path: Path, spec: CurveFiles, modality: str = "") -> Curve:
@@ -132,6 +137,30 @@ def read_curves(path: Path, spec: CurveFiles, modality: str = "") -> list[tuple[
         (name, _curve(table, replace(own, x=0, y=1) if alone else own, modality, several=alone))
         for name, table in parts
     ]
+
+
+def with_units(curve: Curve, units: Mapping[str, str]) -> Curve:
+    """A curve whose file is said to hold other units than it states.
+
+    Args:
+        curve: As read.
+        units: Unit by the name of a column, or ``"x"``, ``"y"``.
+
+    Raises:
+        Unusable: If a name is none of its columns.
+    """
+    stated, quantities = list(curve.units), list(curve.quantities)
+    notes = list(curve.notes)
+    for name, written in units.items():
+        names = [("xy"[k], curve.headers[k], curve.names[k]) for k in (0, 1)]
+        k = next((k for k, own in enumerate(names) if name in own or canonical(name)[0] == own[2]), None)
+        if k is None:
+            raise Unusable(f"has no column {name!r} to give a unit: {closest(name, [n for own in names for n in own])}")
+        before = stated[k]
+        stated[k] = unit = unit_of(written)
+        quantities[k] = unit.quantity if find_unit(written) is not None else quantities[k]
+        notes.append(f"unit of {curve.headers[k]!r} given as {unit.name}" + (f", not {before.name}" if before else ""))
+    return replace(curve, units=(stated[0], stated[1]), quantities=(quantities[0], quantities[1]), notes=tuple(notes))
 
 
 def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = False) -> Curve:
@@ -168,4 +197,6 @@ def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = Fa
         units=(units[0], units[1]),
         quantities=(quantities[0], quantities[1]),
         notes=(*notes, *said),
+        place=" of ".join(filter(None, (numbers.place, f"sheet {numbers.sheet!r}" if numbers.sheet else ""))),
+        read=x.size,
     )
