@@ -165,12 +165,13 @@ def check(
                 output.say(f"written: {path}")
             raise
         log, details = pima.reading_log(data), pima.reading_details(data)
-        read = {(row.file, row.specimen, row.modality): row for row in details.itertuples()}
+        told = details.to_dict(orient="records")
+        read = {(row["file"], row["specimen"], row["modality"]): row for row in told}
         rows = []
-        for row in log.itertuples():
-            place = row.file or f"{row.specimen}: {row.modality or 'everything'}"
-            found = read.get((row.file, row.specimen, row.modality))
-            rows.append([row.status, place, "" if found is None else _what_was_read(found), row.note])
+        for row in log.to_dict(orient="records"):
+            place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
+            found = read.get((row["file"], row["specimen"], row["modality"]))
+            rows.append([row["status"], place, "" if found is None else _what_was_read(found), row["note"]])
         _show_account(output, rows)
         if write:
             written = _write_overrides(data, folder, path)
@@ -181,18 +182,18 @@ def check(
         raise typer.Exit(1)
 
 
-def _what_was_read(row: Any) -> str:
+def _what_was_read(row: dict) -> str:
     """One line for a curve: where, which columns in which units, how many points."""
 
     def column(axis: str) -> str:
-        before, after = getattr(row, f"{axis}_unit"), getattr(row, f"{axis}_unit_after")
+        before, after = row[f"{axis}_unit"], row[f"{axis}_unit_after"]
         unit = f" [{before or '?'}]" if before or after else ""
-        return f"{getattr(row, axis)}{unit}" + (f" in {after}" if after != before else "")
+        return f"{row[axis]}{unit}" + (f" in {after}" if after != before else "")
 
-    specimen = f"{row.specimen}: " if row.specimen != Path(row.file).stem else ""
-    place = f", {row.place}" if row.place else ""
-    kept = f"{row.points_kept} of " if row.points_kept != row.points_read else ""
-    return f"{specimen}{column('y')} against {column('x')}{place}, {kept}{row.points_read} points"
+    specimen = f"{row['specimen']}: " if row["specimen"] != Path(row["file"]).stem else ""
+    place = f", {row['place']}" if row["place"] else ""
+    kept = f"{row['points_kept']} of " if row["points_kept"] != row["points_read"] else ""
+    return f"{specimen}{column('y')} against {column('x')}{place}, {kept}{row['points_read']} points"
 
 
 def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
@@ -210,8 +211,8 @@ def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
 def _write_overrides(data: xr.Dataset, folder: Path, path: Path) -> Path:
     """Write pima-reading.toml with what gives this dataset again, as is tried at once."""
     arguments = overrides.arguments_of(data)
-    lost = [row for row in pima.reading_log(data).itertuples() if row.status == "unusable"]
-    notes = [f"cannot be used: {row.file} {row.note}" for row in lost]
+    lost = [row for row in pima.reading_log(data).to_dict(orient="records") if row["status"] == "unusable"]
+    notes = [f"cannot be used: {row['file']} {row['note']}" for row in lost]
     path.write_text(overrides.as_text(arguments, notes), encoding="utf-8")
     try:
         same = pima.from_folder(folder, progress=False).drop_attrs().identical(data.drop_attrs())

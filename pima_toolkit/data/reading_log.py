@@ -92,8 +92,8 @@ def reading_details(data: xr.Dataset) -> pd.DataFrame:
 
     Returns:
         One row per curve. Columns ``file``, ``specimen``, ``modality``; ``place`` (lines, or rows of a sheet);
-        ``x``, ``y`` (headers as written); ``x_unit``, ``y_unit`` (stated in the file, by their usual names; empty where
-        it states none); ``x_unit_after``, ``y_unit_after`` (in the dataset); ``points_read``, ``points_kept``; ``note``.
+        ``x``, ``y`` (headers as written); ``x_unit``, ``y_unit`` (as stated, by their usual names; empty if none is);
+        ``x_unit_after``, ``y_unit_after`` (in the dataset); ``points_read``, ``points_kept``; ``note``.
 
     Raises:
         DataError: If the dataset was not made from files.
