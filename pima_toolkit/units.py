@@ -51,8 +51,8 @@ _TABLE: dict[str, dict[str, tuple[float, float, str]]] = {
     "strain": {
         "1": (1.0, 0.0, "- mm/mm m/m in/in cm/cm"),
         "%": (0.01, 0.0, "percent pct prozent %strain"),
-        "permille": (1e-3, 0.0, "‰ mm/m"),
-        "microstrain": (1e-6, 0.0, "ue ustrain uε um/m µstrain uin/in"),
+        "permille": (1e-3, 0.0, "‰ mm/m mstrain mε 10^-3 1e-3 10-3"),
+        "microstrain": (1e-6, 0.0, "ue ustrain uε um/m µstrain uin/in 10^-6 1e-6 10-6"),
     },
     "stress": {
         "MPa": (1.0, 0.0, "N/mm2 N/mm^2 N/mm**2 MN/m2 МПа Н/мм2"),

@@ -84,13 +84,14 @@ def from_folder(
         str | None, typer.Option("--part", help="Table in files that hold several: title, or number from 0.")
     ] = None,
     specimens: Annotated[
-        str | None, typer.Option("--specimens", help="Several in a file: sheets, blocks, rows or columns.")
+        str | None, typer.Option("--specimens", help="Several in a file: sheets, blocks, rows, columns or long.")
     ] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x: name, or number from 0.")] = None,
     y: Annotated[str | None, typer.Option("--y", help="Column of y: name, or number from 0.")] = None,
     curve_grid: Annotated[int | None, typer.Option("--curve-grid", help="Points of a grid for all curves.")] = None,
     window: Annotated[str | None, typer.Option("--window", help="LOWER,UPPER x of the curves, or common.")] = None,
     toe: Annotated[bool, typer.Option("--toe", help="Correct the foot of the curves.")] = False,
+    zero: Annotated[str | None, typer.Option("--zero", help="toe or preload: correct the foot of the curves.")] = None,
     true: Annotated[str | None, typer.Option("--true", help="tension or compression: true stress and strain.")] = None,
     unit: Annotated[
         list[str] | None, typer.Option("--unit", help="NAME=UNIT, wanted and where none is stated.")
@@ -118,6 +119,7 @@ def from_folder(
         "grid": curve_grid,
         "window": window if window in (None, "common") else _numbers(window, ",", "--window", "0,0.2", float),
         "toe": toe or None,
+        "zero": zero,
         "true": true,
         "units": named(unit, "--unit", "stress=MPa") or None,
     }

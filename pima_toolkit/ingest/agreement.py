@@ -139,9 +139,14 @@ def shape_curve(curve: Curve, agreed: Agreed, spec: CurveFiles) -> Curve:
         shaping.one_clock(x)
     x, y, done = shaping.first_rise(x, y, spec.loading_only)
     notes += done
-    if spec.toe:
+    if spec.toe or spec.zero == "toe":
         x, y, done = shaping.correct_toe(x, y)
         notes += done
+    elif spec.zero == "preload":
+        x, y, done = shaping.correct_preload(x, y)
+        notes += done
+    elif curve.names[0] in ("strain", "displacement") and curve.names[1] in ("stress", "force"):
+        notes += shaping.found_at_zero(x, y)
     if spec.true is not None:
         x, y, done = shaping.to_true(x, y, spec.true)
         notes += done

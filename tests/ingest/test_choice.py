@@ -33,6 +33,7 @@ def curve(tmp_path, text, modality="", **options):
         ("True strain;Strain;Stress [MPa];True stress [MPa]", (X / 2, X, X, 2 * X), ("Strain", "Stress")),
         ("True strain;True stress [MPa]", (X, X), ("True strain", "True stress")),
         ("Time [s];Allongement [mm];Force [N]", (X, 2 * X, X), ("Allongement", "Force")),
+        ("Zaman (s);Gerinim (%);Gerilme (MPa)", (X, 2 * X, X), ("Gerinim", "Gerilme")),
         ("Pt;Wavelength;Absorbance", (np.arange(12), 400 + X, X), ("Wavelength", "Absorbance")),
         (";wavelength;absorbance", (np.arange(12), 400 + X, X), ("wavelength", "absorbance")),
     ],
@@ -64,6 +65,8 @@ def test_the_modality_names_its_column(tmp_path):
         ("Time [s];Rozciaganie [%];Stress [MPa]", (X, X, X), r"may have its x in column 'Rozciaganie' \[%\]"),
         ("Wavelength [nm];Signal;Temperature [K]", (400 + X, X, X), "may have its x in 'Wavelength', its first column"),
         ("Time [s];Strain [%];Stress [MPa]", (X, X, ["x y"] * 12), "has a column 'Stress' that holds 'x y', no number"),
+        ("Wavelength [nm];Alloy A;Alloy B", (400 + X, X, X), "2 columns beside 'Wavelength' that are called after"),
+        ("", (X, X, X, X), "12 rows of 4 numbers without names over the columns: which are x and y"),
         ("", tuple(np.outer(X[:4], np.arange(12)).T), "4 rows of 12 numbers without names"),
     ],
 )

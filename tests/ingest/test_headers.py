@@ -61,6 +61,16 @@ LINES = {
     "X_Value\tStrain (%)\tStress (MPa)\tComment\n" + rows(TIME, STRAIN, STRESS),
     "a comma before every line": ',"Time","Strain","Stress",\n,"(s)","(%)","(MPa)",\n'
     + "".join(f',"{t}","{x}","{y}"\n' for t, x, y in zip(TIME, STRAIN, STRESS, strict=True)),
+    "units beside the names, on its side": "\n".join(
+        f"{name};" + ";".join(f"{v:.2f}" for v in values)
+        for name, values in (("Strain;%", STRAIN), ("Stress;MPa", STRESS))
+    ),
+    "remarks in the first column": "Remark;Strain [%];Stress [MPa]\n"
+    + rows([*[""] * 6, "crack", *[""] * 5], STRAIN, STRESS, sep=";"),
+    "numbers of channels above the names": "1;2;3\nTime;Strain;Stress\ns;%;MPa\n" + rows(TIME, STRAIN, STRESS, sep=";"),
+    "ranges below the units": "Time;Strain;Stress\ns;%;MPa\n0...9;0...4;0...50\n" + rows(TIME, STRAIN, STRESS, sep=";"),
+    "names in two lines": "Time;Tensile;Tensile\n;strain;stress\ns;%;MPa\n" + rows(TIME, STRAIN, STRESS, sep=";"),
+    "zeros above the numbers": "Time;Strain;Stress\ns;%;MPa\nOffset;0.00;0.12\n" + rows(TIME, STRAIN, STRESS, sep=";"),
     "French": "Temps (s);Allongement (%);Contrainte (MPa)\n" + rows(TIME, STRAIN, STRESS, sep=";", decimal=","),
     "a moment in every row": "Stamp;Strain [%];Stress [MPa]\n"
     + rows([f"2022-04-03 09:15:{k:02d}.5" for k in range(12)], STRAIN, STRESS, sep=";"),
@@ -100,10 +110,24 @@ def test_numbers_that_stand_for_no_value(tmp_path):
     assert np.isfinite(large.y).all()  # nothing is far from it
 
 
-def test_a_web_page_is_no_table(tmp_path):
-    text = "<!DOCTYPE html>\n<html><script>\n0.0, 1.0,\n0.1, 2.0,\n0.2, 3.0\n</script></html>\n"
-    with pytest.raises(Unusable, match="is a web page"):
-        curve(tmp_path, text)
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("<!DOCTYPE html>\n<html><script>\n0.0, 1.0,\n0.1, 2.0,\n0.2, 3.0\n</script></html>\n", "is a web page"),
+        ("<table>\n0.0, 1.0\n0.1, 2.0\n0.2, 3.0\n</table>\n", "is a web page"),
+        ("<?xml version='1.0'?>\n<Workbook>\n1,2\n2,3\n</Workbook>\n", "is XML, not a table"),
+        (b"PK\x03\x04 and more", "a workbook or another zip archive"),
+        (b"\xd0\xcf\x11\xe0 and more", "an old Excel workbook"),
+        (b"%PDF-1.4 and more", "a PDF"),
+        (
+            "[Channels]\nStrain=2\n[Data]\n" + rows(TIME, STRAIN, STRESS, sep=";"),
+            "without names over the columns, though they are mentioned above .line 2, 'Strain=2'",
+        ),
+    ],
+)
+def test_what_is_no_table_or_has_no_names_is_refused(tmp_path, content, why):
+    with pytest.raises(Unusable, match=why):
+        curve(tmp_path, content)
 
 
 @pytest.mark.parametrize(

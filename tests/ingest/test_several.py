@@ -69,6 +69,13 @@ def wide(folder):
     (folder / "batch.csv").write_text("".join(f"{name};{';'.join(map(str, v))}\n" for name, v in lines))
 
 
+def long(folder):
+    text = "Time;Probe;Strain [%];Stress [MPa]\n"
+    (folder / "batch.csv").write_text(
+        text + "".join(f"{k};P{n};{a};{10 * n * a}\n" for n in (1, 2) for k, a in enumerate(X))
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "way", "why"),
     [
@@ -77,6 +84,7 @@ def wide(folder):
         (pairs, "columns", 'holds 2 columns of strain and 2 of stress, all called the same: specimens="columns"'),
         (words, "columns", "holds 2 columns of strain and 2 of stress"),
         (columns, "columns", r"2 columns beside 'Strain' that are called after specimens \(P1, P2\)"),
+        (long, "long", r"holds 2 specimens below each other, which a column names \(P1, P2\): specimens=\"long\""),
         (wide, "rows", r'has names at the beginning of its rows \(P1, P2\).*specimens="rows"'),
     ],
 )

@@ -14,6 +14,7 @@ from ...errors import OptionError
 from ...units import find_unit
 from ..headers import canonical, slug
 from .reader import Columns
+from .sheets import SPECIMEN
 from .tables import FEWEST, largest
 
 #: Which column is taken for x, and which for y, where it is not said: the first of these words that is there.
@@ -163,7 +164,7 @@ def wanted_column(table: Columns, wanted: str | int | None, what: str) -> int | 
 
 
 def chosen_columns(
-    table: Columns, x: str | int | None, y: str | int | None, modality: str = ""
+    table: Columns, x: str | int | None, y: str | int | None, modality: str = "", split: bool = False
 ) -> tuple[int, int, list[str]]:
     """The columns of x and y, and what to say of the choice.
 
@@ -173,6 +174,7 @@ def chosen_columns(
             the specimen before the way of the machine; else the first column.
         y: The same: what the modality is called after, else stress or force, else the first column beside x.
         modality: Its name.
+        split: Whether the table is one specimen's part of a file already.
 
     Raises:
         Unusable: If a column is missing, or several could be meant.
@@ -183,6 +185,8 @@ def chosen_columns(
     if x is None and y is None:
         refuse_specimens(table)
         _refuse_rows(table)
+    if not split:
+        _refuse_long(table)
     pools = _pools(table, chosen, canonical(modality)[0] if modality else "")
     pools, notes = _true_or_engineering(table, pools)
     for at in (1, 0):
@@ -219,9 +223,29 @@ def _pools(table: Columns, chosen: Sequence[int | None], wish: str) -> list[list
             continue
         word = next((w for w in orders[at] if any(words[k] == w and k not in pools[1] for k in filled)), None)
         _refuse_lost(table, words, orders[at], word, "xy"[at])
+        if word is None and (at == 1 or _measures(table, pools[1], ("stress", "force"))):
+            pools[at] = _by_unit(table, filled, (("strain", "length"), ("stress", "force"))[at], pools[1])
         if word is not None:
             pools[at] = [k for k in filled if words[k] == word and k not in pools[1]]
     return pools
+
+
+def _measures(table: Columns, columns: Sequence[int], quantities: Sequence[str]) -> bool:
+    units = [find_unit(table.units[k] or "") for k in columns]
+    return any(unit is not None and unit.quantity in quantities for unit in units)
+
+
+def _by_unit(table: Columns, filled: list[int], quantities: Sequence[str], taken: Sequence[int]) -> list[int]:
+    """The only column whose unit measures one of these quantities, in their order; empty where several do, or none."""
+    for quantity in quantities:
+        own = [
+            k
+            for k in filled
+            if k not in taken and _measures(table, [k], (quantity,)) and table.units[k] not in ("1", "-")
+        ]
+        if own:
+            return own if len(own) == 1 else []
+    return []
 
 
 def _fill(table: Columns, chosen: list[int | None], said: bool) -> list[str]:
@@ -365,11 +389,39 @@ def refuse_specimens(table: Columns) -> None:
                 )
     known = [k for k in filled if canonical(table.names[k], table.units[k])[1] is not None]
     others = [k for k in filled[1:] if k not in known and not table.units[k]]
-    if len(others) >= 2 and len(filled) - len(others) <= 1 and all(_is_label(table.names[k]) for k in others):
+    names = [table.names[k] for k in others]
+    if len(others) >= 2 and len(filled) - len(others) <= 1 and (all(map(_is_label, names)) or _counted(names)):
         names = ", ".join(table.names[k] for k in others[:4])
         raise Unusable(
             f"holds {len(others)} columns beside {table.names[filled[0]]!r} that are called after specimens ({names}"
             f"{' ...' if len(others) > 4 else ''}): {ways}; y=... takes one of them"
+        )
+
+
+def specimen_of_rows(table: Columns) -> list[str] | None:
+    """The specimen of each row, where the table has a column that names it; else None."""
+    for k, name in enumerate(table.names):
+        if not SPECIMEN.fullmatch(slug(name)):
+            continue
+        column = table.values[:, k]
+        if np.isfinite(column).all() and (column == np.round(column)).all():
+            return [f"{v:.0f}" for v in column]
+        if table.labels:
+            return list(table.labels)
+    return None
+
+
+def _refuse_long(table: Columns) -> None:
+    """Refuse a table of several specimens below each other, which a column names.
+
+    Raises:
+        Unusable: If it is one.
+    """
+    ids = dict.fromkeys(specimen_of_rows(table) or [])
+    if 1 < len(ids) <= len(table.values) / FEWEST:
+        shown = ", ".join([*ids][:4]) + (" ..." if len(ids) > 4 else "")
+        raise Unusable(
+            f'holds {len(ids)} specimens below each other, which a column names ({shown}): specimens="long" reads each'
         )
 
 
@@ -388,16 +440,23 @@ def _refuse_rows(table: Columns) -> None:
             f"has names at the beginning of its rows ({shown}{' ...' if len(table.labels) > 5 else ''}) and none over "
             f'its {width} columns: specimens="rows" reads the first row as x and each other as a specimen'
         )
-    if width >= 10 and width > rows:
+    if len(_filled(table)) > (2 if table.above else 3):
+        said = f", though they are mentioned above ({table.above})" if table.above else ""
         raise Unusable(
-            f"has {count(rows, 'row')} of {width} numbers without names: which are x and y? Name two columns by their "
-            "numbers (x=0, y=1), or turn the table"
+            f"has {count(rows, 'row')} of {width} numbers without names over the columns{said}: which are x and y? "
+            "Name two columns by their numbers (x=0, y=1)" + (", or turn the table" if width > rows else "")
         )
 
 
 def _without(name: str, word: str) -> str:
     """What a column's name says beside its quantity: ``north`` of ``North strain``."""
     return "_".join(part for part in slug(name).split("_") if canonical(part)[0] != word)
+
+
+def _counted(names: Sequence[str]) -> bool:
+    """Whether names are one word or several with a letter or number after it: Alloy A, Alloy B."""
+    parts = [re.fullmatch(r"(.*?[^\W\d_].*?)[\s_\-#.]+([A-Za-z]|\d+)", name) for name in names]
+    return all(parts) and len({part[1].casefold() for part in parts if part}) == 1
 
 
 def _is_label(name: str) -> bool:

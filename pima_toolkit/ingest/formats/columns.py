@@ -20,8 +20,8 @@ from .tables import largest, tables_of
 from .texts import COMMENT, DELIMITERS, GAPS, TEXT_SUFFIXES, detect, number, split_line
 from .workbooks import WORKBOOK, sheets_of
 
-#: How a web page begins, whatever it is called.
-_PAGE = re.compile(r"(?i)\s*(<!doctype\s+html|<html|<\?xml[^>]*>\s*<html)")
+#: How a web page or another file of tags begins, whatever it is called.
+_PAGE = re.compile(r"(?i)\s*<((?P<html>!doctype\s+html|html|head|body|table|div|script)\b|[a-z!?])")
 
 
 class _Text(ColumnReader):
@@ -99,10 +99,10 @@ def _text_sheet(path: Path) -> Sheet:
     lines = text.splitlines()
     if not any(line.strip() for line in lines):
         raise Unusable("is empty: it holds blank lines alone")
-    if _PAGE.match(text):
-        raise Unusable(
-            "is a web page (HTML), not a table: what was downloaded is not the file, or save its table as CSV"
-        )
+    page = _PAGE.match(text)
+    if page is not None:
+        what = "a web page (HTML)" if page["html"] else "XML"
+        raise Unusable(f"is {what}, not a table: what was downloaded is not the file, or save its table as CSV")
     delimiter, decimal = detect(lines)
     rows = [split_line(line, delimiter) for line in lines]
     struck = 0  # numbers behind a comment sign were taken out by somebody

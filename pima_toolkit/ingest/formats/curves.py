@@ -39,15 +39,19 @@ class CurveFiles:
             Values are interpolated inside a curve's measured range, NaN outside. None: every curve keeps its points.
         window: (lower, upper) x that is kept; ``"common"``: the range that all curves have.
         loading_only: Keep the first rise of x, without unloading and loops. False: such a curve is not used.
-        toe: Move the origin of x to where the steepest tangent meets y = 0; see `shaping.correct_toe`.
+        toe: The same as ``zero="toe"``; see `shaping.correct_toe`.
         true: ``"tension"`` or ``"compression"``: engineering to true stress and strain.
         units: Unit by name, such as ``{"stress": "MPa"}``: of files that state none, and of the result. Without it the
             result is in the unit that most files state. Strain always becomes 1; where none is stated it is 1 already.
         sheet: Sheet of a workbook, by name or number from 0. None: the only one with a curve.
         table: Table of a file that holds several, by number from 0 or title. None: the only one with a curve.
         specimens: How several specimens lie in each file: ``"sheets"``, ``"blocks"`` (tables below each other),
-            ``"rows"`` (the first row is x) or ``"columns"`` (pairs of columns, or several beside one x). Their names
-            are those of the sheets, titles, rows or columns. None: a file is one specimen, and refused if it is not.
+            ``"rows"`` (the first row is x), ``"columns"`` (pairs of columns, or several beside one x) or ``"long"`` (a
+            column names the specimen of each row). Their names are those of the sheets, titles, rows or columns.
+            None: a file is one specimen, and refused if it is not.
+        zero: ``"toe"``: move the origin of x to where the steepest tangent meets y = 0, and leave out what was measured
+            before; ``"preload"``: the same where that is before the first point, as x was set to 0 under a preload.
+            None: nothing is moved, and what is found of either is told.
     """
 
     files: str | None = None
@@ -62,10 +66,13 @@ class CurveFiles:
     sheet: str | int | None = None
     table: str | int | None = None
     specimens: str | None = None
+    zero: str | None = None
 
     def __post_init__(self) -> None:
         if self.true not in (None, "tension", "compression"):
             raise OptionError(f"true is {self.true!r}, expected 'tension', 'compression' or None")
+        if self.zero not in (None, "toe", "preload") or (self.toe and self.zero == "preload"):
+            raise OptionError(f"zero is {self.zero!r}, expected 'toe', 'preload' or None, and toe=True without it")
         if self.specimens is not None and self.specimens not in WAYS:
             raise OptionError(f"specimens is {self.specimens!r}: {closest(self.specimens, WAYS)}")
         if isinstance(self.grid, bool) or (isinstance(self.grid, int) and self.grid < 2):
@@ -134,7 +141,7 @@ def read_curves(path: Path, spec: CurveFiles, modality: str = "") -> list[tuple[
     alone = spec.specimens in ("rows", "columns")
     own = replace(spec, x=None, y=None) if alone else spec
     return [
-        (name, _curve(table, replace(own, x=0, y=1) if alone else own, modality, several=alone))
+        (name, _curve(table, replace(own, x=0, y=1) if alone else own, modality, several=alone, split=True))
         for name, table in parts
     ]
 
@@ -163,9 +170,9 @@ def with_units(curve: Curve, units: Mapping[str, str]) -> Curve:
     return replace(curve, units=(stated[0], stated[1]), quantities=(quantities[0], quantities[1]), notes=tuple(notes))
 
 
-def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = False) -> Curve:
+def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = False, split: bool = False) -> Curve:
     """Two columns of a table as a curve."""
-    first, second, said = chosen_columns(numbers, spec.x, spec.y, modality)
+    first, second, said = chosen_columns(numbers, spec.x, spec.y, modality, split)
     columns = first, second
     names, units, quantities = [], [], []
     notes = list(numbers.notes)

@@ -25,6 +25,13 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+#: First bytes of what is no text, whatever it is called.
+_OTHERS = {
+    b"PK\x03\x04": "a workbook or another zip archive: if it is one of Excel, give it the ending .xlsx",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls): save it as .xlsx or CSV",
+    b"%PDF": "a PDF: export the numbers instead",
+    b"{\\rtf": "a document (RTF): save it as plain text",
+}
 _BEYOND = re.compile(rb"[\x80-\xff]+")
 
 
@@ -40,6 +47,9 @@ def decode(path: Path) -> tuple[str, str | None]:
     if size > MOST_BYTES:
         raise Unusable(f"has {size / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} MB a text may have: thin it out")
     content = path.read_bytes()
+    for mark, what in _OTHERS.items():
+        if content.startswith(mark):
+            raise Unusable(f"is no text, but {what}")
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     guessed = None
     head = content[:4096]

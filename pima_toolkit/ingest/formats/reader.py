@@ -45,7 +45,8 @@ class Columns:
         place: Where the table is in the file, such as ``"lines 4 to 27"``.
         sheet: The sheet it is on, where a file has several.
         groups: Heading over each column above its name, such as a specimen's over its two columns; empty for none.
-        labels: Text at the beginning of each row, where nearly all rows begin with one.
+        labels: Text at the beginning of each row, or under a name for specimens, where nearly all rows have one.
+        above: Where names of columns are mentioned above a table without names; empty where they are not.
         lost: Columns with a name whose cells are filled and cannot be read as numbers -> why.
     """
 
@@ -58,6 +59,7 @@ class Columns:
     sheet: str = ""
     groups: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    above: str = ""
     lost: Mapping[int, str] = field(default_factory=dict)
 
 

@@ -19,6 +19,10 @@ TITLE = re.compile(
     r"(?i)\W*(specimen|sample|probe|probekörper|prüfling|cycle|zyklus|curve|kurve|run|scan|versuch|block|loop|segment|"
     r"test|seite|page|éprouvette|échantillon|serie|series|film|cell|zelle|part|teil)s?\b\W*"
 )
+#: A column that names the specimen of each row.
+SPECIMEN = re.compile(
+    r"(specimen|sample|probe|prüfling|probekörper|éprouvette|échantillon|film|cell)(_?(id|no|nr|number|name|nummer))?"
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...data.reading_log import Unusable
 from ..headers import canonical, read_header
-from .choice import chosen_table, wanted_column
+from .choice import chosen_table, specimen_of_rows, wanted_column
 from .reader import Columns
 from .tables import FEWEST
 
 #: How specimens may lie in a file.
-WAYS = ("sheets", "blocks", "rows", "columns")
+WAYS = ("sheets", "blocks", "rows", "columns", "long")
 _LEAD = re.compile(
     r"(?i)^\W*(specimen|sample|probekörper|probe|prüfling|versuch|test|éprouvette|échantillon|curve|kurve)s?"
     r"(\s*(no|nr|number|id|name))?[\s.:;#_=-]*"
@@ -42,7 +42,8 @@ def split(
         found = _tables_as_specimens(tables, way, x, y)
     else:
         whole = chosen_table(tables, table, x, None if way == "rows" else y)
-        found = _rows(whole) if way == "rows" else _columns(whole, x)
+        parts = {"rows": _rows, "long": _long}
+        found = parts[way](whole) if way in parts else _columns(whole, x)
     names = [name for name, _ in found]
     if len(set(names)) < len(names):
         found = [(f"{name} {k + 1}" if names.count(name) > 1 else name, t) for k, (name, t) in enumerate(found)]
@@ -86,6 +87,22 @@ def _rows(table: Columns) -> list[tuple[str, Columns]]:
         )
         for label, row in zip(labels[1:], others, strict=True)
     ]
+
+
+def _long(table: Columns) -> list[tuple[str, Columns]]:
+    """All specimens below each other in one table, with a column that names the specimen of each row."""
+    ids = specimen_of_rows(table)
+    if ids is None:
+        raise Unusable('has no column that names the specimen of each row, as specimens="long" asks for')
+    own = np.array(ids)
+    out = []
+    for label in dict.fromkeys(ids):
+        rows = own == label
+        labels = tuple(label for _ in range(int(rows.sum()))) if table.labels else ()
+        note = f"{int(rows.sum())} rows of {label!r}"
+        part = replace(table, values=table.values[rows], labels=labels, lost={}, notes=(*table.notes, note))
+        out.append((label, part))
+    return out
 
 
 def _columns(table: Columns, x: str | int | None) -> list[tuple[str, Columns]]:

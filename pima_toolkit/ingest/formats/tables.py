@@ -16,10 +16,10 @@ import numpy as np
 
 from ...data.reading_log import Unusable, count
 from ...units import find_unit
-from ..headers import canonical, read_header
+from ..headers import canonical, read_header, slug
 from .clock import HALF_TOLD, MOMENT, elapsed, seconds
 from .reader import Columns
-from .sheets import Sheet, knowledge, unit_share
+from .sheets import SPECIMEN, Sheet, knowledge, unit_share
 from .texts import GAPS, looks_like_number, number
 
 #: Lines of a header above the numbers.
@@ -163,7 +163,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
     after = sum(1 for at in range(used[0], until) if parsed[at] is None and any(sheet.rows[at]))
     if after:
         notes.append(f"{count(after, 'row')} of text among or after the numbers left out")
-    labels = _labels(sheet, used)
+    labels = _labels(sheet, used, header.names)
     if labels and not any(header.names) and knowledge(list(labels)) >= min(2, len(labels)) > 1 and width > len(labels):
         return _turned(sheet, labels, values, (*sheet.notes, *notes), used)
     return Columns(
@@ -176,6 +176,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
         place=f"{sheet.word}s {used[0] + 1} to {used[-1] + 1}",
         sheet=sheet.name,
         groups=header.groups,
+        above="" if any(header.names) else _mentioned(sheet, run.above, used[0]),
         lost=_lost(sheet, used, values, header.names, header.units),
     )
 
@@ -474,12 +475,26 @@ def _labelled(sheet: Sheet, used: list[int]) -> set[int]:
         return not (looks_like_number(field) or number(field, sheet.decimal) is not None)
 
     texts = {at for at in used if text(at)}
+    numbers = sum(number(sheet.rows[at][0], sheet.decimal) is not None for at in used)
+    if texts and not numbers and any(sheet.rows[at][0] == "" for at in used):
+        return set()  # a column of remarks
     return texts if 2 * len(texts) < len(used) else set()
 
 
-def _labels(sheet: Sheet, used: list[int]) -> tuple[str, ...]:
-    """Texts at the beginning of the rows, where all but the first row have one that is no number; empty otherwise."""
-    first = [sheet.rows[at][0] if sheet.rows[at] else "" for at in used]
+def _mentioned(sheet: Sheet, above: int, first: int) -> str:
+    """The line above a table without names that has words for its columns; empty where none has."""
+    for at in range(max(above, first - 200), first):
+        for field in re.split(r"[=:;,\t]+", sheet.line(at)):
+            name, unit = read_header(field)
+            if len(name.split()) < 4 and canonical(name, unit)[1] in ("strain", "stress", "force", "length"):
+                return f"{sheet.word} {at + 1}, {sheet.line(at)[:40]!r}"
+    return ""
+
+
+def _labels(sheet: Sheet, used: list[int], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts at the beginning of the rows, or under a name for specimens; empty where rows beside the first lack one."""
+    k = next((k for k, name in enumerate(names) if SPECIMEN.fullmatch(slug(name))), 0)
+    first = [sheet.rows[at][k] if k < len(sheet.rows[at]) else "" for at in used]
     texts = [field for field in first if field.lower() not in GAPS and not _is_value(sheet, field)]
     return tuple(first) if len(texts) >= max(2, len(first) - 1) else ()
 
@@ -494,9 +509,12 @@ def _turned(
     """A table that lies on its side, each quantity in a row after its name, as columns."""
     read = [read_header(label) for label in labels]
     turned = values[:, 1:].T
+    beside = [sheet.rows[at][1].strip("[](){} ") for at in used]
+    stated = all(find_unit(text) is not None for text in beside)
+    units = tuple(text if stated else unit for text, (_, unit) in zip(beside, read, strict=True))
     return Columns(
         tuple(name for name, _ in read),
-        tuple(unit for _, unit in read),
+        units,
         turned[np.isfinite(turned).any(axis=1)],
         (*notes, "quantities stand in rows: turned"),
         place=f"{sheet.word}s {used[0] + 1} to {used[-1] + 1}",
