@@ -25,7 +25,7 @@ from .formats.curves import NAMELESS, CurveFiles
 from .formats.images import ImageFiles
 from .formats.registry import kinds
 from .headers import slug
-from .overrides import NAME, apply, merged, read_overrides
+from .overrides import NAME, apply, merged, read_overrides, remember
 from .reading import Client, ModalityReading, NothingUsable, progress_bar, read_modality
 from .specimens import SpecimenTable, guess_tables, joined, read_specimens, without_lost_zeros
 
@@ -151,6 +151,7 @@ def from_folder(
     entries += [entry for _, error in nothing for entry in error.entries]
     data = assemble(reads, rows, scalars, entries)
     data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
+    remember(data, stated)
     write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
     _tell(entries, strict)
     return data

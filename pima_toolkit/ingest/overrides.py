@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from .discovery import CandidateFile
 
 #: The file's name.
 NAME = "pima-reading.toml"
+_ATTRIBUTE = "ingest_reading"
 #: What may be said of the whole folder, by the names of `pima.from_folder`.
 _ARGUMENTS = ("modalities", "table", "images", "curves", "strict")
 #: What may be said of single files.
@@ -142,6 +144,31 @@ def apply(
 def fits(pattern: str, file: str) -> bool:
     """Whether a name or pattern means a file, told from the folder: the whole path, or the name alone."""
     return pattern == file or fnmatchcase(file, pattern) or ("/" not in pattern and pattern == Path(file).name)
+
+
+def remember(data: xr.Dataset, overrides: Overrides) -> None:
+    """Write into the dataset's attributes how its folder is read, beyond what its call said: see `remembered`."""
+    arguments: dict[str, dict[str, Any]] = {}
+    specs = [spec for spec in overrides.arguments.get("modalities", {}).values() if isinstance(spec, Mapping)]
+    for kind in ("images", "curves"):
+        own = [spec for spec in specs if spec.get("kind") == kind]
+        # options of the only modality of a kind stand for the kind: new specimens may lack others
+        alone = {k: v for k, v in own[0].items() if k not in ("kind", "files")} if len(own) == 1 else {}
+        if kind in overrides.arguments or alone:
+            arguments[kind] = {**overrides.arguments.get(kind, {}), **alone}
+    bits = [int(v.attrs["bits"]) for v in data.data_vars.values() if "bits" in v.attrs]
+    if bits:
+        arguments["images"] = {"bits": bits[0], **arguments.get("images", {})}
+    if arguments:
+        data.attrs[_ATTRIBUTE] = json.dumps(arguments)
+
+
+def remembered(data: xr.Dataset) -> dict[str, Any]:
+    """Arguments by which new specimens are read as those of a dataset were.
+
+    They are those that its folder's ``pima-reading.toml`` gave, and the depth of the camera that was found.
+    """
+    return json.loads(str(data.attrs.get(_ATTRIBUTE, "{}")))
 
 
 def arguments_of(data: xr.Dataset) -> dict[str, Any]:

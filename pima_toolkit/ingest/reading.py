@@ -278,7 +278,7 @@ def _read_images(
 
     readable = [f for f in files if f.file in sizes]
     pictures = _outcomes(readable, every(partial(_picture, spec, size), readable, tick), ledger)
-    pictures = image_files.in_depth_of_camera(pictures, spec)
+    pictures, bits = image_files.in_depth_of_camera(pictures, spec)
     whole = {}
     for key, group in groups.items():
         if all(f.file in pictures for f in group):
@@ -294,6 +294,7 @@ def _read_images(
     used = {f.file: pictures[f.file].notes for key in whole for f in groups[key]}
     ledger.entries(used)
     variable, done = image_files.combine(list(whole.values()), spec, name)
+    variable.attrs |= {"bits": bits} if bits else {}
     return ModalityReading(variable, {k: groups[k][0].specimen for k in whole}, "image", ledger.entries(used, done))
 
 

@@ -207,9 +207,7 @@ def found_at_zero(x: np.ndarray, y: np.ndarray) -> list[str]:
         return []
     half = x[int(np.argmax(y >= 0.5 * top))] - x[0]
     if origin - x[0] > _SEEN * half and y[0] < _SEEN * top:
-        return [
-            f'its foot is bent: the steepest tangent meets y = 0 at x = {origin:.4g} (zero="toe" moves the origin there)'
-        ]
+        return [f'its foot is bent: the steepest tangent meets y = 0 at x = {origin:.4g} (zero="toe" moves x there)']
     if origin - x[0] < -_SEEN * half and y[0] > 0.02 * top:
         return [f'begins at y = {y[0]:.4g}, as after a preload (zero="preload" moves the origin to x = {origin:.4g})']
     return []

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pima_toolkit as pima
-from pima_toolkit.errors import DataError, OptionError, PimaWarning
-from pima_toolkit.ingest import overrides
+from pima_toolkit.errors import DataError, FileFormatError, OptionError, PimaWarning
+from pima_toolkit.ingest import overrides, remembered
+from pima_toolkit.runs.source import read_as, together
 
 X = np.round(np.linspace(0, 0.1, 9), 4)
 
@@ -71,6 +73,27 @@ def test_options_and_single_files(lab):
     assert pima.from_folder(lab, curves={"grid": 7}).sizes["strain"] == 7
     with pytest.warns(PimaWarning, match="P3.csv: states no unit of x"):
         assert "power" in pima.from_folder(lab, overrides=False).coords
+
+
+def test_how_a_folder_was_read_travels_with_the_dataset(lab, tmp_path):
+    assert remembered(pima.from_folder(lab)) == {}
+    (lab / overrides.NAME).write_text("[curves]\ngrid = 5\n[images]\ncrop = [0, 1, 0, 0]\n")
+    for name, brightest in (("P1", 4095), ("P2", 900)):
+        Image.fromarray(np.full((6, 5), brightest, dtype=np.uint16)).save(lab / "curves" / f"{name}.png")
+    data = pima.from_folder(lab)
+    expected = {"curves": {"grid": 5}, "images": {"crop": [0, 1, 0, 0], "bits": 12}}
+    assert remembered(data) == expected
+    stress = '[curves]\ngrid = 5\n[modalities.stress]\nkind = "curves"\ny = "Stress"\nfiles = "curves/*.csv"\n'
+    (lab / overrides.NAME).write_text(stress)
+    assert remembered(pima.from_folder(lab)) == {"curves": {"grid": 5, "y": "Stress"}}
+    path = pima.save_data(data, tmp_path / "data.nc")
+    assert read_as(path) == expected
+    assert read_as(tmp_path / "none.nc") == {}
+    path.write_bytes(b"x")
+    with pytest.raises(FileFormatError, match=r"data.nc is damaged"):
+        read_as(path)
+    merged = together(expected, {"images": {"bits": 10}, "table": False})
+    assert merged == {"curves": {"grid": 5}, "images": {"crop": [0, 1, 0, 0], "bits": 10}, "table": False}
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPic
     return ReadPicture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes), brightest)
 
 
-def in_depth_of_camera(pictures: Mapping[str, ReadPicture], spec: ImageFiles) -> dict[str, ReadPicture]:
+def in_depth_of_camera(pictures: Mapping[str, ReadPicture], spec: ImageFiles) -> tuple[dict[str, ReadPicture], int]:
     """Pictures whose files of 16 bits hold those of a camera of fewer, brought to 0..1 together; others as they are.
 
     Twelve bits in sixteen look black beside a photograph of eight. A brightest pixel of exactly 4095 in all files is a
@@ -136,12 +136,15 @@ def in_depth_of_camera(pictures: Mapping[str, ReadPicture], spec: ImageFiles) ->
         pictures: By file.
         spec: The options.
 
+    Returns:
+        The pictures, and the depth where it is not that of the files; 0 where it is.
+
     Raises:
         OptionError: If a file has more than the bits asked for.
     """
     most = max((p.brightest for p in pictures.values()), default=0)
     if most == 0:
-        return dict(pictures)
+        return dict(pictures), 0
     bits = spec.bits
     if bits is not None and most >= 2**bits:
         raise OptionError(f"bits is {bits}, and a picture has the brightness {most}, more than {2**bits - 1}")
@@ -151,12 +154,13 @@ def in_depth_of_camera(pictures: Mapping[str, ReadPicture], spec: ImageFiles) ->
     if bits == 16 and most < 2**14 and spec.bits is None:
         note = f"the brightest pixel of all files of 16 bits is {most}: dark, or a camera of fewer bits (bits=12)"
     elif bits == 16:
-        return dict(pictures)
+        return dict(pictures), 0
     factor = np.float32(65535 / (2**bits - 1))
-    return {
+    scaled = {
         name: replace(p, pixels=p.pixels * factor, notes=(*p.notes, note)) if p.brightest else p
         for name, p in pictures.items()
     }
+    return scaled, bits if bits < 16 else 0
 
 
 def combine_views(pictures: Sequence[ReadPicture]) -> ReadPicture:
