@@ -31,6 +31,12 @@ from pima_toolkit.units import _EXACT, dimension, find_unit, interval_text, unit
         ("Sample C", "Sample C", None, "sample_c"),
         ("Strain rate [1/s]", "Strain rate", "1/s", "strain_rate"),
         ("Zeit", "Zeit", None, "time"),
+        ("Deriv. Weight (%/°C)", "Deriv. Weight (%/°C)", None, "deriv_weight_c"),
+        ("Ewe/V", "Ewe", "V", "ewe"),
+        ("<I>/mA", "<I>", "mA", "i"),
+        ("Sample (A)", "Sample", "A", "sample"),
+        ("Stress (A)", "Stress (A)", None, "stress"),
+        ("Crosshead speed [mm/min]", "Crosshead speed", "mm/min", "crosshead_speed"),
     ],
 )
 def test_headers_as_people_write_them(header, name, unit, word):

@@ -111,6 +111,8 @@ def read_header(text: str) -> tuple[str, str | None]:
         unit = find_unit(found["unit"]) if found else None
         if found is None or unit is None or not found["name"].strip(" /_"):
             continue
+        if found["name"].count("(") != found["name"].count(")"):
+            continue  # within a parenthesis that is no unit: "Deriv. Weight (%/°C)"
         quantity = canonical(found["name"])[1]
         if found["unit"] in ("1", "-") and unit.quantity != quantity:
             continue  # the first of several columns of stress, not stress in units of strain

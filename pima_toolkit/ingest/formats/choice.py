@@ -348,7 +348,8 @@ def _one_of(table: Columns, pool: list[int], word: str, axis: str) -> tuple[int,
     values = [table.values[:, k] for k in best]
     if len(best) > 1 and not all(np.array_equal(v, values[0], equal_nan=True) for v in values[1:]):
         shown = ", ".join(repr(table.names[k]) for k in best)
-        raise Unusable(f"has {len(best)} columns of {word}, {shown}: which one is meant? {axis}=...")
+        ways = ', or specimens="columns", which reads each as a specimen' if axis == "y" else ""
+        raise Unusable(f"has {len(best)} columns of {word}, {shown}: which one is meant? {axis}=...{ways}")
     left = [repr(table.names[k]) for k in pool if k != best[0]]
     return best[0], [f"{table.names[best[0]]!r} taken for {axis}, not {', '.join(left)}"] if left else []
 
