@@ -88,6 +88,8 @@ _NO_CURVE = {
 }
 
 
+#: Most letters of a header that may state a unit.
+_LONGEST = 200
 _BRACKETS = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\[\]]*)\]\s*$")
 _PARENTHESES = re.compile(r"^(?P<name>.*?)\s*\((?P<unit>[^()]*)\)\s*$")
 _RATIO = re.compile(r"^(?P<name>.+?)[\s_,]+(?P<unit>\w+/\w+)$")
@@ -103,6 +105,8 @@ def read_header(text: str) -> tuple[str, str | None]:
     ``"Stress (true)"`` and ``"strain 1"`` have none.
     """
     text = " ".join(text.replace("\ufeff", "").split()).strip("\"'")
+    if len(text) > _LONGEST:
+        return text, None  # a sentence, or no header at all
     found = _BRACKETS.match(text)
     if found and found["name"]:
         return found["name"], found["unit"].strip() or "1"

@@ -150,3 +150,14 @@ def test_what_is_no_table_or_has_no_names_is_refused(tmp_path, content, why):
 )
 def test_a_unit_decides_what_a_name_means(name, unit, word):
     assert canonical(name, unit) == word
+
+
+def test_very_long_fields_and_rows_cost_little(tmp_path):
+    long = "Strain_" * 20_000
+    read = curve(tmp_path, f"{long};Stress [MPa]\n" + rows(STRAIN, STRESS, sep=";"))
+    assert read.headers == (long, "Stress")
+    digits = "1" * 100_000
+    read = curve(tmp_path, "Strain [%];Stress [MPa]\n" + rows(STRAIN, STRESS, sep=";") + f"9;{digits}\n")
+    np.testing.assert_array_equal(read.x[:12], STRAIN)
+    with pytest.raises(Unusable, match="has a row of 60000 fields, more than the 50000"):
+        curve(tmp_path, "1;" * 59_999 + "1\n")

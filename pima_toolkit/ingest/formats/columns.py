@@ -20,6 +20,8 @@ from .tables import largest, tables_of
 from .texts import COMMENT, DELIMITERS, GAPS, TEXT_SUFFIXES, detect, number, split_line
 from .workbooks import WORKBOOK, sheets_of
 
+#: Most columns of a table.
+_WIDEST = 50_000
 #: How a web page or another file of tags begins, whatever it is called.
 _PAGE = re.compile(r"(?i)\s*<((?P<html>!doctype\s+html|html|head|body|table|div|script)\b|[a-z!?])")
 
@@ -105,6 +107,11 @@ def _text_sheet(path: Path) -> Sheet:
         raise Unusable(f"is {what}, not a table: what was downloaded is not the file, or save its table as CSV")
     delimiter, decimal = detect(lines)
     rows = [split_line(line, delimiter) for line in lines]
+    widest = max(map(len, rows))
+    if widest > _WIDEST:
+        raise Unusable(
+            f"has a row of {widest} fields, more than the {_WIDEST} a table may have: turn it, one point a row"
+        )
     struck = 0  # numbers behind a comment sign were taken out by somebody
     for at, line in enumerate(lines):
         if COMMENT.match(line) and rows[at] and all(number(field, decimal) is not None for field in rows[at]):

@@ -444,7 +444,10 @@ def _check_header(sheet: Sheet, first: int, above: int, values: np.ndarray, head
         return []
     if at is None or sheet.lines is None or sheet.delimiter is None:
         return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
-    places = len(next(csv.reader([sheet.lines[at]], delimiter=sheet.delimiter), []))
+    try:
+        places = len(next(csv.reader([sheet.lines[at]], delimiter=sheet.delimiter), []))
+    except csv.Error:  # a quote that is never closed, or a very long field
+        places = len(sheet.lines[at].split(sheet.delimiter))
     places = max(places, len(sheet.fields(at, width)) if "#" in sheet.lines[at][:4] else 0)
     if places < width and np.isfinite(values[:, places:]).mean() > 0.1 and not _said_elsewhere(header, at):
         within = "commas in numbers and commas between columns cannot be told apart; save it with semicolons"

@@ -13,6 +13,8 @@ from .clock import is_clock
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc", ".xy", ".xye", ".mpt", ".dta", ".prn", ".lvm")
 #: A number; the exponent of Fortran is a D.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
+#: Most signs of a number.
+_LONGEST = 100
 _THOUSANDS = {".": re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+"), ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")}
 #: Thousands without decimals: only to be read so where the decimal sign is certain.
 _WHOLE_THOUSANDS = {".": re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+"), ",": re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")}
@@ -40,6 +42,8 @@ GAPS |= {
 }
 GAPS |= {"+inf", "infinity", "-infinity", "nil", "n.d.", "bad", "open", "k.a.", "#name?", "***", "****", "*****"}
 DELIMITERS: tuple[str | None, ...] = ("\t", ";", ",", "|", None)  # None: blanks
+#: Fields of a line by which delimiter and decimal sign are told.
+_SAMPLED = 2000
 #: Those that stand in no number and between no words.
 PARTING = ("\t", ";", "|")
 COMMENT = re.compile(r"^\s*(#+|%+|//+|!+|\*+)\s*")
@@ -52,7 +56,7 @@ def detect(lines: list[str]) -> tuple[str | None, str]:
     quoted = any('"' in line for line in sample)
     best, best_score = (None, "."), 0.0
     for delimiter in DELIMITERS:
-        rows = [split_line(line, delimiter) for line in sample]
+        rows = [split_line(line, delimiter)[:_SAMPLED] for line in sample]
         blanks = delimiter in PARTING
         for decimal in ".,":
             if delimiter == decimal and not quoted:
@@ -109,6 +113,8 @@ def number(text: str, decimal: str, *, blanks: bool = False, certain: bool = Fal
         blanks: Whether ``1 024`` is a number: columns are parted by a sign that parts nothing else.
         certain: Whether the decimal sign is settled, so that ``1,024`` beside points can only be thousands.
     """
+    if len(text) > _LONGEST:
+        return None
     text = text.replace("\u2212", "-")  # the minus of typesetters
     found = _plain_number(text, decimal)
     if found is None:
@@ -134,5 +140,7 @@ def _plain_number(text: str, decimal: str) -> float | None:
 
 def looks_like_number(text: str) -> bool:
     """Whether a field is meant as a number, though perhaps with signs that cannot be read: ``1,024.5,3``; no date."""
+    if len(text) > _LONGEST:
+        return False
     text = text.replace("\u2212", "-")
     return _NUMBER_LIKE.fullmatch(text) is not None and not re.fullmatch(r"\d{1,2}\.\d{1,2}\.(\d{2}|\d{4})", text)
