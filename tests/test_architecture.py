@@ -50,8 +50,8 @@ ORDER = {
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry encodings clock texts sheets tables workbooks columns jcamp choice splitting pictures images"
-        " curves"
+        "reader registry encodings clock texts sheets header_lines tables workbooks columns jcamp choice splitting"
+        " pictures images curves"
     ),
     "metrics": "scores agreement association",
     "model": (

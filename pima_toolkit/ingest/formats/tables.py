@@ -1,12 +1,7 @@
-"""The tables of a sheet: runs of rows of numbers, with the names and units that stand by them and fit their columns.
-
-A header is looked for right above the numbers. Of its lines the one that is mostly units is the line of units, whatever
-else stands there (one unknown unit, how a channel was sampled, when it was started); the names are above it.
-"""
+"""The tables of a sheet: runs of rows of numbers, parted by headers, titles and marks."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +13,11 @@ from ...data.reading_log import Unusable, count
 from ...units import find_unit
 from ..headers import canonical, read_header, slug
 from .clock import HALF_TOLD, MOMENT, elapsed, seconds
+from .header_lines import Header, check_header, header_of, mentioned_above, title_of
 from .reader import Columns
 from .sheets import SPECIMEN, Sheet, knowledge, unit_share
 from .texts import GAPS, looks_like_number, number
 
-#: Lines of a header above the numbers.
-_DEEPEST = 7
 #: A header may have so many more columns than most rows, whose last cells are empty.
 _WIDER = 8
 #: Fewest rows of a table that is one of several; shorter ones are values of a protocol.
@@ -33,9 +27,6 @@ _NO_VALUE = 9.9e37
 #: What loggers write for no value, where it is far from all other values.
 _FILLERS = (-9999.0, -999.0, -99999.0, 9999.0, 99999.0, 999999.0, -999.25, 1e30, -1e30)
 
-#: A line that names all columns, or their units, after a word for it.
-_KEY_VALUES = re.compile(r"(?i)\W*(columns?|names?|channels?|fields|header|spalten|units?|einheiten)\s*[=:]\s*(.+)")
-
 
 @dataclass(frozen=True)
 class _Run:
@@ -43,17 +34,6 @@ class _Run:
 
     rows: tuple[int, ...]
     above: int
-
-
-@dataclass(frozen=True)
-class _Header:
-    """Names, units and headings over them, and what to say."""
-
-    names: tuple[str, ...]
-    units: tuple[str | None, ...]
-    groups: tuple[str, ...] = ()
-    top: int | None = None
-    notes: tuple[str, ...] = ()
 
 
 def tables_of(sheet: Sheet) -> Iterator[Columns]:
@@ -136,7 +116,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
     early = 0 if len(fits) - whole < FEWEST else whole
     used = fits[early:]
     above = run.above if early == 0 else fits[early - 1] + 1
-    header = _header(sheet, used[0], above, width)
+    header = header_of(sheet, used[0], above, width)
     notes = list(header.notes)
     if _numbers_channels(sheet, used, width):
         notes.append(f"{sheet.word} {used[0] + 1}, the numbers of the channels, left out")
@@ -149,7 +129,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
     if width < 2:
         return None
     _check_numbers(sheet, used, values)
-    notes += _check_header(sheet, used[0], above, values, header)
+    notes += check_header(sheet, used[0], above, values, header)
     values, header, done = _clocks(sheet, used, values, header)
     notes += done
     values, done = _without_fillers(values, header)
@@ -172,11 +152,11 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
         values,
         (*sheet.notes, *notes),
         labels=labels,
-        title=_title(sheet, run.above, used[0] if header.top is None else header.top, parsed),
+        title=title_of(sheet, run.above, used[0] if header.top is None else header.top, parsed),
         place=f"{sheet.word}s {used[0] + 1} to {used[-1] + 1}",
         sheet=sheet.name,
         groups=header.groups,
-        above="" if any(header.names) else _mentioned(sheet, run.above, used[0]),
+        above="" if any(header.names) else mentioned_above(sheet, run.above, used[0]),
         lost=_lost(sheet, used, values, header.names, header.units),
     )
 
@@ -203,116 +183,6 @@ def _named_width(sheet: Sheet, first: int, above: int, width: int) -> int:
     return width
 
 
-def _header(sheet: Sheet, first: int, above: int, width: int) -> _Header:
-    """The names and units that stand by a table and fit its columns."""
-    lines: list[tuple[int, list[str]]] = []
-    for at in range(first - 1, max(above, 0) - 1, -1):
-        if not any(sheet.rows[at]):
-            if lines:
-                break
-            continue
-        fields = sheet.fields(at, width)
-        if not fields or sheet.is_mark(at) or _KEY_VALUES.fullmatch(sheet.line(at)):
-            if lines:
-                break
-            continue
-        lines.append((at, fields))
-        if len(lines) == _DEEPEST:
-            break
-    named = [(at, fields) for at, fields in lines if sheet.is_names(fields)]
-    pairs = _key_values(sheet, first, above, width)
-    if pairs is not None and not (named and knowledge(named[0][1])):
-        return pairs
-    if not named:
-        return _Header(("",) * width, (None,) * width)
-    shares = [
-        unit_share(fields, under_names=k + 1 < len(named) and unit_share(named[k + 1][1]) < 0.5)
-        for k, (_, fields) in enumerate(named)
-    ]
-    k = next((k for k, share in enumerate(shares) if share >= 0.5), None)
-    names_row = None
-    if k is None:  # no line of units: the nearest line that is known for names, or the nearest
-        knows = [knowledge(fields) for _, fields in named]
-        k = next((k for k, n in enumerate(knows) if n), 0)
-        names_row = k
-        units: tuple[str | None, ...] = (None,) * width
-    else:
-        at, fields = named[k]
-        units = tuple(field.strip("[](){} ") or None for field in fields)
-        over = [j for j in range(k + 1, len(named)) if shares[j] < 0.5 and named[j][0] >= at - 3]
-        names_row = over[0] if over else None
-    if names_row is None:
-        return _Header(("",) * width, units, top=named[k][0])
-    at, fields = named[names_row]
-    read = [read_header(field) for field in fields]
-    names = tuple(name for name, _ in read)
-    units = tuple(unit or own for unit, (_, own) in zip(units, read, strict=True))
-    groups = _groups(sheet, at, above, width, names)
-    units, notes = _units_above(sheet, at, above, names, units)
-    skipped = [at for at, _ in named[: min(k, names_row)]]
-    notes += [f"{sheet.word} {at + 1} below the names left out" for at in skipped]
-    return _Header(names, units, groups, at - bool(groups), tuple(notes))
-
-
-def _groups(sheet: Sheet, at: int, above: int, width: int, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Headings over the names, each over the columns up to the next, where names come more than once."""
-    if at - 1 < above or len(set(filter(None, names))) == len(list(filter(None, names))):
-        return ()
-    row = (sheet.rows[at - 1] + [""] * width)[:width]
-    if not row[0] or sum(map(bool, row)) < 2:
-        return ()
-    out: list[str] = []
-    for field in row:
-        out.append(field or out[-1])
-    return tuple(out)
-
-
-def _units_above(
-    sheet: Sheet, names_at: int, above: int, names: tuple[str, ...], units: tuple[str | None, ...]
-) -> tuple[tuple[str | None, ...], list[str]]:
-    """Units that a protocol states above the names, for columns that state none: ``Strain unit: %``."""
-    found, notes = list(units), []
-    for at in range(max(0, min(above, names_at)), names_at):
-        match = re.fullmatch(
-            r"(?i)\W*(?P<name>.+?)[\s_]+(units?|einheit|unité)\s*[:=;,\t]\s*(?P<unit>\S.*?)[;,\s]*", sheet.line(at)
-        )
-        if match is None or find_unit(match["unit"]) is None:
-            continue
-        word = canonical(match["name"])[0]
-        for k, name in enumerate(names):
-            if found[k] is None and name and canonical(name)[0] == word:
-                found[k] = match["unit"]
-                notes.append(f"unit of {name!r} from {sheet.word} {at + 1}: {match['unit']}")
-    return tuple(found), notes
-
-
-def _key_values(sheet: Sheet, first: int, above: int, width: int) -> _Header | None:
-    """Names and units of lines such as ``columns=time,strain,stress`` and ``units=s,%,MPa``."""
-    found: dict[str, list[str]] = {}
-    for at in range(max(above, 0), first):
-        match = _KEY_VALUES.fullmatch(sheet.line(at))
-        if match is not None:
-            fields = [field.strip(" \"'") for field in re.split(r"[,;\t|]", match[2])]
-            if len(fields) == width:
-                found["units" if match[1].lower().startswith(("unit", "einheit")) else "names"] = fields
-    if "names" not in found:
-        return None
-    read = [read_header(field) for field in found["names"]]
-    own = found.get("units", [""] * width)
-    units = tuple(unit or stated for unit, (_, stated) in zip(own, read, strict=True))
-    return _Header(tuple(name for name, _ in read), tuple(u or None for u in units))
-
-
-def _title(sheet: Sheet, above: int, top: int, parsed: list) -> str:
-    """What a table is called: the line nearest above its header that is a title."""
-    for at in range(top - 1, max(above, top - 6) - 1, -1):
-        if sheet.is_title(at):
-            return " ".join(filter(None, sheet.rows[at]))
-        if parsed[at] is not None:
-            break
-    return ""
-
-
 def _numbers_channels(sheet: Sheet, used: list[int], width: int) -> bool:
     """Whether the first row counts the columns, 1, 2, 3, while the others hold decimals."""
     if len(used) < FEWEST + 1:
@@ -327,9 +197,7 @@ def _numbers_channels(sheet: Sheet, used: list[int], width: int) -> bool:
     return sum(sheet.decimal in field for field in following) > 0.6 * len(following)
 
 
-def _clocks(
-    sheet: Sheet, used: list[int], values: np.ndarray, header: _Header
-) -> tuple[np.ndarray, _Header, list[str]]:
+def _clocks(sheet: Sheet, used: list[int], values: np.ndarray, header: Header) -> tuple[np.ndarray, Header, list[str]]:
     """Columns of clock times in seconds from their first; the rest as it was."""
     units, notes = list(header.units), []
     values = values.copy()
@@ -344,7 +212,7 @@ def _clocks(
     return values, replace(header, units=tuple(units)), notes
 
 
-def _without_fillers(values: np.ndarray, header: _Header) -> tuple[np.ndarray, list[str]]:
+def _without_fillers(values: np.ndarray, header: Header) -> tuple[np.ndarray, list[str]]:
     """Numbers that stand for no value taken out: 9.91E37 of instruments, -9999 of loggers where nothing is near it."""
     notes = []
     values = values.copy()
@@ -419,55 +287,6 @@ def _continues(one: Columns, next_one: Columns) -> bool:
     return False
 
 
-def _check_header(sheet: Sheet, first: int, above: int, values: np.ndarray, header: _Header) -> list[str]:
-    """What to say of a line right above the numbers that has another number of fields.
-
-    Raises:
-        Unusable: If it has fewer, and it cannot be known which columns they name: commas may stand in numbers as well
-            as between them, or a first column may have no name.
-    """
-    has_names = any(header.names) or any(header.units)
-    at = next((at for at in range(first - 1, above - 1, -1) if any(sheet.rows[at]) and not sheet.is_mark(at)), None)
-    names = [] if at is None else [field for field in sheet.rows[at] if field]
-    width = values.shape[1]
-    finite = values[np.isfinite(values)]
-    whole = sheet.delimiter == "," and bool((finite == np.round(finite)).all())
-    if any(number(field, sheet.decimal) is not None for field in names):
-        names = []
-    if len(names) < 2:
-        lone = len(names) == 1 and width == 2 and at == first - 1 and canonical(read_header(names[0])[0])[1] is not None
-        if whole and width % 2 == 0 and (lone or _fractions(sheet, first, len(values))):
-            raise Unusable(
-                f"has whole numbers alone in {width} columns: decimal commas and commas between columns cannot be told "
-                "apart; save it with semicolons"
-            )
-        return []
-    if at is None or sheet.lines is None or sheet.delimiter is None:
-        return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
-    try:
-        places = len(next(csv.reader([sheet.lines[at]], delimiter=sheet.delimiter), []))
-    except csv.Error:  # a quote that is never closed, or a very long field
-        places = len(sheet.lines[at].split(sheet.delimiter))
-    places = max(places, len(sheet.fields(at, width)) if "#" in sheet.lines[at][:4] else 0)
-    if places < width and np.isfinite(values[:, places:]).mean() > 0.1 and not _said_elsewhere(header, at):
-        within = "commas in numbers and commas between columns cannot be told apart; save it with semicolons"
-        raise Unusable(
-            f"has {len(names)} names over {width} columns: "
-            + (within if sheet.delimiter == "," else "which they name is not known; give every column a name")
-        )
-    return [] if has_names else [f"{len(names)} names over {width} columns, so none is used"]
-
-
-def _said_elsewhere(header: _Header, at: int) -> bool:
-    """Whether names were found in another line than the one above the numbers."""
-    return any(header.names) and header.top != at
-
-
-def _fractions(sheet: Sheet, first: int, count: int) -> bool:
-    """Whether numbers in every other column look like what follows a decimal comma: some begin with a zero."""
-    return any(re.fullmatch(r"0\d+", field) for row in sheet.rows[first : first + count] for field in row[1::2])
-
-
 def _labelled(sheet: Sheet, used: list[int]) -> set[int]:
     """Rows such as ``Mean;0.15;12`` among rows that begin with a number: they are no points of a curve."""
 
@@ -482,16 +301,6 @@ def _labelled(sheet: Sheet, used: list[int]) -> set[int]:
     if texts and not numbers and any(sheet.rows[at][0] == "" for at in used):
         return set()  # a column of remarks
     return texts if 2 * len(texts) < len(used) else set()
-
-
-def _mentioned(sheet: Sheet, above: int, first: int) -> str:
-    """The line above a table without names that has words for its columns; empty where none has."""
-    for at in range(max(above, first - 200), first):
-        for field in re.split(r"[=:;,\t]+", sheet.line(at)):
-            name, unit = read_header(field)
-            if len(name.split()) < 4 and canonical(name, unit)[1] in ("strain", "stress", "force", "length"):
-                return f"{sheet.word} {at + 1}, {sheet.line(at)[:40]!r}"
-    return ""
 
 
 def _labels(sheet: Sheet, used: list[int], names: tuple[str, ...]) -> tuple[str, ...]:
