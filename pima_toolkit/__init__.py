@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .answers.laws.comparison import compare_experts
     from .api.pima import PIMA, Fit, load
     from .api.selection import Selection, select_clusters
-    from .data import open_data, reading_log, save_data, split, summary
+    from .data import open_data, reading_details, reading_log, save_data, split, summary
     from .errors import PimaError, PimaWarning
     from .experts import (
         Example,
@@ -56,6 +56,7 @@ _HOME = {
     "ImageFiles": ".ingest",
     "CurveFiles": ".ingest",
     "ScalarColumns": ".ingest",
+    "reading_details": ".data",
     "reading_log": ".data",
     "summary": ".data",
     "open_data": ".data",
@@ -142,6 +143,7 @@ __all__ = [
     "plots",
     "principal_curves",
     "quantities",
+    "reading_details",
     "reading_log",
     "register",
     "runs",

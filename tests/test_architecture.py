@@ -52,8 +52,11 @@ ORDER = {
         " reading_log"
     ),
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
-    "ingest": "headers shaping formats discovery specimens agreement reading assembly ingest",
-    "ingest/formats": "reader registry texts columns pictures images curves",
+    "ingest": "headers shaping formats discovery overrides specimens agreement reading assembly ingest",
+    "ingest/formats": (
+        "reader registry encodings clock texts sheets header_lines tables workbooks columns jcamp choice splitting"
+        " pictures images curves"
+    ),
     "metrics": "scores agreement association",
     "model": (
         "gaussian mixture rules encoders noise curves modality potentials effects evidence draws quantiles predictive"

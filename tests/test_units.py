@@ -1,5 +1,8 @@
 """Units over columns: what is one and what is not, and that conversion is the definition."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,6 +31,12 @@ from pima_toolkit.units import _EXACT, dimension, find_unit, interval_text, unit
         ("Sample C", "Sample C", None, "sample_c"),
         ("Strain rate [1/s]", "Strain rate", "1/s", "strain_rate"),
         ("Zeit", "Zeit", None, "time"),
+        ("Deriv. Weight (%/°C)", "Deriv. Weight (%/°C)", None, "deriv_weight_c"),
+        ("Ewe/V", "Ewe", "V", "ewe"),
+        ("<I>/mA", "<I>", "mA", "i"),
+        ("Sample (A)", "Sample", "A", "sample"),
+        ("Stress (A)", "Stress (A)", None, "stress"),
+        ("Crosshead speed [mm/min]", "Crosshead speed", "mm/min", "crosshead_speed"),
     ],
 )
 def test_headers_as_people_write_them(header, name, unit, word):
@@ -55,13 +64,50 @@ def test_conversions(value, unit, to, expected):
     assert find_unit(unit).to(find_unit(to), np.array(value)) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("text", "quantity", "base", "factor"),
+    [
+        ("mm/min", "speed", "mm/s", 1 / 60),
+        ("1/s", "frequency", "Hz", 1),
+        ("mA/cm²", "[current] / [length] ** 2", "A/m²", 10),
+        ("cm^-1", "1 / [length]", "1/m", 100),
+        ("kN·m", "torque", "Nm", 1000),
+        ("mbar", "stress", "Pa", 100),
+        ("µV", "voltage", "V", 1e-6),
+        ("lb/in²", "stress", "psi", 1),
+        ("Pa s", "[mass] / [length] / [time]", "Pa*s", 1),
+        ("deg", "angle", "rad", np.pi / 180),
+        ("mAh", "charge", "Ah", 1e-3),
+    ],
+)
+def test_products_and_rarer_units_are_looked_up(text, quantity, base, factor):
+    unit = find_unit(text)
+    assert unit.quantity == quantity == find_unit(base).quantity
+    assert unit.to(find_unit(base), np.array(1.0)) == pytest.approx(factor, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["point", "Start", "Avg", "at", "S1", "A3", "T2", "P1", "counts/turn", "pH", "V vs. Ref.", "", "1/1", "(MPa)/s"],
+)
+def test_words_and_names_of_specimens_are_no_units(text):
+    assert find_unit(text) is None
+    assert unit_of(text).to(unit_of(text), np.array(2.0)) == 2
+
+
+def test_units_take_no_library_until_one_is_rare():
+    code = "import sys; from pima_toolkit.units import find_unit; find_unit('MPa'); find_unit('Standardkraft')"
+    code += "; assert 'pint' not in sys.modules; find_unit('mm/min'); assert 'pint' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_case_is_forgiven_where_only_one_unit_can_be_meant():
     assert find_unit("mpa").name == find_unit("MPA").name == "MPa"
     assert find_unit("KN").name == "kN"
     assert find_unit("mN").factor == 1e-3
     assert find_unit("MN").factor == 1e6
     assert find_unit("mPa") is None  # a millipascal, or a slip: not guessed
-    assert find_unit("Nm") is None  # a newton metre
+    assert find_unit("Nm").quantity == "torque"  # a newton metre, no nanometre
     assert find_unit("nm").quantity == "length"
     assert find_unit("Mn") is None
     assert unit_of("counts/s").quantity == "counts/s"
@@ -100,7 +146,7 @@ def test_a_unit_is_a_size_and_exponents(text, factor, exponents):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "J/mol", "a.u.", "count", "(MPa)/s", "MPa s s", "MPa**1.2.3", "mm/cycle", "mPa", "Nm"]
+    "text", ["", "J/mol", "a.u.", "count", "(MPa)/s", "MPa s s", "MPa**1.2.3", "mm/cycle", "mPa", "A"]
 )
 def test_a_unit_that_is_not_known_is_none(text):
     assert dimension(text) is None

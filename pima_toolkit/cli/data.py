@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pima_toolkit as pima
 
-from ..errors import OptionError, PimaWarning, require
+from ..errors import OptionError, PimaError, PimaWarning, require
+from ..ingest import overrides
+from ..ingest.reading import NothingUsable
 from .options import CommandOutput, Json, Quiet, named
 
 if TYPE_CHECKING:
@@ -48,23 +50,48 @@ A TOML file holds the same and more, by the names of pima.from_folder:
   files = "curves/{id}_raw.csv"
 """
 
+CHECK_EXAMPLES = r"""
+Examples:
+
+  pima data check tests-2024
+
+  pima data check tests-2024 --write     (then edit tests-2024/pima-reading.toml)
+
+  pima data check tests-2024 --json > account.json
+"""
+
 
 @app.command("from-folder", epilog=EXAMPLES)
 def from_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Dataset to write: .nc or .zarr.", show_default=False)],
-    table: Annotated[str | None, typer.Option("--table", help="CSV or Excel file, one row per specimen.")] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="CSV or Excel file, one row per specimen; several are joined.")
+    ] = None,
     no_table: Annotated[bool, typer.Option("--no-table", help="Do not look for a table in the folder.")] = False,
     image_size: Annotated[
         str | None, typer.Option("--image-size", help="HEIGHTxWIDTH in pixels, or a side: 64x64.")
     ] = None,
     grey: Annotated[bool | None, typer.Option("--grey/--colour", help="Grey or colour pictures.")] = None,
     crop: Annotated[str | None, typer.Option("--crop", help="TOP,BOTTOM,LEFT,RIGHT to cut: pixels or shares.")] = None,
+    bits: Annotated[
+        int | None, typer.Option("--bits", help="Depth of a camera in files of 16 bits, such as 12.")
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="Sheet of the workbooks: name, or number from 0.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Table in files that hold several: title, or number from 0.")
+    ] = None,
+    specimens: Annotated[
+        str | None, typer.Option("--specimens", help="Several in a file: sheets, blocks, rows, columns or long.")
+    ] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x: name, or number from 0.")] = None,
     y: Annotated[str | None, typer.Option("--y", help="Column of y: name, or number from 0.")] = None,
     curve_grid: Annotated[int | None, typer.Option("--curve-grid", help="Points of a grid for all curves.")] = None,
     window: Annotated[str | None, typer.Option("--window", help="LOWER,UPPER x of the curves, or common.")] = None,
     toe: Annotated[bool, typer.Option("--toe", help="Correct the foot of the curves.")] = False,
+    zero: Annotated[str | None, typer.Option("--zero", help="toe or preload: correct the foot of the curves.")] = None,
     true: Annotated[str | None, typer.Option("--true", help="tension or compression: true stress and strain.")] = None,
     unit: Annotated[
         list[str] | None, typer.Option("--unit", help="NAME=UNIT, wanted and where none is stated.")
@@ -80,21 +107,26 @@ def from_folder(
     images = {
         "size": None if image_size is None else _square(_numbers(image_size, "x", "--image-size", "64x64", int)),
         "grey": grey,
+        "bits": bits,
         "crop": None if crop is None else _numbers(crop, ",", "--crop", "0,40,0,0", float),
     }
     curves = {
         "x": _column(x),
         "y": _column(y),
+        "sheet": _column(sheet),
+        "table": _column(part),
+        "specimens": specimens,
         "grid": curve_grid,
         "window": window if window in (None, "common") else _numbers(window, ",", "--window", "0,0.2", float),
         "toe": toe or None,
+        "zero": zero,
         "true": true,
         "units": named(unit, "--unit", "stress=MPa") or None,
     }
     for key, given in (("images", images), ("curves", curves)):
         options[key] = {**options.get(key, {}), **{k: v for k, v in given.items() if v is not None}}
-    if table is not None or no_table:
-        options["table"] = table if table is not None else False
+    if table or no_table:
+        options["table"] = (table if len(table) > 1 else table[0]) if table else False
     if strict:
         options["strict"] = True
     with warnings.catch_warnings():
@@ -105,6 +137,92 @@ def from_folder(
     _show(output, data, log)
     output.say(f"written: {written}")
     output.end({"files": [written], **_facts(data, log)})
+
+
+@app.command("check", epilog=CHECK_EXAMPLES)
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
+    write: Annotated[bool, typer.Option("--write", help="Write pima-reading.toml into the folder, to edit.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Say of every file how it is read: lines, columns, units, points left out; or why it cannot be used.
+
+    Nothing is written but pima-reading.toml, which all commands and pima.from_folder follow. The exit status is 1
+    where a measurement cannot be used.
+    """
+    output = CommandOutput(quiet, as_json)
+    path = folder.expanduser() / overrides.NAME
+    if write and path.exists():
+        raise OptionError(f"{path} is there already: edit it, or remove it and write it anew")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
+        try:
+            data = pima.from_folder(folder, progress=output.progress)
+        except NothingUsable as error:
+            _show_account(output, [[e.status, e.file, "", e.note] for e in error.entries])
+            if write:
+                notes = [f"cannot be used: {e.file} {e.note}" for e in error.entries]
+                path.write_text(overrides.as_text({}, notes), encoding="utf-8")
+                output.say(f"written: {path}")
+            raise
+        log, details = pima.reading_log(data), pima.reading_details(data)
+        told = details.to_dict(orient="records")
+        read = {(row["file"], row["specimen"], row["modality"]): row for row in told}
+        rows = []
+        for row in log.to_dict(orient="records"):
+            place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
+            found = read.get((row["file"], row["specimen"], row["modality"]))
+            rows.append([row["status"], place, "" if found is None else _what_was_read(found), row["note"]])
+        _show_account(output, rows)
+        if write:
+            written = _write_overrides(data, folder, path)
+            output.say(f"written: {written}")
+    facts = _facts(data, log) | {"reading_details": details.to_dict(orient="records")}
+    output.end(facts | ({"files": [path]} if write else {}))
+    if (log.status == "unusable").any():
+        raise typer.Exit(1)
+
+
+def _what_was_read(row: dict) -> str:
+    """One line for a curve: where, which columns in which units, how many points."""
+
+    def column(axis: str) -> str:
+        before, after = row[f"{axis}_unit"], row[f"{axis}_unit_after"]
+        unit = f" [{before or '?'}]" if before or after else ""
+        return f"{row[axis]}{unit}" + (f" in {after}" if after != before else "")
+
+    specimen = f"{row['specimen']}: " if row["specimen"] != Path(row["file"]).stem else ""
+    place = f", {row['place']}" if row["place"] else ""
+    kept = f"{row['points_kept']} of " if row["points_kept"] != row["points_read"] else ""
+    return f"{specimen}{column('y')} against {column('x')}{place}, {kept}{row['points_read']} points"
+
+
+def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
+    """A table of files: status, file, what was read, and what was done or why not."""
+    if output.silent:
+        return
+    table = rich_table.Table()
+    for name in ("status", "file or specimen", "read", "what was done, or why not"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(rich_text.Text(str(cell)) for cell in row))
+    output.console.print(table)
+
+
+def _write_overrides(data: xr.Dataset, folder: Path, path: Path) -> Path:
+    """Write pima-reading.toml with what gives this dataset again, as is tried at once."""
+    arguments = overrides.arguments_of(data)
+    lost = [row for row in pima.reading_log(data).to_dict(orient="records") if row["status"] == "unusable"]
+    notes = [f"cannot be used: {row['file']} {row['note']}" for row in lost]
+    path.write_text(overrides.as_text(arguments, notes), encoding="utf-8")
+    try:
+        same = pima.from_folder(folder, progress=False).drop_attrs().identical(data.drop_attrs())
+    except PimaError:
+        same = False
+    if not same:  # the modalities cannot be told by their names alone
+        path.write_text(overrides.as_text({"table": arguments["table"]}, notes), encoding="utf-8")
+    return path
 
 
 @app.command("show")

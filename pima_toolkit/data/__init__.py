@@ -9,7 +9,7 @@ from .measurement import Measurement, Schema, Wanted
 from .measurement_errors import errors_of, unused_errors
 from .names import ANSWER_NAMES, closest, few, measured_names, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
-from .reading_log import reading_log, summary, unused_files, with_lost_specimens
+from .reading_log import reading_details, reading_log, summary, unused_files, with_lost_specimens
 from .split import split
 from .storage import open_data, replacing, save_data
 from .streaming import OnDisk, blocks, on_disk
@@ -33,6 +33,7 @@ __all__ = [
     "on_disk",
     "open_data",
     "read",
+    "reading_details",
     "reading_log",
     "replacing",
     "residual_scale",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,7 @@ class Entry:
         status: ``"used"``, ``"unusable"`` (a measurement that is lost), ``"ignored"`` (no measurement, or not asked
             for), ``"missing"`` (there is no file).
         note: What was done to it, or why it was not used.
+        details: Of a curve what of the file was read, by the columns of `reading_details`; empty for others.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Entry:
     modality: str
     status: str
     note: str
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 def count(n: int, what: str) -> str:
@@ -54,7 +56,7 @@ def count(n: int, what: str) -> str:
 
 def write_reading_log(data: xr.Dataset, entries: Iterable[Entry]) -> None:
     """Store a reading log in the dataset's attributes."""
-    rows = [astuple(entry) for entry in entries]
+    rows = [list(astuple(entry))[: 6 if entry.details else 5] for entry in entries]
     data.attrs[ATTRIBUTE] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -74,7 +76,35 @@ def reading_log(data: xr.Dataset) -> pd.DataFrame:
     if text is None:
         raise DataError("the dataset has no reading log: only those of pima.from_folder have one")
     pandas = require("pandas", "tables")
-    return pandas.DataFrame(json.loads(text), columns=[f.name for f in fields(Entry)], dtype=object)
+    rows = [row[:5] for row in json.loads(text)]
+    return pandas.DataFrame(rows, columns=["file", "specimen", "modality", "status", "note"], dtype=object)
+
+
+#: What is known of each curve that was read.
+DETAILS = ("place", "x", "x_unit", "x_unit_after", "y", "y_unit", "y_unit_after", "points_read", "points_kept")
+
+
+def reading_details(data: xr.Dataset) -> pd.DataFrame:
+    """What was read of each file of curves: lines, columns, and units before and after.
+
+    Args:
+        data: A dataset of `pima.from_folder`, also after saving, opening or selecting.
+
+    Returns:
+        One row per curve. Columns ``file``, ``specimen``, ``modality``; ``place`` (lines, or rows of a sheet);
+        ``x``, ``y`` (headers as written); ``x_unit``, ``y_unit`` (as stated, by their usual names; empty if none is);
+        ``x_unit_after``, ``y_unit_after`` (in the dataset); ``points_read``, ``points_kept``; ``note``.
+
+    Raises:
+        DataError: If the dataset was not made from files.
+    """
+    text = data.attrs.get(ATTRIBUTE)
+    if text is None:
+        raise DataError("the dataset has no reading log: only those of pima.from_folder have one")
+    pandas = require("pandas", "tables")
+    rows = [[*row[:3], *(row[5].get(name, "") for name in DETAILS), row[4]] for row in json.loads(text) if len(row) > 5]
+    columns = ["file", "specimen", "modality", *DETAILS, "note"]
+    return pandas.DataFrame(rows, columns=columns, dtype=object)
 
 
 def unused_files(data: xr.Dataset) -> tuple[int, list[Entry]] | None:

@@ -9,6 +9,7 @@ from .formats.curves import CurveFiles
 from .formats.images import ImageFiles
 from .formats.reader import ColumnReader, Columns, PixelReader, Pixels
 from .ingest import ScalarColumns, from_folder
+from .overrides import remembered
 
 __all__ = [
     "ColumnReader",
@@ -20,4 +21,5 @@ __all__ = [
     "ScalarColumns",
     "Unusable",
     "from_folder",
+    "remembered",
 ]

@@ -23,17 +23,31 @@ from .headers import canonical
 
 #: A strain beyond this, in a file that states no unit, is taken for one in per cent.
 _LARGEST_STRAIN = 10.0
+#: What is said of a strain above 1 whose unit is not stated.
+LARGE_STRAIN = "though it reaches"
 #: A file that states no unit must not span this many times, or this part of, what the others span.
 _ODD = 30.0
+#: A strain without a unit is taken for one in a unit in which it spans at most this many times what the others span.
+_ALIKE = 8.0
 
 
 @dataclass(frozen=True, eq=False)
 class Agreed:
-    """What the curves of a modality have in common: names and units of x and y."""
+    """What the curves of a modality have in common: names and units of x and y.
+
+    Attributes:
+        names: Of x and y.
+        quantities: Of x and y, where known.
+        units: The unit of the result, where one is stated or asked for; None for strain, which becomes 1.
+        stated: The unit that most files state, of a strain too.
+        spans: What curves that state a unit typically span, in the unit of the result; NaN where none does.
+    """
 
     names: tuple[str, str]
     quantities: tuple[str | None, str | None]
     units: tuple[Unit | None, Unit | None]
+    stated: tuple[Unit | None, Unit | None] = (None, None)
+    spans: tuple[float, float] = (np.nan, np.nan)
 
 
 def agree(curves: Sequence[Curve], spec: CurveFiles, modality: str) -> Agreed:
@@ -55,7 +69,7 @@ def agree(curves: Sequence[Curve], spec: CurveFiles, modality: str) -> Agreed:
                 f"units of {modality!r} name {name!r}, which is none of its columns: {closest(key, known)}"
             )
         wanted[known[key]] = unit
-    quantities, units = [], []
+    quantities, units, most_stated, spans = [], [], [], []
     for k in (0, 1):
         votes = Counter(q for curve in curves if (q := curve.quantities[k]) is not None)
         quantity = None
@@ -78,11 +92,24 @@ def agree(curves: Sequence[Curve], spec: CurveFiles, modality: str) -> Agreed:
                 )
         quantities.append(quantity)
         units.append(unit)
+        most_stated.append(stated.most_common(1)[0][0] if stated else None)
+        spans.append(_typical_span(curves, k, find_unit("1") if quantity == "strain" else unit))
     if spec.true is not None and (quantities[0] not in (None, "strain") or quantities[1] not in (None, "stress")):
         raise OptionError(
             f"true={spec.true!r} needs stress against strain; {modality!r} has {names[1]!r} against {names[0]!r}"
         )
-    return Agreed(names, tuple(quantities), tuple(units))
+    return Agreed(names, tuple(quantities), tuple(units), tuple(most_stated), tuple(spans))
+
+
+def _typical_span(curves: Sequence[Curve], k: int, to: Unit | None) -> float:
+    """What the curves that state a unit typically span along an axis, in another; NaN where there is none."""
+    spans = [
+        float(np.ptp(values[np.isfinite(values)]))
+        for c in curves
+        if to is not None and (unit := c.units[k]) is not None and unit.quantity == to.quantity
+        if np.isfinite(values := unit.to(to, (c.x, c.y)[k])).any()
+    ]
+    return float(np.median(spans)) if spans else np.nan
 
 
 def shape_curve(curve: Curve, agreed: Agreed, spec: CurveFiles) -> Curve:
@@ -106,13 +133,20 @@ def shape_curve(curve: Curve, agreed: Agreed, spec: CurveFiles) -> Curve:
     x, y, done = shaping.drop_gaps(x, y)
     notes += done
     if agreed.quantities[0] in ("strain", "length") and agreed.quantities[1] in ("stress", "force"):
-        x, y, done = shaping.positive(x, y)
+        x, y, done = shaping.positive(x, y, each=curve.names[0] in ("strain", "displacement"))
         notes += done
+    if agreed.quantities[0] == "time":
+        shaping.one_clock(x)
     x, y, done = shaping.first_rise(x, y, spec.loading_only)
     notes += done
-    if spec.toe:
+    if spec.toe or spec.zero == "toe":
         x, y, done = shaping.correct_toe(x, y)
         notes += done
+    elif spec.zero == "preload":
+        x, y, done = shaping.correct_preload(x, y)
+        notes += done
+    elif curve.names[0] in ("strain", "displacement") and curve.names[1] in ("stress", "force"):
+        notes += shaping.found_at_zero(x, y)
     if spec.true is not None:
         x, y, done = shaping.to_true(x, y, spec.true)
         notes += done
@@ -131,14 +165,18 @@ def _in_result_unit(values: np.ndarray, unit: Unit | None, agreed: Agreed, k: in
     name, to = agreed.names[k], result_unit(agreed, k)
     if to is None:
         return values, []
-    source = unit or agreed.units[k] or to
+    notes: list[str] = []
+    source = unit or agreed.units[k]
+    if source is None:
+        source, notes = _unstated_strain(values, agreed, k, to)
     if source.quantity != to.quantity:
         raise Unusable(
             f"states the unit {source.name!r} of {name}, which cannot be turned into {to.name!r}: correct it there"
         )
     values = source.to(to, values)
-    notes = [f"{name} from {source.name} to {to.name}"] if source != to else []
-    if unit is not None:
+    if source != to:
+        notes.append(f"{name} from {source.name} to {to.name}")
+    if unit is not None or (source != to and agreed.units[k] is None):
         return values, notes
     most = np.nanmax(np.abs(values), initial=0)
     if source.name != "1":
@@ -146,13 +184,46 @@ def _in_result_unit(values: np.ndarray, unit: Unit | None, agreed: Agreed, k: in
     elif most > _LARGEST_STRAIN:
         raise Unusable(f'states no unit of {name}, and {most:.4g} is no strain in 1: say units={{"{name}": "%"}}')
     elif most > 1:
-        notes.append(f"states no unit of {name}, taken as 1, though it reaches {most:.4g}")
+        notes.append(f"states no unit of {name}, taken as 1, {LARGE_STRAIN} {most:.4g}")
     return values, notes
+
+
+def _unstated_strain(values: np.ndarray, agreed: Agreed, k: int, to: Unit) -> tuple[Unit, list[str]]:
+    """The unit of a strain whose file states none: 1, or that of the other files where it alone fits what they span.
+
+    Raises:
+        Unusable: If neither fits, or both do.
+    """
+    other, typical = agreed.stated[k], agreed.spans[k]
+    if other is None or other == to or not np.isfinite(typical) or typical <= 0:
+        return to, []
+    finite = values[np.isfinite(values)]
+    span = float(np.ptp(finite)) if finite.size else 0.0
+    fits = [unit for unit in (to, other) if 1 / _ALIKE < float(unit.to(to, np.array(span))) / typical < _ALIKE]
+    if not fits and np.abs(finite).max(initial=0) > _LARGEST_STRAIN:
+        return to, []  # refused as no strain at all
+    if len(fits) != 1:
+        raise Unusable(
+            f"states no unit of {agreed.names[k]}, and spans {span:.4g}, which may be in {to.name} or, as in the other "
+            f"files, in {other.name}: write it in the file"
+        )
+    unit = fits[0]
+    return unit, [f"states no unit of {agreed.names[k]}, taken as {unit.name}, as what the other files span tells"]
 
 
 def result_unit(agreed: Agreed, k: int) -> Unit | None:
     """The unit of the result: the agreed one, but strain in 1."""
     return find_unit("1") if agreed.quantities[k] == "strain" else agreed.units[k]
+
+
+def details(raw: Curve, shaped: Curve, agreed: Agreed) -> dict[str, str | int]:
+    """What was read of a file, by the columns of `pima.reading_details`."""
+    out: dict[str, str | int] = {"place": raw.place}
+    for k, axis in enumerate("xy"):
+        before, after = raw.units[k], result_unit(agreed, k)
+        out |= {axis: raw.headers[k], f"{axis}_unit": before.name if before else ""}
+        out[f"{axis}_unit_after"] = after.name if after else ""
+    return out | {"points_read": raw.read, "points_kept": int(shaped.x.size)}
 
 
 def odd_one(curve: Curve, curves: Sequence[Curve]) -> str | None:

@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -33,6 +33,8 @@ _COPY = re.compile(r"(?i)^(?:copy of |kopie von )?(.+?)(?: - copy| - kopie| copy
 #: Stands for the modality of files beside folders that are modalities or specimens.
 _BESIDE = "/"
 _SEPARATOR = re.compile(r"[\s_\-]+")
+#: The number of a picture of a specimen after its name: ``S1_2``, ``S1 (2)``, ``S1b``.
+_VIEW = re.compile(r"(?P<name>.+?)(?:[\s_\-.]*\(?(?<!\d)(?P<number>\d{1,4})\)?|[\s_\-]*(?P<letter>[a-zA-Z]))")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class CandidateFile:
         modality: Its name, or ``""`` where the kind alone tells.
         specimen: The specimen's name as written.
         view: Number of the picture, for several of one specimen.
+        part: The specimen's name inside of the file, where a file holds several.
+        own: Options that differ for this file, as pairs.
     """
 
     path: Path
@@ -54,6 +58,13 @@ class CandidateFile:
     modality: str
     specimen: str
     view: int = 0
+    part: str = ""
+    own: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """The file, and the specimen inside of it where there are several."""
+        return f"{self.file}: {self.part}" if self.part else self.file
 
     @property
     def key(self) -> str:
@@ -126,8 +137,15 @@ def by_pattern(files: Sequence[Path], folder: Path, pattern: str, modality: str,
     return found
 
 
-def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[CandidateFile], list[Entry]]:
+def sort_out(
+    files: Sequence[Path], folder: Path, known: Collection[str] = ()
+) -> tuple[list[CandidateFile], list[Entry]]:
     """Kind, modality and specimen of every file, by where it lies and what it is called.
+
+    Args:
+        files: All files.
+        folder: Where they lie.
+        known: Keys of specimens that a table names.
 
     Returns:
         What may be measurements; and entries for files of other kinds.
@@ -150,7 +168,8 @@ def sort_out(files: Sequence[Path], folder: Path) -> tuple[list[CandidateFile], 
     flat = [f for f in found if not f.modality]
     by_name = iter(_by_name(flat))
     found = [f if f.modality else next(by_name) for f in found]
-    return _views(_shared_names([replace(f, modality=modality_name(f.modality, f.kind)) for f in found])), left_out
+    found = _shared_names([replace(f, modality=modality_name(f.modality, f.kind)) for f in found])
+    return _views(found, known), left_out
 
 
 def modality_name(written: str, kind: str) -> str:
@@ -215,7 +234,7 @@ def _by_name(found: list[CandidateFile]) -> list[CandidateFile]:
             word = words[f.file][at].casefold()
             kinds[word].add(f.kind)
             times[word] += 1
-        numbers = any(re.fullmatch(r"[a-z]?\d+[a-z]?", word) for word in times)
+        numbers = any(re.fullmatch(r"\(?[a-z]?\d+[a-z]?\)?", word) for word in times)
         specimens = {_rest(f.specimen, words[f.file][at], at).casefold() for f in found}
         enough = len(kinds) > 1 and len(found) > len(specimens)
         if not numbers and enough and all(len(k) == 1 for k in kinds.values()):
@@ -253,16 +272,23 @@ def _without_shared(members: list[CandidateFile]) -> list[CandidateFile]:
     return [replace(f, specimen="_".join(w[lead : len(w) - tail])) for f, w in zip(members, words, strict=True)]
 
 
-def _views(found: list[CandidateFile]) -> list[CandidateFile]:
-    """``S1_1``, ``S1_2`` are pictures of S1 if S1 has a curve and they have none."""
-    others = {f.key for f in found if f.kind == "curves"}
+def _views(found: list[CandidateFile], known: Collection[str]) -> list[CandidateFile]:
+    """``S1_1``, ``S1-2`` and ``S1b`` are pictures of S1 if S1 has a curve or a row of the table, and they have none."""
+    others = {f.key for f in found if f.kind == "curves"} | set(known)
     out = []
     for f in found:
-        match = re.fullmatch(r"(.+?)[\s_\-]+(\d{1,3})", f.specimen) if f.kind == "images" else None
-        if match and f.key not in others and specimen_key(match[1]) in others:
-            f = replace(f, specimen=match[1], view=int(match[2]))
+        match = _VIEW.fullmatch(f.specimen) if f.kind == "images" else None
+        if match and f.key not in others and specimen_key(match["name"]) in others:
+            number = match["number"] or str(ord(match["letter"].lower()) - ord("a") + 1)
+            f = replace(f, specimen=match["name"], view=int(number))
         out.append(f)
     return out
+
+
+def view_of(found: CandidateFile) -> str:
+    """The specimen that a picture's name would be a view of; the name itself for curves and for other names."""
+    match = _VIEW.fullmatch(found.specimen) if found.kind == "images" else None
+    return match["name"] if match else found.specimen
 
 
 def drop_copies(found: Sequence[CandidateFile]) -> tuple[list[CandidateFile], list[Entry]]:

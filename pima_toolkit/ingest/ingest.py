@@ -18,17 +18,23 @@ import xarray as xr
 from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
 from ..errors import DataError, OptionError, PimaWarning
+from . import agreement
 from .assembly import ScalarColumns, assemble
-from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out
+from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out, specimen_key
 from .formats.curves import NAMELESS, CurveFiles
 from .formats.images import ImageFiles
 from .formats.registry import kinds
 from .headers import slug
-from .reading import Client, ModalityReading, progress_bar, read_modality
-from .specimens import SpecimenTable, guess_table, read_specimens
+from .overrides import NAME, apply, merged, read_overrides, remember
+from .reading import Client, ModalityReading, NothingUsable, progress_bar, read_modality
+from .specimens import SpecimenTable, guess_tables, joined, read_specimens, without_lost_zeros
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    OneTable = str | os.PathLike[str] | pd.DataFrame
+    #: A table of specimens: its file or a frame, several, or whether to look for one.
+    TableSource = OneTable | Sequence[OneTable] | bool | None
 
 
 _KINDS: dict[str, type] = {"images": ImageFiles, "curves": CurveFiles, "scalars": ScalarColumns}
@@ -40,13 +46,14 @@ def from_folder(
     path: str | os.PathLike[str],
     modalities: Mapping[str, Modality | Mapping[str, object] | str] | None = None,
     *,
-    table: str | os.PathLike[str] | pd.DataFrame | bool | None = None,
+    table: TableSource = None,
     images: ImageFiles | Mapping[str, object] | None = None,
     curves: CurveFiles | Mapping[str, object] | None = None,
     strict: bool = False,
     workers: int | None = None,
     client: Client | None = None,
     progress: bool | None = None,
+    overrides: str | os.PathLike[str] | bool | None = None,
 ) -> xr.Dataset:
     """Read a folder of measurements: pictures and curves of specimens, in whatever files they are.
 
@@ -58,8 +65,9 @@ def from_folder(
         path: The folder.
         modalities: What to read, by the name of the modality: `ImageFiles`, `CurveFiles` or `ScalarColumns`, or the
             same as a plain dict ``{"kind": "images", "size": [64, 64]}``. None: everything found.
-        table: CSV, Excel or DataFrame with one row per specimen. Columns that name files become modalities, other
-            columns coordinates. None: a table in the folder, if one names its specimens; False: none.
+        table: CSV, Excel or DataFrame with one row per specimen, or a list of several, which are joined by the names.
+            Columns that name files become modalities, other columns coordinates. None: the tables in the folder that
+            name its specimens, whatever they are called; False: none.
         images: Options for all pictures whose modality is not described in `modalities`.
         curves: The same for curves.
         strict: Raise if any measurement cannot be used.
@@ -67,6 +75,8 @@ def from_folder(
         client: A ``dask.distributed.Client``: its workers, which must see the same folder, read the files instead; the
             result is the same to the bit.
         progress: Show a bar; None: on a terminal.
+        overrides: TOML file with arguments for what the call leaves open, and with what differs for single files. None:
+            ``pima-reading.toml`` in the folder, if it is there; False: none. `pima data check` writes one.
 
     Returns:
         Modalities with dims (specimen, ...), float; ``specimen`` in the natural order of the names; the table's columns
@@ -95,12 +105,20 @@ def from_folder(
         raise OptionError(
             f"client={client!r} is no dask client: expected dask.distributed.Client(...), or leave it out"
         )
+    stated = read_overrides(folder, overrides if isinstance(overrides, bool) or overrides is None else Path(overrides))
+    given = {"modalities": modalities, "table": table, "images": images, "curves": curves, "strict": strict}
+    modalities, table, images, curves, strict = (merged(stated, given)[name] for name in given)
     defaults = {
         "images": _of_kind("images", images or {}, ImageFiles),
         "curves": _of_kind("curves", curves or {}, CurveFiles),
     }
     wanted = None if modalities is None else {n: _described(n, spec) for n, spec in modalities.items()}
     files, entries = list_files(folder)
+    files = [p for p in files if p != folder / NAME]
+    if stated.source:
+        entries.append(
+            Entry(stated.source, "", "", "used", f"how to read: {', '.join(stated.arguments) or 'single files'}")
+        )
     if not files:
         raise DataError(f"{folder} is empty" + (f" but for {count(len(entries), 'hidden file')}" if entries else ""))
     rows, found, unsorted = _sort(folder, files, table)
@@ -109,16 +127,31 @@ def from_folder(
     taken = {f.file for g in groups.values() for f in g[1]} | {e.file for e in entries}
     entries += [_idle(f, wanted, rows) for f in found if f.file not in taken]
     reads: dict[str, ModalityReading] = {}
+    nothing: list[tuple[type, NothingUsable]] = []
+    kinds_read: set[type] = set()
+    known = [p.relative_to(folder).as_posix() for p in files]
     with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
         for name, (spec, members) in groups.items():
+            members, left = apply(stated, members, known)
             members, copies = drop_copies(members)
-            entries += copies
-            read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
+            entries += [*left, *copies]
+            try:
+                read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
+            except NothingUsable as error:
+                if wanted is not None:
+                    raise
+                nothing.append((type(spec), error))  # a folder of something else, beside others of the kind
+                continue
+            kinds_read.add(type(spec))
             final = _final_name(name, read, {**groups, **reads}) if wanted is None else name
             reads[final] = replace(read, variable=read.variable.rename(final))
             entries += [replace(e, modality=final) for e in read.entries]
+    for error in [error for kind, error in nothing if kind not in kinds_read]:
+        raise error
+    entries += [entry for _, error in nothing for entry in error.entries]
     data = assemble(reads, rows, scalars, entries)
     data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
+    remember(data, stated)
     write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
     _tell(entries, strict)
     return data
@@ -162,27 +195,37 @@ def _of_kind(name: str, spec: Modality | Mapping[str, Any], kind: type[Kind]) ->
 
 
 def _sort(
-    folder: Path, files: list[Path], table: str | os.PathLike[str] | pd.DataFrame | bool | None
+    folder: Path, files: list[Path], table: TableSource
 ) -> tuple[SpecimenTable | None, list[CandidateFile], list[Entry]]:
     """The table, if there is one, and which file is what."""
     found, left_out = sort_out(files, folder)
     if table is True:
         raise OptionError("table is True, expected the table's file, or None to look for one")
     by_itself = table is None
-    if by_itself:
-        table = guess_table(folder, files, found)
-    if table is None or table is False:
+    sources = guess_tables(folder, files, found) if by_itself else [] if table is False else _listed(table)
+    if not sources:
         return None, found, left_out
+    read = []
     try:
-        rows = read_specimens(table, folder, files, found)
+        for source in sources:
+            rows = read_specimens(source, folder, files, found)
+            if by_itself:
+                rows.entries[0] = replace(
+                    rows.entries[0], note=f"{rows.entries[0].note}; found by itself (table=False leaves it out)"
+                )
+            read.append(rows)
+        rows = joined(read)
     except DataError as error:
         raise DataError(f"{error} (found by itself: table=False leaves it out)") if by_itself else error from None
-    if by_itself:
-        first = rows.entries[0]
-        rows.entries[0] = replace(first, note=f"{first.note}; found by itself (table=False leaves it out)")
-    others = [p for p in files if p.relative_to(folder).as_posix() != rows.file]
-    found, left_out = sort_out(others, folder)
-    return rows, found, left_out
+    tables = {r.file for r in read}
+    others = [p for p in files if p.relative_to(folder).as_posix() not in tables]
+    found, left_out = sort_out(others, folder, {specimen_key(name) for name in rows.names})
+    return without_lost_zeros(rows, found), found, left_out
+
+
+def _listed(table: TableSource) -> list:
+    """One table, or several, as a list."""
+    return list(table) if isinstance(table, Sequence) and not isinstance(table, str) else [table]
 
 
 def _groups(
@@ -226,30 +269,41 @@ def _members(
     other_names: set[str],
     rows: SpecimenTable | None,
 ) -> list[CandidateFile]:
-    """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind."""
+    """The files of one described modality: of its column, folder or pattern, or name, or the only ones of its kind.
+
+    Several folders, columns or patterns of pictures are views of each specimen, in their order.
+    """
+    if isinstance(spec, ImageFiles) and spec.files is not None and not isinstance(spec.files, str):
+        views = [
+            _members(name, replace(spec, files=one), named, files, folder, other_names, rows) for one in spec.files
+        ]
+        return [replace(f, view=k) for k, members in enumerate(views, 1) for f in members]
     kind = "images" if isinstance(spec, ImageFiles) else "curves"
-    is_column = rows is not None and spec.files in rows.headers
-    if spec.files is not None and not is_column and any(c in spec.files for c in "*?{/."):
-        members = by_pattern(files, folder, spec.files, name, kind)
+    pattern = spec.files if isinstance(spec.files, str) else None
+    is_column = rows is not None and pattern in rows.headers
+    if pattern is not None and not is_column and any(c in pattern for c in "*?{/."):
+        members = by_pattern(files, folder, pattern, name, kind)
         if not members:
-            raise OptionError(f"no file of {folder} fits files={spec.files!r} of {name!r}")
+            raise OptionError(f"no file of {folder} fits files={pattern!r} of {name!r}")
         return members
-    if spec.files is not None:
-        column = (rows.headers.get(spec.files) if rows else None) or slug(spec.files)
+    if pattern is not None:
+        column = (rows.headers.get(pattern) if rows else None) or slug(pattern)
         by_folder = [f for f in (f for fs in named.values() for f in fs) if slug(Path(f.file).parts[0]) == column]
         members = named.get(column) or by_folder
         if not members:
             raise OptionError(
-                f"files={spec.files!r} of {name!r} is no column, folder or pattern: {closest(column, named)}"
+                f"files={pattern!r} of {name!r} is no column, folder or pattern: {closest(column, named)}"
             )
     elif name in named:
         members = named[name]
     else:
         free = [n for n, fs in named.items() if fs[0].kind == kind and n not in other_names]
         if len(free) != 1:
+            listed = ", ".join(f'"{n}"' for n in free)
+            views = f" (files=[{listed}] takes them as views of one picture)" if kind == "images" and free else ""
             raise OptionError(
                 f"which files are {name!r}? There is {'none' if not free else 'more than one'} of {kind} that no other "
-                f"modality is called after: give files=; {closest(name, named)}"
+                f"modality is called after: give files={views}; {closest(name, named)}"
             )
         members = named[free[0]]
     if any(f.kind != kind for f in members):
@@ -271,6 +325,14 @@ def _final_name(name: str, read: ModalityReading, taken: Mapping[str, object]) -
 def _tell(entries: Sequence[Entry], strict: bool) -> None:
     """Raise, or warn, for measurements that are lost; every one of them is in the reading log."""
     lost = [e for e in entries if e.status == "unusable"]
+    large = [e for e in entries if e.status == "used" and agreement.LARGE_STRAIN in e.note]
+    if large:
+        warnings.warn(
+            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as {large[0].file}: "
+            'taken as 1; if they are in per cent, say curves={"units": {"strain": "%"}}',
+            PimaWarning,
+            stacklevel=3,
+        )
     if not lost:
         return
     shown = "; ".join(f"{e.file}: {e.note}" for e in lost[:5]) + (

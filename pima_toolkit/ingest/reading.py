@@ -9,10 +9,10 @@ import importlib.util
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -21,9 +21,9 @@ import xarray as xr
 from ..data.reading_log import Entry, Unusable, count
 from ..errors import DataError, require
 from . import agreement
-from .discovery import CandidateFile
+from .discovery import CandidateFile, specimen_key
 from .formats import images as image_files
-from .formats.curves import Curve, CurveFiles, read_curve
+from .formats.curves import Curve, CurveFiles, read_curves, with_units
 from .formats.images import ImageFiles
 
 #: What a reader gives: what it read, or why it could not.
@@ -91,7 +91,8 @@ def read_modality(
         client: Of a dask cluster whose workers see the same files; it reads them instead of the threads.
 
     Raises:
-        DataError: If none can be used, or what is common to them (units, memory) does not work out.
+        NothingUsable: If none can be used.
+        DataError: If what is common to them (units, memory) does not work out.
     """
     reader = _read_images if _images(spec) else _read_curves
     if client is not None:
@@ -158,6 +159,14 @@ def _attempt(read: Callable[[CandidateFile], object], found: CandidateFile) -> F
         return None, f"cannot be read ({error.strerror or error})"
 
 
+class NothingUsable(DataError):
+    """None of the files of a modality can be used; ``entries`` says why, a line for each."""
+
+    def __init__(self, message: str, entries: list[Entry]) -> None:
+        super().__init__(message)
+        self.entries = entries
+
+
 class _Ledger:
     """What became of the files of one modality, while it is found out."""
 
@@ -169,33 +178,42 @@ class _Ledger:
 
     def refuse(self, files: Sequence[CandidateFile], why: str) -> None:
         """These cannot be used."""
-        self.refused |= dict.fromkeys((f.file for f in files), why)
+        self.refused |= dict.fromkeys((f.mark for f in files), why)
 
-    def entries(self, used: dict[str, Sequence[str]], done: str = "") -> list[Entry]:
+    def entries(
+        self, used: dict[str, Sequence[str]], done: str = "", details: Mapping[str, Mapping] | None = None
+    ) -> list[Entry]:
         """One entry per file.
 
         Args:
             used: Files that are used -> what was done to each.
             done: What was done to all of these.
+            details: Files of curves -> what was read of each.
 
         Raises:
-            DataError: If none is used.
+            NothingUsable: If none is used.
         """
         if not used:
-            lost = [f"{f.file} {self.refused[f.file]}" for f in self.members if f.file in self.refused]
+            lost = [f"{f.mark} {self.refused[f.mark]}" for f in self.members if f.mark in self.refused]
             more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
-            raise DataError(
-                f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}"
+            raise NothingUsable(
+                f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}",
+                [
+                    Entry(f.file, f.specimen, self.name, "unusable", self.refused[f.mark])
+                    for f in self.members
+                    if f.mark in self.refused
+                ],
             )
         out = []
         for f in self.members:
-            if f.file in used:
-                status, note = "used", "; ".join(filter(None, (*used[f.file], done)))
-            elif f.file in self.ignored:
-                status, note = "ignored", self.ignored[f.file]
+            if f.mark in used:
+                status, note = "used", "; ".join(filter(None, (*used[f.mark], done)))
+            elif f.mark in self.ignored:
+                status, note = "ignored", self.ignored[f.mark]
             else:
-                status, note = "unusable", self.refused[f.file]
-            out.append(Entry(f.file, f.specimen, self.name, status, note))
+                status, note = "unusable", self.refused[f.mark]
+            own = (details or {}).get(f.mark, {}) if status == "used" else {}
+            out.append(Entry(f.file, f.specimen, self.name, status, note, own))
         return out
 
 
@@ -222,20 +240,23 @@ def _outcomes(files: Sequence[CandidateFile], outcomes: Sequence[FileResult], le
         if value is None:
             ledger.refuse([f], why)
         else:
-            out[f.file] = value
+            out[f.mark] = value
     return out
 
 
 def _size(spec: ImageFiles, f: CandidateFile) -> object:
-    return image_files.read_size(f.path, spec)
+    return image_files.read_size(f.path, replace(spec, **dict(f.own)))
 
 
 def _picture(spec: ImageFiles, size: tuple, f: CandidateFile) -> image_files.ReadPicture:
-    return image_files.read_picture(f.path, spec, size)
+    return image_files.read_picture(f.path, replace(spec, **dict(f.own)), size)
 
 
-def _curve(spec: CurveFiles, f: CandidateFile) -> Curve:
-    return read_curve(f.path, spec)
+def _curves(spec: CurveFiles, modality: str, f: CandidateFile) -> list[tuple[str, Curve]]:
+    own = dict(f.own)
+    units = own.pop("units", {})
+    found = read_curves(f.path, replace(spec, **own), modality)
+    return [(label, with_units(curve, units)) for label, curve in found] if units else found
 
 
 def _read_images(
@@ -257,6 +278,7 @@ def _read_images(
 
     readable = [f for f in files if f.file in sizes]
     pictures = _outcomes(readable, every(partial(_picture, spec, size), readable, tick), ledger)
+    pictures, bits = image_files.in_depth_of_camera(pictures, spec)
     whole = {}
     for key, group in groups.items():
         if all(f.file in pictures for f in group):
@@ -272,6 +294,7 @@ def _read_images(
     used = {f.file: pictures[f.file].notes for key in whole for f in groups[key]}
     ledger.entries(used)
     variable, done = image_files.combine(list(whole.values()), spec, name)
+    variable.attrs |= {"bits": bits} if bits else {}
     return ModalityReading(variable, {k: groups[k][0].specimen for k in whole}, "image", ledger.entries(used, done))
 
 
@@ -283,20 +306,38 @@ def _read_curves(
     _drop_ambiguous(groups, ledger, views=False)
     files = [group[0] for group in groups.values()]
 
-    raw = _outcomes(files, every(partial(_curve, spec), files, tick), ledger)
+    found = _outcomes(files, every(partial(_curves, spec, name), files, tick), ledger)
+    parts, raw = _parts([f for f in files if f.file in found], found)
     if not raw:
         ledger.entries({})
+    ledger.members = [*(f for f in members if f.file not in found), *parts]
     agreed = agreement.agree(list(raw.values()), spec, name)
-    files = [f for f in files if f.file in raw]
-    attempts = [_attempt(lambda f: agreement.shape_curve(raw[f.file], agreed, spec), f) for f in files]
-    curves = _outcomes(files, attempts, ledger)
-    odd = {f.file: why for f in files if f.file in curves and (why := _odd(curves, f.file))}
+    attempts = [_attempt(lambda f: agreement.shape_curve(raw[f.mark], agreed, spec), f) for f in parts]
+    curves = _outcomes(parts, attempts, ledger)
+    odd = {f.mark: why for f in parts if f.mark in curves and (why := _odd(curves, f.mark))}
     ledger.refused |= odd
-    files = [f for f in files if f.file in curves and f.file not in odd]
-    used = {f.file: curves[f.file].notes for f in files}
+    parts = [f for f in parts if f.mark in curves and f.mark not in odd]
+    used = {f.mark: curves[f.mark].notes for f in parts}
     ledger.entries(used)
-    variable, done = agreement.combine([curves[f.file] for f in files], agreed, spec, name)
-    return ModalityReading(variable, {f.key: f.specimen for f in files}, agreed.names[1], ledger.entries(used, done))
+    variable, done = agreement.combine([curves[f.mark] for f in parts], agreed, spec, name)
+    details = {f.mark: agreement.details(raw[f.mark], curves[f.mark], agreed) for f in parts}
+    names = {f.key: f.specimen for f in parts}
+    return ModalityReading(variable, names, agreed.names[1], ledger.entries(used, done, details))
+
+
+def _parts(files: Sequence[CandidateFile], found: dict) -> tuple[list[CandidateFile], dict[str, Curve]]:
+    """A candidate for each specimen of each file, and its curve; names that two files have get their file's before."""
+    times = Counter(specimen_key(label) for f in files for label, _ in found[f.file])
+    parts, curves = [], {}
+    for f in files:
+        for label, curve in found[f.file]:
+            part = f
+            if label:
+                alone = times[specimen_key(label)] == 1
+                part = replace(f, specimen=label if alone else f"{f.specimen}/{label}", part=label)
+            parts.append(part)
+            curves[part.mark] = curve
+    return parts, curves
 
 
 def _odd(curves: dict[str, Curve], file: str) -> str | None:

@@ -15,6 +15,10 @@ FEWEST = 3
 _JITTER = 0.02
 #: The tangent of the toe correction spans this share of the stress at which its search ends.
 _TANGENT = 0.15
+#: A toe or a preload is told where it is more than this share of the rise to half of the largest y.
+_SEEN = 0.1
+#: Fewest points of a curve whose foot is judged.
+_FOOT = 12
 
 Shaped = tuple[np.ndarray, np.ndarray, list[str]]
 
@@ -32,11 +36,40 @@ def drop_gaps(x: np.ndarray, y: np.ndarray) -> Shaped:
     return x[keep], y[keep], [f"{count(lost, 'point')} without a value left out"] if lost else []
 
 
-def positive(x: np.ndarray, y: np.ndarray) -> Shaped:
-    """Both signs turned if nearly all of x and y is negative: compression, as some machines record it."""
-    if (x <= 0).mean() > 0.95 and (y <= 0).mean() > 0.95 and x.min() < 0 and y.min() < 0:
+def positive(x: np.ndarray, y: np.ndarray, each: bool = False) -> Shaped:
+    """Signs turned where nearly all of x and y is negative: compression, as some machines record it.
+
+    Args:
+        x: (T,), finite.
+        y: (T,), finite.
+        each: Turn x or y alone too: some machines count only one of them negative, and loading does positive work. Not
+            for a stretch, which is below 1 in compression where the stress is negative.
+    """
+    turned = [(v <= 0).mean() > 0.95 and v.min() < 0 for v in (x, y)]
+    if all(turned):
         return 0.0 - x, 0.0 - y, ["x and y were negative (compression): signs turned"]
+    others = [(v >= 0).mean() > 0.95 and v.max() > 0 for v in (y, x)]
+    for k, axis in enumerate("xy"):
+        if each and turned[k] and others[k]:
+            note = f"{axis} was negative beside a positive {'yx'[k]} (compression): its sign turned"
+            return (0.0 - x, y, [note]) if k == 0 else (x, 0.0 - y, [note])
     return x, y, []
+
+
+def one_clock(time: np.ndarray) -> None:
+    """Refuse times that begin again: the readings after a pause are no unloading.
+
+    Raises:
+        Unusable: Naming where.
+    """
+    span = np.ptp(time)
+    steps = np.diff(time)
+    if (steps < -_JITTER * span).any() and not (steps <= 0).all():
+        at = int(np.argmax(steps < -_JITTER * span))
+        raise Unusable(
+            f"has a time that goes back from {time[at]:g} to {time[at + 1]:g} after point {at + 1} of {time.size}: was "
+            "the clock started again? Part the file, or name another column, x=..."
+        )
 
 
 def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
@@ -50,8 +83,8 @@ def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
         loading_only: False: a curve that goes back by more than 2 % of its range is refused instead.
 
     Raises:
-        Unusable: If x goes back and must not, or stands still; if it begins again in one step and goes farther than
-            before, as where a file holds two curves.
+        Unusable: If x goes back and must not, or stands still; if it begins again in one step and goes about as far as
+            before or farther, as where a file holds two curves.
     """
     forward = x if x[np.abs(x - x[0]).argmax()] >= x[0] else -x
     span = forward.max() - forward.min()
@@ -67,11 +100,14 @@ def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
         )
     for at in np.flatnonzero(np.diff(forward) < -_JITTER * span):
         risen = farthest[at] - forward[: at + 1].min()
-        farther = np.flatnonzero(forward[at + 1 :] > farthest[at])
-        if forward[at] - forward[at + 1] > 0.5 * risen and farther.size and farther[0] >= FEWEST:
+        later = forward[at + 1 :]
+        returns = [np.flatnonzero(later > farthest[at] - share * risen) for share in (0, 0.25)]
+        again = any(r.size and r[0] >= FEWEST for r in returns)
+        if forward[at] - forward[at + 1] > 0.5 * risen and again:
+            farther = "farther" if returns[0].size else "as far"
             raise Unusable(
-                f"jumps back from x = {x[at]:g} to {x[at + 1]:g} after point {at + 1} of {x.size} and then goes farther"
-                ": are these two curves? Part the file"
+                f"jumps back from x = {x[at]:g} to {x[at + 1]:g} after point {at + 1} of {x.size} and then goes "
+                f"{farther}: are these two curves? Part the file"
             )
     keep = forward >= farthest
     keep[end + 1 :] = False
@@ -90,19 +126,16 @@ def first_rise(x: np.ndarray, y: np.ndarray, loading_only: bool) -> Shaped:
     return (u, mean, notes) if forward is x else (0.0 - u[::-1], mean[::-1], notes)
 
 
-def correct_toe(x: np.ndarray, y: np.ndarray) -> Shaped:
-    r"""The origin moved to where the steepest tangent meets y = 0; what was measured before it is left out.
+def origin_of_tangent(x: np.ndarray, y: np.ndarray) -> float | None:
+    r"""Where the steepest tangent of a loading curve meets y = 0; None where the curve does not rise.
 
-    Seating of the specimen bends the foot of a curve. The tangent is the steepest least-squares line over stretches in
-    which y rises by 15 % of its largest value, searched in the first half of the range of x and up to half of the
-    largest y there, so that neither a plateau nor densification is taken for the elastic line.
+    The tangent is the steepest least-squares line over stretches in which y rises by 15 % of its largest value,
+    searched in the first half of the range of x and up to half of the largest y there, so that neither a plateau nor
+    densification is taken for the elastic line.
 
     Args:
         x: (T,), strictly increasing.
         y: (T,).
-
-    Raises:
-        Unusable: If no stretch rises, or too little is left.
 
     Source: the construction of ASTM D638, annex on toe compensation.
     """
@@ -120,14 +153,64 @@ def correct_toe(x: np.ndarray, y: np.ndarray) -> Shaped:
     slope = np.divide(n * sxy - sx * sy, spread, out=np.full(n.size, -np.inf), where=(spread > 0) & (n >= FEWEST))
     best = int(slope.argmax())
     if not (np.isfinite(slope[best]) and slope[best] > 0):
-        raise Unusable("does not rise, so the toe correction finds no tangent: toe=False")
-    origin = (sx[best] - sy[best] / slope[best]) / n[best]
+        return None
+    return float((sx[best] - sy[best] / slope[best]) / n[best])
+
+
+def correct_toe(x: np.ndarray, y: np.ndarray) -> Shaped:
+    """The origin moved to where the steepest tangent meets y = 0; what was measured before it is left out.
+
+    Seating of the specimen bends the foot of a curve; see `origin_of_tangent`.
+
+    Args:
+        x: (T,), strictly increasing.
+        y: (T,).
+
+    Raises:
+        Unusable: If no stretch rises, or too little is left.
+    """
+    origin = origin_of_tangent(x, y)
+    if origin is None:
+        raise Unusable("does not rise, so the toe correction finds no tangent: zero=None")
     keep = x >= origin - 1e-9 * (x[-1] - x[0])
     if keep.sum() < FEWEST:
-        raise Unusable(f"has {count(int(keep.sum()), 'point')} after the toe correction (by {origin:g}): toe=False")
+        raise Unusable(f"has {count(int(keep.sum()), 'point')} after the toe correction (by {origin:g}): zero=None")
     lost = int((~keep).sum())
     note = f"toe: origin of x moved to {origin:.4g}" + (f", {count(lost, 'point')} before it left out" if lost else "")
     return np.maximum(x[keep] - origin, 0.0), y[keep], [note]
+
+
+def correct_preload(x: np.ndarray, y: np.ndarray) -> Shaped:
+    """The origin moved back to where the steepest tangent meets y = 0, before the first point.
+
+    A machine may set x to 0 when the specimen bears a preload already.
+
+    Args:
+        x: (T,), strictly increasing.
+        y: (T,).
+
+    Raises:
+        Unusable: If no stretch rises.
+    """
+    origin = origin_of_tangent(x, y)
+    if origin is None:
+        raise Unusable("does not rise, so the correction of its preload finds no tangent: zero=None")
+    if origin >= x[0]:
+        return x, y, []
+    return x - origin, y, [f"preload: origin of x moved to {origin:.4g}, where the tangent meets y = 0"]
+
+
+def found_at_zero(x: np.ndarray, y: np.ndarray) -> list[str]:
+    """What to say of the foot of a loading curve that is not corrected: seating (a toe), or a preload."""
+    origin, top = origin_of_tangent(x, y), y.max()
+    if origin is None or top <= 0 or x.size < _FOOT:
+        return []
+    half = x[int(np.argmax(y >= 0.5 * top))] - x[0]
+    if origin - x[0] > _SEEN * half and y[0] < _SEEN * top:
+        return [f'its foot is bent: the steepest tangent meets y = 0 at x = {origin:.4g} (zero="toe" moves x there)']
+    if origin - x[0] < -_SEEN * half and y[0] > 0.02 * top:
+        return [f'begins at y = {y[0]:.4g}, as after a preload (zero="preload" moves the origin to x = {origin:.4g})']
+    return []
 
 
 def to_true(strain: np.ndarray, stress: np.ndarray, mode: str) -> Shaped:

@@ -17,10 +17,10 @@ from ..data.names import closest
 from ..data.reading_log import Entry, Unusable
 from ..errors import DataError, OptionError
 from ..units import find_unit, unit_of
-from .discovery import CandidateFile, modality_name, natural, specimen_key
+from .discovery import CandidateFile, modality_name, natural, specimen_key, view_of
 from .formats.columns import TABLE_SUFFIXES, read_texts, to_number
 from .formats.registry import kind_by_name
-from .formats.texts import number
+from .formats.texts import TEXT_SUFFIXES, number
 from .headers import read_header, slug
 
 if TYPE_CHECKING:
@@ -227,22 +227,119 @@ def _named_files(
     return [f for f in found if f.kind == kind]
 
 
-def guess_table(folder: Path, files: Sequence[Path], found: Sequence[CandidateFile]) -> Path | None:
-    """The file in the folder itself that names at least half of the specimens, if there is exactly one."""
-    top = [p for p in files if p.parent == folder and p.suffix.lower() in TABLE_SUFFIXES]
-    candidates = top if len(top) <= 3 else [p for p in top if _TABLES.search(p.stem)][:3]
-    fits = []
-    for path in candidates:
-        keys = {f.key for f in found if f.path != path}
-        try:
-            rows = read_texts(path, lambda page: len(keys & _keys(page)))  # noqa: B023, called at once
-        except Unusable:
-            continue
-        width = max(map(len, rows), default=0)
-        columns = [{specimen_key(Path(r[k]).stem) for r in rows[1:] if k < len(r)} for k in range(width)]
-        if width > 1 and keys and max(len(keys & column) for column in columns) >= max(2, 0.5 * len(keys)):
-            fits.append(path)
-    return fits[0] if len(fits) == 1 else None
+def without_lost_zeros(table: SpecimenTable, found: Sequence[CandidateFile]) -> SpecimenTable:
+    """The table with the files' names where a spreadsheet made 7 of 007, and the names can be paired one to one."""
+    keys = {f.key: f.specimen for f in found}
+    bare: dict[str, list[str]] = {}
+    for key in keys:
+        bare.setdefault(_bare(key), []).append(key)
+    new = []
+    for name in table.names:
+        meant = bare.get(_bare(specimen_key(name)), [])
+        new.append(keys[meant[0]] if specimen_key(name) not in keys and len(meant) == 1 else name)
+    changed = [(old, own) for old, own in zip(table.names, new, strict=True) if old != own]
+    if not changed or len({specimen_key(n) for n in new}) < len(new):
+        return table
+    old, own = changed[0]
+    note = f"{len(changed)} names without the zeros that the files have, such as {old} for {own}: joined"
+    return replace(table, names=new, entries=[*table.entries, Entry(table.file, "", "", "used", note)])
+
+
+def _bare(key: str) -> str:
+    """A specimen's key without zeros before its numbers."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key)
+
+
+def joined(tables: Sequence[SpecimenTable]) -> SpecimenTable:
+    """Several tables of specimens as one: a row for every specimen that one of them names.
+
+    Raises:
+        DataError: If two give different values for a setting of a specimen, or name files under one header.
+    """
+    first, *others = tables
+    for table in others:
+        first = _with_columns_of(first, table)
+    return first
+
+
+def _with_columns_of(one: SpecimenTable, other: SpecimenTable) -> SpecimenTable:
+    names = {specimen_key(n): n for n in (*other.names, *one.names)}
+    order = [*dict.fromkeys(specimen_key(n) for n in (*one.names, *other.names))]
+    settings = {}
+    for name in dict.fromkeys([*one.settings, *other.settings]):
+        parts = [t.setting(name, order).values for t in (one, other) if name in t.settings]
+        if len(parts) == 2:
+            gaps = [p == "" if p.dtype.kind == "U" else np.isnan(p.astype(float)) for p in parts]
+            differ = np.array([bool(a != b) for a, b in zip(*parts, strict=True)]) & ~gaps[0] & ~gaps[1]
+            if differ.any() or {p.dtype.kind == "U" for p in parts} == {True, False}:
+                at = int(np.argmax(differ))
+                raise DataError(
+                    f"{one.file} and {other.file} differ in {name!r} of {names[order[at]]!r} ({parts[0][at]}, "
+                    f"{parts[1][at]}): keep one column, or say which table, table=..."
+                )
+            parts[0] = np.where(gaps[0], parts[1], parts[0])
+        settings[name] = parts[0]
+    both = one.files.keys() & other.files.keys()
+    if both:
+        raise DataError(f"{one.file} and {other.file} both name files as {sorted(both)[0]!r}: keep one of the columns")
+    return SpecimenTable(
+        f"{one.file}, {other.file}",
+        [names[key] for key in order],
+        settings,
+        {**other.units, **one.units},
+        {**other.headers, **one.headers},
+        {**one.files, **other.files},
+        [*one.entries, *other.entries],
+    )
+
+
+def guess_tables(folder: Path, files: Sequence[Path], found: Sequence[CandidateFile]) -> list[Path]:
+    """The files that name at least half of the specimens in one of their columns, whatever they are called.
+
+    Those in the folder itself; where none does, those in its sub-folders.
+    """
+    for places in ([folder], sorted({p.parent for p in files} - {folder})):
+        fits = [p for place in places for p in _unlike_others(place, files) if _names_specimens(p, found)]
+        if fits:
+            return fits
+    return []
+
+
+#: Most candidates for the table that are read, and their largest size in bytes.
+_MOST_CANDIDATES, _LARGEST = 12, 5_000_000
+
+
+def _unlike_others(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """The files of a folder that may be a table: unlike curves, no three share their first line or a numbered name."""
+    near = [p for p in files if p.parent == folder and p.suffix.lower() in TABLE_SUFFIXES]
+    near = [p for p in near if p.stat().st_size <= _LARGEST]
+    if len(near) <= 3:
+        return near
+    marks = {p: {_head(p), re.sub(r"\d+", "0", p.stem).encode()} for p in near}
+    times = Counter(mark for own in marks.values() for mark in own)
+    rare = [p for p in near if all(times[mark] < 3 for mark in marks[p])]
+    called = [p for p in near if _TABLES.search(p.stem)]
+    return [*called, *(p for p in rare if p not in called)][:_MOST_CANDIDATES]
+
+
+def _head(path: Path) -> bytes:
+    """What files of one kind share: the first line of a text, the name of a workbook."""
+    if path.suffix.lower() not in TEXT_SUFFIXES:
+        return path.name.encode()
+    with path.open("rb") as file:
+        return file.read(500).split(b"\n")[0]
+
+
+def _names_specimens(path: Path, found: Sequence[CandidateFile]) -> bool:
+    keys = {_bare(key) for f in found if f.path != path for key in {f.key, specimen_key(view_of(f))}}
+    specimens = len({_bare(specimen_key(view_of(f))) for f in found if f.path != path})
+    try:
+        rows = read_texts(path, lambda page: len(keys & _keys(page)))
+    except Unusable:
+        return False
+    width = max(map(len, rows), default=0)
+    columns = [{_bare(specimen_key(Path(r[k]).stem)) for r in rows[1:] if k < len(r) and r[k]} for k in range(width)]
+    return width > 1 and bool(keys) and max(len(keys & column) for column in columns) >= max(2, 0.5 * specimens)
 
 
 def _keys(rows: list[list[str]]) -> set[str]:

@@ -32,7 +32,7 @@ from ..api.pima import Fit, load
 from ..data import with_lost_specimens
 from ..data.files import refused, write_text
 from ..errors import FileFormatError, OptionError, StorageError, require
-from .source import Source, read_source, reading_like, with_measurements
+from .source import Source, read_as, read_source, reading_like, together, with_measurements
 
 try:
     import fcntl
@@ -226,6 +226,7 @@ def new_data(path: str | Path, fit: Fit, data: str | Path) -> xr.Dataset:
     """
     run = RunFolder(Path(path).expanduser())
     reading = run.options().get("reading", {}) if run.options_file.exists() else {}
+    reading = together(read_as(run.data_file), reading)
     return with_lost_specimens(read_source(Path(data), reading_like(fit, reading)).data)
 
 

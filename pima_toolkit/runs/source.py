@@ -15,7 +15,7 @@ import xarray as xr
 from ..api.pima import Fit
 from ..data import Wanted, blocks, check_dataset, on_disk, open_data, read
 from ..errors import DataError, FileFormatError
-from ..ingest import from_folder
+from ..ingest import from_folder, remembered
 
 #: Endings of a table with one row for each specimen, which names files beside it.
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls")
@@ -129,6 +129,33 @@ def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tupl
         return source, []
     lost = [str(label) for label in source.data["specimen"].values[~present]]
     return replace(source, data=source.data.isel(specimen=np.flatnonzero(present))), lost
+
+
+def read_as(path: Path) -> dict[str, Any]:
+    """How the folder of a run's data was read beyond what the run's options say; empty where they are no folder.
+
+    Args:
+        path: The copy of the data in the run's folder, which need not be there.
+
+    Raises:
+        FileFormatError: If it is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with xr.open_dataset(path, engine="netcdf4") as data:  # its attributes alone are read
+            return remembered(data)
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"{path} is damaged ({error}): remove it, and start `pima fit` again") from error
+
+
+def together(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of ``pima.from_folder`` of two sources: the later ones prevail, options of a kind are put together."""
+    out = {**first, **then}
+    for name in ("images", "curves"):
+        if name in first and name in then:
+            out[name] = {**first[name], **then[name]}
+    return out
 
 
 def reading_like(fit: Fit, reading: Mapping[str, Any]) -> dict[str, Any]:

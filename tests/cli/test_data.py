@@ -1,6 +1,7 @@
 """`pima data`: from a folder to a dataset, with every file accounted for; what a dataset holds."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -103,3 +104,42 @@ def test_wrong_toml_is_one_sentence(command, folder, tmp_path):
         result = command("data", "from-folder", folder, "-o", tmp_path / "data.nc", "--toml", path)
         assert result.exit_code == 1
         assert says in result.stderr
+
+
+def test_check_says_how_every_file_is_read(command, folder, tmp_path):
+    lab = tmp_path / "lab"
+    shutil.copytree(folder, lab)
+    result = command("data", "check", lab, "--json")
+    assert result.exit_code == 1  # a photograph is lost
+    facts = json.loads(result.stdout)
+    assert facts["reading_details"][0]["x"]
+    assert facts["reading_details"][0]["points_kept"] == 100
+    assert {row["status"] for row in facts["reading_log"]} == {"used", "unusable", "ignored", "missing"}
+    (lab / "photos/L004.png").unlink()
+    result = command("data", "check", lab, "--write")
+    assert result.exit_code == 0, result.output
+    written = (lab / "pima-reading.toml").read_text()
+    for said in ("[modalities.stress]", 'kind = "curves"', "[modalities.image]", "specimens.xlsx"):
+        assert said in written
+    assert command("data", "check", lab).exit_code == 0
+    result = command("data", "check", lab, "--write")
+    assert result.exit_code == 1
+    assert "is there already" in result.stderr
+
+
+def test_check_tells_the_choices_where_nothing_can_be_used(command, tmp_path):
+    text = "".join(f"Specimen P{k}\nStrain;Stress [MPa]\n0.0;0\n0.1;{k}\n0.2;{2 * k}\n" for k in (1, 2))
+    (tmp_path / "batch.csv").write_text(text)
+    result = command("data", "check", tmp_path, "--write")
+    assert result.exit_code == 1
+    assert "holds several tables, 'Specimen P1'" in result.stderr
+    assert 'specimens="blocks"' in (tmp_path / "pima-reading.toml").read_text()
+    with (tmp_path / "pima-reading.toml").open("a") as file:
+        file.write('[curves]\nspecimens = "blocks"\n')
+    result = command("data", "check", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "P2: Stress [MPa] against Strain" in " ".join(result.stdout.split())
+    (tmp_path / "pima-reading.toml").unlink()
+    out = tmp_path / "a.nc"
+    assert command("data", "from-folder", tmp_path, "-o", out, "--specimens", "blocks").exit_code == 0
+    assert pima.open_data(out).specimen.values.tolist() == ["P1", "P2"]

@@ -39,6 +39,12 @@ def tiff(path):
     require("tifffile", "a test").imwrite(path, PICTURE)
 
 
+def jcamp(path):
+    """Pairs of x and y, as peak tables are written."""
+    head = "##TITLE=a\n##JCAMP-DX=4.24\n##XUNITS=1/CM\n##YUNITS=ABSORBANCE\n##XYPOINTS=(XY..XY)\n"
+    path.write_text(head + "".join(f"{x!r},{y!r}\n" for x, y in TABLE.tolist()) + "##END=\n", encoding="ascii")
+
+
 WRITTEN = (("Strain", "Stress"), ("1", "MPa"))
 #: Name of a format -> file name, how to write it, names and units expected (None: a picture), values expected, and the
 #: most memory that reading may take, as a multiple of the values read.
@@ -46,6 +52,7 @@ FORMAT_CASES = {
     "text": ("a.csv", text, WRITTEN, TABLE, 60),
     "workbook": ("a.xlsx", workbook, WRITTEN, TABLE[:2000], 120),
     "array_of_columns": ("a.npy", lambda path: np.save(path, TABLE), (("", ""), (None, None)), TABLE, 4),
+    "jcamp": ("a.jdx", jcamp, (("wavenumber", "absorbance"), ("1/cm", None)), TABLE, 30),
     "photograph": ("a.png", photograph, None, PICTURE[None], 8),
     "tiff": ("a.tif", tiff, None, PICTURE[None], 8),
     "array_of_pixels": ("a.npy", lambda path: np.save(path, PICTURE), None, PICTURE[None], 4),

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pima_toolkit.data.reading_log import Unusable
-from pima_toolkit.ingest import shaping
+from pima_toolkit.errors import OptionError
+from pima_toolkit.ingest import CurveFiles, shaping
 
 
 def test_unloading_and_loops_are_left_out():
@@ -115,3 +116,31 @@ def test_nothing_is_extrapolated():
     assert notes == ["2 points outside the window left out"]
     with pytest.raises(Unusable, match=r"has 1 point with x from 4 to 9 \(its x: 0 to 4\)"):
         shaping.inside(np.arange(5.0), np.arange(5.0), (4, 9))
+
+
+def elastic_plastic(x, modulus=50.0, strength=10.0):
+    """A curve that is a straight line first."""
+    return np.minimum(modulus * x, strength + 2 * (x - strength / modulus))
+
+
+def test_a_bent_foot_and_a_preload_are_told_and_can_be_corrected():
+    x = np.linspace(0, 1, 201)
+    assert shaping.found_at_zero(x, elastic_plastic(x)) == []
+    bent = np.where(x < 0.06, elastic_plastic(0.03 * (x / 0.06) ** 2), elastic_plastic(x - 0.03))
+    (note,) = shaping.found_at_zero(x, bent)
+    assert "its foot is bent: the steepest tangent meets y = 0 at x = 0.0" in note
+    moved, y, _ = shaping.correct_toe(x, bent)
+    np.testing.assert_allclose(y[-50:], elastic_plastic(moved[-50:]), rtol=5e-3)
+    loaded = elastic_plastic(x + 0.04)
+    (note,) = shaping.found_at_zero(x, loaded)
+    assert "begins at y = 2, as after a preload" in note
+    moved, y, notes = shaping.correct_preload(x, loaded)
+    np.testing.assert_allclose(moved, x + 0.04, rtol=1e-9)
+    assert notes == ["preload: origin of x moved to -0.04, where the tangent meets y = 0"]
+    assert shaping.correct_preload(x, bent)[2] == []
+
+
+def test_zero_names_one_correction():
+    for options in ({"zero": "both"}, {"zero": "preload", "toe": True}):
+        with pytest.raises(OptionError, match="expected 'toe', 'preload' or None"):
+            CurveFiles(**options)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pima_toolkit.data.reading_log import Unusable
 from pima_toolkit.ingest.formats.columns import read_texts, to_number
+from pima_toolkit.ingest.formats.encodings import MOST_BYTES, decode
 from pima_toolkit.ingest.formats.registry import read_columns
-from pima_toolkit.ingest.formats.texts import MOST_BYTES, decode
 
 VALUES = np.array([[0.0, -1.5], [0.25, 1234.5], [0.5, 2e-7], [1.0, 3e6], [1.25, 7.0]])
 

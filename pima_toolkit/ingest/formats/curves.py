@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,14 @@ from ...data.names import closest
 from ...data.reading_log import Unusable
 from ...errors import OptionError
 from ...units import Unit, find_unit, unit_of
-from ..headers import canonical, slug
+from ..headers import canonical
+from .choice import chosen_columns, chosen_table
 from .reader import Columns
-from .registry import read_columns
+from .registry import read_tables
+from .splitting import WAYS, split
 
-#: Which column is taken for x, and which for y, where it is not said: the first of these quantities that is there.
-_X_ORDER = ("strain", "displacement", "time", "temperature")
-_Y_ORDER = ("stress", "force")
+#: A load that is told as a mass is the weight of it.
+_WEIGHTS = {"kg": "kgf", "g": "gf", "lb": "lbf", "mg": "mgf"}
 #: What y is called in files without a header.
 NAMELESS = "value"
 
@@ -33,16 +33,25 @@ class CurveFiles:
             None: the folder's files of curves.
         x: Column of the independent variable: its name (without unit) or number from 0. None: strain, displacement,
             time or temperature, whichever comes first; else the first column.
-        y: Column of the values. None: stress or force; else the first column beside x.
+        y: Column of the values. None: the one that the modality is called after, else stress or force; else the first
+            column beside x.
         grid: A number of points: equal steps over the window, or over the range of all curves. An array: these x.
             Values are interpolated inside a curve's measured range, NaN outside. None: every curve keeps its points.
         window: (lower, upper) x that is kept; ``"common"``: the range that all curves have.
         loading_only: Keep the first rise of x, without unloading and loops. False: such a curve is not used.
-        toe: Move the origin of x to where the steepest tangent meets y = 0; see `shaping.correct_toe`.
+        toe: The same as ``zero="toe"``; see `shaping.correct_toe`.
         true: ``"tension"`` or ``"compression"``: engineering to true stress and strain.
         units: Unit by name, such as ``{"stress": "MPa"}``: of files that state none, and of the result. Without it the
             result is in the unit that most files state. Strain always becomes 1; where none is stated it is 1 already.
-        sheet: Sheet of a workbook, by name or number from 0. None: the one with the most numbers.
+        sheet: Sheet of a workbook, by name or number from 0. None: the only one with a curve.
+        table: Table of a file that holds several, by number from 0 or title. None: the only one with a curve.
+        specimens: How several specimens lie in each file: ``"sheets"``, ``"blocks"`` (tables below each other),
+            ``"rows"`` (the first row is x), ``"columns"`` (pairs of columns, or several beside one x) or ``"long"`` (a
+            column names the specimen of each row). Their names are those of the sheets, titles, rows or columns.
+            None: a file is one specimen, and refused if it is not.
+        zero: ``"toe"``: move the origin of x to where the steepest tangent meets y = 0, and leave out what was measured
+            before; ``"preload"``: the same where that is before the first point, as x was set to 0 under a preload.
+            None: nothing is moved, and what is found of either is told.
     """
 
     files: str | None = None
@@ -55,10 +64,17 @@ class CurveFiles:
     true: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     sheet: str | int | None = None
+    table: str | int | None = None
+    specimens: str | None = None
+    zero: str | None = None
 
     def __post_init__(self) -> None:
         if self.true not in (None, "tension", "compression"):
             raise OptionError(f"true is {self.true!r}, expected 'tension', 'compression' or None")
+        if self.zero not in (None, "toe", "preload") or (self.toe and self.zero == "preload"):
+            raise OptionError(f"zero is {self.zero!r}, expected 'toe', 'preload' or None, and toe=True without it")
+        if self.specimens is not None and self.specimens not in WAYS:
+            raise OptionError(f"specimens is {self.specimens!r}: {closest(self.specimens, WAYS)}")
         if isinstance(self.grid, bool) or (isinstance(self.grid, int) and self.grid < 2):
             raise OptionError(f"grid is {self.grid!r}, expected a number of points of at least 2, or the points")
         if self.grid is not None and not isinstance(self.grid, int):
@@ -83,6 +99,8 @@ class Curve:
         units: Of x and y; None where the file states none.
         quantities: Of x and y by unit, else by name, else None.
         notes: For the reading log.
+        place: Where the table is in the file.
+        read: Number of points in the file.
     """
 
     x: np.ndarray
@@ -92,31 +110,92 @@ class Curve:
     units: tuple[Unit | None, Unit | None]
     quantities: tuple[str | None, str | None]
     notes: tuple[str, ...]
+    place: str = ""
+    read: int = 0
 
 
-def read_curve(path: Path, spec: CurveFiles) -> Curve:
-    """Two columns of a file; see `CurveFiles`.
+def read_curve(path: Path, spec: CurveFiles, modality: str = "") -> Curve:
+    """Two columns of a file that holds one curve; see `CurveFiles`.
+
+    Args:
+        path: The file.
+        spec: The options.
+        modality: What the curves are called: a column of that name is taken for y.
 
     Raises:
-        Unusable: If the file cannot be read, or lacks a column.
+        Unusable: If the file cannot be read, lacks a column, or could be read in several ways.
     """
-    numbers = read_columns(path, spec.sheet)
-    columns = _chosen(numbers, spec)
+    tables = read_tables(path, spec.sheet)
+    return _curve(chosen_table(tables, spec.table, spec.x, spec.y), spec, modality)
+
+
+def read_curves(path: Path, spec: CurveFiles, modality: str = "") -> list[tuple[str, Curve]]:
+    """All curves of a file, each with its specimen's name in the file: empty where the file holds one.
+
+    Raises:
+        Unusable: As `read_curve`.
+    """
+    if spec.specimens is None:
+        return [("", read_curve(path, spec, modality))]
+    parts = split(read_tables(path, spec.sheet), spec.specimens, spec.table, spec.x, spec.y)
+    alone = spec.specimens in ("rows", "columns")
+    own = replace(spec, x=None, y=None) if alone else spec
+    return [
+        (name, _curve(table, replace(own, x=0, y=1) if alone else own, modality, several=alone, split=True))
+        for name, table in parts
+    ]
+
+
+def with_units(curve: Curve, units: Mapping[str, str]) -> Curve:
+    """A curve whose file is said to hold other units than it states.
+
+    Args:
+        curve: As read.
+        units: Unit by the name of a column, or ``"x"``, ``"y"``.
+
+    Raises:
+        Unusable: If a name is none of its columns.
+    """
+    stated, quantities = list(curve.units), list(curve.quantities)
+    notes = list(curve.notes)
+    for name, written in units.items():
+        names = [("xy"[k], curve.headers[k], curve.names[k]) for k in (0, 1)]
+        k = next((k for k, own in enumerate(names) if name in own or canonical(name)[0] == own[2]), None)
+        if k is None:
+            raise Unusable(f"has no column {name!r} to give a unit: {closest(name, [n for own in names for n in own])}")
+        before = stated[k]
+        stated[k] = unit = unit_of(written)
+        quantities[k] = unit.quantity if find_unit(written) is not None else quantities[k]
+        notes.append(f"unit of {curve.headers[k]!r} given as {unit.name}" + (f", not {before.name}" if before else ""))
+    return replace(curve, units=(stated[0], stated[1]), quantities=(quantities[0], quantities[1]), notes=tuple(notes))
+
+
+def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = False, split: bool = False) -> Curve:
+    """Two columns of a table as a curve."""
+    first, second, said = chosen_columns(numbers, spec.x, spec.y, modality, split)
+    columns = first, second
     names, units, quantities = [], [], []
+    notes = list(numbers.notes)
     for k in columns:
-        name, quantity = canonical(numbers.names[k])
         written = numbers.units[k]
+        name, quantity = canonical(numbers.names[k], written)
         unit = None if written is None else unit_of(written)
         if written is not None and unit is not None and find_unit(written) is not None:
+            if quantity == "force" and unit.quantity == "mass":
+                notes.append(f"a force in {unit.name}, taken as {_WEIGHTS[unit.name]}")
+                unit = unit_of(_WEIGHTS[unit.name])
             quantity = unit.quantity
+        name = "" if several and len(names) == 1 and quantity is None else name
         names.append(name or ("t", NAMELESS)[len(names)])
         units.append(unit)
         quantities.append(quantity)
-    notes = list(numbers.notes)
     shown = [numbers.names[k] or f"column {k}" for k in columns]
+    called, meant = canonical(modality) if modality else ("", None)
+    if spec.y is None and meant is not None and None not in quantities[1:] and quantities[1] != meant:
+        notes.append(f"holds a {names[1]} as y, {shown[1]!r}, and no {called}: called {modality!r} all the same")
     if len(numbers.names) > 2 and (spec.x is None or spec.y is None):
         notes.append(f"{shown[1]!r} against {shown[0]!r}")
-    x, y = numbers.values[:, columns[0]], numbers.values[:, columns[1]]
+    x, y = numbers.values[:, first], numbers.values[:, second]
     return Curve(
         x,
         y,
@@ -124,61 +203,7 @@ def read_curve(path: Path, spec: CurveFiles) -> Curve:
         names=(names[0], names[1]),
         units=(units[0], units[1]),
         quantities=(quantities[0], quantities[1]),
-        notes=tuple(notes),
+        notes=(*notes, *said),
+        place=" of ".join(filter(None, (numbers.place, f"sheet {numbers.sheet!r}" if numbers.sheet else ""))),
+        read=x.size,
     )
-
-
-def _chosen(numbers: Columns, spec: CurveFiles) -> tuple[int, int]:
-    filled = [k for k in range(len(numbers.names)) if np.isfinite(numbers.values[:, k]).mean() > 0.1]
-    words = [canonical(name)[0] for name in numbers.names]
-    chosen = [_wanted(numbers, words, w, what) for w, what in ((spec.x, "x"), (spec.y, "y"))]
-    _refuse_pairs(numbers, spec, words)
-    for at, order in ((1, _Y_ORDER), (0, _X_ORDER)):  # y first: a column of stress is never x
-        if chosen[at] is None:
-            known = [k for word in order for k in filled if words[k] == word and k not in chosen]
-            chosen[at] = known[0] if known else None
-    rest = iter([k for k in filled if k not in chosen])
-    x, y = (next(rest, None) if one is None else one for one in chosen)
-    if x is None or y is None:
-        raise Unusable("has only one column with numbers, a curve needs two")
-    if x == y:
-        raise OptionError(f"x and y are the same column, {spec.x!r}: name two")
-    return x, y
-
-
-def _refuse_pairs(numbers: Columns, spec: CurveFiles, words: list[str]) -> None:
-    """Several columns of x and as many of y, all called the same, are several curves, and none of them is the one.
-
-    Raises:
-        Unusable: If there are such columns, and none was asked for.
-    """
-    if spec.x is not None or spec.y is not None:
-        return
-    for x in _X_ORDER:
-        called = [[slug(re.sub(r"\d+", "", numbers.names[k])) for k in _at(words, w)] for w in (x, *_Y_ORDER)]
-        for y, names in zip(_Y_ORDER, called[1:], strict=True):
-            if len(names) == len(called[0]) > 1 and len(set(names)) == len(set(called[0])) == 1:
-                raise Unusable(
-                    f"holds {len(names)} columns of {x} and {len(names)} of {y}, all called the same: part it into a "
-                    "file per curve, or name the columns (x=..., y=...)"
-                )
-
-
-def _at(words: list[str], word: str) -> list[int]:
-    return [k for k, own in enumerate(words) if own == word]
-
-
-def _wanted(numbers: Columns, words: list[str], wanted: str | int | None, what: str) -> int | None:
-    if wanted is None:
-        return None
-    if isinstance(wanted, int):
-        if not 0 <= wanted < len(words):
-            raise Unusable(f"has {len(words)} columns, so no column {wanted} for {what} (they count from 0)")
-        return wanted
-    exact = [k for k, name in enumerate(numbers.names) if name.casefold() == wanted.casefold() and name]
-    alike = [k for k, name in enumerate(numbers.names) if slug(name) == slug(wanted) and name]
-    ours = [k for k, word in enumerate(words) if word and word == canonical(wanted)[0]]
-    found = exact or alike or ours
-    if not found:
-        raise Unusable(f"has no column {wanted!r} for {what}: {closest(wanted, filter(None, numbers.names))}")
-    return found[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +27,29 @@ class ImageFiles:
 
     Attributes:
         files: Column of the table, name of a sub-folder, or pattern from the folder such as ``"photos/{id}_*.png"``.
-            None: the folder's pictures.
+            Several, such as ``["front", "back"]``: views of each specimen, in that order. None: the folder's pictures.
         size: (height, width) in pixels, or one number for both. None: the size that most pictures have, shrunk to at
             most 256 pixels on the longer side.
         crop: (top, bottom, left, right) to cut off: pixels, or if all are below 1 shares of height and width.
         grey: True: grey; False: colour, three channels; None: colour if any picture has some.
         views: What several pictures of a specimen, or pages of a file, become: ``"channel"`` (a dim of the picture),
             ``"volume"`` (slices along z), ``"first"`` (the rest is left out).
+        bits: Depth of the camera, such as 12, where files of 16 bits hold fewer: brightness 1 is 2^bits - 1. None: 16,
+            or 10, 12 or 14 where the brightest pixel of all files is exactly that.
     """
 
-    files: str | None = None
+    files: str | Sequence[str] | None = None
     size: int | Sequence[int] | None = None
     crop: Sequence[float] | None = None
     grey: bool | None = None
     views: str = "channel"
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.views not in ("channel", "volume", "first"):
             raise OptionError(f"views is {self.views!r}, expected 'channel', 'volume' or 'first'")
+        if self.bits is not None and (isinstance(self.bits, bool) or not 8 <= self.bits <= 16):
+            raise OptionError(f"bits is {self.bits!r}, expected the camera's depth, 8 to 16")
         shape = self.shape
         if shape is not None and (len(shape) != 2 or min(shape) < 1):
             raise OptionError(f"size is {self.size!r}, expected (height, width) in pixels")
@@ -61,11 +66,19 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class ReadPicture:
-    """One file or specimen as read: pixels (view, channel, y, x), whether they are levels of 0..1, what was noticed."""
+    """One file or specimen as read.
+
+    Attributes:
+        pixels: (view, channel, y, x).
+        levels: Whether they are levels of 0..1.
+        notes: What was noticed.
+        brightest: Largest number in a file of 16 bits; 0 for other files.
+    """
 
     pixels: np.ndarray
     levels: bool
     notes: tuple[str, ...]
+    brightest: int = 0
 
 
 def read_size(path: Path, spec: ImageFiles) -> tuple[int, int]:
@@ -102,6 +115,7 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPic
         notes.append(f"first of {len(pages)} pages")
         pages = pages[:1]
     height, width = pages.shape[1:3]
+    brightest = int(pages.max()) if pages.dtype == np.uint16 else 0
     top, bottom, left, right = _crop_pixels(spec, height, width)
     pages = pages[:, top : height - bottom, left : width - right]
     if spec.crop is not None:
@@ -109,7 +123,44 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPic
     pixels, levels = levels_of(resize(pages, size, notes), pages.dtype, notes)
     if spec.grey and pixels.shape[-1] == 3:
         pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)  # Rec. 601
-    return ReadPicture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes))
+    return ReadPicture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes), brightest)
+
+
+def in_depth_of_camera(pictures: Mapping[str, ReadPicture], spec: ImageFiles) -> tuple[dict[str, ReadPicture], int]:
+    """Pictures whose files of 16 bits hold those of a camera of fewer, brought to 0..1 together; others as they are.
+
+    Twelve bits in sixteen look black beside a photograph of eight. A brightest pixel of exactly 4095 in all files is a
+    saturated camera of 12 bits; any other value below that may be a dark picture, so it is told and kept.
+
+    Args:
+        pictures: By file.
+        spec: The options.
+
+    Returns:
+        The pictures, and the depth where it is not that of the files; 0 where it is.
+
+    Raises:
+        OptionError: If a file has more than the bits asked for.
+    """
+    most = max((p.brightest for p in pictures.values()), default=0)
+    if most == 0:
+        return dict(pictures), 0
+    bits = spec.bits
+    if bits is not None and most >= 2**bits:
+        raise OptionError(f"bits is {bits}, and a picture has the brightness {most}, more than {2**bits - 1}")
+    if bits is None:
+        bits = next((b for b in (10, 12, 14) if most == 2**b - 1), 16)
+    note = f"{bits} of its 16 bits used, the brightest pixel of all is {most}"
+    if bits == 16 and most < 2**14 and spec.bits is None:
+        note = f"the brightest pixel of all files of 16 bits is {most}: dark, or a camera of fewer bits (bits=12)"
+    elif bits == 16:
+        return dict(pictures), 0
+    factor = np.float32(65535 / (2**bits - 1))
+    scaled = {
+        name: replace(p, pixels=p.pixels * factor, notes=(*p.notes, note)) if p.brightest else p
+        for name, p in pictures.items()
+    }
+    return scaled, bits if bits < 16 else 0
 
 
 def combine_views(pictures: Sequence[ReadPicture]) -> ReadPicture:

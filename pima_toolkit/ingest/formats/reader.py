@@ -24,7 +24,8 @@ A format is added by a file here and a line in ``FORMATS`` (registry.py), or fro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,12 +41,26 @@ class Columns:
         units: Unit of each column as written, or None.
         values: (row, column) float64; gaps are NaN.
         notes: What was noticed on the way, for the reading log.
+        title: What stands above the table, such as ``"Specimen P2"``; empty where nothing does.
+        place: Where the table is in the file, such as ``"lines 4 to 27"``.
+        sheet: The sheet it is on, where a file has several.
+        groups: Heading over each column above its name, such as a specimen's over its two columns; empty for none.
+        labels: Text at the beginning of each row, or under a name for specimens, where nearly all rows have one.
+        above: Where names of columns are mentioned above a table without names; empty where they are not.
+        lost: Columns with a name whose cells are filled and cannot be read as numbers -> why.
     """
 
     names: tuple[str, ...]
     units: tuple[str | None, ...]
     values: np.ndarray
     notes: tuple[str, ...] = ()
+    title: str = ""
+    place: str = ""
+    sheet: str = ""
+    groups: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    above: str = ""
+    lost: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +108,18 @@ class ColumnReader(Reader):
         Raises:
             Unusable: If the file cannot be used; the message says why, as it stands in the reading log.
         """
+
+    def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
+        """Every table of a file, in its order; a format whose files have one needs `read` alone.
+
+        Args:
+            path: The file.
+            sheet: As for `read`; None: the tables of all sheets.
+
+        Raises:
+            Unusable: As `read`.
+        """
+        yield self.read(path, sheet)
 
 
 class PixelReader(Reader):

@@ -40,6 +40,7 @@ FORMATS: Registry[Reader] = Registry(
         "photograph": f"{_HERE}.pictures:PHOTOGRAPH",
         "tiff": f"{_HERE}.pictures:TIFF",
         "array_of_pixels": f"{_HERE}.pictures:ARRAY",
+        "jcamp": f"{_HERE}.jcamp:JCAMP",
         "text": f"{_HERE}.columns:TEXT",
         "workbook": f"{_HERE}.columns:WORKBOOK",
         "array_of_columns": f"{_HERE}.columns:ARRAY",
@@ -73,8 +74,17 @@ def kind_of(path: Path) -> str | None:
     return next((r.kind for r in _readers().values() if suffix in r.suffixes and r.recognises(path)), None)
 
 
+def read_tables(path: Path, sheet: str | int | None = None) -> list[Columns]:
+    """Read every table of numbers of a file; one of an unknown ending is read as a text.
+
+    Raises:
+        Unusable: If the file cannot be used.
+    """
+    return _ask(path, ColumnReader, "text", lambda reader: list(reader.tables(path, sheet)))
+
+
 def read_columns(path: Path, sheet: str | int | None = None) -> Columns:
-    """Read the columns of numbers of a file; one of an unknown ending is read as a text.
+    """Read the columns of the longest table of a file; one of an unknown ending is read as a text.
 
     Raises:
         Unusable: If the file cannot be used.

@@ -1,22 +1,20 @@
-"""Text files as instruments write them: their encoding, the delimiter of their columns, the sign of their decimals."""
+"""Lines of text as instruments write them: the delimiter of their columns, the sign of their decimals, numbers."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
-from pathlib import Path
 
 import numpy as np
 
-from ...data.reading_log import Unusable
-from ...errors import require
 from ...units import find_unit
+from .clock import is_clock
 
-#: Largest text file read, in bytes.
-MOST_BYTES = 300_000_000
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc", ".xy", ".xye", ".mpt", ".dta", ".prn", ".lvm")
+#: A number; the exponent of Fortran is a D.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
+#: Most signs of a number.
+_LONGEST = 100
 _THOUSANDS = {".": re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+"), ",": re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")}
 #: Thousands without decimals: only to be read so where the decimal sign is certain.
 _WHOLE_THOUSANDS = {".": re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+"), ",": re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")}
@@ -26,58 +24,29 @@ _PARTED = re.compile(r"[+-]?\d{1,3}([ \u00a0\u2009\u202f'\u2019])\d{3}(\1\d{3})*
 _NUMBER_LIKE = re.compile(r"[+-]?\d[\d.,' \u00a0\u2009\u202f\u2019]*([eEdD][+-]?\d+)?")
 #: What programs write where there is no value.
 GAPS = {"", "-", "--", "---", "?", "nan", "na", "n/a", "#n/a", "null", "none", "inf", "-inf", "#value!", "#div/0!"}
-GAPS |= {"#num!", "1.#qnan", "-1.#ind", "overload", "overflow", "err", "error", "#ref!"}
+GAPS |= {"#num!", "1.#qnan", "-1.#ind", "1.#inf", "-1.#inf", "1.#ind", "overload", "overflow", "err", "error", "#ref!"}
+GAPS |= {
+    "over",
+    "under",
+    "ovld",
+    "ovr",
+    "ol",
+    "<low",
+    ">high",
+    "low",
+    "high",
+    "out of range",
+    "invalid",
+    "missing",
+    "n.a.",
+}
+GAPS |= {"+inf", "infinity", "-infinity", "nil", "n.d.", "bad", "open", "k.a.", "#name?", "***", "****", "*****"}
 DELIMITERS: tuple[str | None, ...] = ("\t", ";", ",", "|", None)  # None: blanks
+#: Fields of a line by which delimiter and decimal sign are told.
+_SAMPLED = 2000
 #: Those that stand in no number and between no words.
 PARTING = ("\t", ";", "|")
 COMMENT = re.compile(r"^\s*(#+|%+|//+|!+|\*+)\s*")
-
-
-def decode(path: Path) -> tuple[str, str | None]:
-    """A file's text, and its encoding where that had to be guessed.
-
-    Raises:
-        Unusable: If the file is empty, very large, or no text.
-    """
-    size = path.stat().st_size
-    if size == 0:
-        raise Unusable("is empty (0 bytes)")
-    if size > MOST_BYTES:
-        raise Unusable(f"has {size / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} MB a text may have: thin it out")
-    content = path.read_bytes()
-    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
-    marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-    encoding = next((name for mark, name in marks.items() if content.startswith(mark)), None)
-    guessed = None
-    head = content[:4096]
-    if encoding is None and head.count(0) > 0.2 * len(head):  # Latin letters in UTF-16 have every other byte zero
-        zeros = [head[k::2].count(0) for k in (0, 1)]
-        guessed = encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
-    for name in (encoding,) if encoding else ("utf-8", None):
-        if name is None:  # no Unicode: an old code page
-            best = require("charset_normalizer", "text files").from_bytes(content, cp_isolation=_CODE_PAGES).best()
-            guessed = name = best.encoding if best is not None else "latin-1"
-            if name == "cp1250" and _is_western(content):
-                guessed = name = "cp1252"
-        try:
-            text = content.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if text.count("\0") == 0:
-            return text, guessed
-    raise Unusable("is no text: it holds zero bytes or broken characters")
-
-
-#: Code pages of laboratories; without the list a short file may come out in any of a hundred.
-#: cp1250 and cp1252 agree on umlauts and differ in ² and ³, without which N/mm² is no unit.
-_CODE_PAGES = ["cp1252", "cp1250", "cp1251", "mac_roman", "shift_jis", "gb18030"]
-
-
-def _is_western(content: bytes) -> bool:
-    """Whether a text is umlauts and signs of units alone in cp1252; ² and ³ inside a word are Polish letters."""
-    text = content.decode("cp1252", errors="replace")
-    signs = {sign for sign in set(text) if ord(sign) > 127}
-    return signs <= set("äöüÄÖÜßéµ°±·×²³") and not re.search(r"[²³][^\W\d_]", text)
 
 
 def detect(lines: list[str]) -> tuple[str | None, str]:
@@ -87,14 +56,14 @@ def detect(lines: list[str]) -> tuple[str | None, str]:
     quoted = any('"' in line for line in sample)
     best, best_score = (None, "."), 0.0
     for delimiter in DELIMITERS:
-        rows = [split_line(line, delimiter) for line in sample]
+        rows = [split_line(line, delimiter)[:_SAMPLED] for line in sample]
         blanks = delimiter in PARTING
         for decimal in ".,":
             if delimiter == decimal and not quoted:
                 continue
             score = 0.0
             for row in rows:
-                filled = sum(number(field, decimal, blanks=blanks) is not None for field in row)
+                filled = sum(number(field, decimal, blanks=blanks) is not None or is_clock(field) for field in row)
                 gaps = sum(field.lower() in GAPS for field in row)
                 score += (filled + gaps) / len(row) if filled and filled + gaps >= 2 else 0.0
             if score > best_score + 1e-9:
@@ -102,9 +71,15 @@ def detect(lines: list[str]) -> tuple[str | None, str]:
     return best
 
 
-def split_line(line: str, delimiter: str | None) -> list[str]:
-    """The fields of a line, without a comment sign before and a delimiter after; None parts at blanks."""
-    if not _begins_with_per_cent(line, delimiter):
+def split_line(line: str, delimiter: str | None, *, comment: bool = True) -> list[str]:
+    """The fields of a line, without a comment sign before and a delimiter after; None parts at blanks.
+
+    Args:
+        line: The line.
+        delimiter: What parts its fields.
+        comment: Whether signs such as ``#`` before the first field are taken for those of a comment.
+    """
+    if comment and not _begins_with_per_cent(line, delimiter):
         line = COMMENT.sub("", line)
     if delimiter is None:
         return line.split()
@@ -138,6 +113,8 @@ def number(text: str, decimal: str, *, blanks: bool = False, certain: bool = Fal
         blanks: Whether ``1 024`` is a number: columns are parted by a sign that parts nothing else.
         certain: Whether the decimal sign is settled, so that ``1,024`` beside points can only be thousands.
     """
+    if len(text) > _LONGEST:
+        return None
     text = text.replace("\u2212", "-")  # the minus of typesetters
     found = _plain_number(text, decimal)
     if found is None:
@@ -157,11 +134,13 @@ def _plain_number(text: str, decimal: str) -> float | None:
         text = text.replace(",", ".")
     if not _NUMBER.fullmatch(text):
         return None
-    value = float(text)
+    value = float(text.replace("D", "e").replace("d", "e"))
     return value if np.isfinite(value) else None
 
 
 def looks_like_number(text: str) -> bool:
     """Whether a field is meant as a number, though perhaps with signs that cannot be read: ``1,024.5,3``; no date."""
+    if len(text) > _LONGEST:
+        return False
     text = text.replace("\u2212", "-")
     return _NUMBER_LIKE.fullmatch(text) is not None and not re.fullmatch(r"\d{1,2}\.\d{1,2}\.(\d{2}|\d{4})", text)

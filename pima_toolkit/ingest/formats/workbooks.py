@@ -1,0 +1,180 @@
+"""Excel workbooks: their sheets that can be seen, formulas as the values they had when the file was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from ...data.reading_log import Unusable, count
+from ...errors import require
+from ...units import find_unit
+from ..headers import read_header
+from .reader import ColumnReader, Columns
+from .sheets import Sheet
+from .tables import largest, tables_of
+from .texts import number
+
+
+class _Workbook(ColumnReader):
+    """Excel workbooks; of several sheets the one with the most rows of numbers, if none is named."""
+
+    suffixes = (".xlsx", ".xlsm")
+
+    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
+        names: list[str] = []
+        usable = []
+        for page in sheets_of(path, sheet):
+            names.append(page.name)
+            found = largest(_tables(page))
+            if found is not None:
+                usable.append(found)
+        if not usable:
+            raise Unusable(f"has no sheet with two columns of numbers (its sheets: {', '.join(names)})")
+        best = max(usable, key=lambda columns: len(columns.values))
+        if len(names) == 1:
+            return best
+        return replace(best, notes=(f"sheet {best.sheet!r} of {len(names)}", *best.notes))
+
+    def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
+        pages = sheets_of(path, sheet)
+        if not any(found := [_tables(page) for page in pages]):
+            raise Unusable(f"has no sheet with two columns of numbers (its sheets: {', '.join(p.name for p in pages)})")
+        for tables in found:
+            if any(table.lost for table in tables):
+                _refuse_formulas(path, tables)
+            for table in tables:
+                of = (f"sheet {table.sheet!r} of {len(pages)}",) if len(pages) > 1 else ()
+                yield replace(table, notes=(*of, *table.notes))
+
+
+WORKBOOK = _Workbook()
+
+
+def _tables(page: Sheet) -> list[Columns]:
+    """The tables of a sheet: cells of numbers have points; numbers that were typed in as texts may have commas."""
+    found = list(tables_of(_with_points(page)))
+    return found or list(tables_of(replace(page, decimal=",")))
+
+
+def _with_points(page: Sheet) -> Sheet:
+    """The sheet with decimal points in columns that were typed as texts with commas."""
+    width = max(map(len, page.rows), default=0)
+    typed = []
+    for k in range(width):
+        cells = [row[k] for row in page.rows if k < len(row) and row[k]]
+        commas = sum(number(c, ".") is None and number(c, ",") is not None for c in cells)
+        others = sum(number(c, ".") is not None and "." in c for c in cells)
+        if commas >= 3 and commas > 0.5 * len(cells) and not others:
+            typed.append(k)
+    if not typed:
+        return page
+    rows = [
+        [repr(value) if k in typed and (value := number(cell, ",")) is not None else cell for k, cell in enumerate(row)]
+        for row in page.rows
+    ]
+    note = f"{count(len(typed), 'column')} typed as text with decimal commas"
+    return replace(page, rows=rows, notes=(*page.notes, note))
+
+
+def _refuse_formulas(path: Path, tables: list[Columns]) -> None:
+    """Refuse a sheet with columns of formulas that no program has calculated.
+
+    Raises:
+        Unusable: Naming them.
+    """
+    openpyxl = require("openpyxl", "Excel files")
+    book = openpyxl.load_workbook(path, read_only=True)
+    try:
+        for table in tables:
+            if not table.lost:
+                continue
+            page = book[table.sheet]
+            formulas = [
+                table.names[k]
+                for k in table.lost
+                if any(
+                    isinstance(cell, str) and cell.startswith("=")
+                    for (cell,) in page.iter_rows(min_col=k + 1, max_col=k + 1, max_row=200, values_only=True)
+                )
+            ]
+            if formulas:
+                shown = ", ".join(map(repr, formulas))
+                raise Unusable(
+                    f"holds formulas in {shown} that no program has calculated: open it in Excel, and save it again"
+                )
+    finally:
+        book.close()
+
+
+def sheets_of(path: Path, sheet: str | int | None) -> list[Sheet]:
+    """The sheets of a workbook that can be seen, or the one wanted; formulas as the values they had when it was saved.
+
+    Raises:
+        Unusable: If it is no workbook, or has no such sheet.
+    """
+    openpyxl = require("openpyxl", "Excel files")
+    if path.stat().st_size == 0:
+        raise Unusable("is empty (0 bytes)")
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # zipfile, XML and openpyxl errors of a damaged file have no common base
+        raise Unusable(f"is no readable Excel workbook ({type(error).__name__}): save it again as .xlsx") from error
+    try:
+        names = [page.title for page in book.worksheets]
+        if sheet is not None and sheet not in (range(len(names)) if isinstance(sheet, int) else names):
+            raise Unusable(f"has no sheet {sheet!r} (its sheets: {', '.join(names)})")
+        wanted = names if sheet is None else [names[sheet] if isinstance(sheet, int) else sheet]
+        hidden = [n for n in wanted if sheet is None and getattr(book[n], "sheet_state", "visible") != "visible"]
+        seen = [n for n in wanted if n not in hidden] or wanted
+        notes = tuple(f"hidden sheet {n!r} left out" for n in hidden if n not in seen)
+        return [Sheet(_cells_of(book[name]), ".", notes, name=name) for name in seen]
+    finally:
+        book.close()
+
+
+class _Page(Protocol):
+    """A sheet as openpyxl reads it."""
+
+    def iter_rows(self, *, values_only: bool = False) -> Iterable[tuple]:
+        """Its rows, as cells or as their values."""
+        raise NotImplementedError
+
+
+def _cells_of(page: _Page) -> list[list[str]]:
+    """The rows of a sheet; formulas as the values they had when it was saved, empty cells at the end left out.
+
+    A cell formatted as a percentage holds 0.05 and shows 5 %. Under a header that says ``[%]`` the 5 is meant: with the
+    0.05 the number would be divided by a hundred twice.
+    """
+    rows = [_cell_texts(row) for row in page.iter_rows(values_only=True)]
+    columns = {k for row in rows for k, text in enumerate(row) if _says_percent(text)}
+    if not columns:
+        return rows
+    for texts, cells in zip(rows, page.iter_rows(), strict=True):
+        for k in columns & set(range(len(texts))):
+            value = cells[k].value
+            if isinstance(value, int | float) and "%" in str(cells[k].number_format):
+                # 100 * 0.07 is 7.000000000000001: what was typed has fewer digits.
+                texts[k] = _cell_text(float(f"{100 * value:.14g}"))
+    return rows
+
+
+def _says_percent(text: str) -> bool:
+    """Whether a header, or a line of units under it, says that numbers are percentages."""
+    units = [find_unit(part) for part in (text, read_header(text)[1]) if part]
+    return any(unit is not None and unit.name == "%" for unit in units)
+
+
+def _cell_texts(row: tuple) -> list[str]:
+    texts = [_cell_text(value) for value in row]
+    while texts and not texts[-1]:
+        texts.pop()
+    return texts
+
+
+def _cell_text(value: object) -> str:
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    return "" if value is None else str(value).strip().removesuffix(" 00:00:00")  # of a date alone
