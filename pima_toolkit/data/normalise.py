@@ -15,7 +15,6 @@ from ..errors import DataError
 from .grids import union_grid
 from .measurement import Measurement
 
-
 #: Kinds of modalities that have pixels.
 PICTURES = ("image", "volume")
 #: Usual ranges of a picture beyond which a value is none of its subject's but a fault.

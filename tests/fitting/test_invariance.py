@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from sklearn.metrics import mutual_info_score
 
 import pima_toolkit as pima
 from pima_toolkit.fitting.starts import invariance
-from pima_toolkit.fitting.starts.invariance import mutual_information
+from pima_toolkit.fitting.starts.invariance import mutual_information, told_by_neighbours
+from pima_toolkit.metrics import ari
 from pima_toolkit.model.augment import deform
 from pima_toolkit.model.elbo import neural_log_prob
 from pima_toolkit.model.noise.reconstruction import RECONSTRUCTION, RECONSTRUCTION_FLOOR
@@ -56,6 +58,27 @@ def test_clusters_that_follow_the_picture_have_all_the_information_there_is():
     assert float(mutual_information(sure, sure, 1.0)[0]) == pytest.approx(math.log(4))
     collapsed = torch.eye(4, dtype=torch.float64)[[0] * 20][:, None]
     assert float(mutual_information(collapsed, collapsed, 1.0)[0]) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_what_a_neighbour_tells_is_the_mutual_information_over_the_entropy():
+    rng = np.random.default_rng(0)
+    label = torch.as_tensor(rng.integers(0, 3, 40))
+    neighbours = torch.as_tensor(rng.integers(0, 40, (40, 5)))
+    own, other = label.repeat_interleave(5), label[neighbours].flatten()
+    both_ways = torch.cat([own, other]).numpy(), torch.cat([other, own]).numpy()
+    expected = mutual_info_score(*both_ways) / mutual_info_score(both_ways[0], both_ways[0])
+    assert told_by_neighbours(label, neighbours, 3) == pytest.approx(expected)
+    assert told_by_neighbours(torch.zeros(40, dtype=torch.long), neighbours, 3) == 0.0
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (3, 4)])
+def test_a_population_of_one_in_ten_is_found(pair):
+    """Where plain k-means finds it, too; heads alone split the many into halves."""
+    digits = pima.datasets.digits(seed=0)
+    many, few = (np.flatnonzero(digits.label.values == k) for k in pair)
+    data = digits.isel(specimen=np.sort(np.concatenate([many, few[:20]])))
+    fit = pima.PIMA({"image": pima.Neural()}, clusters=2).fit(data[["image"]], progress=False)
+    assert ari(data.label.values, fit.specimens.cluster.values) > 0.9
 
 
 def test_a_picture_that_is_not_deformed_stays_and_each_deformation_does_what_it_says():

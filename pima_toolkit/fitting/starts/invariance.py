@@ -9,8 +9,14 @@ mutual information between the clusters of two such pictures,
 
 (the mutual information itself at :math:`\lambda = 1`; a little more keeps clusters of about the same size), and the
 head with the largest :math:`I_h` gives the responsibilities that joint training holds on to. Heads are chosen by this
-measure of their own, never by labels. Source: Ji, Henriques and Vedaldi 2019, ICCV; latent neighbours as in Van
-Gansbeke et al. 2020, ECCV.
+measure of their own, never by labels.
+
+That likes populations of about one size. Where one is much rarer than another, plain k-means may see what is there, in
+the latent space of the reconstruction or of the pictures' principal components: of the three that stands in which
+neighbours tell a specimen's cluster best, by the share of its entropy, :math:`I(c, c') / H(c)`, that a neighbour's
+cluster takes away.
+
+Source: Ji, Henriques and Vedaldi 2019, ICCV; latent neighbours as in Van Gansbeke et al. 2020, ECCV.
 """
 
 from __future__ import annotations
@@ -20,8 +26,9 @@ import warnings
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from ...errors import PimaWarning
+from ...errors import PimaWarning, require
 from ...model.augment import deform
 from ...model.encoders.decoders import decoder
 from ...model.encoders.encoders import LOG_VARIANCE_RANGE
@@ -38,6 +45,10 @@ _HEADS, _BALANCE = 20, 1.5
 _BATCH, _STEPS, _CHOSEN = 1024, 900, 0.4
 #: Each specimen's neighbours, sought among so many others.
 _NEIGHBOURS, _SOUGHT = 10, 20_000
+#: Cells along a side of a picture whose principal components are looked at.
+_CELLS = 16
+#: Probability of the cluster that k-means says.
+_SURE = 0.95
 #: Passes over small data end here.
 _MOST_EPOCHS = 300
 
@@ -66,6 +77,21 @@ def mutual_information(p: Tensor, q: Tensor, balance: float) -> Tensor:
     joint = 0.5 * (joint + joint.transpose(1, 2))
     share = joint.sum(2)
     return torch.special.entr(share).sum(1) * 2.0 * balance - torch.special.entr(joint).sum((1, 2))
+
+
+def told_by_neighbours(label: Tensor, neighbours: Tensor, clusters: int) -> float:
+    """Share of the entropy of a specimen's cluster that a neighbour's takes away, 0 to 1.
+
+    Args:
+        label: Cluster of each specimen, (specimen,).
+        neighbours: Numbers of the nearest others, (specimen, neighbour).
+        clusters: C.
+    """
+    pairs = label[:, None].expand_as(neighbours) * clusters + label[neighbours]
+    joint = torch.bincount(pairs.flatten(), minlength=clusters**2).double().reshape(clusters, clusters)
+    joint = 0.5 * (joint + joint.T) / joint.sum()
+    entropy = float(torch.special.entr(joint.sum(1)).sum())
+    return (2.0 * entropy - float(torch.special.entr(joint).sum())) / entropy if entropy > 0.0 else 0.0
 
 
 class InvarianceFirst:
@@ -100,14 +126,20 @@ class InvarianceFirst:
         if self.job.options.clusters == 1:
             gamma = torch.ones(len(self.known), 1, dtype=torch.float64, device=self.job.device)
         else:
+            plain = []
             try:
                 self._reconstruct()
-                self._separate(self._neighbours())
+                mean = self.features.everywhere(self.latent, self.known)[:, :_LATENT]
+                neighbours = self._neighbours(mean)
+                plain = [self._plain(mean), self._plain(self._components())]
+                self._separate(neighbours)
             except KeyboardInterrupt:
                 if self.several:
                     raise  # the others wait for this one
                 self.halted = True
             gamma = self._responsibilities()
+            if plain and not self.halted:
+                gamma = max((gamma, *plain), key=lambda g: told_by_neighbours(g.argmax(1), neighbours, g.shape[1]))
         out = torch.full(
             (len(self.job.tensors), gamma.shape[1]), torch.nan, dtype=torch.float64, device=self.job.device
         )
@@ -167,10 +199,29 @@ class InvarianceFirst:
                 loss.mean().backward()
                 optimiser.step()
 
-    @torch.no_grad()
-    def _neighbours(self) -> Tensor:
+    def _components(self) -> Tensor:
+        """Leading principal components of the pictures, averaged in cells, (specimen, component)."""
+        rows = []
+        for name in self.names:
+            pictures = self.job.tensors.inputs[name][self.known]
+            size = [min(_CELLS, n) for n in pictures.shape[2:]]
+            rows.append(functional.adaptive_avg_pool2d(pictures.float(), size).flatten(1))
+        x = torch.cat(rows, 1).double()
+        x = x - x.mean(0)
+        values, vectors = torch.linalg.eigh(x.T @ x)
+        return x @ vectors[:, values.argsort(descending=True)[:_LATENT]]
+
+    def _plain(self, mean: Tensor) -> Tensor:
+        """Responsibilities by k-means of places, (specimen, cluster), float64."""
+        clusters = self.job.options.clusters
+        kmeans = require("sklearn.cluster", "populations of pictures").KMeans
+        seed = self.job.seed(self.restart, 9) % 2**31
+        label = kmeans(clusters, n_init=10, random_state=seed).fit_predict(mean.double().cpu().numpy())
+        sure = functional.one_hot(torch.as_tensor(label, dtype=torch.long, device=mean.device), clusters)
+        return _SURE * sure.double() + (1.0 - _SURE) / clusters
+
+    def _neighbours(self, mean: Tensor) -> Tensor:
         """Find each specimen's nearest others in the latent space, as positions in ``known``, (specimen, neighbour)."""
-        mean = self.features.everywhere(self.latent, self.known)[:, :_LATENT]
         order = torch.randperm(len(mean), generator=torch.Generator().manual_seed(self.job.seed(self.restart, 5)))
         sought = torch.sort(order[:_SOUGHT]).values.to(mean.device)
         others = mean[sought]
