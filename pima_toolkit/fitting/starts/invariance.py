@@ -204,8 +204,8 @@ class InvarianceFirst:
         rows = []
         for name in self.names:
             pictures = self.job.tensors.inputs[name][self.known]
-            size = [min(_CELLS, n) for n in pictures.shape[2:]]
-            rows.append(functional.adaptive_avg_pool2d(pictures.float(), size).flatten(1))
+            height, width = (min(_CELLS, n) for n in pictures.shape[2:])
+            rows.append(functional.adaptive_avg_pool2d(pictures.float(), (height, width)).flatten(1))
         x = torch.cat(rows, 1).double()
         x = x - x.mean(0)
         values, vectors = torch.linalg.eigh(x.T @ x)
