@@ -139,7 +139,10 @@ class NetworkLearning:
             loss = -(bound + PREDICTIVE_WEIGHT * terms["predictive"]).mean()
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(self.parameters, LONGEST)
+            # Apart: a long gradient of what draws must not shorten the other's, which folds are trained without.
+            drawing = [*self.network.encoders.parameters(), *self.network.decoders.parameters()]
+            for part in filter(None, (list(self.network.speakers.parameters()), drawing)):
+                nn.utils.clip_grad_norm_(part, LONGEST)
             self.optimiser.step()
             with torch.no_grad():
                 for name, term in terms.items():
