@@ -33,7 +33,7 @@ the sandwich, Bell & McCaffrey 2002, Pustejovsky & Tipton 2018.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads its parts on first use
@@ -49,6 +49,9 @@ SPARE = 3.0
 _NARROW, _WIDE = 1e-5, 1e3
 #: Least noise variance, over the one that the search starts from.
 _QUIET = 1e-12
+#: Searches for the lowest point, each from where the one before ended, and the standard deviation that each starts
+#: with at least, over one curve's error.
+_SEARCHES, _FALL, _LIFTED = 8, 1e3, 0.1
 #: Share of the largest eigenvalue, at a diagonal of ones, under which one is rounding.
 _BLIND = 1e-12
 #: Where the scatter is expected to show in less than this share of the model's variance, the mean rests on one curve
@@ -233,18 +236,19 @@ def random_effects(
     width = np.maximum(width, 1e-300)
     curves = _roots(information, centre, width)
     equations = (np.zeros((0, len(centre))), np.zeros(0)) if prior is None else (prior[0] * width, prior[1])
-    search = _Search(_diagonal(responsibilities, len(centre)), len(centre), variance, known, tolerance)
+    search = _Search(
+        _diagonal(responsibilities, len(centre)), len(centre), variance, known, tolerance, logarithmic=adjusted
+    )
 
-    def objective(x: Array) -> tuple[float, Array]:
-        root, noise = search.unpacked(x)
+    def objective(root: Array, noise: float) -> tuple[float, _Point]:
         point = _evaluate(curves, responsibilities, root, noise, *equations)
-        gradient, evidence = search.gradient(root, point), point.evidence
-        if adjusted:
-            evidence -= 2.0 * float(x[: len(centre)].sum())
-            gradient[: len(centre)] -= 2.0
-        return evidence, gradient
+        if not adjusted:
+            return point.evidence, point
+        back = np.linalg.inv(root)
+        volume = 2.0 * float(np.log(np.diagonal(root)).sum())
+        return point.evidence - volume, replace(point, by_scatter=point.by_scatter - back.T @ back)
 
-    root, noise = search.run(objective, start, width)
+    root, noise, _ = search.lowest(objective, start, width)
     point = _evaluate(curves, responsibilities, root, noise, *equations)
     return _finished(point, root, noise, curves.root, responsibilities, equations[0], centre, width)
 
@@ -278,20 +282,19 @@ def profile(
     gamma, P = found.responsibilities, len(width)
     curves = _roots(information, found.mean, width)
     rows, target = (np.zeros((0, P)), np.zeros(0)) if prior is None else (prior[0] * width, prior[1])
-    search = _Search(_diagonal(gamma, P), P, found.variance, known)
+    search = _Search(_diagonal(gamma, P), P, found.variance, known, logarithmic=False)
     along = gradient * width
 
     def lowest(value: float | None) -> float:
-        def objective(x: Array) -> tuple[float, Array]:
-            root, noise = search.unpacked(x)
+        def objective(root: Array, noise: float) -> tuple[float, _Point]:
             point = _evaluate(curves, gamma, root, noise, rows, target, whole=True)
             if value is not None:
                 turned = point.covariance @ along
                 mean = point.mean - turned * (along @ point.mean - value) / (along @ turned)
                 point = _evaluate(curves, gamma, root, noise, rows, target, mean, whole=True)
-            return point.evidence, search.gradient(root, point)
+            return point.evidence, point
 
-        return objective(search.answer(objective, found, width))[0]
+        return search.lowest(objective, found, width)[2]
 
     bottom = lowest(None)
 
@@ -317,14 +320,16 @@ def _diagonal(gamma: Array, size: int) -> bool:
 
 @dataclass(frozen=True)
 class _Search:
-    """Search for scatter and noise: logarithms of the root's diagonal, what stands below it, logarithm of the noise.
+    """Search for scatter and noise: the root's diagonal or its logarithm, what stands below it, logarithm of the noise.
 
     Args:
         diagonal: Whether nothing stands below.
         size: P.
         variance: Noise variance to count from.
         known: Whether it stays.
-        tolerance: Relative fall that ends it.
+        tolerance: Relative fall of the likelihood that ends it.
+        unit: Unit of every row of the root, shape (P, 1).
+        logarithmic: Whether the diagonal is searched by its logarithm.
     """
 
     diagonal: bool
@@ -332,6 +337,8 @@ class _Search:
     variance: float
     known: bool
     tolerance: float = 1e-11
+    unit: Array | float = 1.0
+    logarithmic: bool = True
 
     @property
     def below(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -342,43 +349,80 @@ class _Search:
     def unpacked(self, x: Array) -> tuple[Array, float]:
         """Root of the scatter (P, P) and noise variance."""
         P, below = self.size, self.below
-        root = np.diag(np.exp(x[:P]))
+        root = np.diag(np.exp(x[:P]) if self.logarithmic else x[:P])
         root[below] = x[P : P + len(below[0])]
-        return root, self.variance if self.known else self.variance * float(np.exp(x[-1]))
+        return root * self.unit, self.variance if self.known else self.variance * float(np.exp(x[-1]))
+
+    def packed(self, root: Array, variance: float) -> Array:
+        """Put a root and a noise variance into what is searched."""
+        root, noise = root / self.unit, np.full(0 if self.known else 1, np.log(variance / self.variance))
+        diagonal = np.maximum(np.diagonal(root), 1e-300)
+        return np.concatenate([np.log(diagonal) if self.logarithmic else diagonal, root[self.below], noise])
+
+    def limits(self) -> Array:
+        """Least and largest value of all that is searched, shape (.., 2)."""
+        unit, rows = np.broadcast_to(self.unit, (self.size, 1))[:, 0], self.below[0]
+        diagonal = np.stack([_NARROW / unit, _WIDE / unit], 1)
+        diagonal = np.log(diagonal) if self.logarithmic else diagonal
+        noise = np.log([_QUIET, 1.0 / _QUIET])[None][: 0 if self.known else 1]
+        return np.concatenate([diagonal, np.outer(_WIDE / unit[rows], [-1.0, 1.0]), noise])
 
     def gradient(self, root: Array, point: _Point) -> Array:
         """Derivatives of the evidence by what is searched."""
         slope = 2.0 * point.by_scatter @ root
         noise = np.zeros(0 if self.known else 1) + point.by_log_variance
-        return np.concatenate([np.diagonal(slope) * np.diagonal(root), slope[self.below], noise])
+        by_diagonal = np.diagonal(slope * (root if self.logarithmic else self.unit))
+        return np.concatenate([by_diagonal, (slope * self.unit)[self.below], noise])
 
-    def answer(
-        self, objective: Callable[[Array], tuple[float, Array]], start: RandomEffects | None, width: Array
-    ) -> Array:
-        """Find the lowest point from the scatter ``width``, or from an earlier answer."""
-        P, below = self.size, self.below
-        x = np.zeros(P + len(below[0]) + (0 if self.known else 1))
+    def lowest(
+        self, objective: Callable[[Array, float], tuple[float, _Point]], start: RandomEffects | None, width: Array
+    ) -> tuple[Array, float, float]:
+        """Root of the scatter, noise variance and objective at the lowest point.
+
+        The search starts again from where it ended until it falls no further: in units of the scatter that it found,
+        since those of the start may be a hundred times too large for it to see where it is going, and with every
+        direction lifted to a tenth of one curve's error, since one that has become very small has no slope to return by.
+
+        Args:
+            objective: What is to be lowest, and all beside it, by root and noise variance.
+            start: An earlier answer to start from, in place of the scatter ``width``.
+            width: Units of the parameters, shape (P,).
+        """
+        root, variance = np.eye(self.size), self.variance
         if start is not None:
             scatter = start.scatter / np.outer(width, width)
             own = np.diagonal(scatter)
-            root = np.diag(np.sqrt(own))
-            if not self.diagonal:
-                root = np.linalg.cholesky(scatter + np.diag(1e-6 * own + 1e-12))
-            x[:P] = np.log(np.clip(np.diagonal(root), _NARROW, _WIDE))
-            x[P : P + len(below[0])] = np.clip(root[below], -_WIDE, _WIDE)
-            if not self.known:
-                x[-1] = np.clip(np.log(start.variance / self.variance), np.log(_QUIET), -np.log(_QUIET))
-        limits = [(np.log(_NARROW), np.log(_WIDE))] * P + [(-_WIDE, _WIDE)] * len(below[0])
-        limits += [] if self.known else [(np.log(_QUIET), -np.log(_QUIET))]
-        options = {"maxiter": 200, "ftol": self.tolerance, "gtol": 1e-6}
-        found = scipy.optimize.minimize(objective, x, jac=True, method="L-BFGS-B", bounds=limits, options=options)
-        return found.x
+            root = np.diag(np.sqrt(own)) if self.diagonal else np.linalg.cholesky(scatter + np.diag(1e-6 * own + 1e-12))
+            variance = start.variance
+        lowest, best = np.inf, (root, variance)
+        for turn in range(_SEARCHES):
+            unit = np.clip(np.sqrt(np.square(root).sum(1, keepdims=True)), _NARROW, _WIDE)
+            search = replace(self, unit=unit, logarithmic=self.logarithmic or (turn == 0 and start is None))
+            found = search.descended(objective, root, variance)
+            value, point = objective(*found)
+            fallen, lowest, best = lowest - value, min(value, lowest), found if value < lowest else best
+            if fallen <= _FALL * self.tolerance * max(abs(value), 1.0):
+                break
+            root, variance = best
+            curve = np.sqrt(np.diagonal(point.covariance) * len(point.score))
+            root = root + np.diag(np.maximum(_LIFTED * curve - np.diagonal(root), 0.0))
+        return *best, lowest
 
-    def run(
-        self, objective: Callable[[Array], tuple[float, Array]], start: RandomEffects | None, width: Array
+    def descended(
+        self, objective: Callable[[Array, float], tuple[float, _Point]], root: Array, variance: float
     ) -> tuple[Array, float]:
-        """Root of the scatter and noise variance at the lowest point."""
-        return self.unpacked(self.answer(objective, start, width))
+        """Root of the scatter and noise variance where one search from these ends."""
+
+        def of(x: Array) -> tuple[float, Array]:
+            at = self.unpacked(x)
+            value, point = objective(*at)
+            return value, self.gradient(at[0], point)
+
+        limits = self.limits()
+        start = np.clip(self.packed(root, variance), *limits.T)
+        options = {"maxiter": 200, "ftol": self.tolerance, "gtol": 1e-6}
+        found = scipy.optimize.minimize(of, start, jac=True, method="L-BFGS-B", bounds=limits, options=options)
+        return self.unpacked(found.x)
 
 
 def restricted(
