@@ -147,7 +147,7 @@ def modality_array(predictor: Predictor, name: str, values: np.ndarray, *leading
     spec = predictor.specs[name]
     schema = spec.schema
     attrs = {"units": schema.unit, "long_name": schema.long_name}
-    if name in predictor.options.physics:
+    if schema.kind == "curve" and name in predictor.options.physics:
         label = {"units": schema.t_unit, "long_name": schema.t_name}
         dim = schema.t_name if schema.t_name not in schema.coords else schema.dims[0]
         t = xr.DataArray(spec.t, dims=dim, attrs=label)

@@ -93,8 +93,10 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
     if not isinstance(option, Physics):
         size = " × ".join(map(str, spec.schema.sizes)) or "1"
         return ModalityFindings(kind, unit, size, present)
-    size = f"{len(spec.t)} points of {spec.schema.t_name}, {spec.t[0]:.4g} to {spec.t[-1]:.4g}"
-    size += "" if spec.schema.t_unit == "1" else f" {spec.schema.t_unit}"
+    size = str(len(spec.t))
+    if kind == "curve":
+        size = f"{len(spec.t)} points of {spec.schema.t_name}, {spec.t[0]:.4g} to {spec.t[-1]:.4g}"
+        size += "" if spec.schema.t_unit == "1" else f" {spec.schema.t_unit}"
     law = law_of(name, option.expert)
     shares = predictor.calibration[name]
     described, held_out, beside = (record.facts.get(f, {}).get(name) for f in ("described", "held_out", "beside"))

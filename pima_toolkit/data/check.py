@@ -125,7 +125,9 @@ def _measured(
     if raw.size == 0:
         raise ShapeError(f"{name!r} has an empty dim: sizes {dict(variable.sizes)}")
     present = _present_flags(data, name)
-    read_values = _physics if wanted.physics else _neural
+    read_values = _neural
+    if wanted.physics:
+        read_values = _numbered if _is_numbered(data, variable, dims, wanted) else _physics
     measurement = read_values(data, variable, dims, raw, present, like)
     covariates, units = read_covariates(
         data, name, wanted.covariates, measurement.present, given_later=like is not None
@@ -287,7 +289,7 @@ def _physics(
     if len(dims) != 1 or dims == ("channel",):
         raise ShapeError(
             f"{name!r} has dims {variable.dims}; a physics modality is one curve per specimen, dims ('specimen', t): "
-            "use Neural for it, or make one variable per curve"
+            'use Neural for it, Physics("principal_curves") for a number or a vector, or make one variable per curve'
         )
     values = np.array(raw, dtype=np.float64)
     observed = ~np.isnan(values) & present[:, None]
@@ -325,6 +327,50 @@ def _physics(
         unit=_text(variable.attrs, "units", "unit", default="1"),
         long_name=_text(variable.attrs, "long_name", default=name),
         coords=coords,
+    )
+    return Measurement(schema, values, present, None if bool(observed[present].all()) else observed, t)
+
+
+def _is_numbered(data: xr.Dataset, variable: xr.DataArray, dims: tuple[str, ...], wanted: Wanted | Schema) -> bool:
+    """Whether these are a vector or single numbers that an expert takes as they are."""
+    if isinstance(wanted, Schema):
+        return wanted.kind != "curve"
+    if not wanted.numbered or len(dims) > 1:
+        return False
+    along = variable.attrs.get("independent", dims[0] if dims else "")
+    return along not in data.variables or not is_numeric_coordinate(data[along]) or data[along].size < 2
+
+
+def _numbered(
+    data: xr.Dataset,
+    variable: xr.DataArray,
+    dims: tuple[str, ...],
+    raw: np.ndarray,
+    present: np.ndarray,
+    like: Schema | None,
+) -> Measurement:
+    """Read a vector or single numbers as a curve over 0, 1, 2 ...; missing entries are gaps."""
+    name = str(variable.name)
+    values = np.array(raw, dtype=np.float64).reshape(len(raw), -1)
+    if like is not None and values.shape[1:] != like.grid.shape:
+        raise ShapeError(f"{name!r} has {values.shape[1]} entries, trained with {like.grid.size}")
+    observed = ~np.isnan(values) & present[:, None]
+    present = observed.any(axis=1)
+    values[~observed] = 0.0
+    _check_finite(data, name, values, "float64 numbers")
+    t = np.arange(values.shape[1], dtype=np.float64)
+    schema = Schema(
+        name,
+        "vector" if dims else "scalar",
+        True,
+        dims,
+        raw.shape[1:],
+        t,
+        t_name=dims[0] if dims else "entry",
+        t_unit="1",
+        unit=_text(variable.attrs, "units", "unit", default="1"),
+        long_name=_text(variable.attrs, "long_name", default=name),
+        coords=_coords_along(variable, dims),
     )
     return Measurement(schema, values, present, None if bool(observed[present].all()) else observed, t)
 
@@ -372,5 +418,6 @@ def _absent(data: xr.Dataset, like: Schema) -> Measurement:
     covariates, units = read_covariates(data, like.name, like.covariates, present, given_later=True)
     schema = dataclasses.replace(like, covariate_units=units)
     _check_units(schema, like)
-    values = np.zeros((specimens, *like.sizes), dtype=np.float64 if like.physics else np.float32)
+    shape = like.grid.shape if like.physics else like.sizes
+    values = np.zeros((specimens, *shape), dtype=np.float64 if like.physics else np.float32)
     return Measurement(schema, values, present, t=like.t, covariates=covariates)

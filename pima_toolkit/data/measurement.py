@@ -19,10 +19,12 @@ class Wanted:
     Args:
         physics: Whether an expert describes it: float64, gaps and own grids are allowed.
         covariates: Further inputs of that expert by name, one number per specimen.
+        numbered: Whether that expert asks for no independent variable: a vector or a single number will do as well.
     """
 
     physics: bool = False
     covariates: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,8 @@ class Schema:
         dims: Dims after ``specimen`` in the order of the values, ``channel`` first where there is one.
         sizes: Length of each dim.
         t: Grid of a curve in `t_unit`, float64 (T,), strictly increasing; of curves with grids of their own, equal
-            steps from the smallest to the largest t of any. None for other kinds.
+            steps from the smallest to the largest t of any. Of a vector or number that an expert describes 0, 1, 2 ...
+            None for other kinds.
         t_name: Name of the independent variable, or None.
         t_unit: Its unit, ``"1"`` if not stated.
         unit: Unit of the values, ``"1"`` if not stated.

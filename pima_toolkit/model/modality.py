@@ -68,7 +68,8 @@ class Physics:
 
     Args:
         expert: A registered name (``"linear_hardening"``), an :class:`Expert`, or a class of one; of curves that nobody
-            has a law for ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins.
+            has a law for ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins;
+            a vector or a single number is described by the same.
         scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
             decoder, where they differ by independent noise only.
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in

@@ -128,7 +128,7 @@ def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
         return
     yield "latent", lambda: plot_latent(answer, about)
     assigned = answer["cluster"].values
-    for name in findings.physics:
+    for name in findings.curves:
         if name in data:
             yield f"curves_{name}", lambda name=name: plot_curves(data, about, name, assigned=assigned)
 

@@ -149,6 +149,11 @@ class Findings:
         return [name for name, modality in self.modalities.items() if modality.expert is not None]
 
     @property
+    def curves(self) -> list[str]:
+        """Names of the curves among those: a vector or a number that an expert describes is no curve."""
+        return [name for name in self.physics if self.modalities[name].kind == "curve"]
+
+    @property
     def images(self) -> list[str]:
         """Names of the pictures, which a network describes."""
         return [name for name, one in self.modalities.items() if one.expert is None and one.kind == "image"]

@@ -123,7 +123,8 @@ def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tupl
     kinds = {name: values["kind"] for name, values in modalities.items() if values["kind"] != "none"}
     if not kinds:
         return source, []
-    wanted = {name: Wanted(physics=kind == "physics") for name, kind in kinds.items()}
+    # Only who was measured is asked, so an expert may be one of numbers.
+    wanted = {name: Wanted(physics=kind == "physics", numbered=True) for name, kind in kinds.items()}
     present = np.any([m.present for m in read(source.data, wanted).values()], axis=0)
     if present.all():
         return source, []

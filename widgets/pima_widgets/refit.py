@@ -38,7 +38,7 @@ class Refit:
         self._clusters, self._parameters = fit.clusters, fit.parameters
         self._responsibilities = fit.specimens["responsibilities"].values
         physics = fit.model.options.physics
-        names = [name for name in physics if name in data]
+        names = [name for name in physics if name in data and data[name].ndim == 2]  # a number is no curve
         self.modality = ipw.Dropdown(options=names, value=names[0], description="curve")
         self.modality.layout.display = "flex" if len(names) > 1 else "none"
         experts = pima.experts.experts()

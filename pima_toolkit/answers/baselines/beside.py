@@ -60,9 +60,9 @@ def beside_simple_methods(
     judged = torch.stack(list(present.values())).all(0) & tensors.present[name]
     fold = np.where(judged.cpu().numpy(), belief.judges.fold.cpu().numpy(), -1)
     groups = record.settings.groups
+    law = physics[name].expert if predictor.specs[name].schema.kind == "curve" else None  # else a table, not a law
     table = baselines(
-        data, name, neural, groups=groups, folds=fold, seed=record.settings.seed, expert=physics[name].expert,
-        methods=methods,
+        data, name, neural, groups=groups, folds=fold, seed=record.settings.seed, expert=law, methods=methods,
         predictions=True,
     )  # fmt: skip
     frame = Frame(predictor.state.decoders, predictor.state.mixture.log_weights)
@@ -124,7 +124,7 @@ def _mean_squares(table: xr.Dataset, method: str, curves: xr.DataArray, used: ND
     measured = curves.transpose("specimen", ...).values[used]
     if predicted.shape != measured.shape:
         return np.full(int(used.sum()), float(table["rmse"].sel(baseline=method)) ** 2)
-    return np.nanmean(np.square(predicted - measured), axis=1)
+    return np.nanmean(np.square(predicted - measured).reshape(len(measured), -1), axis=1)
 
 
 def _error_of_difference(one: NDArray, other: NDArray, points: NDArray, unit: NDArray) -> float:

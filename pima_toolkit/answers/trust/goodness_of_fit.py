@@ -105,7 +105,8 @@ def _misfit(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: in
 def _noise(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int) -> list[str]:
     """What the residuals of one cluster's specimens say against the noise model; nothing of one that a plugin brings.
 
-    Where specimens of a population do not differ, their residuals hold what they differ by, and nothing is said.
+    Where specimens of a population do not differ, their residuals hold what they differ by, and nothing is said; nor
+    where no curve has more points than there are parameters, which leaves no residuals.
     """
     if not (decoder.noise.white or decoder.noise.curve_noise) or not bool(decoder.total[c].any()):
         return []
@@ -114,6 +115,8 @@ def _noise(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int
     if len(member) == 0:
         return []
     curves, theta = curves.at(member), decoder.theta[c]
+    if int(curves.counted.sum(1).max()) <= len(theta):
+        return []
     own = decoder.bounds.to_unbounded(_own_parameters(decoder, curves, c))
     fixed = np.where(decoder.bounds.at_bound(theta), theta, np.nan)[None].repeat(len(member), 0)
     y, counted = curves.x.cpu().numpy() * decoder.scale, curves.counted.cpu().numpy()

@@ -40,9 +40,12 @@ class Expert(Law):
 
     Attributes:
         origin: The plugin it comes from, written by the plugin manager; None for one made from text or by hand.
+        numbered: Whether it is a table over the points, whatever they stand for: it then describes vectors and single
+            numbers as well as curves.
     """
 
     origin: Origin | None = None
+    numbered: bool = False
 
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
         """Values and derivatives by the parameters, as :class:`Law` says."""

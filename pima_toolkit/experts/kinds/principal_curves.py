@@ -1,10 +1,11 @@
-r"""Laws learned from the curves themselves, for curves that nobody has a formula for.
+r"""Laws learned from the curves themselves, for curves, vectors and numbers that nobody has a formula for.
 
 .. math:: E(t; a) = m(t) + \sum_{k=1}^{K} a_k\, B_k(t)
 
 with m the mean of the training curves and :math:`B_k` their leading principal components (functional principal
 components), on the grid of the curves and linear between its points. The curves carry no unit: each has a mean square
 of 1 over the grid, so that :math:`a_k` has the unit of the data and says by how much a specimen's curve departs.
+Entries of a vector are its points; of a single number the parameter is the number.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class PrincipalCurves(Expert):
     curves: Array
     std: Array
     noise_std: float
+    numbered = True
     _digest: str
 
     def __init__(
@@ -84,15 +86,16 @@ class PrincipalCurves(Expert):
     ) -> None:
         arrays = [np.array(part, dtype=np.float64, order="C") for part in (grid, mean, curves, std)]
         points, (K, width) = arrays[0].size, arrays[2].shape if arrays[2].ndim == 2 else (0, 0)
-        fits = [a.shape for a in arrays] == [(points,), (points,), (K, points), (K,)] and K >= 1 and width >= 2
+        fits = [a.shape for a in arrays] == [(points,), (points,), (K, points), (K,)] and K >= 1 and width >= 1
         if not fits or not all(np.isfinite(a).all() for a in arrays) or not (np.diff(arrays[0]) > 0).all():
             raise ExpertError(
-                "principal curves need a grid (T,) of at least two increasing points, a mean (T,), curves (K, T) and"
+                "principal curves need a grid (T,) of increasing points, a mean (T,), curves (K, T) and"
                 f" std (K,), all finite, got the shapes {', '.join(str(a.shape) for a in arrays)}"
             )
         for array in arrays:
             array.setflags(write=False)
         variance = np.square([*arrays[3], float(noise_std)])
+        described = "the number itself" if points == 1 else "principal curve {}, {:.3g} % of the variance"
         content = b"".join(array.tobytes() for array in (*arrays, variance))
         values = {
             "name": name,
@@ -104,7 +107,7 @@ class PrincipalCurves(Expert):
             "noise_std": float(noise_std),
             "linear": tuple(range(K)),
             "parameters": tuple(
-                Parameter(f"a{k}", unit="{y}", description=f"principal curve {k}, {100 * share:.3g} % of the variance")
+                Parameter(f"a{k}", unit="{y}", description=described.format(k, 100 * share))
                 for k, share in enumerate(variance[:-1] / variance.sum(), 1)
             ),
             "_digest": hashlib.sha256(content).hexdigest(),
@@ -128,11 +131,15 @@ class PrincipalCurves(Expert):
     @property
     def formula(self) -> str:
         """The law in words, for reports; nothing reads it back."""
+        if len(self.grid) == 1:
+            return "a1"
         return _summed([f"{p.name} * principal curve {k}" for k, p in enumerate(self.parameters, 1)], "mean curve")
 
     @property
     def latex(self) -> str:
         """The law as LaTeX."""
+        if len(self.grid) == 1:
+            return "a_{1}"
         t = self.t.replace("_", r"\_")
         terms = [rf"a_{{{k}}} B_{{{k}}}(\mathrm{{{t}}})" for k in range(1, self.components + 1)]
         return _summed(terms, rf"m(\mathrm{{{t}}})", r"\dots")
@@ -149,9 +156,10 @@ class PrincipalCurves(Expert):
         grid = torch.tensor(self.grid, **like)
         table = torch.tensor(np.vstack([self.mean, self.curves]).T.copy(), **like)
         x = t.to(**like).clamp(grid[0], grid[-1])
-        right = torch.searchsorted(grid, x.contiguous(), right=True).clamp(1, len(grid) - 1)
-        share = ((x - grid[right - 1]) / (grid[right] - grid[right - 1]))[..., None]
-        here = table[right - 1] + share * (table[right] - table[right - 1])
+        left = (torch.searchsorted(grid, x.contiguous(), right=True) - 1).clamp(0, max(len(grid) - 2, 0))
+        right = (left + 1).clamp(max=len(grid) - 1)
+        share = ((x - grid[left]) / (grid[right] - grid[left]).clamp(min=torch.finfo(x.dtype).tiny))[..., None]
+        here = table[left] + share * (table[right] - table[left])
         return here[..., 0] + (here[..., 1:] @ theta[..., None])[..., 0]
 
     def compiled_curve(self) -> Callable[..., None]:
@@ -191,6 +199,7 @@ class LearnedInFit(Expert):
 
     name = NAME_OF_LAW
     parameters = ()
+    numbered = True
     components: int | None
 
     def __init__(self, components: int | None = None) -> None:
@@ -229,7 +238,9 @@ class LearnedInFit(Expert):
                 f"the {len(y)} curves are all the same: principal curves say how curves differ, and here is nothing to"
                 " learn"
             )
-        return PrincipalCurves(grid, found.mean, found.axes, found.std, found.noise_std, t=variable, name=name)
+        # Of a single number the parameter is the number itself: nobody asks how far it lies from an average.
+        mean = np.zeros(1) if len(grid) == 1 else found.mean
+        return PrincipalCurves(grid, mean, found.axes, found.std, found.noise_std, t=variable, name=name)
 
     def _refuse(self, *_: object) -> NoReturn:
         raise ExpertError(
@@ -338,7 +349,7 @@ def _compiled(law: PrincipalCurves) -> Callable[..., None]:
                     low = middle
                 else:
                     high = middle
-            share = (x - grid[low]) / (grid[high] - grid[low])
+            share = (x - grid[low]) / (grid[high] - grid[low]) if high > low else 0.0
             total = table[low, 0] + share * (table[high, 0] - table[low, 0])
             for p in range(theta.size):
                 slope = table[low, p + 1] + share * (table[high, p + 1] - table[low, p + 1])
@@ -352,10 +363,9 @@ def _compiled(law: PrincipalCurves) -> Callable[..., None]:
 def _checked(t: ArrayLike, curves: ArrayLike) -> tuple[Array, Array]:
     """Grids and the curves of which anything was measured, float64; NaN where not measured."""
     t, y = np.asarray(t, dtype=np.float64), np.array(curves, dtype=np.float64)
-    if y.ndim != 2 or t.shape not in {y.shape[1:], y.shape} or y.shape[1] < 2:
+    if y.ndim != 2 or t.shape not in {y.shape[1:], y.shape} or y.shape[1] < 1:
         raise ShapeError(
-            f"curves have the shape {y.shape} and t {t.shape}: expected curves (N, T) of at least two points, and t"
-            " (T,) or as the curves"
+            f"curves have the shape {y.shape} and t {t.shape}: expected curves (N, T) and t (T,) or as the curves"
         )
     if np.isinf(y).any() or not np.isfinite(t).all():
         raise ShapeError(
@@ -386,8 +396,6 @@ def _on_one_grid(t: Array, y: Array) -> tuple[Array, Array]:
     else:
         grid = t
     known = np.isfinite(y).any(0)
-    if known.sum() < 2:
-        raise ExpertError("the curves have one point in common grid only: a curve needs at least two measured points")
     return grid[known], y[:, known]
 
 

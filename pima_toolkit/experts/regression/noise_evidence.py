@@ -92,7 +92,7 @@ def evidence_of(noise: CurveNoise, left: CurveResiduals) -> NoiseEvidence:
     if count < _FEWEST or not square > rounding:
         return NoiseEvidence(*[np.nan] * 6, points=count)
     before, after = np.concatenate(first), np.concatenate(second)
-    together = float(np.mean(before * after)) / square
+    together = float(np.mean(before * after)) / square if before.size >= _FEWEST else np.nan
     tails = np.nan
     if not isinstance(noise, RobustNoise):
         tails = float(np.mean(r**4)) / square**2 - 3.0
@@ -100,5 +100,11 @@ def evidence_of(noise: CurveNoise, left: CurveResiduals) -> NoiseEvidence:
     if np.ptp(curve) > 1e-9 * float(np.max(curve)):
         growth = float(scipy.stats.spearmanr(np.abs(r), curve).statistic)
     return NoiseEvidence(
-        together, 1.0 / np.sqrt(before.size), tails, np.sqrt(24.0 / count), growth, 1.0 / np.sqrt(count - 1), count
+        autocorrelation=together,
+        autocorrelation_error=1.0 / np.sqrt(max(before.size, 1)),
+        tails=tails,
+        tails_error=np.sqrt(24.0 / count),
+        growth=growth,
+        growth_error=1.0 / np.sqrt(count - 1),
+        points=count,
     )

@@ -381,18 +381,22 @@ class _Search:
 
         The search starts again from where it ended until it falls no further: in units of the scatter that it found,
         since those of the start may be a hundred times too large for it to see where it is going, and with every
-        direction lifted to a tenth of one curve's error, since one that has become very small has no slope to return by.
+        direction lifted to a tenth of one curve's error, since one that has become very small has no slope to return
+        by.
 
         Args:
             objective: What is to be lowest, and all beside it, by root and noise variance.
             start: An earlier answer to start from, in place of the scatter ``width``.
             width: Units of the parameters, shape (P,).
         """
-        root, variance = np.eye(self.size), self.variance
+        root: Array = np.eye(self.size)
+        variance = self.variance
         if start is not None:
             scatter = start.scatter / np.outer(width, width)
             own = np.diagonal(scatter)
-            root = np.diag(np.sqrt(own)) if self.diagonal else np.linalg.cholesky(scatter + np.diag(1e-6 * own + 1e-12))
+            root = np.diag(np.sqrt(own))
+            if not self.diagonal:
+                root = np.asarray(np.linalg.cholesky(scatter + np.diag(1e-6 * own + 1e-12)), dtype=np.float64)
             variance = start.variance
         lowest, best = np.inf, (root, variance)
         for turn in range(_SEARCHES):
@@ -400,13 +404,15 @@ class _Search:
             search = replace(self, unit=unit, logarithmic=self.logarithmic or (turn == 0 and start is None))
             found = search.descended(objective, root, variance)
             value, point = objective(*found)
-            fallen, lowest, best = lowest - value, min(value, lowest), found if value < lowest else best
-            if fallen <= _FALL * self.tolerance * max(abs(value), 1.0):
+            fallen = lowest - value
+            if value < lowest:
+                lowest, best = value, found
+            if not fallen > _FALL * self.tolerance * max(abs(value), 1.0):
                 break
             root, variance = best
             curve = np.sqrt(np.diagonal(point.covariance) * len(point.score))
             root = root + np.diag(np.maximum(_LIFTED * curve - np.diagonal(root), 0.0))
-        return *best, lowest
+        return best[0], best[1], lowest
 
     def descended(
         self, objective: Callable[[Array, float], tuple[float, _Point]], root: Array, variance: float

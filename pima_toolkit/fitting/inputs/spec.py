@@ -71,7 +71,9 @@ class InputSpec:
 def wanted(modalities: Mapping[str, Modality]) -> dict[str, Wanted]:
     """What a training set is asked for."""
     return {
-        name: Wanted(physics=True, covariates=option.expert.covariates) if isinstance(option, Physics) else Wanted()
+        name: Wanted(physics=True, covariates=option.expert.covariates, numbered=option.expert.numbered)
+        if isinstance(option, Physics)
+        else Wanted()
         for name, option in modalities.items()
     }
 
@@ -129,7 +131,7 @@ def _grid(measurement: Measurement, everything: Mapping[str, Measurement]) -> np
     """The encoder's grid of a curve; ragged curves over one coordinate share theirs, since answers do too."""
     schema = measurement.schema
     if schema.kind != "curve":
-        return None
+        return schema.t
     if not measurement.ragged:
         return common_grid(measurement)
     rows = [m.grid[m.present] for m in everything.values() if m.ragged and m.schema.t_name == schema.t_name]

@@ -23,7 +23,7 @@ def populations(findings: Findings) -> Section:
         " the standard deviation from specimen to specimen, which more measurements do not shrink."
     )
     section = Section("Populations", [words] if findings.parameters.sizes["parameter"] else [])
-    section.figures += [_curves(findings, name) for name in findings.physics]
+    section.figures += [_curves(findings, name) for name in findings.curves]
     section.figures += [_centres(findings, name) for name in findings.images]
     section.parts += [_population(findings, c) for c in range(findings.populations.sizes["cluster"])]
     return section

@@ -26,7 +26,7 @@ def predictions(findings: Findings) -> Section | None:
             [str(one["specimen"].item()), *(numbers if known else ["–"] * len(numbers)), str(one["remark"].item())]
         )
     section = Section(f"Predictions for {answer.sizes['specimen']} new specimens", tables=[table])
-    section.figures += [_curves(findings, answer, name) for name in findings.physics]
+    section.figures += [_curves(findings, answer, name) for name in findings.curves]
     return section
 
 
