@@ -6,6 +6,7 @@ import time
 import warnings
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from ..fitting.em.populations import SHRINKAGE
 from ..fitting.evidence.training import EvidenceTraining
 from ..fitting.inputs.tensors import Tensors
 from ..fitting.restarts import responsibilities
+from ..fitting.starts.number import PopulationNumber
 from ..fitting.trained_model import TrainedModel
 from ..metrics.agreement import compare_restarts
 from .conditions import mean_covariates
@@ -24,7 +26,7 @@ from .inference import OUT_OF_POPULATION, specimen_coords
 from .mixture_information import mixture_covariances
 from .posterior import answer_tensors
 from .predictor import Predictor, Reference
-from .record import HeldOutFigures, TrainingRecord
+from .record import HeldOutFigures, NumberFacts, TrainingRecord
 from .remarks import typicality
 from .tables import specimen_parameters
 from .trust.calibration import held_out_calibration, training_calibration
@@ -137,6 +139,7 @@ def _record(
             "out_of_population": strange,
             "described": described(predictor, tensors, gamma),
             "held_out": figures,
+            **_number(model.number),
             "beyond_quadratic": best.beyond if isinstance(best, EvidenceTraining) else {},
         },
         quality={
@@ -145,3 +148,11 @@ def _record(
         },
         curves=tensors.curves,
     )
+
+
+def _number(found: PopulationNumber | None) -> dict[Literal["number"], NumberFacts]:
+    """What spoke for the number of populations, where it was found; else nothing."""
+    if found is None:
+        return {}
+    tried, icl = [one.clusters for one in found.mixtures], [one.icl for one in found.mixtures]
+    return {"number": NumberFacts(tried=tried, icl=icl, possible=list(found.possible))}

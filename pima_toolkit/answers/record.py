@@ -76,6 +76,20 @@ class BesideFigures(TypedDict):
     reading: str
 
 
+class NumberFacts(TypedDict):
+    """How the number of populations was found.
+
+    Args:
+        tried: Numbers of populations.
+        icl: Integrated completed likelihood of each, lower is better.
+        possible: Those that it cannot be told from, itself included.
+    """
+
+    tried: list[int]
+    icl: list[float]
+    possible: list[int]
+
+
 class Facts(TypedDict):
     """Plain facts of a training, which a report tells and a saved fit keeps as JSON.
 
@@ -98,6 +112,7 @@ class Facts(TypedDict):
             they are described by: at bounds and kinks, or with several optima.
         held_out: How well curves are predicted, by modality; empty where nothing was held out.
         beside: How well beside simple methods, by modality; where that was asked for.
+        number: How the number of populations was found; where it was not given.
     """
 
     seconds: float
@@ -117,6 +132,7 @@ class Facts(TypedDict):
     beyond_quadratic: NotRequired[dict[str, float]]
     held_out: NotRequired[dict[str, HeldOutFigures]]
     beside: NotRequired[dict[str, BesideFigures]]
+    number: NotRequired[NumberFacts]
 
 
 @dataclass(frozen=True)

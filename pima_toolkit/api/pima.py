@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 import xarray as xr
@@ -26,6 +26,7 @@ from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import stability, strangers, summary
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
+from ..errors import OptionError
 from ..experts import CurveQuantity, Expert
 from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
@@ -50,7 +51,8 @@ class PIMA:
 
     Args:
         modalities: What was measured: the name of a variable of the dataset, and :class:`Neural` or :class:`Physics`.
-        clusters: Number of populations, C.
+        clusters: Number of populations, C; ``"auto"``: as many as the curves with known physics hold, found when the
+            fit begins, as :func:`pima_toolkit.select_clusters` does.
         latent_dim: Latent dimensions, L.
         responsibilities: ``"exact"``: the ELBO's optimum in q(c given X); ``"latent"``: p(c given Z) integrated over
             q(Z); ``"sampled"``: the paper's eq. (15) as printed.
@@ -77,7 +79,7 @@ class PIMA:
     def __init__(
         self,
         modalities: Mapping[str, Modality],
-        clusters: int,
+        clusters: int | Literal["auto"],
         latent_dim: int = 3,
         *,
         responsibilities: str = "exact",
@@ -88,6 +90,11 @@ class PIMA:
         crossmodal: str = "mixture",
         inference: str | None = None,
     ) -> None:
+        self.finds_clusters = isinstance(clusters, str)
+        if isinstance(clusters, str):
+            if clusters != "auto":
+                raise OptionError(f"clusters={clusters!r}: expected a whole number of at least 1, or 'auto'")
+            clusters = 1
         self.options = ModelOptions(
             dict(modalities),
             clusters,
@@ -197,19 +204,22 @@ class PIMA:
             tracker=tracker,
             progress=progress,
             processes=processes,
+            find_clusters=self.finds_clusters,
         )
         return Fit(*fit_parts(model, data))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())
-        return f"PIMA({{{parts}}}, clusters={self.options.clusters}, latent_dim={self.options.latent_dim})"
+        number = '"auto"' if self.finds_clusters else self.options.clusters
+        return f"PIMA({{{parts}}}, clusters={number}, latent_dim={self.options.latent_dim})"
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th>{escape(name)}</th><td>{escape(str(option))}</td></tr>"
             for name, option in self.options.modalities.items()
         )
-        size = f"{self.options.clusters} clusters, {self.options.latent_dim} latent dimensions"
+        number = "clusters to be found" if self.finds_clusters else f"{self.options.clusters} clusters"
+        size = f"{number}, {self.options.latent_dim} latent dimensions"
         return f"<b>PIMA</b>, {size}<table>{rows}</table>"
 
 

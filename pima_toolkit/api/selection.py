@@ -1,8 +1,9 @@
-r"""Choice of the number of clusters, by held-out ELBO and by whether restarts agree, with a suggestion.
+r"""Choice of the number of clusters, with a suggestion.
 
-The suggestion is the smallest number whose held-out ELBO is within one standard error of the best, each specimen and
-each restart compared with itself; of several, one whose restarts agree. The standard error counts specimens and
-restarts,
+Curves with known physics are asked directly (:mod:`~pima_toolkit.fitting.starts.number`), in seconds. Other models are
+trained with every number, and held-out ELBO and agreement of restarts decide: the suggestion is the smallest number
+whose held-out ELBO is within one standard error of the best, each specimen and each restart compared with itself; of
+several, one whose restarts agree. The standard error counts specimens and restarts,
 
 .. math:: s^2 = \frac{\operatorname{var}_d(\Delta_d)}{N_\text{out}} + \frac{\operatorname{var}_r(\bar\Delta_r)}{R},
 
@@ -37,6 +38,7 @@ from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import colour_of, new_figure, signed
 from ..units import value_with_error
+from .counting import counted, plot_number, reasons_of, table_of
 from .pima import PIMA
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ class Selection:
     """Suggestion of :func:`select_clusters`, with its reasons and the table behind it.
 
     Args:
-        table: Along ``clusters``: ``held_out_elbo`` (clusters, restart), ``shortfall`` to the best and its
+        table: Along ``clusters``, by curves: ``icl``, lower is better, ``above_best``, ``bic``, ``log_likelihood``,
+            effective ``parameters``, ``shared_scatter``, ``smallest``, ``strangers``, and ``assigned`` (clusters,
+            specimen).
+            By training: ``held_out_elbo`` (clusters, restart), ``shortfall`` to the best and its
             ``shortfall_std_error``, ``stability``, the mean adjusted Rand index of every two restarts, and its lowest,
             ``smallest``, specimens in the smallest cluster, ``seconds``; ``assigned`` (clusters, restart, specimen).
         clusters: The suggestion.
@@ -62,15 +67,47 @@ class Selection:
     model: PIMA
 
     def plot(self) -> Figure:
-        """Draw held-out ELBO and stability against the number of clusters; the suggestion is marked."""
+        """Draw what decided against the number of clusters; the suggestion is marked."""
+        if "icl" in self.table:
+            return plot_number(self.table, self.clusters)
         return plot_selection(self.table, self.clusters)
 
     def __repr__(self) -> str:
         return "\n".join([f"<Selection: {_clusters(self.clusters)}>", *self.reasons])
 
+    @property
+    def possible(self) -> tuple[int, ...]:
+        """The numbers that the suggestion cannot be told from, itself included."""
+        return tuple(self.table.attrs.get("possible", (self.clusters,)))
+
     def _repr_html_(self) -> str:
+        words = "".join(f"<p>{escape(words)}</p>" for words in self.reasons)
+        head, rows = self._counts() if "icl" in self.table else self._trainings()
+        mark = "<b>{}</b>"
+        body = ""
+        for number, cells in rows:
+            shown = [mark.format(escape(cell)) if number == self.clusters else escape(cell) for cell in cells]
+            body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>"
+        title = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        return f"<b>{_clusters(self.clusters)}</b>{words}<table><tr>{title}</tr>{body}</table>"
+
+    def _counts(self) -> tuple[list[str], list[tuple[int, list[str]]]]:
+        """Head and rows of the table by curves."""
+        head = ["clusters", "ICL above the best", "smallest cluster", "belong to none"]
+        rows = []
+        for one in (self.table.isel(clusters=k) for k in range(self.table.sizes["clusters"])):
+            cells = [
+                f"{float(one['above_best']):.1f}",
+                f"{float(one['smallest']):.1f} specimens",
+                str(int(one["strangers"])),
+            ]
+            rows.append((int(one["clusters"]), [str(int(one["clusters"])), *cells]))
+        return head, rows
+
+    def _trainings(self) -> tuple[list[str], list[tuple[int, list[str]]]]:
+        """Head and rows of the table by training."""
         head = ["clusters", "held-out ELBO (nats per specimen)", "below the best", "restarts agree", "smallest cluster"]
-        rows, best = "", int(self.table.attrs["best"])
+        rows, best = [], int(self.table.attrs["best"])
         for one in (self.table.isel(clusters=k) for k in range(self.table.sizes["clusters"])):
             number = int(one["clusters"])
             cells = [
@@ -80,11 +117,8 @@ class Selection:
                 f"{float(one['stability']):.2f}",
                 f"{float(one['smallest']):.1f} specimens",
             ]
-            mark = "<b>{}</b>" if number == self.clusters else "{}"
-            rows += "<tr>" + "".join(f"<td>{mark.format(escape(cell))}</td>" for cell in cells) + "</tr>"
-        words = "".join(f"<p>{escape(words)}</p>" for words in self.reasons)
-        title = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        return f"<b>{_clusters(self.clusters)}</b>{words}<table><tr>{title}</tr>{rows}</table>"
+            rows.append((number, cells))
+        return head, rows
 
 
 def select_clusters(
@@ -92,6 +126,7 @@ def select_clusters(
     data: xr.Dataset,
     *,
     clusters: Iterable[int] = range(1, 7),
+    by: str | None = None,
     restarts: int = 3,
     held_out: float = 0.2,
     seed: int = 0,
@@ -102,18 +137,24 @@ def select_clusters(
 ) -> Selection:
     """Find how many clusters the data hold.
 
-    Every number is trained ``restarts`` times, each with another start and another part of the specimens held out. The
-    encoders of single modalities are not trained: they say nothing about this.
+    By curves with known physics: the best mixture of every number of populations is found in what the curves say of
+    their specimens' parameters, and the integrated completed likelihood chooses, or says that it does not decide.
+    Nothing is trained.
+
+    By training: every number is trained ``restarts`` times, each with another start and another part of the specimens
+    held out. The encoders of single modalities are not trained: they say nothing about this.
 
     Args:
         model: The model; its own number of clusters does not count.
         data: As for ``model.fit``.
         clusters: Numbers to try.
+        by: ``"curves"`` or ``"training"``; by default curves where the model infers from them by evidence and no
+            argument of training differs from its default.
         restarts: Trainings of each, at least 2: one alone cannot be compared.
         held_out: Share of the specimens that each restart holds out, at most a half.
         seed: Same seed, same answer, whatever ``processes`` is.
         processes: Trainings at a time, each in a process of its own with one torch thread.
-        folder: Where every result is kept: the same call goes on from there after a kill.
+        folder: Where every training's result is kept: the same call goes on from there after a kill.
         progress: Draw a progress bar.
         **training: As for ``model.fit``: ``epochs``, ``batch_size``, ``learning_rate`` ...
 
@@ -125,7 +166,18 @@ def select_clusters(
         DataError: If the data cannot be used, or are too few.
         TrainingError: If a process ended before its work was done.
     """
+    own = {"restarts": restarts != 3, "held_out": held_out != 0.2, "processes": processes != 1, "folder": bool(folder)}
+    given = [*(name for name, differs in own.items() if differs), *training]
     tried = _numbers(clusters, restarts, held_out)
+    if by not in (None, "curves", "training"):
+        raise OptionError(f"by={by!r}: expected 'curves', 'training', or None to choose by the model")
+    if by == "curves" and given:
+        raise OptionError(f'{given[0]}= belongs to by="training": leave it out, or compare numbers by training')
+    if by == "curves" or (by is None and model.options.by_evidence and not given):
+        found = counted(model.options, data, tried, seed)
+        table = table_of(found, data)
+        reasons = tuple(reasons_of(found, data.sizes["specimen"]))
+        return Selection(table, found.clusters, reasons, _with_clusters(model, found.clusters))
     check_processes(processes)
     known = {f.name for f in fields(TrainingSettings)} - {"seed", "restarts", "crossmodal_epochs"}
     for name in training:
@@ -240,9 +292,13 @@ def _selection(model: PIMA, table: xr.Dataset, histories: list[list[float]]) -> 
         reasons.append(f"It is the largest number tried: try more, clusters=range({numbers[chosen]}, ...).")
     if sum(still_rising(np.array(one)) > 0 for one in histories) * 2 > len(histories):
         reasons.append("Most trainings ended while their ELBO was still rising: give more epochs.")
+    return Selection(table, int(numbers[chosen]), tuple(reasons), _with_clusters(model, int(numbers[chosen])))
+
+
+def _with_clusters(model: PIMA, clusters: int) -> PIMA:
+    """The same model with another number of clusters."""
     options = {f.name: getattr(model.options, f.name) for f in fields(model.options)}
-    suggested = PIMA(**{**options, "clusters": int(numbers[chosen])})
-    return Selection(table, int(numbers[chosen]), tuple(reasons), suggested)
+    return PIMA(**{**options, "clusters": clusters})
 
 
 def plot_selection(table: xr.Dataset, clusters: int) -> Figure:

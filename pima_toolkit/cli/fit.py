@@ -9,7 +9,7 @@ from typing import Annotated
 import pima_toolkit as pima
 
 from ..errors import require
-from .options import CommandOutput, Json, Plugin, Quiet, named, setting
+from .options import CommandOutput, Json, Plugin, Quiet, named, number_or_auto, setting
 
 typer = require("typer", "the command line")
 
@@ -43,7 +43,16 @@ def fit(
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="NAME", help="A variable to leave out.")
     ] = None,
-    clusters: Annotated[int | None, typer.Option("--clusters", "-c", help="Number of populations.")] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(
+            "--clusters",
+            "-c",
+            metavar="INTEGER|auto",
+            callback=number_or_auto,
+            help="Number of populations, or auto: found in the curves.",
+        ),
+    ] = None,
     latent_dim: Annotated[int | None, typer.Option("--latent-dim", "-l", help="Latent dimensions.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", "-s", help="Same seed, same machine: same numbers.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")] = None,

@@ -25,6 +25,16 @@ FitPath = Annotated[
 ]
 
 
+def number_or_auto(text: str | None) -> int | str | None:
+    """Read a whole number, or the word ``auto``."""
+    if text is None or text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number, and not 'auto'") from None
+
+
 def opened(path: Path, plugin: list[Path] | None) -> pima.Fit:
     """A fit for the commands that use one."""
     for file in plugin or []:

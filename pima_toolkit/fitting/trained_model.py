@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..data import Measurement, closest, read, specimen_labels, unused_errors
 from ..errors import OptionError, PimaWarning, TrainingError
+from .evidence.number import count_populations
 from .inputs.spec import wanted
 from .options import ModelOptions, TrainingSettings
 from .parallel.distributed import Processes
@@ -25,6 +26,7 @@ from .potentials import CrossmodalTraining, fused_encoders, held_back
 from .prepared import prepare
 from .restarts import Training, responsibilities, train_restarts
 from .run import Callback, TrainingRun, mark_of
+from .starts.number import PopulationNumber
 from .temperatures import LEAST_GROUPS
 from .trackers import Tracker, check_tracker, heard_by_all, shown_progress
 from .training import JointTraining
@@ -55,6 +57,7 @@ class TrainedModel:
         job: The training run, with its data.
         restarts: Those that were begun, in order.
         single: What answers for a modality alone.
+        number: How many populations there are, where that was to be found.
     """
 
     began: float
@@ -62,6 +65,7 @@ class TrainedModel:
     job: TrainingRun
     restarts: Sequence[Training]
     single: StandIns
+    number: PopulationNumber | None = None
 
     @property
     def best(self) -> Training:
@@ -84,8 +88,12 @@ def train(
     tracker: Tracker | None = None,
     progress: bool,
     processes: int | None = None,
+    find_clusters: bool = False,
 ) -> TrainedModel:
-    """Train a model on a dataset, see :meth:`pima_toolkit.PIMA.fit`."""
+    """Train a model on a dataset, see :meth:`pima_toolkit.PIMA.fit`.
+
+    With ``find_clusters`` the number of populations is found in the curves before the training begins.
+    """
     began = time.perf_counter()
     device, group = settings.torch_device(), Processes.here()
     _check_processes(processes, group)
@@ -102,9 +110,12 @@ def train(
     groups = _groups(data, settings.groups)
     # Of the options as they were asked for: what is learned from the data follows from them and the data, but for the
     # rounding of another machine.
-    mark = mark_of(
-        options, settings, prepared.specs, prepared.fingerprint, *([] if groups is None else groups.tolist())
-    )
+    asked_for = ["clusters to be found"] * find_clusters + ([] if groups is None else groups.tolist())
+    mark = mark_of(options, settings, prepared.specs, prepared.fingerprint, *asked_for)
+    number = None
+    if find_clusters:
+        number = count_populations(prepared, seed=settings.seed, more=True)
+        prepared = replace(prepared, options=replace(prepared.options, clusters=number.clusters))
     with shown_progress(progress and group.rank == 0, settings.restarts) as bar, ExitStack() as ending:
         if tracker is not None:
             ending.callback(tracker.close)
@@ -130,7 +141,7 @@ def train(
         single, best = StandIns(), _best(runs)
         if isinstance(best, JointTraining) and len(options.modalities) > 1 and not _stopped(runs):
             single = _stand_ins(job, best)
-    return TrainedModel(began, prepared.fingerprint, job, runs, single)
+    return TrainedModel(began, prepared.fingerprint, job, runs, single, number)
 
 
 def _best(restarts: Sequence[Training]) -> Training:

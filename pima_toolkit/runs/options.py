@@ -60,11 +60,17 @@ class Key:
 
     def check(self, path: str, value: object) -> None:
         """Refuse a value of another type; what the value may be is checked by what it is passed to."""
+        literals = [
+            one for text in re.findall(r"Literal\[(.*?)\]", self.annotation) for one in re.findall(r"\w+", text)
+        ]
+        if value in literals:
+            return
         words = re.findall(r"[A-Za-z_.]+", re.sub(r"\[.*?\]", "", self.annotation))
         known = [word for word in words if word in _TYPES]
         fits = any(isinstance(value, _TYPES[w]) and (w == "bool" or not isinstance(value, bool)) for w in known)
         if known and not fits:
-            raise OptionError(f"{path} = {value!r}: expected {' or '.join(_SAID[word] for word in known)}")
+            expected = " or ".join([*(_SAID[word] for word in known), *map(repr, literals)])
+            raise OptionError(f"{path} = {value!r}: expected {expected}")
 
 
 def keys_of(function: Callable) -> dict[str, Key]:
@@ -245,7 +251,10 @@ def build(options: Mapping[str, Any]) -> tuple[PIMA, Options]:
     """
     model = dict(options.get("model", {}))
     if "clusters" not in model:
-        raise OptionError("say how many populations to look for: --clusters 2, or clusters = 2 under [model]")
+        raise OptionError(
+            "say how many populations to look for: --clusters 2, or clusters = 2 under [model];"
+            " --clusters auto finds the number in the curves"
+        )
     modalities = {
         name: _modality(name, values)
         for name, values in dict(options["modalities"]).items()

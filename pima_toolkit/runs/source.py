@@ -15,6 +15,7 @@ import xarray as xr
 from ..api.pima import Fit
 from ..data import Wanted, blocks, check_dataset, on_disk, open_data, read
 from ..errors import DataError, FileFormatError
+from ..experts import LearnedInFit
 from ..ingest import from_folder, remembered
 
 #: Endings of a table with one row for each specimen, which names files beside it.
@@ -123,8 +124,10 @@ def with_measurements(source: Source, modalities: Mapping[str, Mapping]) -> tupl
     kinds = {name: values["kind"] for name, values in modalities.items() if values["kind"] != "none"}
     if not kinds:
         return source, []
-    # Only who was measured is asked, so an expert may be one of numbers.
-    wanted = {name: Wanted(physics=kind == "physics", numbered=True) for name, kind in kinds.items()}
+    wanted = {
+        name: Wanted(physics=kind == "physics", numbered=modalities[name].get("expert") == LearnedInFit.name)
+        for name, kind in kinds.items()
+    }
     present = np.any([m.present for m in read(source.data, wanted).values()], axis=0)
     if present.all():
         return source, []

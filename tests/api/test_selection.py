@@ -189,8 +189,10 @@ def test_bad_input_is_refused_before_any_training(model):
         with pytest.raises(OptionError, match=words):
             select_clusters(model, data, **options)
     with pytest.raises(DataError, match=r"12 specimens, of which \d are held out, cannot fill 40 clusters"):
+        select_clusters(model, data, clusters=[40], by="training")
+    with pytest.raises(DataError, match="12 specimens cannot fill 40 clusters"):
         select_clusters(model, data, clusters=[40])
     rare = data.copy(deep=True)
     rare.stress[1:] = np.nan
     with pytest.raises(DataError, match="'stress' is known of too few specimens"):
-        select_clusters(model, rare, clusters=[2])
+        select_clusters(model, rare, clusters=[2], by="training")

@@ -61,7 +61,13 @@ def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
     gamma = record.specimens["responsibilities"].values
     every = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
     every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
-    every += [*_training(record), *_restarts(record), *_specimens(record, experts), *_laws(predictor, experts)]
+    every += [
+        *_number(record),
+        *_training(record),
+        *_restarts(record),
+        *_specimens(record, experts),
+        *_laws(predictor, experts),
+    ]
     every += [*_useless(predictor, record), *_unheard(predictor), *_beyond(record), *_noises(record)]
     every += _bands(predictor)
     return sorted(every, key=lambda caution: not caution.serious)
@@ -95,6 +101,7 @@ def summary(predictor: Predictor, record: TrainingRecord) -> str:
         f"{len(gamma)} specimens in {predictor.options.clusters} clusters ({shares}); {sure} of them belong to one"
         f" with at least {100 * SURE:.0f} % probability."
     )
+    lines += how_many(record)
     lines.append(how_stable(record))
     return "\n".join(lines)
 
@@ -269,6 +276,33 @@ def _training(record: TrainingRecord) -> Iterator[Caution]:
             f" of the epochs: train longer, epochs={2 * record.history.sizes['epoch']}.",
             serious=True,
         )
+
+
+def _number(record: TrainingRecord) -> Iterator[Caution]:
+    found = record.facts.get("number")
+    if not found or len(found["possible"]) < 2:
+        return
+    used = found["tried"][int(np.argmin(found["icl"]))]
+    others = " or ".join(str(number) for number in found["possible"] if number != used)
+    yield Caution(
+        f"The curves do not decide how many populations there are: {others} would do as well as {used}"
+        " (pima.select_clusters shows the table)."
+    )
+
+
+def how_many(record: TrainingRecord) -> list[str]:
+    """Say in a sentence what spoke for the number of populations, where it was found."""
+    found = record.facts.get("number")
+    if not found:
+        return []
+    icl = dict(zip(found["tried"], found["icl"], strict=True))
+    best = min(icl, key=lambda number: icl[number])
+    rest = {number: value for number, value in icl.items() if number != best}
+    if not rest:
+        return []
+    second = min(rest, key=lambda number: rest[number])
+    apart = f"{rest[second] - icl[best]:.3g}"
+    return [f"The number {best} was found in the curves: the next best, {second}, has an ICL higher by {apart}."]
 
 
 def how_stable(record: TrainingRecord) -> str:

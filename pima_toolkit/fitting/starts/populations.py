@@ -70,6 +70,8 @@ RELEVANT = 0.01
 INTEGRATED, AFFORDABLE, AT_ONCE = 0.4, 200_000, 50_000
 #: Nats by which the likelihood may be lower after a step for each curve that is integrated: integrals are not exact.
 SLACK = 0.5
+#: Standard deviations beyond which a specimen is no farther from its population, where the first scatter is told.
+OUTLYING = 3.0
 #: Changes of its prior after which a specimen keeps it.
 TURNS = 3
 
@@ -194,7 +196,7 @@ def find_populations(
     )
     for labels in candidates(coordinates, clusters, seed, known):
         laws = {
-            name: _from_labels(screened[name], *wide[name][1:], labels, clusters, part.rules)
+            name: from_labels(screened[name], *wide[name][1:], labels, clusters, part.rules)
             for name, part in curves.items()
         }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
@@ -335,7 +337,7 @@ def _searched(z: Array, clusters: int, seed: int, known: NDArray[np.bool_]) -> I
             yield labels
 
 
-def _from_labels(
+def from_labels(
     information: CurveInformation,
     middle: Array,
     spread: Array,
@@ -350,8 +352,13 @@ def _from_labels(
         [np.median(values[labels == c], axis=0) if (labels == c).any() else middle for c in range(clusters)]
     )
     held = labels >= 0
-    inside = 1.4826 * np.median(np.abs(values[held] - centre[labels[held]]), axis=0)
-    pooled = np.diag(np.clip(inside, 0.05 * spread, spread) ** 2) * float(rules.scattered)
+    away = values[held] - centre[labels[held]]
+    inside = np.clip(1.4826 * np.median(np.abs(away), axis=0), 0.05 * spread, spread)
+    # Populations may lie beside each other across the direction in which each is long.
+    near = np.clip(away / inside, -OUTLYING, OUTLYING)
+    shape = near.T @ near / len(near) + 1e-3 * np.eye(len(inside))
+    std = np.sqrt(np.diag(shape))
+    pooled = shape * np.outer(inside / std, inside / std) * float(rules.scattered)
     scatter = np.repeat(pooled[None], clusters, axis=0)
     variance = np.full(clusters, rules.noise.start(noise / rules.scale**2) * rules.scale**2)
     return Population(centre, scatter, variance, pooled, middle, np.diag(spread**2), noise, rules)
