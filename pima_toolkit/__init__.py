@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .experts.regression import quantities
     from .fitting import trackers
     from .fitting.speakers.base import Learned, Lesson, Speaker
-    from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder
+    from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder, geometry
     from .model.encoders.base import EncoderKind
     from .model.modality import Neural, Physics
     from .model.noise.base import NoiseModel
@@ -56,6 +56,7 @@ _HOME = {
     "ImageFiles": ".ingest",
     "CurveFiles": ".ingest",
     "ScalarColumns": ".ingest",
+    "geometry": ".ingest",
     "reading_details": ".data",
     "reading_log": ".data",
     "summary": ".data",
@@ -133,6 +134,7 @@ __all__ = [
     "errors",
     "experts",
     "from_folder",
+    "geometry",
     "get_expert",
     "hookimpl",
     "interval_text",

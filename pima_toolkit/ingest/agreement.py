@@ -267,8 +267,9 @@ def combine(
     elif spec.window is not None:
         low, high = float(spec.window[0]), float(spec.window[1])
     grid = None
+    spacing = ""
     if isinstance(spec.grid, int):
-        grid = np.linspace(low, high, spec.grid)
+        grid, spacing = shaping.common_grid([(c.x, c.y) for c in there], low, high, spec.grid)
     elif spec.grid is not None:
         grid = np.asarray(spec.grid, dtype=float)
     name, done = agreed.names[0], ""
@@ -279,7 +280,7 @@ def combine(
         rows = [y for _, y in own]
     elif grid is not None:
         rows = [shaping.on_grid(curve.x, curve.y, grid) for curve in there]
-        done = f"interpolated to {grid.size} points of {name} from {grid[0]:.4g} to {grid[-1]:.4g}"
+        done = f"interpolated to {grid.size} points of {name} from {grid[0]:.4g} to {grid[-1]:.4g}{spacing}"
     if grid is not None:
         values = np.full((len(curves), grid.size), np.nan)
         values[[k for k, curve in enumerate(curves) if curve is not None]] = rows

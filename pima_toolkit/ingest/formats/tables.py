@@ -14,6 +14,7 @@ from ...units import find_unit
 from ..headers import canonical, read_header, slug
 from .clock import HALF_TOLD, MOMENT, elapsed, seconds
 from .header_lines import Header, check_header, header_of, mentioned_above, title_of
+from .preamble import stated_above
 from .reader import Columns
 from .sheets import SPECIMEN, Sheet, knowledge, unit_share
 from .texts import GAPS, looks_like_number, number
@@ -158,6 +159,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
         groups=header.groups,
         above="" if any(header.names) else mentioned_above(sheet, run.above, used[0]),
         lost=_lost(sheet, used, values, header.names, header.units),
+        stated=stated_above(sheet, used[0]),
     )
 
 
