@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .fitting import trackers
     from .fitting.speakers.base import Learned, Lesson, Speaker
     from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder, geometry
+    from .metrics.tensile import tensile_quantities
     from .model.encoders.base import EncoderKind
     from .model.modality import Neural, Physics
     from .model.noise.base import NoiseModel
@@ -93,6 +94,7 @@ _HOME = {
     "runs": ".",
     "trackers": ".fitting.",
     "metrics": ".",
+    "tensile_quantities": ".metrics.tensile",
     "plots": ".report.",
     "save_figure": ".report.plots.canvas",
     "interval_text": ".units",
@@ -154,6 +156,7 @@ __all__ = [
     "select_clusters",
     "split",
     "summary",
+    "tensile_quantities",
     "trackers",
     "value_with_error",
 ]

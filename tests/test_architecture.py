@@ -57,7 +57,7 @@ ORDER = {
         "reader registry encodings clock texts sheets preamble header_lines tables workbooks columns jcamp choice"
         " splitting pictures images curves"
     ),
-    "metrics": "scores agreement association",
+    "metrics": "scores agreement association tensile",
     "model": (
         "gaussian mixture rules encoders noise curves modality potentials effects evidence draws quantiles predictive"
         " physics augment fusion elbo network joint speaker"

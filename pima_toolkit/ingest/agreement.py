@@ -313,5 +313,6 @@ def _attrs(agreed: Agreed, spec: CurveFiles) -> tuple[dict[str, str], dict[str, 
         unit = result_unit(agreed, k)
         kind = "true " if spec.true is not None else ""
         attrs = {"long_name": f"{kind}{agreed.names[k].replace('_', ' ')}"}
+        attrs |= {"loading": spec.true} if spec.true is not None and k == 1 else {}
         out.append(attrs | ({} if unit is None else {"units": unit.name}))
     return out[0], out[1]

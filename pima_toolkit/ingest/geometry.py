@@ -403,6 +403,7 @@ def _converted(
     attrs = {key: value for key, value in variable.attrs.items() if key not in ("units", "long_name", "independent")}
     attrs |= {"units": "MPa" if force else str(variable.attrs.get("units", "1")), "independent": new}
     attrs["long_name"] = f"{kind}{'stress' if force else variable.attrs.get('long_name', name)}"
+    attrs |= {} if true is None else {"loading": true}
     x_attrs = {"units": "1", "long_name": f"{kind}strain"} if way else dict(axis.attrs)
     title = "stress" if force and canonical(name)[0] == "force" and "stress" not in data.variables else name
     drop = [axis.name] if sum(axis.name in v.coords for v in data.data_vars.values()) == 1 else []
