@@ -54,8 +54,8 @@ ORDER = {
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping geometry formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry encodings clock texts sheets preamble header_lines tables workbooks columns jcamp choice"
-        " splitting pictures images curves"
+        "reader registry encodings clock texts sheets preamble header_lines tables workbooks columns jcamp"
+        " named_arrays choice splitting pictures images curves"
     ),
     "metrics": "scores agreement association tensile",
     "model": (
