@@ -54,7 +54,7 @@ ORDER = {
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping geometry formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry encodings clock texts sheets preamble header_lines tables workbooks columns jcamp"
+        "reader registry encodings clock texts sheets preamble header_lines tables long_tables workbooks columns jcamp"
         " named_arrays choice splitting pictures images curves"
     ),
     "metrics": "scores agreement association tensile",
