@@ -283,7 +283,8 @@ def combine(
         done = f"interpolated to {grid.size} points of {name} from {grid[0]:.4g} to {grid[-1]:.4g}{spacing}"
     if grid is not None:
         values = np.full((len(curves), grid.size), np.nan)
-        values[[k for k, curve in enumerate(curves) if curve is not None]] = rows
+        for k, row in zip([k for k, curve in enumerate(curves) if curve is not None], rows, strict=True):
+            values[k] = row
         coords = {name: (name, grid, coords_attrs)}
         return xr.DataArray(values, dims=("specimen", name), coords=coords, name=modality, attrs=attrs), done
     longest = max(x.size for x, _ in own)

@@ -41,7 +41,9 @@ def drop_gaps(x: np.ndarray, y: np.ndarray) -> Shaped:
     lost = int((~keep).sum())
     if keep.sum() < FEWEST:
         raise Unusable(f"has {count(int(keep.sum()), 'point')} with numbers for x and y, at least {FEWEST} are needed")
-    return x[keep], y[keep], [f"{count(lost, 'point')} without a value left out"] if lost else []
+    if not lost:
+        return x, y, []
+    return x[keep], y[keep], [f"{count(lost, 'point')} without a value left out"]
 
 
 def positive(x: np.ndarray, y: np.ndarray, each: bool = False) -> Shaped:

@@ -15,7 +15,8 @@ from ..page import ROWS, Section, Table
 _WORDS = (
     "From each measured curve, as ISO 6892-1 defines them: E is the slope from 10 to 40 % of Rp0.2, Rp0.2 the stress at"
     " a plastic strain of 0.2 %, Rm the largest stress, Ag and A the plastic strain at Rm and at fracture."
-    " Of compression only E and Rp0.2 mean anything. “–” stands where a curve does not give a quantity; the reasons are below."
+    " Of compression only E and Rp0.2 mean anything. “–” stands where a curve does not give a quantity; the reasons are"
+    " below."
 )
 
 
