@@ -3,8 +3,8 @@
     python benchmarks/files.py            # half a minute on 2 cores
     python benchmarks/files.py --quick    # a tenth of the rows and files
 
-Each reader has a process of its own, which has read one small file before; seconds are the best of five, memory is by how
-much the process grew at most. ``pima, columns`` gives names, units and numbers, with all checks of a file; ``pima,
+Each reader has a process of its own, which has read one small file before; seconds are the best of five, memory is by
+how much the process grew at most. ``pima, columns`` gives names, units and numbers, with all checks of a file; ``pima,
 from_folder`` is the whole way to a dataset, with units, order, gaps and the reading log, beside pandas with the numbers
 put side by side. Each run appends one line to
 benchmarks/results/files.jsonl.

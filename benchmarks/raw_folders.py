@@ -3,7 +3,7 @@
     PIMA_DATA=folder python benchmarks/raw_folders.py        # a minute
 
 Every folder ``<name>/raw`` of PIMA_DATA that has ``<name>.nc`` beside it is read by ``pima.from_folder`` with the
-arguments below, and compared with that file, value by value: equal (to the digits that the files have), or not, and why.
+arguments below, and compared with that file, value by value: equal (to the digits that files have), or not, and why.
 """
 
 from __future__ import annotations
