@@ -39,7 +39,7 @@ _ATTRIBUTE = "ingest_reading"
 #: What may be said of the whole folder, by the names of `pima.from_folder`.
 _ARGUMENTS = ("modalities", "table", "images", "curves", "strict")
 #: What may be said of single files.
-_OF_CURVES = ("x", "y", "sheet", "table", "specimens", "units")
+_OF_CURVES = ("x", "y", "sheet", "table", "specimens", "units", "geometry")
 _OF_FILES = ("skip", "specimen", "crop", *_OF_CURVES)
 
 
@@ -218,7 +218,7 @@ def as_text(arguments: Mapping[str, Any], notes: Sequence[str]) -> str:
         "How this folder is read: by pima.from_folder, pima data from-folder and pima fit. Edit it as you need.",
         "Any argument of pima.from_folder may stand here. What differs for single files stands at the end, such as",
         '  [files."A3.csv"]',
-        '  units = { Strain = "%" }     # also: x, y, sheet, table, specimens, crop, specimen, skip = true',
+        '  units = { Strain = "%" }     # also: x, y, sheet, table, specimens, geometry, crop, specimen, skip = true',
         *notes,
     ]
     return "".join(f"# {line}\n" for line in head) + "\n" + tomli_w.dumps(dict(arguments))

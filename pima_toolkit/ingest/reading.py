@@ -324,7 +324,7 @@ def _read_curves(
         ledger.entries({})
     ledger.members = [*(f for f in members if f.file not in found), *parts]
     as_read = raw
-    if spec.geometry:
+    if spec.geometry or any("geometry" in dict(f.own) for f in parts):
         attempts = [_attempt(lambda f: _by_dimensions(raw[f.mark], f, spec, settings, source), f) for f in parts]
         raw = _outcomes(parts, attempts, ledger)
         parts = [f for f in parts if f.mark in raw]
@@ -364,8 +364,10 @@ def _by_dimensions(
     curve: Curve, f: CandidateFile, spec: CurveFiles, settings: Mapping[str, Stated], source: str
 ) -> Curve:
     """A curve of force and displacement by the dimensions of its specimen."""
-    own = dimensions_of(spec.geometry, settings.get(f.key, {}), curve.stated, source)
-    return with_geometry(curve, own, spec.units)
+    geometry = dict(f.own).get("geometry", spec.geometry)
+    if not geometry:
+        return curve
+    return with_geometry(curve, dimensions_of(geometry, settings.get(f.key, {}), curve.stated, source), spec.units)
 
 
 def _units_left(units: Mapping[str, str], now: Sequence[Curve], before: Sequence[Curve]) -> dict[str, str]:

@@ -213,3 +213,13 @@ def test_a_width_alone_is_no_area():
     both = dimensions_of(True, {"width": (8.0, "mm"), "thickness": (2.0, "mm"), "diameter": (9.0, "mm")}, {})
     assert both.area is None
     assert "are both stated" in both.lacking[0]
+
+
+def test_a_single_file_may_have_its_own(folder):
+    """What one specimen lacks is said in the folder's file of options."""
+    table(folder, "specimen;area [mm2];gauge length [mm]\nA1;20;50\nA2;;50\n")
+    (folder / "pima-reading.toml").write_text(
+        '[curves]\ngeometry = true\n\n[files."A2.csv"]\ngeometry = { width = "10 mm", thickness = "2.5 mm" }\n'
+    )
+    data = pima.from_folder(folder, progress=False)
+    np.testing.assert_allclose(data.stress, np.array([FORCE / 20, FORCE / 25]))
