@@ -37,9 +37,11 @@ _WORDS = {
     "gauge_length": """
         gauge_length gage_length original_gauge_length initial_gauge_length initial_length l0 l_0 messlänge messlaenge
         anfangsmesslänge anfangslänge extensometer_gauge_length le l_e lc l_c parallel_length versuchslänge
-        einspannlänge grip_separation height höhe h0 h_0 longueur_initiale longueur_de_base
+        einspannlänge grip_separation longueur_initiale longueur_de_base
     """,
 }
+#: What stands for a dimension where it has none of its own: the height of a cylinder that is pressed.
+_INSTEAD = {"gauge_length": "height höhe hoehe probenhöhe h0 h_0 hauteur"}
 #: The dimensions by name.
 DIMENSIONS = tuple(_WORDS)
 #: Words of a dimension that was measured afterwards, or is no dimension of the specimen.
@@ -177,12 +179,21 @@ def _looked_up(name: str, settings: Stated, preamble: Stated) -> tuple[float, st
     Raises:
         Unusable: If several of different values could be meant, or it states no unit.
     """
+    for words in (_WORDS[name], _INSTEAD.get(name, "")):
+        found = _by_words(name, words, settings, preamble)
+        if found is not None:
+            return found
+    return None
+
+
+def _by_words(name: str, words: str, settings: Stated, preamble: Stated) -> tuple[float, str] | None:
+    """A dimension by some of its names; see `_looked_up`."""
     read = [
         [
             _measured(name, value, own or unit or "", repr(written) if where == "" else f"{written!r} {where}")
             for written, (value, own) in stated.items()
-            if _means(name, (title := read_header(written))[0], own or title[1] or "")
-            for unit in [title[1]]
+            for title, unit in [read_header(written)]
+            if _means(name, words, title, own or unit or "")
             if not math.isnan(value)
         ]
         for where, stated in (("", settings), ("above the numbers", preamble))
@@ -201,8 +212,8 @@ def _looked_up(name: str, settings: Stated, preamble: Stated) -> tuple[float, st
     return table[0]
 
 
-def _means(name: str, written: str, unit: str) -> bool:
-    """Whether a name, by itself and by its unit, is that of a dimension."""
+def _means(name: str, words: str, written: str, unit: str) -> bool:
+    """Whether a name, by itself and by its unit, is one of those that a dimension has."""
     word = _SPECIMEN.sub("", slug(written))
     parts = word.split("_")
     if not _NOT_BEFORE.isdisjoint(parts):
@@ -210,7 +221,7 @@ def _means(name: str, written: str, unit: str) -> bool:
     known = find_unit(unit) if unit else None
     if known is not None and not _measures(known, name):
         return False
-    for own in _WORDS[name].split():
+    for own in words.split():
         if word == own:
             return known is not None or len(own) > 3
         if len(own) > 4 and (word.startswith(f"{own}_") or word.endswith(f"_{own}")):

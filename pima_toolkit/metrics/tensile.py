@@ -257,9 +257,7 @@ def tensile_quantities(
         )
     labels, units, values, errors, about = [], [], [], [], []
     for name in chosen:
-        tests = [
-            _of_row(data, name, k, None if modulus is None else 1e3 * modulus) for k in range(data.sizes["specimen"])
-        ]
+        tests = _tests_of(data, name, None if modulus is None else 1e3 * modulus)
         for quantity, unit in UNITS.items():
             labels.append(quantity if len(chosen) == 1 else f"{name}.{quantity}")
             units.append(unit)
@@ -298,22 +296,34 @@ def is_stress_against_strain(data: xr.Dataset, name: str) -> bool:
     )
 
 
-def _of_row(data: xr.Dataset, name: str, k: int, modulus: float | None) -> TensileTest:
-    """One specimen's quantities, of a curve in any units, and in true stress too."""
-    variable = data[name].isel(specimen=k)
-    axis = variable[str(data[name].attrs.get("independent", next(d for d in data[name].dims if d != "specimen")))]
-    x = unit_of(str(axis.attrs.get("units", "1"))).to(unit_of("1"), axis.values.astype(float))
-    y = unit_of(str(variable.attrs["units"])).to(unit_of("MPa"), variable.values.astype(float))
-    there = np.isfinite(x) & np.isfinite(y)
-    x, y = x[there], y[there]
-    nothing = dict.fromkeys(UNITS, float("nan"))
-    if not there.any():
-        return TensileTest(nothing, float("nan"), dict.fromkeys(UNITS, "no curve"))
+def _tests_of(data: xr.Dataset, name: str, modulus: float | None) -> list[TensileTest]:
+    """The quantities of each specimen, of curves in any units, and in true stress too."""
+    variable = data[name]
+    dim = next(str(d) for d in variable.dims if d != "specimen")
+    axis = data[str(variable.attrs.get("independent", dim))]
+    y = variable.transpose("specimen", dim).values.astype(float)
+    x = np.broadcast_to(axis.transpose(..., dim).values.astype(float), y.shape)
+    x = unit_of(str(axis.attrs.get("units", "1"))).to(unit_of("1"), x)
+    y = unit_of(str(variable.attrs["units"])).to(unit_of("MPa"), y)
     if str(variable.attrs.get("long_name", "")).startswith("true "):
         if variable.attrs.get("loading") != "tension":
-            why = "the curve is one of true stress: they are defined for engineering stress and strain"
-            return TensileTest(nothing, float("nan"), dict.fromkeys(UNITS, why))
+            return [
+                _nothing("the curve is one of true stress: they are defined for engineering stress and strain")
+            ] * len(y)
         x, y = np.expm1(x), y * np.exp(-x)
-    if (np.diff(x) <= 0).any():
-        return TensileTest(nothing, float("nan"), dict.fromkeys(UNITS, "the strain does not increase throughout"))
-    return tensile_test(x, y, modulus)
+    return [_of_row(own_x, own_y, modulus) for own_x, own_y in zip(x, y, strict=True)]
+
+
+def _of_row(strain: np.ndarray, stress: np.ndarray, modulus: float | None) -> TensileTest:
+    there = np.isfinite(strain) & np.isfinite(stress)
+    if not there.any():
+        return _nothing("no curve")
+    strain, stress = strain[there], stress[there]
+    if (np.diff(strain) <= 0).any():
+        return _nothing("the strain does not increase throughout")
+    return tensile_test(strain, stress, modulus)
+
+
+def _nothing(why: str) -> TensileTest:
+    """No quantity at all."""
+    return TensileTest(dict.fromkeys(UNITS, float("nan")), float("nan"), dict.fromkeys(UNITS, why))

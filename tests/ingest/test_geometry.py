@@ -223,3 +223,17 @@ def test_a_single_file_may_have_its_own(folder):
     )
     data = pima.from_folder(folder, progress=False)
     np.testing.assert_allclose(data.stress, np.array([FORCE / 20, FORCE / 25]))
+
+
+def test_a_height_is_the_length_of_what_is_pressed_if_no_other_is_stated(folder):
+    table(folder, "specimen;diameter [mm];height [mm]\nA1;5;12\nA2;5;12\n")
+    np.testing.assert_allclose(strain(read(folder), 0), WAY / 12)
+    table(folder, "specimen;diameter [mm];height [mm];L0 [mm]\nA1;5;200;50\nA2;5;200;50\n")
+    np.testing.assert_allclose(strain(read(folder), 0), WAY / 50)
+
+
+def test_the_way_of_the_machine_is_told(folder):
+    for name in ("A1", "A2"):
+        curve(folder / f"{name}.csv", way="Crosshead [mm]")
+    table(folder, "specimen;area [mm2];L0 [mm]\nA1;20;50\nA2;20;50\n")
+    assert "the strain holds its compliance" in pima.reading_log(read(folder)).note[0]

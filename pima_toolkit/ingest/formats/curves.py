@@ -14,7 +14,7 @@ from ...errors import OptionError
 from ...units import Unit, find_unit, unit_of
 from ..geometry import Dimensions, check_geometry, to_strain, to_stress
 from ..headers import canonical
-from .choice import chosen_columns, chosen_table
+from .choice import chosen_columns, chosen_table, is_of_machine
 from .reader import Columns
 from .registry import read_tables
 from .splitting import WAYS, split
@@ -210,6 +210,8 @@ def with_geometry(curve: Curve, dimensions: Dimensions, units: Mapping[str, str]
         values[k], stated[k], said = convert(values[k], unit, dimensions)
         names[k], quantities[k] = new, new
         notes.append(said)
+        if new == "strain" and is_of_machine(curve.headers[k]):
+            notes.append(f"{curve.headers[k]!r} is the way of the machine: the strain holds its compliance")
     return replace(
         curve,
         x=values[0],
