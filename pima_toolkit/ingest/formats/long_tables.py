@@ -41,7 +41,7 @@ _NUMBERS = re.compile(rb"[\s\d.,;|+\-eE]+")
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _PlainTable:
     """How the files of one header are written.
 
     Attributes:
@@ -68,7 +68,7 @@ class LongTables:
 
     def __init__(self, sheet_of: Callable[[str, str | None], Sheet]) -> None:
         self._sheet_of = sheet_of
-        self._layouts: dict[bytes, _Layout] = {}
+        self._layouts: dict[bytes, _PlainTable] = {}
 
     def read(self, path: Path) -> Columns | None:
         """The only table of a long file of plain numbers; None of any other file."""
@@ -89,7 +89,7 @@ class LongTables:
                 return _whole(path, size, layout, head)
         return None
 
-    def _layout(self, head: bytes, tail: bytes) -> _Layout | None:
+    def _layout(self, head: bytes, tail: bytes) -> _PlainTable | None:
         """How a file is written, by its first and last lines."""
         lines = head.splitlines()
         first = next((k for k, line in enumerate(lines) if line.strip() and _NUMBERS.fullmatch(line)), len(lines))
@@ -113,7 +113,7 @@ class LongTables:
         self._layouts[key] = found
         return found
 
-    def _ends(self, head: bytes, tail: bytes) -> _Layout | None:
+    def _ends(self, head: bytes, tail: bytes) -> _PlainTable | None:
         """The table of the first and last lines, read as any file; None where it is not a single plain one."""
         try:
             text, guessed = (head + tail).decode("utf-8-sig"), None
@@ -134,16 +134,16 @@ class LongTables:
         first, last = int(place[1]) - 1, int(place[2])
         if last - first != len(table.values) or any(any(row) for row in sheet.rows[last:]):
             return None
-        return _Layout(table, sheet.delimiter, sheet.decimal, first, frozenset())
+        return _PlainTable(table, sheet.delimiter, sheet.decimal, first, frozenset())
 
 
-def _same(one: _Layout, other: _Layout) -> bool:
+def _same(one: _PlainTable, other: _PlainTable) -> bool:
     """Whether two files are written alike."""
     told = [(x.table.names, x.table.units, x.table.notes, x.delimiter, x.decimal, x.first) for x in (one, other)]
     return told[0] == told[1]
 
 
-def _whole(path: Path, size: int, layout: _Layout, head: bytes) -> Columns | None:
+def _whole(path: Path, size: int, layout: _PlainTable, head: bytes) -> Columns | None:
     """All rows of the table, read by pandas; None where a line is no row of numbers."""
     pandas = require("pandas", "long tables")
     table = layout.table

@@ -33,7 +33,7 @@ _UNITS = ("units", "unit", "Units", "Unit", "UNITS", "Unit_string", "einheit")
 
 
 @dataclass
-class _Group:
+class _ArrayGroup:
     """A group of a file: its arrays by name, their units, and what is stated of it."""
 
     path: str
@@ -82,7 +82,7 @@ class _NamedArrays(ColumnReader):
 NAMED_ARRAYS = _NamedArrays()
 
 
-def _groups_of(path: Path) -> Iterator[_Group]:
+def _groups_of(path: Path) -> Iterator[_ArrayGroup]:
     """All groups of a file.
 
     Raises:
@@ -106,9 +106,9 @@ def _groups_of(path: Path) -> Iterator[_Group]:
     yield from found
 
 
-def _netcdf_groups(node: Any, path: str, depth: int, above: Mapping[str, tuple[float, str]]) -> Iterator[_Group]:
+def _netcdf_groups(node: Any, path: str, depth: int, above: Mapping[str, tuple[float, str]]) -> Iterator[_ArrayGroup]:
     """A group and those below it, which state what it states."""
-    group = _Group(path, stated=dict(above))
+    group = _ArrayGroup(path, stated=dict(above))
     for name in node.ncattrs():
         _state(group, name, node.getncattr(name), "")
     for name, variable in node.variables.items():
@@ -135,14 +135,14 @@ def _is_masked(values: object) -> bool:
     return isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "iuf"
 
 
-def _add_records(group: _Group, name: str, records: np.ndarray) -> None:
+def _add_records(group: _ArrayGroup, name: str, records: np.ndarray) -> None:
     """A table that is stored row by row: its fields are columns."""
     for part in records.dtype.names or ():
         _add(group, str(part), np.asarray(records[part]), "")
     group.stated.pop(name, None)
 
 
-def _matlab_groups(path: Path) -> Iterator[_Group]:
+def _matlab_groups(path: Path) -> Iterator[_ArrayGroup]:
     """Groups of a MATLAB file before version 7.3: its variables, and each struct."""
     scipy = require("scipy.io", "MATLAB files")
     try:
@@ -154,8 +154,8 @@ def _matlab_groups(path: Path) -> Iterator[_Group]:
 
 def _structs(
     values: Mapping[str, object], path: str, depth: int, above: Mapping[str, tuple[float, str]]
-) -> Iterator[_Group]:
-    group, below = _Group(path, stated=dict(above)), []
+) -> Iterator[_ArrayGroup]:
+    group, below = _ArrayGroup(path, stated=dict(above)), []
     for name, value in values.items():
         fields = getattr(value, "_fieldnames", None)
         if fields is not None:
@@ -174,7 +174,7 @@ def _structs(
         yield from _structs(inner, f"{path}{name}/", depth + 1, group.stated)
 
 
-def _add(group: _Group, name: str, values: np.ndarray, unit: str) -> None:
+def _add(group: _ArrayGroup, name: str, values: np.ndarray, unit: str) -> None:
     """An array of numbers, without dims of one; a single number, or a text, is stated."""
     values = np.squeeze(values)
     if values.dtype.kind in "iuf" and values.ndim in (1, 2) and max(values.shape) >= _FEWEST:
@@ -184,7 +184,7 @@ def _add(group: _Group, name: str, values: np.ndarray, unit: str) -> None:
         _state(group, name, values.item(), unit)
 
 
-def _state(group: _Group, name: str, value: object, unit: str) -> None:
+def _state(group: _ArrayGroup, name: str, value: object, unit: str) -> None:
     """A number with a name, or a text such as ``6.0 mm``."""
     if isinstance(value, np.ndarray | np.generic) and np.size(value) == 1:
         value = np.asarray(value).item()
@@ -202,7 +202,7 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _tables(group: _Group) -> Iterator[Columns]:
+def _tables(group: _ArrayGroup) -> Iterator[Columns]:
     """Tables of a group: its arrays of one length; arrays of two dims, over the array along their second one."""
     lengths: dict[int, list[str]] = {}
     for name, values in group.arrays.items():
@@ -225,13 +225,13 @@ def _tables(group: _Group) -> Iterator[Columns]:
                 yield _columns(group, [""] * values.shape[1], list(values.T), [None] * values.shape[1], name)
 
 
-def _is_along(group: _Group, name: str, axis: str) -> bool:
+def _is_along(group: _ArrayGroup, name: str, axis: str) -> bool:
     values = group.arrays[name]
     return values.ndim == 2 and group.grids.get(name) == axis and len(values) < _WIDEST
 
 
 def _columns(
-    group: _Group, names: list[str], columns: list[np.ndarray], units: list[str | None], title: str = ""
+    group: _ArrayGroup, names: list[str], columns: list[np.ndarray], units: list[str | None], title: str = ""
 ) -> Columns:
     called = f"{group.path}{title}".strip("/")
     left = (
