@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from .experts.regression import quantities
     from .fitting import trackers
     from .fitting.speakers.base import Learned, Lesson, Speaker
-    from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder
+    from .ingest import CurveFiles, ImageFiles, ScalarColumns, from_folder, geometry
+    from .metrics.tensile import tensile_quantities
     from .model.encoders.base import EncoderKind
     from .model.modality import Neural, Physics
     from .model.noise.base import NoiseModel
@@ -56,6 +57,7 @@ _HOME = {
     "ImageFiles": ".ingest",
     "CurveFiles": ".ingest",
     "ScalarColumns": ".ingest",
+    "geometry": ".ingest",
     "reading_details": ".data",
     "reading_log": ".data",
     "summary": ".data",
@@ -92,6 +94,7 @@ _HOME = {
     "runs": ".",
     "trackers": ".fitting.",
     "metrics": ".",
+    "tensile_quantities": ".metrics.tensile",
     "plots": ".report.",
     "save_figure": ".report.plots.canvas",
     "interval_text": ".units",
@@ -133,6 +136,7 @@ __all__ = [
     "errors",
     "experts",
     "from_folder",
+    "geometry",
     "get_expert",
     "hookimpl",
     "interval_text",
@@ -152,6 +156,7 @@ __all__ = [
     "select_clusters",
     "split",
     "summary",
+    "tensile_quantities",
     "trackers",
     "value_with_error",
 ]

@@ -220,19 +220,7 @@ _SYMBOLS = (
     " in ft yd lb lbf kgf oz psi degC degF dyn erg Oe P St hp BTU Btu inch rpm"
 )
 _PREFIXES = ("", *"numkcdMGTpfh", "da")
-_PREFIXED = {p + symbol: (p, symbol) for symbol in reversed(_SYMBOLS.split()) for p in reversed(_PREFIXES)}
-#: What pint calls otherwise.
-_IN_PINT = {
-    "Ohm": "ohm",
-    "Ω": "ohm",
-    "P": "poise",
-    "St": "stokes",
-    "Torr": "torr",
-    "Btu": "BTU",
-    "L": "liter",
-    "l": "liter",
-}
-_IN_PINT |= {"h": "hour", "d": "day", "C": "coulomb", "Oe": "oersted", "hp": "horsepower", "inch": "inch", "lbf": "lbf"}
+_PREFIXED = {p + symbol: symbol for symbol in reversed(_SYMBOLS.split()) for p in reversed(_PREFIXES)}
 _FACTORS = re.compile(r"(?P<how>[*/·.])?(?P<unit>[A-Za-zΩ%°]+|1)(?P<sign>\*\*|\^)?(?P<power>\(?[+-]?\d+(?:\.\d+)?\)?)?")
 
 
@@ -273,40 +261,23 @@ def _expression(text: str) -> str | None:
         if name != "1":
             if name not in _PREFIXED:
                 return None
-            prefix, symbol = _PREFIXED[name]
+            symbol = _PREFIXED[name]
             bare = found["power"] and not found["sign"] and found["power"].isdigit()
             if bare and symbol not in ("m", "in", "ft") and (symbol, found["how"]) != ("s", "/"):
                 return None  # S2 and A3 are specimens, cm2 and m/s2 are units
-            name = prefix + _IN_PINT.get(symbol, symbol)
-            if symbol in _IN_PINT and prefix:
-                name = _LONG_PREFIXES[prefix] + _IN_PINT[symbol]
         parts.append(("/" if found["how"] == "/" else "*") + name + (f"**{found['power']}" if found["power"] else ""))
         place = found.end()
     whole = "".join(parts)
     return None if whole == "*1" else "1" + whole
 
 
-_LONG_PREFIXES = {
-    "n": "nano",
-    "u": "micro",
-    "m": "milli",
-    "k": "kilo",
-    "c": "centi",
-    "d": "deci",
-    "M": "mega",
-    "G": "giga",
-    "T": "tera",
-    "p": "pico",
-    "f": "femto",
-    "h": "hecto",
-    "da": "deca",
-}
-
-
 @cache
 def _registry(pint: ModuleType) -> Any:
-    """All units of pint, read once: it takes a second."""
-    return pint.UnitRegistry()
+    """All units of pint, read once: it takes a second; and what it spells in small letters alone."""
+    registry = pint.UnitRegistry()
+    for spelling in ("ohm = Ohm", "torr = Torr"):
+        registry.define(f"@alias {spelling}")
+    return registry
 
 
 @cache

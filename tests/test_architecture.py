@@ -52,12 +52,12 @@ ORDER = {
         " reading_log"
     ),
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
-    "ingest": "headers shaping formats discovery overrides specimens agreement reading assembly ingest",
+    "ingest": "headers shaping geometry formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry encodings clock texts sheets header_lines tables workbooks columns jcamp choice splitting"
-        " pictures images curves"
+        "reader registry encodings clock texts sheets preamble header_lines tables long_tables workbooks columns jcamp"
+        " named_arrays choice splitting pictures images curves"
     ),
-    "metrics": "scores agreement association",
+    "metrics": "scores agreement association tensile",
     "model": (
         "gaussian mixture rules encoders noise curves modality potentials effects evidence draws quantiles predictive"
         " physics augment fusion elbo network joint speaker"
@@ -88,7 +88,7 @@ ORDER = {
     "api": "findings saving pima counting selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
-    "cli": "options new_plugin *",
+    "cli": "options reading_options new_plugin *",
 }
 #: Arrows that are still to be cut: "file -> file". The list only gets shorter.
 OPEN: set[str] = set()

@@ -4,12 +4,22 @@ import subprocess
 import sys
 
 import numpy as np
+import pint
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pima_toolkit.ingest.headers import canonical, read_header, slug
-from pima_toolkit.units import _EXACT, dimension, find_unit, interval_text, unit_of, value_with_error
+from pima_toolkit.units import (
+    _EXACT,
+    _TABLE,
+    _expression,
+    dimension,
+    find_unit,
+    interval_text,
+    unit_of,
+    value_with_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +188,23 @@ def test_an_interval_stands_behind_its_value():
     assert interval_text(68.123, 71.4) == " (68.12 to 71.4)"
     assert interval_text(float("nan"), 1.0) == ""
     assert interval_text(0.0, float("inf")) == ""
+
+
+def test_the_table_agrees_with_pint_wherever_pint_has_a_unit():
+    """The table is there for spellings and speed: its factors are those of the library."""
+    registry = pint.UnitRegistry()
+    checked = 0
+    for units in _TABLE.values():
+        base, *others = units
+        for name in others:
+            symbols = _expression(base), _expression(name)
+            if None in symbols or units[name][1] or name in ("lb", "lbs"):
+                continue
+            try:
+                ratio = registry.Quantity(1.0, symbols[1].replace("Ohm", "ohm"))
+                ratio = (ratio / registry.Quantity(1.0, symbols[0].replace("Ohm", "ohm"))).to("").magnitude
+            except pint.PintError:
+                continue
+            assert units[name][0] / units[base][0] == pytest.approx(ratio, rel=1e-9), name
+            checked += 1
+    assert checked > 30

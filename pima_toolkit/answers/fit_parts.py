@@ -21,6 +21,7 @@ from ..fitting.restarts import responsibilities
 from ..fitting.starts.number import PopulationNumber
 from ..fitting.trained_model import TrainedModel
 from ..metrics.agreement import compare_restarts
+from ..metrics.tensile import is_stress_against_strain, tensile_quantities
 from .conditions import mean_covariates
 from .inference import OUT_OF_POPULATION, specimen_coords
 from .mixture_information import mixture_covariances
@@ -119,9 +120,13 @@ def _record(
     if isinstance(best, EvidenceTraining) and best.stranger is not None:
         about = {"long_name": "probability of belonging to no population", "units": "1"}
         specimens = specimens.assign(stranger=("specimen", best.stranger.cpu().numpy(), about))
+    specimens = specimens.assign_coords(specimen_coords(job.specs, data))
+    curves = [name for name in job.options.modalities if is_stress_against_strain(data, name)]
+    if curves:
+        specimens = specimens.merge(tensile_quantities(data, curves).drop_vars("specimen"))
     return TrainingRecord(
         settings=job.settings,
-        specimens=specimens.assign_coords(specimen_coords(job.specs, data)),
+        specimens=specimens,
         history=best.history.dataset(),
         facts={
             "seconds": time.perf_counter() - model.began,

@@ -358,7 +358,9 @@ class Fit:
         """The training specimens: responsibilities, and each one's own physical parameters with standard errors.
 
         ``low`` and ``high`` are the interval of the level and by the method that ``attrs`` name.
-        ``stranger``, of ``inference="evidence"``, is the probability that a specimen belongs to no population.
+        ``stranger``, of ``inference="evidence"``, is the probability that a specimen belongs to no population. Where
+        curves are stress against strain, ``tensile_value``, ``tensile_std_error`` and ``tensile_about`` have what every
+        test report has: see :func:`pima_toolkit.tensile_quantities`.
         """
         return self.record.specimens.copy()
 

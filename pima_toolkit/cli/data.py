@@ -6,6 +6,7 @@ import difflib
 import inspect
 import tomllib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,8 @@ import pima_toolkit as pima
 from ..errors import OptionError, PimaError, PimaWarning, require
 from ..ingest import overrides
 from ..ingest.reading import NothingUsable
-from .options import CommandOutput, Json, Quiet, named
+from .options import CommandOutput, Folder, Json, Quiet
+from .reading_options import with_reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,8 @@ Examples:
 
   pima data from-folder tests-2024 -o tests.nc --table specimens.xlsx --unit stress=MPa --strict
 
+  pima data from-folder tests-2024 -o tests.nc --geometry --true tension     (force and extension, area in the table)
+
 A TOML file holds the same and more, by the names of pima.from_folder:
 
   table = "specimens.xlsx"
@@ -62,71 +66,21 @@ Examples:
 
 
 @app.command("from-folder", epilog=EXAMPLES)
+@with_reading
 def from_folder(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
+    folder: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Dataset to write: .nc or .zarr.", show_default=False)],
-    table: Annotated[
-        list[str] | None, typer.Option("--table", help="CSV or Excel file, one row per specimen; several are joined.")
-    ] = None,
-    no_table: Annotated[bool, typer.Option("--no-table", help="Do not look for a table in the folder.")] = False,
-    image_size: Annotated[
-        str | None, typer.Option("--image-size", help="HEIGHTxWIDTH in pixels, or a side: 64x64.")
-    ] = None,
-    grey: Annotated[bool | None, typer.Option("--grey/--colour", help="Grey or colour pictures.")] = None,
-    crop: Annotated[str | None, typer.Option("--crop", help="TOP,BOTTOM,LEFT,RIGHT to cut: pixels or shares.")] = None,
-    bits: Annotated[
-        int | None, typer.Option("--bits", help="Depth of a camera in files of 16 bits, such as 12.")
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option("--sheet", help="Sheet of the workbooks: name, or number from 0.")
-    ] = None,
-    part: Annotated[
-        str | None, typer.Option("--part", help="Table in files that hold several: title, or number from 0.")
-    ] = None,
-    specimens: Annotated[
-        str | None, typer.Option("--specimens", help="Several in a file: sheets, blocks, rows, columns or long.")
-    ] = None,
-    x: Annotated[str | None, typer.Option("--x", help="Column of x: name, or number from 0.")] = None,
-    y: Annotated[str | None, typer.Option("--y", help="Column of y: name, or number from 0.")] = None,
-    curve_grid: Annotated[int | None, typer.Option("--curve-grid", help="Points of a grid for all curves.")] = None,
-    window: Annotated[str | None, typer.Option("--window", help="LOWER,UPPER x of the curves, or common.")] = None,
-    toe: Annotated[bool, typer.Option("--toe", help="Correct the foot of the curves.")] = False,
-    zero: Annotated[str | None, typer.Option("--zero", help="toe or preload: correct the foot of the curves.")] = None,
-    true: Annotated[str | None, typer.Option("--true", help="tension or compression: true stress and strain.")] = None,
-    unit: Annotated[
-        list[str] | None, typer.Option("--unit", help="NAME=UNIT, wanted and where none is stated.")
-    ] = None,
     toml: Annotated[Path | None, typer.Option("--toml", help="TOML file with options.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop if any measurement cannot be used.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
+    reading: dict | None = None,
 ) -> None:
     """Read a folder of files into one dataset, and say what became of every file."""
     output = CommandOutput(quiet, as_json)
     options = {} if toml is None else _read_options(toml)
-    images = {
-        "size": None if image_size is None else _square(_numbers(image_size, "x", "--image-size", "64x64", int)),
-        "grey": grey,
-        "bits": bits,
-        "crop": None if crop is None else _numbers(crop, ",", "--crop", "0,40,0,0", float),
-    }
-    curves = {
-        "x": _column(x),
-        "y": _column(y),
-        "sheet": _column(sheet),
-        "table": _column(part),
-        "specimens": specimens,
-        "grid": curve_grid,
-        "window": window if window in (None, "common") else _numbers(window, ",", "--window", "0,0.2", float),
-        "toe": toe or None,
-        "zero": zero,
-        "true": true,
-        "units": named(unit, "--unit", "stress=MPa") or None,
-    }
-    for key, given in (("images", images), ("curves", curves)):
-        options[key] = {**options.get(key, {}), **{k: v for k, v in given.items() if v is not None}}
-    if table or no_table:
-        options["table"] = (table if len(table) > 1 else table[0]) if table else False
+    for key, given in (reading or {}).items():
+        options[key] = {**options.get(key, {}), **given} if isinstance(given, dict) else given
     if strict:
         options["strict"] = True
     with warnings.catch_warnings():
@@ -140,11 +94,13 @@ def from_folder(
 
 
 @app.command("check", epilog=CHECK_EXAMPLES)
+@with_reading
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)],
+    folder: Folder,
     write: Annotated[bool, typer.Option("--write", help="Write pima-reading.toml into the folder, to edit.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
+    reading: dict | None = None,
 ) -> None:
     """Say of every file how it is read: lines, columns, units, points left out; or why it cannot be used.
 
@@ -158,12 +114,12 @@ def check(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
         try:
-            data = pima.from_folder(folder, progress=output.progress)
+            data = pima.from_folder(folder, **(reading or {}), progress=output.progress)
         except NothingUsable as error:
             _show_account(output, [[e.status, e.file, "", e.note] for e in error.entries])
             if write:
                 notes = [f"cannot be used: {e.file} {e.note}" for e in error.entries]
-                path.write_text(overrides.as_text({}, notes), encoding="utf-8")
+                path.write_text(overrides.as_text(reading or {}, notes), encoding="utf-8")
                 output.say(f"written: {path}")
             raise
         log, details = pima.reading_log(data), pima.reading_details(data)
@@ -176,7 +132,7 @@ def check(
             rows.append([row["status"], place, "" if found is None else _what_was_read(found), row["note"]])
         _show_account(output, rows)
         if write:
-            written = _write_overrides(data, folder, path)
+            written = _write_overrides(data, folder, path, reading or {})
             output.say(f"written: {written}")
     facts = _facts(data, log) | {"reading_details": details.to_dict(orient="records")}
     output.end(facts | ({"files": [path]} if write else {}))
@@ -210,9 +166,9 @@ def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
     output.console.print(table)
 
 
-def _write_overrides(data: xr.Dataset, folder: Path, path: Path) -> Path:
+def _write_overrides(data: xr.Dataset, folder: Path, path: Path, reading: Mapping[str, Any]) -> Path:
     """Write pima-reading.toml with what gives this dataset again, as is tried at once."""
-    arguments = overrides.arguments_of(data)
+    arguments = overrides.arguments_of(data, reading)
     lost = [row for row in pima.reading_log(data).to_dict(orient="records") if row["status"] == "unusable"]
     notes = [f"cannot be used: {row['file']} {row['note']}" for row in lost]
     path.write_text(overrides.as_text(arguments, notes), encoding="utf-8")
@@ -221,7 +177,7 @@ def _write_overrides(data: xr.Dataset, folder: Path, path: Path) -> Path:
     except PimaError:
         same = False
     if not same:  # the modalities cannot be told by their names alone
-        path.write_text(overrides.as_text({"table": arguments["table"]}, notes), encoding="utf-8")
+        path.write_text(overrides.as_text({"table": arguments["table"], **reading}, notes), encoding="utf-8")
     return path
 
 
@@ -258,22 +214,6 @@ def _read_options(path: Path) -> dict[str, Any]:
             near = "".join(f"; did you mean {word!r}?" for word in difflib.get_close_matches(key, known, n=1))
             raise OptionError(f"{path} has the option {key!r}, expected some of {', '.join(known)}{near}")
     return options
-
-
-def _square(size: list) -> list:
-    """Height and width, of which one may stand for both."""
-    return size * 2 if len(size) == 1 else size
-
-
-def _numbers(text: str, sign: str, option: str, example: str, kind: type) -> list:
-    try:
-        return [kind(part) for part in text.lower().split(sign)]
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text!r}: expected numbers, such as {option} {example}") from None
-
-
-def _column(text: str | None) -> str | int | None:
-    return int(text) if text is not None and text.isdigit() else text
 
 
 def _facts(data: xr.Dataset, log: pd.DataFrame | None) -> dict[str, object]:

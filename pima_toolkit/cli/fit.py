@@ -8,8 +8,9 @@ from typing import Annotated
 
 import pima_toolkit as pima
 
-from ..errors import require
+from ..errors import OptionError, require
 from .options import CommandOutput, Json, Plugin, Quiet, named, number_or_auto, setting
+from .reading_options import with_reading
 
 typer = require("typer", "the command line")
 
@@ -17,6 +18,8 @@ EXAMPLES = """
 Examples:
 
   pima fit lattice.nc --physics stress=linear_hardening --neural image --clusters 2 -o run
+
+  pima fit tests-2024/ --geometry --physics stress=voce --clusters 2
 
   pima fit specimens/ --physics "stress=K*strain**n" --clusters 3 --set training.patience=10
 
@@ -26,6 +29,7 @@ The same command again goes on where it was stopped or killed; a finished run st
 """
 
 
+@with_reading
 def fit(
     data: Annotated[
         str | None, typer.Argument(metavar="[DATA]", help="Dataset (.nc, .zarr), or a folder of files.")
@@ -73,6 +77,7 @@ def fit(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew where there is a run already.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
+    reading: dict | None = None,
 ) -> None:
     """Fit a model to data, in a folder with everything: options, fit, tables, report."""
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
@@ -88,10 +93,15 @@ def fit(
         "model": {k: v for k, v in model.items() if v is not None},
         "training": {k: v for k, v in training.items() if v is not None},
     }
-    for over in (given, *map(setting, settings or [])):
+    for over in (given, {"reading": reading} if reading else {}, *map(setting, settings or [])):
         wanted = pima.runs.merge(wanted, over)
     if data is not None:
         wanted["data"] = data
+    if reading and str(wanted.get("data", "")).lower().endswith((".nc", ".zarr")):
+        raise OptionError(
+            f"{wanted['data']} is a dataset, which is read as it is: options of reading ({', '.join(reading)}) are for "
+            "a folder of files"
+        )
     if plugin:
         wanted["plugins"] = [str(path.resolve()) for path in plugin]
     folder = out or Path(f"{Path(str(wanted.get('data', 'pima'))).stem or 'pima'}-run")

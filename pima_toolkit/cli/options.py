@@ -20,6 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print a summary as JSON, and
 Plugin = Annotated[
     list[Path] | None, typer.Option("--plugin", help="Python file with experts of your own; its code is run.")
 ]
+Folder = Annotated[Path, typer.Argument(help="Folder of pictures and curves.", show_default=False)]
 FitPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run, or a saved fit (.pima).", show_default=False)
 ]

@@ -9,7 +9,15 @@ from .measurement import Measurement, Schema, Wanted
 from .measurement_errors import errors_of, unused_errors
 from .names import ANSWER_NAMES, closest, few, measured_names, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
-from .reading_log import reading_details, reading_log, summary, unused_files, with_lost_specimens
+from .reading_log import (
+    is_from_files,
+    read_files,
+    reading_details,
+    reading_log,
+    summary,
+    unused_files,
+    with_lost_specimens,
+)
 from .split import split
 from .storage import open_data, replacing, save_data
 from .streaming import OnDisk, blocks, on_disk
@@ -28,11 +36,13 @@ __all__ = [
     "encoder_input",
     "errors_of",
     "few",
+    "is_from_files",
     "measured_names",
     "needs_presence",
     "on_disk",
     "open_data",
     "read",
+    "read_files",
     "reading_details",
     "reading_log",
     "replacing",

@@ -115,6 +115,16 @@ def unused_files(data: xr.Dataset) -> tuple[int, list[Entry]] | None:
     return sum(e.status == "used" for e in entries), [e for e in entries if e.status == "unusable"]
 
 
+def is_from_files(data: xr.Dataset) -> bool:
+    """Whether a dataset was made from files, and has a reading log."""
+    return ATTRIBUTE in data.attrs
+
+
+def read_files(data: xr.Dataset) -> list[Entry]:
+    """The entries of the files that were used, with what of each was read; none where it was made from none."""
+    return [e for e in (Entry(*row) for row in json.loads(data.attrs.get(ATTRIBUTE, "[]"))) if e.status == "used"]
+
+
 def with_lost_specimens(data: xr.Dataset) -> xr.Dataset:
     """A dataset made from files, with a row for every specimen of which no file could be used.
 

@@ -8,6 +8,7 @@ from ..data.reading_log import Unusable
 from .formats.curves import CurveFiles
 from .formats.images import ImageFiles
 from .formats.reader import ColumnReader, Columns, PixelReader, Pixels
+from .geometry import geometry
 from .ingest import ScalarColumns, from_folder
 from .overrides import remembered
 
@@ -21,5 +22,6 @@ __all__ = [
     "ScalarColumns",
     "Unusable",
     "from_folder",
+    "geometry",
     "remembered",
 ]

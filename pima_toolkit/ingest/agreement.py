@@ -267,8 +267,9 @@ def combine(
     elif spec.window is not None:
         low, high = float(spec.window[0]), float(spec.window[1])
     grid = None
+    spacing = ""
     if isinstance(spec.grid, int):
-        grid = np.linspace(low, high, spec.grid)
+        grid, spacing = shaping.common_grid([(c.x, c.y) for c in there], low, high, spec.grid)
     elif spec.grid is not None:
         grid = np.asarray(spec.grid, dtype=float)
     name, done = agreed.names[0], ""
@@ -279,10 +280,11 @@ def combine(
         rows = [y for _, y in own]
     elif grid is not None:
         rows = [shaping.on_grid(curve.x, curve.y, grid) for curve in there]
-        done = f"interpolated to {grid.size} points of {name} from {grid[0]:.4g} to {grid[-1]:.4g}"
+        done = f"interpolated to {grid.size} points of {name} from {grid[0]:.4g} to {grid[-1]:.4g}{spacing}"
     if grid is not None:
         values = np.full((len(curves), grid.size), np.nan)
-        values[[k for k, curve in enumerate(curves) if curve is not None]] = rows
+        for k, row in zip([k for k, curve in enumerate(curves) if curve is not None], rows, strict=True):
+            values[k] = row
         coords = {name: (name, grid, coords_attrs)}
         return xr.DataArray(values, dims=("specimen", name), coords=coords, name=modality, attrs=attrs), done
     longest = max(x.size for x, _ in own)
@@ -312,5 +314,6 @@ def _attrs(agreed: Agreed, spec: CurveFiles) -> tuple[dict[str, str], dict[str, 
         unit = result_unit(agreed, k)
         kind = "true " if spec.true is not None else ""
         attrs = {"long_name": f"{kind}{agreed.names[k].replace('_', ' ')}"}
+        attrs |= {"loading": spec.true} if spec.true is not None and k == 1 else {}
         out.append(attrs | ({} if unit is None else {"units": unit.name}))
     return out[0], out[1]

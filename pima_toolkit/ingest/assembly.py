@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,10 +67,18 @@ def assemble(
                 why = "its file cannot be used" if key in lost else "has no file"
                 entries.append(Entry("", names[key], name, "missing", why))
     gone = "no measurement of it can be used: left out"
-    entries += [Entry("", names[key], "", "missing", gone) for key in sorted(listed - keys)]
+    unlisted_keys = {key: names[key] for key in order if key not in listed} if rows else {}
+    entries += [
+        Entry("", names[key], "", "missing", gone + _meant(names[key], unlisted_keys.values(), "files"))
+        for key in sorted(listed - keys)
+    ]
     if rows:
         unlisted = f"{rows.file} has no row for it"
-        entries += [Entry("", names[key], "", "missing", unlisted) for key in order if key not in listed]
+        idle = [names[key] for key in sorted(listed - keys)]
+        entries += [
+            Entry("", name, "", "missing", unlisted + _meant(name, idle, "the table"))
+            for name in unlisted_keys.values()
+        ]
     data = xr.Dataset(variables).assign_coords(specimen=[names[key] for key in order])
     for name, spec in asked.items():
         data[name] = _scalars(name, spec, rows, order)
@@ -79,6 +89,18 @@ def assemble(
                 safe = f"{name}_setting" if name in data.variables or name in data.dims else name
                 data = data.assign_coords({safe: rows.setting(name, order)})
     return data
+
+
+def _meant(name: str, others: Iterable[str], where: str) -> str:
+    """The end of a sentence on a name that only a table or only files have: the nearest that the other alone has.
+
+    Names whose numbers differ, such as P3 and P4, are two specimens.
+    """
+    alike = [
+        other for other in others if [*map(int, re.findall(r"\d+", other))] == [*map(int, re.findall(r"\d+", name))]
+    ]
+    near = difflib.get_close_matches(name, alike, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}, which {where} {'has' if where == 'the table' else 'have'}?" if near else ""
 
 
 def _placed(read: ModalityReading, order: Sequence[str], others: Mapping[str, xr.DataArray]) -> xr.DataArray:

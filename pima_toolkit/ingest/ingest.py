@@ -130,13 +130,15 @@ def from_folder(
     nothing: list[tuple[type, NothingUsable]] = []
     kinds_read: set[type] = set()
     known = [p.relative_to(folder).as_posix() for p in files]
+    stated_of, table_name = (rows.stated(), rows.file) if rows else ({}, "a table")
     with progress_bar(sum(len(members) for _, members in groups.values()), progress) as tick:
         for name, (spec, members) in groups.items():
             members, left = apply(stated, members, known)
             members, copies = drop_copies(members)
             entries += [*left, *copies]
             try:
-                read = read_modality(name, members, spec, workers or min(os.cpu_count() or 1, 8), tick, client)
+                threads = workers or min(os.cpu_count() or 1, 8)
+                read = read_modality(name, members, spec, threads, tick, client, stated_of, table_name)
             except NothingUsable as error:
                 if wanted is not None:
                     raise

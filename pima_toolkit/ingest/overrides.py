@@ -39,7 +39,7 @@ _ATTRIBUTE = "ingest_reading"
 #: What may be said of the whole folder, by the names of `pima.from_folder`.
 _ARGUMENTS = ("modalities", "table", "images", "curves", "strict")
 #: What may be said of single files.
-_OF_CURVES = ("x", "y", "sheet", "table", "specimens", "units")
+_OF_CURVES = ("x", "y", "sheet", "table", "specimens", "units", "geometry")
 _OF_FILES = ("skip", "specimen", "crop", *_OF_CURVES)
 
 
@@ -171,11 +171,12 @@ def remembered(data: xr.Dataset) -> dict[str, Any]:
     return json.loads(str(data.attrs.get(_ATTRIBUTE, "{}")))
 
 
-def arguments_of(data: xr.Dataset) -> dict[str, Any]:
+def arguments_of(data: xr.Dataset, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Arguments of `pima.from_folder` that say how a dataset was read from its folder, as far as they can be told.
 
     Args:
         data: Of `pima.from_folder`.
+        given: Arguments of its call, which are kept; those of a kind go to each modality of it.
 
     Returns:
         ``table``; ``modalities`` with the columns that all files of each have, their units in the dataset, and the size
@@ -184,6 +185,7 @@ def arguments_of(data: xr.Dataset) -> dict[str, Any]:
     details = reading_details(data)
     log = reading_log(data)
     tables = log.file[(log.status == "used") & log.note.str.startswith("table of ")].tolist()
+    given = given or {}
     out: dict[str, Any] = {"table": tables if len(tables) > 1 else tables[0] if tables else False}
     modalities: dict[str, dict[str, Any]] = {}
     for name, variable in data.data_vars.items():
@@ -196,10 +198,11 @@ def arguments_of(data: xr.Dataset) -> dict[str, Any]:
                     header = headers.pop()
                     number = re.fullmatch(r"column (\d+)", header)
                     spec[axis] = int(number[1]) if number else header
-            modalities[str(name)] = spec
+            modalities[str(name)] = spec | dict(given.get("curves", {}))
         elif {"y", "x"} <= {str(d).rsplit("_", 1)[-1] for d in variable.dims}:
             height, width = variable.shape[-2:]
-            modalities[str(name)] = {"kind": "images", "size": [height, width]}
+            own_spec = {"kind": "images", "size": [height, width]}
+            modalities[str(name)] = own_spec | dict(given.get("images", {}))
     return out | {"modalities": modalities}
 
 
@@ -215,7 +218,7 @@ def as_text(arguments: Mapping[str, Any], notes: Sequence[str]) -> str:
         "How this folder is read: by pima.from_folder, pima data from-folder and pima fit. Edit it as you need.",
         "Any argument of pima.from_folder may stand here. What differs for single files stands at the end, such as",
         '  [files."A3.csv"]',
-        '  units = { Strain = "%" }     # also: x, y, sheet, table, specimens, crop, specimen, skip = true',
+        '  units = { Strain = "%" }     # also: x, y, sheet, table, specimens, geometry, crop, specimen, skip = true',
         *notes,
     ]
     return "".join(f"# {line}\n" for line in head) + "\n" + tomli_w.dumps(dict(arguments))

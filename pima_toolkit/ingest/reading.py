@@ -23,8 +23,10 @@ from ..errors import DataError, require
 from . import agreement
 from .discovery import CandidateFile, specimen_key
 from .formats import images as image_files
-from .formats.curves import Curve, CurveFiles, read_curves, with_units
+from .formats.curves import Curve, CurveFiles, read_curves, with_geometry, with_units
 from .formats.images import ImageFiles
+from .geometry import Stated, dimensions_of
+from .headers import canonical
 
 #: What a reader gives: what it read, or why it could not.
 FileResult = tuple[object | None, str]
@@ -79,6 +81,8 @@ def read_modality(
     workers: int,
     tick: Callable[[], None],
     client: Client | None = None,
+    settings: Mapping[str, Stated] | None = None,
+    source: str = "a table",
 ) -> ModalityReading:
     """All files of a modality.
 
@@ -89,12 +93,14 @@ def read_modality(
         workers: Threads.
         tick: Called after every file.
         client: Of a dask cluster whose workers see the same files; it reads them instead of the threads.
+        settings: Key of a specimen -> its numbers in the table of settings, for the dimensions of curves.
+        source: What that table is called.
 
     Raises:
         NothingUsable: If none can be used.
         DataError: If what is common to them (units, memory) does not work out.
     """
-    reader = _read_images if _images(spec) else _read_curves
+    reader = _read_images if _images(spec) else partial(_read_curves, settings=settings or {}, source=source)
     if client is not None:
         return reader(name, members, spec, partial(_by_cluster, client, _images(spec)), tick)
     with _quiet(_images(spec)), ThreadPoolExecutor(max_workers=workers) as pool:
@@ -299,7 +305,13 @@ def _read_images(
 
 
 def _read_curves(
-    name: str, members: Sequence[CandidateFile], spec: CurveFiles, every: Callable, tick: Callable[[], None]
+    name: str,
+    members: Sequence[CandidateFile],
+    spec: CurveFiles,
+    every: Callable,
+    tick: Callable[[], None],
+    settings: Mapping[str, Stated],
+    source: str,
 ) -> ModalityReading:
     ledger = _Ledger(name, members)
     groups = _by_specimen(members)
@@ -311,6 +323,14 @@ def _read_curves(
     if not raw:
         ledger.entries({})
     ledger.members = [*(f for f in members if f.file not in found), *parts]
+    as_read = raw
+    if spec.geometry or any("geometry" in dict(f.own) for f in parts):
+        attempts = [_attempt(lambda f: _by_dimensions(raw[f.mark], f, spec, settings, source), f) for f in parts]
+        raw = _outcomes(parts, attempts, ledger)
+        parts = [f for f in parts if f.mark in raw]
+        if not parts:
+            ledger.entries({})
+        spec = replace(spec, units=_units_left(spec.units, list(raw.values()), list(as_read.values())))
     agreed = agreement.agree(list(raw.values()), spec, name)
     attempts = [_attempt(lambda f: agreement.shape_curve(raw[f.mark], agreed, spec), f) for f in parts]
     curves = _outcomes(parts, attempts, ledger)
@@ -320,7 +340,7 @@ def _read_curves(
     used = {f.mark: curves[f.mark].notes for f in parts}
     ledger.entries(used)
     variable, done = agreement.combine([curves[f.mark] for f in parts], agreed, spec, name)
-    details = {f.mark: agreement.details(raw[f.mark], curves[f.mark], agreed) for f in parts}
+    details = {f.mark: agreement.details(as_read[f.mark], curves[f.mark], agreed) for f in parts}
     names = {f.key: f.specimen for f in parts}
     return ModalityReading(variable, names, agreed.names[1], ledger.entries(used, done, details))
 
@@ -338,6 +358,22 @@ def _parts(files: Sequence[CandidateFile], found: dict) -> tuple[list[CandidateF
             parts.append(part)
             curves[part.mark] = curve
     return parts, curves
+
+
+def _by_dimensions(
+    curve: Curve, f: CandidateFile, spec: CurveFiles, settings: Mapping[str, Stated], source: str
+) -> Curve:
+    """A curve of force and displacement by the dimensions of its specimen."""
+    geometry = dict(f.own).get("geometry", spec.geometry)
+    if not geometry:
+        return curve
+    return with_geometry(curve, dimensions_of(geometry, settings.get(f.key, {}), curve.stated, source), spec.units)
+
+
+def _units_left(units: Mapping[str, str], now: Sequence[Curve], before: Sequence[Curve]) -> dict[str, str]:
+    """Units asked for, without those of a force or a displacement that there is no more."""
+    names, gone = ({name for curve in curves for name in curve.names} for curves in (now, before))
+    return {name: unit for name, unit in units.items() if canonical(name)[0] not in gone - names}
 
 
 def _odd(curves: dict[str, Curve], file: str) -> str | None:

@@ -66,6 +66,14 @@ class SpecimenTable:
         attrs = {"long_name": name.replace("_", " ")} | ({"units": self.units[name]} if name in self.units else {})
         return xr.Variable(("specimen",), np.array(cells), attrs)
 
+    def stated(self) -> dict[str, dict[str, tuple[float, str]]]:
+        """Key of each specimen -> its settings that are numbers: value and unit, empty where none is stated."""
+        numbers = {name: values for name, values in self.settings.items() if values.dtype.kind in "if"}
+        return {
+            specimen_key(specimen): {name: (float(v[k]), self.units.get(name, "")) for name, v in numbers.items()}
+            for k, specimen in enumerate(self.names)
+        }
+
 
 def read_specimens(
     source: str | os.PathLike[str] | pd.DataFrame,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from ..data import closest, save_data
+from ..data import closest, is_from_files, reading_details, reading_log, save_data
 from ..errors import OptionError
 from .findings import Findings
 from .plots.canvas import save_figure
@@ -84,8 +84,13 @@ def fit_tables(findings: Findings) -> Tables:
         "parameters": parameter_table(findings.parameters),
         "specimens": specimen_table(specimens.assign_coords(specimen=specimens["specimen"])),
     }
+    if "tensile_value" in specimens:
+        tables["test_report"] = tensile_table(specimens)
     tables |= tables_of(findings.populations, "populations", "cluster")
     tables |= tables_of(_history(findings), "history", "epoch")
+    given = findings.data if findings.data is not None else findings.new
+    if given is not None and is_from_files(given):
+        tables["files"] = file_table(given)
     return tables if findings.predictions is None else tables | tables_of(findings.predictions, "predictions")
 
 
@@ -106,7 +111,7 @@ def parameter_table(parameters: xr.Dataset) -> Columns:
 
 def specimen_table(specimens: xr.Dataset) -> Columns:
     """Lay out the specimens, a row each: label, cluster, responsibilities, its own parameters with errors."""
-    own = [name for name, v in specimens.variables.items() if "parameter" in v.dims]
+    own = [name for name, v in specimens.variables.items() if {"parameter", "tensile_quantity"} & set(v.dims)]
     out = tables_of(specimens.drop_vars(own), "specimens")["specimens"]
     for p, parameter in enumerate(specimens["parameter"].values):
         unit = str(specimens["unit"].values[p])
@@ -114,7 +119,33 @@ def specimen_table(specimens: xr.Dataset) -> Columns:
         for name in ("std_error", "low", "high"):
             if name in specimens:  # a fit of an older file has no intervals of specimens
                 out[header(f"{parameter} {name}", unit)] = specimens[name].values[:, p]
+    if "tensile_value" in specimens:
+        table = specimens["tensile_value"].transpose("specimen", "tensile_quantity")
+        for q, quantity in enumerate(table["tensile_quantity"].values.astype(str)):
+            out[header(quantity, str(table["tensile_unit"].values[q]))] = table.values[:, q]
     return out
+
+
+def tensile_table(specimens: xr.Dataset) -> Columns:
+    """Lay out what every test report has, a row for each specimen and quantity, with how it was had or why not."""
+    table = specimens[["tensile_value", "tensile_std_error", "tensile_about"]].transpose("specimen", "tensile_quantity")
+    count, quantities = table.sizes["specimen"], table.sizes["tensile_quantity"]
+    return {
+        "specimen": np.repeat(specimens["specimen"].values, quantities),
+        "quantity": np.tile(table["tensile_quantity"].values.astype(str), count),
+        "value": table["tensile_value"].values.reshape(-1),
+        "std_error": table["tensile_std_error"].values.reshape(-1),
+        "unit": np.tile(table["tensile_unit"].values.astype(str), count),
+        "about": table["tensile_about"].values.astype(str).reshape(-1),
+    }
+
+
+def file_table(data: xr.Dataset) -> Columns:
+    """Lay out what became of each file a dataset was made from, with what was read of curves."""
+    log = reading_log(data)
+    details = reading_details(data).drop(columns="note")
+    both = log.merge(details, how="left", on=["file", "specimen", "modality"])
+    return {str(name): both[name].where(both[name].notna(), "").to_numpy() for name in both}
 
 
 def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:

@@ -176,10 +176,22 @@ def reading_like(fit: Fit, reading: Mapping[str, Any]) -> dict[str, Any]:
         for variable in (curve, *curve.coords.values()):
             unit = variable.attrs.get("units", "1")
             units |= {} if unit == "1" else {str(variable.name): str(unit)}
+    grids = [grid for name in fit.model.options.modalities if (grid := _grid(centres, str(name))) is not None]
+    asked = dict(out.get("curves", {}))
+    if len(grids) == 1 and "modalities" not in out and (isinstance(asked.get("grid"), int) or "window" in asked):
+        # a number of points, or the range in common, would be that of the new curves
+        out["curves"] = {k: v for k, v in asked.items() if v != "common"} | {"grid": grids[0].tolist()}
     if units and "modalities" not in out:
         curves = dict(out.get("curves", {}))
         out["curves"] = curves | {"units": units | dict(curves.get("units", {}))}
     return out
+
+
+def _grid(centres: xr.Dataset, name: str) -> np.ndarray | None:
+    """The points (T,) that all curves of a modality share; None where it has none."""
+    dims = [str(d) for d in centres[name].dims if d != "cluster"] if name in centres else []
+    own = centres[name].coords.get(dims[0]) if len(dims) == 1 else None
+    return own.values.astype(float) if own is not None and own.dtype.kind == "f" and own.ndim == 1 else None
 
 
 def _size(picture: xr.DataArray) -> tuple[tuple[int, int], bool]:

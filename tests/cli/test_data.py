@@ -25,7 +25,9 @@ def test_a_folder_becomes_a_dataset(command, folder, tmp_path):
     assert result.exit_code == 0, result.output
     data = pima.open_data(tmp_path / "data.nc")
     assert data.image.shape == (5, 24, 16)
-    np.testing.assert_allclose(data.strain, np.linspace(0, 0.2, 11))
+    assert data.sizes["strain"] == 11
+    np.testing.assert_allclose(data.strain[[0, -1]], [0, 0.2])
+    assert float(data.strain[1]) < 0.01  # equal steps would leave no point in the elastic part
     for said in ("9 used, 1 could not be used, 1 left alone, 2 missing", "photos/L004.png", "is empty (0 bytes)"):
         assert said in result.stdout
     for said in ("Thumbs.db", "L005: stress", "has no file", "stress", "MPa", f"written: {tmp_path / 'data.nc'}"):
@@ -143,3 +145,30 @@ def test_check_tells_the_choices_where_nothing_can_be_used(command, tmp_path):
     out = tmp_path / "a.nc"
     assert command("data", "from-folder", tmp_path, "-o", out, "--specimens", "blocks").exit_code == 0
     assert pima.open_data(out).specimen.values.tolist() == ["P1", "P2"]
+
+
+def test_options_of_reading_are_the_same_for_all_commands(command, tmp_path):
+    """One definition: force and extension become stress and strain in from-folder, check and fit."""
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    x = np.linspace(0, 2, 30)
+    for k in (1, 2, 3, 4):
+        rows = "\n".join(f"{a:.6g};{b:.6g}" for a, b in zip(x, 300 * k * x, strict=True))
+        (lab / f"A{k}.csv").write_text(f"Extension [mm];Force [N]\n{rows}\n")
+    (lab / "settings.csv").write_text("specimen;area [mm2];L0 [mm]\n" + "".join(f"A{k};20;50\n" for k in (1, 2, 3, 4)))
+    result = command("data", "from-folder", lab, "-o", tmp_path / "d.nc", "--geometry", "--true", "tension")
+    assert result.exit_code == 0, result.output
+    assert pima.open_data(tmp_path / "d.nc").stress.attrs["long_name"] == "true stress"
+    checked = command("data", "check", lab, "--geometry", "--dimension", "gauge_length=100 mm", "--write")
+    assert checked.exit_code == 0, checked.output
+    assert "Force [N] in MPa" in checked.stdout
+    assert float(pima.from_folder(lab).strain.max()) == pytest.approx(0.02)
+    (lab / "pima-reading.toml").unlink()
+    run = ("fit", lab, "--geometry", "--physics", "stress=proportional", "--clusters", 1, "--epochs", 2, "--quiet")
+    fitted = command(*run, "-o", tmp_path / "run")
+    assert fitted.exit_code == 0, fitted.output
+    value = pima.load(tmp_path / "run/fit.pima").specimens["value"].values[:, 0]
+    np.testing.assert_allclose(value, 300 * np.arange(1, 5) / 20 * 50, rtol=0.02)
+    refused = command("fit", tmp_path / "d.nc", "--geometry", "-c", 1, "-o", tmp_path / "no")
+    assert refused.exit_code == 1
+    assert "options of reading (curves) are for a folder" in refused.stderr

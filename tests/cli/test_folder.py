@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
 import pima_toolkit as pima
 from pima_toolkit.datasets.folder import write_folder
@@ -42,7 +43,7 @@ def test_a_messy_folder_becomes_a_run_that_says_what_became_of_every_file(run, m
 def test_the_same_command_twice_gives_the_same_numbers(command, run, messy, tmp_path):
     assert command("fit", messy, *OPTIONS, "-o", tmp_path / "again").exit_code == 0
     tables = sorted(p.relative_to(run) for p in run.rglob("*.csv"))
-    assert len(tables) == 8
+    assert len(tables) == 10
     for name in tables:
         assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes(), name
 
@@ -105,3 +106,41 @@ def test_specimens_without_any_modality_are_left_out_and_named(command, two_popu
     assert "2 specimens have none of the modalities and are left out: s003, s007" in result.stdout
     assert pima.runs.open_fit(tmp_path / "run").specimens.sizes["specimen"] == 46
     assert command("report", tmp_path / "run", "-o", tmp_path / "r.html").exit_code == 0
+
+
+def test_new_files_are_read_to_the_last_option_as_the_run_read_its_own(command, tmp_path):
+    """Crop, size, borders, a camera of 12 bits, geometry, a common grid: new files of old specimens are equal."""
+    lab, new = tmp_path / "lab", tmp_path / "new"
+    rng = np.random.default_rng(0)
+    for k in range(8):
+        for home in [lab] if k > 1 else [lab, new]:
+            (home / "photos").mkdir(parents=True, exist_ok=True)
+            (home / "tests").mkdir(exist_ok=True)
+        top = 4095 if k > 1 else 3000  # the new ones alone do not show the depth of the camera
+        pixels = (np.linspace(0, top, 30 * 20).reshape(20, 30) * rng.uniform(0.9, 1)).astype(np.uint16)
+        pixels[-1, -1] = top
+        x = np.linspace(0, 2 + 0.1 * k, 60)
+        rows = "\n".join(f"{a:.6g};{(100 + 50 * k) * a:.6g}" for a in x)
+        for home in [lab] if k > 1 else [lab, new]:
+            tifffile.imwrite(home / f"photos/P{k}.tif", pixels)
+            (home / f"tests/P{k}.csv").write_text(f"Extension [mm];Force [N]\n{rows}\n")
+    table = "specimen;area [mm2];L0 [mm]\n" + "".join(f"P{k};20;50\n" for k in range(8))
+    (lab / "settings.csv").write_text(table)
+    (new / "settings.csv").write_text(table[: table.index("P2")])
+    reading = ("--crop", "2,0,0,0", "--image-size", "12x12", "--image-fit", "pad", "--geometry", "--curve-grid", 15)
+    model = ("--physics", "stress=proportional", "--neural", "image", "--clusters", 1, "--epochs", 2, "--latent-dim", 1)
+    result = command("fit", lab, *reading, *model, "-o", tmp_path / "run", "--quiet")
+    assert result.exit_code == 0, result.output
+    fit = pima.runs.open_fit(tmp_path / "run")
+    old = pima.runs.training_data(tmp_path / "run")
+    read = pima.runs.new_data(tmp_path / "run", fit, new)
+    same = ["P0", "P1"]
+    assert read.specimen.values.tolist() == same
+    np.testing.assert_array_equal(read.image.values, old.image.sel(specimen=same).values)
+    assert old.image.attrs["bits"] == 12
+    assert 0.5 < float(read.image.max()) < 0.75
+    np.testing.assert_array_equal(read.stress.values, old.stress.sel(specimen=same).values)
+    np.testing.assert_array_equal(read.strain, old.strain)
+    answer = command("infer", tmp_path / "run", new, "-o", tmp_path / "answer.csv", "--json")
+    assert answer.exit_code == 0, answer.output
+    assert [row["specimen"] for row in json.loads(answer.stdout)["specimens"]] == same

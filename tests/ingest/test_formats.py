@@ -3,6 +3,7 @@
 import tracemalloc
 import types
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -46,12 +47,24 @@ def jcamp(path):
 
 
 WRITTEN = (("Strain", "Stress"), ("1", "MPa"))
+
+
 #: Name of a format -> file name, how to write it, names and units expected (None: a picture), values expected, and the
 #: most memory that reading may take, as a multiple of the values read.
+def netcdf(path):
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("point", len(TABLE))
+        for name, unit, column in zip(*WRITTEN, TABLE.T, strict=True):
+            variable = file.createVariable(name, "f8", ("point",))
+            variable[:] = column
+            variable.units = unit
+
+
 FORMAT_CASES = {
     "text": ("a.csv", text, WRITTEN, TABLE, 60),
     "workbook": ("a.xlsx", workbook, WRITTEN, TABLE[:2000], 120),
     "array_of_columns": ("a.npy", lambda path: np.save(path, TABLE), (("", ""), (None, None)), TABLE, 4),
+    "named_arrays": ("a.nc", netcdf, WRITTEN, TABLE, 8),
     "jcamp": ("a.jdx", jcamp, (("wavenumber", "absorbance"), ("1/cm", None)), TABLE, 30),
     "photograph": ("a.png", photograph, None, PICTURE[None], 8),
     "tiff": ("a.tif", tiff, None, PICTURE[None], 8),

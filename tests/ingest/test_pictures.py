@@ -7,7 +7,15 @@ from PIL import Image, ImageOps
 
 from pima_toolkit.data.reading_log import Unusable
 from pima_toolkit.errors import DataError, OptionError
-from pima_toolkit.ingest.formats.images import ImageFiles, combine, combine_views, common_size, read_picture, read_size
+from pima_toolkit.ingest.formats.images import (
+    ImageFiles,
+    combine,
+    combine_views,
+    common_size,
+    read_picture,
+    read_size,
+    resize,
+)
 from pima_toolkit.ingest.formats.pictures import MOST_PIXELS
 
 RNG = np.random.default_rng(0)
@@ -221,3 +229,25 @@ def test_too_many_pixels_for_the_memory():
 
     with pytest.raises(DataError, match=r"'photo' would take 9.3 GiB as 10000 x 1 pictures of 500 x 500.*size=\("):
         check_memory(10_000, 1, (500, 500), "photo")
+
+
+def test_a_picture_of_another_shape_is_cut_padded_or_stretched():
+    wide = np.zeros((1, 4, 8, 1), dtype=np.uint8)
+    wide[:, :, 2:6] = 200
+    wide[:, :, 0] = 80
+    for fit, said, mean in (
+        ("cut", "of which the middle 4 x 4", 200.0),
+        ("pad", "with borders to 8 x 8", None),
+        ("stretch", "stretched", float(wide.mean())),
+    ):
+        notes = []
+        small = resize(wide, (4, 4), notes, fit)
+        assert small.shape == (1, 4, 4, 1)
+        assert said in notes[0]
+        if mean is not None:
+            np.testing.assert_allclose(small.mean(), mean, rtol=0.05)
+    same = []
+    np.testing.assert_array_equal(resize(wide, (4, 8), same, "pad"), wide.astype(np.float32))
+    assert same == []
+    with pytest.raises(OptionError, match=r"fit is 'streched': .*did you mean 'stretch'"):
+        ImageFiles(fit="streched")

@@ -65,3 +65,12 @@ def test_one_folder_of_something_else_does_not_stop_the_others(lab):
     with pytest.warns(pima.PimaWarning, match=r"original/a.txt: has no two columns"):
         data = pima.from_folder(lab)
     assert data.sizes["specimen"] == 8
+
+
+def test_a_name_misspelt_in_the_table_is_told_beside_the_file_that_may_be_meant(tmp_path):
+    for name in ("plate_07", "plate_08", "plate_09"):
+        (tmp_path / f"{name}.csv").write_text("strain,stress\n0,0\n0.1,2\n0.2,3\n0.3,5\n")
+    (tmp_path / "settings.csv").write_text("specimen,alloy\nplate_07,A\nplate_08,A\nplaet_09,B\n")
+    notes = pima.reading_log(pima.from_folder(tmp_path, progress=False)).set_index("specimen").note
+    assert notes["plaet_09"] == "no measurement of it can be used: left out; did you mean 'plate_09', which files have?"
+    assert [n for n in notes["plate_09"] if "did you mean 'plaet_09', which the table has?" in n]

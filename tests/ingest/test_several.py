@@ -218,3 +218,19 @@ def test_a_depth_that_cannot_be(tmp_path):
         pima.from_folder(tmp_path, images={"bits": 12})
     with pytest.raises(OptionError, match="bits is 20, expected the camera's depth"):
         pima.ImageFiles(bits=20)
+
+
+def test_rows_without_names_are_numbered(tmp_path):
+    """A matrix without words: its first row is the axis, if it rises throughout."""
+    axis = np.linspace(37, 48, 30)
+    rows = [axis, *(k * axis**2 for k in (1, 2, 3))]
+    (tmp_path / "patterns.txt").write_text("\n".join(",".join(f"{v:.5f}" for v in row) for row in rows))
+    data = pima.from_folder(tmp_path, curves={"specimens": "rows"}, progress=False)
+    assert data.specimen.values.tolist() == ["1", "2", "3"]
+    np.testing.assert_allclose(data[next(iter(data.data_vars))].values[1], 2 * axis**2, rtol=1e-6)
+    assert "numbered from 1" in pima.reading_log(data).note[0]
+    (tmp_path / "patterns.txt").write_text(
+        "\n".join(",".join(f"{v:.5f}" for v in row[::1]) for row in [np.sin(axis), *rows])
+    )
+    with pytest.raises(pima.PimaError, match="an axis in its first row"):
+        pima.from_folder(tmp_path, curves={"specimens": "rows"}, progress=False)

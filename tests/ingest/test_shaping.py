@@ -144,3 +144,33 @@ def test_zero_names_one_correction():
     for options in ({"zero": "both"}, {"zero": "preload", "toe": True}):
         with pytest.raises(OptionError, match="expected 'toe', 'preload' or None"):
             CurveFiles(**options)
+
+
+def test_a_common_grid_does_not_thin_a_short_elastic_part():
+    """Young's modulus 70 GPa up to a strain of 0.004 of 0.6: equal steps would leave one point in it."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(0, 0.6, 20_000)
+    rise = np.where(x < 0.004, 70e3 * x, 280 + 200 * (1 - np.exp(-(x - 0.004) / 0.1)))
+    curves = [(x, rise + rng.normal(0, 1, x.size)) for _ in range(3)]
+    grid, said = shaping.common_grid(curves, 0.0, 0.6, 100)
+    assert grid.size == 100
+    assert (grid[0], grid[-1]) == (0.0, 0.6)
+    assert (np.diff(grid) > 0).all()
+    assert (grid < 0.004).sum() > 20
+    assert ((grid > 0.3) & (grid < 0.6)).sum() > 20
+    assert said == ", closer where the curves are steep"
+
+
+def test_a_common_grid_has_equal_steps_where_they_are_enough():
+    x = np.linspace(0, 1, 500)
+    grid, said = shaping.common_grid([(x, np.sin(x)), (x, x**2)], 0.0, 1.0, 50)
+    np.testing.assert_allclose(grid, np.linspace(0, 1, 50))
+    assert said == ""
+    few, said = shaping.common_grid([(x, np.sin(x))], 0.0, 1.0, 5)
+    assert few.size == 5
+    assert "still up to" in said
+
+
+def test_a_common_grid_of_constant_curves():
+    x = np.linspace(0, 1, 9)
+    np.testing.assert_allclose(shaping.common_grid([(x, 0 * x)], 0.0, 1.0, 7)[0], np.linspace(0, 1, 7))

@@ -113,7 +113,8 @@ def test_figures_are_what_their_names_say_and_come_out_the_same(fit, data, folde
 def test_without_data_there_is_what_the_fit_knows(fit, tmp_path):
     written = fit.export(tmp_path)
     assert {p.name for p in written} == {
-        *("parameters.csv", "specimens.csv", "populations.csv", "populations_stress.csv", "history.csv", "history.svg")
+        *("parameters.csv", "specimens.csv", "populations.csv", "populations_stress.csv", "history.csv", "history.svg"),
+        "test_report.csv",
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.data.reading_log import Entry, write_reading_log
 from pima_toolkit.errors import OptionError, PluginWarning
 from pima_toolkit.experts import Manager, use_manager
 from pima_toolkit.metrics.association import associate
@@ -178,6 +179,32 @@ def with_checks() -> Findings:
     return replace(findings, modalities={**findings.modalities, "stress": stress}, believed={"image": voices})
 
 
+def with_tensile() -> Findings:
+    findings = by_hand()
+    value = np.column_stack([[70.0 + k for k in range(6)], np.full(6, np.nan)])
+    dims = ("specimen", "tensile_quantity")
+    about = np.array([["10 to 40 %", f"it ends at {k + 3} MPa"] for k in range(6)])
+    table = findings.specimens.assign(
+        tensile_value=(dims, value),
+        tensile_std_error=(dims, np.where(np.isfinite(value), 0.5, np.nan)),
+        tensile_about=(dims, about),
+    ).assign_coords(tensile_quantity=["E", "Rm"], tensile_unit=("tensile_quantity", ["GPa", "MPa"]))
+    return replace(findings, specimens=table)
+
+
+def with_files() -> Findings:
+    findings = with_data()
+    units = {"x_unit": "mm", "x_unit_after": "1", "y_unit": "N", "y_unit_after": "MPa"}
+    told = {"place": "lines 2 to 25", "x": "Way", "y": "Force", "points_read": 24, "points_kept": 20, **units}
+    rows = [
+        Entry("s0.csv", "s0", "stress", "used", "", told),
+        Entry("settings.csv", "", "", "used", "table of 6 specimens"),
+    ]
+    data = findings.data.copy()
+    write_reading_log(data, rows)
+    return replace(findings, data=data)
+
+
 #: Section -> findings and words that it says of them; with None it says nothing.
 SECTION_CASES = {
     "checked": [
@@ -196,6 +223,16 @@ SECTION_CASES = {
         (by_hand, ["Populations", "cluster 0: 3.4 specimens (56 %)", "100.0 ± 3.1 MPa", "12 MPa"]),
         (by_hand, ["200 ± ? MPa", "at its bound", "not determined by these curves", "steepness of the line"]),
         (by_hand, ["0.5 MPa", "0.2 MPa (1.5 times its standard error)", "100 %"]),
+    ],
+    "tensile": [
+        (by_hand, None),
+        (with_tensile, ["What every test report has", "Rm [MPa]", "cluster 0 | 71 ± 1 (3)", "s1 | 71.00 ± 0.50 | –"]),
+        (with_tensile, ["Rm | 0 of 6", "it ends at 3 MPa (6: s0, s1, s2, s3, s4 and 1 more)"]),
+    ],
+    "files": [
+        (by_hand, None),
+        (with_files, ["How the files were read", "s0.csv | s0: Force against Way, lines 2 to 25", "N → MPa; mm → 1"]),
+        (with_files, ["20 of 24", "settings.csv | table of settings | – | – | table of 6 specimens"]),
     ],
     "latent_map": [(by_hand, None), (with_data, ["Latent map", "lie together"])],
     "settings": [(by_hand, None), (with_settings, ["Clusters and settings", "alloy", "Holm", "99 times"])],

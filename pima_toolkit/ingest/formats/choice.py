@@ -334,6 +334,11 @@ def _rank(name: str) -> int:
     return 20 if words & _ACROSS else 2 if words & _AT_MACHINE else 1
 
 
+def is_of_machine(name: str) -> bool:
+    """Whether a column is the way of the machine, which holds the machine's compliance."""
+    return not _AT_MACHINE.isdisjoint(slug(name).split("_"))
+
+
 def _one_of(table: Columns, pool: list[int], word: str, axis: str) -> tuple[int, list[str]]:
     """One of several columns of a quantity.
 

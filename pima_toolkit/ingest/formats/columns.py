@@ -14,6 +14,7 @@ import numpy as np
 
 from ...data.reading_log import Unusable, count
 from .encodings import decode
+from .long_tables import LongTables
 from .reader import ColumnReader, Columns
 from .sheets import Sheet
 from .tables import largest, tables_of
@@ -31,6 +32,9 @@ class _Text(ColumnReader):
 
     suffixes = TEXT_SUFFIXES
 
+    def __init__(self) -> None:
+        self._long = LongTables(lambda text, guessed: _sheet_of(text, guessed))
+
     def read(self, path: Path, sheet: str | int | None = None) -> Columns:
         found = largest(list(self.tables(path, sheet)))
         if found is None:
@@ -38,6 +42,10 @@ class _Text(ColumnReader):
         return found
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:  # noqa: ARG002
+        plain = self._long.read(path)
+        if plain is not None:
+            yield plain
+            return
         yield from tables_of(_text_sheet(path))
 
 
@@ -97,7 +105,11 @@ def to_number(text: str) -> float | None:
 
 
 def _text_sheet(path: Path) -> Sheet:
-    text, guessed = decode(path)
+    return _sheet_of(*decode(path))
+
+
+def _sheet_of(text: str, guessed: str | None) -> Sheet:
+    """The rows of a text, and the name of its encoding where that was guessed."""
     lines = text.splitlines()
     if not any(line.strip() for line in lines):
         raise Unusable("is empty: it holds blank lines alone")

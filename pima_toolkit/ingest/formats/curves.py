@@ -12,14 +12,17 @@ from ...data.names import closest
 from ...data.reading_log import Unusable
 from ...errors import OptionError
 from ...units import Unit, find_unit, unit_of
+from ..geometry import Dimensions, check_geometry, to_strain, to_stress
 from ..headers import canonical
-from .choice import chosen_columns, chosen_table
+from .choice import chosen_columns, chosen_table, is_of_machine
 from .reader import Columns
 from .registry import read_tables
 from .splitting import WAYS, split
 
 #: A load that is told as a mass is the weight of it.
 _WEIGHTS = {"kg": "kgf", "g": "gf", "lb": "lbf", "mg": "mgf"}
+#: What is said of a curve whose modality is called after another quantity.
+_CALLED = "called {!r} all the same"
 #: What y is called in files without a header.
 NAMELESS = "value"
 
@@ -35,7 +38,8 @@ class CurveFiles:
             time or temperature, whichever comes first; else the first column.
         y: Column of the values. None: the one that the modality is called after, else stress or force; else the first
             column beside x.
-        grid: A number of points: equal steps over the window, or over the range of all curves. An array: these x.
+        grid: A number of points over the window, or over the range of all curves: in equal steps, or closer where the
+            curves are steep if equal steps left less than about twenty points to their rise. An array: these x.
             Values are interpolated inside a curve's measured range, NaN outside. None: every curve keeps its points.
         window: (lower, upper) x that is kept; ``"common"``: the range that all curves have.
         loading_only: Keep the first rise of x, without unloading and loops. False: such a curve is not used.
@@ -52,6 +56,10 @@ class CurveFiles:
         zero: ``"toe"``: move the origin of x to where the steepest tangent meets y = 0, and leave out what was measured
             before; ``"preload"``: the same where that is before the first point, as x was set to 0 under a preload.
             None: nothing is moved, and what is found of either is told.
+        geometry: True: a force becomes an engineering stress and a displacement a strain, by the cross-section (or
+            width and thickness, or diameter) and gauge length that the table of settings, or the lines above a file's
+            numbers, state for each specimen; one without them is not used. A table such as ``{"area": "A0",
+            "gauge_length": "50 mm"}`` names columns, or gives values, for some. False: curves stay as measured.
     """
 
     files: str | None = None
@@ -67,8 +75,10 @@ class CurveFiles:
     table: str | int | None = None
     specimens: str | None = None
     zero: str | None = None
+    geometry: bool | Mapping[str, str | float] = False
 
     def __post_init__(self) -> None:
+        check_geometry(self.geometry)
         if self.true not in (None, "tension", "compression"):
             raise OptionError(f"true is {self.true!r}, expected 'tension', 'compression' or None")
         if self.zero not in (None, "toe", "preload") or (self.toe and self.zero == "preload"):
@@ -101,6 +111,7 @@ class Curve:
         notes: For the reading log.
         place: Where the table is in the file.
         read: Number of points in the file.
+        stated: Numbers with a name above the table -> value and unit as written.
     """
 
     x: np.ndarray
@@ -112,6 +123,7 @@ class Curve:
     notes: tuple[str, ...]
     place: str = ""
     read: int = 0
+    stated: Mapping[str, tuple[float, str]] = field(default_factory=dict)
 
 
 def read_curve(path: Path, spec: CurveFiles, modality: str = "") -> Curve:
@@ -170,6 +182,47 @@ def with_units(curve: Curve, units: Mapping[str, str]) -> Curve:
     return replace(curve, units=(stated[0], stated[1]), quantities=(quantities[0], quantities[1]), notes=tuple(notes))
 
 
+def with_geometry(curve: Curve, dimensions: Dimensions, units: Mapping[str, str]) -> Curve:
+    """A curve of stress against strain from one of force against displacement; what is neither stays.
+
+    Args:
+        curve: As read.
+        dimensions: Of its specimen.
+        units: Unit by name, for a force or a displacement whose file states none.
+
+    Raises:
+        Unusable: If a dimension or a unit that is needed is not known.
+    """
+    values, names, stated, quantities = [curve.x, curve.y], list(curve.names), list(curve.units), list(curve.quantities)
+    notes = [note for note in curve.notes if not note.endswith("all the same")]
+    asked = {canonical(name)[0]: unit for name, unit in units.items()}
+    for k, quantity, convert, new in ((0, "length", to_strain, "strain"), (1, "force", to_stress, "stress")):
+        if quantities[k] != quantity:
+            continue
+        unit, written = stated[k], asked.get(names[k])
+        if unit is None and written is not None:
+            unit = unit_of(written)
+        if unit is None or unit.quantity != quantity:
+            raise Unusable(
+                f"states no unit of {names[k]}, which a {new} is made of: units={{{names[k]!r}: "
+                f"{'mm' if k == 0 else 'N'!r}}}, or write it in the file"
+            )
+        values[k], stated[k], said = convert(values[k], unit, dimensions)
+        names[k], quantities[k] = new, new
+        notes.append(said)
+        if new == "strain" and is_of_machine(curve.headers[k]):
+            notes.append(f"{curve.headers[k]!r} is the way of the machine: the strain holds its compliance")
+    return replace(
+        curve,
+        x=values[0],
+        y=values[1],
+        names=(names[0], names[1]),
+        units=(stated[0], stated[1]),
+        quantities=(quantities[0], quantities[1]),
+        notes=tuple(notes),
+    )
+
+
 def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = False, split: bool = False) -> Curve:
     """Two columns of a table as a curve."""
     first, second, said = chosen_columns(numbers, spec.x, spec.y, modality, split)
@@ -192,7 +245,7 @@ def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = Fa
     shown = [numbers.names[k] or f"column {k}" for k in columns]
     called, meant = canonical(modality) if modality else ("", None)
     if spec.y is None and meant is not None and None not in quantities[1:] and quantities[1] != meant:
-        notes.append(f"holds a {names[1]} as y, {shown[1]!r}, and no {called}: called {modality!r} all the same")
+        notes.append(f"holds a {names[1]} as y, {shown[1]!r}, and no {called}: {_CALLED.format(modality)}")
     if len(numbers.names) > 2 and (spec.x is None or spec.y is None):
         notes.append(f"{shown[1]!r} against {shown[0]!r}")
     x, y = numbers.values[:, first], numbers.values[:, second]
@@ -206,4 +259,5 @@ def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = Fa
         notes=(*notes, *said),
         place=" of ".join(filter(None, (numbers.place, f"sheet {numbers.sheet!r}" if numbers.sheet else ""))),
         read=x.size,
+        stated=numbers.stated,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from ...data.names import closest
 from ...data.reading_log import Unusable, count
 from ...errors import DataError, OptionError, require
 from .registry import picture_size, read_pixels
@@ -17,6 +18,8 @@ from .registry import picture_size, read_pixels
 LONGEST_SIDE = 256
 #: Most memory for one modality, in bytes.
 MOST_BYTES = 4 * 2**30
+#: What may be done to pictures of another shape.
+_FITS = ("cut", "pad", "stretch")
 #: Colours that differ by less than this (of 1) in all pictures are taken for grey: JPEG rounds.
 _COLOURLESS = 0.02
 
@@ -36,6 +39,8 @@ class ImageFiles:
             ``"volume"`` (slices along z), ``"first"`` (the rest is left out).
         bits: Depth of the camera, such as 12, where files of 16 bits hold fewer: brightness 1 is 2^bits - 1. None: 16,
             or 10, 12 or 14 where the brightest pixel of all files is exactly that.
+        fit: How a picture of another shape than ``size`` is brought to it: ``"cut"`` takes the largest middle of that
+            shape, ``"pad"`` adds borders of the mean brightness of its rim, ``"stretch"`` changes its proportions.
     """
 
     files: str | Sequence[str] | None = None
@@ -44,8 +49,11 @@ class ImageFiles:
     grey: bool | None = None
     views: str = "channel"
     bits: int | None = None
+    fit: str = "cut"
 
     def __post_init__(self) -> None:
+        if self.fit not in _FITS:
+            raise OptionError(f"fit is {self.fit!r}: {closest(self.fit, _FITS)}")
         if self.views not in ("channel", "volume", "first"):
             raise OptionError(f"views is {self.views!r}, expected 'channel', 'volume' or 'first'")
         if self.bits is not None and (isinstance(self.bits, bool) or not 8 <= self.bits <= 16):
@@ -120,9 +128,10 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPic
     pages = pages[:, top : height - bottom, left : width - right]
     if spec.crop is not None:
         notes.append(f"cropped from {height} x {width} to {pages.shape[1]} x {pages.shape[2]}")
-    pixels, levels = levels_of(resize(pages, size, notes), pages.dtype, notes)
+    pixels, levels = levels_of(resize(pages, size, notes, spec.fit), pages.dtype, notes)
     if spec.grey and pixels.shape[-1] == 3:
-        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)  # Rec. 601
+        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
+        notes.append("colour made grey (Rec. 601)")
     return ReadPicture(np.ascontiguousarray(np.moveaxis(pixels, -1, 1)), levels, tuple(notes), brightest)
 
 
@@ -265,21 +274,43 @@ def levels_of(pixels: np.ndarray, kind: np.dtype, notes: list[str]) -> tuple[np.
     return pixels, levels
 
 
-def resize(pages: np.ndarray, size: tuple[int, int], notes: list[str]) -> np.ndarray:
-    """To (height, width), float32: the middle is cut out where the shape differs, then pixels are averaged.
+def _padded(pages: np.ndarray, aspect: float) -> np.ndarray:
+    """Pages (page, y, x, channel) with borders, of the mean of their own rim, to a proportion width / height."""
+    height, width = pages.shape[1:3]
+    new_h, new_w = max(height, round(width / aspect)), max(width, round(height * aspect))
+    out = np.empty((len(pages), new_h, new_w, pages.shape[-1]), dtype=np.float32)
+    top, left = (new_h - height) // 2, (new_w - width) // 2
+    for page, c in np.ndindex(len(pages), pages.shape[-1]):
+        one = pages[page, ..., c]
+        out[page, ..., c] = np.concatenate([one[0], one[-1], one[:, 0], one[:, -1]]).mean(dtype=np.float64)
+        out[page, top : top + height, left : left + width, c] = one
+    return out
+
+
+def resize(pages: np.ndarray, size: tuple[int, int], notes: list[str], fit: str = "cut") -> np.ndarray:
+    """To (height, width), float32: brought to that shape, then pixels are averaged.
 
     Args:
         pages: (page, y, x, channel), any kind of number; brought to float32 one channel at a time, as it may be large.
         size: (height, width).
         notes: What was done is added here.
+        fit: What is done where the shape differs: see `ImageFiles`.
     """
     height, width = pages.shape[1:3]
     if (height, width) == size:
         return pages.astype(np.float32)
     aspect = size[1] / size[0]
     inner_h, inner_w = min(height, max(1, round(width / aspect))), min(width, max(1, round(height * aspect)))
-    top, left = (height - inner_h) // 2, (width - inner_w) // 2
-    cut = f", of which the middle {inner_h} x {inner_w}" if (inner_h, inner_w) != (height, width) else ""
+    top, left, cut = (height - inner_h) // 2, (width - inner_w) // 2, ""
+    if (inner_h, inner_w) != (height, width) and fit == "cut":
+        cut = f", of which the middle {inner_h} x {inner_w}"
+    elif (inner_h, inner_w) != (height, width):
+        top, left, inner_h, inner_w = 0, 0, height, width
+        cut = ", stretched"
+        if fit == "pad":
+            pages = _padded(pages, aspect)
+            inner_h, inner_w = pages.shape[1:3]
+            cut = f", with borders to {inner_h} x {inner_w}"
     notes.append(f"resized from {height} x {width}{cut}")
     pil = require("PIL.Image", "photographs")
     out = np.empty((len(pages), *size, pages.shape[-1]), dtype=np.float32)

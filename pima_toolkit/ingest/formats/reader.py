@@ -48,6 +48,7 @@ class Columns:
         labels: Text at the beginning of each row, or under a name for specimens, where nearly all rows have one.
         above: Where names of columns are mentioned above a table without names; empty where they are not.
         lost: Columns with a name whose cells are filled and cannot be read as numbers -> why.
+        stated: Numbers with a name above the table, such as a width -> value and unit as written, empty for none.
     """
 
     names: tuple[str, ...]
@@ -61,6 +62,7 @@ class Columns:
     labels: tuple[str, ...] = ()
     above: str = ""
     lost: Mapping[int, str] = field(default_factory=dict)
+    stated: Mapping[str, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

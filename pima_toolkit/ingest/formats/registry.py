@@ -43,6 +43,7 @@ FORMATS: Registry[Reader] = Registry(
         "jcamp": f"{_HERE}.jcamp:JCAMP",
         "text": f"{_HERE}.columns:TEXT",
         "workbook": f"{_HERE}.columns:WORKBOOK",
+        "named_arrays": f"{_HERE}.named_arrays:NAMED_ARRAYS",
         "array_of_columns": f"{_HERE}.columns:ARRAY",
     },
 )

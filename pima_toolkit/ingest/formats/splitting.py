@@ -65,7 +65,12 @@ def _tables_as_specimens(
 
 
 def _rows(table: Columns) -> list[tuple[str, Columns]]:
-    """A specimen a row: the axis in the first row, names in the first column."""
+    """A specimen a row: the axis in the first row, names in the first column; without names they are numbered."""
+    steps = np.diff(table.values[0]) if len(table.values) else np.zeros(0)
+    bare = not table.labels and not any(table.names) and bool((steps > 0).all() or (steps < 0).all())
+    if bare and len(table.values) > 1:
+        numbers = tuple(str(k) for k in range(len(table.values)))
+        table = replace(table, labels=("", *numbers[1:]), notes=(*table.notes, "rows without names, numbered from 1"))
     if not table.labels or len(table.values) < 2:
         raise Unusable('has no names in its first column and an axis in its first row, as specimens="rows" asks for')
     axis, *others = table.values[:, np.isfinite(table.values).any(axis=0)]

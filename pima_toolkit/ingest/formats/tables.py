@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from ...units import find_unit
 from ..headers import canonical, read_header, slug
 from .clock import HALF_TOLD, MOMENT, elapsed, seconds
 from .header_lines import Header, check_header, header_of, mentioned_above, title_of
+from .preamble import stated_above
 from .reader import Columns
 from .sheets import SPECIMEN, Sheet, knowledge, unit_share
 from .texts import GAPS, looks_like_number, number
@@ -132,7 +133,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
     notes += check_header(sheet, used[0], above, values, header)
     values, header, done = _clocks(sheet, used, values, header)
     notes += done
-    values, done = _without_fillers(values, header)
+    values, done = without_fillers(values, header.names)
     notes += done
     if labelled:
         notes.append(f"{count(len(labelled), 'row')} that begin with a text left out")
@@ -158,6 +159,7 @@ def _table(sheet: Sheet, parsed: list, run: _Run, longest: bool) -> Columns | No
         groups=header.groups,
         above="" if any(header.names) else mentioned_above(sheet, run.above, used[0]),
         lost=_lost(sheet, used, values, header.names, header.units),
+        stated=stated_above(sheet, used[0]),
     )
 
 
@@ -212,9 +214,15 @@ def _clocks(sheet: Sheet, used: list[int], values: np.ndarray, header: Header) -
     return values, replace(header, units=tuple(units)), notes
 
 
-def _without_fillers(values: np.ndarray, header: Header) -> tuple[np.ndarray, list[str]]:
+def without_fillers(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Numbers that stand for no value taken out: 9.91E37 of instruments, -9999 of loggers where nothing is near it."""
     notes = []
+    with np.errstate(invalid="ignore"):
+        ends = [
+            float(v) for column in values.T if column.size for v in (np.fmin.reduce(column), np.fmax.reduce(column))
+        ]
+    if not any(abs(v) >= _NO_VALUE or v in _FILLERS for v in ends):
+        return values, []  # a number that stands for no value is far from all others
     values = values.copy()
     for k in range(values.shape[1]):
         column = values[:, k]
@@ -229,7 +237,7 @@ def _without_fillers(values: np.ndarray, header: Header) -> tuple[np.ndarray, li
                 finite = others
         if gone.any():
             shown = ", ".join(f"{v:g}" for v in np.unique(column[gone]))
-            name = header.names[k] or f"column {k}"
+            name = names[k] or f"column {k}"
             notes.append(f"{count(int(gone.sum()), 'number')} in {name!r} ({shown}) taken for no value")
             column[gone] = np.nan
     return values, notes

@@ -50,11 +50,13 @@ SECTIONS: Registry[MakesSection] = Registry(
         "checked": f"{_HERE}.checked:checked",
         "measured": f"{_HERE}.measured:measured",
         "populations": f"{_HERE}.populations:populations",
+        "tensile": f"{_HERE}.tensile:tensile",
         "latent_map": f"{_HERE}.latent_map:latent_map",
         "settings": f"{_HERE}.settings:settings",
         "trust": f"{_HERE}.trust:trust",
         "next_measurements": f"{_HERE}.next_measurements:next_measurements",
         "predictions": f"{_HERE}.predictions:predictions",
+        "files": f"{_HERE}.files:files",
         "making": f"{_HERE}.making:making",
     },
 )
