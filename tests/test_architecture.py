@@ -48,13 +48,13 @@ ORDER = {
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
-        "files names grids streaming measurement measurement_errors covariates check normalise split storage"
+        "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"
         " reading_log"
     ),
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry encodings clock texts sheets header_lines tables workbooks columns jcamp choice splitting"
+        "reader registry arrays encodings clock texts sheets header_lines tables workbooks columns jcamp choice splitting"
         " pictures images curves"
     ),
     "metrics": "scores agreement association",
@@ -85,7 +85,7 @@ ORDER = {
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
-    "api": "findings saving pima selection",
+    "api": "findings saved_form saving pima selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
     "cli": "options new_plugin *",

@@ -628,14 +628,15 @@ class Fit:
         return f"<pre>{escape(self.report())}</pre>"
 
 
-def load(path: str | Path, *, model: PIMA | None = None) -> Fit:
+def load(path: str | Path, *, model: PIMA | None = None, limits: float = 1.0) -> Fit:
     """Read a fit written by :meth:`Fit.save`.
 
     Args:
         path: The file, or a run's folder that holds it as ``fit.pima``.
         model: Needed only where the fit was made with torch modules of your own: a model with the same modules.
+        limits: Factor on how far the file may inflate, for a file that you trust.
 
     Raises:
-        FileFormatError: If the file is none of ours, damaged, or of a newer version.
+        FileFormatError: If the file is none of ours, damaged, or of a newer version; the field is named.
     """
-    return Fit(*saving.load(Path(path), None if model is None else model.options))
+    return Fit(*saving.load(Path(path).expanduser(), None if model is None else model.options, limits))

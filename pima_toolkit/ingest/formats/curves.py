@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...data.limits import check_factor
 from ...data.names import closest
 from ...data.reading_log import Unusable
 from ...errors import OptionError
@@ -52,6 +53,7 @@ class CurveFiles:
         zero: ``"toe"``: move the origin of x to where the steepest tangent meets y = 0, and leave out what was measured
             before; ``"preload"``: the same where that is before the first point, as x was set to 0 under a preload.
             None: nothing is moved, and what is found of either is told.
+        limits: Factor on what a file may hold (bytes, cells, columns, what it inflates to), for files that you trust.
     """
 
     files: str | None = None
@@ -67,8 +69,10 @@ class CurveFiles:
     table: str | int | None = None
     specimens: str | None = None
     zero: str | None = None
+    limits: float = 1.0
 
     def __post_init__(self) -> None:
+        check_factor(self.limits)
         if self.true not in (None, "tension", "compression"):
             raise OptionError(f"true is {self.true!r}, expected 'tension', 'compression' or None")
         if self.zero not in (None, "toe", "preload") or (self.toe and self.zero == "preload"):
@@ -125,7 +129,7 @@ def read_curve(path: Path, spec: CurveFiles, modality: str = "") -> Curve:
     Raises:
         Unusable: If the file cannot be read, lacks a column, or could be read in several ways.
     """
-    tables = read_tables(path, spec.sheet)
+    tables = read_tables(path, spec.sheet, spec.limits)
     return _curve(chosen_table(tables, spec.table, spec.x, spec.y), spec, modality)
 
 
@@ -137,7 +141,7 @@ def read_curves(path: Path, spec: CurveFiles, modality: str = "") -> list[tuple[
     """
     if spec.specimens is None:
         return [("", read_curve(path, spec, modality))]
-    parts = split(read_tables(path, spec.sheet), spec.specimens, spec.table, spec.x, spec.y)
+    parts = split(read_tables(path, spec.sheet, spec.limits), spec.specimens, spec.table, spec.x, spec.y)
     alone = spec.specimens in ("rows", "columns")
     own = replace(spec, x=None, y=None) if alone else spec
     return [
