@@ -86,7 +86,9 @@ class _Checked:
         """A table may have these fields only."""
         for key in self.table():
             if key not in names:
-                raise FileFormatError(f"is damaged, about.json {self.where} has the field {key[:60]!r}, which no fit has")
+                raise FileFormatError(
+                    f"is damaged, about.json {self.where} has the field {key[:60]!r}, which no fit has"
+                )
 
 
 def version_of(about: object) -> tuple[str, int]:
@@ -173,7 +175,9 @@ def check_sizes(about: Mapping, options: ModelOptions, arrays: Mapping[str, Tens
         t, sizes, shape = arrays.get(f"template.{name}.t"), template["sizes"], template["shape"]
         points = math.prod(sizes)
         if math.prod(shape) % points:
-            raise FileFormatError(f"is damaged, about.json templates.{name} states the sizes {sizes} and the shape {shape}")
+            raise FileFormatError(
+                f"is damaged, about.json templates.{name} states the sizes {sizes} and the shape {shape}"
+            )
         if name in options.physics and (t is None or t.ndim != 1 or len(t) != sizes[-1]):
             held = "none" if t is None else f"shape {tuple(t.shape)}"
             raise FileFormatError(f"is damaged, about.json templates.{name}.sizes is {sizes}, and its t has {held}")

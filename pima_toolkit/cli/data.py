@@ -14,7 +14,7 @@ import pima_toolkit as pima
 from ..errors import OptionError, PimaError, PimaWarning, require
 from ..ingest import overrides
 from ..ingest.reading import NothingUsable
-from .options import CommandOutput, Json, Quiet, named
+from .options import CommandOutput, Json, Quiet, cell_of, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 typer = require("typer", "the command line")
 rich_table = require("rich.table", "the command line")
-rich_text = require("rich.text", "the command line")
 rich_box = require("rich.box", "the command line")
 
 #: Letters of a name that is shown on one line.
@@ -206,7 +205,7 @@ def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
     for name in ("status", "file or specimen", "read", "what was done, or why not"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(rich_text.Text(str(cell)) for cell in row))
+        table.add_row(*(cell_of(cell) for cell in row))
     output.console.print(table)
 
 
@@ -288,7 +287,7 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
         return
     summary = pima.summary(data)
     title = str(data.attrs.get("title", "Dataset"))
-    title = rich_text.Text(f"{title}: {data.sizes['specimen']} specimens")
+    title = cell_of(f"{title}: {data.sizes['specimen']} specimens")
     table = rich_table.Table(title=title, box=rich_box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     # Eighty columns are enough: a name stays whole unless it is very long, what folds is the range.
     widest = max(map(len, map(str, summary.index)), default=0)
@@ -300,7 +299,7 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
     for name, row in summary.iterrows():
         present = f"{row.present} of {row.present + row.missing}"
         cells = (name, row.role, row.unit, present, row.sizes, row.range)
-        table.add_row(*(rich_text.Text(str(cell)) for cell in cells))
+        table.add_row(*(cell_of(cell) for cell in cells))
     output.console.print(table)
     if log is None:
         return
@@ -315,5 +314,5 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
         files.add_column(column, overflow="fold")
     for _, row in rows.iterrows():
         place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
-        files.add_row(*(rich_text.Text(cell) for cell in (row["status"], place, row["note"])))
+        files.add_row(*(cell_of(cell) for cell in (row["status"], place, row["note"])))
     output.console.print(files)

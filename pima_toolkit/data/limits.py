@@ -36,7 +36,14 @@ def check_factor(limits: float) -> float:
 
 
 def check_limit(
-    found: float, most: float, what: str, error: type[PimaError], *, limits: float = 1.0, option: str = "", file: str = ""
+    found: float,
+    most: float,
+    what: str,
+    error: type[PimaError],
+    *,
+    limits: float = 1.0,
+    option: str = "",
+    file: str = "",
 ) -> None:
     """Refuse a file that holds, or announces, too much.
 
@@ -62,7 +69,13 @@ def check_limit(
 
 
 def check_archive(
-    archive: zipfile.ZipFile, size: int, error: type[PimaError], *, limits: float = 1.0, option: str = "", file: str = ""
+    archive: zipfile.ZipFile,
+    size: int,
+    error: type[PimaError],
+    *,
+    limits: float = 1.0,
+    option: str = "",
+    file: str = "",
 ) -> None:
     """Refuse a zip archive that is large when inflated, or inflates by more than numbers and texts do.
 

@@ -218,7 +218,13 @@ def _check_announced(path: Path, announced: int, limits: float) -> None:
     about = f"bytes for each of the {held:,} that it takes on disk"
     if announced > _UNASKED:
         check_limit(
-            announced / max(held, 1), _MOST_INFLATION, about, FileFormatError, limits=limits, option=option, file=str(path)
+            announced / max(held, 1),
+            _MOST_INFLATION,
+            about,
+            FileFormatError,
+            limits=limits,
+            option=option,
+            file=str(path),
         )
 
 

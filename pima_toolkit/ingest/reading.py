@@ -19,7 +19,7 @@ from typing import Protocol
 import xarray as xr
 
 from ..data.reading_log import Entry, Unusable, count
-from ..errors import DataError, require
+from ..errors import DataError, printable, require
 from . import agreement
 from .discovery import CandidateFile, specimen_key
 from .formats import images as image_files
@@ -194,7 +194,9 @@ class _Ledger:
             NothingUsable: If none is used.
         """
         if not used:
-            lost = [f"{f.mark} {self.refused[f.mark]}" for f in self.members if f.mark in self.refused]
+            lost = [
+                printable(f"{f.mark} {self.refused[f.mark]}", line=True) for f in self.members if f.mark in self.refused
+            ]
             more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
             raise NothingUsable(
                 f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}",

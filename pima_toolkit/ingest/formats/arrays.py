@@ -48,7 +48,7 @@ def open_array(path: Path, most: int, what: str, limits: float, option: str) -> 
             f"announces shape {shape} of {kind}, {numbers * kind.itemsize:,} bytes, and has {path.stat().st_size:,}: "
             "it was cut short or is damaged"
         )
-    check_limit(numbers, most, what, Unusable, limits=limits, option=option)
-    if numbers == 0:
+    if min(shape, default=1) < 1:
         raise Unusable(f"has shape {shape}, so it holds no number")
+    check_limit(numbers, most, what, Unusable, limits=limits, option=option)
     return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -61,7 +61,9 @@ class ImageFiles:
         if isinstance(self.size, str) or (
             self.size is not None and not all(isinstance(v, Integral) for v in np.ravel(np.asarray(self.size, object)))
         ):
-            raise OptionError(f"size is {self.size!r}, expected (height, width) in pixels, such as (64, 64), or one number")
+            raise OptionError(
+                f"size is {self.size!r}, expected (height, width) in pixels, such as (64, 64), or one number"
+            )
         shape = self.shape
         if shape is not None and (len(shape) != 2 or min(shape) < 1):
             raise OptionError(f"size is {self.size!r}, expected (height, width) in pixels")

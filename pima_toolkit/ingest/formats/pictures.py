@@ -222,7 +222,9 @@ def upright(pages: np.ndarray, orientation: int, notes: list[str]) -> np.ndarray
 def _array_of(image: Any) -> np.ndarray:
     """(y, x, channel) of a decoded picture, a strip at a time: pillow writes all it hands over into bytes first."""
     rows = max(1, _STRIP // image.width)
-    strips = (np.asarray(image.crop((0, y, image.width, min(y + rows, image.height)))) for y in range(0, image.height, rows))
+    strips = (
+        np.asarray(image.crop((0, y, image.width, min(y + rows, image.height)))) for y in range(0, image.height, rows)
+    )
     first = next(strips)
     if len(first) == image.height:
         return first if first.ndim == 3 else first[..., None]
