@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pima_toolkit as pima
 
+from ..data.files import write_text
 from ..errors import OptionError, PimaError, PimaWarning, require
 from ..ingest import overrides
 from ..ingest.reading import NothingUsable
@@ -162,7 +163,7 @@ def check(
             _show_account(output, [[e.status, e.file, "", e.note] for e in error.entries])
             if write:
                 notes = [f"cannot be used: {e.file} {e.note}" for e in error.entries]
-                path.write_text(overrides.as_text({}, notes), encoding="utf-8")
+                write_text(path, overrides.as_text({}, notes))
                 output.say(f"written: {path}")
             raise
         log, details = pima.reading_log(data), pima.reading_details(data)
@@ -214,13 +215,13 @@ def _write_overrides(data: xr.Dataset, folder: Path, path: Path) -> Path:
     arguments = overrides.arguments_of(data)
     lost = [row for row in pima.reading_log(data).to_dict(orient="records") if row["status"] == "unusable"]
     notes = [f"cannot be used: {row['file']} {row['note']}" for row in lost]
-    path.write_text(overrides.as_text(arguments, notes), encoding="utf-8")
+    write_text(path, overrides.as_text(arguments, notes))
     try:
         same = pima.from_folder(folder, progress=False).drop_attrs().identical(data.drop_attrs())
     except PimaError:
         same = False
     if not same:  # the modalities cannot be told by their names alone
-        path.write_text(overrides.as_text({"table": arguments["table"]}, notes), encoding="utf-8")
+        write_text(path, overrides.as_text({"table": arguments["table"]}, notes))
     return path
 
 

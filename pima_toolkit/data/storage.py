@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, require
-from .files import refused, replacing
+from .files import path_of, refused, replacing, safe_name
 from .limits import check_factor, check_limit
 from .names import closest
 
@@ -27,6 +27,8 @@ _COMPRESSED = 1024
 LAZY_BYTES = 64 * 2**20
 #: Variables of fewer bytes than this may be read whatever they take on disk; of more, so many for each byte there.
 _UNASKED, _MOST_INFLATION = 256 * 2**20, 200.0
+#: Attribute with the names that variables had, where a file could not hold them.
+_NAMES = "pima_names"
 #: Bytes of one file of a Zarr folder's notes.
 _MOST_JSON = 16 * 2**20
 #: Bytes of a chunk of Zarr: consecutive specimens are read without their neighbours.
@@ -49,18 +51,18 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         StorageError: If it could not be written: no space, no permission.
         MissingDependency: If netCDF4 or zarr is missing.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     engine = _engine(path)
     if not isinstance(data, xr.Dataset):
         raise DataError(
             f"data is {type(data).__name__}, expected an xarray.Dataset: name it, data.to_dataset(name=...)"
         )
-    if path.is_dir() and (engine != "zarr" or not _is_zarr(path)):
-        raise OptionError(f"{path} is a folder that holds other things: give another name")
-    storable = _storable(data)
+    if path.is_dir() and (strange := _not_ours(path, engine)):
+        raise OptionError(f"{path} is a folder that holds other things ({strange}): give another name")
+    storable = _with_safe_names(_storable(data), engine)
     require(engine, f"files {path.suffix}")
     try:
-        with replacing(path) as temporary:
+        with replacing(path, folder=engine == "zarr") as temporary:
             if engine == "zarr":
                 chunks = {
                     str(n): {"chunks": _chunks(v)} for n, v in storable.data_vars.items() if v.nbytes > _CHUNK_BYTES
@@ -103,7 +105,7 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False, limits: float
         OptionError: If the suffix is another, or ``lazy`` is asked of a ``.nc``.
         MissingDependency: If netCDF4 or zarr is missing.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     check_factor(limits)
     engine = _engine(path)
     if lazy and engine != "zarr":
@@ -134,6 +136,7 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False, limits: float
         raise FileFormatError(
             f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged or no {path.suffix[1:]} file"
         ) from error
+    data = _with_own_names(data, path)
     if engine == "zarr":
         # A folder is listed in the order in which its answers arrive; a model takes its modalities, and their random
         # numbers, in the order of the data.
@@ -164,6 +167,18 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
         return variable.shape
     rows = max(1, int(_CHUNK_BYTES * variable.sizes["specimen"] / variable.nbytes))
     return tuple(rows if dim == "specimen" else size for dim, size in variable.sizes.items())
+
+
+def _not_ours(path: Path, engine: str) -> str:
+    """What a folder holds that is no Zarr, which would go if it were replaced; empty where there is nothing."""
+    if engine != "zarr":
+        return "a file is expected"
+    marks = (".zgroup", ".zarray", ".zattrs", ".zmetadata", "zarr.json")
+    if not _is_zarr(path):
+        return "no Zarr"
+    inner = [p for p in path.iterdir() if p.name not in marks]
+    strange = [p.name for p in inner if p.is_symlink() or not any((p / name).is_file() for name in marks)]
+    return ", ".join(sorted(strange)[:3])
 
 
 def _is_zarr(path: Path) -> bool:
@@ -279,6 +294,37 @@ def _storable(data: xr.Dataset) -> xr.Dataset:
     for name, variable in out.variables.items():
         variable.attrs = _attributes(data[name].attrs)
     return out
+
+
+def _with_safe_names(data: xr.Dataset, engine: str) -> xr.Dataset:
+    """A dataset whose names are those of files: ``a/b`` would be a folder; the names they had go with it."""
+    taken: set[str] | None = set() if engine == "zarr" else None  # a folder may not tell capitals
+    names = dict.fromkeys([*map(str, data.dims), *map(str, data.variables)])
+    stored = {name: safe_name(name, taken) for name in names}
+    changed = {name: other for name, other in stored.items() if name != other}
+    data = data.copy()
+    data.attrs.pop(_NAMES, None)  # of what these names are no longer
+    if not changed:
+        return data
+    told = json.dumps({other: name for name, other in changed.items()})
+    return data.rename(changed).assign_attrs({_NAMES: told})
+
+
+def _with_own_names(data: xr.Dataset, path: Path) -> xr.Dataset:
+    """A dataset with the names that it had before it was written.
+
+    Raises:
+        FileFormatError: If what the file says of them is damaged.
+    """
+    if _NAMES not in data.attrs:
+        return data
+    try:
+        names = json.loads(str(data.attrs[_NAMES]))
+        data = data.rename({str(other): str(name) for other, name in dict(names).items()})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: its note {_NAMES} does not fit its variables ({error})") from None
+    data.attrs.pop(_NAMES)
+    return data
 
 
 def _is_gap(value: object) -> bool:

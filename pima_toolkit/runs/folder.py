@@ -30,7 +30,7 @@ import xarray as xr
 
 from ..api.pima import Fit, load
 from ..data import with_lost_specimens
-from ..data.files import refused, write_text
+from ..data.files import UNFINISHED, refused, write_text
 from ..errors import FileFormatError, OptionError, StorageError, require
 from .source import Source, read_as, read_source, reading_like, together, with_measurements
 
@@ -153,9 +153,10 @@ class RunFolder:
 
     def _tidy(self) -> None:
         """Remove what a killed process was writing; only who holds the lock may."""
-        for file in (*self.path.glob(".*"), *self.checkpoint.glob(".*"), *self.tables.glob(".*")):
-            if file.name != ".lock" and file.is_file():
-                file.unlink()
+        for folder in (self.path, self.checkpoint, self.tables):
+            for file in folder.glob(f"{UNFINISHED}*"):
+                if file.is_file():
+                    file.unlink()
 
     def source(self, options: Mapping[str, Any], progress: bool = False) -> Source:
         """The data that options name, from the copy in this folder where they are made of files."""
