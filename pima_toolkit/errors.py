@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import traceback
 from types import ModuleType
 
 #: Signs that steer a terminal or turn the direction of writing, and halves of signs that no terminal can print; those
@@ -16,7 +17,7 @@ _BREAKING = re.compile("[\t\n\u2028\u2029]")
 
 
 def printable(text: str, *, line: bool = False) -> str:
-    """A text with what would steer a terminal written out: names of files may hold anything, ESC becomes ``\\x1b``.
+    """A text with what would steer a terminal written out: names of files may hold anything, ESC becomes its number.
 
     Args:
         text: Any text.
@@ -35,6 +36,20 @@ class PimaError(Exception):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def in_own_code(error: BaseException) -> str:
+    """An error of a user's or a stranger's code within a sentence: what it is, and where it was raised.
+
+    Args:
+        error: As caught.
+
+    Returns:
+        ``"KeyError: 'tau' (relaxation.py, line 12)"``.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {str(error)[:300]}{place}"
 
 
 class DataError(PimaError, ValueError):

@@ -54,8 +54,8 @@ ORDER = {
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry arrays encodings clock texts sheets header_lines tables workbooks columns jcamp choice splitting"
-        " pictures images curves"
+        "reader registry arrays encodings clock texts sheets header_lines tables workbooks columns jcamp choice"
+        " splitting pictures images curves"
     ),
     "metrics": "scores agreement association",
     "model": (
@@ -75,7 +75,7 @@ ORDER = {
     "fitting/evidence": "network physics frame learning belief crossfit training",
     "fitting/em": "steps effects gradient physics health populations members",
     "fitting/starts": "populations pooled initialise features invariance curveless start",
-    "report": "findings page sheets plots sections text html export",
+    "report": "findings drawing page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
+from typing import Any, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
 from torch import Tensor
 
+from ..answers.record import Facts
 from ..errors import FileFormatError
 from ..fitting.options import ModelOptions, TrainingSettings
 
@@ -72,13 +74,20 @@ class _Checked:
 
     def number(self) -> float:
         """The value as a finite number."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not abs(self.value) < math.inf:
+        if not math.isfinite(self.figure()):
+            raise self.fail("a finite number")
+        return float(self.value)
+
+    def figure(self) -> float:
+        """The value as a number, which may be none or infinite."""
+        plain = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        if not plain or (isinstance(self.value, int) and abs(self.value) >= 2**63):
             raise self.fail("a number")
         return float(self.value)
 
     def whole(self, least: int) -> int:
         """The value as a whole number."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int) or self.value < least:
+        if isinstance(self.value, bool) or not isinstance(self.value, int) or not least <= self.value < 2**63:
             raise self.fail(f"a whole number of at least {least}")
         return self.value
 
@@ -119,7 +128,9 @@ def check_about(about: Mapping) -> None:
     root.part("options").known([f.name for f in fields(ModelOptions) if f.name != "modalities"])
     root.part("settings").known([f.name for f in fields(TrainingSettings)])
     root.part("encoders").flag()
-    root.part("notes").table()
+    _check_like(root.part("notes"), Facts)
+    if "quality" in root.part("notes").table():
+        _check_quality(root.part("notes").part("quality"), root.part("options").part("clusters"))
     templates = root.part("templates")
     if sorted(templates.table()) != sorted(names):
         raise templates.fail(f"one for each of the modalities {', '.join(names)}")
@@ -152,6 +163,44 @@ def _check_template(template: _Checked) -> None:
     template.part("presence").flag()
 
 
+def _check_like(value: _Checked, kind: Any) -> None:
+    """Check a value against a hint of JSON: a TypedDict, a list, a dict by texts, or a plain type."""
+    inner = get_args(kind)
+    if is_typeddict(kind):
+        for key, hint in get_type_hints(kind, include_extras=True).items():
+            # Not __required_keys__, which takes hints that are kept as texts for required, all of them.
+            spare = get_origin(hint) is NotRequired
+            if key in value.table() or not spare:
+                _check_like(value.part(key), get_args(hint)[0] if spare else hint)
+    elif get_origin(kind) is list:
+        for item in value.parts():
+            _check_like(item, inner[0])
+    elif get_origin(kind) is dict:
+        for key in value.table():
+            _check_like(value.part(key), inner[1])
+    elif kind is float:
+        value.figure()
+    else:
+        checks: dict[type, Callable[[], object]] = {str: value.text, bool: value.flag, int: lambda: value.whole(0)}
+        checks[kind]()
+
+
+def _check_quality(quality: _Checked, clusters: _Checked) -> None:
+    """How well each law fits, a row for each cluster: numbers, what is unidentified, and remarks on the noise."""
+    for name in quality.table():
+        own = quality.part(name)
+        for key in ("misfit", "misfit_ratio", "agreement"):
+            for row in own.part(key).parts(clusters.whole(1)):
+                row.figure()
+        widths = [[item.flag() for item in row.parts()] for row in own.part("unidentified").parts(clusters.whole(1))]
+        if len({len(row) for row in widths}) > 1:
+            raise own.part("unidentified").fail("a row of equal length for each cluster")
+        if "noise" in own.table():
+            for row in own.part("noise").parts(clusters.whole(1)):
+                for remark in row.parts():
+                    remark.text()
+
+
 def check_sizes(about: Mapping, options: ModelOptions, arrays: Mapping[str, Tensor]) -> None:
     """Compare the sizes that about.json states with the arrays that the file holds.
 
@@ -168,8 +217,8 @@ def check_sizes(about: Mapping, options: ModelOptions, arrays: Mapping[str, Tens
         raise FileFormatError("is damaged, its arrays lack state.mixture.mean")
     if tuple(mean.shape) != (options.clusters, options.latent_dim):
         raise FileFormatError(
-            f"is damaged, about.json options state {options.clusters} clusters and {options.latent_dim} latent dimensions, and the"
-            f" mixture has the shape {tuple(mean.shape)}"
+            f"is damaged, about.json options state {options.clusters} clusters and {options.latent_dim} latent"
+            f" dimensions, and the mixture has the shape {tuple(mean.shape)}"
         )
     for name, template in about["templates"].items():
         t, sizes, shape = arrays.get(f"template.{name}.t"), template["sizes"], template["shape"]
@@ -181,6 +230,10 @@ def check_sizes(about: Mapping, options: ModelOptions, arrays: Mapping[str, Tens
         if name in options.physics and (t is None or t.ndim != 1 or len(t) != sizes[-1]):
             held = "none" if t is None else f"shape {tuple(t.shape)}"
             raise FileFormatError(f"is damaged, about.json templates.{name}.sizes is {sizes}, and its t has {held}")
+    for name, quality in about["notes"].get("quality", {}).items():
+        widths = {len(row) for row in quality["unidentified"]}
+        if name not in options.physics or widths != {len(options.physics[name].expert.parameters)}:
+            raise FileFormatError(f"is damaged, about.json notes.quality.{name} does not fit the expert's parameters")
 
 
 def check_weights(wanted: Mapping[str, Tensor], arrays: Mapping[str, Tensor]) -> None:

@@ -62,10 +62,8 @@ def check_limit(
     if found <= most * limits:
         return
     way = f"make it smaller, or raise the limits if you trust it, {option.format(math.ceil(found / most))}"
-    raise error(
-        f"{file} holds or announces {_shown(found)} {what}, more than the {_shown(most * limits)} that are read: ".lstrip()
-        + (way if option else "make it smaller")
-    )
+    much = f"{file} holds or announces {_shown(found)} {what}".lstrip()
+    raise error(f"{much}, more than the {_shown(most * limits)} that are read: {way if option else 'make it smaller'}")
 
 
 def check_archive(

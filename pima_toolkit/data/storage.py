@@ -26,7 +26,7 @@ _COMPRESSED = 1024
 #: Variables of more bytes than this stay on disk where that is asked for.
 LAZY_BYTES = 64 * 2**20
 #: Variables of fewer bytes than this may be read whatever they take on disk; of more, so many for each byte there.
-_UNASKED, _MOST_INFLATION = 256 * 2**20, 200.0
+_UNASKED, _MOST_INFLATION = 64 * 2**20, 200.0
 #: Attribute with the names that variables had, where a file could not hold them.
 _NAMES = "pima_names"
 #: Bytes of one file of a Zarr folder's notes.
@@ -101,7 +101,8 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False, limits: float
         as the numbers they were.
 
     Raises:
-        FileFormatError: If it is not there, is damaged, announces far more than it holds, or would have to be unpickled.
+        FileFormatError: If it is not there, is damaged, announces far more than it holds, leads elsewhere by a link, or
+            would have to be unpickled.
         OptionError: If the suffix is another, or ``lazy`` is asked of a ``.nc``.
         MissingDependency: If netCDF4 or zarr is missing.
     """

@@ -328,7 +328,8 @@ def _tell(entries: Sequence[Entry], strict: bool) -> None:
     large = [e for e in entries if e.status == "used" and agreement.LARGE_STRAIN in e.note]
     if large:
         warnings.warn(
-            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as {printable(large[0].file, line=True)}: "
+            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as "
+            f"{printable(large[0].file, line=True)}: "
             'taken as 1; if they are in per cent, say curves={"units": {"strain": "%"}}',
             PimaWarning,
             stacklevel=3,

@@ -125,10 +125,7 @@ def _run(
         if overwrite:
             target.clear()
         before = target.about() if target.begun or target.fit_file.exists() else None
-        if before is not None and update_data and before["data"]["fingerprint"] != source.fingerprint:
-            _same(target, before, source, effective, data_bound=False)
-            say(f"the data have changed ({_changes(before, source)}): starting anew")
-            target.clear()
+        if update_data and _outdated(target, before, source, effective, say):
             before = None
         if before is not None:
             _same(target, before, source, effective)
@@ -198,6 +195,22 @@ def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[
         fit.save_report(target.report, data)
     except MissingDependency as error:
         yield f"not everything was written: {error}"
+
+
+def _outdated(
+    target: RunFolder, before: Mapping | None, source: Source, options: Options, say: Callable[[str], object]
+) -> bool:
+    """Clear a run whose data have changed since, and say so; whether there was one.
+
+    Raises:
+        OptionError: If its options are others.
+    """
+    if before is None or before["data"]["fingerprint"] == source.fingerprint:
+        return False
+    _same(target, before, source, options, data_bound=False)
+    say(f"the data have changed ({_changes(before, source)}): starting anew")
+    target.clear()
+    return True
 
 
 @contextmanager

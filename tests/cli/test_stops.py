@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from pima_toolkit.errors import DataError, OptionError
 from pima_toolkit.runs.run import run
@@ -90,9 +89,9 @@ def test_what_lies_beside_the_files_changes_nothing_and_a_new_file_is_named(fold
     (folder / "S11.csv").unlink()
     with pytest.raises(OptionError, match=r"S12\.csv is new; S11\.csv is not there any more"):
         fitted(target, folder)
-    with pytest.raises(OptionError, match="expert: 'proportional' there, 'affine' now|model.clusters|affine"):
-        other = options(folder)
-        other["modalities"]["stress"]["expert"] = "affine"
+    other = options(folder)
+    other["modalities"]["stress"]["expert"] = "affine"
+    with pytest.raises(OptionError, match="'affine' now"):
         run(target, other, update_data=True)
     grown = fitted(target, folder, update_data=True)
     assert not grown.finished_before
@@ -123,6 +122,7 @@ def test_starting_anew_leaves_what_is_not_the_runs(folder, tmp_path):
     (target / ".env").write_text("KEY=1")
     fitted(target, folder)
     mine = [target / ".env", target / "tables" / "mine.csv", target / "checkpoint" / "note.txt", target / "paper.tex"]
+    (target / "checkpoint").mkdir(exist_ok=True)
     for file in mine:
         file.write_text("kept")
     fitted(target, folder, overwrite=True)

@@ -10,7 +10,7 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.data.files import path_of, refused, replacing, safe_name, write_text
-from pima_toolkit.errors import DataError, FileFormatError, OptionError, StorageError
+from pima_toolkit.errors import FileFormatError, OptionError, StorageError
 from pima_toolkit.fitting.state import write_arrays
 from pima_toolkit.fitting.trackers import CSVTracker
 from pima_toolkit.report.export import write_answer
@@ -113,7 +113,7 @@ def test_a_stop_while_writing_keeps_the_old(tmp_path, error, folder):
         (path / "in").write_text("old")
     else:
         path.write_text("old")
-    with pytest.raises(error), replacing(path, folder=folder) as temporary:
+    with pytest.raises(error), replacing(path, folder=folder) as temporary:  # noqa: PT012 - the block is what is stopped
         temporary.mkdir() if folder else temporary.write_text("half")
         raise error
     assert ((path / "in") if folder else path).read_text() == "old"
@@ -206,7 +206,8 @@ def test_names_of_files_stay_in_their_folder_and_apart(tmp_path):
     for name in made:
         path = tmp_path / f"{name}.csv"
         assert path.resolve().parent == tmp_path.resolve()
-        assert name.isprintable() and len(path.name.encode()) < 200
+        assert name.isprintable()
+        assert len(path.name.encode()) < 200
         path.write_text("x")
     assert len(list(tmp_path.iterdir())) == len(NAMES)
     assert safe_name("populations_Kraft (N)") == "populations_Kraft (N)"
@@ -244,8 +245,7 @@ def test_figures_are_of_the_kind_and_size_that_is_asked_for(tmp_path):
         pima.save_figure(figure(), tmp_path / "a.xyz")
     odd = figure()
     odd.axes[0].set_title(r"costs $\frac{$ a piece")
-    with pytest.raises(DataError, match="leave out its dollar signs"):
-        pima.save_figure(odd, tmp_path / "a.png")
+    assert pima.save_figure(odd, tmp_path / "b.png").read_bytes() != path.read_bytes()  # drawn as it is written
 
 
 def test_a_run_tidies_up_what_is_its_own_alone(tmp_path):

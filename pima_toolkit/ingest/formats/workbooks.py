@@ -144,6 +144,8 @@ def sheets_of(path: Path, sheet: str | int | None, limits: float = 1.0) -> list[
         raise Unusable(f"is no readable Excel workbook ({type(error).__name__}): save it again as .xlsx") from error
     try:
         names = [page.title for page in book.worksheets]
+        if not names:
+            raise Unusable("has no sheet that can be read: save it again as .xlsx")
         if sheet is not None and sheet not in (range(len(names)) if isinstance(sheet, int) else names):
             raise Unusable(f"has no sheet {sheet!r} (its sheets: {', '.join(names)})")
         wanted = names if sheet is None else [names[sheet] if isinstance(sheet, int) else sheet]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ...data import closest
 from ...data.files import path_of, replacing
-from ...errors import DataError, OptionError, require
+from ...errors import OptionError, require
+from ..drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def new_figure(width: float, height: float) -> Figure:
 
     def png() -> bytes:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100)
+        draw(figure, buffer, format="png", dpi=100)
         return buffer.getvalue()
 
     # Without pyplot a notebook knows no picture of a Figure; this is the method it asks for.
@@ -58,7 +59,13 @@ def leave_out(axes: NDArray[np.object_], number: int, columns: int) -> None:
         axes[index - columns].tick_params(labelbottom=True)
 
 
-def save_figure(figure: Figure, path: str | Path, *, dpi: float = 120, format: str | None = None) -> Path:
+def save_figure(
+    figure: Figure,
+    path: str | Path,
+    *,
+    dpi: float = 120,
+    format: str | None = None,  # noqa: A002 - matplotlib's name
+) -> Path:
     """Write a figure, whole or not at all; the same figure gives the same bytes, whenever it is drawn.
 
     Args:
@@ -73,7 +80,6 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float = 120, format: s
     Raises:
         OptionError: If matplotlib knows no such format, or ``dpi`` is no positive number.
         StorageError: If it cannot be written.
-        DataError: If a label holds dollar signs that are no formula.
     """
     path = path_of(path)
     known = sorted(figure.canvas.get_supported_filetypes())
@@ -86,13 +92,7 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float = 120, format: s
         raise OptionError(f"dpi={dpi!r}: expected dots per inch, a number from 1 to 5000")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with replacing(path) as temporary, require("matplotlib", "plots").rc_context({"svg.hashsalt": "pima"}):
-        try:
-            figure.savefig(temporary, dpi=dpi, format=kind, metadata=dates.get(kind))
-        except ValueError as error:  # what matplotlib's reader of formulas raises
-            raise DataError(
-                f"the figure cannot be drawn: a label is no formula that matplotlib knows ({str(error).strip()[:200]}): "
-                "leave out its dollar signs"
-            ) from None
+        draw(figure, temporary, dpi=dpi, format=kind, metadata=dates.get(kind))
     return path
 
 
