@@ -74,16 +74,19 @@ class _Checked:
 
     def number(self) -> float:
         """The value as a finite number."""
-        if not math.isfinite(self.figure()):
+        number = self.figure()
+        if not math.isfinite(number):
             raise self.fail("a finite number")
-        return float(self.value)
+        return number
 
     def figure(self) -> float:
         """The value as a number, which may be none or infinite."""
-        plain = isinstance(self.value, int | float) and not isinstance(self.value, bool)
-        if not plain or (isinstance(self.value, int) and abs(self.value) >= 2**63):
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.fail("a number")
-        return float(self.value)
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise self.fail("a number")
+        return float(value)
 
     def whole(self, least: int) -> int:
         """The value as a whole number."""

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, and nothing of the user's is lost; a disk that refuses is one sentence."""
+"""Files and folders appear whole or not at all, nothing of the user's is lost, and a full disk is one sentence."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def draw(figure: Figure, target: Path | io.BytesIO, **options: Any) -> None:
     try:
         figure.savefig(target, **options)
     except ValueError:  # what matplotlib's reader of formulas raises
-        texts = figure.findobj(require("matplotlib.text", "plots").Text)
+        texts: list[Any] = figure.findobj(require("matplotlib.text", "plots").Text)
         if not any("$" in text.get_text() for text in texts):
             raise
         parser = require("matplotlib.mathtext", "plots").MathTextParser("path")

@@ -122,8 +122,7 @@ def _run(
         return _help(among, target, model, source, training)
     made = target.prepare()
     with target.locked():
-        if overwrite:
-            target.clear()
+        target.clear() if overwrite else None
         before = target.about() if target.begun or target.fit_file.exists() else None
         if update_data and _outdated(target, before, source, effective, say):
             before = None

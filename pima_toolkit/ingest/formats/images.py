@@ -75,7 +75,9 @@ class ImageFiles:
         """(height, width) that is asked for, None where nothing is."""
         if self.size is None:
             return None
-        return (int(self.size),) * 2 if isinstance(self.size, Integral) else tuple(int(v) for v in self.size)
+        if isinstance(self.size, int | np.integer):
+            return (int(self.size),) * 2
+        return tuple(int(v) for v in self.size)
 
 
 @dataclass(frozen=True, eq=False)
