@@ -91,7 +91,7 @@ def test_what_lies_beside_the_files_changes_nothing_and_a_new_file_is_named(fold
         fitted(target, folder)
     other = options(folder)
     other["modalities"]["stress"]["expert"] = "affine"
-    with pytest.raises(OptionError, match="'affine' now"):
+    with pytest.raises(OptionError, match="proportional there, affine now"):
         run(target, other, update_data=True)
     grown = fitted(target, folder, update_data=True)
     assert not grown.finished_before
