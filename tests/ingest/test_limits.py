@@ -192,10 +192,10 @@ def test_a_zarr_folder_with_links_is_not_followed(tmp_path):
 
 def test_a_netcdf_file_that_announces_what_it_does_not_hold(tmp_path):
     netcdf = pytest.importorskip("netCDF4")
-    for name, size in (("a.nc", 5 * 10**8), ("b.nc", 10**7)):
+    for name, size in (("a.nc", 5 * 10**8), ("b.nc", 5 * 10**6)):
         with netcdf.Dataset(tmp_path / name, "w") as file:
             file.createDimension("specimen", size)
             file.createVariable("x", "f8", ("specimen",), zlib=True, chunksizes=(10**6,))
     with pytest.raises(FileFormatError, match=r"a\.nc holds or announces"):
         pima.open_data(tmp_path / "a.nc")
-    assert pima.open_data(tmp_path / "b.nc")["x"].size == 10**7
+    assert pima.open_data(tmp_path / "b.nc")["x"].size == 5 * 10**6
