@@ -6,11 +6,50 @@ A message says what happened, what was expected, and what to do.
 from __future__ import annotations
 
 import importlib
+import re
+import traceback
 from types import ModuleType
+
+#: Signs that steer a terminal or turn the direction of writing, and halves of signs that no terminal can print; those
+#: that break a line or part words stand apart.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKING = re.compile("[\t\n\u2028\u2029]")
+
+
+def printable(text: str, *, line: bool = False) -> str:
+    """A text with what would steer a terminal written out: names of files may hold anything, ESC becomes its number.
+
+    Args:
+        text: Any text.
+        line: Whether it is to stay on one line: tabs and line breaks are written out too.
+    """
+    text = _STEERING.sub(_written_out, text)
+    return _BREAKING.sub(_written_out, text) if line else text
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return found[0].encode("ascii", "backslashreplace").decode("ascii") if found[0] > "\x7f" else ascii(found[0])[1:-1]
 
 
 class PimaError(Exception):
-    """Base of all errors raised on purpose by pima_toolkit."""
+    """Base of all errors raised on purpose by pima_toolkit; its message can be printed anywhere."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def in_own_code(error: BaseException) -> str:
+    """An error of a user's or a stranger's code within a sentence: what it is, and where it was raised.
+
+    Args:
+        error: As caught.
+
+    Returns:
+        ``"KeyError: 'tau' (relaxation.py, line 12)"``.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {str(error)[:300]}{place}"
 
 
 class DataError(PimaError, ValueError):
@@ -58,7 +97,10 @@ class MissingDependency(PimaError, ImportError):
 
 
 class PimaWarning(UserWarning):
-    """Something a careful person would want to know."""
+    """Something a careful person would want to know; it can be printed anywhere."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class PluginWarning(PimaWarning):

@@ -189,6 +189,10 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).replace("μ", "u").replace("−", "-").strip()
 
 
+#: Most signs of what may be a unit.
+_LONGEST = 100
+
+
 def find_unit(text: str) -> Unit | None:
     """The unit a text names, or None if neither the table nor pint has it.
 
@@ -198,6 +202,8 @@ def find_unit(text: str) -> Unit | None:
     Raises:
         MissingDependency: If pint is missing and the text looks like a product of symbols.
     """
+    if len(text) > _LONGEST:
+        return None
     tabled = _tabled(text)
     return tabled if tabled is not None else _of_library(_plain(text).strip("[](){} "))
 

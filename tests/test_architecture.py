@@ -48,14 +48,14 @@ ORDER = {
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
-        "files names grids streaming measurement measurement_errors covariates check normalise split storage"
+        "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"
         " reading_log"
     ),
     "datasets": "_store _photograph _lines digits lattice spinodoid mnist metal_tension folder",
     "ingest": "headers shaping geometry formats discovery overrides specimens agreement reading assembly ingest",
     "ingest/formats": (
-        "reader registry encodings clock texts sheets preamble header_lines tables long_tables workbooks columns jcamp"
-        " named_arrays choice splitting pictures images curves"
+        "reader registry arrays encodings clock texts sheets preamble header_lines tables long_tables workbooks columns"
+        " jcamp named_arrays choice splitting pictures images curves"
     ),
     "metrics": "scores agreement association tensile",
     "model": (
@@ -75,7 +75,7 @@ ORDER = {
     "fitting/evidence": "network physics number frame learning belief crossfit training",
     "fitting/em": "steps effects gradient physics health populations members",
     "fitting/starts": "populations number pooled initialise features invariance curveless start",
-    "report": "findings page sheets plots sections text html export",
+    "report": "findings drawing page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
@@ -85,7 +85,7 @@ ORDER = {
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",
     "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
-    "api": "findings saving pima counting selection",
+    "api": "findings saved_form saving pima counting selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
     "cli": "options reading_options new_plugin *",

@@ -80,10 +80,13 @@ class _Layout:
         for name, decoder in decoders.items():
             size = decoder.theta.shape[1]
             rows, columns = np.tril_indices(size)
+            # A parameter that is fixed at its bound differs between no specimens: its scatter is zero, and no unknown.
+            moves = (decoder.total.diagonal(dim1=-2, dim2=-1) > 0.0).any(0).cpu().numpy()
+            both = moves[rows] & moves[columns]
+            rows, columns = rows[both], columns[both]
             matrices = np.zeros((len(rows), size, size))
             matrices[np.arange(len(rows)), rows, columns] = 1.0
             matrices = np.maximum(matrices, matrices.transpose(0, 2, 1))
-            matrices = matrices if bool(decoder.total.any()) else matrices[:0]
             basis[name] = matrices
             scatters[name] = slice(place, place + len(matrices))
             place += len(matrices)
@@ -255,7 +258,9 @@ def _told(decoder: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, np.ndarr
 
 def _shrunk(basis: np.ndarray, scatter: np.ndarray, specimens: float) -> np.ndarray:
     """Information of so many specimens' parameters themselves about the scatter's entries, (K, K)."""
-    size = np.sqrt(np.maximum(np.diagonal(scatter), 1e-300))
+    moves = basis.any(axis=(0, 1))
+    basis, scatter = basis[:, moves][:, :, moves], scatter[np.ix_(moves, moves)]
+    size = np.sqrt(np.maximum(np.diagonal(scatter), 1e-150))
     inverse = np.linalg.inv(scatter / np.outer(size, size) + 1e-9 * np.eye(len(scatter))) / np.outer(size, size)
     turned = np.einsum("pq,kqr->kpr", inverse, basis)
     return 0.5 * specimens * np.einsum("kpr,lrp->kl", turned, turned)

@@ -26,6 +26,7 @@ from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import stability, strangers, summary
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
+from ..data.files import path_of
 from ..errors import OptionError
 from ..experts import CurveQuantity, Expert
 from ..faces import tells_new_names
@@ -616,7 +617,7 @@ class Fit:
         Raises:
             DataError: If ``data`` are not the training specimens.
         """
-        return save_report(gather(self.predictor, self.record, data, new, settings=True), Path(path))
+        return save_report(gather(self.predictor, self.record, data, new, settings=True), path_of(path))
 
     def export(self, folder: str | Path, data: xr.Dataset | None = None, **kinds: Sequence[str]) -> list[Path]:
         """Write tables (``formats=("csv", "xlsx", "nc")``) and figures (``figures=("svg", "pdf", "png")``) to a folder.
@@ -625,11 +626,11 @@ class Fit:
         in the header. Returns the files; unknown formats raise OptionError, a full disk StorageError.
         """
         known = known_kinds(**kinds)
-        return export(gather(self.predictor, self.record, new=data), Path(folder), **known)
+        return export(gather(self.predictor, self.record, new=data), path_of(folder), **known)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one file; nothing in it is executed when it is read."""
-        return saving.save(self.predictor, self.record, Path(path))
+        return saving.save(self.predictor, self.record, path_of(path))
 
     def __repr__(self) -> str:
         share = np.sort(self.predictor.state.mixture.log_weights.exp().cpu().numpy())[::-1]
@@ -640,14 +641,15 @@ class Fit:
         return f"<pre>{escape(self.report())}</pre>"
 
 
-def load(path: str | Path, *, model: PIMA | None = None) -> Fit:
+def load(path: str | Path, *, model: PIMA | None = None, limits: float = 1.0) -> Fit:
     """Read a fit written by :meth:`Fit.save`.
 
     Args:
         path: The file, or a run's folder that holds it as ``fit.pima``.
         model: Needed only where the fit was made with torch modules of your own: a model with the same modules.
+        limits: Factor on how far the file may inflate, for a file that you trust.
 
     Raises:
-        FileFormatError: If the file is none of ours, damaged, or of a newer version.
+        FileFormatError: If the file is none of ours, damaged, or of a newer version; the field is named.
     """
-    return Fit(*saving.load(Path(path), None if model is None else model.options))
+    return Fit(*saving.load(path_of(path), None if model is None else model.options, limits))

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from ..answers.conditions import covariate_names
 from ..answers.predictor import Predictor, Reference
 from ..answers.record import Facts, TrainingRecord
-from ..data import Scaling, Schema, save_data
+from ..data import Scaling, Schema, open_data, save_data
 from ..data.files import replacing
+from ..data.limits import check_archive, check_factor
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Bounds, expert_from_dict
 from ..fitting.evidence.belief import Belief
@@ -31,14 +32,20 @@ from ..fitting.potentials import single_encoders
 from ..fitting.state import State, below
 from ..model.mixture import GaussianMixture
 from ..model.modality import Modality, Neural, Physics
-from ..model.network import build
+from ..model.network import Network, build
 from ..model.noise.table import NOISE
 from ..model.physics import PhysicsDecoder
+from ..model.speaker import SpeakingNetwork
+from .saved_form import check_about, check_sizes, check_weights, version_of
 
 FORMAT, VERSION = "pima_toolkit fit", 1
 #: The name of the file in the folder of a run.
 IN_RUN = "fit.pima"
 _MODULE = "a torch module of the user"
+
+
+class _Newer(FileFormatError):
+    """A file of a later version than this reads."""
 
 
 def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
@@ -92,9 +99,10 @@ def save(predictor: Predictor, record: TrainingRecord, path: Path) -> Path:
     return path
 
 
-def load(path: Path, given: ModelOptions | None = None) -> tuple[Predictor, TrainingRecord]:
+def load(path: Path, given: ModelOptions | None = None, limits: float = 1.0) -> tuple[Predictor, TrainingRecord]:
     """Read both parts of a saved fit, see :func:`pima_toolkit.load`."""
     read = require("safetensors.torch", "saved fits").load
+    check_factor(limits)
     if path.is_dir():
         path = path / IN_RUN
         if not path.is_file():
@@ -104,25 +112,32 @@ def load(path: Path, given: ModelOptions | None = None) -> tuple[Predictor, Trai
             )
     try:
         with zipfile.ZipFile(path) as file:
+            option = "pima.load(path, limits={})"
+            check_archive(file, path.stat().st_size, FileFormatError, limits=limits, option=option)
             about = json.loads(file.read("about.json"))
-            if about.get("format") != FORMAT:
-                raise FileFormatError(f"{path} is not a saved fit: expected a file written by Fit.save")
-            if about["version"] > VERSION:
-                raise FileFormatError(
-                    f"{path} has format version {about['version']}, this pima_toolkit reads up to {VERSION}: update it"
-                )
+            form, version = version_of(about)
+            if form != FORMAT:
+                raise FileFormatError("is not a saved fit")
+            if version > VERSION:
+                raise _Newer(f"has format version {version}, this pima_toolkit reads up to {VERSION}: update it")
+            check_about(about)
             arrays = read(file.read("arrays.safetensors"))
-            tables = {n.removesuffix(".nc"): _from_netcdf(file.read(n)) for n in file.namelist() if n.endswith(".nc")}
+            names = ["training", "history", *(f"coords.{name}" for name in about["templates"])]
+            tables = {name: _table(file, name) for name in names}
         return _rebuild(about, arrays, tables, given)
+    except _Newer as error:
+        raise FileFormatError(f"{path} {error}") from None
+    except FileFormatError as error:
+        raise FileFormatError(f"{path} {error}: expected a file written by Fit.save, as it was written") from None
     except FileNotFoundError:
         raise FileFormatError(
             f"{path} does not exist: expected a folder that `pima fit` wrote, or a file that Fit.save wrote"
         ) from None
-    except PimaError:
-        raise
+    except PimaError as error:  # an option or an expert of the file
+        raise type(error)(f"{path}: {error}") from None
     except Exception as error:  # noqa: BLE001 - what zlib, HDF5 and the tables raise on damaged bytes has no common base
         raise FileFormatError(
-            f"{path} is not a saved fit or is damaged ({type(error).__name__}: {error}): "
+            f"{path} is not a saved fit or is damaged ({type(error).__name__}: {str(error)[:300]}): "
             "expected a file written by Fit.save"
         ) from None
 
@@ -198,6 +213,7 @@ def _rebuild(
     # Where it was trained does not bind where it is read.
     settings = TrainingSettings(**{**about["settings"], "device": "auto"})
     device = settings.torch_device()
+    check_sizes(about, options, arrays)
     specs = {
         name: _read_spec(name, saved, arrays, tables[f"coords.{name}"], modalities[name])
         for name, saved in about["templates"].items()
@@ -217,11 +233,11 @@ def _rebuild(
         )
         for name, option in options.physics.items()
     }
-    if options.by_evidence:
-        size = Frame(decoders, mixture.log_weights).size
-        network = blank_network(options, {name: shapes[name] for name in options.neural}, size, 0).to(device)
-    else:
-        network = build(0, modalities, shapes, options.latent_dim, prior_expert=options.prior_expert).to(device)
+    own = [part for option in options.neural.values() for part in (option.encoder, option.decoder)]
+    if not any(isinstance(part, nn.Module) for part in own):
+        with torch.device("meta"):  # weights without memory, for their shapes
+            check_weights(_blank(options, shapes, decoders, mixture).state_dict(), below("network.", parts))
+    network = _blank(options, shapes, decoders, mixture).to(device)
     for name, option in options.physics.items():
         if option.varies != (decoders[name].trend is not None):
             raise ValueError(f"the slope of {name} is there where it should not be, or is missing")
@@ -260,19 +276,36 @@ def _rebuild(
     return predictor, TrainingRecord(settings, tables["training"], tables["history"], cast(Facts, facts), quality)
 
 
+def _blank(
+    options: ModelOptions,
+    shapes: Mapping[str, tuple[int, ...]],
+    decoders: Mapping[str, PhysicsDecoder],
+    mixture: GaussianMixture,
+) -> SpeakingNetwork | Network:
+    """The network of a fit before it takes over its weights."""
+    if options.by_evidence:
+        size = Frame(decoders, mixture.log_weights).size
+        return blank_network(options, {name: shapes[name] for name in options.neural}, size, 0)
+    return build(0, options.modalities, shapes, options.latent_dim, prior_expert=options.prior_expert)
+
+
 def _to_netcdf(table: xr.Dataset) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return save_data(table, Path(folder) / "table.nc").read_bytes()
 
 
-def _from_netcdf(content: bytes) -> xr.Dataset:
+def _table(file: zipfile.ZipFile, name: str) -> xr.Dataset:
+    """A table of the archive.
+
+    Raises:
+        FileFormatError: Naming it, if it is missing or damaged.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.nc"
-        path.write_bytes(content)
-        # A time in days or seconds stays the number it was.
-        table = xr.load_dataset(path, engine="netcdf4", decode_timedelta=False)
-    # NetCDF knows texts of any length; numpy's have one, and sort and compare faster.
-    texts = {str(name): v.astype(str) for name, v in table.variables.items() if v.dtype.kind == "O"}
-    return table.assign({n: v for n, v in texts.items() if n in table.data_vars}).assign_coords(
-        {n: v for n, v in texts.items() if n in table.coords}
-    )
+        try:
+            path.write_bytes(file.read(f"{name}.nc"))
+            return open_data(path)
+        except KeyError:
+            raise FileFormatError(f"is damaged, its table {name}.nc is missing") from None
+        except FileFormatError as error:
+            raise FileFormatError(f"is damaged, its table {str(error).replace(str(path), f'{name}.nc')}") from None

@@ -5,6 +5,8 @@ Heavy libraries load when a command needs them, so that ``pima --help`` answers 
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -86,5 +88,8 @@ def before(
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; what the terminal's encoding lacks is written out instead of ending it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pima_toolkit as pima
 
+from ..data.files import write_text
 from ..errors import OptionError, PimaError, PimaWarning, require
 from ..ingest import overrides
 from ..ingest.reading import NothingUsable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 typer = require("typer", "the command line")
 rich_table = require("rich.table", "the command line")
-rich_text = require("rich.text", "the command line")
 rich_box = require("rich.box", "the command line")
 
 #: Letters of a name that is shown on one line.
@@ -119,7 +119,7 @@ def check(
             _show_account(output, [[e.status, e.file, "", e.note] for e in error.entries])
             if write:
                 notes = [f"cannot be used: {e.file} {e.note}" for e in error.entries]
-                path.write_text(overrides.as_text(reading or {}, notes), encoding="utf-8")
+                write_text(path, overrides.as_text(reading or {}, notes))
                 output.say(f"written: {path}")
             raise
         log, details = pima.reading_log(data), pima.reading_details(data)
@@ -162,7 +162,7 @@ def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
     for name in ("status", "file or specimen", "read", "what was done, or why not"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(rich_text.Text(str(cell)) for cell in row))
+        table.add_row(*(cell_of(cell) for cell in row))
     output.console.print(table)
 
 
@@ -171,13 +171,13 @@ def _write_overrides(data: xr.Dataset, folder: Path, path: Path, reading: Mappin
     arguments = overrides.arguments_of(data, reading)
     lost = [row for row in pima.reading_log(data).to_dict(orient="records") if row["status"] == "unusable"]
     notes = [f"cannot be used: {row['file']} {row['note']}" for row in lost]
-    path.write_text(overrides.as_text(arguments, notes), encoding="utf-8")
+    write_text(path, overrides.as_text(arguments, notes))
     try:
         same = pima.from_folder(folder, progress=False).drop_attrs().identical(data.drop_attrs())
     except PimaError:
         same = False
     if not same:  # the modalities cannot be told by their names alone
-        path.write_text(overrides.as_text({"table": arguments["table"], **reading}, notes), encoding="utf-8")
+        write_text(path, overrides.as_text({"table": arguments["table"], **reading}, notes))
     return path
 
 
@@ -228,7 +228,7 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
         return
     summary = pima.summary(data)
     title = str(data.attrs.get("title", "Dataset"))
-    title = rich_text.Text(f"{title}: {data.sizes['specimen']} specimens")
+    title = cell_of(f"{title}: {data.sizes['specimen']} specimens")
     table = rich_table.Table(title=title, box=rich_box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     # Eighty columns are enough: a name stays whole unless it is very long, what folds is the range.
     widest = max(map(len, map(str, summary.index)), default=0)
@@ -240,7 +240,7 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
     for name, row in summary.iterrows():
         present = f"{row.present} of {row.present + row.missing}"
         cells = (name, row.role, row.unit, present, row.sizes, row.range)
-        table.add_row(*(rich_text.Text(str(cell)) for cell in cells))
+        table.add_row(*(cell_of(cell) for cell in cells))
     output.console.print(table)
     if log is None:
         return
@@ -255,5 +255,5 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
         files.add_column(column, overflow="fold")
     for _, row in rows.iterrows():
         place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
-        files.add_row(*(rich_text.Text(cell) for cell in (row["status"], place, row["note"])))
+        files.add_row(*(cell_of(cell) for cell in (row["status"], place, row["note"])))
     output.console.print(files)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import pima_toolkit as pima
 
-from ..data.files import replacing
 from ..errors import require
 
 typer = require("typer", "the command line")
@@ -73,6 +72,5 @@ def experts_show(
     if any("{" in unit for _, unit, _, _ in card.rows):
         console.print("{y} and {t} stand for the units of the curve and of its independent variable.")
     if figure is not None:
-        with replacing(figure) as temporary:
-            pima.plots.plot_expert(expert).savefig(temporary, dpi=150)
+        pima.save_figure(pima.plots.plot_expert(expert), figure, dpi=150)
         tell("Figure:", str(figure))

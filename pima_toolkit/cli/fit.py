@@ -75,6 +75,9 @@ def fit(
     ] = None,
     plugin: Plugin = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew where there is a run already.")] = False,
+    update_data: Annotated[
+        bool, typer.Option("--update-data", help="Start anew where the data of the run have changed or grown.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
     reading: dict | None = None,
@@ -105,7 +108,13 @@ def fit(
     if plugin:
         wanted["plugins"] = [str(path.resolve()) for path in plugin]
     folder = out or Path(f"{Path(str(wanted.get('data', 'pima'))).stem or 'pima'}-run")
-    said = {"overwrite": overwrite, "track": track, "progress": output.progress, "say": output.say}
+    said = {
+        "overwrite": overwrite,
+        "update_data": update_data,
+        "track": track,
+        "progress": output.progress,
+        "say": output.say,
+    }
     outcome = (
         pima.runs.run(folder, wanted, **said)
         if processes is None

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 import pima_toolkit as pima
 
-from ..errors import OptionError, require
+from ..errors import OptionError, printable, require
 
 typer = require("typer", "the command line")
 rich_console = require("rich.console", "the command line")
+rich_text = require("rich.text", "the command line")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a summary as JSON, and nothing else.")]
@@ -97,7 +98,7 @@ class CommandOutput:
     def say(self, text: str) -> None:
         """Print a line, as it is."""
         if not self.silent:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def wrote(self, paths: list[Path]) -> None:
         """Name the files."""
@@ -108,6 +109,11 @@ class CommandOutput:
         """Print the summary where it was asked for."""
         if self.as_json:
             typer.echo(json.dumps(plain(summary), indent=1, allow_nan=False))
+
+
+def cell_of(value: object) -> Any:
+    """What a cell of a table shows: a text as it is, without markup, that steers no terminal."""
+    return rich_text.Text(printable(str(value)))
 
 
 def plain(value: object) -> object:

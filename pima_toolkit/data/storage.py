@@ -6,6 +6,7 @@ What is read back equals what was written: numbers, texts, booleans, missing val
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, require
-from .files import refused, replacing
+from .files import path_of, refused, replacing, safe_name
+from .limits import check_factor, check_limit
 from .names import closest
 
 #: Suffix -> the library that reads and writes it.
@@ -23,6 +25,12 @@ _ENGINES = {".nc": "netCDF4", ".zarr": "zarr"}
 _COMPRESSED = 1024
 #: Variables of more bytes than this stay on disk where that is asked for.
 LAZY_BYTES = 64 * 2**20
+#: Variables of fewer bytes than this may be read whatever they take on disk; of more, so many for each byte there.
+_UNASKED, _MOST_INFLATION = 64 * 2**20, 200.0
+#: Attribute with the names that variables had, where a file could not hold them.
+_NAMES = "pima_names"
+#: Bytes of one file of a Zarr folder's notes.
+_MOST_JSON = 16 * 2**20
 #: Bytes of a chunk of Zarr: consecutive specimens are read without their neighbours.
 _CHUNK_BYTES = 2**20
 
@@ -43,18 +51,18 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         StorageError: If it could not be written: no space, no permission.
         MissingDependency: If netCDF4 or zarr is missing.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     engine = _engine(path)
     if not isinstance(data, xr.Dataset):
         raise DataError(
             f"data is {type(data).__name__}, expected an xarray.Dataset: name it, data.to_dataset(name=...)"
         )
-    if path.is_dir() and (engine != "zarr" or not _is_zarr(path)):
-        raise OptionError(f"{path} is a folder that holds other things: give another name")
-    storable = _storable(data)
+    if path.is_dir() and (strange := _not_ours(path, engine)):
+        raise OptionError(f"{path} is a folder that holds other things ({strange}): give another name")
+    storable = _with_safe_names(_storable(data), engine)
     require(engine, f"files {path.suffix}")
     try:
-        with replacing(path) as temporary:
+        with replacing(path, folder=engine == "zarr") as temporary:
             if engine == "zarr":
                 chunks = {
                     str(n): {"chunks": _chunks(v)} for n, v in storable.data_vars.items() if v.nbytes > _CHUNK_BYTES
@@ -78,24 +86,28 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset:
+def open_data(path: str | os.PathLike[str], *, lazy: bool = False, limits: float = 1.0) -> xr.Dataset:
     """Read a dataset from a file ``.nc`` or a folder ``.zarr``, whole, into memory.
 
     Args:
         path: The file or folder.
         lazy: Of a ``.zarr``, leave variables of more than 64 MiB on disk, to be read a block of specimens at a time
             by ``PIMA.fit`` and ``Fit.infer``.
+        limits: Factor on how much more the variables may take than the file does, for files that you trust: one of a
+            few kB can announce terabytes.
 
     Returns:
         The dataset, variables of a ``.zarr`` in the order of their names; texts as numpy's, times in seconds or days
         as the numbers they were.
 
     Raises:
-        FileFormatError: If it is not there, is damaged, or would have to be unpickled.
+        FileFormatError: If it is not there, is damaged, announces far more than it holds, leads elsewhere by a link, or
+            would have to be unpickled.
         OptionError: If the suffix is another, or ``lazy`` is asked of a ``.nc``.
         MissingDependency: If netCDF4 or zarr is missing.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
+    check_factor(limits)
     engine = _engine(path)
     if lazy and engine != "zarr":
         raise OptionError(
@@ -107,10 +119,11 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
     if engine == "zarr":
         if not _is_zarr(path):
             raise FileFormatError(f"{path} is no Zarr folder, expected one written by pima.save_data")
-        _refuse_pickles(path)
+        _check_zarr(path)
     require(engine, f"files {path.suffix}")
     options: dict[str, Any] = {"engine": "zarr", "consolidated": False} if engine == "zarr" else {"engine": "netcdf4"}
     try:
+        _check_announced(path, _zarr_sizes(path, lazy) if engine == "zarr" else _netcdf_sizes(path), limits)
         if lazy:
             data = xr.open_dataset(path, decode_timedelta=False, cache=False, **options)
             small = {n: v.load() for n, v in data.variables.items() if v.nbytes <= LAZY_BYTES or v.dtype.kind in "OT"}
@@ -118,10 +131,13 @@ def open_data(path: str | os.PathLike[str], *, lazy: bool = False) -> xr.Dataset
             data = data.assign_coords({n: v for n, v in small.items() if n in data.coords and n not in data.indexes})
         else:
             data = xr.load_dataset(path, decode_timedelta=False, **options)
+    except FileFormatError:
+        raise
     except Exception as error:  # what HDF5, zlib and zarr raise on damaged bytes has no common base
         raise FileFormatError(
             f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged or no {path.suffix[1:]} file"
         ) from error
+    data = _with_own_names(data, path)
     if engine == "zarr":
         # A folder is listed in the order in which its answers arrive; a model takes its modalities, and their random
         # numbers, in the order of the data.
@@ -154,12 +170,89 @@ def _chunks(variable: xr.DataArray) -> tuple[int, ...]:
     return tuple(rows if dim == "specimen" else size for dim, size in variable.sizes.items())
 
 
+def _not_ours(path: Path, engine: str) -> str:
+    """What a folder holds that is no Zarr, which would go if it were replaced; empty where there is nothing."""
+    if engine != "zarr":
+        return "a file is expected"
+    marks = (".zgroup", ".zarray", ".zattrs", ".zmetadata", "zarr.json")
+    if not _is_zarr(path):
+        return "no Zarr"
+    inner = [p for p in path.iterdir() if p.name not in marks]
+    strange = [p.name for p in inner if p.is_symlink() or not any((p / name).is_file() for name in marks)]
+    return ", ".join(sorted(strange)[:3])
+
+
 def _is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in (".zgroup", "zarr.json"))
 
 
-def _refuse_pickles(path: Path) -> None:
-    """Refuse a Zarr folder that names pickle as a codec: reading it would execute what it holds."""
+def _netcdf_sizes(path: Path) -> int:
+    """Bytes of all variables of a NetCDF file, from its head; a chunk is decoded whole, even where it is larger."""
+    with require("netCDF4", "files .nc").Dataset(path) as file:
+        out = 0
+        for variable in file.variables.values():
+            each = np.dtype(variable.dtype).itemsize if variable.dtype is not str else 8
+            chunk = variable.chunking()
+            out += each * max(variable.size, math.prod(chunk) if isinstance(chunk, list | tuple) else 0)
+        return out
+
+
+def _zarr_sizes(path: Path, lazy: bool) -> int:
+    """Bytes of all variables of a Zarr folder that are to be read at once, from their notes, chunks as above."""
+    out = 0
+    for name in (".zarray", "zarr.json"):
+        for file in path.rglob(name):
+            told = json.loads(file.read_text(encoding="utf-8"))
+            if name == "zarr.json" and told.get("node_type") != "array":
+                continue
+            chunks = told["chunks"] if "chunks" in told else told["chunk_grid"]["configuration"]["chunk_shape"]
+            kind = told["dtype"] if "dtype" in told else told["data_type"]
+            try:
+                each = np.dtype(kind).itemsize or 8
+            except TypeError:  # texts of any length, or a type of zarr's own
+                each = 8
+            whole, part = (each * math.prod(map(int, sizes)) for sizes in (told["shape"], chunks))
+            out += part if lazy and whole > LAZY_BYTES else max(whole, part)
+    return out
+
+
+def _check_announced(path: Path, announced: int, limits: float) -> None:
+    """Refuse a file whose variables would take far more memory than what it holds says, before one is read.
+
+    Args:
+        path: The file or folder.
+        announced: Bytes of its variables.
+        limits: The user's factor.
+
+    Raises:
+        FileFormatError: If numbers that were never written, or inflate by more than any measurement does, would fill
+            the memory.
+    """
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    held = sum(p.stat().st_size for p in files)
+    option = "pima.open_data(path, limits={})"
+    about = f"bytes for each of the {held:,} that it takes on disk"
+    if announced > _UNASKED:
+        check_limit(
+            announced / max(held, 1),
+            _MOST_INFLATION,
+            about,
+            FileFormatError,
+            limits=limits,
+            option=option,
+            file=str(path),
+        )
+
+
+def _check_zarr(path: Path) -> None:
+    """Refuse a Zarr folder with links, or that names pickle as a codec: reading it would execute what it holds."""
+    for where, folders, names in os.walk(path):
+        for name in (*folders, *names):
+            if (Path(where) / name).is_symlink():
+                raise FileFormatError(
+                    f"{path} holds a link ({(Path(where) / name).relative_to(path)}), which may lead to anything: put "
+                    "what it leads to in its place"
+                )
 
     def named(node: object) -> bool:
         if isinstance(node, dict):
@@ -170,8 +263,10 @@ def _refuse_pickles(path: Path) -> None:
     for name in (".zarray", ".zmetadata", "zarr.json"):
         for file in path.rglob(name):
             try:
+                if file.stat().st_size > _MOST_JSON:
+                    raise ValueError(f"{file.stat().st_size:,} bytes")
                 found = named(json.loads(file.read_text(encoding="utf-8")))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise FileFormatError(f"{path} is damaged: {file.relative_to(path)} is no JSON ({error})") from error
             if found:
                 raise FileFormatError(
@@ -200,6 +295,37 @@ def _storable(data: xr.Dataset) -> xr.Dataset:
     for name, variable in out.variables.items():
         variable.attrs = _attributes(data[name].attrs)
     return out
+
+
+def _with_safe_names(data: xr.Dataset, engine: str) -> xr.Dataset:
+    """A dataset whose names are those of files: ``a/b`` would be a folder; the names they had go with it."""
+    taken: set[str] | None = set() if engine == "zarr" else None  # a folder may not tell capitals
+    names = dict.fromkeys([*map(str, data.dims), *map(str, data.variables)])
+    stored = {name: safe_name(name, taken) for name in names}
+    changed = {name: other for name, other in stored.items() if name != other}
+    data = data.copy()
+    data.attrs.pop(_NAMES, None)  # of what these names are no longer
+    if not changed:
+        return data
+    told = json.dumps({other: name for name, other in changed.items()})
+    return data.rename(changed).assign_attrs({_NAMES: told})
+
+
+def _with_own_names(data: xr.Dataset, path: Path) -> xr.Dataset:
+    """A dataset with the names that it had before it was written.
+
+    Raises:
+        FileFormatError: If what the file says of them is damaged.
+    """
+    if _NAMES not in data.attrs:
+        return data
+    try:
+        names = json.loads(str(data.attrs[_NAMES]))
+        data = data.rename({str(other): str(name) for other, name in dict(names).items()})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: its note {_NAMES} does not fit its variables ({error})") from None
+    data.attrs.pop(_NAMES)
+    return data
 
 
 def _is_gap(value: object) -> bool:

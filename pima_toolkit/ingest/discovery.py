@@ -79,7 +79,8 @@ def specimen_key(name: str) -> str:
 
 def natural(name: str) -> list[tuple[int, str]]:
     """Sort key by which S2 comes before S10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", specimen_key(name))]
+    parts = re.split(r"(\d{1,15})", specimen_key(name))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Entry]]:

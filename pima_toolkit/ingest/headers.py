@@ -106,7 +106,7 @@ def read_header(text: str) -> tuple[str, str | None]:
     """
     text = " ".join(text.replace("\ufeff", "").split()).strip("\"'")
     if len(text) > _LONGEST:
-        return text, None  # a sentence, or no header at all
+        return text[:_LONGEST], None  # a sentence, or no header at all
     found = _BRACKETS.match(text)
     if found and found["name"]:
         return found["name"], found["unit"].strip() or "1"
@@ -152,6 +152,7 @@ def canonical(name: str, unit: str | None = None) -> tuple[str, str | None]:
         name: The column's name.
         unit: Its unit as written, if one is stated.
     """
+    name = name[:_LONGEST]
     words = slug(name).split("_")
     known = find_unit(unit) if unit else None
     measured = None if known is None else known.quantity

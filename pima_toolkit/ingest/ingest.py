@@ -17,7 +17,7 @@ import xarray as xr
 
 from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
-from ..errors import DataError, OptionError, PimaWarning
+from ..errors import DataError, OptionError, PimaWarning, printable
 from . import agreement
 from .assembly import ScalarColumns, assemble
 from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out, specimen_key
@@ -330,14 +330,15 @@ def _tell(entries: Sequence[Entry], strict: bool) -> None:
     large = [e for e in entries if e.status == "used" and agreement.LARGE_STRAIN in e.note]
     if large:
         warnings.warn(
-            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as {large[0].file}: "
+            f"{count(len(large), 'file')} state no unit of strain, and reach more than 1, such as "
+            f"{printable(large[0].file, line=True)}: "
             'taken as 1; if they are in per cent, say curves={"units": {"strain": "%"}}',
             PimaWarning,
             stacklevel=3,
         )
     if not lost:
         return
-    shown = "; ".join(f"{e.file}: {e.note}" for e in lost[:5]) + (
+    shown = "; ".join(printable(f"{e.file}: {e.note}", line=True) for e in lost[:5]) + (
         f"; and {len(lost) - 5} more" if len(lost) > 5 else ""
     )
     text = f"{count(len(lost), 'file')} could not be used: {shown}"

@@ -19,7 +19,7 @@ from typing import Protocol
 import xarray as xr
 
 from ..data.reading_log import Entry, Unusable, count
-from ..errors import DataError, require
+from ..errors import DataError, printable, require
 from . import agreement
 from .discovery import CandidateFile, specimen_key
 from .formats import images as image_files
@@ -109,12 +109,12 @@ def read_modality(
 
 @contextmanager
 def _quiet(images: bool) -> Iterator[None]:
-    """What openpyxl says of styles is of no use, and pillow warns of a huge picture before it refuses one."""
+    """What openpyxl says of styles is of no use, and pillow warns of pictures that the limits allow."""
     with warnings.catch_warnings():  # of all threads
         warnings.filterwarnings("ignore", module="openpyxl")
         huge = getattr(require("PIL.Image", "photographs"), "DecompressionBombWarning", None) if images else None
         if huge is not None:
-            warnings.simplefilter("error", huge)
+            warnings.simplefilter("ignore", huge)
         yield
 
 
@@ -200,7 +200,9 @@ class _Ledger:
             NothingUsable: If none is used.
         """
         if not used:
-            lost = [f"{f.mark} {self.refused[f.mark]}" for f in self.members if f.mark in self.refused]
+            lost = [
+                printable(f"{f.mark} {self.refused[f.mark]}", line=True) for f in self.members if f.mark in self.refused
+            ]
             more = f"; and {len(lost) - 3} more" if len(lost) > 3 else ""
             raise NothingUsable(
                 f"none of the {count(len(lost), 'file')} of {self.name!r} can be used: {'; '.join(lost[:3])}{more}",
@@ -280,7 +282,7 @@ def _read_images(
     if not sizes:
         ledger.entries({})
     size = image_files.common_size(list(sizes.values()), spec)
-    image_files.check_memory(len(groups), max(map(len, groups.values())), size, name)
+    image_files.check_memory(len(groups), max(map(len, groups.values())), size, name, spec.limits)
 
     readable = [f for f in files if f.file in sizes]
     pictures = _outcomes(readable, every(partial(_picture, spec, size), readable, tick), ledger)

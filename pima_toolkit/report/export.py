@@ -16,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from ..data import closest, is_from_files, reading_details, reading_log, save_data
-from ..errors import OptionError
+from ..data.files import path_of, safe_name
+from ..errors import OptionError, StorageError
 from .findings import Findings
 from .plots.canvas import save_figure
 from .plots.plots import plot_curves, plot_history, plot_images, plot_latent
@@ -47,10 +48,13 @@ def export(findings: Findings, folder: Path, *, formats: Sequence[str], figures:
         formats: Of the tables, as :func:`known_kinds` returns them.
         figures: Of the figures, likewise.
     """
+    if folder.exists() and not folder.is_dir():
+        raise StorageError(f"{folder} is a file, expected a folder for tables and figures: give another name")
     written: list[Path] = []
     tables = fit_tables(findings)
     if "csv" in formats:
-        written += [write_csv(folder / f"{name}.csv", columns) for name, columns in tables.items()]
+        names: set[str] = set()
+        written += [write_csv(folder / f"{safe_name(name, names)}.csv", columns) for name, columns in tables.items()]
     if "xlsx" in formats:
         written.append(write_excel(folder / "fit.xlsx", tables))
     if "nc" in formats:
@@ -59,8 +63,9 @@ def export(findings: Findings, folder: Path, *, formats: Sequence[str], figures:
         sets |= {} if findings.predictions is None else {"predictions": findings.predictions}
         written += [save_data(one, folder / f"{name}.nc") for name, one in sets.items()]
     if figures:
+        names = set()
         for name, draw in drawings(findings):
-            figure = draw()
+            figure, name = draw(), safe_name(name, names)
             written += [save_figure(figure, folder / f"{name}.{ending}") for ending in figures]
     return written
 
@@ -164,7 +169,7 @@ def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
             yield f"curves_{name}", lambda name=name: plot_curves(data, about, name, assigned=assigned)
 
 
-def write_answer(dataset: xr.Dataset, path: Path, name: str = "specimens") -> list[Path]:
+def write_answer(dataset: xr.Dataset, path: str | Path, name: str = "specimens") -> list[Path]:
     """Write an answer or generated specimens in the format that the path's suffix names.
 
     Args:
@@ -180,6 +185,7 @@ def write_answer(dataset: xr.Dataset, path: Path, name: str = "specimens") -> li
         OptionError: If the suffix is none of these.
         StorageError: If a file cannot be written.
     """
+    path = path_of(path)
     ending = path.suffix.lower()
     if ending in (".nc", ".zarr"):
         return [save_data(dataset, path)]
@@ -188,7 +194,13 @@ def write_answer(dataset: xr.Dataset, path: Path, name: str = "specimens") -> li
     tables = tables_of(dataset, name)
     if ending == ".xlsx":
         return [write_excel(path, tables)]
+    names: set[str] = set()
     return [
-        write_csv(path.with_name(path.stem + table.removeprefix(name) + path.suffix), columns)
+        write_csv(
+            path
+            if table == name
+            else path.with_name(safe_name(path.stem + table.removeprefix(name), names) + path.suffix),
+            columns,
+        )
         for table, columns in tables.items()
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..data.files import replacing
 from ..errors import require
+from .drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,7 @@ def _embedded(picture: Picture) -> dict[str, object]:
     """A picture as the page holds it: its data URI, its words, and its width in CSS pixels."""
     figure = picture.draw()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
+    draw(figure, buffer, format="png", dpi=130)
     source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
     return {"source": source, "words": picture.words, "width": round(_PIXELS * figure.get_figwidth())}
 

@@ -137,18 +137,18 @@ def write_excel(path: Path, tables: Mapping[str, Columns]) -> Path:
     """
     openpyxl = require("openpyxl", "Excel files")
     require("openpyxl.cell", "Excel files")
-    book = openpyxl.Workbook(write_only=True)
-    for name, columns in tables.items():
-        values = [column.tolist() for column in columns.values()]
-        for start in range(0, max(len(values[0]), 1), _ROWS):
-            sheet = book.create_sheet(
-                _sheet_name(name if start == 0 else f"{name}_{start // _ROWS + 1}", book.sheetnames)
-            )
-            sheet.freeze_panes = "B2"
-            sheet.append([_excel_cell(openpyxl, sheet, str(key), bold=True) for key in columns])
-            for row in zip(*(column[start : start + _ROWS] for column in values), strict=True):
-                sheet.append([_excel_cell(openpyxl, sheet, value) for value in row])
-    with replacing(path) as temporary:
+    with replacing(path) as temporary:  # first: a sheet that was begun and not saved complains
+        book = openpyxl.Workbook(write_only=True)
+        for name, columns in tables.items():
+            values = [column.tolist() for column in columns.values()]
+            for start in range(0, max(len(values[0]), 1), _ROWS):
+                sheet = book.create_sheet(
+                    _sheet_name(name if start == 0 else f"{name}_{start // _ROWS + 1}", book.sheetnames)
+                )
+                sheet.freeze_panes = "B2"
+                sheet.append([_excel_cell(openpyxl, sheet, str(key), bold=True) for key in columns])
+                for row in zip(*(column[start : start + _ROWS] for column in values), strict=True):
+                    sheet.append([_excel_cell(openpyxl, sheet, value) for value in row])
         book.save(temporary)
     return path
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ import xarray as xr
 
 from ..api.pima import Fit, load
 from ..data import with_lost_specimens
-from ..data.files import refused, write_text
+from ..data.files import UNFINISHED, refused, write_text
 from ..errors import FileFormatError, OptionError, StorageError, require
 from .source import Source, read_as, read_source, reading_like, together, with_measurements
 
@@ -40,6 +39,20 @@ except ModuleNotFoundError:  # Windows has no such locks
     fcntl = None
 
 FORMAT, VERSION = "pima_toolkit run", 1
+
+
+#: What a run writes into folders of its own.
+_OWN = {
+    "checkpoint": ("*.safetensors", "clusters-*/*.json", "clusters-*/*.safetensors"),
+    "tables": ("parameters.csv", "specimens.csv", "history.csv", "populations*.csv", "predictions*.csv"),
+    "tensorboard": ("events.out.tfevents.*",),
+}
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder with nothing in it; any other stays."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 @dataclass(frozen=True)
@@ -116,10 +129,12 @@ class RunFolder:
 
     def write(self, about: dict, options: dict | None = None) -> None:
         """Write run.json, and the options where given."""
-        if options is not None:
-            write_text(self.options_file, require("tomli_w", "options of a run").dumps(options))
+        text = "" if options is None else require("tomli_w", "options of a run").dumps(options)
         head = {"format": FORMAT, "version": VERSION}
+        # First what the folder is known by: whoever is stopped here finds it to be a run.
         write_text(self.path / "run.json", json.dumps(head | about, indent=1, allow_nan=False))
+        if options is not None:
+            write_text(self.options_file, text)
 
     def log(self, text: str) -> None:
         """Append a line to the log."""
@@ -128,34 +143,56 @@ class RunFolder:
         with refused(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{now}  {text}\n")
 
-    def prepare(self) -> None:
-        """Make the folder, or see that it is a run's.
+    def prepare(self) -> bool:
+        """Make the folder, or see that it is a run's; whether it was made.
 
         Raises:
             StorageError: If it cannot be made or written.
             OptionError: If it holds other things than a run.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(f"{self.path} is a file, expected the folder of a run: give another name, -o NAME")
         with refused(self.path):
+            made = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
-        if others and self.about() is None and others != ["log.txt"]:
+        if others and self.about() is None:
             raise OptionError(
                 f"{self.path} holds other files ({', '.join(others[:3])}) and no run: give a new folder, -o NAME"
             )
+        return made
 
-    def clear(self) -> None:
-        """Remove what a run wrote; other files stay."""
+    def clear(self, *, with_data: bool = False) -> None:
+        """Remove what a run wrote; other files stay, in its folders too.
+
+        The one by which it is known to be a run goes last, so that whoever is stopped here can go on.
+
+        Args:
+            with_data: Whether the copy of the data goes too.
+        """
+        names = ["options.toml", "fit.pima", "report.html", "log.txt", "files.csv", "track.csv"]
         with refused(self.path):
-            for folder in (self.checkpoint, self.tables, self.path / "tensorboard"):
-                shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
-            for name in ("run.json", "options.toml", "fit.pima", "report.html", "log.txt", "files.csv", "track.csv"):
+            for name, patterns in _OWN.items():
+                folder = self.path / name
+                for file in (file for pattern in patterns for file in list(folder.glob(pattern))):
+                    file.unlink()
+                for inner in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+                    _remove_empty(inner)
+                _remove_empty(folder)
+            for name in [*names, *(["data.nc"] if with_data else []), "run.json"]:
                 (self.path / name).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove the folder itself, made for a run that was refused, if nothing else is in it."""
+        (self.path / ".lock").unlink(missing_ok=True)
+        _remove_empty(self.path)
 
     def _tidy(self) -> None:
         """Remove what a killed process was writing; only who holds the lock may."""
-        for file in (*self.path.glob(".*"), *self.checkpoint.glob(".*"), *self.tables.glob(".*")):
-            if file.name != ".lock" and file.is_file():
-                file.unlink()
+        for folder in (self.path, self.checkpoint, self.tables):
+            for file in folder.glob(f"{UNFINISHED}*"):
+                if file.is_file():
+                    file.unlink()
 
     def source(self, options: Mapping[str, Any], progress: bool = False) -> Source:
         """The data that options name, from the copy in this folder where they are made of files."""

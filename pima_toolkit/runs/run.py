@@ -17,7 +17,7 @@ import torch
 
 from ..api.pima import PIMA, Fit
 from ..data import on_disk, reading_log, save_data
-from ..errors import MissingDependency, OptionError, PimaWarning
+from ..errors import DataError, ExpertError, MissingDependency, OptionError, PimaWarning, ShapeError
 from ..experts import load_plugin, plugin_records
 from ..fitting.parallel.distributed import Processes, process_group
 from ..fitting.run import Progress
@@ -25,7 +25,7 @@ from ..fitting.trackers import CSVTracker, TensorBoardTracker, Tracker
 from ..report.sheets import write_csv
 from .folder import RunFolder, open_fit
 from .options import Options, build, check, choose, complete, differences
-from .source import Source, kept, listed, with_measurements
+from .source import Source, changes, kept, listed, with_measurements
 
 #: What ``track`` may be, and where it goes.
 _TRACKERS: dict[str, Callable[[RunFolder], Tracker]] = {
@@ -57,6 +57,7 @@ def run(
     options: Mapping[str, Any],
     *,
     overwrite: bool = False,
+    update_data: bool = False,
     track: str | None = None,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
@@ -67,6 +68,7 @@ def run(
         folder: Of the run; made where it is missing.
         options: As :func:`read_options` gives them; ``data`` names the dataset.
         overwrite: Start anew where there is a run already.
+        update_data: Start anew where the data of the run have changed or grown since; options stay bound.
         track: Keep the numbers of every epoch too: ``"csv"`` in track.csv, ``"tensorboard"`` in tensorboard/.
         progress: Draw a progress bar.
         say: Called with each thing a person would want to know on the way.
@@ -82,7 +84,9 @@ def run(
     if track not in (None, *_TRACKERS):
         raise OptionError(f"track={track!r} is unknown: use one of {', '.join(map(repr, _TRACKERS))}")
     with process_group() as among:
-        return _run(among, folder, options, overwrite, track, progress, (lambda _: None) if among.rank else say)
+        return _run(
+            among, folder, options, overwrite, update_data, track, progress, (lambda _: None) if among.rank else say
+        )
 
 
 def _run(
@@ -90,6 +94,7 @@ def _run(
     folder: str | Path,
     options: Mapping[str, Any],
     overwrite: bool,
+    update_data: bool,
     track: str | None,
     progress: bool,
     say: Callable[[str], object],
@@ -115,11 +120,12 @@ def _run(
         read, (source, lost) = source, with_measurements(source, effective["modalities"])
     if among.rank:
         return _help(among, target, model, source, training)
-    target.prepare()
+    made = target.prepare()
     with target.locked():
-        if overwrite:
-            target.clear()
+        target.clear() if overwrite else None
         before = target.about() if target.begun or target.fit_file.exists() else None
+        if update_data and _outdated(target, before, source, effective, say):
+            before = None
         if before is not None:
             _same(target, before, source, effective)
             if before["state"] == "finished":
@@ -136,7 +142,7 @@ def _run(
             target.log(note)
         known = len(notes)
         among.agreed(False)
-        with _warnings_to(tell):
+        with _nothing_left(target, made, before is None), _warnings_to(tell):
             fit = model.fit(
                 source.data,
                 checkpoint=target.checkpoint,
@@ -172,7 +178,7 @@ def _keep(target: RunFolder, source: Source) -> None:
         return
     files = reading_log(source.data)
     write_csv(target.path / "files.csv", {str(name): files[name].to_numpy() for name in files})
-    if kept(target.data_file, source.fingerprint) is None:
+    if not kept(target.data_file, source):
         save_data(source.data, target.data_file)
 
 
@@ -190,18 +196,61 @@ def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[
         yield f"not everything was written: {error}"
 
 
-def _same(target: RunFolder, before: Mapping, source: Source, options: Options) -> None:
-    """Refuse to mix two runs in one folder."""
+def _outdated(
+    target: RunFolder, before: Mapping | None, source: Source, options: Options, say: Callable[[str], object]
+) -> bool:
+    """Clear a run whose data have changed since, and say so; whether there was one.
+
+    Raises:
+        OptionError: If its options are others.
+    """
+    if before is None or before["data"]["fingerprint"] == source.fingerprint:
+        return False
+    _same(target, before, source, options, data_bound=False)
+    say(f"the data have changed ({_changes(before, source)}): starting anew")
+    target.clear()
+    return True
+
+
+@contextmanager
+def _nothing_left(target: RunFolder, made: bool, fresh: bool) -> Iterator[None]:
+    """Leave nothing of a run that was refused before its first epoch.
+
+    Args:
+        target: Its folder.
+        made: Whether the folder was made for it.
+        fresh: Whether no epoch of an earlier call is in it.
+    """
+    try:
+        yield
+    except (DataError, OptionError, ShapeError, ExpertError, MissingDependency):
+        if fresh and not target.begun and not target.fit_file.exists():
+            target.clear(with_data=True)
+            if made:
+                target.discard()
+        raise
+
+
+def _changes(before: Mapping, source: Source) -> str:
+    """What is different in the data of a run, in words."""
+    old = before["data"]["path"]
+    if old != str(source.path):
+        return f"{old} there, {source.path} now"
+    return "; ".join(changes(before["data"].get("files", {}), source.files)) or "changed since"
+
+
+def _same(target: RunFolder, before: Mapping, source: Source, options: Options, *, data_bound: bool = True) -> None:
+    """Refuse to mix two runs in one folder; ``data_bound`` whether the data are to be the same."""
     told = differences(target.options(), options)
-    if before["data"]["fingerprint"] != source.fingerprint:
-        old = before["data"]["path"]
-        same = "changed since" if old == str(source.path) else f"{old} there, {source.path} now"
-        told.insert(0, f"the data: {same}")
+    other = data_bound and before["data"]["fingerprint"] != source.fingerprint
+    if other:
+        told.insert(0, f"the data: {_changes(before, source)}")
     if told:
         more = f"; and {len(told) - 6} more" if len(told) > 6 else ""
+        way = ", --update-data to start anew with these data," if other and len(told) == 1 else ""
         raise OptionError(
             f"{target.path} holds a run with other data or options ({'; '.join(told[:6])}{more}): give another folder "
-            "with -o, or --overwrite to start anew"
+            f"with -o,{way} or --overwrite to start anew"
         )
 
 
@@ -213,6 +262,7 @@ def _made_with(source: Source) -> dict:
             "path": str(source.path),
             "fingerprint": source.fingerprint,
             "specimens": int(source.data.sizes["specimen"]),
+            "files": {name: list(about) for name, about in source.files.items()},
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",

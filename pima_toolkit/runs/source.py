@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from ..api.pima import Fit
-from ..data import Wanted, blocks, check_dataset, on_disk, open_data, read
+from ..data import Wanted, blocks, check_dataset, on_disk, open_data, read, reading_log
 from ..errors import DataError, FileFormatError
 from ..experts import LearnedInFit
 from ..ingest import from_folder, remembered
+from ..ingest.discovery import list_files
 
 #: Endings of a table with one row for each specimen, which names files beside it.
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls")
@@ -31,15 +32,17 @@ class Source:
     Args:
         path: Where they lie.
         data: The dataset.
-        fingerprint: sha256 of every name, number and unit in the dataset; of a folder, of its files and of how they
-            were read.
+        fingerprint: sha256 of every name, number and unit in the dataset; of a folder, of the files that were used
+            and of how they were read: a note or a hidden file beside them changes nothing.
         from_files: Whether the dataset was made from files, and is worth keeping.
+        files: Each file that was used -> its size and sha256; empty for a dataset.
     """
 
     path: Path
     data: xr.Dataset
     fingerprint: str
     from_files: bool
+    files: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 def read_source(
@@ -71,22 +74,82 @@ def read_source(
     folder = path.parent if path.is_file() else path
     if path.is_file():
         reading["table"] = path.name
-    mark = files_fingerprint(folder, reading)
-    data = kept(copy, mark)
+    data = _still(copy, folder, reading)
     if data is None:
-        data = from_folder(folder, **reading, progress=progress).assign_attrs({_MADE_FROM: mark})
-    return Source(path, data, mark, True)
+        data = from_folder(folder, **reading, progress=progress)
+        data = data.assign_attrs({_MADE_FROM: json.dumps(_files_of(data, folder, reading))})
+    told = json.loads(data.attrs[_MADE_FROM])
+    return Source(path, data, _files_fingerprint(told), True, told["used"])
 
 
-def kept(path: Path | None, mark: str) -> xr.Dataset | None:
-    """The dataset made from the same files before, if there is one."""
+def kept(path: Path | None, source: Source) -> bool:
+    """Whether the copy of a dataset made from files is there, and of the same files, seen and used."""
     if path is None or not path.exists():
+        return False
+    try:
+        return open_data(path).attrs.get(_MADE_FROM) == source.data.attrs[_MADE_FROM]
+    except FileFormatError:  # damaged, so made anew
+        return False
+
+
+def _still(copy: Path | None, folder: Path, reading: Mapping[str, Any]) -> xr.Dataset | None:
+    """The dataset made from the files of a folder before, where they are the same and no other has come; else None."""
+    if copy is None or not copy.exists():
         return None
     try:
-        data = open_data(path)
-    except FileFormatError:  # damaged, so made anew
-        return None
-    return data if data.attrs.get(_MADE_FROM) == mark else None
+        data = open_data(copy)
+        told = json.loads(str(data.attrs[_MADE_FROM]))
+        known = {**told["used"], **told["unusable"]}
+        seen = {*known, *told["ignored"]}
+        here = {file.relative_to(folder).as_posix() for file in list_files(folder)[0]}
+        same = told["reading"] == _reading_mark(reading) and here <= seen
+        return data if same and all(_measure(folder / name) == list(about) for name, about in known.items()) else None
+    except (FileFormatError, ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None  # damaged, or of an earlier version: made anew
+
+
+def _files_of(data: xr.Dataset, folder: Path, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """What became of the files of a folder: those that were used, those that could not be, with their measures."""
+    log = reading_log(data)
+    by_status: dict[str, set[str]] = {}
+    for file, status in zip(log["file"], log["status"], strict=True):
+        if file and (folder / file).is_file():
+            by_status.setdefault(status, set()).add(file)
+    used = by_status.get("used", set())
+    unusable = by_status.get("unusable", set()) - used
+    return {
+        "reading": _reading_mark(reading),
+        "used": {file: _measure(folder / file) for file in sorted(used)},
+        "unusable": {file: _measure(folder / file) for file in sorted(unusable)},
+        "ignored": sorted(by_status.get("ignored", set()) - used - unusable),
+    }
+
+
+def _measure(file: Path) -> list[object]:
+    """Size and sha256 of a file; nothing of one that cannot be read."""
+    try:
+        with file.open("rb") as content:
+            return [file.stat().st_size, hashlib.file_digest(content, "sha256").hexdigest()]
+    except OSError:
+        return []
+
+
+def _reading_mark(reading: Mapping[str, Any]) -> str:
+    return json.dumps(reading, sort_keys=True, default=repr)
+
+
+def _files_fingerprint(told: Mapping[str, Any]) -> str:
+    """sha256 of the names, sizes and contents of the files that were used, and of how they were read."""
+    return hashlib.sha256(json.dumps([told["reading"], told["used"]], sort_keys=True).encode()).hexdigest()
+
+
+def changes(before: Mapping[str, Sequence[object]], now: Mapping[str, Sequence[object]]) -> list[str]:
+    """What is new, changed and gone among the files of a run's data, in words."""
+    new = [name for name in now if name not in before]
+    changed = [name for name in now if name in before and list(before[name]) != list(now[name])]
+    gone = [name for name in before if name not in now]
+    words = ((new, "new"), (changed, "changed"), (gone, "not there any more"))
+    return [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {word}" for names, word in words if names]
 
 
 def dataset_fingerprint(data: xr.Dataset) -> str:
@@ -104,18 +167,6 @@ def dataset_fingerprint(data: xr.Dataset) -> str:
         digest.update(repr((name, variable.dims, values.dtype.str, values.shape, notes)).encode())
         for piece in pieces:
             digest.update(np.ascontiguousarray(piece).data.tobytes())
-    return digest.hexdigest()
-
-
-def files_fingerprint(folder: Path, reading: Mapping[str, Any]) -> str:
-    """sha256 of the names and contents of all files below a folder, and of how they are to be read."""
-    digest = hashlib.sha256(json.dumps(reading, sort_keys=True, default=repr).encode())
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(
-            f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode(errors="surrogateescape")
-        )
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -36,6 +36,7 @@ def run_together(
     options: Mapping[str, object],
     *,
     overwrite: bool = False,
+    update_data: bool = False,
     track: str | None = None,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
@@ -47,6 +48,7 @@ def run_together(
         folder: Of the run.
         options: As :func:`read_options` gives them.
         overwrite: Start anew where there is a run already.
+        update_data: Start anew where the data of the run have changed or grown since.
         track: ``"csv"`` or ``"tensorboard"``.
         progress: Draw a progress bar.
         say: Called with each thing a person would want to know on the way.
@@ -75,7 +77,12 @@ def run_together(
     try:
         for rank in range(processes):
             ear, mouth = context.Pipe(duplex=False)
-            said = {"overwrite": overwrite, "track": track, "progress": progress and rank == 0}
+            said = {
+                "overwrite": overwrite,
+                "update_data": update_data,
+                "track": track,
+                "progress": progress and rank == 0,
+            }
             arguments = (rank, processes, port, mouth, folder, dict(options), said)
             workers.append(context.Process(target=_work, args=arguments, daemon=True))
             workers[-1].start()

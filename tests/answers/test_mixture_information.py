@@ -121,3 +121,17 @@ def test_a_table_says_level_and_method():
     text = fit.report()
     row = table.isel(cluster=0, parameter=0)
     assert f"({float(row.low):.4g} to {float(row.high):.4g})" in text
+
+
+def test_a_parameter_fixed_at_its_bound_has_no_scatter_to_be_unsure_of():
+    """Plastic strain from zero on: the yield strain is at its bound in every specimen, and what moves has its error."""
+    strain = np.linspace(0.0, 0.04, 20)
+    k = np.arange(12)[:, None]
+    y = 10 + (50 + 50 * (k % 2)) * strain + 0.1 * np.sin(7 * k + 100 * strain)
+    data = xr.Dataset({"y": (("specimen", "strain"), y, {"units": "MPa"})}, coords={"strain": strain})
+    fit = fitted(data, 2, law="linear_hardening")
+    table = fit.parameters
+    modulus = table["std_error"].sel(parameter=table["parameter_modality"] == "y")
+    fixed = fit.predictor.state.decoders["y"].total.diagonal(dim1=-2, dim2=-1).numpy() == 0.0
+    assert 0 < fixed.sum() < fixed.size
+    assert np.isfinite(modulus.values[~fixed]).all()

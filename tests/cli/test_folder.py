@@ -58,7 +58,8 @@ def test_a_finished_run_reads_no_file_again_and_sees_one_that_changed(command, r
         curve.write_bytes(before + b"\n")
         changed = command("fit", messy, *OPTIONS, "-o", run)
         assert changed.exit_code == 1
-        assert "holds a run with other data or options (the data: changed since)" in changed.stderr
+        assert f"(the data: curves/{curve.name} is changed)" in changed.stderr
+        assert "--update-data to start anew with these data" in changed.stderr
         other = command("fit", messy, *OPTIONS, "--set", "reading.images.grey=false", "-o", run)
         assert "reading.images.grey: not given there, False now" in other.stderr
     finally:

@@ -168,7 +168,7 @@ def test_a_place_that_cannot_be_written(command, specimens, tmp_path):
     assert "run could not be written (Not a directory)" in refused.stderr
     refused = command("fit", specimens, *OPTIONS, "-o", tmp_path / "file")
     assert refused.exit_code == 1
-    assert "file could not be written (File exists)" in refused.stderr
+    assert "file is a file, expected the folder of a run" in refused.stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

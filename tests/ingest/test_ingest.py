@@ -73,7 +73,7 @@ def test_every_file_of_the_folder_is_in_the_account(messy):
     for file, why in {
         f"photos/{names[0]}.png": "is empty (0 bytes)",
         f"photos/{names[1]}.png": "truncated",
-        f"photos/{names[2]}.png": "more than 89 million pixels",
+        f"photos/{names[2]}.png": "more than the 89 million that are read",
         f"photos/{names[3]}.png": "cannot identify image file",
         f"curves/{names[5]}.csv": "is empty (0 bytes)",
         f"curves/{names[6]}.csv": "no two columns of numbers",

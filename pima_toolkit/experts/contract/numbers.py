@@ -24,12 +24,15 @@ def numbers(what: str, given: ArrayLike, masked: float = np.nan) -> Array:
         A float64 array of its own.
 
     Raises:
-        ExpertError: If it holds dates, durations, complex numbers or text.
+        ExpertError: If it holds dates, durations, complex numbers or text, or its rows differ in length.
     """
     if isinstance(given, np.ma.MaskedArray):
         hidden = np.ma.getmaskarray(given)
         return np.where(hidden, masked, numbers(what, np.ma.getdata(given)))
-    values = np.asarray(given)
+    try:
+        values = np.asarray(given)
+    except ValueError:
+        raise ExpertError(f"{what} has rows of different lengths: fill the shorter ones with NaN") from None
     if values.dtype.kind in "mM" or (values.dtype == object and _dated(values)):
         raise ExpertError(
             f"{what} holds dates or durations, and a law is of numbers: convert them, ({what} - {what}[0]) /"

@@ -442,6 +442,10 @@ class _Latex(LatexPrinter):
         printed = rf"\theta\left({self._print(step.args[0])}\right)"
         return printed if exp is None else rf"\left({printed}\right)^{{{exp}}}"
 
+    def _print_Piecewise(self, cases: sympy.Piecewise, exp: str | None = None) -> str:  # noqa: N802 - sympy's name
+        printed = super()._print_Piecewise(cases)
+        return printed if exp is None else rf"\left({printed}\right)^{{{exp}}}"
+
 
 @dataclass(frozen=True)
 class Formula:

@@ -14,6 +14,8 @@ import numpy as np
 from numba import float64, njit, objmode, void
 from numpy.typing import NDArray
 
+from ...errors import ExpertError, PimaError, in_own_code
+
 Array = NDArray[np.float64]
 
 #: Functions from (t, theta) to value and Jacobian, by the number that the compiled curve knows.
@@ -26,8 +28,12 @@ def _call(number: int, t: Array, theta: Array, value: Array, jacobian: Array) ->
     try:
         with np.errstate(all="ignore"):
             value[:], jacobian[:] = _FUNCTIONS[number](t.copy(), theta.copy())
+    except PimaError:
+        raise
     except (ArithmeticError, ValueError):
         value[:], jacobian[:] = np.nan, np.nan
+    except Exception as error:
+        raise ExpertError(f"the expert's own function failed: {in_own_code(error)}") from error
 
 
 def python_curve(function: Callable[[Array, Array], tuple[Array, Array]]) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from ...errors import ExpertError
+from ...errors import ExpertError, PimaError, in_own_code
 from .expert import Expert
 
 
@@ -54,12 +54,30 @@ class TorchExpert(Expert):
         """Evaluate in torch; grids of their own are simulated one after another. Shapes as in :meth:`Law.predict`."""
         t = t.to(dtype=theta.dtype, device=theta.device)
         if t.ndim == 1:
-            return self.simulate(t, theta)
+            return self._simulated(t, theta)
         shape = torch.broadcast_shapes(t.shape[:-1], theta.shape[:-1])
         grids = t.expand(*shape, t.shape[-1]).reshape(-1, t.shape[-1])
         rows = theta.expand(*shape, theta.shape[-1]).reshape(-1, theta.shape[-1])
-        curves = [self.simulate(grid, row) for grid, row in zip(grids, rows, strict=True)]
+        curves = [self._simulated(grid, row) for grid, row in zip(grids, rows, strict=True)]
         return torch.stack(curves).reshape(*shape, -1)
+
+    def _simulated(self, t: Tensor, theta: Tensor) -> Tensor:
+        """The curves of the author's code; what it raises becomes a sentence with its place.
+
+        Raises:
+            ExpertError: If it fails, or returns no tensor.
+        """
+        try:
+            curves = self.simulate(t, theta)
+        except (PimaError, AssertionError, ArithmeticError, MemoryError):  # the solvers know what the middle two mean
+            raise
+        except Exception as error:
+            raise ExpertError(f"expert {self.name!r} failed in its own code: {in_own_code(error)}") from error
+        if not isinstance(curves, Tensor):
+            raise ExpertError(
+                f"expert {self.name!r} returned {type(curves).__name__} from simulate, expected a tensor (..., T)"
+            )
+        return curves
 
     def compiled_curve(self) -> None:
         """There is no compiled form."""

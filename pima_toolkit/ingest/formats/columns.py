@@ -12,17 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ...data.limits import check_limit
 from ...data.reading_log import Unusable, count
+from .arrays import MOST_NUMBERS, open_array
 from .encodings import decode
 from .long_tables import LongTables
 from .reader import ColumnReader, Columns
 from .sheets import Sheet
 from .tables import largest, tables_of
 from .texts import COMMENT, DELIMITERS, GAPS, TEXT_SUFFIXES, detect, number, split_line
-from .workbooks import WORKBOOK, sheets_of
+from .workbooks import OPTION, WORKBOOK, sheets_of
 
-#: Most columns of a table.
+#: Most columns of a table, and what is said of more.
 _WIDEST = 50_000
+_COLUMNS = "columns in a row, which may have to be turned, one point a row"
 #: How a web page or another file of tags begins, whatever it is called.
 _PAGE = re.compile(r"(?i)\s*<((?P<html>!doctype\s+html|html|head|body|table|div|script)\b|[a-z!?])")
 
@@ -42,11 +45,11 @@ class _Text(ColumnReader):
         return found
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:  # noqa: ARG002
-        plain = self._long.read(path)
+        plain = self._long.read(path, self.limits)
         if plain is not None:
             yield plain
             return
-        yield from tables_of(_text_sheet(path))
+        yield from tables_of(_text_sheet(path, self.limits))
 
 
 class _ColumnArray(ColumnReader):
@@ -55,14 +58,12 @@ class _ColumnArray(ColumnReader):
     suffixes = (".npy",)
 
     def read(self, path: Path, sheet: str | int | None = None) -> Columns:  # noqa: ARG002
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise Unusable(f"is no NumPy array of numbers ({error})") from error
+        values = open_array(path, MOST_NUMBERS, "numbers", self.limits, OPTION)
         if values.ndim != 2 or values.dtype.kind not in "iuf" or min(values.shape) < 2:
             raise Unusable(f"has shape {values.shape} of {values.dtype}, a curve is an array (points, columns)")
         width = values.shape[1]
-        return Columns(("",) * width, (None,) * width, values.astype(np.float64))
+        check_limit(width, _WIDEST, "columns", Unusable, limits=self.limits, option=OPTION)
+        return Columns(("",) * width, (None,) * width, np.array(values, dtype=np.float64))
 
 
 TEXT, ARRAY = _Text(), _ColumnArray()
@@ -86,6 +87,7 @@ def read_texts(path: Path, worth: Callable[[list[list[str]]], int] | None = None
         return max(pages, key=worth) if worth is not None else pages[0]
     text, _ = decode(path)
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    check_limit(max(map(_parted, lines), default=0), _WIDEST, _COLUMNS, Unusable)
     by_delimiter = {d: [split_line(line, d) for line in lines] for d in DELIMITERS[:-1]}
 
     def fit(rows: list[list[str]]) -> int:  # how many rows have the shape that most have, if that is a table's
@@ -104,13 +106,24 @@ def to_number(text: str) -> float | None:
     return np.nan if text.strip().lower() in GAPS else number(text, ".")
 
 
-def _text_sheet(path: Path) -> Sheet:
-    return _sheet_of(*decode(path))
+def _parted(line: str) -> int:
+    """How often a very long line holds what may part its fields; 0 for shorter ones.
+
+    A table of a million columns is known by them before it is taken apart in every way there is.
+    """
+    if len(line) <= _WIDEST:
+        return 0
+    return max(*(line.count(sign) for sign in "\t;|,"), len(line.split()))
 
 
-def _sheet_of(text: str, guessed: str | None) -> Sheet:
+def _text_sheet(path: Path, limits: float) -> Sheet:
+    return _sheet_of(*decode(path, limits, OPTION), limits)
+
+
+def _sheet_of(text: str, guessed: str | None, limits: float = 1.0) -> Sheet:
     """The rows of a text, and the name of its encoding where that was guessed."""
     lines = text.splitlines()
+    check_limit(max(map(_parted, lines), default=0), _WIDEST, _COLUMNS, Unusable, limits=limits, option=OPTION)
     if not any(line.strip() for line in lines):
         raise Unusable("is empty: it holds blank lines alone")
     page = _PAGE.match(text)
@@ -119,11 +132,7 @@ def _sheet_of(text: str, guessed: str | None) -> Sheet:
         raise Unusable(f"is {what}, not a table: what was downloaded is not the file, or save its table as CSV")
     delimiter, decimal = detect(lines)
     rows = [split_line(line, delimiter) for line in lines]
-    widest = max(map(len, rows))
-    if widest > _WIDEST:
-        raise Unusable(
-            f"has a row of {widest} fields, more than the {_WIDEST} a table may have: turn it, one point a row"
-        )
+    check_limit(max(map(len, rows)), _WIDEST, _COLUMNS, Unusable, limits=limits, option=OPTION)
     struck = 0  # numbers behind a comment sign were taken out by somebody
     for at, line in enumerate(lines):
         if COMMENT.match(line) and rows[at] and all(number(field, decimal) is not None for field in rows[at]):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...data.limits import check_factor
 from ...data.names import closest
 from ...data.reading_log import Unusable
 from ...errors import OptionError
@@ -60,6 +61,7 @@ class CurveFiles:
             width and thickness, or diameter) and gauge length that the table of settings, or the lines above a file's
             numbers, state for each specimen; one without them is not used. A table such as ``{"area": "A0",
             "gauge_length": "50 mm"}`` names columns, or gives values, for some. False: curves stay as measured.
+        limits: Factor on what a file may hold (bytes, cells, columns, what it inflates to), for files that you trust.
     """
 
     files: str | None = None
@@ -76,9 +78,11 @@ class CurveFiles:
     specimens: str | None = None
     zero: str | None = None
     geometry: bool | Mapping[str, str | float] = False
+    limits: float = 1.0
 
     def __post_init__(self) -> None:
         check_geometry(self.geometry)
+        check_factor(self.limits)
         if self.true not in (None, "tension", "compression"):
             raise OptionError(f"true is {self.true!r}, expected 'tension', 'compression' or None")
         if self.zero not in (None, "toe", "preload") or (self.toe and self.zero == "preload"):
@@ -137,7 +141,7 @@ def read_curve(path: Path, spec: CurveFiles, modality: str = "") -> Curve:
     Raises:
         Unusable: If the file cannot be read, lacks a column, or could be read in several ways.
     """
-    tables = read_tables(path, spec.sheet)
+    tables = read_tables(path, spec.sheet, spec.limits)
     return _curve(chosen_table(tables, spec.table, spec.x, spec.y), spec, modality)
 
 
@@ -149,7 +153,7 @@ def read_curves(path: Path, spec: CurveFiles, modality: str = "") -> list[tuple[
     """
     if spec.specimens is None:
         return [("", read_curve(path, spec, modality))]
-    parts = split(read_tables(path, spec.sheet), spec.specimens, spec.table, spec.x, spec.y)
+    parts = split(read_tables(path, spec.sheet, spec.limits), spec.specimens, spec.table, spec.x, spec.y)
     alone = spec.specimens in ("rows", "columns")
     own = replace(spec, x=None, y=None) if alone else spec
     return [

@@ -6,6 +6,7 @@ import codecs
 import re
 from pathlib import Path
 
+from ...data.limits import check_limit
 from ...data.reading_log import Unusable
 from ...errors import require
 
@@ -35,8 +36,13 @@ _OTHERS = {
 _BEYOND = re.compile(rb"[\x80-\xff]+")
 
 
-def decode(path: Path) -> tuple[str, str | None]:
+def decode(path: Path, limits: float = 1.0, option: str = "") -> tuple[str, str | None]:
     """A file's text, and its encoding where that had to be guessed.
+
+    Args:
+        path: The file.
+        limits: Factor on the bytes that are read.
+        option: How the user raises the limits.
 
     Raises:
         Unusable: If the file is empty, very large, or no text.
@@ -44,8 +50,7 @@ def decode(path: Path) -> tuple[str, str | None]:
     size = path.stat().st_size
     if size == 0:
         raise Unusable("is empty (0 bytes)")
-    if size > MOST_BYTES:
-        raise Unusable(f"has {size / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} MB a text may have: thin it out")
+    check_limit(size, MOST_BYTES, "bytes of text", Unusable, limits=limits, option=option)
     content = path.read_bytes()
     for mark, what in _OTHERS.items():
         if content.startswith(mark):

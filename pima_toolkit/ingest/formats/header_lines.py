@@ -107,7 +107,7 @@ def _units_above(
     found, notes = list(units), []
     for at in range(max(0, min(above, names_at)), names_at):
         match = re.fullmatch(
-            r"(?i)\W*(?P<name>.+?)[\s_]+(units?|einheit|unité)\s*[:=;,\t]\s*(?P<unit>\S.*?)[;,\s]*", sheet.line(at)
+            r"(?i)\W*(?P<name>.+?)[\s_]+(units?|einheit|unité)\s*[:=;,\t]\s*(?P<unit>\S.*?)[;,\s]*", sheet.phrase(at)
         )
         if match is None or find_unit(match["unit"]) is None:
             continue
@@ -140,7 +140,7 @@ def title_of(sheet: Sheet, above: int, top: int, parsed: list) -> str:
     """What a table is called: the line nearest above its header that is a title."""
     for at in range(top - 1, max(above, top - 6) - 1, -1):
         if sheet.is_title(at):
-            return " ".join(filter(None, sheet.rows[at]))
+            return " ".join(filter(None, sheet.rows[at]))[:80]
         if parsed[at] is not None:
             break
     return ""
@@ -149,7 +149,7 @@ def title_of(sheet: Sheet, above: int, top: int, parsed: list) -> str:
 def mentioned_above(sheet: Sheet, above: int, first: int) -> str:
     """The line above a table without names that has words for its columns; empty where none has."""
     for at in range(max(above, first - 200), first):
-        for field in re.split(r"[=:;,\t]+", sheet.line(at)):
+        for field in re.split(r"[=:;,\t]+", sheet.phrase(at)):
             name, unit = read_header(field)
             if len(name.split()) < 4 and canonical(name, unit)[1] in ("strain", "stress", "force", "length"):
                 return f"{sheet.word} {at + 1}, {sheet.line(at)[:40]!r}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from ...data.limits import check_factor
 from ...data.names import closest
 from ...data.reading_log import Unusable, count
 from ...errors import DataError, OptionError, require
@@ -20,6 +23,8 @@ LONGEST_SIDE = 256
 MOST_BYTES = 4 * 2**30
 #: What may be done to pictures of another shape.
 _FITS = ("cut", "pad", "stretch")
+#: Pixels of a picture that are resized at once.
+_BAND = 4_000_000
 #: Colours that differ by less than this (of 1) in all pictures are taken for grey: JPEG rounds.
 _COLOURLESS = 0.02
 
@@ -41,6 +46,7 @@ class ImageFiles:
             or 10, 12 or 14 where the brightest pixel of all files is exactly that.
         fit: How a picture of another shape than ``size`` is brought to it: ``"cut"`` takes the largest middle of that
             shape, ``"pad"`` adds borders of the mean brightness of its rim, ``"stretch"`` changes its proportions.
+        limits: Factor on what a file and a modality may hold (pixels, pages, memory), for files that you trust.
     """
 
     files: str | Sequence[str] | None = None
@@ -50,14 +56,22 @@ class ImageFiles:
     views: str = "channel"
     bits: int | None = None
     fit: str = "cut"
+    limits: float = 1.0
 
     def __post_init__(self) -> None:
+        check_factor(self.limits)
         if self.fit not in _FITS:
             raise OptionError(f"fit is {self.fit!r}: {closest(self.fit, _FITS)}")
         if self.views not in ("channel", "volume", "first"):
             raise OptionError(f"views is {self.views!r}, expected 'channel', 'volume' or 'first'")
         if self.bits is not None and (isinstance(self.bits, bool) or not 8 <= self.bits <= 16):
             raise OptionError(f"bits is {self.bits!r}, expected the camera's depth, 8 to 16")
+        if isinstance(self.size, str) or (
+            self.size is not None and not all(isinstance(v, Integral) for v in np.ravel(np.asarray(self.size, object)))
+        ):
+            raise OptionError(
+                f"size is {self.size!r}, expected (height, width) in pixels, such as (64, 64), or one number"
+            )
         shape = self.shape
         if shape is not None and (len(shape) != 2 or min(shape) < 1):
             raise OptionError(f"size is {self.size!r}, expected (height, width) in pixels")
@@ -69,7 +83,9 @@ class ImageFiles:
         """(height, width) that is asked for, None where nothing is."""
         if self.size is None:
             return None
-        return (self.size, self.size) if isinstance(self.size, int) else tuple(int(v) for v in self.size)
+        if isinstance(self.size, int | np.integer):
+            return (int(self.size),) * 2
+        return tuple(int(v) for v in self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +111,7 @@ def read_size(path: Path, spec: ImageFiles) -> tuple[int, int]:
     Raises:
         Unusable: If it is no picture, a very large one, or the crop leaves none of it.
     """
-    height, width = picture_size(path)
+    height, width = picture_size(path, spec.limits)
     top, bottom, left, right = _crop_pixels(spec, height, width)
     return height - top - bottom, width - left - right
 
@@ -117,7 +133,7 @@ def read_picture(path: Path, spec: ImageFiles, size: tuple[int, int]) -> ReadPic
     Raises:
         Unusable: If the file is damaged, no picture, or holds NaN.
     """
-    pixels = read_pixels(path)
+    pixels = read_pixels(path, spec.limits)
     pages, notes = pixels.pages, list(pixels.notes)
     if spec.views == "first" and len(pages) > 1:
         notes.append(f"first of {len(pages)} pages")
@@ -182,18 +198,26 @@ def combine_views(pictures: Sequence[ReadPicture]) -> ReadPicture:
     return ReadPicture(np.concatenate(pixels), all(p.levels for p in pictures), notes)
 
 
-def check_memory(specimens: int, views: int, size: tuple[int, int], modality: str) -> None:
+def check_memory(specimens: int, views: int, size: tuple[int, int], modality: str, limits: float = 1.0) -> None:
     """Refuse a modality that would not fit into memory, before the pictures are read.
+
+    Args:
+        specimens: How many.
+        views: Pictures of each.
+        size: (height, width) of each.
+        modality: Its name.
+        limits: Factor on the memory.
 
     Raises:
         DataError: If it would take more than 4 GiB.
     """
     needed = specimens * views * size[0] * size[1] * 4
-    if needed > MOST_BYTES:
+    if needed > MOST_BYTES * limits:
         side = int(max(size) * (MOST_BYTES / needed) ** 0.5)
         raise DataError(
             f"{modality!r} would take {needed / 2**30:.1f} GiB as {specimens} x {views} pictures of {size[0]} x "
-            f"{size[1]} pixels: ask for less, size=({side}, {side}) or smaller"
+            f"{size[1]} pixels: ask for less, size=({side}, {side}) or smaller, or raise the limits, "
+            f"images={{'limits': {math.ceil(needed / MOST_BYTES)}}}"
         )
 
 
@@ -314,8 +338,17 @@ def resize(pages: np.ndarray, size: tuple[int, int], notes: list[str], fit: str 
     notes.append(f"resized from {height} x {width}{cut}")
     pil = require("PIL.Image", "photographs")
     out = np.empty((len(pages), *size, pages.shape[-1]), dtype=np.float32)
+    scale = inner_h / size[0]
+    reach = math.ceil(max(scale, 1.0)) + 1  # rows beyond its own that a row is made of
+    rows = max(1, int(_BAND / (inner_w * max(scale, 1.0))))
     for page, c in np.ndindex(len(pages), pages.shape[-1]):
-        channel = pages[page, top : top + inner_h, left : left + inner_w, c].astype(np.float32)
-        # shrinking, pillow widens the filter: every pixel counts
-        out[page, ..., c] = pil.fromarray(channel).resize(size[::-1], pil.Resampling.BILINEAR)
+        inner = pages[page, top : top + inner_h, left : left + inner_w, c]
+        for start in range(0, size[0], rows):  # a band at a time: as floats a photograph takes a gigabyte
+            stop = min(start + rows, size[0])
+            first = max(0, math.floor(start * scale) - reach)
+            band = inner[first : math.ceil(stop * scale) + reach].astype(np.float32)
+            box = (0.0, start * scale - first, inner_w, min(stop * scale - first, len(band)))
+            # shrinking, pillow widens the filter: every pixel counts
+            made = pil.fromarray(band).resize((size[1], stop - start), pil.Resampling.BILINEAR, box=box)
+            out[page, start:stop, :, c] = made
     return out

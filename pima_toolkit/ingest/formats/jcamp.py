@@ -17,6 +17,7 @@ import numpy as np
 from ...data.reading_log import Unusable, count
 from .encodings import decode
 from .reader import ColumnReader, Columns
+from .workbooks import OPTION
 
 _LABEL = re.compile(r"^\s*##(?P<label>[^=]*)=(?P<value>.*)$")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -56,7 +57,7 @@ class _Jcamp(ColumnReader):
         return found[0]
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:  # noqa: ARG002
-        text, _ = decode(path)
+        text, _ = decode(path, self.limits, OPTION)
         head: dict[str, str] = {}
         number, lines = 0, text.splitlines()
         at = 0
@@ -107,7 +108,7 @@ def _spectrum(head: dict[str, str], label: str, rows: list[str], line: int) -> C
         x, y = pairs[:, 0] * scale[0], pairs[:, 1] * scale[1]
     written = head.get("XUNITS", "").strip()
     stated = head.get("NPOINTS", "")
-    if stated.isdigit() and int(stated) != x.size:
+    if stated.isdecimal() and float(stated[:20]) != x.size:
         raise Unusable(f"is a JCAMP-DX file of {count(x.size, 'point')}, though its head says {stated}: is it cut off?")
     y_name = head.get("YUNITS", "").strip().lower()
     return Columns(

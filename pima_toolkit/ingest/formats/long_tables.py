@@ -70,10 +70,15 @@ class LongTables:
         self._sheet_of = sheet_of
         self._layouts: dict[bytes, _PlainTable] = {}
 
-    def read(self, path: Path) -> Columns | None:
-        """The only table of a long file of plain numbers; None of any other file."""
+    def read(self, path: Path, limits: float = 1.0) -> Columns | None:
+        """The only table of a long file of plain numbers; None of any other file.
+
+        Args:
+            path: The file.
+            limits: Factor on the bytes that are read.
+        """
         size = path.stat().st_size
-        if not _LONG < size <= MOST_BYTES:
+        if not _LONG < size <= MOST_BYTES * limits:
             return None
         with path.open("rb") as file:
             content = file.read(min(size, _HEADS[-1]))

@@ -6,18 +6,28 @@ Everything becomes (page, y, x, channel), upright; a size is read from the heade
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...data.limits import check_limit
 from ...data.reading_log import Unusable
 from ...errors import require
+from .arrays import open_array
 from .reader import PixelReader, Pixels
 
 #: Largest picture, in pixels of all its pages; pillow warns from here on, a file of a few kB may hold more.
 MOST_PIXELS = 89_000_000
+#: Bytes of all its pages when decoded.
+_MOST_DECODED = 400_000_000
+#: Pages of one file.
+_MOST_PAGES = 2048
+#: Pixels that pillow hands over at once.
+_STRIP = 4_000_000
+_OPTION = "images={{'limits': {}}}"
 
 
 class _Photograph(PixelReader):
@@ -26,14 +36,14 @@ class _Photograph(PixelReader):
     suffixes = (".png", ".jpg", ".jpeg", ".bmp")
 
     def size(self, path: Path) -> tuple[int, int]:
-        with _reading(path), require("PIL.Image", "photographs").open(path) as image:
-            check_pixels(image.width * image.height)
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        with _reading(path), _opened(path, self.limits) as image:
+            # Not the PNG's own getexif, which decodes all of it first to look for a mark behind the pixels.
+            turned = require("PIL.Image", "photographs").Image.getexif(image).get(0x0112, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
 
     def read(self, path: Path) -> Pixels:
         with _reading(path):
-            return _opaque(*read_pillow(path))
+            return _opaque(*read_pillow(path, self.limits))
 
 
 class _Tiff(PixelReader):
@@ -43,15 +53,17 @@ class _Tiff(PixelReader):
 
     def size(self, path: Path) -> tuple[int, int]:
         with _reading(path), require("tifffile", "TIFF files").TiffFile(path) as file:
+            check_limit(len(file.pages), _MOST_PAGES, "pages", Unusable, limits=self.limits, option=_OPTION)
             series = file.series[0]
             colours = series.shape[series.axes.index("S")] if "S" in series.axes else 1
-            check_pixels(int(np.prod(series.shape)) // colours)
+            pixels = math.prod(series.shape) // max(colours, 1)
+            check_pixels(pixels, series.dtype.itemsize * colours, self.limits)
             height, width = (series.shape[series.axes.index(a)] for a in "YX")
             return (width, height) if orientation_of(file.pages[0]) in (5, 6, 7, 8) else (height, width)
 
     def read(self, path: Path) -> Pixels:
         with _reading(path):
-            return _opaque(*read_tiff(path))
+            return _opaque(*read_tiff(path, self.limits))
 
 
 class _PixelArray(PixelReader):
@@ -61,12 +73,22 @@ class _PixelArray(PixelReader):
 
     def size(self, path: Path) -> tuple[int, int]:
         with _reading(path):
-            return array_axes(np.load(path, mmap_mode="r", allow_pickle=False).shape)[1:3]
+            return self._axes(self._numbers(path))[1:3]
 
     def read(self, path: Path) -> Pixels:
         with _reading(path):
-            raw = np.load(path, mmap_mode="r", allow_pickle=False)
-            return _opaque(np.array(raw).reshape(array_axes(raw.shape)), [])
+            raw = self._numbers(path)
+            axes = self._axes(raw)
+            return _opaque(np.array(raw).reshape(axes), [])
+
+    def _numbers(self, path: Path) -> np.ndarray:
+        return open_array(path, 4 * MOST_PIXELS, "numbers", self.limits, _OPTION)
+
+    def _axes(self, raw: np.ndarray) -> tuple[int, int, int, int]:
+        pages, y, x, channels = array_axes(raw.shape)
+        check_pixels(pages * y * x, channels * raw.dtype.itemsize, self.limits)
+        check_limit(pages, _MOST_PAGES, "pages", Unusable, limits=self.limits, option=_OPTION)
+        return pages, y, x, channels
 
 
 PHOTOGRAPH, TIFF, ARRAY = _Photograph(), _Tiff(), _PixelArray()
@@ -100,8 +122,10 @@ def _reading(path: Path) -> Iterator[None]:
             raise
         raise Unusable(f"is no picture or is damaged ({_without_path(error, path)})") from error
     except Exception as error:  # pillow, tifffile, zlib and struct have no common base
-        if "Decompression" in type(error).__name__:
-            check_pixels(MOST_PIXELS + 1)
+        if type(error).__name__ == "DecompressionBombError":  # pillow's own limit, twice ours
+            raise Unusable(
+                f"has more than {2 * MOST_PIXELS / 1e6:.0f} million pixels: shrink it with another program first"
+            ) from error
         raise Unusable(f"is no picture or is damaged ({type(error).__name__}: {_without_path(error, path)})") from error
 
 
@@ -109,10 +133,32 @@ def _without_path(error: Exception, path: Path) -> str:
     return str(error).replace(f" {str(path)!r}", "").replace(str(path), "it")
 
 
-def check_pixels(pixels: int) -> None:
-    """Refuse a very large picture before its pixels take the memory."""
-    if pixels > MOST_PIXELS:
-        raise Unusable(f"has more than {MOST_PIXELS / 1e6:.0f} million pixels: shrink it with another program first")
+def check_pixels(pixels: int, depth: int, limits: float) -> None:
+    """Refuse a very large picture before its pixels take the memory.
+
+    Args:
+        pixels: Of all its pages.
+        depth: Bytes of a pixel.
+        limits: Factor on what is allowed.
+
+    Raises:
+        Unusable: If there are too many.
+    """
+    if pixels == 0:
+        raise Unusable("has no pixels")
+    check_limit(pixels, MOST_PIXELS, "pixels", Unusable, limits=limits, option=_OPTION)
+    check_limit(pixels * depth, _MOST_DECODED, "bytes of pixels", Unusable, limits=limits, option=_OPTION)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, limits: float) -> Iterator[Any]:
+    """A picture that pillow has opened and not yet decoded, not larger than the limits."""
+    with require("PIL.Image", "photographs").open(path) as image:
+        several = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        check_limit(several, _MOST_PAGES, "pages", Unusable, limits=limits, option=_OPTION)
+        depth = len(image.getbands()) * (4 if image.mode in "IF" else 2 if "16" in image.mode else 1)
+        check_pixels(several * image.width * image.height, depth, limits)
+        yield image
 
 
 def array_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -125,7 +171,6 @@ def array_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
         pages, y, x, channels = shape
     else:
         raise Unusable(f"has shape {shape}, a picture is (y, x), (y, x, colour) or (page, y, x)")
-    check_pixels(pages * y * x)
     return pages, y, x, channels
 
 
@@ -135,7 +180,7 @@ def orientation_of(page: Any) -> int:
     return int(tag.value) if tag is not None else 1
 
 
-def read_tiff(path: Path) -> tuple[np.ndarray, list[str]]:
+def read_tiff(path: Path, limits: float = 1.0) -> tuple[np.ndarray, list[str]]:
     """(page, y, x, channel) of the first series of a TIFF file: thumbnails are series of their own."""
     tifffile = require("tifffile", "TIFF files")
     with tifffile.TiffFile(path) as file:
@@ -146,9 +191,9 @@ def read_tiff(path: Path) -> tuple[np.ndarray, list[str]]:
         except ValueError as error:  # a compression that tifffile leaves to another library; pillow has its own
             if "imagecodecs" not in str(error):
                 raise
-            return read_pillow(path)
+            return read_pillow(path, limits)
         if page.photometric.name == "PALETTE":
-            return read_pillow(path)
+            return read_pillow(path, limits)
         axes = series.axes
         if page.photometric.name == "MINISWHITE":
             values = values.max() - values if values.dtype.kind == "f" else np.iinfo(values.dtype).max - values
@@ -174,11 +219,26 @@ def upright(pages: np.ndarray, orientation: int, notes: list[str]) -> np.ndarray
     return pages
 
 
-def read_pillow(path: Path) -> tuple[np.ndarray, list[str]]:
+def _array_of(image: Any) -> np.ndarray:
+    """(y, x, channel) of a decoded picture, a strip at a time: pillow writes all it hands over into bytes first."""
+    rows = max(1, _STRIP // image.width)
+    strips = (
+        np.asarray(image.crop((0, y, image.width, min(y + rows, image.height)))) for y in range(0, image.height, rows)
+    )
+    first = next(strips)
+    if len(first) == image.height:
+        return first if first.ndim == 3 else first[..., None]
+    out = np.empty((image.height, *first.shape[1:]), dtype=first.dtype)
+    out[: len(first)] = first
+    for k, strip in enumerate(strips, 1):
+        out[k * rows : k * rows + len(strip)] = strip
+    return out if out.ndim == 3 else out[..., None]
+
+
+def read_pillow(path: Path, limits: float = 1.0) -> tuple[np.ndarray, list[str]]:
     """(page, y, x, channel) of PNG, JPEG, BMP and of what tifffile leaves; palettes and CMYK as colours."""
-    pil = require("PIL.Image", "photographs")
     notes: list[str] = []
-    with pil.open(path) as image:
+    with _opened(path, limits) as image:
         several = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         frames = []
         for k in range(several):
@@ -187,10 +247,10 @@ def read_pillow(path: Path) -> tuple[np.ndarray, list[str]]:
             frame = image
             if frame.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA"):
                 frame = frame.convert("RGBA" if "transparency" in frame.info else "RGB")
-            values = np.asarray(frame)
-            frames.append(values if values.ndim == 3 else values[..., None])
+            frames.append(_array_of(frame))
         orientation = image.getexif().get(0x0112, 1)  # after reading: pillow has turned a TIFF by then, and says so
     if any(f.shape != frames[0].shape for f in frames):
         notes.append(f"first of {len(frames)} pages, which differ in size")
         frames = frames[:1]
-    return upright(np.stack(frames), int(orientation), notes), notes
+    pages = frames[0][None] if len(frames) == 1 else np.stack(frames)
+    return upright(pages, int(orientation), notes), notes

@@ -23,11 +23,12 @@ A format is added by a file here and a line in ``FORMATS`` (registry.py), or fro
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -84,10 +85,20 @@ class Reader(ABC):
     Attributes:
         suffixes: Endings of its files, in lower case with their point.
         kind: What its files hold: ``"curves"`` or ``"images"``.
+        limits: Factor on what a file may hold, as the user gives it; a reader looks at it before it reads.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
     kind: ClassVar[str]
+    limits: float = 1.0
+
+    def within(self, limits: float) -> Self:
+        """The reader with its limits so many times as high."""
+        if limits == self.limits:
+            return self
+        other = copy.copy(self)
+        other.limits = limits
+        return other
 
     def recognises(self, path: Path) -> bool:  # noqa: ARG002
         """Whether a file with one of the suffixes is of this format; readers of plugins are asked first."""

@@ -75,13 +75,18 @@ def kind_of(path: Path) -> str | None:
     return next((r.kind for r in _readers().values() if suffix in r.suffixes and r.recognises(path)), None)
 
 
-def read_tables(path: Path, sheet: str | int | None = None) -> list[Columns]:
+def read_tables(path: Path, sheet: str | int | None = None, limits: float = 1.0) -> list[Columns]:
     """Read every table of numbers of a file; one of an unknown ending is read as a text.
+
+    Args:
+        path: The file.
+        sheet: Name or number of a sheet, where the file has several.
+        limits: Factor on what the file may hold.
 
     Raises:
         Unusable: If the file cannot be used.
     """
-    return _ask(path, ColumnReader, "text", lambda reader: list(reader.tables(path, sheet)))
+    return _ask(path, ColumnReader, "text", lambda reader: list(reader.within(limits).tables(path, sheet)))
 
 
 def read_columns(path: Path, sheet: str | int | None = None) -> Columns:
@@ -93,22 +98,22 @@ def read_columns(path: Path, sheet: str | int | None = None) -> Columns:
     return _ask(path, ColumnReader, "text", lambda reader: reader.read(path, sheet))
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def picture_size(path: Path, limits: float = 1.0) -> tuple[int, int]:
     """(height, width) of a file's picture, from its header; one of an unknown ending is tried as a photograph.
 
     Raises:
         Unusable: If it is no picture, or a very large one.
     """
-    return _ask(path, PixelReader, "photograph", lambda reader: reader.size(path))
+    return _ask(path, PixelReader, "photograph", lambda reader: reader.within(limits).size(path))
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(path: Path, limits: float = 1.0) -> Pixels:
     """Read the picture of a file; one of an unknown ending is tried as a photograph.
 
     Raises:
         Unusable: If it is damaged or no picture.
     """
-    return _ask(path, PixelReader, "photograph", lambda reader: reader.read(path))
+    return _ask(path, PixelReader, "photograph", lambda reader: reader.within(limits).read(path))
 
 
 def _ask(path: Path, kind: type[Asked], otherwise: str, question: Callable[[Asked], Content]) -> Content:

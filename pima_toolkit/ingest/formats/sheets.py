@@ -12,6 +12,8 @@ from ..headers import canonical, read_header
 from .clock import HALF_TOLD, MOMENT, seconds
 from .texts import COMMENT, GAPS, PARTING, number, split_line
 
+#: Most signs of a line that is a title, a mark or a remark about a unit.
+LONGEST_PHRASE = 300
 #: A line that begins or ends the numbers, and holds nothing else.
 _MARK = re.compile(r"(?i)\W*(start|begin|data|daten|end|ende|stop|fin|eof|(end|start)[ _]of[ _]\w+|ende der \w+)\W*")
 #: What stands above one of several tables of a file.
@@ -92,7 +94,7 @@ class Sheet:
         bare = COMMENT.sub("", line).strip()
         ways = [
             re.split(r"\t|\s{2,}", bare),
-            re.findall(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?", bare),
+            re.findall(r"[^\s\[(]+(?:\s{0,9}[\[(][^\])]{0,99}[\])])?", bare),
             bare.split(),
             line.split(),
         ]
@@ -111,14 +113,22 @@ class Sheet:
         """The text of a row as it is written."""
         return self.lines[at].strip() if self.lines is not None else " ".join(filter(None, self.rows[at]))
 
+    def phrase(self, at: int) -> str:
+        """The text of a row that is short enough to say something of the table; empty for a longer one.
+
+        Patterns that try every way to part a text take minutes for one of a hundred thousand signs.
+        """
+        text = self.line(at)
+        return text if len(text) <= LONGEST_PHRASE else ""
+
     def is_mark(self, at: int) -> bool:
         """Whether a row says that the numbers begin or end."""
-        return _MARK.fullmatch(self.line(at)) is not None
+        return _MARK.fullmatch(self.phrase(at)) is not None
 
     def is_title(self, at: int) -> bool:
         """Whether a row without numbers says which table follows: ``Cycle 2``, ``Specimen;P3``."""
         filled = [field for field in self.rows[at] if field]
-        return 0 < len(filled) <= 2 and TITLE.match(COMMENT.sub("", filled[0])) is not None
+        return 0 < len(filled) <= 2 and TITLE.match(COMMENT.sub("", filled[0][:LONGEST_PHRASE])) is not None
 
 
 def unit_share(fields: list[str], *, under_names: bool = False) -> float:

@@ -73,7 +73,7 @@ def _announced(sheet: Sheet, parsed: list) -> int | None:
     """
     for at in range(min(3, len(sheet.rows))):
         found = re.fullmatch(
-            r"(\d{1,4})|.*header.*?lines?\s*[:=;,]?\s*(\d{1,4})", sheet.line(at).strip(), re.IGNORECASE
+            r"(\d{1,4})|.*header.*?lines?\s*[:=;,]?\s*(\d{1,4})", sheet.phrase(at).strip(), re.IGNORECASE
         )
         lines = int(found[1] or found[2]) if found else 0
         if 1 < lines < len(parsed) and parsed[lines] is not None and parsed[lines - 1] is None:
@@ -190,7 +190,7 @@ def _numbers_channels(sheet: Sheet, used: list[int], width: int) -> bool:
     if len(used) < FEWEST + 1:
         return False
     fields = [field for field in sheet.rows[used[0]] if field]
-    if len(fields) < 2 or not all(field.isdigit() for field in fields):
+    if len(fields) < 2 or not all(field.isdecimal() and len(field) < 10 for field in fields):
         return False
     numbers = [int(field) for field in fields]
     if len(fields) < width - 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 1:
@@ -254,7 +254,7 @@ def _lost(
         texts = [sheet.rows[at][k] for at in used if k < len(sheet.rows[at]) and sheet.rows[at][k].lower() not in GAPS]
         half = bool(texts) and HALF_TOLD.fullmatch(texts[0]) is not None
         why = ", which may be min:s or h:min" if half else ", no number"
-        out[k] = f"holds {texts[0]!r}{why}" if texts else "is empty"
+        out[k] = f"holds {texts[0][:60]!r}{why}" if texts else "is empty"
     return out
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from ...data.limits import check_archive, check_limit
 from ...data.reading_log import Unusable, count
 from ...errors import require
 from ...units import find_unit
@@ -25,7 +29,7 @@ class _Workbook(ColumnReader):
     def read(self, path: Path, sheet: str | int | None = None) -> Columns:
         names: list[str] = []
         usable = []
-        for page in sheets_of(path, sheet):
+        for page in sheets_of(path, sheet, self.limits):
             names.append(page.name)
             found = largest(_tables(page))
             if found is not None:
@@ -38,7 +42,7 @@ class _Workbook(ColumnReader):
         return replace(best, notes=(f"sheet {best.sheet!r} of {len(names)}", *best.notes))
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
-        pages = sheets_of(path, sheet)
+        pages = sheets_of(path, sheet, self.limits)
         if not any(found := [_tables(page) for page in pages]):
             raise Unusable(f"has no sheet with two columns of numbers (its sheets: {', '.join(p.name for p in pages)})")
         for tables in found:
@@ -50,6 +54,12 @@ class _Workbook(ColumnReader):
 
 
 WORKBOOK = _Workbook()
+#: How the user raises the limits of files of curves.
+OPTION = "curves={{'limits': {}}}"
+#: Cells of a sheet, those that are empty before filled ones included.
+_MOST_CELLS = 5_000_000
+#: A cell that stands below so many empty rows was not meant.
+_FAR = 10_000
 
 
 def _tables(page: Sheet) -> list[Columns]:
@@ -60,14 +70,16 @@ def _tables(page: Sheet) -> list[Columns]:
 
 def _with_points(page: Sheet) -> Sheet:
     """The sheet with decimal points in columns that were typed as texts with commas."""
-    width = max(map(len, page.rows), default=0)
-    typed = []
-    for k in range(width):
-        cells = [row[k] for row in page.rows if k < len(row) and row[k]]
-        commas = sum(number(c, ".") is None and number(c, ",") is not None for c in cells)
-        others = sum(number(c, ".") is not None and "." in c for c in cells)
-        if commas >= 3 and commas > 0.5 * len(cells) and not others:
-            typed.append(k)
+    filled, commas, points = Counter[int](), Counter[int](), set[int]()
+    for row in page.rows:
+        for k, cell in enumerate(row):
+            if cell:
+                filled[k] += 1
+                if "," in cell and number(cell, ".") is None and number(cell, ",") is not None:
+                    commas[k] += 1
+                elif "." in cell and number(cell, ".") is not None:
+                    points.add(k)
+    typed = {k for k, n in commas.items() if n >= 3 and n > 0.5 * filled[k] and k not in points}
     if not typed:
         return page
     rows = [
@@ -108,28 +120,44 @@ def _refuse_formulas(path: Path, tables: list[Columns]) -> None:
         book.close()
 
 
-def sheets_of(path: Path, sheet: str | int | None) -> list[Sheet]:
+def sheets_of(path: Path, sheet: str | int | None, limits: float = 1.0) -> list[Sheet]:
     """The sheets of a workbook that can be seen, or the one wanted; formulas as the values they had when it was saved.
 
+    Args:
+        path: The file.
+        sheet: Name or number of the one wanted, None for all.
+        limits: Factor on what the workbook may hold.
+
     Raises:
-        Unusable: If it is no workbook, or has no such sheet.
+        Unusable: If it is no workbook, has no such sheet, or holds more than is read.
     """
     openpyxl = require("openpyxl", "Excel files")
     if path.stat().st_size == 0:
         raise Unusable("is empty (0 bytes)")
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, path.stat().st_size, Unusable, limits=limits, option=OPTION)
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (Unusable, MemoryError):
+        raise
     except Exception as error:  # zipfile, XML and openpyxl errors of a damaged file have no common base
         raise Unusable(f"is no readable Excel workbook ({type(error).__name__}): save it again as .xlsx") from error
     try:
         names = [page.title for page in book.worksheets]
+        if not names:
+            raise Unusable("has no sheet that can be read: save it again as .xlsx")
         if sheet is not None and sheet not in (range(len(names)) if isinstance(sheet, int) else names):
             raise Unusable(f"has no sheet {sheet!r} (its sheets: {', '.join(names)})")
         wanted = names if sheet is None else [names[sheet] if isinstance(sheet, int) else sheet]
         hidden = [n for n in wanted if sheet is None and getattr(book[n], "sheet_state", "visible") != "visible"]
         seen = [n for n in wanted if n not in hidden] or wanted
         notes = tuple(f"hidden sheet {n!r} left out" for n in hidden if n not in seen)
-        return [Sheet(_cells_of(book[name]), ".", notes, name=name) for name in seen]
+        try:
+            return [Sheet(_cells_of(book[name], limits), ".", notes, name=name) for name in seen]
+        except (Unusable, MemoryError, OSError):
+            raise
+        except Exception as error:  # openpyxl reads a sheet only now
+            raise Unusable(f"is a damaged Excel workbook ({type(error).__name__}): save it again as .xlsx") from error
     finally:
         book.close()
 
@@ -141,21 +169,41 @@ class _Page(Protocol):
         """Its rows, as cells or as their values."""
         raise NotImplementedError
 
+    def reset_dimensions(self) -> None:
+        """Forget what the sheet says of its size: a row then ends with its last cell, and the rows with the last."""
+        raise NotImplementedError
 
-def _cells_of(page: _Page) -> list[list[str]]:
+
+def _cells_of(page: _Page, limits: float) -> list[list[str]]:
     """The rows of a sheet; formulas as the values they had when it was saved, empty cells at the end left out.
 
     A cell formatted as a percentage holds 0.05 and shows 5 %. Under a header that says ``[%]`` the 5 is meant: with the
     0.05 the number would be divided by a hundred twice.
     """
-    rows = [_cell_texts(row) for row in page.iter_rows(values_only=True)]
+    page.reset_dimensions()
+    rows: list[list[str]] = []
+    empty = cells = 0
+    for at, row in enumerate(page.iter_rows(values_only=True), 1):
+        texts = _cell_texts(row)
+        if not texts:
+            empty += 1
+            continue
+        if empty > _FAR * limits and rows:
+            raise Unusable(
+                f"has something in row {at}, below {empty:,} empty rows: delete it if it was not meant, or raise the "
+                f"limits, {OPTION.format(math.ceil(empty / _FAR))}"
+            )
+        rows += [[] for _ in range(empty)]
+        rows.append(texts)
+        cells, empty = cells + len(texts), 0
+        check_limit(cells, _MOST_CELLS, "cells", Unusable, limits=limits, option=OPTION)
     columns = {k for row in rows for k, text in enumerate(row) if _says_percent(text)}
     if not columns:
         return rows
-    for texts, cells in zip(rows, page.iter_rows(), strict=True):
+    for texts, cells_here in zip(rows, page.iter_rows(), strict=False):  # rows without texts at the end are left out
         for k in columns & set(range(len(texts))):
-            value = cells[k].value
-            if isinstance(value, int | float) and "%" in str(cells[k].number_format):
+            value = cells_here[k].value
+            if isinstance(value, int | float) and "%" in str(cells_here[k].number_format):
                 # 100 * 0.07 is 7.000000000000001: what was typed has fewer digits.
                 texts[k] = _cell_text(float(f"{100 * value:.14g}"))
     return rows

@@ -13,8 +13,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...data.files import replacing
-from ...errors import require
+from ...data import closest
+from ...data.files import path_of, replacing
+from ...errors import OptionError, require
+from ..drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +44,7 @@ def new_figure(width: float, height: float) -> Figure:
 
     def png() -> bytes:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=100)
+        draw(figure, buffer, format="png", dpi=100)
         return buffer.getvalue()
 
     # Without pyplot a notebook knows no picture of a Figure; this is the method it asks for.
@@ -57,19 +59,40 @@ def leave_out(axes: NDArray[np.object_], number: int, columns: int) -> None:
         axes[index - columns].tick_params(labelbottom=True)
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
+def save_figure(
+    figure: Figure,
+    path: str | Path,
+    *,
+    dpi: float = 120,
+    format: str | None = None,  # noqa: A002 - matplotlib's name
+) -> Path:
     """Write a figure, whole or not at all; the same figure gives the same bytes, whenever it is drawn.
 
     Args:
         figure: The figure that a ``plot_*`` returned.
-        path: The file; its suffix names the format: ``.png``, ``.svg``, ``.pdf``.
+        path: The file; its suffix names the format: ``.png``, ``.svg``, ``.pdf``, or another that matplotlib knows.
+        dpi: Dots per inch of what is drawn in pixels.
+        format: The format, whatever the suffix is: ``"png"``, ``"svg"``, ``"pdf"``.
+
+    Returns:
+        The path.
 
     Raises:
+        OptionError: If matplotlib knows no such format, or ``dpi`` is no positive number.
         StorageError: If it cannot be written.
     """
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    path = path_of(path)
+    known = sorted(figure.canvas.get_supported_filetypes())
+    kind = (format or path.suffix.removeprefix(".")).lower()
+    if kind not in known:
+        raise OptionError(
+            f"figures have no format {kind!r}: end the name in {closest('.' + kind, ['.' + k for k in known])}"
+        )
+    if isinstance(dpi, bool) or not isinstance(dpi, int | float) or not 1 <= dpi <= 5000:
+        raise OptionError(f"dpi={dpi!r}: expected dots per inch, a number from 1 to 5000")
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with replacing(path) as temporary, require("matplotlib", "plots").rc_context({"svg.hashsalt": "pima"}):
-        figure.savefig(temporary, dpi=120, metadata=dates.get(path.suffix))
+        draw(figure, temporary, dpi=dpi, format=kind, metadata=dates.get(kind))
     return path
 
 
