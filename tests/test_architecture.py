@@ -40,10 +40,10 @@ ORDER = {
     "experts/noise": "base * table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
-        " noisy_fits integrated random_effects"
+        " noisy_fits integrated strata random_effects"
     ),
     "experts/regression": (
-        "quantities lmfit_bridge priors curves covariance population noise_evidence coloured intervals solution"
+        "quantities lmfit_bridge priors dependence curves covariance population effects noise_evidence coloured intervals solution"
         " noise_choice fit"
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
