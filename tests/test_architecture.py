@@ -43,8 +43,8 @@ ORDER = {
         " noisy_fits integrated strata random_effects"
     ),
     "experts/regression": (
-        "quantities lmfit_bridge priors dependence curves covariance population effects noise_evidence coloured intervals solution"
-        " noise_choice fit"
+        "quantities lmfit_bridge priors dependence curves covariance population effects noise_evidence coloured"
+        " intervals solution noise_choice fit"
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (

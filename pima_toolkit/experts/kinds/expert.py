@@ -141,10 +141,10 @@ class Expert(Law):
                 parameter, ``{"E": ["temperature"], "H": ["log(rate)"]}``. Linear in each parameter's unbounded
                 coordinate, the logarithm of a positive one; how much is in :attr:`~pima_toolkit.Solution.effects`.
             groups: Of several curves, the batch of each, (N,) labels, or the name of a covariate. Specimens of one batch
-                share what its parameters are off by, so they count for less than as many of different batches
+                share what their parameters are off by, and count for less than as many of different batches
                 (:attr:`~pima_toolkit.Solution.batches`).
-            covariates: What is known of the specimens, by name, (N,) each; coordinates of ``y`` along its specimens need
-                not be given again.
+            covariates: What is known of the specimens, by name, (N,) each; coordinates of ``y`` along its specimens
+                need not be given again.
 
         Returns:
             The solution, one row per cluster: of one curve its parameters, with errors from the residuals; of several

@@ -252,10 +252,12 @@ def read_design(
     for name in dependence.covariates:
         given = _given(name, covariates, y)
         if given is None:
-            using = [label for label, term in zip(dependence.labels, dependence.terms, strict=True) if name in names_in(term)]
+            using = [
+                label for label, term in zip(dependence.labels, dependence.terms, strict=True) if name in names_in(term)
+            ]
             raise ExpertError(
-                f"the covariate {name!r} of {using[0]!r} was not given: give covariates={{{name!r}: values}}, one number"
-                " for each specimen, or make it a coordinate of y"
+                f"the covariate {name!r} of {using[0]!r} was not given: give covariates={{{name!r}: values}}, one"
+                " number for each specimen, or make it a coordinate of y"
             )
         values[name] = numbers(name, given)
         units[name] = str(getattr(given, "attrs", {}).get("units", "1"))
@@ -307,8 +309,8 @@ def _read_groups(
     given = _given(groups, covariates, y) if isinstance(groups, str) else groups
     if given is None:
         raise ExpertError(
-            f"groups={groups!r} names nothing that was given: give covariates={{{groups!r}: labels}}, one label for each"
-            " specimen, or the labels themselves"
+            f"groups={groups!r} names nothing that was given: give covariates={{{groups!r}: labels}}, one label for"
+            " each specimen, or the labels themselves"
         )
     given = np.asarray(given)
     if given.shape != there.shape:

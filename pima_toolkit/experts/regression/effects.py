@@ -97,7 +97,10 @@ def effects_table(
             "term": ("effect", list(names.terms)),
             "scale": ("effect", [scales(law, data.bounds)[k] for k in names.places]),
             "unit": ("effect", [per(units[k], below) for k, below in zip(names.places, depends.units, strict=True)]),
-            "slope_unit": ("effect", [per(own[k], below) for k, below in zip(names.places, depends.units, strict=True)]),
+            "slope_unit": (
+                "effect",
+                [per(own[k], below) for k, below in zip(names.places, depends.units, strict=True)],
+            ),
             "reference": ("effect", depends.reference, {"long_name": "value of the term at which parameters are said"}),
         },
         attrs={"level": level, "method": "REML over specimens, Knapp-Hartung, Student's t"},
@@ -128,7 +131,11 @@ def batches_table(law: Law, data: FittedCurves, populations: Sequence[CurvePopul
             "std": (dims, std, {"long_name": "standard deviation between batches"}),
             "p_value": (dims, p_value, {"long_name": "of batches that do not differ, restricted likelihood ratio"}),
             "effect": (("cluster", "group", "parameter"), effect, {"long_name": "best linear prediction"}),
-            "effect_std": (("cluster", "group", "parameter"), error, {"long_name": "standard deviation given the curves"}),
+            "effect_std": (
+                ("cluster", "group", "parameter"),
+                error,
+                {"long_name": "standard deviation given the curves"},
+            ),
         },
         coords={
             "cluster": np.arange(C),

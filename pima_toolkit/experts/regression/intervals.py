@@ -185,7 +185,10 @@ def bootstrap(
             "replicates": (("replicate", *dims), values),
         },
         coords=coords(law, data),
-        attrs=said_of(level, f"bootstrap over {units} {'batches' if grouped else 'specimens'}, {n} replicates, seed {seed}, Student's t"),
+        attrs=said_of(
+            level,
+            f"bootstrap over {units} {'batches' if grouped else 'specimens'}, {n} replicates, seed {seed}, Student's t",
+        ),
     )
 
 

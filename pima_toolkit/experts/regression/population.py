@@ -113,7 +113,7 @@ class CurvePopulation:
 
     @property
     def scatter(self) -> Array:
-        """Covariance of the specimens' unbounded parameters, those of one batch, shape (P, P); 0 where not estimated."""
+        """Covariance of one batch's specimens' unbounded parameters, shape (P, P); 0 where not estimated."""
         return self._filled(self.effects.scatter)
 
     @property

@@ -111,9 +111,9 @@ class Solution:
     def effects(self) -> xr.Dataset:
         """What fitted parameters depend on, along (cluster, effect), such as ``"E ~ temperature"``.
 
-        ``value``, ``std_error``, ``low``, ``high``, ``p_value`` of no effect and ``freedom``, its degrees of freedom: the
-        change of the parameter's ``scale``, the logarithm of a positive one, by one unit of the ``term``. ``slope``: of
-        the parameter itself, at the ``reference`` where :attr:`parameters` are said, the terms' means.
+        ``value``, ``std_error``, ``low``, ``high``, ``p_value`` of no effect and ``freedom``, its degrees of freedom:
+        the change of the parameter's ``scale``, the logarithm of a positive one, by one unit of the ``term``.
+        ``slope``: of the parameter itself, at the ``reference`` where :attr:`parameters` are said, the terms' means.
 
         Raises:
             ExpertError: If the fit was made without ``depends_on``.
@@ -246,9 +246,7 @@ class Solution:
         """Units of the reported parameters, with those of the data put in."""
         return reported_units(self.expert, self.data)
 
-    def confidence(
-        self, *parameters: str, level: float = LEVEL, at: Mapping[str, float] | None = None
-    ) -> xr.Dataset:
+    def confidence(self, *parameters: str, level: float = LEVEL, at: Mapping[str, float] | None = None) -> xr.Dataset:
         """The table of :attr:`parameters` with intervals of any level.
 
         Of several curves: population mean by restricted maximum likelihood over the specimens' own estimates, Hartung
@@ -453,8 +451,10 @@ class Solution:
                     text, unit = value_with_error(float(one.value), float(one.std_error)), str(one.unit.values)
                     end = interval_text(float(one.low), float(one.high))
                     p = f"p = {float(one.p_value):.2g}"
-                    lines.append(f"  [{c}] {label:<20} {text}{'' if unit == '1' else f' {unit}'} of {one.scale.values}"
-                                 f" {end}, {p}")
+                    lines.append(
+                        f"  [{c}] {label:<20} {text}{'' if unit == '1' else f' {unit}'} of {one.scale.values}"
+                        f" {end}, {p}"
+                    )
         if depends.group is not None:
             table = self.batches
             lines += ["", f"standard deviation between {len(depends.groups)} batches ({depends.grouped_by}):"]

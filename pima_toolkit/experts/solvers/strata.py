@@ -153,7 +153,7 @@ def strata(
         return [(Stratum(gamma[:, None] * score, alone, basis, weight, along), gamma)]
     count = len(shared)
     whole, fitted = total(information, group, count), total(seen, group, count)
-    middle = np.linalg.pinv(whole, rcond=1e-12, hermitian=True)
+    middle = np.asarray(np.linalg.pinv(whole, rcond=1e-12, hermitian=True), dtype=np.float64)
     share = total(np.einsum("npo,qno->nqp", information, along), group, count)
     mean = np.einsum("gpo,gqo->qgp", middle, share)
     sums = total(score, group, count)
