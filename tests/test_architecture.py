@@ -64,7 +64,7 @@ ORDER = {
     ),
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base pooled * table",
-    "model/effects": "latent",
+    "model/effects": "latent known",
     "fitting": (
         "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"
         " evidence potentials training restarts trained_model held_out"

@@ -140,8 +140,8 @@ class Expert(Law):
             depends_on: Of several curves, what fitted parameters depend on: covariates, or formulas of them, by
                 parameter, ``{"E": ["temperature"], "H": ["log(rate)"]}``. Linear in each parameter's unbounded
                 coordinate, the logarithm of a positive one; how much is in :attr:`~pima_toolkit.Solution.effects`.
-            groups: Of several curves, the batch of each, (N,) labels, or the name of a covariate. Specimens of one batch
-                share what their parameters are off by, and count for less than as many of different batches
+            groups: Of several curves, the batch of each, (N,) labels, or the name of a covariate. Specimens of one
+                batch share what their parameters are off by, and count for less than as many of different batches
                 (:attr:`~pima_toolkit.Solution.batches`).
             covariates: What is known of the specimens, by name, (N,) each; coordinates of ``y`` along its specimens
                 need not be given again.
