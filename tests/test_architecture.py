@@ -71,15 +71,15 @@ ORDER = {
     ),
     "fitting/parallel": "distributed workers",
     "fitting/speakers": "features base * table",
-    "fitting/inputs": "laws spec stored tensors domain",
+    "fitting/inputs": "laws known spec stored tensors domain",
     "fitting/evidence": "network physics frame learning belief crossfit training",
-    "fitting/em": "steps effects gradient physics health populations members",
+    "fitting/em": "steps effects gradient physics health populations effect_errors members",
     "fitting/starts": "populations pooled initialise features invariance curveless start",
     "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
-        "predictor record mixture_information tables posterior conditions curves remarks laws inference generation"
+        "predictor record mixture_information tables effects posterior conditions curves remarks laws inference generation"
         " trust fit_parts baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",

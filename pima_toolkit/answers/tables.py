@@ -171,6 +171,8 @@ def specimen_parameters(predictor: Predictor, tensors: Tensors, gamma: Tensor) -
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 spread = predictor.covariance[name][c]
+            offset = decoder.offset(piece)
+            own = own if offset is None else own + offset.cpu().numpy()
             here = decoder.bounds.from_unbounded(centre[c] + own)
             here = np.where(decoder.bounds.at_bound(decoder.theta)[c], decoder.theta[c], here)
             std.append(shown_std(decoder, here, spread))

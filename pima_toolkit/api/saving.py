@@ -25,6 +25,7 @@ from ..experts import Bounds, expert_from_dict
 from ..fitting.evidence.belief import Belief
 from ..fitting.evidence.frame import Frame
 from ..fitting.evidence.network import blank_network
+from ..fitting.inputs.known import KnownTerms
 from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.potentials import single_encoders
@@ -129,7 +130,10 @@ def load(path: Path, given: ModelOptions | None = None) -> tuple[Predictor, Trai
 
 def _modality(option: Modality) -> dict:
     if isinstance(option, Physics):
-        values = {name: getattr(option, name) for name in ("scatter", "noise", "window", "vary", "priors")}
+        values = {
+            name: getattr(option, name)
+            for name in ("scatter", "noise", "window", "vary", "priors", "depends_on", "groups")
+        }
         return {"kind": "physics", "expert": option.expert.to_dict(), **values}
     values = {f.name: getattr(option, f.name) for f in fields(option)}
     return {"kind": "neural", **{k: _MODULE if isinstance(v, nn.Module) else v for k, v in values.items()}}
@@ -156,7 +160,7 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
 
 
 def _spec(spec: InputSpec) -> dict:
-    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units", "std")
+    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units", "std", "batch")
     return {
         "measured": {name: getattr(spec.schema, name) for name in names},
         "sizes": spec.schema.sizes,
@@ -164,6 +168,7 @@ def _spec(spec: InputSpec) -> dict:
         "shape": spec.shape,
         "presence": spec.presence,
         "scale": spec.scale,
+        "known": None if spec.known is None else {"reference": spec.known.reference, "batches": spec.known.batches},
     }
 
 
@@ -171,7 +176,7 @@ def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.
     t = arrays.get(f"template.{name}.t")
     about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
     conditions = arrays.get(f"template.{name}.conditions", torch.zeros(2, 0, dtype=torch.float64))
-    physics = isinstance(option, Physics)
+    physics, known = isinstance(option, Physics), saved.get("known") if isinstance(option, Physics) else None
     schema = Schema(
         **{**about, "dims": tuple(about["dims"])},
         physics=physics,
@@ -187,6 +192,8 @@ def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.
         saved["scale"],
         {k: (low, high) for k, (low, high) in zip(schema.covariates, conditions.T.tolist(), strict=True)},
         option.window if physics else None,
+        option.expert.covariates if physics else (),
+        None if known is None else KnownTerms(option.dependence, tuple(known["reference"]), tuple(known["batches"])),
     )
 
 

@@ -98,6 +98,15 @@ class Dependence:
         """Names of all covariates in the terms, sorted."""
         return tuple(sorted(set().union(*(names_in(term) for term in self.terms)))) if self.terms else ()
 
+    def only(self, number: int) -> Dependence:
+        """One of the effects alone."""
+        return Dependence((self.names[number],), (self.places[number],), (self.terms[number],))
+
+    @property
+    def needed(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the covariates in each effect's term, sorted."""
+        return tuple(tuple(sorted(names_in(term))) for term in self.terms)
+
     @property
     def labels(self) -> tuple[str, ...]:
         """What to call each effect, such as ``"E ~ temperature"``."""

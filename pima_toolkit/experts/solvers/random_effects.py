@@ -46,7 +46,7 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from .own_fits import CurveInformation
-from .strata import strata, total
+from .strata import standard_errors, total
 
 Array = NDArray[np.float64]
 
@@ -180,7 +180,7 @@ class RandomEffects:
             of: one.
         """
         gradient = np.pad(gradient, ((0, 0), (0, len(self.coefficients) - gradient.shape[1])))
-        parts = strata(
+        std, freedom = standard_errors(
             gradient,
             self.model_covariance,
             self._spread(),
@@ -191,15 +191,8 @@ class RandomEffects:
             group=self.design.group,
             shared=None if self.design.group is None else self.group_covariance,
         )
-        variance, freedom = np.zeros(len(gradient)), np.zeros(len(gradient))
-        for part, counts in parts:
-            ratio, few = part.ratio(counts)
-            own = part.share * ratio
-            variance += own
-            freedom += np.square(own) / few
-        freedom = np.divide(np.square(variance), freedom, out=np.ones_like(variance), where=freedom > 0.0)
         known = np.einsum("qk,kl,ql->q", gradient, self.known, gradient)
-        return np.sqrt(np.maximum(variance + known, 0.0)), np.maximum(freedom, 1.0)
+        return np.sqrt(np.maximum(np.square(std) + known, 0.0)), freedom
 
     @property
     def covariance(self) -> Array:

@@ -118,7 +118,7 @@ def total(values: Array, group: NDArray[np.int64], count: int) -> Array:
     return out
 
 
-def strata(
+def standard_errors(
     gradient: Array,
     covariance: Array,
     spread: Array,
@@ -129,8 +129,8 @@ def strata(
     *,
     group: NDArray[np.int64] | None = None,
     shared: Array | None = None,
-) -> list[tuple[Stratum, Array]]:
-    """The strata that tell linear functions of the coefficients, and the weights of their units.
+) -> tuple[Array, Array]:
+    """Standard errors of linear functions of the coefficients and their degrees of freedom, (Q,) each.
 
     Args:
         gradient: Of the functions by the coefficients, shape (Q, K).
@@ -143,6 +143,29 @@ def strata(
         group: The batch of each specimen, shape (N,).
         shared: Covariance of each batch's effect given the curves, shape (G, P, P).
     """
+    at = gradient, covariance, spread, design, information, score, gamma
+    variance, freedom = np.zeros(len(gradient)), np.zeros(len(gradient))
+    for part, counts in _strata(*at, group, shared):
+        ratio, few = part.ratio(counts)
+        own = part.share * ratio
+        variance += own
+        freedom += np.square(own) / few
+    freedom = np.divide(np.square(variance), freedom, out=np.ones_like(variance), where=freedom > 0.0)
+    return np.sqrt(np.maximum(variance, 0.0)), np.maximum(freedom, 1.0)
+
+
+def _strata(
+    gradient: Array,
+    covariance: Array,
+    spread: Array,
+    design: Array,
+    information: Array,
+    score: Array,
+    gamma: Array,
+    group: NDArray[np.int64] | None,
+    shared: Array | None,
+) -> list[tuple[Stratum, Array]]:
+    """The strata that tell linear functions of the coefficients, and the weights of their units."""
     along = np.einsum("npk,qk->qnp", design, gradient @ covariance)
     seen = information @ design
     if group is None or shared is None:

@@ -553,7 +553,9 @@ def _moved(
         sums.batches[0][:] += np.diag(inside)
         sums.batches[1][:] -= inside * effects.batches
     matrix, vector = sums.whole()
-    unit = np.concatenate([np.tile(size, C), size[effects.places] / np.maximum(effects.reach, 1e-300), np.tile(size, G)])
+    unit = np.concatenate(
+        [np.tile(size, C), size[effects.places] / np.maximum(effects.reach, 1e-300), np.tile(size, G)]
+    )
     step = np.linalg.solve(0.5 * (matrix + matrix.T) * unit[:, None] * unit, vector * unit) * unit
     centre = law.centre + step[: C * P].reshape(C, P)
     fresh = replace(effects, slopes=effects.slopes + step[C * P : C * P + k])
@@ -562,9 +564,7 @@ def _moved(
         covariance = np.linalg.inv(sums.batches[0])
         spread = (np.square(batches) + np.einsum("gpp->gp", covariance)).mean(0)
         floor = LEAST_BATCH * np.diag(law.width)
-        fresh = replace(
-            fresh, batches=batches, batch_covariance=covariance, batch_scatter=np.maximum(spread, floor)
-        )
+        fresh = replace(fresh, batches=batches, batch_covariance=covariance, batch_scatter=np.maximum(spread, floor))
     return centre, fresh
 
 

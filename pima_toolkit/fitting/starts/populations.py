@@ -220,8 +220,7 @@ def find_populations(
     ]
     for labels in candidates(coordinates, clusters, seed, known):
         laws = {
-            name: _from_labels(screened[name], *wide[name][1:], labels, clusters, part)
-            for name, part in curves.items()
+            name: _from_labels(screened[name], *wide[name][1:], labels, clusters, part) for name, part in curves.items()
         }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
         populations = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)

@@ -44,7 +44,9 @@ class KnownEffects:
     freedom: Array
 
     @classmethod
-    def start(cls, places: NDArray[np.int64], terms: Array, slopes: Array, batches: int, scatter: Array) -> KnownEffects:
+    def start(
+        cls, places: NDArray[np.int64], terms: Array, slopes: Array, batches: int, scatter: Array
+    ) -> KnownEffects:
         """Effects before any are found.
 
         Args:
