@@ -159,8 +159,9 @@ def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At
         unit = "" if units[covariate] == "1" else f" {units[covariate]}"
         parts.append(f"{covariate} = {values}{unit}{' (mean of the cluster)' if asked is None else ''}")
     option = predictor.options.physics.get(name)
-    for covariate in () if option is None else option.dependence.covariates:
-        if covariate in (at or {}) and covariate not in option.expert.covariates:
+    more = () if option is None else option.covariates[len(option.expert.covariates) :]
+    for covariate in more:
+        if covariate in (at or {}):
             unit = "" if units[covariate] == "1" else f" {units[covariate]}"
             parts.append(f"{covariate} = {(at or {})[covariate]:g}{unit}")
     return {"at": "; ".join(parts)} if parts else {}

@@ -76,7 +76,7 @@ def effects(predictor: Predictor) -> xr.Dataset:
 
 def batches(predictor: Predictor) -> xr.Dataset:
     """Table of how batches differ, see :attr:`pima_toolkit.Fit.batches`."""
-    tables = []
+    tables: list[xr.Dataset] = []
     for name, option in predictor.options.physics.items():
         spec, decoder = predictor.specs[name], predictor.state.decoders[name]
         if spec.known is None or decoder.known is None or not spec.known.batches:
@@ -106,4 +106,4 @@ def batches(predictor: Predictor) -> xr.Dataset:
         )
     if not tables:
         raise OptionError('this fit knows no batches: use Physics(expert, groups="batch")')
-    return tables[0] if len(tables) == 1 else xr.concat(tables, "parameter", join="outer")
+    return tables[0] if len(tables) == 1 else xr.Dataset(xr.concat(tables, "parameter", join="outer"))

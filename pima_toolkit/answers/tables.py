@@ -61,7 +61,10 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
         decoder = decoders[name]
         value.append(decoder.expert.to_reported(decoder.theta))
         error.append(shown_std(decoder, decoder.theta, covariance[name]))
-        few = np.maximum(weight_with(record, name) - 1.0, 1.0)[:, None]
+        few = np.maximum(weight_with(record, name) - 1.0, 1.0)
+        if decoder.known is not None and len(decoder.known.centre_freedom):
+            few = np.maximum(np.minimum(few, decoder.known.centre_freedom), 1.0)
+        few = few[:, None]
         ends = student(reported_bounds(decoder.expert, decoder.bounds), value[-1], error[-1], few, LEVEL)
         known = np.isfinite(error[-1])
         low.append(np.where(known, ends.low, np.nan))

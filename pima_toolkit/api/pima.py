@@ -349,9 +349,9 @@ class Fit:
         """What parameters depend on, along (effect), such as ``"E ~ temperature"``, the same in every population.
 
         ``value``, ``std_error``, ``low``, ``high``, ``p_value`` of no effect and ``freedom``: the change of the
-        parameter's ``scale``, the logarithm of a positive one, by one unit of the ``term``. ``slope`` (cluster, effect):
-        of the parameter itself, at the ``reference`` where :attr:`parameters` are said, the terms' means. Which specimen
-        belongs to which population is taken as found.
+        parameter's ``scale``, the logarithm of a positive one, by one unit of the ``term``. ``slope``, along (cluster,
+        effect): of the parameter itself, at the ``reference`` where :attr:`parameters` are said, the terms' means.
+        Which specimen belongs to which population is taken as found.
 
         Raises:
             OptionError: If no modality has ``depends_on``.

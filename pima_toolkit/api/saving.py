@@ -176,7 +176,7 @@ def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.
     t = arrays.get(f"template.{name}.t")
     about = {"covariate_units": {}, **saved["measured"]}  # fits of version 0.1.0 have none
     conditions = arrays.get(f"template.{name}.conditions", torch.zeros(2, 0, dtype=torch.float64))
-    physics, known = isinstance(option, Physics), saved.get("known") if isinstance(option, Physics) else None
+    physics = isinstance(option, Physics)
     schema = Schema(
         **{**about, "dims": tuple(about["dims"])},
         physics=physics,
@@ -193,8 +193,15 @@ def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.
         {k: (low, high) for k, (low, high) in zip(schema.covariates, conditions.T.tolist(), strict=True)},
         option.window if physics else None,
         option.expert.covariates if physics else (),
-        None if known is None else KnownTerms(option.dependence, tuple(known["reference"]), tuple(known["batches"])),
+        _known(option, saved.get("known")) if physics else None,
     )
+
+
+def _known(option: Physics, saved: dict | None) -> KnownTerms | None:
+    """What parameters depend on, as learned; None where they depend on nothing."""
+    if saved is None:
+        return None
+    return KnownTerms(option.dependence, tuple(saved["reference"]), tuple(saved["batches"]))
 
 
 def _rebuild(

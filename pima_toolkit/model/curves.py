@@ -23,8 +23,8 @@ class Curves:
         present: Shape (specimen,), bool: whether the specimen has a curve at all.
         covariates: Conditions of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN if
             unknown, which only specimens without the curve may be. None: there are no covariates.
-        terms: What is known of each specimen and moves its parameters, minus its reference, numpy float64 (specimen, k);
-            NaN if unknown, which only specimens without the curve may be. None: nothing is.
+        terms: What is known of each specimen and moves its parameters, minus its reference, numpy float64 (specimen,
+            k); NaN if unknown, which only specimens without the curve may be. None: nothing is.
         batch: Number of each specimen's batch, numpy (specimen,); -1 for one that no training specimen was of. None:
             there are no batches.
         weights: How precise each point is, shape (specimen, point), float64, positive: a noise variance v is v / weight

@@ -25,20 +25,18 @@ def with_errors(
         gamma: Responsibilities, (N, C).
         conditional: What curves say under each population.
 
-    Source: as the effects of a fit of one population, Knapp & Hartung 2003; :mod:`~pima_toolkit.experts.solvers.strata`.
+    Source: Knapp & Hartung 2003, as in a fit of one population (:mod:`~pima_toolkit.experts.solvers.strata`).
     """
     effects = law.effects
-    if effects is None or not len(effects.places) or information.terms is None:
+    if effects is None or information.terms is None:
         return effects
     (C, P), k, G = law.centre.shape, len(effects.places), len(effects.batches)
     sums, told, score = equations_of(information, law, gamma, conditional)
     if G:
         sums.batches[0][:] += np.diag(1.0 / effects.batch_scatter)
     matrix, _ = sums.whole()
-    size = np.sqrt(np.maximum(np.diagonal(matrix), 1e-300))
-    inverse = np.linalg.pinv(matrix / np.outer(size, size), rcond=1e-12, hermitian=True) / np.outer(size, size)
     kept = C * P + k
-    covariance = np.asarray(inverse[:kept, :kept], dtype=np.float64)
+    covariance = np.asarray(_inverse(matrix)[:kept, :kept], dtype=np.float64)
     specimen, cluster = np.nonzero(gamma > _LEAST)
     design = np.zeros((len(specimen), P, kept))
     for p in range(P):
@@ -53,10 +51,22 @@ def with_errors(
         used = group >= 0
         design, A, d, group = design[used], A[used], d[used], group[used]
         shared = effects.batch_covariance
-    gradient = np.eye(kept)[C * P :]
-    error, freedom = standard_errors(
-        gradient, covariance, covariance, design, A, d, np.ones(len(A)), group=group, shared=shared
-    )
+    options = {"group": group, "shared": shared}
+    error, freedom = standard_errors(np.eye(kept), covariance, covariance, design, A, d, np.ones(len(A)), **options)
     whole = covariance[C * P :, C * P :]
-    found = np.sqrt(np.maximum(np.diagonal(whole), 1e-300))
-    return replace(effects, covariance=whole * np.outer(error / found, error / found), freedom=freedom)
+    ratio = error[C * P :] / np.sqrt(np.maximum(np.diagonal(whole), 1e-300))
+    places = [slice(c * P, (c + 1) * P) for c in range(C)]
+    more = [covariance[here, here] - _inverse(sums.centres[0][c]) for c, here in enumerate(places)]
+    return replace(
+        effects,
+        covariance=whole * np.outer(ratio, ratio),
+        freedom=freedom[C * P :],
+        centre_covariance=np.stack(more),
+        centre_freedom=np.array([freedom[here].min() for here in places]),
+    )
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of an information matrix, whatever its units; zero in directions that nothing is said of."""
+    size = np.sqrt(np.maximum(np.diagonal(matrix), 1e-300))
+    return np.linalg.pinv(matrix / np.outer(size, size), rcond=1e-12, hermitian=True) / np.outer(size, size)

@@ -61,7 +61,7 @@ class KnownTerms:
         return KnownTerms(dependence, tuple(reference.tolist()), tuple(names.tolist()))
 
     def of(self, measurement: Measurement) -> tuple[np.ndarray, np.ndarray | None]:
-        """Terms minus their reference (specimen, k), NaN where unknown, and numbers of batches (specimen,), -1 likewise.
+        """Terms minus their reference (specimen, k), NaN where unknown, and numbers of batches (specimen,), -1 there.
 
         The second is None where there are no batches.
         """

@@ -89,7 +89,8 @@ class MeasuredCurves:
         weights: Weights of the squared residuals, shape (N, T); all zero for a specimen without the curve.
         starts: Where cold fits start, unbounded parameters, shape (N, S, P).
         rules: What is given of its populations.
-        terms: What is known of the specimens and moves their parameters, minus its reference, shape (N, k); None: nothing.
+        terms: What is known of the specimens and moves their parameters, minus its reference, shape (N, k); None:
+            nothing.
         places: Number of the parameter that each term moves, shape (k,).
         batch: Number of each specimen's batch, shape (N,), -1 without a curve; None: there are no batches.
         pooled: Parameters that all curves were fitted with together, (P,), and a spread about them, (P,), unbounded:

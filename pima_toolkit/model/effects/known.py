@@ -32,6 +32,9 @@ class KnownEffects:
         batch_scatter: Diagonal of T, shape (P,); zero without batches.
         covariance: Of the slopes, shape (k, k).
         freedom: Degrees of freedom of their errors, shape (k,).
+        centre_covariance: What not knowing the effects adds to the covariance of each cluster's parameters, shape
+            (C, P, P); none before it is found, (0, P, P).
+        centre_freedom: Degrees of freedom of each cluster's parameters, with batches counted, shape (C,).
     """
 
     places: NDArray[np.int64]
@@ -42,6 +45,8 @@ class KnownEffects:
     batch_scatter: Array
     covariance: Array
     freedom: Array
+    centre_covariance: Array
+    centre_freedom: Array
 
     @classmethod
     def start(
@@ -67,6 +72,8 @@ class KnownEffects:
             batch_scatter=scatter if batches else np.zeros(P),
             covariance=np.full((k, k), np.nan),
             freedom=np.ones(k),
+            centre_covariance=np.zeros((0, P, P)),
+            centre_freedom=np.zeros(0),
         )
 
     def matrix(self, terms: Array) -> Array:
@@ -92,7 +99,7 @@ class KnownEffects:
         return out
 
     def unsure(self, batch: NDArray[np.int64]) -> Array:
-        """How unsure each specimen's batch leaves that, shape (N, P, P): of an unknown batch by all that batches differ."""
+        """How unsure each specimen's batch leaves that, shape (N, P, P): an unknown one by all that batches differ."""
         new = np.diag(self.batch_scatter)
         if not len(self.batches):
             return np.broadcast_to(new, (len(batch), *new.shape))

@@ -50,6 +50,7 @@ SECTIONS: Registry[MakesSection] = Registry(
         "checked": f"{_HERE}.checked:checked",
         "measured": f"{_HERE}.measured:measured",
         "populations": f"{_HERE}.populations:populations",
+        "dependence": f"{_HERE}.dependence:dependence",
         "latent_map": f"{_HERE}.latent_map:latent_map",
         "settings": f"{_HERE}.settings:settings",
         "trust": f"{_HERE}.trust:trust",
