@@ -550,7 +550,7 @@ class _Search:
             curve = np.sqrt(np.diagonal(point.covariance)[: self.size] * len(point.score))
             root = root + np.diag(np.maximum(_LIFTED * curve - np.diagonal(root), 0.0))
             batch = np.maximum(batch, _LIFTED * curve) * self.batches
-        return *best, lowest
+        return best[0], best[1], best[2], lowest
 
     def descended(
         self,
