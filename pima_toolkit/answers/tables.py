@@ -117,8 +117,15 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
             "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
         },
         coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **coords},
-        attrs={"level": LEVEL, "method": _method(decoders)},
+        attrs={"level": LEVEL, "method": _method(decoders), **_said_at(predictor.specs)},
     )
+
+
+def _said_at(specs: Mapping[str, InputSpec]) -> dict[str, str]:
+    """Where parameters are said that depend on what is known of specimens; nothing where none does."""
+    known = [spec.known for spec in specs.values() if spec.known is not None]
+    pairs = {term: mean for one in known for term, mean in zip(one.dependence.terms, one.reference, strict=True)}
+    return {"at": "; ".join(f"{term} = {mean:.5g}" for term, mean in pairs.items())} if pairs else {}
 
 
 def _noises(decoders: Mapping[str, PhysicsDecoder]) -> dict[str, str]:

@@ -52,6 +52,7 @@ def test_effects_and_batches_are_found(fit):
     assert (effects.p_value.values < 1e-6).all()
     assert float(effects.reference[0]) == pytest.approx(float(DATA.temperature.mean()))
     np.testing.assert_allclose(effects.slope[:, 0], effects.value[0] * fit.parameters.value[:, 0])
+    assert fit.parameters.attrs["at"].startswith(f"temperature = {float(DATA.temperature.mean()):.5g}; log(rate) = ")
     batches = fit.batches
     assert batches.group.values.tolist() == [f"H{k}" for k in range(6)]
     off = (batches.effect - batches.effect.mean("group")).values - (BATCHES - BATCHES.mean(0))
