@@ -40,11 +40,11 @@ ORDER = {
     "experts/noise": "base * table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
-        " noisy_fits integrated random_effects"
+        " noisy_fits integrated strata random_effects"
     ),
     "experts/regression": (
-        "quantities lmfit_bridge priors curves covariance population noise_evidence coloured intervals solution"
-        " noise_choice fit"
+        "quantities lmfit_bridge priors dependence curves covariance population effects noise_evidence coloured"
+        " intervals solution noise_choice fit"
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
@@ -64,23 +64,23 @@ ORDER = {
     ),
     "model/encoders": "base layers * table encoders decoders",
     "model/noise": "base pooled * table",
-    "model/effects": "latent",
+    "model/effects": "latent known",
     "fitting": (
         "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"
         " evidence potentials training restarts trained_model held_out"
     ),
     "fitting/parallel": "distributed workers",
     "fitting/speakers": "features base * table",
-    "fitting/inputs": "laws spec stored tensors domain",
+    "fitting/inputs": "laws known spec stored tensors domain",
     "fitting/evidence": "network physics number frame learning belief crossfit training",
-    "fitting/em": "steps effects gradient physics health populations members",
+    "fitting/em": "steps effects gradient physics health populations effect_errors members",
     "fitting/starts": "populations number pooled initialise features invariance curveless start",
     "report": "findings drawing page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
-        "predictor record mixture_information tables posterior conditions curves remarks laws inference generation"
-        " trust fit_parts baselines"
+        "predictor record mixture_information tables effects posterior conditions curves remarks laws inference"
+        " generation trust fit_parts baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",

@@ -18,6 +18,31 @@ from .predictor import Predictor
 At = Mapping[str, float] | None
 
 
+def known_names(options: ModelOptions) -> list[str]:
+    """Name the covariates that parameters of a model depend on, each once."""
+    return list(dict.fromkeys(name for option in options.physics.values() for name in option.dependence.covariates))
+
+
+def known_offset(predictor: Predictor, name: str, at: At) -> Tensor | None:
+    """How far a specimen is off its population under conditions that a person asks for, (1, P); None: at the reference.
+
+    Args:
+        predictor: The fit.
+        name: A physics modality.
+        at: Covariates by name; a term that is not given by them is at its reference.
+    """
+    known, decoder = predictor.specs[name].known, predictor.state.decoders[name]
+    given = {k: np.array([float(v)]) for k, v in (at or {}).items()}
+    if known is None or decoder.known is None or not set(known.dependence.covariates) & set(given):
+        return None
+    terms = np.zeros((1, len(known.dependence)))
+    for k, names in enumerate(known.dependence.needed):
+        if set(names) <= set(given):
+            filled = {n: given.get(n, np.ones(1)) for n in known.dependence.covariates}
+            terms[0, k] = known.dependence.only(k).values(filled)[0, 0] - known.reference[k]
+    return torch.as_tensor(decoder.known.offset(terms, None), device=predictor.device)
+
+
 def covariate_names(options: ModelOptions) -> list[str]:
     """Name the covariates of all experts of a model, each once."""
     return list(dict.fromkeys(name for option in options.physics.values() for name in option.expert.covariates))
@@ -47,7 +72,7 @@ def check_at(options: ModelOptions, at: At) -> None:
     Raises:
         OptionError: If a name is no covariate of this fit, or a value no finite number.
     """
-    known = covariate_names(options)
+    known = list(dict.fromkeys(covariate_names(options) + known_names(options)))
     for name, value in (at or {}).items():
         if name not in known:
             advice = f"its covariates: {closest(name, known)}" if known else "its experts have no covariates"
@@ -113,7 +138,8 @@ def own_cluster(values: Tensor) -> Tensor:
 
 def covariate_units(predictor: Predictor) -> dict[str, str]:
     """Units of the covariates by name."""
-    return {k: u for name in predictor.options.physics for k, u in predictor.specs[name].schema.covariate_units.items()}
+    specs = [predictor.specs[name] for name in predictor.options.physics]
+    return {k: u for spec in specs for k, u in spec.schema.covariate_units.items()}
 
 
 def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At = None) -> dict[str, str]:
@@ -132,6 +158,12 @@ def shown_at(predictor: Predictor, name: str, cluster: int | None = None, at: At
         values = ", ".join(f"{value:.4g}" for value in means) if asked is None else f"{asked:g}"
         unit = "" if units[covariate] == "1" else f" {units[covariate]}"
         parts.append(f"{covariate} = {values}{unit}{' (mean of the cluster)' if asked is None else ''}")
+    option = predictor.options.physics.get(name)
+    more = () if option is None else option.covariates[len(option.expert.covariates) :]
+    for covariate in more:
+        if covariate in (at or {}):
+            unit = "" if units[covariate] == "1" else f" {units[covariate]}"
+            parts.append(f"{covariate} = {(at or {})[covariate]:g}{unit}")
     return {"at": "; ".join(parts)} if parts else {}
 
 
@@ -153,9 +185,14 @@ def check_known(predictor: Predictor, name: str, curves: Curves, labels: np.ndar
     Raises:
         DataError: If a specimen lacks one; the message names the first.
     """
-    if curves.covariates is None:
-        return
-    for covariate, values in zip(predictor.options.physics[name].expert.covariates, curves.covariates.T, strict=True):
+    option = predictor.options.physics[name]
+    columns = {}
+    if curves.covariates is not None:
+        columns = dict(zip(option.expert.covariates, curves.covariates.T, strict=True))
+    if curves.terms is not None:
+        for names, values in zip(option.dependence.needed, curves.terms.T, strict=True):
+            columns |= dict.fromkeys(names, values)
+    for covariate, values in columns.items():
         unknown = ~np.isfinite(values)
         if unknown.any():
             raise DataError(

@@ -33,7 +33,12 @@ SECOND = 0.2
 
 
 def predictions(
-    decoder: PhysicsDecoder, t: np.ndarray, others: DiagonalGaussian | Deviations | None, gamma: Tensor
+    decoder: PhysicsDecoder,
+    t: np.ndarray,
+    others: DiagonalGaussian | Deviations | None,
+    gamma: Tensor,
+    curves: Curves | None = None,
+    offset: Tensor | None = None,
 ) -> Iterator[tuple[slice, Predictive]]:
     """Yield what every specimen's other modalities alone say of its curve, some specimens at a time.
 
@@ -42,15 +47,23 @@ def predictions(
         t: The grid of the answer (point,), or one per specimen where there are covariates.
         others: q(Z given c and the other modalities), (specimen, cluster or none, latent); None: p(Z given c).
         gamma: Responsibilities, (specimen, cluster): where they are nothing, nothing is drawn.
+        curves: Theirs, with what is known of each specimen beforehand; None: of populations, at the reference, or
+        offset: How far from there, (1, P).
     """
     latent = others if decoder.own_prior(others) else None
-    if latent is None and t.ndim == 1:
+    known = None if curves is None or decoder.known is None else curves
+    if latent is None and t.ndim == 1 and known is None and offset is None:
         population = decoder.marginal(t)
         yield from ((rows, population) for rows in _pieces(len(gamma), _CHUNK))
         return
     for rows in _pieces(len(gamma), at_once(decoder, t, POPULATION_DRAWS)):
         prior = None if latent is None else decoder.prior(latent[rows])
-        yield rows, decoder.marginal(t if t.ndim == 1 else t[rows], prior, needed(gamma[rows]))
+        away = None if offset is None else offset.expand(len(gamma[rows]), -1)
+        if known is not None:
+            away = decoder.offset(known[rows])
+            if prior is not None or known.batch is not None:
+                prior = decoder.prior(None if latent is None else latent[rows], known[rows])
+        yield rows, decoder.marginal(t if t.ndim == 1 else t[rows], prior, needed(gamma[rows]), away)
 
 
 def measured(
@@ -67,7 +80,9 @@ def measured(
     """
     few = at_once(decoder, t, OWN_DRAWS)
     for block in _pieces(len(gamma), _CHUNK):
-        own = decoder.condition(curves[block], decoder.prior(None if others is None else others[block]))
+        here = curves[block]
+        own = decoder.condition(here, decoder.prior(None if others is None else others[block], here))
+        offset = decoder.offset(here)
         each = gamma[block]
         covariance = own.covariance.expand(-1, len(each), -1, -1)
         for rows in _pieces(len(each), few):
@@ -75,7 +90,7 @@ def measured(
             prior = own.deviation[:, rows], covariance[:, rows]
             yield (
                 slice(block.start + rows.start, block.start + rows.stop),
-                decoder.marginal(grid, prior, needed(each[rows])),
+                decoder.marginal(grid, prior, needed(each[rows]), None if offset is None else offset[rows]),
             )
 
 
@@ -132,9 +147,12 @@ def curve_answers(
             continue
         t = grid if grid.ndim == 1 else grid[index.cpu().numpy()]
         known, each = None if others is None else others[index], gamma[index]
-        said = measured(decoder, t, curves.at(index), known, each) if present else predictions(decoder, t, known, each)
+        some = curves.at(index)
+        said = measured(decoder, t, some, known, each) if present else predictions(decoder, t, known, each, some)
+        offset = decoder.offset(some)
         for rows, predictive in said:
-            weights, noise = each[rows], decoder.noise_variance(t if t.ndim == 1 else t[rows])
+            away = None if offset is None else offset[rows]
+            weights, noise = each[rows], decoder.noise_variance(t if t.ndim == 1 else t[rows], away)
             second, probability = second_population(predictive.median, noise, weights)
             values = {
                 "": predictive.centre(weights),
@@ -195,8 +213,10 @@ def parameter_answers(
         for part, rows in predictor.parts(tensors.present).items():
             widened[rows] = _widened(predictor, name, part)
         for index, piece in tensors.curves[name].chunks(_CHUNK):
-            prior = decoder.prior(others[name][index] if name in others else None)
+            prior = decoder.prior(others[name][index] if name in others else None, piece)
             own = decoder.condition(piece, prior)
+            offset = decoder.offset(piece)
+            away = 0.0 if offset is None else offset.cpu().numpy()
             here = piece.present[None, :, None]
             deviation = torch.where(here, own.deviation, prior[0]).cpu().numpy()
             wide = widened[index].square()[None, :, None, None] * prior[1]
@@ -204,12 +224,18 @@ def parameter_answers(
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 covariance = np.broadcast_to(predictor.covariance[name][:, None], covariance.shape)
-            theta = np.where(fixed, decoder.theta[:, None], decoder.bounds.from_unbounded(centre + deviation))
+            theta = np.where(fixed, decoder.theta[:, None], decoder.bounds.from_unbounded(centre + away + deviation))
             shown = torch.as_tensor(decoder.expert.to_reported(theta))
             std = torch.as_tensor(shown_std(decoder, theta, covariance))
             weights = gamma[index].cpu()
             known = std.isfinite().any(0)
             mean, variance = mixture_moments(weights, shown, std.nan_to_num().square())
+            # Where a covariate is not known, neither is what depends on it.
+            lost = torch.zeros(len(piece), dtype=torch.bool)
+            if piece.terms is not None:
+                lost = torch.as_tensor(~np.isfinite(piece.terms).all(1)) & ~piece.present.cpu()
+            known = known & ~lost[:, None]
+            mean = torch.where(lost[:, None], torch.nan, mean)
             pieces.append((mean, torch.where(known, variance.clamp_min(0.0).sqrt(), torch.nan)))
         values.append(torch.cat([p[0] for p in pieces]).numpy())
         stds.append(torch.cat([p[1] for p in pieces]).numpy())

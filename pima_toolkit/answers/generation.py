@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ..errors import DataError, OptionError, ShapeError
 from ..model.gaussian import DiagonalGaussian
 from ..model.mixture import log_responsibilities
-from .conditions import At, check_at, covariate_coords, population_grid, position_grid, shown_at
+from .conditions import At, check_at, covariate_coords, known_offset, population_grid, position_grid, shown_at
 from .curves import predictions
 from .inference import modality_array
 from .predictor import Predictor
@@ -58,6 +58,10 @@ def generate(predictor: Predictor, cluster: int, n: int = 16, seed: int = 0, at:
             own = rng.multivariate_normal(np.zeros(len(spread)), spread, size=n, method="eigh")
             if decoder.trend is not None:
                 own += decoder.trend.deviation(DiagonalGaussian(z, torch.zeros_like(z)))[0][cluster].cpu().numpy()
+            known, offset = decoder.known, known_offset(predictor, name, at)
+            if known is not None and known.batch_scatter.any():
+                own += np.sqrt(known.batch_scatter) * rng.standard_normal(own.shape)  # each of a batch of its own
+            own += 0.0 if offset is None else offset.cpu().numpy()
             # A parameter at its bound does not scatter.
             own[:, decoder.bounds.at_bound(decoder.theta[cluster])] = 0.0
             theta = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(decoder.theta[cluster]) + own)
@@ -101,7 +105,8 @@ def _decoded(predictor: Predictor, z: torch.Tensor, at: At, coverage: float) -> 
             out[name] = modality_array(predictor, name, _decode(predictor, name, z), "specimen")
             continue
         grid = position_grid(predictor, name, gamma.cpu().numpy(), at)
-        curves = _curves(predictor, name, grid, DiagonalGaussian(z, torch.zeros_like(z)), gamma, coverage)
+        places, offset = DiagonalGaussian(z, torch.zeros_like(z)), known_offset(predictor, name, at)
+        curves = _curves(predictor, name, grid, places, gamma, coverage, offset)
         out = out.assign({name + k: modality_array(predictor, name, v, "specimen") for k, v in curves.items()})
     return out
 
@@ -164,6 +169,7 @@ def _curves(
     latent: DiagonalGaussian | None,
     weights: torch.Tensor,
     coverage: float,
+    offset: torch.Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """Curves of a physics modality and their bands, (n, point) in its unit, by what follows its name.
 
@@ -174,10 +180,11 @@ def _curves(
         latent: Z of each row; None: the whole population's.
         weights: Responsibilities, (n, cluster).
         coverage: Share of new measurements that the bands hold.
+        offset: How far specimens are off the populations by what is known of them, (1, P).
     """
     decoder, nominal = predictor.state.decoders[name], predictor.nominal(name, coverage)
     pieces: list[list[torch.Tensor]] = []
-    for rows, said in predictions(decoder, t, latent, weights):
+    for rows, said in predictions(decoder, t, latent, weights, offset=offset):
         bands = [said.quantile(weights[rows], 0.5 * (1.0 + side * nominal)) for side in (-1.0, 1.0)]
         pieces.append([said.centre(weights[rows]), *bands])
     suffixes = ("", "_low", "_high")

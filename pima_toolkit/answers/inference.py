@@ -125,13 +125,22 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
             "outside_range": (("specimen", "modality"), outside, {"long_name": "values beyond the training range"}),
             "remark": (
                 "specimen",
-                remarks(seen, strange, np.any(outside, axis=1)),
+                remarks(seen, strange, np.any(outside, axis=1), _told(tensors)),
                 {"long_name": "what to know of the answer"},
             ),
         },
         coords={"modality": names},
     )
     return out.assign_coords(specimen_coords(predictor.specs, data))
+
+
+def _told(tensors: Tensors) -> np.ndarray:
+    """Which specimens' covariates say something of their parameters, (specimen,), bool."""
+    out = np.zeros(len(tensors), dtype=bool)
+    for curves in tensors.curves.values():
+        if curves.terms is not None and curves.terms.shape[1]:
+            out |= np.isfinite(curves.terms).all(1)
+    return out
 
 
 def specimen_coords(specs: Mapping[str, InputSpec], data: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -245,6 +245,8 @@ def mixture_covariances(
             inner = np.ix_(says[here], says[here])
             enlarged = own[c] / max(own[c] - 1.0, 1.0) if len(layout.basis[name]) else 1.0
             out[name][c][inner] = covariance[here, here][inner] * max(enlarged, 1.0)
+        if decoder.known is not None and len(decoder.known.centre_covariance):
+            out[name] = out[name] + decoder.known.centre_covariance
     return out
 
 

@@ -17,6 +17,8 @@ from .predictor import Predictor
 
 #: Of a specimen of which nothing was measured: its remark, and its cluster.
 NOTHING, UNKNOWN = "nothing was measured of it", -1
+#: Of one whose covariates alone are known, and move its parameters.
+TOLD = "predicted from its covariates alone"
 
 
 def check_coverage(coverage: float) -> None:
@@ -30,15 +32,24 @@ def check_coverage(coverage: float) -> None:
         raise OptionError(f"coverage={coverage:g}: expected a share between 0 and 1, such as {meant}")
 
 
-def remarks(measured: NDArray[np.intp], strange: NDArray[np.bool_], beyond: NDArray[np.bool_]) -> list[str]:
+def remarks(
+    measured: NDArray[np.intp], strange: NDArray[np.bool_], beyond: NDArray[np.bool_], told: NDArray[np.bool_]
+) -> list[str]:
     """Write a remark on each specimen, empty where there is none.
 
     Args:
         measured: How many modalities it has, (specimen,).
         strange: Whether it is unlike every cluster, (specimen,).
         beyond: Whether it has values beyond the training range, (specimen,).
+        told: Whether its covariates say something of its parameters, (specimen,).
     """
-    flags = {NOTHING: measured == 0, "unlike every cluster": strange, "values beyond the training range": beyond}
+    nothing = measured == 0
+    flags = {
+        NOTHING: nothing & ~told,
+        TOLD: nothing & told,
+        "unlike every cluster": strange,
+        "values beyond the training range": beyond,
+    }
     return ["; ".join(words for words, flag in flags.items() if flag[d]) for d in range(len(measured))]
 
 
@@ -73,7 +84,7 @@ def unanswered(answer: xr.Dataset, modalities: Iterable[str]) -> xr.Dataset:
     Warns:
         PimaWarning: Once, naming the specimens.
     """
-    nothing = answer["remark"].values == NOTHING
+    nothing = np.array([str(remark).startswith(NOTHING) for remark in answer["remark"].values], dtype=bool)
     if not nothing.any():
         return answer
     warnings.warn(

@@ -61,7 +61,10 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
         decoder = decoders[name]
         value.append(decoder.expert.to_reported(decoder.theta))
         error.append(shown_std(decoder, decoder.theta, covariance[name]))
-        few = np.maximum(weight_with(record, name) - 1.0, 1.0)[:, None]
+        few = np.maximum(weight_with(record, name) - 1.0, 1.0)
+        if decoder.known is not None and len(decoder.known.centre_freedom):
+            few = np.maximum(np.minimum(few, decoder.known.centre_freedom), 1.0)
+        few = few[:, None]
         ends = student(reported_bounds(decoder.expert, decoder.bounds), value[-1], error[-1], few, LEVEL)
         known = np.isfinite(error[-1])
         low.append(np.where(known, ends.low, np.nan))
@@ -114,8 +117,15 @@ def cluster_parameters(predictor: Predictor, record: TrainingRecord) -> xr.Datas
             "effective_specimens": ("cluster", weight, {"long_name": "sum of responsibilities"}),
         },
         coords={"cluster": np.arange(len(weight)), "curve": list(options.physics), **coords},
-        attrs={"level": LEVEL, "method": _method(decoders)},
+        attrs={"level": LEVEL, "method": _method(decoders), **_said_at(predictor.specs)},
     )
+
+
+def _said_at(specs: Mapping[str, InputSpec]) -> dict[str, str]:
+    """Where parameters are said that depend on what is known of specimens; nothing where none does."""
+    known = [spec.known for spec in specs.values() if spec.known is not None]
+    pairs = {term: mean for one in known for term, mean in zip(one.dependence.terms, one.reference, strict=True)}
+    return {"at": "; ".join(f"{term} = {mean:.5g}" for term, mean in pairs.items())} if pairs else {}
 
 
 def _noises(decoders: Mapping[str, PhysicsDecoder]) -> dict[str, str]:
@@ -171,6 +181,8 @@ def specimen_parameters(predictor: Predictor, tensors: Tensors, gamma: Tensor) -
             if not bool(decoder.total.any()):
                 # Without scatter a specimen's parameters are its cluster's, and as sure.
                 spread = predictor.covariance[name][c]
+            offset = decoder.offset(piece)
+            own = own if offset is None else own + offset.cpu().numpy()
             here = decoder.bounds.from_unbounded(centre[c] + own)
             here = np.where(decoder.bounds.at_bound(decoder.theta)[c], decoder.theta[c], here)
             std.append(shown_std(decoder, here, spread))

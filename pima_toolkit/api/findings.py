@@ -10,6 +10,7 @@ import xarray as xr
 from torch.nn import Module
 
 from ..answers.baselines.beside import THIS_FIT
+from ..answers.effects import batches, effects
 from ..answers.generation import clusters
 from ..answers.inference import infer
 from ..answers.predictor import Predictor
@@ -66,6 +67,8 @@ def gather(
         sure=SURE,
         made=_making(predictor, record),
         believed=_believed(predictor),
+        effects=effects(predictor) if any(option.depends_on for option in predictor.options.physics.values()) else None,
+        batches=batches(predictor) if any(option.groups for option in predictor.options.physics.values()) else None,
         associations=associate(specimens["responsibilities"], specimens) if settings else None,
         data=data,
         pictured={} if data is None else {name: measured(predictor, data, name) for name in pictures},

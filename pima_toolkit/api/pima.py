@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from ..answers import generation
 from ..answers.baselines.beside import beside_simple_methods
 from ..answers.conditions import At
+from ..answers.effects import batches, effects
 from ..answers.fit_parts import fit_parts
 from ..answers.inference import infer
 from ..answers.laws.cluster_curves import to_lmfit
@@ -353,6 +354,31 @@ class Fit:
         optimum.
         """
         return cluster_parameters(self.predictor, self.record)
+
+    @property
+    def effects(self) -> xr.Dataset:
+        """What parameters depend on, along (effect), such as ``"E ~ temperature"``, the same in every population.
+
+        ``value``, ``std_error``, ``low``, ``high``, ``p_value`` of no effect and ``freedom``: the change of the
+        parameter's ``scale``, the logarithm of a positive one, by one unit of the ``term``. ``slope``, along (cluster,
+        effect): of the parameter itself, at the ``reference`` where :attr:`parameters` are said, the terms' means.
+        Which specimen belongs to which population is taken as found.
+
+        Raises:
+            OptionError: If no modality has ``depends_on``.
+        """
+        return effects(self.predictor)
+
+    @property
+    def batches(self) -> xr.Dataset:
+        """How the batches of ``groups`` differ, in each fitted parameter's ``scale`` as in :attr:`effects`.
+
+        ``std`` between batches (parameter); ``effect`` of each batch with ``effect_std``, (group, parameter).
+
+        Raises:
+            OptionError: If no modality has ``groups``.
+        """
+        return batches(self.predictor)
 
     @property
     def specimens(self) -> xr.Dataset:

@@ -26,6 +26,7 @@ from ..experts import Bounds, expert_from_dict
 from ..fitting.evidence.belief import Belief
 from ..fitting.evidence.frame import Frame
 from ..fitting.evidence.network import blank_network
+from ..fitting.inputs.known import KnownTerms
 from ..fitting.inputs.spec import InputSpec
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.potentials import single_encoders
@@ -144,7 +145,10 @@ def load(path: Path, given: ModelOptions | None = None, limits: float = 1.0) -> 
 
 def _modality(option: Modality) -> dict:
     if isinstance(option, Physics):
-        values = {name: getattr(option, name) for name in ("scatter", "noise", "window", "vary", "priors")}
+        values = {
+            name: getattr(option, name)
+            for name in ("scatter", "noise", "window", "vary", "priors", "depends_on", "groups")
+        }
         return {"kind": "physics", "expert": option.expert.to_dict(), **values}
     values = {f.name: getattr(option, f.name) for f in fields(option)}
     return {"kind": "neural", **{k: _MODULE if isinstance(v, nn.Module) else v for k, v in values.items()}}
@@ -171,7 +175,7 @@ def _read_modality(name: str, saved: dict, given: ModelOptions | None) -> Modali
 
 
 def _spec(spec: InputSpec) -> dict:
-    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units", "std")
+    names = ("name", "kind", "dims", "t_name", "t_unit", "unit", "long_name", "covariate_units", "std", "batch")
     return {
         "measured": {name: getattr(spec.schema, name) for name in names},
         "sizes": spec.schema.sizes,
@@ -179,6 +183,7 @@ def _spec(spec: InputSpec) -> dict:
         "shape": spec.shape,
         "presence": spec.presence,
         "scale": spec.scale,
+        "known": None if spec.known is None else {"reference": spec.known.reference, "batches": spec.known.batches},
     }
 
 
@@ -202,7 +207,16 @@ def _read_spec(name: str, saved: dict, arrays: Mapping[str, Tensor], coords: xr.
         saved["scale"],
         {k: (low, high) for k, (low, high) in zip(schema.covariates, conditions.T.tolist(), strict=True)},
         option.window if physics else None,
+        option.expert.covariates if physics else (),
+        _known(option, saved.get("known")) if physics else None,
     )
+
+
+def _known(option: Physics, saved: dict | None) -> KnownTerms | None:
+    """What parameters depend on, as learned; None where they depend on nothing."""
+    if saved is None:
+        return None
+    return KnownTerms(option.dependence, tuple(saved["reference"]), tuple(saved["batches"]))
 
 
 def _rebuild(

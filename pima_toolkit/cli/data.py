@@ -16,7 +16,7 @@ from ..data.files import write_text
 from ..errors import OptionError, PimaError, PimaWarning, require
 from ..ingest import overrides
 from ..ingest.reading import NothingUsable
-from .options import CommandOutput, Folder, Json, Quiet
+from .options import CommandOutput, Folder, Json, Quiet, cell_of
 from .reading_options import with_reading
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, ShapeError
-from .covariates import read_covariates
+from .covariates import read_batches, read_covariates
 from .grids import independent_variable, is_numeric_coordinate, same_grid, shared_grid, union_grid
 from .measurement import Measurement, Schema, Wanted
 from .measurement_errors import SUFFIX, errors_of, read_errors, with_errors
@@ -132,8 +132,11 @@ def _measured(
     covariates, units = read_covariates(
         data, name, wanted.covariates, measurement.present, given_later=like is not None
     )
-    schema = dataclasses.replace(measurement.schema, covariate_units=units)
-    measurement = dataclasses.replace(measurement, schema=schema, covariates=covariates)
+    batch = None
+    if wanted.batch is not None:
+        batch = read_batches(data, name, wanted.batch, measurement.present, given_later=like is not None)
+    schema = dataclasses.replace(measurement.schema, covariate_units=units, batch=wanted.batch)
+    measurement = dataclasses.replace(measurement, schema=schema, covariates=covariates, batch=batch)
     if errors and wanted.physics:
         measurement = read_errors(data, measurement, like)
     if like is not None:
@@ -420,4 +423,7 @@ def _absent(data: xr.Dataset, like: Schema) -> Measurement:
     _check_units(schema, like)
     shape = like.grid.shape if like.physics else like.sizes
     values = np.zeros((specimens, *shape), dtype=np.float64 if like.physics else np.float32)
-    return Measurement(schema, values, present, t=like.t, covariates=covariates)
+    batch = None
+    if like.batch is not None:
+        batch = read_batches(data, like.name, like.batch, present, given_later=True)
+    return Measurement(schema, values, present, t=like.t, covariates=covariates, batch=batch)

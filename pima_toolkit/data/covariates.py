@@ -40,7 +40,7 @@ def read_covariates(
                 continue
             known = [v for v in data.variables if data[v].dims == ("specimen",)]
             raise DataError(
-                f"the expert of {modality!r} needs the covariate {name!r} of every specimen, which the dataset does not"
+                f"{modality!r} needs the covariate {name!r} of every specimen, which the dataset does not"
                 f" have: data = data.assign_coords({name}=('specimen', values)); of dims ('specimen',)"
                 f" {closest(name, known)}"
             )
@@ -64,3 +64,48 @@ def read_covariates(
         values[name] = np.where(finite, numbers, np.nan)
         units[name] = next((str(variable.attrs[k]) for k in ("units", "unit") if variable.attrs.get(k)), "1")
     return values, units
+
+
+def read_batches(
+    data: xr.Dataset, modality: str, name: str, present: np.ndarray, *, given_later: bool = False
+) -> np.ndarray:
+    """Read which batch each specimen is of.
+
+    Args:
+        data: Dataset with a ``specimen`` dim.
+        modality: Name of the modality whose parameters batches share.
+        name: The variable or coordinate that tells it, numbers or texts of dims (specimen,).
+        present: Which specimens have the curve, (specimen,) bool: only they must be of a batch.
+        given_later: At inference: of an unknown batch is then a specimen that nothing is said of.
+
+    Returns:
+        Labels, text (specimen,); empty where unknown.
+
+    Raises:
+        DataError: If it is missing, or not known of a specimen that has the curve.
+        ShapeError: If it has other dims.
+    """
+    if name not in data.variables:
+        if given_later:
+            return np.full(data.sizes["specimen"], "")
+        known = [v for v in data.variables if data[v].dims == ("specimen",)]
+        raise DataError(
+            f"{modality!r} has groups={name!r}, which the dataset does not have: data ="
+            f" data.assign_coords({name}=('specimen', labels)); of dims ('specimen',) {closest(name, known)}"
+        )
+    variable = data[name]
+    if variable.dims != ("specimen",):
+        raise ShapeError(
+            f"the batches {name!r} of {modality!r} have dims {variable.dims}, expected ('specimen',): one label per"
+            " specimen"
+        )
+    labels = np.array(
+        ["" if value is None or value != value else str(value).strip() for value in variable.values.tolist()]
+    )
+    lost = present & (labels == "")
+    if lost.any() and not given_later:
+        raise DataError(
+            f"the batch {name!r} is not known for specimens that have {modality!r}: {few(specimen_labels(data)[lost])};"
+            f" fill it in, or make their {modality!r} NaN"
+        )
+    return labels

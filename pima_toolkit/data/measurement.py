@@ -18,13 +18,15 @@ class Wanted:
 
     Args:
         physics: Whether an expert describes it: float64, gaps and own grids are allowed.
-        covariates: Further inputs of that expert by name, one number per specimen.
+        covariates: Further inputs of that expert by name, and what its parameters depend on, one number per specimen.
         numbered: Whether that expert asks for no independent variable: a vector or a single number will do as well.
+        batch: Name of what tells the batch of each specimen; None: there are no batches.
     """
 
     physics: bool = False
     covariates: tuple[str, ...] = ()
     numbered: bool = False
+    batch: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,7 @@ class Schema:
         covariate_units: Units of the covariates by their names.
         std: Typical measurement error of a curve whose training points came with theirs, in `unit`: the root of the
             inverse of the mean of 1 / std^2. None where no errors were given.
+        batch: Name of what tells the batch of each specimen; None: there are no batches.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Schema:
     coords: dict[str, xr.DataArray]
     covariate_units: dict[str, str] = field(default_factory=dict)
     std: float | None = None
+    batch: str | None = None
 
     @property
     def grid(self) -> np.ndarray:
@@ -98,8 +102,9 @@ class Measurement:
             specimen was observed.
         t: Independent variable of a curve, float64, strictly increasing: (T,) if shared, else (specimen, T) whose
             padding repeats the last t. None for other kinds.
-        covariates: What the expert of a physics curve needs to know of each test, by name, float64 (specimen,); NaN
-            only where the curve is absent.
+        covariates: What the expert of a physics curve needs to know of each test, or its parameters depend on, by name,
+            float64 (specimen,); NaN only where the curve is absent.
+        batch: Label of each specimen's batch, text (specimen,), empty where unknown; None: there are no batches.
         std: Measurement error of every point of a physics curve that came with errors, float64 (specimen, T), in the
             schema's unit, positive; where nothing was measured the typical one. None where none were given.
     """
@@ -111,6 +116,7 @@ class Measurement:
     t: np.ndarray | None = None
     covariates: dict[str, np.ndarray] = field(default_factory=dict)
     std: np.ndarray | None = None
+    batch: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.present)
@@ -153,4 +159,5 @@ class Measurement:
             t=self.t[index] if self.t is not None and self.ragged else self.t,
             covariates={name: values[index] for name, values in self.covariates.items()},
             std=None if self.std is None else self.std[index],
+            batch=None if self.batch is None else self.batch[index],
         )

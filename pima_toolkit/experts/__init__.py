@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         use_manager,
     )
     from .regression.covariance import inverse_information, unidentified
+    from .regression.dependence import Dependence, SpecimenDesign, number_groups
+    from .regression.effects import per, scale_units, scales
     from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
     from .regression.noise_evidence import NoiseEvidence, evidence_of
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from .solvers.own_fits import CurveInformation, own_fits
     from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
+    from .solvers.strata import standard_errors
 
 #: Public name -> the file it is in.
 _HOME = {
@@ -66,6 +69,7 @@ _HOME = {
     "CurveResiduals": ".noise.base",
     "CurveStatistics": ".solvers.statistics",
     "EXPERTS": ".registry",
+    "Dependence": ".regression.dependence",
     "Example": ".contract.example",
     "Expert": ".kinds.expert",
     "Inputs": ".contract.inputs",
@@ -83,6 +87,7 @@ _HOME = {
     "PrincipalCurves": ".kinds.principal_curves",
     "Priors": ".regression.priors",
     "Solution": ".regression.solution",
+    "SpecimenDesign": ".regression.dependence",
     "SympyExpert": ".kinds.formula_expert",
     "TorchExpert": ".kinds.torch_expert",
     "by_name": ".contract.inputs",
@@ -104,8 +109,10 @@ _HOME = {
     "lmfit_result": ".regression.lmfit_bridge",
     "load_plugin": ".registry",
     "noisy_fits": ".solvers.noisy_fits",
+    "number_groups": ".regression.dependence",
     "own_fits": ".solvers.own_fits",
     "pack": ".contract.inputs",
+    "per": ".regression.effects",
     "plugin_records": ".registry",
     "principal_curves": ".kinds.principal_curves",
     "read_formula": ".formulas.parser",
@@ -113,8 +120,11 @@ _HOME = {
     "reported_bounds": ".regression.population",
     "residuals_of": ".solvers.noisy_fits",
     "resolve_unit": ".contract.parameters",
+    "scale_units": ".regression.effects",
+    "scales": ".regression.effects",
     "solve": ".solvers.least_squares",
     "spread": ".solvers.starts",
+    "standard_errors": ".solvers.strata",
     "student": ".regression.population",
     "take_inputs": ".contract.inputs",
     "unidentified": ".regression.covariance",
@@ -136,6 +146,7 @@ __all__ = [
     "CurveQuantity",
     "CurveResiduals",
     "CurveStatistics",
+    "Dependence",
     "Example",
     "Expert",
     "Inputs",
@@ -152,6 +163,7 @@ __all__ = [
     "PrincipalCurves",
     "Priors",
     "Solution",
+    "SpecimenDesign",
     "SympyExpert",
     "TorchExpert",
     "by_name",
@@ -173,8 +185,10 @@ __all__ = [
     "lmfit_result",
     "load_plugin",
     "noisy_fits",
+    "number_groups",
     "own_fits",
     "pack",
+    "per",
     "plugin_records",
     "principal_curves",
     "read_formula",
@@ -182,8 +196,11 @@ __all__ = [
     "reported_bounds",
     "residuals_of",
     "resolve_unit",
+    "scale_units",
+    "scales",
     "solve",
     "spread",
+    "standard_errors",
     "student",
     "take_inputs",
     "unidentified",

@@ -102,6 +102,12 @@ class ModelOptions:
                 ' inference="paper" does not make: use noise="pooled", or leave out what belongs to the paper\'s'
                 " inference",
             )
+            depending = [name for name, option in self.physics.items() if option.depends_on or option.groups]
+            _check(
+                not depending,
+                f'parameters of {depending and depending[0]!r} depend on covariates or batches, which inference="paper"'
+                " does not know: leave depends_on and groups out, or what belongs to the paper's inference",
+            )
             return
         _check(
             not given,

@@ -93,4 +93,8 @@ def _arrays(tensors: Tensors) -> dict[str, np.ndarray | Stored]:
             arrays[f"observed.{name}"] = curves.observed.cpu().numpy()
         if curves.weights is not None:
             arrays[f"weights.{name}"] = curves.weights.cpu().numpy()
+        if curves.terms is not None:
+            arrays[f"terms.{name}"] = curves.terms
+        if curves.batch is not None:
+            arrays[f"batch.{name}"] = curves.batch
     return arrays

@@ -23,6 +23,10 @@ class Curves:
         present: Shape (specimen,), bool: whether the specimen has a curve at all.
         covariates: Conditions of each specimen's test, numpy float64 (specimen, inputs - 1), in their own units; NaN if
             unknown, which only specimens without the curve may be. None: there are no covariates.
+        terms: What is known of each specimen and moves its parameters, minus its reference, numpy float64 (specimen,
+            k); NaN if unknown, which only specimens without the curve may be. None: nothing is.
+        batch: Number of each specimen's batch, numpy (specimen,); -1 for one that no training specimen was of. None:
+            there are no batches.
         weights: How precise each point is, shape (specimen, point), float64, positive: a noise variance v is v / weight
             there. Anything where nothing was measured. None: all are one.
     """
@@ -33,6 +37,8 @@ class Curves:
     present: Tensor
     covariates: np.ndarray | None = None
     weights: Tensor | None = None
+    terms: np.ndarray | None = None
+    batch: np.ndarray | None = None
 
     @cached_property
     def seen(self) -> Tensor:
@@ -87,6 +93,8 @@ class Curves:
             self.present[index],
             None if self.covariates is None else self.covariates[rows],
             None if self.weights is None else self.weights[index],
+            None if self.terms is None else self.terms[rows],
+            None if self.batch is None else self.batch[rows],
         )
 
     def chunks(self, size: int = 4096) -> list[tuple[slice, Curves]]:

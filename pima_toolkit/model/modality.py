@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from ..errors import OptionError
-from ..experts import Expert, LearnedInFit, Priors, get_expert
+from ..experts import Dependence, Expert, LearnedInFit, Priors, get_expert
 from ..plugins.registry import Registry
 from .encoders.table import ENCODERS
 from .noise.reconstruction import RECONSTRUCTION
@@ -82,6 +82,11 @@ class Physics:
             specimen (model/effects/latent.py).
         priors: Prior knowledge of every cluster's parameters, fitted or reported: mean and standard deviation of
             a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
+        depends_on: What fitted parameters depend on besides the population: covariates of the dataset, or formulas of
+            them, by parameter, ``{"E": ["temperature"], "H": ["log(rate)"]}``. Linear in each parameter's unbounded
+            coordinate, the logarithm of a positive one, and the same in every population.
+        groups: Name of what tells the batch of each specimen, such as ``"batch"``: specimens of one batch share what
+            their parameters are off by.
         components: With ``"principal_curves"``, the law that a fit learns from its training curves: the number of
             principal curves; None: as many as it takes to say points that were left out.
 
@@ -96,6 +101,8 @@ class Physics:
     window: tuple[float, float] | None = None
     vary: str = "none"
     priors: Mapping[str, tuple[float, float]] | None = None
+    depends_on: Mapping[str, tuple[str, ...]] | None = None
+    groups: str | None = None
 
     def __init__(
         self,
@@ -106,6 +113,8 @@ class Physics:
         vary: str = "none",
         priors: Mapping[str, tuple[float, float]] | None = None,
         components: int | None = None,
+        depends_on: Mapping[str, str | Sequence[str]] | None = None,
+        groups: str | None = None,
     ) -> None:
         _one_of("scatter", scatter, ("specimen", "none"))
         _one_of("noise", noise, NOISE)
@@ -136,7 +145,43 @@ class Physics:
         object.__setattr__(self, "scatter", scatter)
         object.__setattr__(self, "noise", noise)
         object.__setattr__(self, "vary", vary)
+        self._set_dependence(depends_on, groups)
         object.__setattr__(self, "window", None if window is None else (float(window[0]), float(window[1])))
+
+    def _set_dependence(self, depends_on: Mapping[str, str | Sequence[str]] | None, groups: str | None) -> None:
+        """Check and keep what parameters depend on."""
+        if groups is not None and not (isinstance(groups, str) and groups.strip()):
+            raise OptionError(f"groups={groups!r}: expected the name of a variable of the dataset, such as 'batch'")
+        if depends_on or groups:
+            for name, value in (("scatter", self.scatter), ("vary", self.vary)):
+                if value != {"scatter": "specimen", "vary": "none"}[name]:
+                    raise OptionError(
+                        f'{name}="{value}" and depends_on or groups do not go together: parameters that depend on what'
+                        " is known of specimens differ between them in other ways too; leave one out"
+                    )
+        if depends_on and isinstance(self.expert, LearnedInFit):
+            raise OptionError(
+                "depends_on names parameters, and those of principal curves are learned in the fit: learn them first,"
+                " Physics(pima.principal_curves(t, curves), depends_on=...)"
+            )
+        found = Dependence.read(self.expert, depends_on) if depends_on else None
+        terms = None
+        if found is not None and depends_on is not None:
+            pairs = list(zip(found.names, found.terms, strict=True))
+            terms = {name: tuple(term for other, term in pairs if other == name) for name in depends_on}
+        object.__setattr__(self, "depends_on", terms)
+        object.__setattr__(self, "groups", groups)
+
+    @property
+    def dependence(self) -> Dependence:
+        """Which parameters depend on which terms."""
+        return Dependence.read(self.expert, self.depends_on) if self.depends_on else Dependence()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """All covariates that a specimen with the curve must have: the law's own first, then those of the terms."""
+        own = self.expert.covariates
+        return (*own, *(name for name in self.dependence.covariates if name not in own))
 
     @property
     def known(self) -> Priors | None:

@@ -29,6 +29,7 @@ from torch import Tensor
 from ..experts import Bounds, Expert, Priors, noisy_fits, own_fits
 from .curves import Curves, by_grid
 from .draws import drawn
+from .effects.known import KnownEffects
 from .effects.latent import Trend
 from .evidence import Evidence
 from .gaussian import LOG_2PI, DiagonalGaussian
@@ -104,6 +105,8 @@ class PhysicsDecoder:
         noise: How points scatter about a specimen's curve; ``variance`` is its scale.
         members: Specimens drawn from each population, their deviations from its unbounded parameters, shape (cluster,
             draw, P), float64: what a specimen may be of which nothing is known. None: what ``total`` says, a Gaussian.
+        known: How covariates and batches move the parameters of all clusters; None: they do not. A specimen's deviation
+            is counted from there.
         starts: From how many of the law's own starts each curve is fitted besides the populations, to look at more than
             one optimum. 0: from the populations alone.
     """
@@ -119,6 +122,7 @@ class PhysicsDecoder:
     noise: NoiseModel = PooledNoise()  # noqa: RUF009 - it holds nothing
     members: Tensor | None = None
     starts: int = 0
+    known: KnownEffects | None = None
 
     def arrays(self) -> dict[str, Tensor]:
         """Return all that training learned, by name, for files; :meth:`from_arrays` is the way back."""
@@ -129,6 +133,8 @@ class PhysicsDecoder:
             out |= {f.name: getattr(self.trend, f.name) for f in fields(Trend)}
         if self.members is not None:
             out["members"] = self.members
+        if self.known is not None:
+            out |= self.known.arrays()
         if self.starts:
             out["starts"] = torch.tensor(self.starts)
         return out
@@ -171,6 +177,7 @@ class PhysicsDecoder:
             noise,
             arrays["members"].to(device) if "members" in arrays else None,
             int(arrays["starts"]) if "starts" in arrays else 0,
+            KnownEffects.from_arrays(arrays),
         )
 
     def with_arrays(self, arrays: Mapping[str, Tensor]) -> PhysicsDecoder:
@@ -188,16 +195,40 @@ class PhysicsDecoder:
         """Whether other modalities say something of each specimen's deviation."""
         return isinstance(others, Deviations) or (others is not None and self.trend is not None)
 
-    def prior(self, latent: DiagonalGaussian | Deviations | None = None) -> tuple[Tensor, Tensor]:
+    def offset(self, curves: Curves) -> Tensor | None:
+        """How far specimens are off their clusters by what is known of them, (specimen, P); None: nothing is."""
+        if self.known is None:
+            return None
+        return torch.as_tensor(self.known.offset(curves.terms, curves.batch), device=self.scatter.device)
+
+    def unsure(self, curves: Curves) -> Tensor | None:
+        """How unsure their batch leaves that, (specimen, P, P); None without batches."""
+        if self.known is None or curves.batch is None:
+            return None
+        return torch.as_tensor(self.known.unsure(curves.batch), device=self.scatter.device)
+
+    def prior(
+        self, latent: DiagonalGaussian | Deviations | None = None, curves: Curves | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Distribution of a specimen's deviation from its cluster before its curve is seen.
 
         Args:
             latent: q(Z given the other modalities), (specimen, latent) or (specimen, cluster, latent), or what they say
                 of the deviation itself; p(Z given c) if None.
+            curves: The specimens' curves, seen or not, with the batch that each is of; None: of batches nothing is
+                counted.
 
         Returns:
             Mean (cluster, specimen or 1, P) and covariance (cluster, specimen or 1, P, P).
         """
+        mean, spread = self._prior(latent)
+        unsure = None if curves is None else self.unsure(curves)
+        if unsure is None:
+            return mean, spread
+        return mean.expand(-1, len(unsure), -1), spread + unsure
+
+    def _prior(self, latent: DiagonalGaussian | Deviations | None) -> tuple[Tensor, Tensor]:
+        """The same without batches."""
         if isinstance(latent, Deviations):
             return latent.mean, latent.covariance
         if self.trend is None or latent is None:
@@ -257,7 +288,7 @@ class PhysicsDecoder:
             curves: Measured curves.
             prior: Mean and covariance of the deviations, as :meth:`prior` gives; by default the population's.
         """
-        centre, spread = self.prior() if prior is None else prior
+        centre, spread = self.prior(None, curves) if prior is None else prior
         points, squared, projected, normal, log_det = self._reduce(curves)
         variance = self.variance[:, None]
         identity = torch.eye(spread.shape[-1], dtype=torch.float64, device=spread.device)
@@ -301,7 +332,10 @@ class PhysicsDecoder:
         weights = (weights if curves.weights is None else weights * curves.counted).cpu().numpy()
         precision = 1.0 / (self.variance.cpu().numpy() * self.scale**2)
         centre, t = self.bounds.to_unbounded(self.theta), np.atleast_2d(curves.t)
-        which = np.zeros(len(curves), dtype=np.int64)
+        known = self.offset(curves)
+        offset = np.zeros((1, centre.shape[1])) if known is None else known.cpu().numpy()
+        # One population for all specimens, or with what is known of each one of its own.
+        which = np.zeros(len(curves), dtype=np.int64) if known is None else np.arange(len(curves))
         alone = self._alone(curves, t, x, weights)
         sums, log_det = [], []
         fits = own_fits if self.noise.curve_noise is None else partial(noisy_fits, self.noise.curve_noise)
@@ -313,14 +347,15 @@ class PhysicsDecoder:
                 t,
                 x,
                 weights,
-                centre[here],
-                root[here],
+                centre[here] + offset,
+                np.repeat(root[here], len(offset), axis=0),
                 which,
                 np.full(len(curves), precision[c]),
-                None if alone is None else np.stack([np.broadcast_to(centre[c], alone.shape), alone], axis=1),
-                theta=self.theta[here],
+                None if alone is None else np.stack([np.broadcast_to(centre[c] + offset, alone.shape), alone], axis=1),
+                theta=np.repeat(self.theta[here], len(offset), axis=0),
                 steps=_STEPS,
             )
+            information = replace(information, estimate=information.estimate - offset)
             squared, gradient = information.about(centre[here])
             sums.append((squared[:, 0], gradient[:, 0], information.normal))
             log_det.append(-information.log_weight)
@@ -364,7 +399,7 @@ class PhysicsDecoder:
         The shape of the noise, the same for all specimens on a grid, is divided out first; weights of single points
         count in the sums.
         """
-        if not self.one_line:
+        if not self.one_line or self.known is not None:
             return self._own_lines(curves)
         value, jacobian = self.predict(curves.t)
         x, value = (self.noise.whiten(part, curves.along) for part in (curves.x, value))
@@ -433,25 +468,43 @@ class PhysicsDecoder:
         more = 1.0 / torch.where(curves.seen, curves.weights, 1.0) - 1.0
         return replace(predictive, variance=predictive.variance + self.noise_variance(curves.t) * more)
 
-    def noise_variance(self, t: np.ndarray) -> Tensor:
+    def noise_variance(self, t: np.ndarray, offset: Tensor | None = None) -> Tensor:
         """Variance of the noise at each point, (cluster, specimen or 1, point), in units of ``scale`` squared.
 
         Of a point of weight one: where errors came with the data, one that is as precise as their typical point.
 
         Args:
             t: Grid (point,), or one per specimen; packed where there are covariates.
+            offset: How far specimens are off their clusters by what is known of them, (specimen, P).
         """
         along = t[..., : t.shape[-1] // len(self.expert.inputs)]
         if self.noise.curve_noise is not None:
-            value, _ = self.expert.value_and_jacobian(t, self.theta)
-            value = value[:, None] if t.ndim == 1 else value
+            if offset is None:
+                value, _ = self.expert.value_and_jacobian(t, self.theta)
+                value = value[:, None] if t.ndim == 1 else value
+            else:
+                value = self._moved_curves(t, offset)
             spread = torch.as_tensor(self.noise.curve_noise.spread(value), device=self.variance.device)
             return self.variance[:, None, None] * spread
         shape = self.noise.whiten(torch.ones(along.shape, dtype=torch.float64, device=self.variance.device), along)
         return self.variance[:, None, None] / shape.square()
 
+    def _moved_curves(self, t: np.ndarray, offset: Tensor) -> np.ndarray:
+        """Each cluster's curve for specimens of which something is known, (cluster, specimen, point)."""
+        phi = self.bounds.to_unbounded(self.theta)[:, None] + offset.cpu().numpy()
+        fixed = self.bounds.at_bound(self.theta)[:, None]
+        theta = np.where(fixed, self.theta[:, None], self.bounds.from_unbounded(phi))
+        if t.ndim == 1:
+            return self.expert.value_and_jacobian(t, theta)[0]
+        each = [self.expert.value_and_jacobian(grid, theta[:, n])[0] for n, grid in enumerate(t)]
+        return np.stack(each, axis=1)
+
     def marginal(
-        self, t: np.ndarray, prior: tuple[Tensor, Tensor] | None = None, used: Tensor | None = None
+        self,
+        t: np.ndarray,
+        prior: tuple[Tensor, Tensor] | None = None,
+        used: Tensor | None = None,
+        offset: Tensor | None = None,
     ) -> Predictive:
         """Predict a new specimen's curve in each cluster.
 
@@ -465,9 +518,12 @@ class PhysicsDecoder:
                 default the population's, which all specimens share on one grid.
             used: Which clusters count for which specimens, (cluster, specimen), bool: the draws of others are not
                 computed, and hold zeros. None: all.
+            offset: How far specimens are off their clusters by what is known of them, (specimen, P); None: nothing is.
         """
         centre, spread = self.prior() if prior is None else prior
-        noise = self.noise_variance(t)
+        noise = self.noise_variance(t, offset)
+        if offset is not None:
+            centre = centre + offset
         if self.one_line:
             value, jacobian = self.predict(t)
             moved = value + (jacobian @ centre[..., None]).squeeze(-1)
@@ -475,6 +531,7 @@ class PhysicsDecoder:
             return Predictive(moved[..., None], wide + noise)
         if prior is None and self.members is not None:
             deviation = self.members[:, None]
+            deviation = deviation if offset is None else deviation + offset[None, :, None]
         else:
             deviation = drawn(centre, spread, POPULATION_DRAWS if prior is None else OWN_DRAWS)
         if t.ndim == 1:

@@ -111,6 +111,8 @@ class Findings:
         made: Rows (what, value): versions, time, options and settings in words.
         believed: By modalities heard together (``"image and settings"``), then by voice, a sentence on how far what it
             says of curves is believed, and why; empty where nothing was held out.
+        effects: As :attr:`pima_toolkit.Fit.effects`; None where parameters depend on no covariate.
+        batches: As :attr:`pima_toolkit.Fit.batches`; None where there are none.
         associations: As :meth:`pima_toolkit.Fit.associations`; None where settings were not tested.
         data: The training data; None where they were not given. The next three go with them.
         pictured: Which training specimens have a picture, (specimen,), by modality.
@@ -135,6 +137,8 @@ class Findings:
     sure: float
     made: list[tuple[str, str]]
     believed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    effects: xr.Dataset | None = None
+    batches: xr.Dataset | None = None
     associations: xr.Dataset | None = None
     data: xr.Dataset | None = None
     pictured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)

@@ -201,6 +201,7 @@ def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[
         if values["kind"] == "physics":
             values["expert"] = _with_variable(values["expert"], data, name)
     sentences = []
+    depended = {c: name for name, v in named.items() if v["kind"] == "physics" for c in _depended(name, v)}
     inputs = {c: name for name, v in named.items() if v["kind"] == "physics" for c in _covariates(name, v["expert"])}
     for name in measured:
         if name in named:
@@ -208,6 +209,10 @@ def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[
         if name in inputs:
             named[name] = {"kind": "none"}
             sentences.append(f"{name}: what the expert of {inputs[name]} needs to know of each test")
+            continue
+        if name in depended:
+            named[name] = {"kind": "none"}
+            sentences.append(f"{name}: what parameters of {depended[name]} depend on")
             continue
         of = errors_of(data, name)
         if of is not None:
@@ -289,6 +294,16 @@ def _expert(path: str, expert: Any) -> Expert:
 
 def _covariates(name: str, expert: Any) -> tuple[str, ...]:
     return _expert(f"modalities.{name}.expert.", expert).covariates
+
+
+def _depended(name: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of what the parameters of a modality depend on: covariates in terms, and what tells batches."""
+    if not values.get("depends_on") and not values.get("groups"):
+        return ()
+    option = _modality(name, values)
+    if not isinstance(option, Physics):
+        return ()
+    return (*option.dependence.covariates, *([option.groups] if option.groups else []))
 
 
 def _bounds(path: str, expert: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

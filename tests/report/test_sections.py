@@ -205,6 +205,33 @@ def with_files() -> Findings:
     return replace(findings, data=data)
 
 
+def with_effects() -> Findings:
+    """Findings of a slope that falls with temperature, and differs from heat to heat."""
+    effects = xr.Dataset(
+        {
+            "value": ("effect", [-0.002]),
+            "std_error": ("effect", [0.0004]),
+            "low": ("effect", [-0.0028]),
+            "high": ("effect", [-0.0012]),
+            "p_value": ("effect", [0.0013]),
+        },
+        coords={
+            "effect": ["slope ~ temperature"],
+            "scale": ("effect", ["log(slope)"]),
+            "unit": ("effect", ["1/K"]),
+            "term": ("effect", ["temperature"]),
+            "reference": ("effect", [351.5]),
+        },
+        attrs={"level": 0.9, "method": "EM on every curve's own fit, Knapp-Hartung, Student's t"},
+    )
+    batches = xr.Dataset(
+        {"std": ("parameter", [0.0812, np.nan]), "effect": (("group", "parameter"), np.zeros((3, 2)))},
+        coords={"parameter": ["slope", "offset"], "scale": ("parameter", ["log(slope)", "offset"])},
+        attrs={"grouped_by": "heat"},
+    )
+    return replace(by_hand(), effects=effects, batches=batches)
+
+
 #: Section -> findings and words that it says of them; with None it says nothing.
 SECTION_CASES = {
     "checked": [
@@ -233,6 +260,11 @@ SECTION_CASES = {
         (by_hand, None),
         (with_files, ["How the files were read", "s0.csv | s0: Force against Way, lines 2 to 25", "N → MPa; mm → 1"]),
         (with_files, ["20 of 24", "settings.csv | table of settings | – | – | table of 6 specimens"]),
+    ],
+    "dependence": [
+        (by_hand, None),
+        (with_effects, ["What parameters depend on", "slope ~ temperature", "log(slope)", "0.0013", "= 351.5"]),
+        (with_effects, ["-0.00200 ± 0.00040 1/K", "one of 3 batches (heat)", "0.0812"]),
     ],
     "latent_map": [(by_hand, None), (with_data, ["Latent map", "lie together"])],
     "settings": [(by_hand, None), (with_settings, ["Clusters and settings", "alloy", "Holm", "99 times"])],
@@ -279,7 +311,7 @@ def test_several_modalities_to_measure_are_one_section():
     assert [part.title for part in section.parts] == ["Worth measuring next: image", "Worth measuring next: stress"]
 
 
-@pytest.mark.parametrize("findings", [by_hand, with_data, with_new, with_settings, with_checks])
+@pytest.mark.parametrize("findings", [by_hand, with_data, with_new, with_settings, with_checks, with_effects])
 def test_the_text_and_the_page_say_the_same(findings, tmp_path):
     text = text_report(findings())
     page = html.unescape(save_report(findings(), tmp_path / "r.html").read_text(encoding="utf-8"))

@@ -40,14 +40,14 @@ def training_calibration(decoder: PhysicsDecoder, curves: Curves, spec: InputSpe
     here = torch.nonzero(curves.present).flatten()
     curves, gamma = curves.at(here), gamma[here]
     grid, own = spec.t, curves.own_grids
-    if len(decoder.expert.inputs) == 1:
+    if len(decoder.expert.inputs) == 1 and decoder.known is None:
         population = decoder.marginal(grid)
         if not own and len(curves.t) != len(grid):
             population = population.at(grid, curves.t[None])
         size = at_once(decoder, curves.t, POPULATION_DRAWS) if own else 1024
         said = ((index, population.at(grid, piece.t) if own else population) for index, piece in curves.chunks(size))
     else:
-        said = predictions(decoder, curves.t, None, gamma)
+        said = predictions(decoder, curves.t, None, gamma, curves)
     shares = []
     for index, predictive in said:
         piece = curves[index]
@@ -113,7 +113,7 @@ def _shares(predictor: Predictor, name: str, tensors: Tensors) -> Tensor:
     )
     answers = answer_tensors(predictor, hidden)
     gamma, decoder = answers.log_gamma.exp(), predictor.state.decoders[name]
-    said = predictions(decoder, curves.t, answers.others[name], gamma)
+    said = predictions(decoder, curves.t, answers.others[name], gamma, curves)
     inside = torch.cat(
         [
             decoder.at_points(predictive, curves[rows]).probability(gamma[rows], curves.x[rows])

@@ -131,6 +131,8 @@ def _own_parameters(decoder: PhysicsDecoder, curves: Curves, c: int) -> np.ndarr
     if not bool(decoder.total[c].any()):
         return np.tile(theta, (len(curves), 1))
     deviation = torch.cat([decoder.condition(piece).deviation[c] for _, piece in curves.chunks()]).cpu().numpy()
+    offset = decoder.offset(curves)
+    deviation = deviation if offset is None else deviation + offset.cpu().numpy()
     own = decoder.bounds.from_unbounded(decoder.bounds.to_unbounded(theta) + deviation)
     return np.where(decoder.bounds.at_bound(theta), theta, own)
 

@@ -99,7 +99,7 @@ def described(predictor: Predictor, tensors: Tensors, gamma: Tensor) -> dict[str
         own, population = torch.zeros_like(curves.x), torch.zeros_like(curves.x)
         for part, predictive in measured(decoder, curves.t, curves, None, sure):
             own[part] = curves.x[part] - predictive.centre(sure[part])
-        for part, predictive in predictions(decoder, curves.t, None, sure):
+        for part, predictive in predictions(decoder, curves.t, None, sure, curves):
             population[part] = curves.x[part] - predictive.centre(sure[part])
         seen, scale = curves.seen, decoder.scale
         out[name] = DescribedFigures(
@@ -116,7 +116,7 @@ def scores(
     """Error of the prediction, and the share |2F - 1| of it that reaches each point, both (specimen, point)."""
     decoder = predictor.state.decoders[name]
     error, inside = torch.zeros_like(curves.x), torch.zeros_like(curves.x)
-    for rows, predictive in predictions(decoder, curves.t, others, gamma):
+    for rows, predictive in predictions(decoder, curves.t, others, gamma, curves):
         error[rows] = curves.x[rows] - predictive.centre(gamma[rows])
         points = decoder.at_points(predictive, curves[rows])
         inside[rows] = (2.0 * points.probability(gamma[rows], curves.x[rows]) - 1.0).abs()

@@ -20,6 +20,7 @@ from ...plugins.records import Origin
 from ..contract.inputs import Inputs, packed
 from ..contract.law import Law
 from ..noise.base import CurveNoise
+from ..regression.dependence import DependsOn
 from ..regression.fit import fit
 from ..regression.lmfit_bridge import lmfit_model
 from ..regression.solution import Solution
@@ -106,6 +107,9 @@ class Expert(Law):
         noise: str | CurveNoise = "constant",
         y_unit: str | None = None,
         t_unit: str | None = None,
+        depends_on: DependsOn | None = None,
+        groups: str | ArrayLike | None = None,
+        covariates: Mapping[str, ArrayLike] | None = None,
     ) -> Solution:
         """Fit the expert to curves, with honest errors.
 
@@ -133,6 +137,14 @@ class Expert(Law):
                 says best what is held out (:attr:`~pima_toolkit.Solution.noise_comparison`).
             y_unit: Unit of the curves.
             t_unit: Unit of the independent variable.
+            depends_on: Of several curves, what fitted parameters depend on: covariates, or formulas of them, by
+                parameter, ``{"E": ["temperature"], "H": ["log(rate)"]}``. Linear in each parameter's unbounded
+                coordinate, the logarithm of a positive one; how much is in :attr:`~pima_toolkit.Solution.effects`.
+            groups: Of several curves, the batch of each, (N,) labels, or the name of a covariate. Specimens of one
+                batch share what their parameters are off by, and count for less than as many of different batches
+                (:attr:`~pima_toolkit.Solution.batches`).
+            covariates: What is known of the specimens, by name, (N,) each; coordinates of ``y`` along its specimens
+                need not be given again.
 
         Returns:
             The solution, one row per cluster: of one curve its parameters, with errors from the residuals; of several
@@ -143,7 +155,7 @@ class Expert(Law):
             ShapeError: If the arrays do not fit together.
         """
         options = {"priors": priors, "noise_std": noise_std, "y_unit": y_unit, "t_unit": t_unit}
-        options["noise"] = noise
+        options |= {"noise": noise, "depends_on": depends_on, "groups": groups, "covariates": covariates}
         return fit(self, t, y, weights, start, fixed, **options)
 
     def to_lmfit(self, prefix: str = "") -> lmfit.Model:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..contract.bounds import Bounds
 from ..noise.base import CurveNoise
+from .dependence import SpecimenDesign
 
 Array = NDArray[np.float64]
 
@@ -38,6 +39,7 @@ class FittedCurves:
         whiten: Of one curve under correlated noise, the matrix (T, T) that weighted residuals are multiplied by; its
             ``mean`` and ``weight`` are then what least squares was given. None: nothing.
         priors: Whether priors entered.
+        depends: What the specimens' parameters depend on besides themselves; None: nothing.
     """
 
     t: Array
@@ -59,6 +61,7 @@ class FittedCurves:
     priors: bool = False
     noises: tuple[CurveNoise, ...] = ()
     whiten: Array | None = None
+    depends: SpecimenDesign | None = None
 
     @property
     def count(self) -> Array:

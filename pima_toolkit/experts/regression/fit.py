@@ -31,6 +31,7 @@ from ..solvers.statistics import CurveStatistics
 from .coloured import fit_one_curve
 from .covariance import Errors, errors_of, noise_variance, unidentified
 from .curves import FittedCurves
+from .dependence import DependsOn, SpecimenDesign, read_design
 from .noise_choice import compare_noises
 from .population import CurvePopulation, find_population
 from .priors import Given, Priors
@@ -57,6 +58,9 @@ def fit(
     noise: str | CurveNoise = "constant",
     y_unit: str | None = None,
     t_unit: str | None = None,
+    depends_on: DependsOn | None = None,
+    groups: str | ArrayLike | None = None,
+    covariates: Mapping[str, ArrayLike] | None = None,
 ) -> Solution:
     """Fit an expert to curves; the arguments are those of :meth:`~pima_toolkit.experts.kinds.expert.Expert.fit`."""
     units = {"y_unit": y_unit, "t_unit": t_unit}
@@ -65,12 +69,19 @@ def fit(
             f"noise_std says how the points scatter, and noise={noise!r} is to learn it: give one of the two"
         )
     if isinstance(noise, str) and noise == "auto":
+        if depends_on is not None or groups is not None:
+            raise ExpertError(
+                'noise="auto" compares noise models where parameters depend on nothing: fit without depends_on and'
+                " groups first, then with them and the noise model that was chosen, by its name"
+            )
         given = {"start": start, "fixed": fixed, "priors": priors, **units}
         return _with_the_best_noise(law, t, y, weights, **given)
     noise = noise_named(noise)
     problem, data, optimum, starts = _common(law, t, y, weights, start, fixed, priors, noise_std, **units)
     absolute, known = noise_std is not None, problem.priors
-    data, integrated = replace(data, noises=(noise,) * len(optimum.cost)), None
+    depends = _depends(law, data, y, depends_on, groups, covariates)
+    data, integrated = replace(data, noises=(noise,) * len(optimum.cost), depends=depends), None
+    _check_held(problem, depends)
     if data.single and noise.numbers():
 
         def variance_of(at: Optimum, of: FittedCurves) -> Array:
@@ -95,6 +106,39 @@ def fit(
     populations = tuple(find_population(law, optimum, data, errors.covariance, c, **options) for c in clusters)
     data = replace(data, noises=tuple(noise if one is None else one.noise for one in populations))
     return Solution(law, *_of_populations(law, optimum, errors, data, populations), data, populations)
+
+
+def _depends(
+    law: Law,
+    data: FittedCurves,
+    y: ArrayLike,
+    depends_on: DependsOn | None,
+    groups: str | ArrayLike | None,
+    covariates: Mapping[str, ArrayLike] | None,
+) -> SpecimenDesign | None:
+    """What the specimens' parameters depend on, checked."""
+    if depends_on is None and groups is None:
+        return None
+    if data.single:
+        raise ExpertError("one curve cannot tell what parameters depend on: give the curves of several specimens")
+    there = data.observed.any(1) & (data.gamma > 0.0).any(1)
+    depends = read_design(law, depends_on, groups, covariates, y, there, data.names)
+    if depends is None:
+        return None
+    if depends.group is not None and not np.isin(data.gamma[there], (0.0, 1.0)).all():
+        raise ExpertError(
+            "groups need specimens that belong to their cluster or do not: give weights of 0 and 1, or leave groups out"
+        )
+    for c in range(data.gamma.shape[1]):
+        depends.check(np.flatnonzero(there & (data.gamma[:, c] > 0.0)), c, data.gamma.shape[1])
+    return depends
+
+
+def _check_held(problem: _Problem, depends: SpecimenDesign | None) -> None:
+    """Refuse effects on a parameter that is held."""
+    for name in () if depends is None else depends.dependence.names:
+        if name in problem.fixed:
+            raise ExpertError(f"parameter {name!r} is held by fixed= and cannot depend on anything: leave one out")
 
 
 def _with_the_best_noise(

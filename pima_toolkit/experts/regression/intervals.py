@@ -95,10 +95,12 @@ def interval(
     data: FittedCurves,
     populations: Sequence[CurvePopulation | None],
     level: float,
+    terms: Array | None = None,
 ) -> tuple[Interval, str]:
     """Interval of every reported parameter, shape (C, Q) each, and the method in words.
 
-    Of several curves it is that of the population's mean; of one, the linearised least squares' with Student's t.
+    Of several curves it is that of the population's mean, at the terms' reference or where ``terms`` (effects,) say; of
+    one, the linearised least squares' with Student's t.
     """
     level = check_level(level)
     value, jacobian = law.to_reported(optimum.parameters), law.reported_jacobian(optimum.parameters)
@@ -112,8 +114,9 @@ def interval(
     for c, population in enumerate(populations):
         if population is None:
             continue
-        own = population.interval(level)
-        std[c], low[c], high[c], freedoms[c] = own.std_error, own.low, own.high, own.freedom
+        own = population.interval(level, terms)
+        value[c], std[c], low[c], high[c] = own.value, own.std_error, own.low, own.high
+        freedoms[c] = own.freedom
     # Infinite where a cause is open. Where every cause is at a bound there is no error to give.
     open_ = np.isinf(np.diagonal(errors.covariance, axis1=1, axis2=2))
     lost = np.any(open_[:, None, :] & (jacobian != 0), axis=2)
@@ -151,7 +154,12 @@ def bootstrap(
     N, C = data.gamma.shape
     value, Q = law.to_reported(optimum.parameters), len(law.reported)
     random = np.random.default_rng(seed)
-    counts = random.multinomial(N, np.full(N, 1.0 / N), size=n).astype(np.float64)
+    grouped = data.depends is not None and data.depends.group is not None
+    # Specimens of one batch are drawn together: alone they would say that batches tell more than they do.
+    unit = data.depends.group if grouped else np.arange(N)
+    units = int(unit.max()) + 1
+    drawn = random.multinomial(units, np.full(units, 1.0 / units), size=n).astype(np.float64)
+    counts = np.where(unit >= 0, drawn[:, unit], 0.0)
     values, low, high = np.full((n, C, Q), np.nan), np.full((C, Q), np.nan), np.full((C, Q), np.nan)
     std = np.full((C, Q), np.nan)
     for c, population in enumerate(populations):
@@ -162,6 +170,7 @@ def bootstrap(
             values[k, c] = population.resampled(own[k])
         gamma = population.effects.responsibilities
         effective = float(gamma.sum() ** 2 / np.square(gamma).sum())
+        effective = float(len(np.unique(unit[population.members]))) if grouped else effective
         # Draws with replacement scatter as if divided by N where a sample's variance is divided by N - 1.
         std[c] = np.nanstd(values[:, c], axis=0, ddof=1) * np.sqrt(effective / (effective - 1.0))
         ends = student(population.reported_bounds, value[c], std[c], population.interval(level).freedom, level)
@@ -176,7 +185,10 @@ def bootstrap(
             "replicates": (("replicate", *dims), values),
         },
         coords=coords(law, data),
-        attrs=said_of(level, f"bootstrap over {N} specimens, {n} replicates, seed {seed}, Student's t"),
+        attrs=said_of(
+            level,
+            f"bootstrap over {units} {'batches' if grouped else 'specimens'}, {n} replicates, seed {seed}, Student's t",
+        ),
     )
 
 

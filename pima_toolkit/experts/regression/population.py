@@ -3,8 +3,8 @@ r"""The population that several curves are drawn from: each specimen's own param
 A curve of the mean parameters is not the mean of the curves, and a fit of all curves at once takes their points for
 independent. So every curve is fitted by itself, with the population as prior, and mean and scatter of the unbounded
 parameters follow from what the curves say, by restricted maximum likelihood
-(:mod:`~pima_toolkit.experts.solvers.random_effects`); both are repeated until the mean stands still. Of a law that is
-linear in its parameters the first round is exact.
+(:mod:`~pima_toolkit.experts.solvers.random_effects`), with what parameters depend on where that is asked for; both are
+repeated until the coefficients stand still. Of a law that is linear in its parameters the first round is exact.
 
 Parameters that are held, at a bound of the curves' common fit, or open there stay where that fit left them.
 """
@@ -24,8 +24,9 @@ from ..noise.table import NOISES
 from ..solvers.noisy_fits import learned_noise, noisy_fits
 from ..solvers.optimum import Optimum
 from ..solvers.own_fits import CurveInformation
-from ..solvers.random_effects import RandomEffects, profile, random_effects, restricted
+from ..solvers.random_effects import Design, RandomEffects, profile, random_effects, restricted
 from .curves import FittedCurves
+from .dependence import SpecimenDesign
 from .priors import Priors
 
 Array = NDArray[np.float64]
@@ -40,6 +41,8 @@ _RISE, _HALVINGS = 1e-3, 6
 _BROAD = 1.0
 #: The same of a parameter without bounds, in standard deviations that the common fit sees between specimens.
 _WIDER = 3.0
+#: Rise of twice the log likelihood that is rounding.
+_NONE = 1e-6
 #: Share of the largest responsibility below which a specimen does not take part.
 _LEAST = 1e-9
 
@@ -82,6 +85,8 @@ class CurvePopulation:
         known: Whether the noise was given.
         prior: Further equations of the mean, counted from it; None without priors.
         noise: Noise model of its curves, as learned.
+        used: Numbers of the effects of covariates that were estimated, shape (K - free,).
+        depends: What parameters depend on; None: nothing.
     """
 
     law: Law
@@ -97,6 +102,8 @@ class CurvePopulation:
     known: bool
     prior: tuple[Array, Array] | None
     noise: CurveNoise
+    used: NDArray[np.int64]
+    depends: SpecimenDesign | None = None
 
     @property
     def covariance(self) -> Array:
@@ -106,12 +113,45 @@ class CurvePopulation:
 
     @property
     def scatter(self) -> Array:
-        """Covariance of the specimens' unbounded parameters, shape (P, P); 0 where not estimated."""
+        """Covariance of one batch's specimens' unbounded parameters, shape (P, P); 0 where not estimated."""
         return self._filled(self.effects.scatter)
 
-    def interval(self, level: float) -> Interval:
-        """Intervals of the reported parameters, shape (Q,) each, by Hartung and Knapp's correction."""
-        value, gradient = self.law.to_reported(self.theta), self._gradient(self.theta)
+    @property
+    def between(self) -> Array:
+        """Covariance of the batches' unbounded parameters, shape (P, P); 0 without batches."""
+        return self._filled(np.diag(self.effects.group_scatter))
+
+    def at(self, terms: Array) -> tuple[Array, Array]:
+        """Parameters under other conditions, shape (P,), and their derivatives by coefficients there.
+
+        Args:
+            terms: Values of the terms minus their reference, shape (effects,).
+
+        Returns:
+            Fitted parameters (P,), and D of the free ones, (free, K).
+        """
+        size = int(self.free.sum())
+        design = np.zeros((size, size + len(self.used)))
+        design[:, :size] = np.eye(size)
+        if self.depends is not None:
+            whole = self.depends.dependence.matrix(terms[None], len(self.free))[0]
+            design[:, size:] = whole[self.free][:, len(self.free) + self.used]
+        phi = self.bounds.to_unbounded(self.theta)
+        phi[self.free] += design[:, size:] @ self.effects.coefficients[size:]
+        return np.where(self.free, self.bounds.from_unbounded(phi), self.theta), design
+
+    def interval(self, level: float, terms: Array | None = None) -> Interval:
+        """Intervals of the reported parameters, shape (Q,) each, by Hartung and Knapp's correction.
+
+        Args:
+            level: Share of such intervals that hold the truth.
+            terms: Conditions, values of the terms minus their reference, shape (effects,); None: the reference.
+        """
+        theta, gradient = self.theta, self._gradient(self.theta)
+        if terms is not None:
+            theta, design = self.at(terms)
+            gradient = self._gradient(theta) @ design
+        value = self.law.to_reported(theta)
         std, freedom = self.effects.contrast(gradient)
         return student(self.reported_bounds, value, std, freedom, level)
 
@@ -134,19 +174,53 @@ class CurvePopulation:
         freedom = np.divide(np.square(whole), square, out=np.ones_like(whole), where=square > 0.0)
         return student(self.reported_bounds, value, np.sqrt(whole), freedom, level)
 
+    def batches_differ(self) -> Array:
+        """Test each free parameter for a difference between batches, p-values of shape (free,).
+
+        Twice the restricted log likelihood ratio; where batches do not differ it is zero half of the time and has one
+        degree of freedom else. Source: Self & Liang 1987 (J. Am. Stat. Assoc. 82, 605).
+        """
+        effects, out = self.effects, np.ones(int(self.free.sum()))
+        for p in range(len(out)):
+            alike = random_effects(
+                self.information,
+                effects.responsibilities,
+                effects.coefficients,
+                self.width,
+                effects.variance,
+                design=effects.design,
+                known=self.known,
+                prior=self.prior,
+                start=effects,
+                alike=p,
+            )
+            rise = alike.evidence - effects.evidence
+            out[p] = 0.5 * float(scipy.stats.chi2.sf(rise, 1)) if rise > _NONE else 1.0
+        return out
+
     def resampled(self, counts: Array) -> Array:
         """Reported parameters of the population of specimens drawn so often, shape (Q,).
 
         Args:
             counts: How often each specimen that takes part was drawn, shape (N,).
         """
-        drawn = np.flatnonzero(counts)
+        drawn, weight = np.flatnonzero(counts), counts * self.effects.responsibilities
+        design = self.effects.design
+        if design.group is not None:
+            # A batch drawn twice is two batches.
+            drawn = np.repeat(drawn, counts[drawn].astype(np.int64))
+            weight, times = np.ones(len(counts)), np.concatenate([np.arange(n) for n in counts[counts > 0].astype(int)])
+            group = np.unique(np.stack([design.group[drawn], times]), axis=1, return_inverse=True)[1].reshape(-1)
+            design = Design(design.matrix[drawn], group)
+        else:
+            design = design.at(drawn)
         again = random_effects(
             self.information.at(drawn),
-            (counts * self.effects.responsibilities)[drawn],
-            self.effects.mean,
+            weight[drawn],
+            self.effects.coefficients,
             self.width,
             self.effects.variance,
+            design=design,
             known=self.known,
             prior=self.prior,
             start=self.effects,
@@ -196,7 +270,7 @@ class CurvePopulation:
     def own_parameters(self) -> Array:
         """Fitted parameters of every specimen that takes part, shape (N, P)."""
         phi = np.tile(self.bounds.to_unbounded(self.theta), (len(self.members), 1))
-        phi[:, self.free] = self.steadied.mean + self.steadied.deviation
+        phi[:, self.free] = self.steadied.centre + self.steadied.deviation
         return np.where(self.free, self.bounds.from_unbounded(phi), self.theta)
 
     def drawn(self, normal: Array, shrink: Array | float = 1.0) -> Array:
@@ -206,7 +280,7 @@ class CurvePopulation:
             normal: Standard normal numbers, shape (K, P).
             shrink: What every specimen's deviation is divided by, shape (K,): roots of chi-square over its freedom.
         """
-        whole = self.effects.scatter + self.effects.covariance
+        whole = self.effects.total + self.effects.covariance
         values, vectors = np.linalg.eigh(whole)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         away = normal[:, self.free] @ root.T / np.reshape(shrink, (-1, 1))
@@ -306,46 +380,53 @@ def find_population(
     size = np.sqrt(effective * np.where(free & (spread > 0.0), spread, 0.0))
     size = np.where(size > 0.0, size, 1e-3 * np.maximum(np.abs(theta), 1e-3))
     width = np.where(bounded, _BROAD, _WIDER * size)
-    own = _Curves(law, data, members, theta, free)
+    plain = np.zeros(0, dtype=np.int64)
+    design, used = Design.plain(len(members), int(free.sum())), plain
+    if data.depends is not None:
+        design, used = data.depends.design(members, free)
+    own = _Curves(law, data, members, theta, free, design)
     variance = 1.0 if known else max(float(optimum.cost[c] + data.constant[c]) / max(data.count[c], 1.0), own.floor)
     if noise.numbers():
         own, variance = own.learned(noise, centre, np.diag(width), variance, gamma)
-    information = own.fits(centre, np.diag(width), variance)
+    beta = np.concatenate([centre[free], np.zeros(len(used))])
+    size, wide = int(free.sum()), np.diag(width[free])
+    information = own.fits(beta, wide, variance)
+
+    def equations() -> tuple[Array, Array] | None:
+        phi = centre.copy()
+        phi[free] = beta[:size]
+        return _prior_rows(priors, data.bounds, phi, free, len(used))
 
     def estimate(found: RandomEffects | None) -> RandomEffects:
-        rows = _prior_rows(priors, data.bounds, centre, free)
         quiet = variance if known else max(_own_noise(information, gamma, variance), own.floor)
-        options = {"known": known, "prior": rows, "start": found}
-        return random_effects(information, gamma, centre[free], width[free], quiet, **options)
+        options = {"design": design, "known": known, "prior": equations(), "start": found}
+        return random_effects(information, gamma, beta, width[free], quiet, **options)
 
     found, merit = estimate(None), np.inf
     for _ in range(_ROUNDS):
-        step = np.zeros(len(theta))
-        step[free] = found.mean - centre[free]
+        step = found.coefficients - beta
         error = np.sqrt(np.maximum(np.diagonal(found.model_covariance), 0.0))
-        still = (np.abs(step[free]) <= _STILL * error + 1e-12 * np.abs(centre[free])).all()
+        still = (np.abs(step) <= _STILL * error + 1e-12 * np.abs(beta)).all()
         if still or (own.exact and priors is None):
-            centre = centre + step
+            beta = beta + step
             break
         # Far from where it was expanded, a law says what it likes: no further than the specimens are apart at once.
-        step /= max(1.0, float(np.max(np.abs(step[free]) / width[free])))
-        root = np.zeros((len(theta), len(theta)))
-        root[np.ix_(free, free)] = _root(found.scatter)
+        step /= max(1.0, float(np.max(np.abs(design.matrix @ step) / width[free])))
         trial, after = information, np.inf
         for _ in range(_HALVINGS):
-            trial = own.fits(centre + step, root, found.variance, information)
-            after = restricted(trial, gamma, (centre + step)[free], width[free], found)
+            trial = own.fits(beta + step, _root(found.total), found.variance, information)
+            after = restricted(trial, gamma, beta + step, width[free], found)
             if after <= merit + _RISE:
                 break
             step = 0.5 * step
         else:
             break
-        centre, information, merit = centre + step, trial, after
+        beta, information, merit = beta + step, trial, after
         found = estimate(found)
-    mean = np.where(free, data.bounds.from_unbounded(centre), theta)
-    rows = _prior_rows(priors, data.bounds, centre, free)
-    options = {"known": True, "prior": rows, "start": found, "adjusted": True}
-    steadied = random_effects(information, gamma, centre[free], width[free], found.variance, **options)
+    centre[free] = beta[:size]
+    mean, rows = np.where(free, data.bounds.from_unbounded(centre), theta), equations()
+    options = {"design": design, "known": True, "prior": rows, "start": found, "adjusted": True}
+    steadied = random_effects(information, gamma, beta, width[free], found.variance, **options)
     spare = float(gamma @ information.points) - float(gamma.sum()) * free.sum()
     return CurvePopulation(
         law,
@@ -361,6 +442,8 @@ def find_population(
         known=known,
         prior=rows,
         noise=own.noise,
+        used=used,
+        depends=data.depends,
     )
 
 
@@ -374,6 +457,7 @@ class _Curves:
         members: Those that take part.
         theta: Parameters of the common fit, which those that are not free keep.
         free: Which are free.
+        design: What the free ones depend on.
         noise: Noise model of the curves.
     """
 
@@ -382,6 +466,7 @@ class _Curves:
     members: NDArray[np.int64]
     theta: Array
     free: NDArray[np.bool_]
+    design: Design
     noise: CurveNoise = NOISES["constant"]
 
     @property
@@ -410,16 +495,30 @@ class _Curves:
         return replace(self, noise=noise), max(found, self.floor)
 
     def fits(
-        self, centre: Array, root: Array, variance: float, last: CurveInformation | None = None
+        self, coefficients: Array, root: Array, variance: float, last: CurveInformation | None = None
     ) -> CurveInformation:
-        """Fit every curve by itself; what is not free stays at the common fit."""
-        data, members = self.data, self.members
+        """Fit every curve by itself, about what its conditions make of it; what is not free stays at the common fit.
+
+        Args:
+            coefficients: Shape (K,).
+            root: L of the scatter of the free parameters, shape (free, free).
+            variance: Of the noise.
+            last: Where to start.
+        """
+        data, members, free = self.data, self.members, np.flatnonzero(self.free)
         t = data.t[None] if data.t.ndim == 1 else data.t[members]
-        root = root * self.free[:, None]
+        # One population for all where nothing depends on anything.
+        own = len(coefficients) > len(free)
+        priors = len(members) if own else 1
+        centre = np.tile(data.bounds.to_unbounded(self.theta), (priors, 1))
+        centre[:, free] = self.design.matrix[:priors] @ coefficients
+        spread = np.zeros((len(self.theta), len(self.theta)))
+        spread[np.ix_(free, free)] = root
+        which = np.arange(len(members)) if own else np.zeros(len(members), dtype=np.int64)
         start = None
         if last is not None:
-            start = np.tile(centre, (len(members), 1))
-            start[:, self.free] = last.estimate
+            start = centre[which]
+            start[:, free] = last.estimate
             start = start[:, None]
         found, _ = noisy_fits(
             self.noise,
@@ -428,14 +527,13 @@ class _Curves:
             t,
             data.y[members],
             (data.observed * data.points)[members],
-            centre[None],
-            root[None],
-            np.zeros(len(members), dtype=np.int64),
+            centre,
+            np.repeat(spread[None], priors, axis=0),
+            which,
             np.full(len(members), 1.0 / variance),
             start,
-            theta=self.theta[None],
+            theta=np.tile(self.theta, (priors, 1)),
         )
-        free = np.flatnonzero(self.free)
         return CurveInformation(
             found.estimate[:, free],
             found.squared,
@@ -468,11 +566,14 @@ def _own_noise(information: CurveInformation, gamma: Array, otherwise: float) ->
 
 
 def _prior_rows(
-    priors: Priors | None, bounds: Bounds, centre: Array, free: NDArray[np.bool_]
+    priors: Priors | None, bounds: Bounds, centre: Array, free: NDArray[np.bool_], effects: int
 ) -> tuple[Array, Array] | None:
-    """The priors as equations in steps of the free unbounded parameters from ``centre``, each of unit variance."""
+    """The priors as equations in steps of the coefficients from ``centre``, each of unit variance.
+
+    They are of the parameters where covariates are at their reference: of the effects they say nothing.
+    """
     if priors is None:
         return None
     theta = bounds.from_unbounded(centre)
     rows, target = priors.rows(theta)
-    return (rows * bounds.slope(theta))[:, free], target - rows @ theta
+    return np.pad((rows * bounds.slope(theta))[:, free], ((0, 0), (0, effects))), target - rows @ theta

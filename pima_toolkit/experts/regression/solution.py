@@ -22,6 +22,7 @@ from ..solvers.optimum import Optimum
 from .coloured import residuals_at
 from .covariance import Errors
 from .curves import FittedCurves
+from .effects import batches_table, effects_table, terms_at
 from .intervals import band, bootstrap, chosen, coords, freedom, interval, profiles, reported_units, said_of
 from .noise_evidence import NoiseEvidence, evidence_of
 from .population import CurvePopulation
@@ -105,6 +106,31 @@ class Solution:
             },
             attrs=said_of(LEVEL, "empirical Bayes: own curve and population, Student's t"),
         )
+
+    @functools.cached_property
+    def effects(self) -> xr.Dataset:
+        """What fitted parameters depend on, along (cluster, effect), such as ``"E ~ temperature"``.
+
+        ``value``, ``std_error``, ``low``, ``high``, ``p_value`` of no effect and ``freedom``, its degrees of freedom:
+        the change of the parameter's ``scale``, the logarithm of a positive one, by one unit of the ``term``.
+        ``slope``: of the parameter itself, at the ``reference`` where :attr:`parameters` are said, the terms' means.
+
+        Raises:
+            ExpertError: If the fit was made without ``depends_on``.
+        """
+        return effects_table(self.expert, self.data, self.populations, LEVEL)
+
+    @functools.cached_property
+    def batches(self) -> xr.Dataset:
+        """How the batches of ``groups`` differ, in each fitted parameter's ``scale`` as in :attr:`effects`.
+
+        ``std`` between batches and ``p_value`` of none, along (cluster, parameter); ``effect`` of each batch with
+        ``effect_std``, along (cluster, group, parameter).
+
+        Raises:
+            ExpertError: If the fit was made without ``groups``.
+        """
+        return batches_table(self.expert, self.data, self.populations)
 
     @property
     def noise(self) -> tuple[CurveNoise, ...]:
@@ -220,7 +246,7 @@ class Solution:
         """Units of the reported parameters, with those of the data put in."""
         return reported_units(self.expert, self.data)
 
-    def confidence(self, *parameters: str, level: float = LEVEL) -> xr.Dataset:
+    def confidence(self, *parameters: str, level: float = LEVEL, at: Mapping[str, float] | None = None) -> xr.Dataset:
         """The table of :attr:`parameters` with intervals of any level.
 
         Of several curves: population mean by restricted maximum likelihood over the specimens' own estimates, Hartung
@@ -230,13 +256,19 @@ class Solution:
         Args:
             *parameters: Names of reported parameters; all by default.
             level: Share of such intervals that hold the truth.
+            at: Covariates that parameters depend on, by name; by default they are said at the terms' means.
 
         Raises:
-            ExpertError: If there is no such parameter.
+            ExpertError: If there is no such parameter, or ``at`` does not give the covariates of ``depends_on``.
         """
         law, C, Q = self.expert, len(self.cost), len(self.expert.reported)
-        ends, method = interval(law, self.optimum, self.errors, self.data, self.populations, level)
-        jacobian = law.reported_jacobian(self.fitted)
+        terms = terms_at(self.data, at)
+        ends, method = interval(law, self.optimum, self.errors, self.data, self.populations, level, terms)
+        theta = self.fitted
+        if terms is not None:
+            there = [theta[c] if one is None else one.at(terms)[0] for c, one in enumerate(self.populations)]
+            theta = np.stack(there)
+        jacobian = law.reported_jacobian(theta)
         made_of = jacobian != 0
         # A reported parameter is at its bound where a fitted one that it alone is made of is.
         own = made_of & (made_of.sum(-2, keepdims=True) == 1)
@@ -250,13 +282,18 @@ class Solution:
             "unidentified": (dims, (made_of & self.unidentified[:, None, :]).any(-1), {"long_name": "not determined"}),
         }
         if not self.data.single:
-            spread = np.full((C, Q), np.nan)
+            spread, batch = np.full((C, Q), np.nan), np.full((C, Q), np.nan)
             for c, population in enumerate(self.populations):
                 if population is not None:
-                    turned = jacobian[c] * self.data.bounds.slope(self.fitted[c])
-                    variance = np.einsum("qp,pr,qr->q", turned, population.scatter, turned)
-                    spread[c] = np.sqrt(np.maximum(variance, 0.0))
-            table["scatter_std"] = (dims, spread, {"long_name": "standard deviation between specimens"})
+                    turned = jacobian[c] * self.data.bounds.slope(theta[c])
+                    for out, covariance in ((spread, population.scatter), (batch, population.between)):
+                        variance = np.einsum("qp,pr,qr->q", turned, covariance, turned)
+                        out[c] = np.sqrt(np.maximum(variance, 0.0))
+            grouped = self.data.depends is not None and self.data.depends.group is not None
+            of = "specimens of one batch" if grouped else "specimens"
+            table["scatter_std"] = (dims, spread, {"long_name": f"standard deviation between {of}"})
+            if grouped:
+                table["batch_std"] = (dims, batch, {"long_name": "standard deviation between batches"})
         picked = chosen(law, parameters)
         return xr.Dataset(table, coords=coords(law, self.data), attrs=said_of(level, method)).isel(parameter=picked)
 
@@ -392,10 +429,41 @@ class Solution:
             for name, text, unit, end in zip(names, row, self.units, ends, strict=True):
                 lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}{end}")
             lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
+        lines += self._effect_lines()
         if any(noise.numbers() for noise in self.noise):
             lines += ["", *(f"[{c}] {noise}: {noise.words}" for c, noise in enumerate(self.noise))]
         lines += ["", f"value ± standard error, {self._method}"]
         return "\n".join(lines)
+
+    def _effect_lines(self) -> list[str]:
+        """Lines of the report about covariates and batches."""
+        depends, lines = self.data.depends, []
+        if depends is None:
+            return lines
+        clusters = range(len(self.cost))
+        if len(depends.dependence):
+            table = self.effects
+            means = dict(zip(depends.dependence.terms, depends.reference, strict=True))
+            lines += ["", f"parameters are said at {', '.join(f'{k} = {v:.5g}' for k, v in means.items())}; effects:"]
+            for c in clusters:
+                for k, label in enumerate(depends.dependence.labels):
+                    one = table.isel(cluster=c, effect=k)
+                    text, unit = value_with_error(float(one.value), float(one.std_error)), str(one.unit.values)
+                    end = interval_text(float(one.low), float(one.high))
+                    p = f"p = {float(one.p_value):.2g}"
+                    lines.append(
+                        f"  [{c}] {label:<20} {text}{'' if unit == '1' else f' {unit}'} of {one.scale.values}"
+                        f" {end}, {p}"
+                    )
+        if depends.group is not None:
+            table = self.batches
+            lines += ["", f"standard deviation between {len(depends.groups)} batches ({depends.grouped_by}):"]
+            for c in clusters:
+                for k, p in enumerate(self.expert.parameters):
+                    if np.isfinite(std := float(table["std"][c, k])):
+                        scale, test = table.scale.values[k], float(table.p_value[c, k])
+                        lines.append(f"  [{c}] {p.name:<20} {std:.3g} of {scale}, p = {test:.2g}")
+        return lines
 
     @property
     def _method(self) -> str:

@@ -108,6 +108,7 @@ def integrated(
     beyond: float = BEYOND,
     most: int | None = None,
     noise: CurveNoise | None = None,
+    offset: Array | None = None,
 ) -> tuple[CurveInformation, Array]:
     """Exchange the quadratics of curves that are not quadratic for those by their moments.
 
@@ -127,6 +128,8 @@ def integrated(
         beyond: Nats by which a curve's log likelihood may differ from its quadratic.
         most: At most so many curves, those that are furthest off; None: all.
         noise: A correlated noise, which whitens the residuals; None: they are white.
+        offset: Unbounded parameters of each specimen at which ``information`` and populations count from zero, shape
+            (N, P); None: from zero itself.
 
     Returns:
         The information, with ``shift`` of shape (N, C), and how far each curve's log likelihood was from its quadratic,
@@ -135,7 +138,7 @@ def integrated(
     """
     specimen, c = np.nonzero(asked)
     far = np.zeros(len(y))
-    at = _Pairs(law, bounds, t, y, weights, information, centre, root, precision, noise)
+    at = _Pairs(law, bounds, t, y, weights, information, centre, root, precision, noise, offset)
     off = at.departure(specimen, c)
     np.maximum.at(far, specimen, off)
     shift = np.zeros((len(y), len(centre)))
@@ -152,7 +155,7 @@ def integrated(
     own = np.flatnonzero((c == which[specimen]) & (effective >= FEWEST))
     n, k = specimen[own], c[own]
     _match(out, n, centre[k], root[k], precision[k], mean[own], covariance[own], squared[own])
-    matched = _Pairs(law, bounds, t, y, weights, out, centre, root, precision, noise)
+    matched = _Pairs(law, bounds, t, y, weights, out, centre, root, precision, noise, offset)
     # Where a curve was not looked at, its evidence stays what it was.
     everywhere = np.repeat(n, len(centre)), np.tile(np.arange(len(centre)), len(n))
     shift[everywhere] = at.log_evidence(*everywhere) - matched.log_evidence(*everywhere)
@@ -196,15 +199,16 @@ class _Pairs:
 
     def __init__(
         self, law: Law, bounds: Bounds, t: Array, y: Array, weights: Array, information: CurveInformation,
-        centre: Array, root: Array, precision: Array, noise: CurveNoise | None,
+        centre: Array, root: Array, precision: Array, noise: CurveNoise | None, offset: Array | None,
     ) -> None:  # fmt: skip
-        self.noise = noise
+        self.noise, self.offset = noise, offset
         self.law, self.bounds, self.t, self.y, self.weights = law, bounds, t, y, weights
         self.information, self.centre, self.root, self.precision = information, centre, root, precision
 
     def misfit(self, n: NDArray[np.int64], c: NDArray[np.int64], u: Array) -> Array:
         """Residual sums of squares over the noise variance of pairs (R,) at u (R, K, P), shape (R, K)."""
         phi = self.centre[c][:, None] + u @ self.root[c].mT
+        phi = phi if self.offset is None else phi + self.offset[n][:, None]
         t = self.t if len(self.t) == 1 else self.t[n]
         y, weights, whiten = self.y[n], self.weights[n], None
         if self.noise is not None:

@@ -61,6 +61,9 @@ class CurveInformation:
         shift: What is added to the curve's log evidence under each of C populations where the quadratic was matched to
             integrals (:func:`~pima_toolkit.experts.integrated`), shape (N, C), nats; 0 elsewhere. None: nothing.
         outside: The same under any other prior, shape (N,), nats. None: nothing.
+        terms: What is known of the specimens and moves their parameters, values of covariates or of formulas of them,
+            shape (N, k). None: nothing.
+        batch: Number of the batch of each, shape (N,). None: there are none.
     """
 
     estimate: Array
@@ -71,6 +74,8 @@ class CurveInformation:
     log_weight: Array
     shift: Array | None = None
     outside: Array | None = None
+    terms: Array | None = None
+    batch: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.estimate)

@@ -1,33 +1,39 @@
-r"""One population from what its curves say of their specimens' parameters: mean, scatter and noise, by REML.
+r"""One population from what its curves say of their specimens' parameters: coefficients, scatter and noise, by REML.
 
-Specimens differ, :math:`\phi_n \sim N(\mu, S)`, and each curve says what :class:`~.own_fits.CurveInformation` holds,
-gradient g and information H over the noise variance v. With :math:`S = L L^\top`, nothing is inverted that may be
-singular:
+Specimens differ by what they were made of or tested under, by their batch, and by themselves,
+
+.. math:: \phi_n = D_n\beta + w_{g(n)} + b_n, \qquad b_n \sim N(0, S), \quad w_g \sim N(0, T),
+
+with D the identity where there is nothing but a mean, T diagonal. Each curve says what
+:class:`~.own_fits.CurveInformation` holds, gradient g and information H over the noise variance v. With
+:math:`S = L L^\top`, nothing is inverted that may be singular:
 
 .. math:: B = I + L^\top \tfrac{H}{v} L, \quad V = L B^{-1} L^\top, \quad A = (I - \tfrac{H}{v} V)\tfrac{H}{v}, \quad
-          d = (I - \tfrac{H}{v} V)\tfrac{g}{v}, \quad C = \big(\textstyle\sum\gamma A\big)^{-1}
+          d = (I - \tfrac{H}{v} V)\tfrac{g}{v};
 
-The mean solves :math:`\sum\gamma d = 0` (generalised least squares); S and v minimise
+and over a batch, with :math:`T = M^2`, :math:`A_g = \sum\gamma A`, :math:`G_g = \sum\gamma A D`,
+:math:`Q_g = I + M A_g M`, :math:`W_g = M Q_g^{-1} M`,
 
-.. math:: \textstyle\sum\gamma\big[T\log v + (q - g^\top b)/v + \log\det B\big] - \log\det C, \qquad b = V g / v,
+.. math:: C^{-1} = \sum\gamma D^\top A D - \sum_g G_g^\top W_g G_g, \qquad
+          w_g = W_g \textstyle\sum\gamma d, \qquad F = D - W_g G_g.
 
-twice the negative restricted log likelihood, whose derivative by S is
-:math:`\sum\gamma(A - A C A - d d^\top)`. Restricted: a variance is not too small because the mean was fitted to the
-same few specimens (Patterson & Thompson 1971).
+The coefficients solve :math:`\sum\gamma F^\top d = 0` (generalised least squares); S, T and v minimise twice the
+negative restricted log likelihood
 
-**Errors.** C is the covariance of the mean if S were known. Of a few specimens it is not: how far their contributions
-:math:`x = \gamma\, c^\top C d` to a contrast :math:`c^\top\mu` really scatter, over what the model expects of them,
-rescales it, and the interval has Student's t. Covariances of the contributions under the model,
+.. math:: \textstyle\sum\gamma\big[T_n\log v + (q - g^\top b)/v + \log\det B\big] + \sum_g\big[\log\det Q_g +
+          w_g^\top T^{-1} w_g\big] - \log\det C,
 
-.. math:: \Omega_{nm} = \delta_{nm}\gamma_n^2 v_n - \gamma_n\gamma_m\big[(\gamma_n + \gamma_m)\, r_n^\top C r_m
-          - r_n^\top D r_m\big], \qquad r = A C c,\; v = r^\top A^{-1} r,\; D = C\textstyle\sum\gamma^2 A\, C,
+whose derivative by S is :math:`\sum\gamma(A - A W A - A F C F^\top A - d d^\top)`, and by T the same of the sums over
+each batch. Restricted: a variance is not too small because the coefficients were fitted to the same few specimens
+(Patterson & Thompson 1971).
 
-give the degrees of freedom :math:`(\operatorname{tr}\Omega)^2 / \operatorname{tr}\Omega^2` (Satterthwaite). Curves that
-say as much as one another have N - 1, and the interval is the one that every textbook has for the mean of N numbers;
-a parameter that two curves of ten speak about has about one.
+**Errors.** C is the covariance of the coefficients if S and T were known. Of a few specimens they are not: how far
+scores really scatter over what the model expects of them rescales it, and the interval has Student's t
+(:mod:`~.strata`). Curves that say as much as one another have N - 1 degrees of freedom, and the interval is the one
+that every textbook has for the mean of N numbers; a parameter that two curves of ten speak about has about one.
 
-Source: Hartung & Knapp 2001 (Statistics in Medicine 20, 1771 and 3875) for one number a study; the same correction of
-the sandwich, Bell & McCaffrey 2002, Pustejovsky & Tipton 2018.
+Source: Laird & Ware 1982; Hartung & Knapp 2001 (Statistics in Medicine 20, 1771 and 3875) for one number a study, Knapp
+& Hartung 2003 with covariates; the same correction of the sandwich, Bell & McCaffrey 2002, Pustejovsky & Tipton 2018.
 """
 
 from __future__ import annotations
@@ -40,6 +46,7 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from .own_fits import CurveInformation
+from .strata import standard_errors, total
 
 Array = NDArray[np.float64]
 
@@ -47,6 +54,8 @@ Array = NDArray[np.float64]
 SPARE = 3.0
 #: Least and largest standard deviation between specimens, in units of the one that the search starts from.
 _NARROW, _WIDE = 1e-5, 1e3
+#: Standard deviation between batches that the search starts from, in the same units.
+_BATCH = 0.5
 #: Least noise variance, over the one that the search starts from.
 _QUIET = 1e-12
 #: Searches for the lowest point, each from where the one before ended, and the standard deviation that each starts
@@ -54,31 +63,75 @@ _QUIET = 1e-12
 _SEARCHES, _FALL, _LIFTED = 8, 1e3, 0.1
 #: Share of the largest eigenvalue, at a diagonal of ones, under which one is rounding.
 _BLIND = 1e-12
-#: Where the scatter is expected to show in less than this share of the model's variance, the mean rests on one curve
-#: (two that share it evenly have a half), and the specimens' own scatter never makes its error smaller.
-_ALONE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What specimens' parameters depend on.
+
+    Args:
+        matrix: D, shape (N, P, K): coefficients to unbounded parameters; the first P coefficients are the parameters
+            where all covariates are zero.
+        group: The batch of each specimen, numbers from 0, shape (N,); None: there are no batches.
+    """
+
+    matrix: Array
+    group: NDArray[np.int64] | None = None
+
+    @classmethod
+    def plain(cls, specimens: int, parameters: int) -> Design:
+        """Nothing but a mean."""
+        return cls(np.broadcast_to(np.eye(parameters), (specimens, parameters, parameters)))
+
+    @property
+    def batches(self) -> int:
+        """Number of batches, 0 where there are none."""
+        return 0 if self.group is None else int(self.group.max(initial=-1)) + 1
+
+    def units(self, width: Array) -> Array:
+        """Units of the coefficients, shape (K,), in which each moves the parameters by about their ``width`` (P,)."""
+        size = np.sqrt(np.mean(np.square(self.matrix / width[:, None]), axis=0).sum(0))
+        return 1.0 / np.maximum(size, 1e-300)
+
+    def at(self, rows: NDArray[np.int64]) -> Design:
+        """The specimens of ``rows``; batches without any are left out."""
+        group = None if self.group is None else np.unique(self.group[rows], return_inverse=True)[1]
+        return Design(self.matrix[rows], group)
+
+    def sums(self, values: Array) -> Array:
+        """Sums over each batch of values (N, ...), shape (batches, ...)."""
+        return values[:0] if self.group is None else total(values, self.group, self.batches)
+
+    def spread(self, values: Array) -> Array | float:
+        """Values of each specimen's batch, shape (N, ...), of those of batches; 0 where there are none."""
+        return 0.0 if self.group is None else values[self.group]
 
 
 @dataclass(frozen=True, eq=False)
 class RandomEffects:
-    """Mean and scatter of one population of N specimens, and how sure the mean is.
+    """Coefficients and scatter of one population of N specimens, and how sure the coefficients are.
 
     Args:
-        mean: mu, unbounded parameters, shape (P,).
+        coefficients: beta, shape (K,); the first P are the mean unbounded parameters where covariates are zero.
         scatter: S, shape (P, P); diagonal where specimens are few.
         variance: Noise variance of a point of weight one, squared unit of the curves.
-        model_covariance: Covariance of the mean if S and v were known, shape (P, P).
-        deviation: b, every specimen's parameters minus the mean, shape (N, P).
-        deviation_covariance: V, of that, with how sure the mean is, shape (N, P, P).
-        drawn: Part of that covariance that the population is answerable for, scatter and mean; the rest is noise.
+        model_covariance: C, of the coefficients if S, T and v were known, shape (K, K).
+        deviation: Every specimen's parameters minus D beta, with its batch's, shape (N, P).
+        deviation_covariance: V, of that, with how sure the coefficients are, shape (N, P, P).
+        drawn: Part of that covariance that the population is answerable for, scatter and coefficients; the rest is
+            noise.
         evidence: Twice the negative restricted log likelihood, up to a constant.
-        contributions: C d of every specimen times its responsibility, shape (N, P).
+        score: d of every specimen, shape (N, P).
         information: A of every specimen, shape (N, P, P).
         responsibilities: gamma, shape (N,).
-        known: Part of the covariance that priors give, shape (P, P); no specimen's scatter rescales it.
+        known: Part of the covariance that priors give, shape (K, K); no specimen's scatter rescales it.
+        design: What parameters depend on.
+        group_scatter: Diagonal of T, shape (P,); zero without batches.
+        group_effects: w of every batch, shape (G, P).
+        group_covariance: W of every batch, shape (G, P, P).
     """
 
-    mean: Array
+    coefficients: Array
     scatter: Array
     variance: float
     model_covariance: Array
@@ -86,36 +139,80 @@ class RandomEffects:
     deviation_covariance: Array
     drawn: Array
     evidence: float
-    contributions: Array
+    score: Array
     information: Array
     responsibilities: Array
     known: Array
+    design: Design
+    group_scatter: Array
+    group_effects: Array
+    group_covariance: Array
+
+    @property
+    def mean(self) -> Array:
+        """Mean unbounded parameters where all covariates are zero, shape (P,)."""
+        return self.coefficients[: len(self.scatter)]
+
+    @property
+    def total(self) -> Array:
+        """Covariance between specimens of different batches, S + T, shape (P, P)."""
+        return self.scatter + np.diag(self.group_scatter)
+
+    @property
+    def centre(self) -> Array:
+        """Mean parameters of every specimen before its batch and itself count, D beta, shape (N, P)."""
+        return self.design.matrix @ self.coefficients
+
+    @property
+    def contributions(self) -> Array:
+        """How every specimen moved the coefficients, C D^T d times its responsibility, shape (N, K)."""
+        own = np.einsum("npk,np->nk", self.design.matrix, self.score)
+        return self.responsibilities[:, None] * own @ self.model_covariance
 
     def contrast(self, gradient: Array) -> tuple[Array, Array]:
-        """Standard errors and degrees of freedom of linear functions of the mean.
+        """Standard errors and degrees of freedom of linear functions of the coefficients.
 
         Args:
-            gradient: Their derivatives by the unbounded parameters, shape (K, P).
+            gradient: Their derivatives by the coefficients, shape (Q, K), or by the first of them, (Q, P).
 
         Returns:
-            Each of shape (K,). A function that no specimen says anything of has the error 0 and no freedom to speak
+            Each of shape (Q,). A function that no specimen says anything of has the error 0 and no freedom to speak
             of: one.
         """
-        expected, freedom = self._expected(gradient)
-        told = np.square(gradient @ self.contributions.T).sum(1)
-        plain = np.einsum("kp,pq,kq->k", gradient, self._spread(), gradient)
-        ratio = np.divide(told, expected, out=np.ones_like(told), where=expected > 0.0)
-        ratio = np.where(expected < _ALONE * plain, np.maximum(ratio, 1.0), ratio)
-        known = np.einsum("kp,pq,kq->k", gradient, self.known, gradient)
-        return np.sqrt(np.maximum(plain * ratio + known, 0.0)), freedom
+        gradient = np.pad(gradient, ((0, 0), (0, len(self.coefficients) - gradient.shape[1])))
+        std, freedom = standard_errors(
+            gradient,
+            self.model_covariance,
+            self._spread(),
+            self.design.matrix,
+            self.information,
+            self.score,
+            self.responsibilities,
+            group=self.design.group,
+            shared=None if self.design.group is None else self.group_covariance,
+        )
+        known = np.einsum("qk,kl,ql->q", gradient, self.known, gradient)
+        return np.sqrt(np.maximum(np.square(std) + known, 0.0)), freedom
 
     @property
     def covariance(self) -> Array:
-        r"""Covariance of the mean, shape (P, P), rescaled by how the specimens' contributions scatter.
+        r"""Covariance of the mean where covariates are zero, shape (P, P); see :attr:`coefficient_covariance`."""
+        P = len(self.scatter)
+        return self.coefficient_covariance[:P, :P]
 
-        It is :math:`G (\sum x x^\top) G^\top` with G the root of what the model says over what it expects: of curves
-        that say as much as one another the sample's covariance over N.
+    @property
+    def coefficient_covariance(self) -> Array:
+        r"""Covariance of the coefficients, shape (K, K), with the errors of :meth:`contrast`.
+
+        Of nothing but a mean it is :math:`G (\sum x x^\top) G^\top` with G the root of what the model says over what it
+        expects of the specimens' contributions x: of curves that say as much as one another the sample's covariance
+        over N. Of more coefficients the correlations are the model's.
         """
+        error, _ = self.contrast(np.eye(len(self.coefficients)))
+        if len(self.coefficients) > len(self.scatter) or self.design.group is not None:
+            whole = self._spread() + self.known
+            found = np.sqrt(np.maximum(np.diagonal(whole), 1e-300))
+            return whole * np.outer(error / found, error / found)
         size = np.sqrt(np.maximum(np.diagonal(self.model_covariance), 1e-300))
         model = self._spread() / np.outer(size, size)
         expected = self._expected_matrix() / np.outer(size, size)
@@ -128,34 +225,15 @@ class RandomEffects:
         turned = half @ (turn * np.sqrt(np.maximum(inner, 0.0))) @ turn.T @ inverse
         told = (turned @ (self.contributions / size).T) * size[:, None]
         covariance = told @ told.T
-        error, _ = self.contrast(np.eye(len(size)))
         found = np.sqrt(np.maximum(np.diagonal(covariance + self.known), 1e-300))
         return (covariance + self.known) * np.outer(error / found, error / found)
 
-    def _expected(self, gradient: Array) -> tuple[Array, Array]:
-        """Trace of Omega and its degrees of freedom for each contrast (K, P), (K,) each."""
-        gamma, C = self.responsibilities, self.model_covariance
-        turned = gradient @ C
-        own = np.einsum("npq,kq->knp", self.information, turned)  # r
-        alone = np.square(gamma) * np.einsum("kp,knp->kn", turned, own)
-        D = self._spread()
-        basis = np.concatenate([gamma[:, None] * own, np.square(gamma)[:, None] * own], axis=2)
-        P = len(C)
-        weight = np.block([[D, -C], [-C, np.zeros((P, P))]])
-        inner = basis.mT @ basis
-        low = np.einsum("knp,pq,knq->kn", basis, weight, basis)
-        trace = alone.sum(1) + low.sum(1)
-        square = (
-            np.square(alone).sum(1)
-            + 2.0 * (alone * low).sum(1)
-            + np.trace(weight @ inner @ weight @ inner, axis1=1, axis2=2)
-        )
-        freedom = np.divide(np.square(trace), square, out=np.ones_like(trace), where=square > 0.0)
-        return np.maximum(trace, 0.0), np.maximum(freedom, 1.0)
-
     def _spread(self) -> Array:
-        """D: covariance of the mean under the model with responsibilities taken for weights, shape (P, P)."""
-        whole = np.einsum("n,npq->pq", np.square(self.responsibilities), self.information)
+        """D: covariance of the coefficients under the model with responsibilities taken for weights, shape (K, K)."""
+        if self.design.group is not None:
+            return self.model_covariance - self.known
+        D, weight = self.design.matrix, np.square(self.responsibilities)
+        whole = np.einsum("n,npk,npl->kl", weight, D, self.information @ D)
         return self.model_covariance @ whole @ self.model_covariance
 
     def _expected_matrix(self) -> Array:
@@ -189,15 +267,40 @@ class _Roots:
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """All that one evaluation at (S, v) gives; S = L L^T."""
+    """All that one evaluation at (S, T, v) gives; S = L L^T."""
 
-    mean: Array
+    coefficients: Array
     evidence: float
     information: Array
     score: Array
     covariance: Array
+    followed: Array
+    effects: Array
+    shared: Array
     by_scatter: Array
+    by_group: Array
     by_log_variance: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """A design in units of the parameters' widths.
+
+    Args:
+        width: Units of the parameters, shape (P,).
+        size: Units of the coefficients, shape (K,).
+        design: The design in them.
+    """
+
+    width: Array
+    size: Array
+    design: Design
+
+    @classmethod
+    def of(cls, design: Design, width: Array) -> _Units:
+        """In units of ``width``."""
+        size = np.concatenate([width, design.units(width)[len(width) :]])
+        return cls(width, size, Design(design.matrix / width[:, None] * size, design.group))
 
 
 def random_effects(
@@ -207,50 +310,59 @@ def random_effects(
     width: Array,
     variance: float,
     *,
+    design: Design | None = None,
     known: bool = False,
     prior: tuple[Array, Array] | None = None,
     start: RandomEffects | None = None,
     adjusted: bool = False,
+    alike: int | None = None,
     tolerance: float = 1e-11,
 ) -> RandomEffects:
-    """Estimate mean, scatter and noise of one population by restricted maximum likelihood.
+    """Estimate coefficients, scatter and noise of one population by restricted maximum likelihood.
 
     Args:
         information: What every curve says, N specimens.
         responsibilities: How much each belongs to the population, shape (N,), not negative.
-        centre: Unbounded parameters to count from, shape (P,).
+        centre: Coefficients to count from, shape (K,).
         width: Standard deviations between specimens to start from, shape (P,), above zero.
         variance: Noise variance of a point of weight one, to start from.
+        design: What the parameters depend on; by default nothing but a mean.
         known: Whether the noise variance is given, and stays.
-        prior: Further equations of the mean, of unit variance: rows (K, P) and what they are to be when ``centre`` is
-            zero, (K,).
+        prior: Further equations of the coefficients, of unit variance: rows (R, K) and what they are to be when
+            ``centre`` is zero, (R,).
         start: An answer to start from in place of ``width`` and ``variance``.
-        adjusted: Multiply the likelihood by the root of det S. The scatter of few specimens is then never zero, nor
-            its standard deviation too small by half, and neither is what is said of single specimens (Chung et al.
-            2013, Psychometrika 78, 685); as an estimate of the scatter it is too large.
+        adjusted: Multiply the likelihood by the root of det S and of det T. The scatter of few specimens is then never
+            zero, nor its standard deviation too small by half, and neither is what is said of single specimens (Chung
+            et al. 2013, Psychometrika 78, 685); as an estimate of the scatter it is too large.
+        alike: A parameter whose batches do not differ; None: all may.
         tolerance: Relative fall of the likelihood that ends the search.
 
     Returns:
         The population.
     """
     width = np.maximum(width, 1e-300)
-    curves = _roots(information, centre, width)
-    equations = (np.zeros((0, len(centre))), np.zeros(0)) if prior is None else (prior[0] * width, prior[1])
-    search = _Search(
-        _diagonal(responsibilities, len(centre)), len(centre), variance, known, tolerance, logarithmic=adjusted
-    )
+    design = Design.plain(len(information), len(width)) if design is None else design
+    units = _Units.of(design, width)
+    curves = _roots(information, design.matrix @ centre, width)
+    equations = (np.zeros((0, len(centre))), np.zeros(0)) if prior is None else (prior[0] * units.size, prior[1])
+    few, batches = _diagonal(responsibilities, len(width)), design.batches > 0
+    search = _Search(few, len(width), variance, known, batches, alike, tolerance, logarithmic=adjusted)
 
-    def objective(root: Array, noise: float) -> tuple[float, _Point]:
-        point = _evaluate(curves, responsibilities, root, noise, *equations)
+    def objective(root: Array, batch: Array, noise: float) -> tuple[float, _Point]:
+        point = _evaluate(curves, responsibilities, units.design, root, batch, noise, *equations)
         if not adjusted:
             return point.evidence, point
         back = np.linalg.inv(root)
         volume = 2.0 * float(np.log(np.diagonal(root)).sum())
-        return point.evidence - volume, replace(point, by_scatter=point.by_scatter - back.T @ back)
+        point = replace(point, by_scatter=point.by_scatter - back.T @ back)
+        if batches:
+            volume += 2.0 * float(np.log(batch).sum())
+            point = replace(point, by_group=point.by_group - batch**-2.0)
+        return point.evidence - volume, point
 
-    root, noise, _ = search.lowest(objective, start, width)
-    point = _evaluate(curves, responsibilities, root, noise, *equations)
-    return _finished(point, root, noise, curves.root, responsibilities, equations[0], centre, width)
+    root, batch, noise, _ = search.lowest(objective, start, width)
+    point = _evaluate(curves, responsibilities, units.design, root, batch, noise, *equations)
+    return _finished(point, root, batch, noise, curves.root, responsibilities, equations[0], centre, units, design)
 
 
 def profile(
@@ -264,37 +376,38 @@ def profile(
     known: bool = False,
     prior: tuple[Array, Array] | None = None,
 ) -> tuple[float, float]:
-    """Where twice the log likelihood has fallen, along one linear function of the mean, all else fitted again.
+    """Where twice the log likelihood has fallen, along one linear function of the coefficients, all else fitted again.
 
     Args:
         information: What every curve says.
         found: The population.
-        gradient: Of the function by the unbounded parameters, shape (P,).
+        gradient: Of the function by the coefficients, shape (K,), or by the first of them, (P,).
         width: Units of the parameters, shape (P,), above zero.
         fall: By how much twice the log likelihood falls at the ends.
         step: Standard error of the function, where the search begins.
         known: Whether the noise variance is given.
-        prior: Further equations of the mean, counted from ``found.mean``.
+        prior: Further equations of the coefficients, counted from those of ``found``.
 
     Returns:
-        Both ends, as differences from the function's value at ``found.mean``; infinite where it never falls so far.
+        Both ends, as differences from the function's value at ``found``; infinite where it never falls so far.
     """
-    gamma, P = found.responsibilities, len(width)
-    curves = _roots(information, found.mean, width)
-    rows, target = (np.zeros((0, P)), np.zeros(0)) if prior is None else (prior[0] * width, prior[1])
-    search = _Search(_diagonal(gamma, P), P, found.variance, known, logarithmic=False)
-    along = gradient * width
+    gamma, P, K = found.responsibilities, len(width), len(found.coefficients)
+    curves, units = _roots(information, found.centre, width), _Units.of(found.design, width)
+    rows, target = (np.zeros((0, K)), np.zeros(0)) if prior is None else (prior[0] * units.size, prior[1])
+    search = _Search(_diagonal(gamma, P), P, found.variance, known, found.design.batches > 0, logarithmic=False)
+    along = np.pad(gradient, (0, K - len(gradient))) * units.size
 
     def lowest(value: float | None) -> float:
-        def objective(root: Array, noise: float) -> tuple[float, _Point]:
-            point = _evaluate(curves, gamma, root, noise, rows, target, whole=True)
+        def objective(root: Array, batch: Array, noise: float) -> tuple[float, _Point]:
+            at = curves, gamma, units.design, root, batch, noise, rows, target
+            point = _evaluate(*at, whole=True)
             if value is not None:
                 turned = point.covariance @ along
-                mean = point.mean - turned * (along @ point.mean - value) / (along @ turned)
-                point = _evaluate(curves, gamma, root, noise, rows, target, mean, whole=True)
+                off = (along @ point.coefficients - value) / (along @ turned)
+                point = _evaluate(*at, point.coefficients - turned * off, whole=True)
             return point.evidence, point
 
-        return search.lowest(objective, found, width)[2]
+        return search.lowest(objective, found, width)[3]
 
     bottom = lowest(None)
 
@@ -320,13 +433,17 @@ def _diagonal(gamma: Array, size: int) -> bool:
 
 @dataclass(frozen=True)
 class _Search:
-    """Search for scatter and noise: the root's diagonal or its logarithm, what stands below it, logarithm of the noise.
+    """Search for scatter and noise: the root's diagonal or its logarithm, what stands below it, and logarithms.
+
+    Those are of the standard deviations between batches, and of the noise.
 
     Args:
         diagonal: Whether nothing stands below.
         size: P.
         variance: Noise variance to count from.
         known: Whether it stays.
+        batches: Whether there are batches.
+        alike: A parameter whose batches do not differ; None: all may.
         tolerance: Relative fall of the likelihood that ends it.
         unit: Unit of every row of the root, shape (P, 1).
         logarithmic: Whether the diagonal is searched by its logarithm.
@@ -336,6 +453,8 @@ class _Search:
     size: int
     variance: float
     known: bool
+    batches: bool = False
+    alike: int | None = None
     tolerance: float = 1e-11
     unit: Array | float = 1.0
     logarithmic: bool = True
@@ -346,18 +465,28 @@ class _Search:
         rows, columns = np.tril_indices(self.size, -1)
         return (rows[:0], columns[:0]) if self.diagonal else (rows, columns)
 
-    def unpacked(self, x: Array) -> tuple[Array, float]:
-        """Root of the scatter (P, P) and noise variance."""
+    @property
+    def between(self) -> slice:
+        """Places of the batches' logarithms."""
+        first = self.size + len(self.below[0])
+        return slice(first, first + self.size * self.batches)
+
+    def unpacked(self, x: Array) -> tuple[Array, Array, float]:
+        """Root of the scatter (P, P), standard deviations between batches (P,) and noise variance."""
         P, below = self.size, self.below
         root = np.diag(np.exp(x[:P]) if self.logarithmic else x[:P])
         root[below] = x[P : P + len(below[0])]
-        return root * self.unit, self.variance if self.known else self.variance * float(np.exp(x[-1]))
+        batch = np.exp(x[self.between]) if self.batches else np.zeros(P)
+        if self.alike is not None:
+            batch[self.alike] = 0.0
+        return root * self.unit, batch, self.variance if self.known else self.variance * float(np.exp(x[-1]))
 
-    def packed(self, root: Array, variance: float) -> Array:
-        """Put a root and a noise variance into what is searched."""
+    def packed(self, root: Array, batch: Array, variance: float) -> Array:
+        """Put a root, standard deviations and a noise variance into what is searched."""
         root, noise = root / self.unit, np.full(0 if self.known else 1, np.log(variance / self.variance))
         diagonal = np.maximum(np.diagonal(root), 1e-300)
-        return np.concatenate([np.log(diagonal) if self.logarithmic else diagonal, root[self.below], noise])
+        between = np.log(np.maximum(batch, 1e-300)) if self.batches else np.zeros(0)
+        return np.concatenate([np.log(diagonal) if self.logarithmic else diagonal, root[self.below], between, noise])
 
     def limits(self) -> Array:
         """Least and largest value of all that is searched, shape (.., 2)."""
@@ -365,19 +494,24 @@ class _Search:
         diagonal = np.stack([_NARROW / unit, _WIDE / unit], 1)
         diagonal = np.log(diagonal) if self.logarithmic else diagonal
         noise = np.log([_QUIET, 1.0 / _QUIET])[None][: 0 if self.known else 1]
-        return np.concatenate([diagonal, np.outer(_WIDE / unit[rows], [-1.0, 1.0]), noise])
+        between = np.log([[_NARROW, _WIDE]] * (self.size * self.batches)).reshape(-1, 2)
+        return np.concatenate([diagonal, np.outer(_WIDE / unit[rows], [-1.0, 1.0]), between, noise])
 
-    def gradient(self, root: Array, point: _Point) -> Array:
+    def gradient(self, root: Array, batch: Array, point: _Point) -> Array:
         """Derivatives of the evidence by what is searched."""
         slope = 2.0 * point.by_scatter @ root
         noise = np.zeros(0 if self.known else 1) + point.by_log_variance
         by_diagonal = np.diagonal(slope * (root if self.logarithmic else self.unit))
-        return np.concatenate([by_diagonal, (slope * self.unit)[self.below], noise])
+        between = 2.0 * np.square(batch) * point.by_group if self.batches else np.zeros(0)
+        return np.concatenate([by_diagonal, (slope * self.unit)[self.below], between, noise])
 
     def lowest(
-        self, objective: Callable[[Array, float], tuple[float, _Point]], start: RandomEffects | None, width: Array
-    ) -> tuple[Array, float, float]:
-        """Root of the scatter, noise variance and objective at the lowest point.
+        self,
+        objective: Callable[[Array, Array, float], tuple[float, _Point]],
+        start: RandomEffects | None,
+        width: Array,
+    ) -> tuple[Array, Array, float, float]:
+        """Root of the scatter, deviations between batches, noise variance and objective at the lowest point.
 
         The search starts again from where it ended until it falls no further: in units of the scatter that it found,
         since those of the start may be a hundred times too large for it to see where it is going, and with every
@@ -385,12 +519,12 @@ class _Search:
         by.
 
         Args:
-            objective: What is to be lowest, and all beside it, by root and noise variance.
+            objective: What is to be lowest, and all beside it, by root, deviations between batches and noise variance.
             start: An earlier answer to start from, in place of the scatter ``width``.
             width: Units of the parameters, shape (P,).
         """
         root: Array = np.eye(self.size)
-        variance = self.variance
+        batch, variance = np.full(self.size, _BATCH * self.batches), self.variance
         if start is not None:
             scatter = start.scatter / np.outer(width, width)
             own = np.diagonal(scatter)
@@ -398,43 +532,51 @@ class _Search:
             if not self.diagonal:
                 root = np.asarray(np.linalg.cholesky(scatter + np.diag(1e-6 * own + 1e-12)), dtype=np.float64)
             variance = start.variance
-        lowest, best = np.inf, (root, variance)
+            if self.batches:
+                # Not from next to nothing: there the likelihood is flat.
+                batch = np.maximum(np.sqrt(start.group_scatter) / width, _LIFTED * _LIFTED)
+        lowest, best = np.inf, (root, batch, variance)
         for turn in range(_SEARCHES):
             unit = np.clip(np.sqrt(np.square(root).sum(1, keepdims=True)), _NARROW, _WIDE)
             search = replace(self, unit=unit, logarithmic=self.logarithmic or (turn == 0 and start is None))
-            found = search.descended(objective, root, variance)
+            found = search.descended(objective, root, batch, variance)
             value, point = objective(*found)
             fallen = lowest - value
             if value < lowest:
                 lowest, best = value, found
             if not fallen > _FALL * self.tolerance * max(abs(value), 1.0):
                 break
-            root, variance = best
-            curve = np.sqrt(np.diagonal(point.covariance) * len(point.score))
+            root, batch, variance = best
+            curve = np.sqrt(np.diagonal(point.covariance)[: self.size] * len(point.score))
             root = root + np.diag(np.maximum(_LIFTED * curve - np.diagonal(root), 0.0))
-        return best[0], best[1], lowest
+            batch = np.maximum(batch, _LIFTED * curve) * self.batches
+        return best[0], best[1], best[2], lowest
 
     def descended(
-        self, objective: Callable[[Array, float], tuple[float, _Point]], root: Array, variance: float
-    ) -> tuple[Array, float]:
-        """Root of the scatter and noise variance where one search from these ends."""
+        self,
+        objective: Callable[[Array, Array, float], tuple[float, _Point]],
+        root: Array,
+        batch: Array,
+        variance: float,
+    ) -> tuple[Array, Array, float]:
+        """Root of the scatter, deviations between batches and noise variance where one search from these ends."""
 
         def of(x: Array) -> tuple[float, Array]:
             at = self.unpacked(x)
             value, point = objective(*at)
-            return value, self.gradient(at[0], point)
+            return value, self.gradient(at[0], at[1], point)
 
         limits = self.limits()
-        start = np.clip(self.packed(root, variance), *limits.T)
+        start = np.clip(self.packed(root, batch, variance), *limits.T)
         options = {"maxiter": 200, "ftol": self.tolerance, "gtol": 1e-6}
         found = scipy.optimize.minimize(of, start, jac=True, method="L-BFGS-B", bounds=limits, options=options)
         return self.unpacked(found.x)
 
 
 def restricted(
-    information: CurveInformation, responsibilities: Array, mean: Array, width: Array, found: RandomEffects
+    information: CurveInformation, responsibilities: Array, coefficients: Array, width: Array, found: RandomEffects
 ) -> float:
-    """Twice the negative restricted log likelihood at a mean, with the scatter and noise of ``found``.
+    """Twice the negative restricted log likelihood at coefficients, with the scatter and noise of ``found``.
 
     What the curves say may be an expansion about other estimates than that answer was found from: of two expansions the
     better one has the lower number. Priors are left out.
@@ -442,14 +584,16 @@ def restricted(
     Args:
         information: What every curve says.
         responsibilities: Shape (N,).
-        mean: Unbounded parameters, shape (P,).
+        coefficients: Shape (K,).
         width: Units of the parameters, shape (P,), above zero.
-        found: Whose scatter and noise count.
+        found: Whose design, scatter and noise count.
     """
-    curves = _roots(information, mean, width)
-    root = _root(found.scatter / np.outer(width, width))
-    none = np.zeros((0, len(mean))), np.zeros(0)
-    return _evaluate(curves, responsibilities, root, found.variance, *none, np.zeros(len(mean))).evidence
+    units = _Units.of(found.design, width)
+    curves = _roots(information, found.design.matrix @ coefficients, width)
+    root, batch = _root(found.scatter / np.outer(width, width)), np.sqrt(found.group_scatter) / width
+    none = np.zeros((0, len(coefficients))), np.zeros(0)
+    at = curves, responsibilities, units.design, root, batch, found.variance, *none
+    return _evaluate(*at, np.zeros(len(coefficients))).evidence
 
 
 def _root(scatter: Array) -> Array:
@@ -475,7 +619,9 @@ def _roots(information: CurveInformation, centre: Array, width: Array) -> _Roots
 def _evaluate(
     curves: _Roots,
     gamma: Array,
+    design: Design,
     root: Array,
+    batch: Array,
     variance: float,
     rows: Array,
     target: Array,
@@ -483,32 +629,65 @@ def _evaluate(
     *,
     whole: bool = False,
 ) -> _Point:
-    """Restricted likelihood and all beside it, at the best mean or a given one; ``whole``: the unrestricted one."""
-    P = root.shape[0]
+    """Restricted likelihood and all beside it, at the best coefficients or given ones; ``whole``: the unrestricted one.
+
+    Its derivatives by the scatter of batches are those by T's diagonal.
+    """
+    P, D, each = root.shape[0], design.matrix, gamma[:, None, None]
     R, z = curves.root / np.sqrt(variance), curves.pull / np.sqrt(variance)
     lower = _factor(root.T @ R)  # of K = I + R^T S R
     back = np.linalg.inv(lower)
     half = back @ R.mT
     A = half.mT @ half
-    C, log_det = _inverse(np.einsum("n,npq->pq", gamma, A) + rows.T @ rows)
-    mean = C @ (gamma @ (half.mT @ (back @ z[..., None]))[..., 0] + rows.T @ target) if at is None else at
-    left = back @ (z - R.mT @ mean)[..., None]
+    AD = A @ D
+    told = (half.mT @ (back @ z[..., None]))[..., 0]
+    normal = np.einsum("npk,npl->kl", each * D, AD)
+    sum_A = inner = shared = np.zeros((0, P, P))
+    sum_AD, sum_told = np.zeros((0, *D.shape[1:])), np.zeros((0, P))
+    pull = np.einsum("n,npk,np->k", gamma, D, told)
+    if design.group is not None:
+        sum_A, sum_AD, sum_told = design.sums(each * A), design.sums(each * AD), design.sums(gamma[:, None] * told)
+        inner = np.linalg.inv(np.eye(P) + batch[:, None] * sum_A * batch)
+        shared = batch[:, None] * inner * batch  # W
+        normal = normal - np.einsum("gpk,gpl->kl", sum_AD, shared @ sum_AD)
+        pull = pull - np.einsum("gpk,gp->k", sum_AD, (shared @ sum_told[..., None])[..., 0])
+    C, log_det = _inverse(normal + rows.T @ rows)
+    found = C @ (pull + rows.T @ target) if at is None else at
+    effects, penalty = np.zeros((0, P)), 0.0
+    if design.group is not None:
+        unit = (inner @ (batch * (sum_told - sum_AD @ found))[..., None])[..., 0]
+        effects, penalty = batch * unit, float(np.square(unit).sum() - np.linalg.slogdet(inner)[1].sum())
+    left = back @ (z - (R.mT @ (D @ found + design.spread(effects))[..., None])[..., 0])[..., None]
     shrunk = (back.mT @ left)[..., 0]  # K^-1 z
     d = (R @ shrunk[..., None])[..., 0]
     least = curves.least / variance
     determinant = 2.0 * np.log(np.abs(np.einsum("npp->np", lower))).sum(1)
-    beyond = target - rows @ mean
+    beyond = target - rows @ found
     misfit = least + np.square(left[..., 0]).sum(1)
-    evidence = float(gamma @ (curves.points * np.log(variance) + misfit + determinant)) + beyond @ beyond
+    evidence = float(gamma @ (curves.points * np.log(variance) + misfit + determinant)) + beyond @ beyond + penalty
     by_scatter = np.einsum("n,npq->pq", gamma, A) - (gamma[:, None] * d).T @ d
     quiet = curves.points - P + np.square(back).sum((1, 2))
     turned = half.mT @ back  # R K^-1
     by_log_variance = gamma @ (quiet - least - np.square(shrunk).sum(1))
+    followed, by_group = D, np.zeros(P)
+    if design.group is not None:
+        W = shared[design.group]
+        followed = D - W @ sum_AD[design.group]
+        by_scatter -= np.einsum("npq,npr->qr", each * A, W @ A)
+        by_log_variance -= gamma @ np.einsum("npq,npr,nqr->n", W, turned, turned, optimize=True)
+        scores = design.sums(gamma[:, None] * d)
+        by_group = np.einsum("gpp->p", sum_A - sum_A @ shared @ sum_A) - np.square(scores).sum(0)
     if not whole:
         evidence += log_det
-        by_scatter -= np.einsum("n,npq->pq", gamma, A @ C @ A)
-        by_log_variance -= gamma @ np.einsum("npq,nrq,pr->n", turned, turned, C)
-    return _Point(mean, float(evidence), A, d, C, by_scatter, float(by_log_variance))
+        E = A @ followed
+        by_scatter -= np.einsum("npk,nqk->pq", each * E, E @ C)
+        by_log_variance -= gamma @ np.einsum("nqk,kl,nql->n", turned.mT @ followed, C, turned.mT @ followed)
+        if design.group is not None:
+            E = design.sums(each * E)
+            by_group -= np.einsum("gpk,gpk->p", E, E @ C)
+    return _Point(
+        found, float(evidence), A, d, C, followed, effects, shared, by_scatter, by_group, float(by_log_variance)
+    )
 
 
 def _factor(matrix: Array) -> Array:
@@ -530,30 +709,41 @@ def _inverse(matrix: Array) -> tuple[Array, float]:
 def _finished(
     point: _Point,
     root: Array,
+    batch: Array,
     variance: float,
     seen: Array,
     gamma: Array,
     rows: Array,
     centre: Array,
-    width: Array,
+    units: _Units,
+    design: Design,
 ) -> RandomEffects:
-    unit, P, C = np.outer(width, width), len(width), point.covariance
+    width, size, C = units.width, units.size, point.covariance
+    unit, P = np.outer(width, width), len(width)
     lower = _factor(seen.mT @ root / np.sqrt(variance))
     half = np.linalg.solve(lower, np.broadcast_to(root.T, lower.shape))
     scatter = root @ root.T
-    kept = np.eye(P) - scatter @ point.information  # how much a specimen follows the mean
-    followed = kept @ C @ kept.mT
+    kept = np.eye(P) - scatter @ point.information  # how much a specimen follows its mean
+    turned = kept @ point.followed
+    followed = turned @ C @ turned.mT
+    if design.group is not None:
+        followed = followed + kept @ point.shared[design.group] @ kept.mT
+    own = point.score @ scatter + design.spread(point.effects)
     return RandomEffects(
-        mean=centre + point.mean * width,
+        coefficients=centre + point.coefficients * size,
         scatter=scatter * unit,
         variance=variance,
-        model_covariance=C * unit,
-        deviation=point.score @ scatter * width,
+        model_covariance=C * np.outer(size, size),
+        deviation=own * width,
         deviation_covariance=(half.mT @ half + followed) * unit,
         drawn=(kept @ scatter @ kept.mT + followed) * unit,
         evidence=point.evidence,
-        contributions=gamma[:, None] * (point.score @ C) * width,
+        score=point.score / width,
         information=point.information / unit,
         responsibilities=gamma,
-        known=C @ rows.T @ rows @ C * unit,
+        known=C @ rows.T @ rows @ C * np.outer(size, size),
+        design=design,
+        group_scatter=np.square(batch * width),
+        group_effects=point.effects * width,
+        group_covariance=point.shared * unit,
     )

@@ -15,6 +15,10 @@ shrunk to a common one, the weights to equal ones, so that a population of few
 specimens keeps its shape. A *background* of at most one specimen in twenty takes those that belong to no population; it
 is a mixture of many widths, since a stranger may be anywhere.
 
+What is known of specimens, covariates and the batch they are of, moves the parameters of all populations alike
+(:mod:`~pima_toolkit.model.effects.known`): curves are then counted from there, and slopes and batches are solved for
+together with the centres. A batch's effect is known by :math:`q(w) = N(m, W)`, and all that depends on it is averaged.
+
 At fixed information no step lowers the penalised likelihood. Float64 numpy; the cost is N C P^3.
 """
 
@@ -30,6 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...experts import Bounds, CurveInformation, Priors
+from ...model.effects.known import KnownEffects
 from ...model.gaussian import LOG_2PI
 from ...model.noise.base import NoiseModel
 from ...model.noise.pooled import PooledNoise
@@ -49,6 +54,8 @@ WIDTHS = 9.0 * 4.0 ** np.arange(8)
 HOLD = 9.0
 #: Specimens at a time.
 BLOCK = 1024
+#: Smallest variance between batches, in the same units.
+LEAST_BATCH = 1e-8
 #: A population of less weight than this keeps its noise.
 MINIMUM_WEIGHT = 1e-6
 
@@ -103,6 +110,7 @@ class Population:
         width: Robust covariance of all specimens, shape (P, P).
         background_variance: Noise variance of curves of the background; held in EM, set anew with the information.
         rules: What is given.
+        effects: How what is known of specimens moves their parameters; None: it does not.
     """
 
     centre: Array
@@ -113,6 +121,22 @@ class Population:
     width: Array
     background_variance: float
     rules: Rules = Rules()
+    effects: KnownEffects | None = None
+
+    def offset(self, information: CurveInformation) -> Array | None:
+        """How far specimens are off the populations by what is known of them, shape (N, P); None: nothing is."""
+        return None if self.effects is None else self.effects.offset(information.terms, information.batch)
+
+    def centred(self, information: CurveInformation) -> CurveInformation:
+        """The same, counted from what is known of each specimen."""
+        offset = self.offset(information)
+        return information if offset is None else replace(information, estimate=information.estimate - offset)
+
+    def doubt(self, information: CurveInformation) -> Array | None:
+        """W of each specimen's batch, shape (N, P, P); None without batches."""
+        if self.effects is None or information.batch is None:
+            return None
+        return self.effects.unsure(information.batch)
 
 
 @dataclass(frozen=True)
@@ -178,6 +202,7 @@ def root_of(scatter: Array) -> Array:
 def condition(information: CurveInformation, population: Population) -> Conditional:
     """Integrate every specimen's parameters out, and say where they are, in each population."""
     N, (C, P) = len(information), population.centre.shape
+    information = population.centred(information)
     out = Conditional(np.empty((N, C)), np.empty((N, C, P)), np.empty((N, C, P, P)))
     for rows in _blocks(N):
         part = _condition(information.at(rows), population)
@@ -204,6 +229,11 @@ def _condition(information: CurveInformation, population: Population) -> Conditi
     log_prob = -0.5 * (quadratic + constant) - np.log(np.einsum("ncpp->ncp", lower)).sum(-1)
     if information.shift is not None:
         log_prob = log_prob + information.shift
+    doubt = population.doubt(information)
+    if doubt is not None:
+        precision = information.normal[:, None] / variance[:, None, None]
+        told = (np.eye(covariance.shape[-1]) - precision @ covariance) @ precision
+        log_prob = log_prob - 0.5 * np.einsum("ncpq,nqp->nc", told, doubt)
     return Conditional(log_prob, deviation, covariance)
 
 
@@ -267,6 +297,7 @@ def _capped(within: Array, outside: Array) -> tuple[Array, float]:
 
 def background(information: CurveInformation, population: Population) -> Array:
     """log p(curve given the background), shape (N,): the mean over all its widths, one eigenproblem a curve for all."""
+    information = population.centred(information)
     parts = [_background(information.at(rows), population) for rows in _blocks(len(information))]
     return np.concatenate([np.zeros(0), *parts])
 
@@ -293,11 +324,27 @@ def log_prior(populations: Populations) -> float:
         off = law.centre - law.middle
         total -= 0.5 * float((off * np.linalg.solve(HOLD * law.width, off.T).T).sum())
         total += law.rules.log_prob(law.centre)
+        total += 0.0 if law.effects is None else _effects_log_prior(law, law.effects)
         if not law.rules.scattered:
             continue
         ratio = np.linalg.solve(law.scatter, np.broadcast_to(law.pooled, law.scatter.shape))
         total -= 0.5 * SHRINKAGE * float((np.trace(ratio, axis1=1, axis2=2) + np.linalg.slogdet(law.scatter)[1]).sum())
     return total
+
+
+def _effects_log_prior(law: Population, effects: KnownEffects) -> float:
+    """Logarithm of the slopes' prior, and the batches' part of the bound, minus KL(q(w) || p(w))."""
+    total = -0.5 * float((np.square(effects.slopes) * _slope_hold(law, effects)).sum())
+    if len(effects.batches):
+        W, T = effects.batch_covariance, effects.batch_scatter
+        second = np.square(effects.batches) + np.einsum("gpp->gp", W)
+        total -= 0.5 * float((second / T + np.log(T)).sum() - np.linalg.slogdet(W)[1].sum())
+    return total
+
+
+def _slope_hold(law: Population, effects: KnownEffects) -> Array:
+    """Inverse variance of each slope's prior, shape (k,): its term moves specimens no more than they are apart."""
+    return np.square(effects.reach) / (HOLD * np.diag(law.width)[effects.places])
 
 
 def maximise(
@@ -331,7 +378,9 @@ def _maximise_law(
     information: CurveInformation, law: Population, gamma: Array, conditional: Conditional, tied: bool
 ) -> Population:
     weight = gamma.sum(0)
-    centre = _moved(information, law, gamma, conditional)
+    centre, effects = _moved(information, law, gamma, conditional)
+    law = replace(law, effects=effects)
+    information = law.centred(information)
     outer, misfit = np.zeros_like(law.scatter), np.zeros(len(centre))
     for rows in _blocks(len(gamma)):
         parts = _spread(information.at(rows), law, gamma[rows], conditional.covariance[rows], centre)
@@ -359,27 +408,164 @@ def _spread(
     curved = ((information.normal[:, None] @ deviation[..., None])[..., 0] * deviation).sum(-1)
     misfit = np.maximum(squared - 2.0 * (gradient * deviation).sum(-1) + curved, 0.0)
     misfit += np.einsum("npq,ncqp->nc", information.normal, covariance)
+    doubt = law.doubt(information)
+    if doubt is not None:
+        # A batch elsewhere moves the specimens' own deviations back, as far as their curves see it.
+        back = covariance @ (information.normal[:, None] / law.variance[:, None, None])
+        outer += np.einsum("nc,ncpq,nqr,ncsr->cps", gamma, back, doubt, back, optimize=True)
+        kept = np.eye(back.shape[-1]) - back
+        misfit += np.einsum("npq,ncqr,nrs,ncps->nc", information.normal, kept, doubt, kept, optimize=True)
     return outer, (gamma * misfit).sum(0)
 
 
-def _moved(information: CurveInformation, law: Population, gamma: Array, conditional: Conditional) -> Array:
-    """phi_c after a step of generalised least squares with the centres' prior, shape (C, P)."""
-    matrix, vector = np.zeros_like(law.scatter), np.zeros_like(law.centre)
+@dataclass
+class _Equations:
+    """Normal equations of centres (C, P), slopes (k,) and batches (G, P), summed over specimens.
+
+    Args:
+        centres: Information about the centres, (C, P, P), and what pulls them, (C, P).
+        slopes: The same of the slopes, (k, k) and (k,).
+        batches: The same of the batches, (G, P, P) and (G, P).
+        centre_slope: Between them, (C, P, k).
+        centre_batch: (C, G, P, P).
+        batch_slope: (G, P, k).
+    """
+
+    centres: tuple[Array, Array]
+    slopes: tuple[Array, Array]
+    batches: tuple[Array, Array]
+    centre_slope: Array
+    centre_batch: Array
+    batch_slope: Array
+
+    @classmethod
+    def empty(cls, C: int, P: int, k: int, G: int) -> _Equations:
+        """Equations of no specimen."""
+        return cls(
+            (np.zeros((C, P, P)), np.zeros((C, P))),
+            (np.zeros((k, k)), np.zeros(k)),
+            (np.zeros((G, P, P)), np.zeros((G, P))),
+            np.zeros((C, P, k)),
+            np.zeros((C, G, P, P)),
+            np.zeros((G, P, k)),
+        )
+
+    def add(self, told: Array, pull: Array, U: Array | None, batch: NDArray[np.int64] | None) -> None:
+        """Add specimens.
+
+        Args:
+            told: Information times responsibility, (N, C, P, P).
+            pull: Score times responsibility, (N, C, P).
+            U: From slopes to parameters, (N, P, k).
+            batch: Number of each batch, (N,).
+        """
+        self.centres[0][:] += told.sum(0)
+        self.centres[1][:] += pull.sum(0)
+        if U is None:
+            return
+        whole, score = told.sum(1), pull.sum(1)
+        turned = whole @ U
+        self.slopes[0][:] += np.einsum("npk,npl->kl", U, turned)
+        self.slopes[1][:] += np.einsum("npk,np->k", U, score)
+        self.centre_slope += np.einsum("ncpq,nqk->cpk", told, U)
+        if batch is None:
+            return
+        inside = np.flatnonzero(batch >= 0)
+        number = batch[inside]
+        np.add.at(self.batches[0], number, whole[inside])
+        np.add.at(self.batches[1], number, score[inside])
+        np.add.at(self.batch_slope, number, turned[inside])
+        np.add.at(self.centre_batch.swapaxes(0, 1), number, told[inside])
+
+    def whole(self) -> tuple[Array, Array]:
+        """One matrix and one vector: centres, slopes, batches."""
+        (C, P), k, G = self.centres[1].shape, len(self.slopes[1]), len(self.batches[1])
+        size = C * P
+        matrix = np.zeros((size + k + G * P,) * 2)
+        for c in range(C):
+            matrix[c * P : (c + 1) * P, c * P : (c + 1) * P] = self.centres[0][c]
+        for g in range(G):
+            here = slice(size + k + g * P, size + k + (g + 1) * P)
+            matrix[here, here] = self.batches[0][g]
+        s, w = slice(size, size + k), slice(size + k, None)
+        matrix[s, s] = self.slopes[0]
+        matrix[:size, s] = self.centre_slope.reshape(size, k)
+        matrix[:size, w] = self.centre_batch.transpose(0, 2, 1, 3).reshape(size, G * P)
+        matrix[w, s] = self.batch_slope.reshape(G * P, k)
+        matrix[s, :size], matrix[w, :size], matrix[s, w] = matrix[:size, s].T, matrix[:size, w].T, matrix[w, s].T
+        return matrix, np.concatenate([self.centres[1].ravel(), self.slopes[1], self.batches[1].ravel()])
+
+
+def equations_of(
+    information: CurveInformation, law: Population, gamma: Array, conditional: Conditional
+) -> tuple[_Equations, Array, Array]:
+    """Sum what specimens say of centres and effects.
+
+    Args:
+        information: What every curve says.
+        law: The populations.
+        gamma: Responsibilities, (N, C).
+        conditional: What curves say under each population.
+
+    Returns:
+        The equations; and information A (N, C, P, P) and score d (N, C, P) of each specimen under each population.
+    """
+    (C, P), effects = law.centre.shape, law.effects
+    k, G = (0, 0) if effects is None else (len(effects.places), len(effects.batches))
+    sums, centred = _Equations.empty(C, P, k, G), law.centred(information)
+    every_told, every_score = np.empty((len(gamma), C, P, P)), np.empty((len(gamma), C, P))
     for rows in _blocks(len(gamma)):
-        part, weight = information.at(rows), gamma[rows]
+        part, weight = centred.at(rows), gamma[rows]
         _, gradient = part.about(law.centre)
         precision = part.normal[:, None] / law.variance[:, None, None]
-        left = np.eye(precision.shape[-1]) - precision @ conditional.covariance[rows]
-        matrix += np.einsum("nc,ncpq->cpq", weight, left @ precision)
-        vector += np.einsum("nc,ncp->cp", weight, (left @ gradient[..., None])[..., 0]) / law.variance[:, None]
+        left = np.eye(P) - precision @ conditional.covariance[rows]
+        told, score = left @ precision, (left @ gradient[..., None])[..., 0] / law.variance[:, None]
+        every_told[rows], every_score[rows] = told, score
+        U = None
+        if effects is not None:
+            U = effects.matrix(np.zeros((len(weight), 0)) if part.terms is None else part.terms)
+        sums.add(weight[..., None, None] * told, weight[..., None] * score, U, part.batch)
+    return sums, every_told, every_score
+
+
+def _moved(
+    information: CurveInformation, law: Population, gamma: Array, conditional: Conditional
+) -> tuple[Array, KnownEffects | None]:
+    """phi_c, and the effects, after a step of generalised least squares with the centres' prior, shape (C, P)."""
+    sums, _, _ = equations_of(information, law, gamma, conditional)
+    (C, P), effects = law.centre.shape, law.effects
     # Scaled by the width of all specimens, so that units do not matter.
     size = np.sqrt(np.diag(law.width))
     hold = np.linalg.inv(HOLD * law.width)
     rows, target = law.rules.equations(law.centre)
-    matrix, vector = matrix + rows.mT @ rows, vector + (rows.mT @ target[..., None])[..., 0]
-    whole = (0.5 * (matrix + matrix.mT) + hold) * size[:, None] * size
-    push = (vector + (law.middle - law.centre) @ hold) * size
-    return law.centre + np.linalg.solve(whole, push[..., None])[..., 0] * size
+    sums.centres[0][:] += rows.mT @ rows + hold
+    sums.centres[1][:] += (rows.mT @ target[..., None])[..., 0] + (law.middle - law.centre) @ hold
+    if effects is None:
+        matrix, vector = sums.centres
+        whole = 0.5 * (matrix + matrix.mT) * size[:, None] * size
+        return law.centre + np.linalg.solve(whole, (vector * size)[..., None])[..., 0] * size, None
+    k, G = len(effects.places), len(effects.batches)
+    held = _slope_hold(law, effects)
+    sums.slopes[0][:] += np.diag(held)
+    sums.slopes[1][:] -= held * effects.slopes
+    if G:
+        inside = 1.0 / effects.batch_scatter
+        sums.batches[0][:] += np.diag(inside)
+        sums.batches[1][:] -= inside * effects.batches
+    matrix, vector = sums.whole()
+    unit = np.concatenate(
+        [np.tile(size, C), size[effects.places] / np.maximum(effects.reach, 1e-300), np.tile(size, G)]
+    )
+    step = np.linalg.solve(0.5 * (matrix + matrix.T) * unit[:, None] * unit, vector * unit) * unit
+    centre = law.centre + step[: C * P].reshape(C, P)
+    fresh = replace(effects, slopes=effects.slopes + step[C * P : C * P + k])
+    if G:
+        batches = effects.batches + step[C * P + k :].reshape(G, P)
+        covariance = np.linalg.inv(sums.batches[0])
+        spread = (np.square(batches) + np.einsum("gpp->gp", covariance)).mean(0)
+        floor = LEAST_BATCH * np.diag(law.width)
+        fresh = replace(fresh, batches=batches, batch_covariance=covariance, batch_scatter=np.maximum(spread, floor))
+    return centre, fresh
 
 
 def _logsumexp(values: Array) -> Array:

@@ -178,7 +178,8 @@ class CrossFit:
             else:
                 learned, matrix = regression(job, voice, self.heard_by[voice.name], found, train)
                 theirs = learned.learned.say(matrix[left])
-            theirs = self.frame.moved(theirs, frame)
+            some_curves = {name: part.at(rows) for name, part in job.tensors.curves.items()}
+            theirs = self.frame.moved(theirs, frame, some_curves)
             for whole, part in zip(_parts(out[voice.name]), _parts(theirs), strict=True):
                 whole[rows] = part.to(whole.device).expand(len(rows), *part.shape[1:])
 

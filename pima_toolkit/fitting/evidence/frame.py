@@ -113,17 +113,29 @@ class Frame:
         parts = [self.of(name, curves[name]) for name in self.decoders]
         return sum(parts[1:], start=parts[0])
 
-    def moved(self, said: Potential, other: Frame) -> Potential:
+    def moved(self, said: Potential, other: Frame, curves: Mapping[str, Curves]) -> Potential:
         """What was said in another frame, in the coordinates of this one; psi stays.
 
         Args:
             said: About deviations from the populations of ``other``.
             other: That frame: the same laws, other parameters.
+            curves: Of the specimens it was said of, by modality: what is known of each moves the populations.
         """
-        shift = torch.stack([self.centre(c) - other.centre(c) for c in range(len(self.log_weights))])
+        shift = torch.stack([self.centre(c) - other.centre(c) for c in range(len(self.log_weights))])[None]
+        if any(decoder.known is not None for decoder in self.decoders.values()):
+            shift = shift + (self._offset(curves) - other._offset(curves))[:, None]
         turn, away = other.inverse @ self.root, shift @ other.inverse.T
-        bent = (said.curvature @ away[None, ..., None]).squeeze(-1)
+        bent = (said.curvature @ away[..., None]).squeeze(-1)
         return Potential(said.constant, (said.linear - bent) @ turn, turn.T @ said.curvature @ turn)
+
+    def _offset(self, curves: Mapping[str, Curves]) -> Tensor:
+        """How far specimens are off the populations by what is known of them, those of all laws, (specimen, P)."""
+        parts = []
+        for name, decoder in self.decoders.items():
+            offset = decoder.offset(curves[name])
+            like = self.log_weights.new_zeros(len(curves[name]), decoder.theta.shape[1])
+            parts.append(like if offset is None else offset)
+        return torch.cat(parts, 1)
 
     def deviations(self, name: str, deviation: Deviation) -> Deviations:
         """A deviation in the parameters of one modality."""

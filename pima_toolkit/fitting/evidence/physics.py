@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ...experts import CurveNoise, by_name, fit_together, learned_noise
+from ...experts import CurveInformation, CurveNoise, by_name, fit_together, learned_noise
 from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
 from ...model.noise.pooled import PooledNoise
 from ...model.noise.shaped import ShapedNoise
 from ...model.physics import POPULATION_DRAWS, PhysicsDecoder
+from ..em.effect_errors import with_errors
 from ..em.members import members
 from ..em.physics import update_physics
 from ..em.populations import HEAD_START, Expectation, Populations, Rules
@@ -80,6 +81,9 @@ def measured_curves(option: Physics, spec: InputSpec, curves: Curves) -> Measure
         pooled = _pooled(decoder, np.where(mask, y, np.nan)[there], np.atleast_2d(curves.t)[there])
         starts = np.concatenate([np.broadcast_to(pooled[0], (len(y), 1, len(pooled[0]))), starts], axis=1)
     measured = MeasuredCurves(expert, decoder.bounds, np.atleast_2d(curves.t), y, weights, starts, rules, pooled)
+    if spec.known is not None and curves.terms is not None:
+        places = np.array(spec.known.dependence.places, dtype=np.int64)
+        measured = replace(measured, terms=np.nan_to_num(curves.terms), places=places, batch=curves.batch)
     if decoder.noise.curve_noise is None:
         return measured
     return replace(
@@ -140,6 +144,7 @@ def decoders_of(
     specs: Mapping[str, InputSpec],
     curves: Mapping[str, Curves],
     found: Expectation | None = None,
+    information: Mapping[str, CurveInformation] | None = None,
 ) -> dict[str, PhysicsDecoder]:
     """Make the decoders that answers are computed with.
 
@@ -149,6 +154,7 @@ def decoders_of(
         specs: How they are read.
         curves: The training curves.
         found: What was found of the specimens, for populations that are not Gaussian; None: they are.
+        information: What every curve says, for errors of what parameters depend on; None: without.
     """
     out = {}
     for name, option in options.items():
@@ -161,7 +167,11 @@ def decoders_of(
             variance=torch.as_tensor(law.variance / specs[name].scale ** 2, device=device),
             noise=law.rules.noise,
             starts=STARTS,
+            known=law.effects,
         )
+        if found is not None and information is not None and law.effects is not None:
+            at = information[name], law, found.responsibilities, found.conditional[name]
+            decoder = replace(decoder, known=with_errors(*at))
         if found is not None and option.scattered:
             drawn = members(law, found.conditional[name], found.responsibilities, POPULATION_DRAWS)
             decoder = replace(decoder, members=torch.as_tensor(drawn, device=device))
@@ -208,7 +218,7 @@ def by_least_squares(
 
 def middle_grid(spec: InputSpec) -> np.ndarray:
     """Grid of a modality under conditions in the middle of the training's, packed, (inputs * point,)."""
-    middle = np.array([[0.5 * (low + high) for low, high in spec.conditions.values()]])
+    middle = np.array([[0.5 * (low + high) for low, high in spec.inputs_seen.values()]])
     return spec.grid(middle).reshape(-1)
 
 

@@ -104,15 +104,17 @@ class EvidenceTraining:
         fit = fit_physics(job, job.seed(self.restart, 1) % 2**31, most, renewed)
         self.beyond = {name: float((part > BEYOND).mean()) for name, part in fit.beyond.items()}
         self.interrupted = fit.interrupted
-        self._take(fit.populations, fit.found)
+        self._take(fit, fit.populations, fit.found)
         return fit
 
-    def _take(self, populations: Populations, found: Expectation, heard: np.ndarray | None = None) -> None:
+    def _take(
+        self, fit: PhysicsFit, populations: Populations, found: Expectation, heard: np.ndarray | None = None
+    ) -> None:
         """Take populations over as those of the fit."""
         job, curves = self.job, self.job.tensors.curves
         self.gamma = torch.as_tensor(found.among_populations, device=job.device)
         self.stranger = torch.as_tensor(found.stranger, device=job.device)
-        decoders = decoders_of(populations, job.options.physics, job.specs, curves, found)
+        decoders = decoders_of(populations, job.options.physics, job.specs, curves, found, fit.information)
         log_weights = torch.as_tensor(populations.log_weights, device=job.device)
         psi = 0.0 if heard is None else torch.as_tensor(heard, device=job.device)
         self.state.decoders, log_weights, self.gamma = by_least_squares(
@@ -183,13 +185,14 @@ class EvidenceTraining:
         present = {name: job.tensors.present[name] for name in job.options.neural}
         psi = told(belief, frame, belief.out_of_fold, present).psi.cpu().numpy()
         populations, found = settled(fit, psi)
-        self._take(populations, found, psi)
+        self._take(fit, populations, found, psi)
         fresh = self._frame
         if fresh.size != frame.size:
             # A direction in which nothing scatters any more: what was said is in other coordinates.
-            self._take(fit.populations, fit.found)
+            self._take(fit, fit.populations, fit.found)
             return frame
-        belief.out_of_fold = {name: fresh.moved(part, frame) for name, part in belief.out_of_fold.items()}
+        everyone = job.tensors.curves
+        belief.out_of_fold = {name: fresh.moved(part, frame, everyone) for name, part in belief.out_of_fold.items()}
         belief.parts.clear()
         return fresh
 

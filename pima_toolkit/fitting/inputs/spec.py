@@ -11,6 +11,7 @@ from ...data import Measurement, Scaling, Schema, Wanted, common_grid, encoder_i
 from ...errors import OptionError
 from ...experts import with_covariates
 from ...model.modality import Modality, Neural, Physics
+from .known import KnownTerms
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class InputSpec:
         scale: Largest absolute value, in the modality's unit: residuals of an expert are divided by it.
         conditions: Smallest and largest value of each covariate in training by name, in its unit.
         window: Lower and upper t of the points that an expert is fitted to, in the unit of t; None: all.
+        inputs: Names of the covariates that the law itself takes, the first of ``conditions``.
+        known: What parameters depend on besides; None: nothing.
     """
 
     schema: Schema
@@ -34,11 +37,18 @@ class InputSpec:
     scale: float
     conditions: Mapping[str, tuple[float, float]]
     window: tuple[float, float] | None = None
+    inputs: tuple[str, ...] = ()
+    known: KnownTerms | None = None
 
     @property
     def t(self) -> np.ndarray:
         """The grid that encoders see curves on, and that predicted curves are given on, without covariates."""
         return self.schema.grid
+
+    @property
+    def inputs_seen(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of the covariates that the law itself takes."""
+        return {name: self.conditions[name] for name in self.inputs}
 
     def grid(self, covariates: np.ndarray | None) -> np.ndarray:
         """Lay out the grid of predicted curves with covariates, as experts and decoders take it.
@@ -71,7 +81,7 @@ class InputSpec:
 def wanted(modalities: Mapping[str, Modality]) -> dict[str, Wanted]:
     """What a training set is asked for."""
     return {
-        name: Wanted(physics=True, covariates=option.expert.covariates, numbered=option.expert.numbered)
+        name: Wanted(True, option.covariates, option.expert.numbered, option.groups)
         if isinstance(option, Physics)
         else Wanted()
         for name, option in modalities.items()
@@ -111,9 +121,12 @@ def learn_specs(measurements: Mapping[str, Measurement], modalities: Mapping[str
             scale=residual_scale(measurement) if physics else 1.0,
             conditions={k: (float(values.min()), float(values.max())) for k, values in known.items()},
             window=option.window if physics else None,
+            inputs=option.expert.covariates if physics else (),
+            known=KnownTerms.learn(option, measurement) if physics else None,
         )
         if physics:
-            units = {schema.t_name: schema.t_unit, **schema.covariate_units}
+            inputs = {k: schema.covariate_units[k] for k in option.expert.covariates}
+            units = {schema.t_name: schema.t_unit, **inputs}
             option.expert.check_units(measurement.grid, units, schema.unit)
             _check_window(option, measurement)
         else:

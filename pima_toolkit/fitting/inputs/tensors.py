@@ -102,10 +102,11 @@ def to_tensors(
 
 def _curves(measurement: Measurement, spec: InputSpec, device: torch.device) -> Curves:
     values, t, observed, weights = _window(measurement, spec)
-    covariates = _columns(measurement.covariates, len(measurement))
+    covariates = _columns({name: measurement.covariates[name] for name in spec.inputs}, len(measurement))
     # A specimen without the curve may lack them, but its expert must be finite all the same: any known one will do.
-    known = _columns({name: np.array([low]) for name, (low, _) in spec.conditions.items()}, 1)
+    known = _columns({name: np.array([low]) for name, (low, _) in spec.inputs_seen.items()}, 1)
     filled = np.where(np.isfinite(covariates), covariates, known)
+    terms, batch = (None, None) if spec.known is None else spec.known.of(measurement)
     return Curves(
         torch.as_tensor(values / spec.scale, dtype=torch.float64, device=device),
         np.ascontiguousarray(with_covariates(t, filled), dtype=np.float64),
@@ -113,6 +114,8 @@ def _curves(measurement: Measurement, spec: InputSpec, device: torch.device) -> 
         torch.as_tensor(measurement.present, device=device),
         covariates,
         None if weights is None else torch.as_tensor(weights, device=device),
+        terms,
+        batch,
     )
 
 

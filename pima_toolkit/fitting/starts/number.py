@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..em.populations import SHRINKAGE, Expectation, Populations, expect, log_prior, maximise
-from .populations import MeasuredCurves, by_curves, by_spread, candidates, from_labels, wide_fits
+from .populations import MeasuredCurves, candidates, from_labels, sought_in, wide_fits
 
 Array = NDArray[np.float64]
 
@@ -130,10 +130,7 @@ class _NumberSearch:
         self.curves, self.seed = curves, seed
         self.wide = {name: wide_fits(part) for name, part in curves.items()}
         self.information = {name: part[0] for name, part in self.wide.items()}
-        self.coordinates = (
-            by_spread(self.information, {name: part[1:3] for name, part in self.wide.items()}),
-            by_curves(self.information, {name: part[3] for name, part in self.wide.items()}),
-        )
+        self.coordinates = sought_in(curves, self.information, self.wide)
         self.known = np.any([part.there for part in curves.values()], axis=0)
 
     def down_from(self, most: int, wanted: set[int]) -> dict[int, CountedMixture]:
@@ -161,7 +158,7 @@ class _NumberSearch:
 
     def _from(self, labels: NDArray[np.int64], clusters: int) -> Populations:
         laws = {
-            name: from_labels(self.information[name], *self.wide[name][1:], labels, clusters, part.rules)
+            name: from_labels(self.information[name], *self.wide[name][1:], labels, clusters, part)
             for name, part in self.curves.items()
         }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
@@ -191,6 +188,7 @@ class _NumberSearch:
         for name, part in self.curves.items():
             P = populations.laws[name].centre.shape[1]
             scatter = P * (P + 1) / 2 if part.rules.scattered else 0.0
+            count += 0 if part.places is None else len(part.places)
             count += C * P + scatter * (1.0 if shared or C == 1 else float(own.sum() + 1.0 - own.mean()))
         bic = count * math.log(len(gamma)) - 2.0 * value
         entropy = -float((gamma * np.log(np.maximum(gamma, 1e-300))).sum())

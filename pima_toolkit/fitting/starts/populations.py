@@ -30,6 +30,7 @@ from ...experts import (
     variable,
     working_curves,
 )
+from ...model.effects.known import KnownEffects
 from ...model.noise.base import VARIANCE_FLOOR
 from ..em.populations import (
     WIDTHS,
@@ -59,6 +60,8 @@ HALVINGS = 3
 WARM_STEPS = 3
 #: Share of specimens that half of the candidates leave out.
 LONELY = 0.05
+#: Variance between batches that EM starts from, in that of all specimens.
+STARTING_BATCHES = 0.05
 #: Restarts of each candidate's own search.
 SEARCHES = 3
 #: Specimens that choose among the candidates.
@@ -88,6 +91,10 @@ class MeasuredCurves:
         weights: Weights of the squared residuals, shape (N, T); all zero for a specimen without the curve.
         starts: Where cold fits start, unbounded parameters, shape (N, S, P).
         rules: What is given of its populations.
+        terms: What is known of the specimens and moves their parameters, minus its reference, shape (N, k); None:
+            nothing.
+        places: Number of the parameter that each term moves, shape (k,).
+        batch: Number of each specimen's batch, shape (N,), -1 without a curve; None: there are no batches.
         pooled: Parameters that all curves were fitted with together, (P,), and a spread about them, (P,), unbounded:
             for curves that do not tell their own alone, as one test at one rate does not tell how the rate matters.
             None: every curve tells its own.
@@ -101,6 +108,14 @@ class MeasuredCurves:
     starts: Array
     rules: Rules = Rules()  # noqa: RUF009 - frozen
     pooled: tuple[Array, Array] | None = None
+    terms: Array | None = None
+    places: NDArray[np.int64] | None = None
+    batch: NDArray[np.int64] | None = None
+
+    @property
+    def batches(self) -> int:
+        """G, the number of batches."""
+        return 0 if self.batch is None else int(self.batch.max(initial=-1)) + 1
 
     @property
     def there(self) -> NDArray[np.bool_]:
@@ -110,7 +125,9 @@ class MeasuredCurves:
     def at(self, index: NDArray[np.int64]) -> MeasuredCurves:
         """The specimens of ``index``."""
         own = self.t if len(self.t) == 1 else self.t[index]
-        return replace(self, t=own, y=self.y[index], weights=self.weights[index], starts=self.starts[index])
+        terms, batch = (None if part is None else part[index] for part in (self.terms, self.batch))
+        parts = {"y": self.y[index], "weights": self.weights[index], "starts": self.starts[index]}
+        return replace(self, t=own, terms=terms, batch=batch, **parts)
 
     def fitted(
         self, centre: Array, root: Array, which: NDArray[np.int64], precision: Array, start: Array, steps: int
@@ -119,8 +136,10 @@ class MeasuredCurves:
         at = (self.law, self.bounds, self.t, self.y, self.weights)
         prior = centre, root, which, precision, start
         if self.rules.noise.curve_noise is not None:
-            return noisy_fits(self.rules.noise.curve_noise, *at, *prior, steps=steps)[0]
-        return own_fits(*at, *prior, steps=steps)[0]
+            found = noisy_fits(self.rules.noise.curve_noise, *at, *prior, steps=steps)[0]
+        else:
+            found = own_fits(*at, *prior, steps=steps)[0]
+        return replace(found, terms=self.terms, batch=self.batch)
 
     def integrated(
         self, information: CurveInformation, law: Population, which: NDArray[np.int64], asked: NDArray[np.bool_]
@@ -136,8 +155,9 @@ class MeasuredCurves:
         at = (self.law, self.bounds, self.t, y, weights)
         asked = asked & self.there[:, None]
         of = law.centre, root_of(law.scatter), 1.0 / law.variance
-        options = {"most": max(AT_ONCE // y.shape[1], 1), "noise": noise}
-        return integrated(*at, information, *of, which, asked, **options)
+        options = {"most": max(AT_ONCE // y.shape[1], 1), "noise": noise, "offset": law.offset(information)}
+        found, far = integrated(*at, law.centred(information), *of, which, asked, **options)
+        return replace(found, estimate=information.estimate), far
 
 
 @dataclass(frozen=True)
@@ -190,14 +210,10 @@ def find_populations(
     screened = {name: part.at(some) for name, part in information.items()}
     known = np.any([part.there[some] for part in curves.values()], axis=0)
     tried: list[tuple[float, Populations]] = []
-    coordinates = (
-        by_spread(screened, {name: part[1:3] for name, part in wide.items()}),
-        by_curves(screened, {name: part[3] for name, part in wide.items()}),
-    )
+    coordinates = sought_in(curves, screened, wide)
     for labels in candidates(coordinates, clusters, seed, known):
         laws = {
-            name: from_labels(screened[name], *wide[name][1:], labels, clusters, part.rules)
-            for name, part in curves.items()
+            name: from_labels(screened[name], *wide[name][1:], labels, clusters, part) for name, part in curves.items()
         }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
         populations = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
@@ -266,6 +282,31 @@ def _pooled_noise(information: CurveInformation, parameters: int) -> float:
     each = information.squared / freedom
     good = each <= 25.0 * np.median(each)
     return max(float(information.squared[good].sum() / freedom[good].sum()), 1e-300)
+
+
+def sought_in(
+    curves: Mapping[str, MeasuredCurves],
+    information: Mapping[str, CurveInformation],
+    wide: Mapping[str, tuple[CurveInformation, Array, Array, float]],
+) -> list[Array]:
+    """Coordinates (N, P) that populations are sought in.
+
+    Args:
+        curves: By modality.
+        information: What they say, of some or all of their specimens.
+        wide: As :func:`wide_fits` gave it.
+    """
+    seen = [information]
+    if any(part.terms is not None for part in curves.values()):
+        seen.append({name: _adjusted(part, curves[name]) for name, part in information.items()})
+    return [
+        z
+        for parts in seen
+        for z in (
+            by_spread(parts, {name: part[1:3] for name, part in wide.items()}),
+            by_curves(parts, {name: part[3] for name, part in wide.items()}),
+        )
+    ]
 
 
 def by_spread(information: Mapping[str, CurveInformation], wide: Mapping[str, tuple[Array, Array]]) -> Array:
@@ -344,10 +385,15 @@ def from_labels(
     noise: float,
     labels: NDArray[np.int64],
     clusters: int,
-    rules: Rules,
+    curves: MeasuredCurves,
 ) -> Population:
     """Populations of labelled specimens."""
-    values = information.estimate
+    rules, effects, values = curves.rules, None, information.estimate
+    if curves.terms is not None and curves.places is not None and information.terms is not None:
+        slopes = _slopes(values, information.terms, curves.places, labels)
+        start = STARTING_BATCHES * spread**2
+        effects = KnownEffects.start(curves.places, information.terms, slopes, curves.batches, start)
+        values = values - effects.offset(information.terms, None)
     centre = np.stack(
         [np.median(values[labels == c], axis=0) if (labels == c).any() else middle for c in range(clusters)]
     )
@@ -361,7 +407,30 @@ def from_labels(
     pooled = shape * np.outer(inside / std, inside / std) * float(rules.scattered)
     scatter = np.repeat(pooled[None], clusters, axis=0)
     variance = np.full(clusters, rules.noise.start(noise / rules.scale**2) * rules.scale**2)
-    return Population(centre, scatter, variance, pooled, middle, np.diag(spread**2), noise, rules)
+    return Population(centre, scatter, variance, pooled, middle, np.diag(spread**2), noise, rules, effects)
+
+
+def _slopes(values: Array, terms: Array, places: NDArray[np.int64], labels: NDArray[np.int64]) -> Array:
+    """Slopes of estimates (N, P) on the terms (N, k) inside labelled populations, least squares, (k,)."""
+    held = labels >= 0
+    inside = np.zeros((len(labels), int(labels.max(initial=0)) + 1))
+    inside[np.flatnonzero(held), labels[held]] = 1.0
+    out = np.zeros(len(places))
+    for place in np.unique(places):
+        own = np.flatnonzero(places == place)
+        columns = np.column_stack([terms[:, own], inside])[held]
+        out[own] = np.linalg.lstsq(columns, values[held, place], rcond=None)[0][: len(own)]
+    return out
+
+
+def _adjusted(information: CurveInformation, curves: MeasuredCurves) -> CurveInformation:
+    """Estimates less what terms explain of them, as if there were one population: where populations may show better."""
+    if information.terms is None or curves.places is None:
+        return information
+    alike = np.where(information.points > 0.0, 0, -1)
+    slopes = _slopes(information.estimate, information.terms, curves.places, alike)
+    start = KnownEffects.start(curves.places, information.terms, slopes, 0, np.zeros(information.estimate.shape[1]))
+    return replace(information, estimate=information.estimate - start.offset(information.terms, None))
 
 
 def _settle(information: Mapping[str, CurveInformation], populations: Populations) -> tuple[Populations, Expectation]:
@@ -465,9 +534,11 @@ class Renewal:
             centre = np.concatenate([law.centre, law.middle[None]])
             scatter = np.concatenate([law.scatter, WIDTHS[-1] * law.width[None]])
             precision = 1.0 / np.append(law.variance, law.background_variance)[self.which]
-            fresh[name] = part.fitted(
-                centre, root_of(scatter), self.which, precision, information[name].estimate[:, None], steps
-            )
+            root, which, offset = root_of(scatter), self.which, law.offset(information[name])
+            if offset is not None:
+                # A population of each specimen's own.
+                centre, root, which = centre[which] + offset, root[which], np.arange(len(which))
+            fresh[name] = part.fitted(centre, root, which, precision, information[name].estimate[:, None], steps)
         return fresh
 
     def integrals(
@@ -517,10 +588,15 @@ def _halfway(old: Populations, new: Populations) -> Populations:
             centre=0.5 * (law.centre + old.laws[name].centre),
             scatter=0.5 * (law.scatter + old.laws[name].scatter),
             variance=np.sqrt(law.variance * old.laws[name].variance),
+            effects=_effects_halfway(old.laws[name].effects, law.effects),
         )
         for name, law in new.laws.items()
     }
     return replace(new, laws=laws)
+
+
+def _effects_halfway(old: KnownEffects | None, new: KnownEffects | None) -> KnownEffects | None:
+    return new if old is None or new is None else old.lerp(new, 0.5)
 
 
 def change(old: Populations, new: Populations) -> float:
@@ -532,5 +608,9 @@ def change(old: Populations, new: Populations) -> float:
         std, was = (np.maximum(np.sqrt(np.einsum("cpp->cp", part.scatter)), least) for part in (law, before))
         parts = np.abs(law.centre - before.centre) / std, np.abs(np.log(std / was))
         parts += (np.abs(np.log(law.variance / before.variance)),)
+        if law.effects is not None and before.effects is not None:
+            widest, moved = std.max(0), np.abs(law.effects.slopes - before.effects.slopes)
+            parts += (np.append(moved * law.effects.reach / widest[law.effects.places], 0.0),)
+            parts += (np.append(np.abs(law.effects.batches - before.effects.batches) / widest, 0.0),)
         largest = max(largest, *(float(part.max()) for part in parts))
     return largest

@@ -51,6 +51,7 @@ SECTIONS: Registry[MakesSection] = Registry(
         "measured": f"{_HERE}.measured:measured",
         "populations": f"{_HERE}.populations:populations",
         "tensile": f"{_HERE}.tensile:tensile",
+        "dependence": f"{_HERE}.dependence:dependence",
         "latent_map": f"{_HERE}.latent_map:latent_map",
         "settings": f"{_HERE}.settings:settings",
         "trust": f"{_HERE}.trust:trust",
