@@ -7,8 +7,9 @@
 macfp: mass against temperature from material, gas and heating rate, one laboratory left out; fegapd: diffraction
 pattern, or magnetisation, from composition, random folds and regions left out; severson: the logarithm of the cycle
 life from early discharge, a test set of the same batch and one of another; pvcracks: current against voltage, and
-power, from luminescence pictures, one cell left out. All curves and numbers by Physics("principal_curves"), one population,
-seed 0, no option set but the groups. The data need the folder in PIMA_DATA; what is in each says its PROVENANCE.md.
+power, from luminescence pictures, one cell left out. All curves and numbers by Physics("principal_curves"), one
+population, seed 0, no option set but the groups. The data need the folder in PIMA_DATA; its PROVENANCE.md files say
+what is in each.
 Every fold appends a line to benchmarks/results/measured_sets.jsonl; nothing was chosen by them.
 """
 
