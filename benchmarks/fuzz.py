@@ -22,6 +22,7 @@ import time
 import traceback
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -195,7 +196,7 @@ def difference(good: bytes, content: bytes) -> str:
     try:
         one, other = (zipfile.ZipFile(io.BytesIO(c)).read("about.json").decode() for c in (good, content))
         one, other = (json.dumps(json.loads(text)) for text in (one, other))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
         return "what cannot be read"
     at = next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     return "nothing" if at is None else f"{one[max(at - 60, 0) : at + 20]!r} -> {other[at : at + 60]!r}"

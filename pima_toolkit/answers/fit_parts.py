@@ -123,7 +123,10 @@ def _record(
     specimens = specimens.assign_coords(specimen_coords(job.specs, data))
     curves = [name for name in job.options.modalities if is_stress_against_strain(data, name)]
     if curves:
-        specimens = specimens.merge(tensile_quantities(data, curves).drop_vars("specimen"))
+        quantities = tensile_quantities(data, curves)
+        specimens = specimens.assign({str(name): one.variable for name, one in quantities.data_vars.items()})
+        named = {str(name): one.variable for name, one in quantities.coords.items() if "specimen" not in one.dims}
+        specimens = specimens.assign_coords(named)
     return TrainingRecord(
         settings=job.settings,
         specimens=specimens,

@@ -103,14 +103,20 @@ class _Checked:
                 )
 
 
-def version_of(about: object) -> tuple[str, int]:
-    """What a file says that it is: its format and the version of it.
+def version_of(about: object, form: str) -> int:
+    """The version of the format that a file says it has.
+
+    Args:
+        about: What its about.json holds.
+        form: The format that it must be.
 
     Raises:
         FileFormatError: If about.json is no table that says so.
     """
     root = _Checked(about)
-    return root.part("format").text(), root.part("version").whole(1)
+    if root.part("format").text() != form:
+        raise FileFormatError("is not a saved fit")
+    return root.part("version").whole(1)
 
 
 def check_about(about: Mapping) -> None:
@@ -230,7 +236,7 @@ def check_sizes(about: Mapping, options: ModelOptions, arrays: Mapping[str, Tens
             raise FileFormatError(
                 f"is damaged, about.json templates.{name} states the sizes {sizes} and the shape {shape}"
             )
-        if name in options.physics and (t is None or t.ndim != 1 or len(t) != sizes[-1]):
+        if name in options.physics and (t is None or t.ndim != 1 or len(t) != (sizes or [1])[-1]):
             held = "none" if t is None else f"shape {tuple(t.shape)}"
             raise FileFormatError(f"is damaged, about.json templates.{name}.sizes is {sizes}, and its t has {held}")
     for name, quality in about["notes"].get("quality", {}).items():

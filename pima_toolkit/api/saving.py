@@ -116,9 +116,7 @@ def load(path: Path, given: ModelOptions | None = None, limits: float = 1.0) -> 
             option = "pima.load(path, limits={})"
             check_archive(file, path.stat().st_size, FileFormatError, limits=limits, option=option)
             about = json.loads(file.read("about.json"))
-            form, version = version_of(about)
-            if form != FORMAT:
-                raise FileFormatError("is not a saved fit")
+            version = version_of(about, FORMAT)
             if version > VERSION:
                 raise _Newer(f"has format version {version}, this pima_toolkit reads up to {VERSION}: update it")
             check_about(about)

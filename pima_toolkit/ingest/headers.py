@@ -106,7 +106,7 @@ def read_header(text: str) -> tuple[str, str | None]:
     """
     text = " ".join(text.replace("\ufeff", "").split()).strip("\"'")
     if len(text) > _LONGEST:
-        return text[:_LONGEST], None  # a sentence, or no header at all
+        return text, None  # a sentence, or no header at all
     found = _BRACKETS.match(text)
     if found and found["name"]:
         return found["name"], found["unit"].strip() or "1"

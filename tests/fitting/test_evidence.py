@@ -82,7 +82,7 @@ def test_what_was_said_in_another_frame_is_the_same_function_of_the_parameters(f
     half = torch.randn(5, 1, frame.size, frame.size, generator=generator, dtype=torch.float64)
     linear = torch.randn(5, 3, frame.size, generator=generator, dtype=torch.float64)
     said = Potential(torch.zeros(5, 3, dtype=torch.float64), linear, half @ half.mT)
-    moved = frame.moved(said, other)
+    moved = frame.moved(said, other, fit.record.curves)
     phi = torch.randn(3, 2, generator=generator, dtype=torch.float64)
 
     def values(potential: Potential, frame: Frame) -> torch.Tensor:

@@ -85,7 +85,7 @@ def test_populations_that_overlap_are_not_claimed():
 
 
 def test_what_cannot_be_told_apart_is_said():
-    """Of few specimens at a middling distance: a wrong number is never given alone."""
+    """Few specimens at a middling distance leave more than one number possible."""
     undecided = 0
     for seed in range(8):
         y, _ = drawn(seed, 2, 30, 3.4)

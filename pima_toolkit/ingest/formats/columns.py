@@ -107,16 +107,16 @@ def to_number(text: str) -> float | None:
 
 
 def _parted(line: str) -> int:
-    """How often a very long line holds what may part its fields; 0 for shorter ones.
+    """How many fields a very long line may have; 0 for shorter ones.
 
     A table of a million columns is known by them before it is taken apart in every way there is.
     """
     if len(line) <= _WIDEST:
         return 0
-    return max(*(line.count(sign) for sign in "\t;|,"), len(line.split()))
+    return max(*(line.count(sign) + 1 for sign in "\t;|,"), len(line.split()))
 
 
-def _text_sheet(path: Path, limits: float) -> Sheet:
+def _text_sheet(path: Path, limits: float = 1.0) -> Sheet:
     return _sheet_of(*decode(path, limits, OPTION), limits)
 
 
