@@ -159,5 +159,5 @@ def test_very_long_fields_and_rows_cost_little(tmp_path):
     digits = "1" * 100_000
     read = curve(tmp_path, "Strain [%];Stress [MPa]\n" + rows(STRAIN, STRESS, sep=";") + f"9;{digits}\n")
     np.testing.assert_array_equal(read.x[:12], STRAIN)
-    with pytest.raises(Unusable, match="60,000 columns in a row.*, more than the 50,000"):
+    with pytest.raises(Unusable, match=r"60,000 columns in a row.*, more than the 50,000"):
         curve(tmp_path, "1;" * 59_999 + "1\n")

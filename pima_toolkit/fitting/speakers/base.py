@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import DataError, ShapeError
+from ...errors import DataError, ShapeError, require
 from ...model.joint import Potential
 from .features import flattened
 
@@ -320,7 +320,9 @@ class Speaker(ABC):
                 f" hears, and there are {int(kept.sum())}: measure more, or leave it out"
             )
         lesson = Lesson.of(targets.at(kept), None if groups is None else np.asarray(groups)[kept])
-        return self.regress(features[kept], lesson, seed)
+        # Of few specimens scikit-learn takes a third of its time to look at settings that are ours.
+        with require("sklearn", "speakers").config_context(skip_parameter_validation=True):
+            return self.regress(features[kept], lesson, seed)
 
     @abstractmethod
     def regress(self, features: np.ndarray, lesson: Lesson, seed: int) -> Learned:
