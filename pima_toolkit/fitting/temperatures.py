@@ -41,8 +41,9 @@ from ..model.joint import Deviation, Potential, conditioned, join
 GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0)
 #: Those among which a speaker finds its place before all are tuned together.
 COARSE = (0.1, 0.3, 0.6, 1.0, 2.0)
-#: Fewest groups, or specimens where there are none, that a temperature can be judged by.
-LEAST_GROUPS = 10
+#: Fewest specimens that a temperature can be judged by, and fewest groups where there are some: Student's t with one
+#: freedom less than groups asks the more of the gain the fewer there are.
+LEAST_SPECIMENS, LEAST_GROUPS = 10, 5
 #: Share of fits that may believe anything where nothing is true.
 CHANCE = 0.05
 #: Share of specimens of which what is said of parameters may miss the point.
@@ -228,7 +229,11 @@ class Temperatures:
     @property
     def claims(self) -> bool:
         """Whether there was enough to judge by."""
-        return self.judged >= LEAST_GROUPS
+        return self.judged >= self._least
+
+    @property
+    def _least(self) -> int:
+        return LEAST_GROUPS if self.groups else LEAST_SPECIMENS
 
     @property
     def sentences(self) -> dict[str, str]:
@@ -236,7 +241,7 @@ class Temperatures:
         of = "groups" if self.groups else "specimens"
         if not self.claims:
             few = (
-                f"not believed: {self.judged} {of} with a curve are too few to judge by, at least {LEAST_GROUPS} needed"
+                f"not believed: {self.judged} {of} with a curve are too few to judge by, at least {self._least} needed"
             )
             unchecked = "believed as it is: nothing was held out to check it"
             return {name: unchecked if tau > 0 else few for name, tau in self.taus.items()}
@@ -271,14 +276,14 @@ def temperatures(heard: Heard, groups: np.ndarray | None = None) -> Temperatures
         groups: Group of each specimen, shape (N,): errors are those of sums over groups. None: specimens.
 
     Returns:
-        Temperatures; all 0 where fewer than ten groups have a curve.
+        Temperatures; all 0 where fewer than ten specimens, or five groups, have a curve.
     """
     rows = torch.nonzero(heard.known).flatten()
     kept = rows.cpu().numpy()
     code = np.arange(len(kept)) if groups is None else np.unique(np.asarray(groups)[kept], return_inverse=True)[1]
     code = code.reshape(-1)
     judged = int(code.max()) + 1 if len(code) else 0
-    if judged < LEAST_GROUPS:
+    if len(code) < LEAST_SPECIMENS or judged < (LEAST_SPECIMENS if groups is None else LEAST_GROUPS):
         return Temperatures.unjudged(dict.fromkeys(heard.speakers, 0.0), judged, groups is not None)
     everybody = heard.at(rows)
     near = heard.of_parameters if heard.linear else []

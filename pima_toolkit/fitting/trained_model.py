@@ -27,7 +27,7 @@ from .prepared import prepare
 from .restarts import Training, responsibilities, train_restarts
 from .run import Callback, TrainingRun, mark_of
 from .starts.number import PopulationNumber
-from .temperatures import LEAST_GROUPS
+from .temperatures import LEAST_SPECIMENS
 from .trackers import Tracker, check_tracker, heard_by_all, shown_progress
 from .training import JointTraining
 
@@ -170,7 +170,7 @@ def batches(data: xr.Dataset) -> str | None:
         words = set(re.split(r"[^a-z]+", str(name).lower()))
         if coordinate.dims == ("specimen",) and words & (BATCHES | {f"{word}s" for word in BATCHES}):
             count = len(np.unique(coordinate.values.astype(str)))
-            if LEAST_GROUPS <= count < coordinate.size:
+            if LEAST_SPECIMENS <= count < coordinate.size:
                 found[str(name)] = count
     return min(found, key=lambda name: (found[name], name), default=None)
 
