@@ -295,10 +295,7 @@ def _physics(
             'use Neural for it, Physics("principal_curves") for a number or a vector, or make one variable per curve'
         )
     values = np.array(raw, dtype=np.float64)
-    observed = ~np.isnan(values) & present[:, None]
-    present = observed.any(axis=1)
-    values[~observed] = 0.0
-    _check_finite(data, name, values, "float64 numbers")
+    observed, present = _masked(data, name, values, present)
     coordinate = independent_variable(data, variable, dims[0])
     t, inside = coordinate.read(present)
     stray = (observed & ~inside).any(axis=1)
@@ -334,6 +331,14 @@ def _physics(
     return Measurement(schema, values, present, None if bool(observed[present].all()) else observed, t)
 
 
+def _masked(data: xr.Dataset, name: str, values: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which values (specimen, T) were measured, and which specimens have any; what was not measured becomes 0."""
+    observed = ~np.isnan(values) & present[:, None]
+    values[~observed] = 0.0
+    _check_finite(data, name, values, "float64 numbers")
+    return observed, observed.any(axis=1)
+
+
 def _is_numbered(data: xr.Dataset, variable: xr.DataArray, dims: tuple[str, ...], wanted: Wanted | Schema) -> bool:
     """Whether these are a vector or single numbers that an expert takes as they are."""
     if isinstance(wanted, Schema):
@@ -357,10 +362,7 @@ def _numbered(
     values = np.array(raw, dtype=np.float64).reshape(len(raw), -1)
     if like is not None and values.shape[1:] != like.grid.shape:
         raise ShapeError(f"{name!r} has {values.shape[1]} entries, trained with {like.grid.size}")
-    observed = ~np.isnan(values) & present[:, None]
-    present = observed.any(axis=1)
-    values[~observed] = 0.0
-    _check_finite(data, name, values, "float64 numbers")
+    observed, present = _masked(data, name, values, present)
     t = np.arange(values.shape[1], dtype=np.float64)
     schema = Schema(
         name,

@@ -45,7 +45,6 @@ class Work(Protocol[Task, News, Result]):
             task: Plain data.
             tell: Hand news to whoever waits; True: stop as soon as it can be.
         """
-        raise NotImplementedError
 
 
 @contextmanager
