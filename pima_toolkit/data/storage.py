@@ -79,7 +79,7 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     except RuntimeError as error:  # what HDF5 makes of a full disk
         with refused(path):
             raise OSError(str(error)) from None
-    except (ValueError, TypeError) as error:  # a name with a slash, attributes the format keeps for itself
+    except (ValueError, TypeError, AttributeError) as error:  # a name with a slash, attributes that netCDF keeps
         raise DataError(
             f"{path.suffix} files cannot hold this dataset ({error}): rename or drop what it names"
         ) from error
