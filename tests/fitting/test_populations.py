@@ -15,6 +15,7 @@ from pima_toolkit.fitting.em.populations import (
     Population,
     Populations,
     Rules,
+    alike,
     condition,
     expect,
     log_prior,
@@ -79,6 +80,48 @@ def dense(y, weights, mean, scatter, variance):
         return 0.0
     cover = J[seen] @ scatter @ J[seen].T + np.diag(variance / weights[seen])
     return multivariate_normal.logpdf(y[seen], J[seen] @ mean, cover)
+
+
+def measured_at(phi, variance=0.01):
+    """Information of lines whose parameters are known to within little noise."""
+    left = np.sqrt(variance) * np.random.default_rng(9).standard_normal((len(phi), T.size))
+    count = np.full(len(phi), float(T.size))
+    normal = np.repeat((J.T @ J)[None], len(phi), axis=0)
+    return CurveInformation(phi, (left**2).sum(1), left @ J, normal, count, 0.0 * count)
+
+
+def tied(phi, label, diagonal=False):
+    """Populations of labelled lines with one scatter, and the E-step there."""
+    centre = np.stack([phi[label == c].mean(0) for c in range(2)])
+    law = Population(
+        centre, np.tile(np.eye(2), (2, 1, 1)), np.full(2, 0.01), np.eye(2), phi.mean(0), 9 * np.eye(2), 1.0
+    )
+    populations = Populations(np.log([0.5, 0.5]), 0.0, {"y": law})
+    information = {"y": measured_at(phi)}
+    for _ in range(5):
+        found = expect(information, populations)
+        populations = maximise(information, populations, found, tied=True, diagonal=diagonal)
+    return information, populations, expect(information, populations)
+
+
+@pytest.mark.parametrize(("second", "expected"), [([1.0, 1.0], 80.0), ([0.3, 4.0], 10.0)], ids=["alike", "unlike"])
+def test_scatter_is_shrunk_the_more_the_more_alike_populations_look(second, expected):
+    rng = np.random.default_rng(0)
+    label = np.arange(120) % 2
+    std = np.where(label[:, None] == 0, [1.0, 1.0], second)
+    phi = 20.0 * label[:, None] + std * rng.standard_normal((120, 2))
+    assert alike(*tied(phi, label)).laws["y"].shrinkage == expected
+
+
+def test_a_diagonal_scatter_has_the_standard_deviations_of_the_whole_one():
+    rng = np.random.default_rng(1)
+    label = np.arange(60) % 2
+    phi = 20.0 * label[:, None] + rng.standard_normal((60, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    whole, straight = (tied(phi, label, diagonal)[1].laws["y"].pooled for diagonal in (False, True))
+    assert whole[0, 1] > 0.5
+    assert straight[0, 1] == 0.0
+    # What curves leave open is little here: both are the specimens' own second moments.
+    np.testing.assert_allclose(np.diag(straight), np.diag(whole), rtol=1e-2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -18,7 +18,7 @@ import numpy as np
 import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
-from .populations import SHRINKAGE, Conditional, Population, root_of
+from .populations import Conditional, Population, root_of
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def members(law: Population, told: Conditional, responsibilities: Array, count: 
         # Neighbours beside each other: the draws then fill the population evenly.
         axis = np.linalg.eigh(law.scatter[c])[1][:, -1]
         order = np.argsort(deviation @ axis, kind="stable")
-        mass = np.append(responsibilities[order, c], SHRINKAGE).cumsum()
+        mass = np.append(responsibilities[order, c], law.shrinkage).cumsum()
         chosen = np.searchsorted(mass, place * mass[-1])
         # The last is the Gaussian that populations are shrunk to.
         centre = np.concatenate([deviation[order], np.zeros((1, P))])[chosen]

@@ -41,8 +41,9 @@ from ...model.noise.pooled import PooledNoise
 
 Array = NDArray[np.float64]
 
-#: Specimens that the common scatter counts for in each population's own.
-SHRINKAGE = 10.0
+#: Specimens that the common scatter counts for in each population's own: fewest, and how many they are from where
+#: populations look alike.
+SHRINKAGE, ALIKE = 10.0, (10.0, 20.0, 40.0, 80.0)
 #: Specimens that each population has before any is seen: the exponent of the Dirichlet prior minus one.
 HEAD_START = 1.0
 #: Smallest and largest share of specimens that belong to no population.
@@ -111,6 +112,7 @@ class Population:
         background_variance: Noise variance of curves of the background; held in EM, set anew with the information.
         rules: What is given.
         effects: How what is known of specimens moves their parameters; None: it does not.
+        shrinkage: Specimens that the pooled scatter counts for in each population's own.
     """
 
     centre: Array
@@ -122,6 +124,7 @@ class Population:
     background_variance: float
     rules: Rules = Rules()
     effects: KnownEffects | None = None
+    shrinkage: float = SHRINKAGE
 
     def offset(self, information: CurveInformation) -> Array | None:
         """How far specimens are off the populations by what is known of them, shape (N, P); None: nothing is."""
@@ -318,7 +321,7 @@ def _background(information: CurveInformation, population: Population) -> Array:
 
 
 def log_prior(populations: Populations) -> float:
-    """Logarithm of the priors on weights, centres and scatter, nats, up to a constant; the pooled scatter is held."""
+    """Logarithm of the priors on weights, centres and scatter about the pooled one, nats, up to a constant."""
     total = HEAD_START * float(populations.log_weights.sum())
     for law in populations.laws.values():
         off = law.centre - law.middle
@@ -328,7 +331,8 @@ def log_prior(populations: Populations) -> float:
         if not law.rules.scattered:
             continue
         ratio = np.linalg.solve(law.scatter, np.broadcast_to(law.pooled, law.scatter.shape))
-        total -= 0.5 * SHRINKAGE * float((np.trace(ratio, axis1=1, axis2=2) + np.linalg.slogdet(law.scatter)[1]).sum())
+        # Of its own pooled scatter, so that fits with different ones can be compared.
+        total -= 0.5 * law.shrinkage * float((np.trace(ratio, axis1=1, axis2=2) - np.linalg.slogdet(ratio)[1]).sum())
     return total
 
 
@@ -353,6 +357,7 @@ def maximise(
     found: Expectation,
     *,
     tied: bool = False,
+    diagonal: bool = False,
 ) -> Populations:
     """M-step from an E-step's answer.
 
@@ -361,10 +366,11 @@ def maximise(
         populations: Those of the E-step.
         found: Its answer.
         tied: One scatter for all populations, which is also what they are shrunk to afterwards.
+        diagonal: Of that the standard deviations alone: parameters scatter independently.
     """
     gamma = found.responsibilities
     laws = {
-        name: _maximise_law(part, populations.laws[name], gamma, found.conditional[name], tied)
+        name: _maximise_law(part, populations.laws[name], gamma, found.conditional[name], tied, diagonal)
         for name, part in information.items()
     }
     weight = gamma.sum(0)
@@ -375,7 +381,12 @@ def maximise(
 
 
 def _maximise_law(
-    information: CurveInformation, law: Population, gamma: Array, conditional: Conditional, tied: bool
+    information: CurveInformation,
+    law: Population,
+    gamma: Array,
+    conditional: Conditional,
+    tied: bool,
+    diagonal: bool,
 ) -> Population:
     weight = gamma.sum(0)
     centre, effects = _moved(information, law, gamma, conditional)
@@ -389,13 +400,49 @@ def _maximise_law(
     if law.rules.scattered and tied:
         # The floor: no population is a point, and the next covariance can be factorised.
         pooled = outer.sum(0) / max(float(weight.sum()), MINIMUM_WEIGHT) + 1e-12 * law.width
+        pooled = pooled * np.eye(len(pooled)) if diagonal else pooled
         scatter = np.repeat(pooled[None], len(centre), axis=0)
     elif law.rules.scattered:
-        scatter = (outer + SHRINKAGE * pooled) / (weight + SHRINKAGE)[:, None, None]
+        scatter = (outer + law.shrinkage * pooled) / (weight + law.shrinkage)[:, None, None]
     unit, points = law.rules.scale**2, gamma.T @ information.points
     parts = law.variance / unit, misfit / unit, points, points > MINIMUM_WEIGHT
     variance = law.rules.noise.update(*(torch.as_tensor(part) for part in parts)).numpy() * unit
     return replace(law, centre=centre, scatter=scatter, pooled=pooled, variance=np.maximum(variance, 1e-300))
+
+
+def alike(information: Mapping[str, CurveInformation], populations: Populations, found: Expectation) -> Populations:
+    r"""Let the curves say how alike the scatters of populations are, and so how far each is shrunk to the pooled one.
+
+    Each population's second moments M about its centre, of w specimens, are those of a scatter drawn from an inverse
+    Wishart distribution of :math:`\kappa + P` degrees of freedom and scale :math:`\kappa S`; the likeliest
+    :math:`\kappa` of a few is taken. Moments hold what curves leave open, so that populations look alike where the
+    curves cannot tell.
+
+    Args:
+        information: By modality.
+        populations: With one scatter for all.
+        found: The E-step at them.
+    """
+    weight, laws = found.responsibilities.sum(0), {}
+    for name, law in populations.laws.items():
+        laws[name] = law
+        P = len(law.pooled)
+        if len(weight) == 1 or not law.rules.scattered:
+            continue
+        part, gamma, conditional = law.centred(information[name]), found.responsibilities, found.conditional[name]
+        outer = np.zeros_like(law.scatter)
+        for rows in _blocks(len(gamma)):
+            outer += _spread(part.at(rows), law, gamma[rows], conditional.covariance[rows], law.centre)[0]
+
+        def log_prob(kappa: float, pooled: Array = law.pooled, outer: Array = outer, P: int = P) -> float:
+            before, after = kappa + P, kappa + P + weight
+            gammaln = scipy.special.multigammaln
+            told = [gammaln(0.5 * one, P) - gammaln(0.5 * before, P) for one in after]
+            shape = before * np.linalg.slogdet(kappa * pooled)[1] - after * np.linalg.slogdet(kappa * pooled + outer)[1]
+            return float(np.sum(told) + 0.5 * shape.sum())
+
+        laws[name] = replace(law, shrinkage=max(ALIKE, key=log_prob))
+    return replace(populations, laws=laws)
 
 
 def _spread(

@@ -38,6 +38,7 @@ from ..em.populations import (
     Population,
     Populations,
     Rules,
+    alike,
     background,
     expect,
     log_prior,
@@ -66,6 +67,10 @@ STARTING_BATCHES = 0.05
 SEARCHES = 3
 #: Specimens that choose among the candidates.
 SCREENED = 4000
+#: So few specimens may be told better by a scatter without correlations, if Schwarz's criterion says so.
+FEW = 500
+#: Nats by which candidates differ that are the same.
+EQUAL = 0.01
 #: Responsibility from which it matters what a curve says under a population.
 RELEVANT = 0.01
 #: Share of the renewals that are kept for those with integrals; points of curves that are integrated in all of them,
@@ -216,10 +221,16 @@ def find_populations(
             name: from_labels(screened[name], *wide[name][1:], labels, clusters, part) for name, part in curves.items()
         }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
-        populations = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
-        populations, found = _settle(screened, populations)
-        tried.append((float(found.evidence.sum()) + log_prior(populations), populations))
-    _, best = max(tried, key=lambda one: one[0])
+        start = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
+        for diagonal in (False, True) if len(some) <= FEW and background else (False,):
+            populations, found = _settle(screened, start, diagonal=diagonal)
+            count = sum(len(law.pooled) * (1 if diagonal else 0.5 * (len(law.pooled) + 1)) for law in laws.values())
+            value = float(found.evidence.sum()) + log_prior(populations) - 0.5 * count * math.log(len(some))
+            tried.append((value, populations))
+    # Of candidates as good as the best the first: which one rounding prefers must not say who is called what.
+    highest = max(value for value, _ in tried)
+    best = next(populations for value, populations in tried if value > highest - EQUAL)
+    best = alike(screened, best, expect(screened, best))
     return _alternate(curves, information, best, renewals, callback)
 
 
@@ -433,11 +444,13 @@ def _adjusted(information: CurveInformation, curves: MeasuredCurves) -> CurveInf
     return replace(information, estimate=information.estimate - start.offset(information.terms, None))
 
 
-def _settle(information: Mapping[str, CurveInformation], populations: Populations) -> tuple[Populations, Expectation]:
+def _settle(
+    information: Mapping[str, CurveInformation], populations: Populations, *, diagonal: bool
+) -> tuple[Populations, Expectation]:
     """EM with one scatter for all populations, at fixed information, until the parameters stand still."""
     found = expect(information, populations)
     for _ in range(SWEEPS):
-        fresh = maximise(information, populations, found, tied=True)
+        fresh = maximise(information, populations, found, tied=True, diagonal=diagonal)
         moved = change(populations, fresh)
         populations, found = fresh, expect(information, fresh)
         if moved < SETTLED:
