@@ -66,8 +66,8 @@ ORDER = {
     "model/noise": "base pooled * table",
     "model/effects": "latent known",
     "fitting": (
-        "parallel options inputs state prepared passes objective run trackers em starts speakers temperatures"
-        " evidence potentials training restarts trained_model held_out"
+        "parallel threads options inputs state prepared passes objective run trackers em starts speakers"
+        " temperatures evidence potentials training restarts trained_model held_out"
     ),
     "fitting/parallel": "distributed workers",
     "fitting/speakers": "features base * table",

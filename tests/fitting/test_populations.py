@@ -250,6 +250,23 @@ def test_em_finds_what_the_lines_were_drawn_from():
     assert law.variance[0] == pytest.approx(0.04, rel=0.1)
 
 
+def test_two_crossed_populations_are_not_preferred_among_thirty_curves():
+    """Side by side, 4 standard deviations apart: of thirty, two thin populations that cross are often likelier."""
+    t = np.linspace(0.0, 1.0, 12)
+    law = pima.SympyExpert("a + b*t + c*t**2", "t")
+    bounds, found = law.bounds(t[None]), []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        label = (rng.random(30) < 0.4).astype(int)
+        phi = rng.standard_normal((30, 3)) + 4.0 * np.array([1, -1, 1]) / np.sqrt(3) * label[:, None]
+        y = np.polynomial.polynomial.polyval(t, phi.T) + 0.02 * rng.standard_normal((30, 12))
+        starts = bounds.to_unbounded(law.starts(t, y, count=2))
+        fit = find_populations({"y": MeasuredCurves(law, bounds, t[None], y, np.ones_like(y), starts)}, 2, seed=seed)
+        found.append(ari(label, fit.found.among_populations.argmax(1)))
+    # By the likelihood alone .87.
+    assert np.mean(found) > 0.89
+
+
 def test_scatter_is_neither_shrunk_twice_nor_lost():
     """Information with a gradient, about estimates that a narrow prior pulled in: the true scatter is still found."""
     information, _, _, _, centre = lines(8, specimens=800, clusters=1, missing=False)

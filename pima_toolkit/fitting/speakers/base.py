@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ...errors import DataError, ShapeError, require
 from ...model.joint import Potential
+from ..threads import one_thread
 from .features import flattened
 
 #: Smallest log p(c given x): no regression is surer than this.
@@ -321,7 +322,8 @@ class Speaker(ABC):
             )
         lesson = Lesson.of(targets.at(kept), None if groups is None else np.asarray(groups)[kept])
         # Of few specimens scikit-learn takes a third of its time to look at settings that are ours.
-        with require("sklearn", "speakers").config_context(skip_parameter_validation=True):
+        quick = require("sklearn", "speakers").config_context(skip_parameter_validation=True)
+        with quick, one_thread(features.size):
             return self.regress(features[kept], lesson, seed)
 
     @abstractmethod

@@ -34,6 +34,7 @@ from ..em.physics import update_physics
 from ..em.steps import log_prior
 from ..inputs.spec import InputSpec
 from ..inputs.tensors import Tensors
+from ..threads import one_thread
 from .pooled import pooled_fits
 
 #: Specimens used to choose among starts; the chosen one goes on with all.
@@ -209,17 +210,17 @@ def physics_em(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence scikit-learn's warnings of starts that have not settled or have too few different points.
+def _undisturbed() -> Iterator[None]:
+    """Search on one thread, without scikit-learn's warnings of starts that have not settled or have too few points.
 
     Clusters that end empty or alike are told of once, by a warning of our own.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", require("sklearn.exceptions", "starting clusters").ConvergenceWarning)
         yield
 
 
-@_quiet()
+@_undisturbed()
 def _partitions(phi: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
     """Make responsibilities (specimen, cluster) of several starts, from parameters (specimen, P)."""
     cluster = require("sklearn.cluster", "starting clusters")
@@ -319,7 +320,7 @@ def random_start(
     return decoders, gamma
 
 
-@_quiet()
+@_undisturbed()
 def latent_partition(means: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """Find responsibilities by a Gaussian mixture with restarts on latent means (specimen, latent), without physics."""
     mixture = require("sklearn.mixture", "starting clusters")

@@ -33,6 +33,7 @@ from ...experts import (
 from ...model.effects.known import KnownEffects
 from ...model.noise.base import VARIANCE_FLOOR
 from ..em.populations import (
+    SHRINKAGE,
     WIDTHS,
     Expectation,
     Population,
@@ -45,6 +46,7 @@ from ..em.populations import (
     maximise,
     root_of,
 )
+from ..threads import one_thread
 
 Array = NDArray[np.float64]
 
@@ -224,14 +226,25 @@ def find_populations(
         start = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
         for diagonal in (False, True) if len(some) <= FEW and background else (False,):
             populations, found = _settle(screened, start, diagonal=diagonal)
-            count = sum(len(law.pooled) * (1 if diagonal else 0.5 * (len(law.pooled) + 1)) for law in laws.values())
-            value = float(found.evidence.sum()) + log_prior(populations) - 0.5 * count * math.log(len(some))
+            value = float(found.evidence.sum()) + log_prior(populations)
+            value += sum(0.0 if diagonal else _correlated(law.pooled, len(some)) for law in populations.laws.values())
             tried.append((value, populations))
     # Of candidates as good as the best the first: which one rounding prefers must not say who is called what.
     highest = max(value for value, _ in tried)
     best = next(populations for value, populations in tried if value > highest - EQUAL)
     best = alike(screened, best, expect(screened, best))
     return _alternate(curves, information, best, renewals, callback)
+
+
+def _correlated(scatter: Array, specimens: int) -> float:
+    """What correlations of a scatter (P, P) cost: Schwarz's criterion, and a prior against them, nats.
+
+    As good as the likelihood of a few specimens may be for two crossed populations, correlations are rarely strong: the
+    prior, the determinant of the correlations to a power, counts as many specimens as shrink a scatter.
+    """
+    P, std = len(scatter), np.sqrt(np.diag(scatter))
+    log_det = float(np.linalg.slogdet(scatter / np.outer(std, std))[1])
+    return 0.5 * SHRINKAGE * log_det - 0.25 * P * (P - 1) * math.log(specimens)
 
 
 def _screened(curves: Mapping[str, MeasuredCurves], seed: int) -> NDArray[np.int64]:
@@ -364,7 +377,8 @@ def candidates(
         return [np.where(known, 0, -1)]
     if known.sum() <= clusters:
         return [np.where(known, np.cumsum(known) - 1, -1)]
-    return [labels for z in coordinates for labels in _searched(np.clip(z, -20.0, 20.0), clusters, seed, known)]
+    with one_thread():
+        return [labels for z in coordinates for labels in _searched(np.clip(z, -20.0, 20.0), clusters, seed, known)]
 
 
 def _searched(z: Array, clusters: int, seed: int, known: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
