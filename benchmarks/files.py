@@ -3,11 +3,11 @@
     python benchmarks/files.py            # half a minute on 2 cores
     python benchmarks/files.py --quick    # a tenth of the rows and files
 
-Each reader has a process of its own, which has read one small file before; seconds are the best of five, memory is by
-how much the process grew at most. ``pima, columns`` gives names, units and numbers, with all checks of a file; ``pima,
-from_folder`` is the whole way to a dataset, with units, order, gaps and the reading log, beside pandas with the numbers
-put side by side. Each run appends one line to
-benchmarks/results/files.jsonl.
+Each reader has a process of its own, which has read one small file before. Seconds are those of the processors in all
+threads, the best of five, so that other programs do not count; memory is by how much the process grew at most. ``pima,
+columns`` gives names, units and numbers, with all checks of a file; ``pima, from_folder`` is the whole way to a
+dataset, with units, order, gaps and the reading log, beside pandas with the numbers put side by side. Each run appends
+one line to benchmarks/results/files.jsonl.
 """
 
 from __future__ import annotations
@@ -79,16 +79,16 @@ def memory(which: str) -> float:
 
 
 def measure(name: str, home: Path, case: str) -> dict[str, float]:
-    """Seconds, the best of five, and MB by which this process grew the first time."""
+    """Seconds of the processors, the best of five, and MB by which this process grew the first time."""
     read = reader(name)
     read(home / "warm")
     Path("/proc/self/clear_refs").write_text("5")  # the most so far counts from here
     before = memory("VmRSS")
     seconds, grown = [], 0.0
     for k in range(ROUNDS):
-        began = time.perf_counter()
+        began = time.process_time()
         kept = read(home / case)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
         if k == 0:
             grown = memory("VmHWM") - before
         del kept

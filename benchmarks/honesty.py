@@ -153,17 +153,7 @@ def regressions(
     table = pima.baselines(
         both.assign_coords(held=("specimen", fold)), curve, given, groups=groups, folds="held", expert=expert
     )
-    return {
-        **{
-            str(name): {
-                "rmse": float(table.rmse.sel(baseline=name)),
-                "coverage": 100 * float(table.coverage.sel(baseline=name)),
-                "band_width": float(table.band_width.sel(baseline=name)),
-            }
-            for name in table.baseline.values
-        },
-        "cpu_seconds": time.process_time() - began,
-    }
+    return {**lines.of_baselines(table), "cpu_seconds": time.process_time() - began}
 
 
 def flat(data: xr.Dataset, picture: str) -> Array:

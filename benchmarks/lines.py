@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import xarray as xr
+
 
 def read(path: Path) -> list[dict]:
     """All results there are; a line that a kill left half written is taken away."""
@@ -29,3 +31,15 @@ def append(path: Path, row: dict) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def of_baselines(table: xr.Dataset) -> dict[str, dict[str, float]]:
+    """What ``pima.baselines`` says of each method: error, share of measured points in its band in per cent, width."""
+    return {
+        str(name): {
+            "rmse": float(table.rmse.sel(baseline=name)),
+            "coverage": 100 * float(table.coverage.sel(baseline=name)),
+            "band_width": float(table.band_width.sel(baseline=name)),
+        }
+        for name in table.baseline.values
+    }

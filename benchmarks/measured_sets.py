@@ -137,15 +137,7 @@ def simple(task: Task, fold: str) -> dict:
     kept = task.data.reset_coords()[[*task.given, task.target, *([task.groups] if task.groups else [])]]
     held = np.where(ask, 0, np.where(learn, -1, -2))
     data = kept.isel(specimen=held > -2).assign_coords(held=("specimen", held[held > -2]))
-    found = pima.baselines(data, task.target, task.given, groups=task.groups, folds="held")
-    return {
-        str(name): {
-            "rmse": float(found.rmse.sel(baseline=name)),
-            "coverage": 100 * float(found.coverage.sel(baseline=name)),
-            "band_width": float(found.band_width.sel(baseline=name)),
-        }
-        for name in found.baseline.values
-    }
+    return lines.of_baselines(pima.baselines(data, task.target, task.given, groups=task.groups, folds="held"))
 
 
 def table(names: list[str]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from PIL import Image
 
 import pima_toolkit as pima
 
@@ -123,15 +124,13 @@ def _nearest(x: np.ndarray, y: np.ndarray, tests: xr.Dataset) -> tuple[np.ndarra
 
 
 def macfp(read: xr.Dataset, stored: xr.Dataset) -> Iterator[Compared]:
-    """Mass over temperature of many laboratories; the stored curves are means over 5 K of the part that heats."""
+    """Mass over temperature of many laboratories; the stored curves are means over 5 K, interpolated where sparse."""
     pairs = []
-    axis = read[str(read.mass.attrs.get("independent", "temperature"))]
-    for label, t, m in zip(read.specimen.values, axis.values, read.mass.values, strict=True):
-        keep = np.isfinite(t) & np.isfinite(m)
-        t, m = t[keep] + (273.15 if np.nanmax(t) < 1000 and t[keep][0] < 200 else 0.0), m[keep]
+    for label, t, m in [curve for name in ("mass", "fraction") for curve in _curves_of(read, name)]:
+        t = t + (273.15 if t.max() < 1000 and t[0] < 200 else 0.0)
         share = m / np.interp(380.0, t, m)
         grid = stored.temperature.values
-        mine = np.interp(grid, t, share, left=np.nan, right=np.nan)
+        mine = _means(t, share, grid)
         gas = re.search(r"_(N2|Ar|O2-\d+)_(\d+)K", str(label))
         if gas is None:
             continue
@@ -144,20 +143,51 @@ def macfp(read: xr.Dataset, stored: xr.Dataset) -> Iterator[Compared]:
             if both.sum() > 50 and (far := float(np.sqrt(np.mean((mine - other)[both] ** 2)))) < least:
                 best, least = np.where(both, other, np.nan), far
         pairs.append((np.where(np.isnan(best), np.nan, mine), best))
-    why = "stored are means over 5 K, mine is interpolated; a steep step differs"
-    yield rows("mass_fraction", iter(pairs), 0.02, why)
+    yield rows("mass_fraction", iter(pairs), 0.01)
+
+
+def _curves_of(read: xr.Dataset, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Label, x and y of each specimen that has a curve."""
+    axis = read[str(read[name].attrs.get("independent", read[name].dims[1]))]
+    for label, t, y in zip(
+        read.specimen.values, np.broadcast_to(axis, read[name].shape), read[name].values, strict=True
+    ):
+        if (keep := np.isfinite(t) & np.isfinite(y)).any():
+            yield str(label), t[keep], y[keep]
+
+
+def _means(t: np.ndarray, y: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Means of y around the points of a grid in equal steps, interpolated where there are none, NaN outside."""
+    place = np.round((t - grid[0]) / (grid[1] - grid[0])).astype(int)
+    inside = (place >= 0) & (place < grid.size)
+    sums, n = (np.bincount(place[inside], w, grid.size) for w in (y[inside], None))
+    there = n > 0
+    out = np.interp(grid, grid[there], sums[there] / n[there])
+    return np.where((grid >= t[0]) & (grid <= t[-1]), out, np.nan)
 
 
 def pvcracks(read: xr.Dataset, stored: xr.Dataset) -> Iterator[Compared]:
-    """Numbers of a table of 27 cells, and the six pictures that are there."""
+    """Numbers of a table of 27 cells, and the six pictures that are there, made smaller as the stored ones were."""
     there = stored.isel(specimen=[int(str(label)) for label in read.specimen.values])
     names = {"rs": "series_resistance", "rsh": "shunt_resistance", "i": "photocurrent", "is": "saturation_current"}
     for short, name in (names | {"n": "ideality", "pmp": "maximum_power"}).items():
         yield rows(name, zip(read[short].values, there[name].values, strict=True), 1e-9)
     picture = next(str(n) for n, v in read.data_vars.items() if v.ndim == 3)
-    seen = np.isfinite(read[picture].values).all((1, 2))
-    pairs = zip(255 * read[picture].values[seen], there.electroluminescence.values[seen], strict=True)
-    yield rows("picture", pairs, 0.51, "stored was made smaller by another filter and without cutting to its shape")
+    log = pima.reading_log(read)
+    files = dict(log.loc[(log.status == "used") & (log.modality == picture), ["specimen", "file"]].values)
+    small = [_shrunk(files[str(label)]) for label in read.specimen.values]
+    yield rows("picture", zip(small, there.electroluminescence.values, strict=True), 1.01)  # grey is rounded twice
+
+
+def _shrunk(file: str) -> np.ndarray:
+    """A picture of pvcracks, read at its own size and made smaller by Lanczos' filter, as the stored ones were."""
+    folder = Path(os.environ["PIMA_DATA"]) / "pvcracks" / "raw"
+    with Image.open(folder / file) as header:
+        size = header.size[::-1]
+    spec = {"kind": "images", "files": file, "size": size, "grey": True}
+    read = pima.from_folder(folder, {"picture": spec}, table=False, progress=False)
+    pixels = Image.fromarray(np.round(255 * read.picture.values[0]).astype(np.uint8))
+    return np.asarray(pixels.resize((96, 96), Image.Resampling.LANCZOS))
 
 
 CASES = (
@@ -197,7 +227,12 @@ CASES = (
         "macfp",
         "",
         macfp,
-        {"modalities": {"mass": {"kind": "curves", "files": "**/{id}.csv", "x": 1, "y": 2}}},
+        {
+            "modalities": {
+                "mass": {"kind": "curves", "files": "**/{id}.csv", "x": 1, "y": 2},
+                "fraction": {"kind": "curves", "files": "PMMA/UMD/{id}.csv", "x": 1, "y": 2},  # in g/g, not in mg
+            }
+        },
     ),
     Case(
         "pvcracks",

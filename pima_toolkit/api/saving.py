@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ from ..answers.predictor import Predictor, Reference
 from ..answers.record import Facts, TrainingRecord
 from ..data import Scaling, Schema, open_data, save_data
 from ..data.files import replacing
-from ..data.limits import check_archive, check_factor
+from ..data.limits import check_archive, check_factor, check_limit
 from ..errors import FileFormatError, OptionError, PimaError, require
 from ..experts import Bounds, expert_from_dict
 from ..fitting.evidence.belief import Belief
@@ -113,8 +114,8 @@ def load(path: Path, given: ModelOptions | None = None, limits: float = 1.0) -> 
             )
     try:
         with zipfile.ZipFile(path) as file:
-            option = "pima.load(path, limits={})"
-            check_archive(file, path.stat().st_size, FileFormatError, limits=limits, option=option)
+            check = partial(check_limit, error=FileFormatError, limits=limits, option="pima.load(path, limits={})")
+            check_archive(file, path.stat().st_size, check)
             about = json.loads(file.read("about.json"))
             version = version_of(about, FORMAT)
             if version > VERSION:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import tomllib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pima_toolkit as pima
 
+from ..data import read_entries, what_was_read
 from ..data.files import write_text
+from ..data.reading_log import Entry
 from ..errors import OptionError, PimaError, PimaWarning, require
 from ..ingest import overrides
 from ..ingest.reading import NothingUsable
@@ -37,7 +36,7 @@ Examples:
 
   pima data from-folder tests-2024 -o tests.nc
 
-  pima data from-folder tests-2024 -o tests.nc --image-size 64x64 --curve-grid 100 --window common --toe
+  pima data from-folder tests-2024 -o tests.nc --image-size 64x64 --curve-grid 100 --window common --zero toe
 
   pima data from-folder tests-2024 -o tests.nc --table specimens.xlsx --unit stress=MPa --strict
 
@@ -70,7 +69,9 @@ Examples:
 def from_folder(
     folder: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Dataset to write: .nc or .zarr.", show_default=False)],
-    toml: Annotated[Path | None, typer.Option("--toml", help="TOML file with options.")] = None,
+    toml: Annotated[
+        Path | None, typer.Option("--toml", help="TOML file with options, in place of the folder's own.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop if any measurement cannot be used.")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -78,14 +79,9 @@ def from_folder(
 ) -> None:
     """Read a folder of files into one dataset, and say what became of every file."""
     output = CommandOutput(quiet, as_json)
-    options = {} if toml is None else _read_options(toml)
-    for key, given in (reading or {}).items():
-        options[key] = {**options.get(key, {}), **given} if isinstance(given, dict) else given
-    if strict:
-        options["strict"] = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PimaWarning)  # said below, file by file
-        data = pima.from_folder(folder, **options, progress=output.progress)
+        data = pima.from_folder(folder, **(reading or {}), strict=strict, overrides=toml, progress=output.progress)
     written = pima.save_data(data, out)
     log = pima.reading_log(data)
     _show(output, data, log)
@@ -116,21 +112,14 @@ def check(
         try:
             data = pima.from_folder(folder, **(reading or {}), progress=output.progress)
         except NothingUsable as error:
-            _show_account(output, [[e.status, e.file, "", e.note] for e in error.entries])
+            _show_account(output, error.entries)
             if write:
                 notes = [f"cannot be used: {e.file} {e.note}" for e in error.entries]
                 write_text(path, overrides.as_text(reading or {}, notes))
                 output.say(f"written: {path}")
             raise
         log, details = pima.reading_log(data), pima.reading_details(data)
-        told = details.to_dict(orient="records")
-        read = {(row["file"], row["specimen"], row["modality"]): row for row in told}
-        rows = []
-        for row in log.to_dict(orient="records"):
-            place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
-            found = read.get((row["file"], row["specimen"], row["modality"]))
-            rows.append([row["status"], place, "" if found is None else _what_was_read(found), row["note"]])
-        _show_account(output, rows)
+        _show_account(output, read_entries(data))
         if write:
             written = _write_overrides(data, folder, path, reading or {})
             output.say(f"written: {written}")
@@ -140,37 +129,27 @@ def check(
         raise typer.Exit(1)
 
 
-def _what_was_read(row: dict) -> str:
-    """One line for a curve: where, which columns in which units, how many points."""
-
-    def column(axis: str) -> str:
-        before, after = row[f"{axis}_unit"], row[f"{axis}_unit_after"]
-        unit = f" [{before or '?'}]" if before or after else ""
-        return f"{row[axis]}{unit}" + (f" in {after}" if after != before else "")
-
-    specimen = f"{row['specimen']}: " if row["specimen"] != Path(row["file"]).stem else ""
-    place = f", {row['place']}" if row["place"] else ""
-    kept = f"{row['points_kept']} of " if row["points_kept"] != row["points_read"] else ""
-    return f"{specimen}{column('y')} against {column('x')}{place}, {kept}{row['points_read']} points"
-
-
-def _show_account(output: CommandOutput, rows: list[list[str]]) -> None:
+def _show_account(output: CommandOutput, entries: list[Entry]) -> None:
     """A table of files: status, file, what was read, and what was done or why not."""
     if output.silent:
         return
     table = rich_table.Table()
     for name in ("status", "file or specimen", "read", "what was done, or why not"):
         table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell_of(cell) for cell in row))
+    for entry in entries:
+        table.add_row(*map(cell_of, (entry.status, _place(entry), what_was_read(entry), entry.note)))
     output.console.print(table)
+
+
+def _place(entry: Entry) -> str:
+    """The file, or what is missing of which specimen."""
+    return entry.file or f"{entry.specimen}: {entry.modality or 'everything'}"
 
 
 def _write_overrides(data: xr.Dataset, folder: Path, path: Path, reading: Mapping[str, Any]) -> Path:
     """Write pima-reading.toml with what gives this dataset again, as is tried at once."""
     arguments = overrides.arguments_of(data, reading)
-    lost = [row for row in pima.reading_log(data).to_dict(orient="records") if row["status"] == "unusable"]
-    notes = [f"cannot be used: {row['file']} {row['note']}" for row in lost]
+    notes = [f"cannot be used: {e.file} {e.note}" for e in read_entries(data) if e.status == "unusable"]
     write_text(path, overrides.as_text(arguments, notes))
     try:
         same = pima.from_folder(folder, progress=False).drop_attrs().identical(data.drop_attrs())
@@ -191,29 +170,9 @@ def show(
     """Show what a dataset holds: modalities, units, what is missing, and what became of the files it is from."""
     output = CommandOutput(quiet, as_json)
     opened = pima.open_data(data)
-    log = pima.reading_log(opened) if "ingest_account" in opened.attrs else None
+    log = pima.reading_log(opened) if read_entries(opened) else None
     _show(output, opened, log, all_files)
     output.end(_facts(opened, log))
-
-
-def _read_options(path: Path) -> dict[str, Any]:
-    """Keyword arguments of `pima.from_folder` from a TOML file.
-
-    Raises:
-        OptionError: If there is no such file, it is no TOML, or an option is misspelt.
-    """
-    try:
-        options = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OptionError(f"there is no {path}: give the path of a TOML file with options") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is no TOML file: {error}") from None
-    known = [p for p in inspect.signature(pima.from_folder).parameters if p not in ("path", "progress")]
-    for key in options:
-        if key not in known:
-            near = "".join(f"; did you mean {word!r}?" for word in difflib.get_close_matches(key, known, n=1))
-            raise OptionError(f"{path} has the option {key!r}, expected some of {', '.join(known)}{near}")
-    return options
 
 
 def _facts(data: xr.Dataset, log: pd.DataFrame | None) -> dict[str, object]:
@@ -247,13 +206,12 @@ def _show(output: CommandOutput, data: xr.Dataset, log: pd.DataFrame | None, all
     counts = log.status.value_counts()
     words = {"used": "used", "unusable": "could not be used", "ignored": "left alone", "missing": "missing"}
     output.say("files: " + ", ".join(f"{counts[status]} {word}" for status, word in words.items() if status in counts))
-    rows = log if all_files else log[log.status != "used"]
-    if len(rows) == 0:
+    entries = [e for e in read_entries(data) if all_files or e.status != "used"]
+    if not entries:
         return
     files = rich_table.Table()
     for column in ("status", "file or specimen", "why" if not all_files else "what was done, or why not"):
         files.add_column(column, overflow="fold")
-    for _, row in rows.iterrows():
-        place = row["file"] or f"{row['specimen']}: {row['modality'] or 'everything'}"
-        files.add_row(*(cell_of(cell) for cell in (row["status"], place, row["note"])))
+    for entry in entries:
+        files.add_row(*map(cell_of, (entry.status, _place(entry), entry.note)))
     output.console.print(files)

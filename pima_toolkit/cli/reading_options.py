@@ -42,7 +42,6 @@ def _arguments(
     y: Annotated[str | None, _option("--y", help="Column of y: name, or number from 0.")] = None,
     curve_grid: Annotated[int | None, _option("--curve-grid", help="Points of a grid for all curves.")] = None,
     window: Annotated[str | None, _option("--window", help="LOWER,UPPER x of the curves, or common.")] = None,
-    toe: Annotated[bool, _option("--toe", help="Correct the foot of the curves.")] = False,
     zero: Annotated[str | None, _option("--zero", help="toe or preload: correct the foot of the curves.")] = None,
     geometry: Annotated[
         bool, _option("--geometry", help="Force and extension to stress and strain, by area and gauge length.")
@@ -70,7 +69,6 @@ def _arguments(
         "specimens": specimens,
         "grid": curve_grid,
         "window": window if window in (None, "common") else _numbers(window, ",", "--window", "0,0.2", float),
-        "toe": toe or None,
         "zero": zero,
         "geometry": named(dimension, "--dimension", "area=A0") or geometry or None,
         "true": true,

@@ -10,12 +10,12 @@ from .measurement_errors import errors_of, unused_errors
 from .names import ANSWER_NAMES, closest, few, measured_names, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .reading_log import (
-    is_from_files,
-    read_files,
+    count,
+    read_entries,
     reading_details,
     reading_log,
     summary,
-    unused_files,
+    what_was_read,
     with_lost_specimens,
 )
 from .split import split
@@ -33,16 +33,16 @@ __all__ = [
     "check_dataset",
     "closest",
     "common_grid",
+    "count",
     "encoder_input",
     "errors_of",
     "few",
-    "is_from_files",
     "measured_names",
     "needs_presence",
     "on_disk",
     "open_data",
     "read",
-    "read_files",
+    "read_entries",
     "reading_details",
     "reading_log",
     "replacing",
@@ -52,6 +52,6 @@ __all__ = [
     "split",
     "summary",
     "unused_errors",
-    "unused_files",
+    "what_was_read",
     "with_lost_specimens",
 ]

@@ -216,7 +216,7 @@ def _neural(
     if own in data.variables and "specimen" in data[own].dims:
         raise DataError(
             f"{name!r} is ragged ({own!r} differs from specimen to specimen), which a neural modality cannot be: "
-            "interpolate it to a shared grid, or describe it by a Physics expert"
+            "interpolate it to a shared grid (of files: --curve-grid 100), or describe it by a Physics expert"
         )
     flat = raw.reshape(len(raw), -1)
     if raw.dtype.kind == "f":

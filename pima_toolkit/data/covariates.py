@@ -34,22 +34,11 @@ def read_covariates(
     values: dict[str, np.ndarray] = {}
     units: dict[str, str] = {}
     for name in names:
-        if name not in data.variables:
-            if given_later and not present.any():
-                values[name], units[name] = np.full(data.sizes["specimen"], np.nan), "1"
-                continue
-            known = [v for v in data.variables if data[v].dims == ("specimen",)]
-            raise DataError(
-                f"{modality!r} needs the covariate {name!r} of every specimen, which the dataset does not"
-                f" have: data = data.assign_coords({name}=('specimen', values)); of dims ('specimen',)"
-                f" {closest(name, known)}"
-            )
-        variable = data[name]
-        if variable.dims != ("specimen",):
-            raise ShapeError(
-                f"the covariate {name!r} of {modality!r} has dims {variable.dims}, expected ('specimen',): one number"
-                " per specimen"
-            )
+        if name not in data.variables and given_later and not present.any():
+            values[name], units[name] = np.full(data.sizes["specimen"], np.nan), "1"
+            continue
+        needs = f"{modality!r} needs the covariate {name!r} of every specimen"
+        variable = _of_specimens(data, name, needs, f"the covariate {name!r} of {modality!r}", "number")
         if variable.dtype.kind not in "iuf":
             raise DataError(
                 f"the covariate {name!r} of {modality!r} holds {variable.dtype.name} values, expected real numbers"
@@ -85,20 +74,10 @@ def read_batches(
         DataError: If it is missing, or not known of a specimen that has the curve.
         ShapeError: If it has other dims.
     """
-    if name not in data.variables:
-        if given_later:
-            return np.full(data.sizes["specimen"], "")
-        known = [v for v in data.variables if data[v].dims == ("specimen",)]
-        raise DataError(
-            f"{modality!r} has groups={name!r}, which the dataset does not have: data ="
-            f" data.assign_coords({name}=('specimen', labels)); of dims ('specimen',) {closest(name, known)}"
-        )
-    variable = data[name]
-    if variable.dims != ("specimen",):
-        raise ShapeError(
-            f"the batches {name!r} of {modality!r} have dims {variable.dims}, expected ('specimen',): one label per"
-            " specimen"
-        )
+    if name not in data.variables and given_later:
+        return np.full(data.sizes["specimen"], "")
+    has = f"{modality!r} has groups={name!r}"
+    variable = _of_specimens(data, name, has, f"the batch {name!r} of {modality!r}", "label")
     labels = np.array(
         ["" if value is None or value != value else str(value).strip() for value in variable.values.tolist()]
     )
@@ -109,3 +88,28 @@ def read_batches(
             f" fill it in, or make their {modality!r} NaN"
         )
     return labels
+
+
+def _of_specimens(data: xr.Dataset, name: str, needs: str, what: str, thing: str) -> xr.DataArray:
+    """A variable of dims (specimen,).
+
+    Args:
+        data: The dataset.
+        name: The variable.
+        needs: Who needs it, for the sentence where it is missing.
+        what: What it is, for the sentence where it has other dims.
+        thing: What each specimen has: a number, or a label.
+
+    Raises:
+        DataError: If it is missing.
+        ShapeError: If it has other dims.
+    """
+    if name not in data.variables:
+        known = [v for v in data.variables if data[v].dims == ("specimen",)]
+        raise DataError(
+            f"{needs}, which the dataset does not have: data = data.assign_coords({name}=('specimen', {thing}s)); of"
+            f" dims ('specimen',) {closest(name, known)}"
+        )
+    if data[name].dims != ("specimen",):
+        raise ShapeError(f"{what} has dims {data[name].dims}, expected ('specimen',): one {thing} per specimen")
+    return data[name]

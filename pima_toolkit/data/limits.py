@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Callable
 
 from ..errors import OptionError, PimaError
 
@@ -66,36 +67,20 @@ def check_limit(
     raise error(f"{much}, more than the {_shown(most * limits)} that are read: {way if option else 'make it smaller'}")
 
 
-def check_archive(
-    archive: zipfile.ZipFile,
-    size: int,
-    error: type[PimaError],
-    *,
-    limits: float = 1.0,
-    option: str = "",
-    file: str = "",
-) -> None:
+def check_archive(archive: zipfile.ZipFile, size: int, check: Callable[[float, float, str], None]) -> None:
     """Refuse a zip archive that is large when inflated, or inflates by more than numbers and texts do.
 
     Args:
         archive: Opened; its directory alone is looked at, and no more than it announces is ever inflated.
         size: Bytes of the file.
-        error: The error to raise.
-        limits: The user's factor.
-        option: How the user raises the limits, as in `check_limit`.
-        file: The file, where the sentence is to begin with it.
-
-    Raises:
-        error: If it is beyond the limits.
+        check: `check_limit` with the error to raise and how the user raises the limits.
     """
     members = archive.infolist()
-    told = {"limits": limits, "option": option, "file": file}
-    check_limit(len(members), MOST_MEMBERS, "files in one archive", error, **told)
+    check(len(members), MOST_MEMBERS, "files in one archive")
     inflated = sum(member.file_size for member in members)
-    check_limit(inflated, MOST_INFLATED, "bytes when inflated", error, **told)
+    check(inflated, MOST_INFLATED, "bytes when inflated")
     if inflated > INFLATED_UNASKED:
-        what = f"bytes when inflated for each of its {_shown(size)} bytes"
-        check_limit(inflated / max(size, 1), MOST_INFLATION, what, error, **told)
+        check(inflated / max(size, 1), MOST_INFLATION, f"bytes when inflated for each of its {_shown(size)} bytes")
 
 
 def _shown(number: float) -> str:

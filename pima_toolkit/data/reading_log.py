@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,8 +57,43 @@ def count(n: int, what: str) -> str:
 
 def write_reading_log(data: xr.Dataset, entries: Iterable[Entry]) -> None:
     """Store a reading log in the dataset's attributes."""
-    rows = [list(astuple(entry))[: 6 if entry.details else 5] for entry in entries]
+    rows = [
+        [e.file, e.specimen, e.modality, e.status, e.note, *([dict(e.details)] if e.details else [])] for e in entries
+    ]
     data.attrs[ATTRIBUTE] = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_entries(data: xr.Dataset) -> list[Entry]:
+    """The entries of a dataset's reading log; none where it was made from no files."""
+    return [Entry(*row) for row in json.loads(data.attrs.get(ATTRIBUTE, "[]"))]
+
+
+def _all_entries(data: xr.Dataset) -> list[Entry]:
+    """The same.
+
+    Raises:
+        DataError: If the dataset was not made from files.
+    """
+    if ATTRIBUTE not in data.attrs:
+        raise DataError("the dataset has no reading log: only those of pima.from_folder have one")
+    return read_entries(data)
+
+
+def what_was_read(entry: Entry) -> str:
+    """One line on a file of curves: columns with their units before and after, lines, points; empty for other files."""
+    told = entry.details
+    if not told:
+        return ""
+
+    def column(axis: str) -> str:
+        before, after = told[f"{axis}_unit"], told[f"{axis}_unit_after"]
+        unit = f" [{before or '?'}]" if before or after else ""
+        return f"{told[axis]}{unit}" + (f" in {after}" if after != before else "")
+
+    specimen = f"{entry.specimen}: " if entry.specimen != PurePosixPath(entry.file).stem else ""
+    place = f", {told['place']}" if told["place"] else ""
+    kept = f"{told['points_kept']} of " if told["points_kept"] != told["points_read"] else ""
+    return f"{specimen}{column('y')} against {column('x')}{place}, {kept}{told['points_read']} points"
 
 
 def reading_log(data: xr.Dataset) -> pd.DataFrame:
@@ -72,12 +108,9 @@ def reading_log(data: xr.Dataset) -> pd.DataFrame:
     Raises:
         DataError: If the dataset was not made from files.
     """
-    text = data.attrs.get(ATTRIBUTE)
-    if text is None:
-        raise DataError("the dataset has no reading log: only those of pima.from_folder have one")
-    pandas = require("pandas", "tables")
-    rows = [row[:5] for row in json.loads(text)]
-    return pandas.DataFrame(rows, columns=["file", "specimen", "modality", "status", "note"], dtype=object)
+    rows = [(e.file, e.specimen, e.modality, e.status, e.note) for e in _all_entries(data)]
+    columns = ["file", "specimen", "modality", "status", "note"]
+    return require("pandas", "tables").DataFrame(rows, columns=columns, dtype=object)
 
 
 #: What is known of each curve that was read.
@@ -98,31 +131,13 @@ def reading_details(data: xr.Dataset) -> pd.DataFrame:
     Raises:
         DataError: If the dataset was not made from files.
     """
-    text = data.attrs.get(ATTRIBUTE)
-    if text is None:
-        raise DataError("the dataset has no reading log: only those of pima.from_folder have one")
-    pandas = require("pandas", "tables")
-    rows = [[*row[:3], *(row[5].get(name, "") for name in DETAILS), row[4]] for row in json.loads(text) if len(row) > 5]
+    rows = [
+        (e.file, e.specimen, e.modality, *(e.details.get(name, "") for name in DETAILS), e.note)
+        for e in _all_entries(data)
+        if e.details
+    ]
     columns = ["file", "specimen", "modality", *DETAILS, "note"]
-    return pandas.DataFrame(rows, columns=columns, dtype=object)
-
-
-def unused_files(data: xr.Dataset) -> tuple[int, list[Entry]] | None:
-    """How many files a dataset was made from, and those that could not be used; None where it was made from none."""
-    if ATTRIBUTE not in data.attrs:
-        return None
-    entries = [Entry(*row) for row in json.loads(data.attrs[ATTRIBUTE])]
-    return sum(e.status == "used" for e in entries), [e for e in entries if e.status == "unusable"]
-
-
-def is_from_files(data: xr.Dataset) -> bool:
-    """Whether a dataset was made from files, and has a reading log."""
-    return ATTRIBUTE in data.attrs
-
-
-def read_files(data: xr.Dataset) -> list[Entry]:
-    """The entries of the files that were used, with what of each was read; none where it was made from none."""
-    return [e for e in (Entry(*row) for row in json.loads(data.attrs.get(ATTRIBUTE, "[]"))) if e.status == "used"]
+    return require("pandas", "tables").DataFrame(rows, columns=columns, dtype=object)
 
 
 def with_lost_specimens(data: xr.Dataset) -> xr.Dataset:
@@ -134,9 +149,8 @@ def with_lost_specimens(data: xr.Dataset) -> xr.Dataset:
     Returns:
         The specimens in the same order, then those that were lost: NaN, False or an empty text in every variable.
     """
-    rows = json.loads(data.attrs.get(ATTRIBUTE, "[]"))
-    known = set(map(str, specimen_labels(data)))
-    lost = dict.fromkeys(row[1] for row in rows if row[3] == "unusable" and row[1] and row[1] not in known)
+    known = {"", *map(str, specimen_labels(data))}
+    lost = dict.fromkeys(e.specimen for e in read_entries(data) if e.status == "unusable" and e.specimen not in known)
     if not lost:
         return data
     gaps = {"b": False, "U": "", "S": "", "O": ""}

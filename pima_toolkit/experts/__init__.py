@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .solvers.own_fits import CurveInformation, own_fits
     from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
-    from .solvers.strata import standard_errors
+    from .solvers.strata import standard_errors, strata_of
 
 #: Public name -> the file it is in.
 _HOME = {
@@ -125,6 +125,7 @@ _HOME = {
     "solve": ".solvers.least_squares",
     "spread": ".solvers.starts",
     "standard_errors": ".solvers.strata",
+    "strata_of": ".solvers.strata",
     "student": ".regression.population",
     "take_inputs": ".contract.inputs",
     "unidentified": ".regression.covariance",
@@ -201,6 +202,7 @@ __all__ = [
     "solve",
     "spread",
     "standard_errors",
+    "strata_of",
     "student",
     "take_inputs",
     "unidentified",

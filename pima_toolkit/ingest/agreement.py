@@ -139,7 +139,7 @@ def shape_curve(curve: Curve, agreed: Agreed, spec: CurveFiles) -> Curve:
         shaping.one_clock(x)
     x, y, done = shaping.first_rise(x, y, spec.loading_only)
     notes += done
-    if spec.toe or spec.zero == "toe":
+    if spec.zero == "toe":
         x, y, done = shaping.correct_toe(x, y)
         notes += done
     elif spec.zero == "preload":

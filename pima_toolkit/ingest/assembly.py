@@ -107,11 +107,13 @@ def _placed(read: ModalityReading, order: Sequence[str], others: Mapping[str, xr
     """One modality with a row for every specimen; dims that another modality has in another size get its name."""
     row = {key: k for k, key in enumerate(read.names)}
     index = np.array([row.get(key, -1) for key in order])
-    present = xr.DataArray(index >= 0, dims="specimen")
-    parts = read.variable.isel(specimen=np.maximum(index, 0)).where(present)
-    for name, coordinate in parts.coords.items():
-        if "specimen" in coordinate.dims:
-            parts = parts.assign_coords({name: coordinate.where(present)})
+    if np.array_equal(index, np.arange(read.variable.sizes["specimen"])):
+        parts = read.variable  # as it is: a copy may take as much memory as all files
+    else:
+        parts = read.variable.isel(specimen=np.maximum(index, 0))  # a copy
+        for variable in (parts, *parts.coords.values()):
+            if "specimen" in variable.dims:
+                variable.values[index < 0] = np.nan
     clash = {}
     for other in others.values():
         for label in {*parts.dims, *parts.coords} - {"specimen"}:

@@ -182,19 +182,21 @@ def modality_name(written: str, kind: str) -> str:
 def _by_folder(found: list[CandidateFile]) -> list[CandidateFile]:
     """Modality or specimen from the sub-folders.
 
-    Folders are modalities at the first level at which each holds one kind, and are not more than the specimens they
-    would have; folders whose names come back in their files' names are specimens.
+    Folders are modalities at the first level at which each holds one kind, they have specimens in common, and are not
+    more than the specimens they would have; folders whose names come back in their files' names are specimens.
     """
     nested = [f for f in found if "/" in f.file]
     parts = {f.file: PurePosixPath(f.file).parts[:-1] for f in nested}
     named_alike = sum(specimen_key(parts[f.file][-1]) in specimen_key(f.path.stem) for f in nested) > 0.5 * len(nested)
+    named_alike &= not _is_sparse([(parts[f.file], _drop(f.path.stem, parts[f.file][-1])) for f in nested])
     for level in range(0 if named_alike else min(map(len, parts.values()), default=0)):
         kinds = defaultdict(set)
         for f in nested:
             kinds[parts[f.file][level]].add(f.kind)
         specimens = {(*parts[f.file][:level], *parts[f.file][level + 1 :], f.path.stem) for f in nested}
         several = len(set().union(*kinds.values())) > 1
-        if all(len(k) == 1 for k in kinds.values()) and (several or len(kinds) <= len(specimens)):
+        alike = not several and len(kinds) <= len(specimens) and _meet(nested, parts, level)
+        if all(len(k) == 1 for k in kinds.values()) and (several or alike):
             return _with_folders(found, parts, level)
     if named_alike or len({f.path.stem for f in nested}) < len(nested):  # folders are specimens
         return [
@@ -204,6 +206,25 @@ def _by_folder(found: list[CandidateFile]) -> list[CandidateFile]:
             for f in found
         ]
     return found
+
+
+def _is_sparse(named: Sequence[tuple[object, str]]) -> bool:
+    """Whether pairs of a specimen and a modality are at most half of all there could be, so that none are meant."""
+    specimens, modalities = ({pair[k] for pair in named} for k in (0, 1))
+    return 2 * len(named) <= len(specimens) * len(modalities)
+
+
+def _meet(nested: list[CandidateFile], parts: dict[str, tuple[str, ...]], level: int) -> bool:
+    """Whether folders have specimens in common, or most of them without the words that all names of a folder share.
+
+    Folders that have none in common are batches of one modality.
+    """
+    folders = defaultdict(list)
+    for f in nested:
+        folders[parts[f.file][level]].append(f)
+    keys = [{f.key for f in members} for members in folders.values()]
+    short = [(f.key, folder) for folder, members in folders.items() for f in _without_shared(members)]
+    return len(set().union(*keys)) < sum(map(len, keys)) or not _is_sparse(short)
 
 
 def _with_folders(found: list[CandidateFile], parts: dict[str, tuple[str, ...]], level: int) -> list[CandidateFile]:
@@ -236,8 +257,8 @@ def _by_name(found: list[CandidateFile]) -> list[CandidateFile]:
             kinds[word].add(f.kind)
             times[word] += 1
         numbers = any(re.fullmatch(r"\(?[a-z]?\d+[a-z]?\)?", word) for word in times)
-        specimens = {_rest(f.specimen, words[f.file][at], at).casefold() for f in found}
-        enough = len(kinds) > 1 and len(found) > len(specimens)
+        named = [(_rest(f.specimen, words[f.file][at], at).casefold(), words[f.file][at].casefold()) for f in found]
+        enough = len(kinds) > 1 and len(found) > len({name for name, _ in named}) and not _is_sparse(named)
         if not numbers and enough and all(len(k) == 1 for k in kinds.values()):
             return [
                 replace(f, modality=words[f.file][at], specimen=_rest(f.specimen, words[f.file][at], at)) for f in found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from ..units import find_unit
 
@@ -23,7 +24,7 @@ _QUANTITIES = {
 _WORDS = {
     "strain": """
         strain dehnung stauchung eps epsilon ε allongement élongation elongation deformación deformacion deformazione
-        deformação deformation déformation rek odkształcenie деформация ひずみ 歪 应变 應變 변형률
+        deformação deformation déformation rek odkształcenie деформация ひずみ 歪 应变 應變 변형률 exx eyy exy
     """,
     "stress": """
         stress spannung sigma σ contrainte esfuerzo sforzo tensão spanning naprężenie napětí напряжение 応力 应力 應力
@@ -38,7 +39,10 @@ _WORDS = {
         deplacement desplazamiento spostamento deslocamento verplaatsing przemieszczenie prodloužení posuv перемещение
         удлинение 変位 ストローク 位移 변위
     """,
-    "time": "time zeit testtime prüfzeit temps tiempo tempo tijd czas čas время 時間 时间 시간",
+    "time": """
+        time zeit testtime steptime timestamp uhrzeit zeitstempel prüfzeit temps tiempo tempo tijd czas čas время 時間
+        时间 시간
+    """,
     "temperature": """
         temperature temperatur temp température temperatura temperatuur teplota температура 温度 온도
     """,
@@ -85,9 +89,12 @@ _NO_CURVE = {
         "mean",
     ),
     *("break", "bruch", "rupture", "failure", "yield", "ultimate", "error", "std", "deviation", "energy", "energie"),
+    "digits",
 }
 
 
+#: Names that are remembered with what they mean: a folder has hundreds of files with the same ones.
+_KEPT = 4096
 #: Most letters of a header that may state a unit.
 _LONGEST = 200
 _BRACKETS = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\[\]]*)\]\s*$")
@@ -97,6 +104,7 @@ _SLASH = re.compile(r"^(?P<name>.+?)(?:\s*/\s*|\s+in\s+)(?P<unit>\S+)$")
 _JOINED = re.compile(r"^(?P<name>.+?)[\s_]+(?P<unit>[^\s_]+)$")
 
 
+@lru_cache(_KEPT)
 def read_header(text: str) -> tuple[str, str | None]:
     """Name and unit of a column's header; the unit is None where none is stated.
 
@@ -125,7 +133,7 @@ def read_header(text: str) -> tuple[str, str | None]:
         suits = _suits(quantity, unit.quantity, known=True) and found["unit"] not in ("1", "-")
         counts = unit.quantity in ("count", "number of cycles")
         if pattern is not _JOINED or suits or (found["unit"] == unit.name and len(unit.name) > 2 and not counts):
-            return found["name"].strip(" /_"), found["unit"].strip()
+            return found["name"].strip(" /_,"), found["unit"].strip()
     return text, None
 
 
@@ -142,6 +150,7 @@ def _suits(named: str | None, measured: str, known: bool = False) -> bool:
     return named == measured or {named, measured} in ({"strain", "length"}, {"force", "mass"})
 
 
+@lru_cache(_KEPT)
 def canonical(name: str, unit: str | None = None) -> tuple[str, str | None]:
     """Our word for a column's name, and its quantity: ``"Standardkraft"`` is ("force", "force").
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import xarray as xr
 
 from ..data.reading_log import Entry, Unusable, count
@@ -322,9 +323,10 @@ def _read_curves(
 
     found = _outcomes(files, every(partial(_curves, spec, name), files, tick), ledger)
     parts, raw = _parts([f for f in files if f.file in found], found)
+    ledger.members = [*(f for f in members if f.file not in found), *parts]
+    found.clear()
     if not raw:
         ledger.entries({})
-    ledger.members = [*(f for f in members if f.file not in found), *parts]
     as_read = raw
     if spec.geometry or any("geometry" in dict(f.own) for f in parts):
         attempts = [_attempt(lambda f: _by_dimensions(raw[f.mark], f, spec, settings, source), f) for f in parts]
@@ -348,9 +350,14 @@ def _read_curves(
 
 
 def _parts(files: Sequence[CandidateFile], found: dict) -> tuple[list[CandidateFile], dict[str, Curve]]:
-    """A candidate for each specimen of each file, and its curve; names that two files have get their file's before."""
+    """A candidate for each specimen of each file, and its curve; names that two files have get their file's before.
+
+    Curves with the x of the first one share its array: that of a machine may come hundreds of times.
+    """
     times = Counter(specimen_key(label) for f in files for label, _ in found[f.file])
-    parts, curves = [], {}
+    parts: list[CandidateFile] = []
+    curves: dict[str, Curve] = {}
+    first: np.ndarray | None = None
     for f in files:
         for label, curve in found[f.file]:
             part = f
@@ -358,7 +365,8 @@ def _parts(files: Sequence[CandidateFile], found: dict) -> tuple[list[CandidateF
                 alone = times[specimen_key(label)] == 1
                 part = replace(f, specimen=label if alone else f"{f.specimen}/{label}", part=label)
             parts.append(part)
-            curves[part.mark] = curve
+            first = curve.x if first is None else first
+            curves[part.mark] = replace(curve, x=first) if np.array_equal(curve.x, first) else curve
     return parts, curves
 
 

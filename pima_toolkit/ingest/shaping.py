@@ -55,10 +55,12 @@ def positive(x: np.ndarray, y: np.ndarray, each: bool = False) -> Shaped:
         each: Turn x or y alone too: some machines count only one of them negative, and loading does positive work. Not
             for a stretch, which is below 1 in compression where the stress is negative.
     """
-    turned = [(v <= 0).mean() > 0.95 and v.min() < 0 for v in (x, y)]
+    turned = [np.count_nonzero(v <= 0) > 0.95 * v.size and v.min() < 0 for v in (x, y)]
     if all(turned):
         return 0.0 - x, 0.0 - y, ["x and y were negative (compression): signs turned"]
-    others = [(v >= 0).mean() > 0.95 and v.max() > 0 for v in (y, x)]
+    if not any(turned):
+        return x, y, []
+    others = [np.count_nonzero(v >= 0) > 0.95 * v.size and v.max() > 0 for v in (y, x)]
     for k, axis in enumerate("xy"):
         if each and turned[k] and others[k]:
             note = f"{axis} was negative beside a positive {'yx'[k]} (compression): its sign turned"
@@ -151,14 +153,14 @@ def origin_of_tangent(x: np.ndarray, y: np.ndarray) -> float | None:
 
     Source: the construction of ASTM D638, annex on toe compensation.
     """
-    first_half = x <= 0.5 * (x[0] + x[-1])
-    top = y[first_half].max() if first_half.any() else y.max()
-    rising = np.maximum.accumulate(y)
-    last = int(np.searchsorted(rising, 0.5 * top, side="left"))
+    half = int(np.searchsorted(x, 0.5 * (x[0] + x[-1]), side="right"))
+    top = y[:half].max()
+    rising = np.maximum.accumulate(y[: half + FEWEST])
+    start = np.arange(max(1, int(np.searchsorted(rising, 0.5 * top, side="left"))))
+    stop = np.maximum(np.searchsorted(rising, rising[start] + _TANGENT * top) + 1, start + FEWEST)
+    stop = np.minimum(stop, x.size)
+    x, y = x[: stop.max()], y[: stop.max()]  # of a metal's curve a hundredth: what follows is no tangent
     sums = np.concatenate([np.zeros((4, 1)), np.cumsum([x, y, x * x, x * y], axis=1)], axis=1)
-    start = np.arange(max(1, last))
-    stop = np.minimum(np.searchsorted(rising, rising[start] + _TANGENT * top) + 1, x.size)
-    stop = np.minimum(np.maximum(stop, start + FEWEST), x.size)
     n = stop - start
     sx, sy, sxx, sxy = sums[:, stop] - sums[:, start]
     spread = n * sxx - sx**2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from ..data import closest, is_from_files, reading_details, reading_log, save_data
+from ..data import closest, read_entries, reading_details, reading_log, save_data
 from ..data.files import path_of, safe_name
 from ..errors import OptionError, StorageError
 from .findings import Findings
@@ -94,7 +94,7 @@ def fit_tables(findings: Findings) -> Tables:
     tables |= tables_of(findings.populations, "populations", "cluster")
     tables |= tables_of(_history(findings), "history", "epoch")
     given = findings.data if findings.data is not None else findings.new
-    if given is not None and is_from_files(given):
+    if given is not None and read_entries(given):
         tables["files"] = file_table(given)
     return tables if findings.predictions is None else tables | tables_of(findings.predictions, "predictions")
 

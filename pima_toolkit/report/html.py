@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..data import count
 from .findings import Findings
 from .page import write_page
 from .sections import sections_of
@@ -15,7 +16,12 @@ from .sections import sections_of
 
 def save_report(findings: Findings, path: Path) -> Path:
     """Write the report as one HTML file, see :meth:`pima_toolkit.Fit.save_report`."""
-    counts = f"{findings.specimens.sizes['specimen']} specimens, {findings.populations.sizes['cluster']} clusters"
+    counts = ", ".join(
+        (
+            count(findings.specimens.sizes["specimen"], "specimen"),
+            count(findings.populations.sizes["cluster"], "cluster"),
+        )
+    )
     return write_page(
         path,
         title=findings.title or "a PIMA fit",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..data import count
 from .findings import Findings
 from .page import Section, Table
 from .sections import sections_of
@@ -16,8 +17,9 @@ def text_report(findings: Findings) -> str:
         lines.append("(synthetic data, generated, not measured)")
     sizes = findings.populations.sizes
     lines.append(
-        f"{findings.specimens.sizes['specimen']} specimens, {sizes['cluster']} clusters, {sizes['latent']} latent"
-        f" dimensions, seed {findings.seed}, {findings.seconds:.0f} s on {findings.device}"
+        f"{count(findings.specimens.sizes['specimen'], 'specimen')}, {count(sizes['cluster'], 'cluster')},"
+        f" {count(sizes['latent'], 'latent dimension')}, seed {findings.seed}, {findings.seconds:.0f} s on"
+        f" {findings.device}"
     )
     epochs = findings.history.sizes["epoch"]
     if epochs:

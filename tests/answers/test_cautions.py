@@ -80,7 +80,7 @@ def test_clusters_that_are_empty_or_tiny_or_the_same(fit):
     empty[:, 0] = 1.0
     told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), empty))))
     assert any("Clusters are empty at the end of training: 1 (0 specimens)" in w for w in told)
-    assert any("Clusters 1 hold fewer than five specimens" in w for w in told)
+    assert any("Cluster 1 holds fewer than five specimens" in w for w in told)
     both = np.full((96, 2), 0.5)
     told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), both))))
     assert any("Clusters [1] hold the same specimens as another" in w for w in told)

@@ -246,7 +246,7 @@ def test_the_report_says_what_a_reader_needs(affine):
     fit, _ = affine
     text = fit.report()
     for words in (
-        "40 specimens, 2 clusters, 1 latent dimensions, seed 0",
+        "40 specimens, 2 clusters, 1 latent dimension, seed 0",
         "expert affine",
         "cluster 0: 20.0 specimens (50 %)",
     ):
@@ -264,4 +264,4 @@ def test_a_cluster_of_few_specimens_is_not_to_be_trusted(affine):
     few.responsibilities[:, 1] = 0.0
     few.responsibilities[:3, 1] = 1.0
     text = pima.Fit(fit.predictor, replace(fit.record, specimens=few)).report()
-    assert "Clusters 1 hold fewer than five specimens" in text
+    assert "Cluster 1 holds fewer than five specimens" in text

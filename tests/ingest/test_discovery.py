@@ -76,6 +76,20 @@ def test_the_same_names_on_different_days_are_different_specimens():
     assert {s for _, _, s in sorted_out(*names)[0]} == {"day1/1", "day2/1"}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "batch A/P1.csv batch A/P2.csv batch B/P3.csv batch B/P4.csv",
+        "wood/lab1/lab1_N2_1.csv wood/lab1/lab1_N2_2.csv wood/lab2/lab2_Ar_R1.csv pmma/lab3/lab3_N2_9.csv",
+        "lab1/lab1_N2_1.csv lab1/lab1_N2_2.csv lab2/lab2_N2_R1.csv lab2/lab2_N2_R3.csv lab3/lab3_O_9.csv",
+        "lab1_N2_1.csv lab1_N2_2.csv lab2_Ar_R1.csv lab3_N2_2.csv lab4_O2_5.csv",
+    ],
+)
+def test_batches_and_laboratories_are_no_modalities(names):
+    files = names.replace("batch ", "batch_").split()
+    assert sorted_out(*files)[0] == {("curve", "", Path(name).stem) for name in files}
+
+
 def test_what_lies_beside_and_what_is_unknown_is_said():
     _, left_out = sorted_out("photos/1.png", "curves/1.csv", "notes.csv", "curves/1.docx", "a.xls", "b")
     said = {e.file: e.note for e in left_out}

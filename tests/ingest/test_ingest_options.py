@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import pima_toolkit as pima
-from pima_toolkit.data import unused_files, with_lost_specimens
+from pima_toolkit.data import read_entries, with_lost_specimens
 from pima_toolkit.errors import DataError, MissingDependency, OptionError, PimaWarning
 
 X = np.linspace(0, 0.1, 12)
@@ -145,7 +145,7 @@ def test_shaping_options_reach_the_curves(lab):
     e = np.expm1(data.strain.values)
     np.testing.assert_allclose(data.stress[1], 200 * e * (1 + e), rtol=2e-3)
     assert data.stress.long_name == "true stress"
-    toe = pima.from_folder(lab, {"stress": pima.CurveFiles(toe=True, grid=5)})
+    toe = pima.from_folder(lab, {"stress": pima.CurveFiles(zero="toe", grid=5)})
     np.testing.assert_allclose(toe.stress[0], 100 * toe.strain, rtol=1e-6, atol=1e-9)
 
 
@@ -337,10 +337,10 @@ def test_a_specimen_whose_files_are_all_lost_can_keep_a_row(lab):
     with pytest.warns(PimaWarning, match="2 files could not be used"):
         data = pima.from_folder(lab, {"image": "images", "stress": "curves"}, table=False)
     assert data.specimen.values.tolist() == ["P1", "P3"]
-    used, lost = unused_files(data)
-    assert used == 4
-    assert sorted(entry.file for entry in lost) == ["curves/P2.csv", "photos/P2.png"]
-    assert unused_files(data.drop_attrs()) is None
+    entries = read_entries(data)
+    assert sum(entry.status == "used" for entry in entries) == 4
+    assert sorted(e.file for e in entries if e.status == "unusable") == ["curves/P2.csv", "photos/P2.png"]
+    assert read_entries(data.drop_attrs()) == []
     whole = with_lost_specimens(data)
     assert whole.specimen.values.tolist() == ["P1", "P3", "P2"]
     assert whole.image.sel(specimen="P2").isnull().all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pima_toolkit.data.reading_log import Unusable
+from pima_toolkit.ingest.formats.curves import CurveFiles, read_curve
 from pima_toolkit.ingest.formats.registry import read_columns, read_tables
 
 X = np.linspace(4000, 3900, 26)
@@ -44,5 +45,5 @@ def test_what_is_not_plain_is_refused(tmp_path, text, why):
 def test_several_spectra_are_several_tables(tmp_path):
     (tmp_path / "a.jdx").write_text(spectrum(title="one") + spectrum(title="two"))
     assert [table.title for table in read_tables(tmp_path / "a.jdx")] == ["one", "two"]
-    with pytest.raises(Unusable, match=r"2 spectra \('one', 'two'\)"):
-        read_columns(tmp_path / "a.jdx")
+    with pytest.raises(Unusable, match=r"holds several tables, 'one' \(lines 11 to 15\), 'two'"):
+        read_curve(tmp_path / "a.jdx", CurveFiles())

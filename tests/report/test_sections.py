@@ -258,8 +258,8 @@ SECTION_CASES = {
     ],
     "files": [
         (by_hand, None),
-        (with_files, ["How the files were read", "s0.csv | s0: Force against Way, lines 2 to 25", "N → MPa; mm → 1"]),
-        (with_files, ["20 of 24", "settings.csv | table of settings | – | – | table of 6 specimens"]),
+        (with_files, ["How the files were read", "s0.csv | Force [N] in MPa against Way [mm] in 1, lines 2 to 25"]),
+        (with_files, ["20 of 24 points", "settings.csv | table of settings | table of 6 specimens"]),
     ],
     "dependence": [
         (by_hand, None),

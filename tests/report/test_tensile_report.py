@@ -58,7 +58,7 @@ def test_text_and_page_tell_them_and_how_the_files_were_read(fitted, tmp_path):
         "Force",
         "stress is force over 20 mm2",
         "lines 6 to 1505",
-        "N → MPa",
+        "Force [N] in MPa",
     ):
         assert said in page
 

@@ -30,6 +30,8 @@ STRANGER = 0.5
 AGREE = 0.8
 #: The ELBO still rises where its last fifth gained more than this share of all it gained, and three standard errors.
 STILL_RISING = 0.02
+#: Nats per specimen that change no answer.
+NOTHING = 1e-3
 #: The model's own 90 % band should hold about that of the training points.
 BAND, BAND_OFF = 0.9, 0.1
 #: More of the training specimens unlike every cluster than this is a sign that there is another population.
@@ -231,9 +233,9 @@ def _specimens(record: TrainingRecord, experts: xr.Dataset) -> Iterator[Caution]
         yield Caution(f"{unsure} training specimens belong to no cluster with 90 % probability.", serious=many)
     small = np.flatnonzero(experts["effective_specimens"].values < FEWEST)
     if len(small):
-        yield Caution(
-            f"Clusters {', '.join(map(str, small))} hold fewer than five specimens: do not trust their errors.", True
-        )
+        named = ", ".join(map(str, small))
+        holds = f"Cluster {named} holds" if len(small) == 1 else f"Clusters {named} hold"
+        yield Caution(f"{holds} fewer than five specimens: do not trust their errors.", True)
     strange = int(record.facts.get("out_of_population", 0))
     if strange > max(2, STRANGE * record.specimens.sizes["specimen"]):
         yield Caution(
@@ -262,7 +264,7 @@ def still_rising(elbo: NDArray[np.float64]) -> float:
     if width > 1:
         residual = last - np.polyval(np.polyfit(epochs, last, 1), epochs)
         noise = float(np.sqrt(np.square(residual).sum() / (2 * width - 2) * 2.0 / width))
-    return gain if gain > max(3.0 * noise, STILL_RISING * float(elbo.max() - elbo.min()), 0.0) else 0.0
+    return gain if gain > max(3.0 * noise, STILL_RISING * float(elbo.max() - elbo.min()), NOTHING) else 0.0
 
 
 def _training(record: TrainingRecord) -> Iterator[Caution]:

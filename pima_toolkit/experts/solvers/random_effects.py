@@ -46,7 +46,7 @@ import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
 from .own_fits import CurveInformation
-from .strata import standard_errors, total
+from .strata import standard_errors, strata_of, total
 
 Array = NDArray[np.float64]
 
@@ -180,7 +180,7 @@ class RandomEffects:
             of: one.
         """
         gradient = np.pad(gradient, ((0, 0), (0, len(self.coefficients) - gradient.shape[1])))
-        std, freedom = standard_errors(
+        strata = strata_of(
             gradient,
             self.model_covariance,
             self._spread(),
@@ -188,9 +188,10 @@ class RandomEffects:
             self.information,
             self.score,
             self.responsibilities,
-            group=self.design.group,
-            shared=None if self.design.group is None else self.group_covariance,
+            self.design.group,
+            None if self.design.group is None else self.group_covariance,
         )
+        std, freedom = standard_errors(strata)
         known = np.einsum("qk,kl,ql->q", gradient, self.known, gradient)
         return np.sqrt(np.maximum(np.square(std) + known, 0.0)), freedom
 

@@ -18,6 +18,7 @@ independent strata as in an analysis of variance: a function has a share of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,34 +119,14 @@ def total(values: Array, group: NDArray[np.int64], count: int) -> Array:
     return out
 
 
-def standard_errors(
-    gradient: Array,
-    covariance: Array,
-    spread: Array,
-    design: Array,
-    information: Array,
-    score: Array,
-    gamma: Array,
-    *,
-    group: NDArray[np.int64] | None = None,
-    shared: Array | None = None,
-) -> tuple[Array, Array]:
+def standard_errors(strata: Sequence[tuple[Stratum, Array]]) -> tuple[Array, Array]:
     """Standard errors of linear functions of the coefficients and their degrees of freedom, (Q,) each.
 
     Args:
-        gradient: Of the functions by the coefficients, shape (Q, K).
-        covariance: C, of the coefficients under the model, shape (K, K).
-        spread: The same with responsibilities taken for weights, shape (K, K).
-        design: D, shape (N, P, K).
-        information: A, shape (N, P, P).
-        score: d, shape (N, P).
-        gamma: Responsibilities, shape (N,); ones where there are batches.
-        group: The batch of each specimen, shape (N,).
-        shared: Covariance of each batch's effect given the curves, shape (G, P, P).
+        strata: Of `strata_of`.
     """
-    at = gradient, covariance, spread, design, information, score, gamma
-    variance, freedom = np.zeros(len(gradient)), np.zeros(len(gradient))
-    for part, counts in _strata(*at, group, shared):
+    variance, freedom = (np.zeros(len(strata[0][0].direction)) for _ in range(2))
+    for part, counts in strata:
         ratio, few = part.ratio(counts)
         own = part.share * ratio
         variance += own
@@ -154,7 +135,7 @@ def standard_errors(
     return np.sqrt(np.maximum(variance, 0.0)), np.maximum(freedom, 1.0)
 
 
-def _strata(
+def strata_of(
     gradient: Array,
     covariance: Array,
     spread: Array,
@@ -165,7 +146,19 @@ def _strata(
     group: NDArray[np.int64] | None,
     shared: Array | None,
 ) -> list[tuple[Stratum, Array]]:
-    """The strata that tell linear functions of the coefficients, and the weights of their units."""
+    """The strata that tell linear functions of the coefficients, and the weights of their units.
+
+    Args:
+        gradient: Of the functions by the coefficients, shape (Q, K).
+        covariance: C, of the coefficients under the model, shape (K, K).
+        spread: The same with responsibilities taken for weights, shape (K, K).
+        design: D, shape (N, P, K).
+        information: A, shape (N, P, P).
+        score: d, shape (N, P).
+        gamma: Responsibilities, shape (N,); ones where there are batches.
+        group: The batch of each specimen, shape (N,); None: no batches.
+        shared: Covariance of each batch's effect given the curves, shape (G, P, P); None likewise.
+    """
     along = np.einsum("npk,qk->qnp", design, gradient @ covariance)
     seen = information @ design
     if group is None or shared is None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...experts import CurveInformation, standard_errors
+from ...experts import CurveInformation, standard_errors, strata_of
 from ...model.effects.known import KnownEffects
 from .populations import Conditional, Population, equations_of
 
@@ -51,8 +51,9 @@ def with_errors(
         used = group >= 0
         design, A, d, group = design[used], A[used], d[used], group[used]
         shared = effects.batch_covariance
-    options = {"group": group, "shared": shared}
-    error, freedom = standard_errors(np.eye(kept), covariance, covariance, design, A, d, np.ones(len(A)), **options)
+    ones = np.ones(len(A))
+    strata = strata_of(np.eye(kept), covariance, covariance, design, A, d, ones, group, shared)
+    error, freedom = standard_errors(strata)
     whole = covariance[C * P :, C * P :]
     ratio = error[C * P :] / np.sqrt(np.maximum(np.diagonal(whole), 1e-300))
     places = [slice(c * P, (c + 1) * P) for c in range(C)]

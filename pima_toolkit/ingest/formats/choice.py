@@ -13,9 +13,9 @@ from ...data.reading_log import Unusable, count
 from ...errors import OptionError
 from ...units import find_unit
 from ..headers import canonical, slug
-from .reader import Columns
+from .reader import Columns, largest
 from .sheets import SPECIMEN
-from .tables import FEWEST, largest
+from .tables import FEWEST
 
 #: Which column is taken for x, and which for y, where it is not said: the first of these words that is there.
 _X_ORDER = ("strain", "displacement", "time", "temperature")
@@ -38,7 +38,7 @@ _ACROSS = {
 _TRUE = {"true", "wahr", "wahre", "log", "logarithmic", "hencky", "cauchy", "vraie", "vrai"}
 _ENGINEERING = {"eng", "engineering", "nominal", "technisch", "technische"}
 #: Columns that count the points.
-_INDEX = {"no", "nr", "index", "pt", "point", "points", "number", "nummer", "count", "row", "", "#"}
+_INDEX = {"no", "nr", "index", "pt", "point", "points", "number", "nummer", "count", "row", "rec", "", "#"}
 
 
 def chosen_table(
@@ -136,31 +136,31 @@ def _has(table: Columns, wanted: str | int | None) -> bool:
     if wanted is None:
         return True
     try:
-        return wanted_column(table, wanted, "x") is not None
+        return bool(wanted_columns(table, wanted, "x"))
     except Unusable:
         return False
 
 
-def wanted_column(table: Columns, wanted: str | int | None, what: str) -> int | None:
-    """The number of a column that is asked for by name or number; None where none is asked for.
+def wanted_columns(table: Columns, wanted: str | int | None, what: str) -> list[int]:
+    """The numbers of the columns that fit a name or number that is asked for; none where nothing is.
 
     Raises:
         Unusable: If there is no such column.
     """
     if wanted is None:
-        return None
+        return []
     words = _words(table)
     if isinstance(wanted, int):
         if not 0 <= wanted < len(words):
             raise Unusable(f"has {len(words)} columns, so no column {wanted} for {what} (they count from 0)")
-        return wanted
+        return [wanted]
     exact = [k for k, name in enumerate(table.names) if name.casefold() == wanted.casefold() and name]
     alike = [k for k, name in enumerate(table.names) if slug(name) == slug(wanted) and name]
     ours = [k for k, word in enumerate(words) if word and word == canonical(wanted)[0]]
     found = exact or alike or ours
     if not found:
         raise Unusable(f"has no column {wanted!r} for {what}: {closest(wanted, filter(None, table.names))}")
-    return found[0]
+    return found
 
 
 def chosen_columns(
@@ -181,16 +181,18 @@ def chosen_columns(
         OptionError: If both are the same.
     """
     filled, words = _filled(table), _words(table)
-    chosen = [wanted_column(table, w, what) for w, what in ((x, "x"), (y, "y"))]
+    asked = [wanted_columns(table, w, what) for w, what in ((x, "x"), (y, "y"))]
     if x is None and y is None:
         refuse_specimens(table)
         _refuse_rows(table)
     if not split:
         _refuse_long(table)
-    pools = _pools(table, chosen, canonical(modality)[0] if modality else "")
-    pools, notes = _true_or_engineering(table, pools)
+    pools, notes = _pools(table, asked, canonical(modality)[0] if modality else ""), []
+    if not all(asked):
+        pools, notes = _true_or_engineering(table, pools)
+    chosen: list[int | None] = [None, None]
     for at in (1, 0):
-        if chosen[at] is None and pools[at]:
+        if pools[at]:
             chosen[at], said = _one_of(table, pools[at], words[pools[at][0]], "xy"[at])
             notes += said
     if chosen[0] is not None and x is None:
@@ -205,21 +207,20 @@ def chosen_columns(
     return first, second, notes
 
 
-def _pools(table: Columns, chosen: Sequence[int | None], wish: str) -> list[list[int]]:
+def _pools(table: Columns, asked: Sequence[list[int]], wish: str) -> list[list[int]]:
     """The columns of the quantity that is meant as x, and as y; empty where none is known.
 
     Args:
         table: The table.
-        chosen: What was asked for.
+        asked: The columns that fit what is asked for.
         wish: Our word for the modality, or empty.
     """
     filled, words = _filled(table), _words(table)
     orders = [_X_ORDER, (*([wish] if wish and wish in words else []), *_Y_ORDER)]
     pools: list[list[int]] = [[], []]
     for at in (1, 0):  # y first: a column of stress is never x
-        own = chosen[at]
-        if own is not None:
-            pools[at] = [own]
+        if asked[at]:
+            pools[at] = asked[at]
             continue
         word = next((w for w in orders[at] if any(words[k] == w and k not in pools[1] for k in filled)), None)
         _refuse_lost(table, words, orders[at], word, "xy"[at])
@@ -251,12 +252,16 @@ def _by_unit(table: Columns, filled: list[int], quantities: Sequence[str], taken
 def _fill(table: Columns, chosen: list[int | None], said: bool) -> list[str]:
     """The first columns that are left, for what is not chosen; and what to say where there are several for y."""
     rest = [k for k in _filled(table) if k not in chosen]
-    if chosen[0] is None and len(rest) > (chosen[1] is None) + 1:
-        rest = [k for k in rest if not _counts(table, k)] or rest
+    counted = [k for k in rest if _counts(table, k)]
+    if len(rest) - len(counted) >= chosen.count(None):
+        rest = [k for k in rest if k not in counted]
     if chosen[0] is None and rest:
         chosen[0] = rest.pop(0)
     if chosen[1] is not None or not rest:
         return []
+    words = _words(table)
+    moving = [k for k in rest if words[k] != "time" and np.nanmin(table.values[:, k]) < np.nanmax(table.values[:, k])]
+    rest = moving or rest
     chosen[1] = rest[0]
     if len(rest) == 1 or not said:
         return []
@@ -393,6 +398,12 @@ def refuse_specimens(table: Columns) -> None:
                     f"holds {len(columns[0])} columns of {x} and {len(columns[1])} of {y}, {alike}: {ways}; or part it "
                     "into a file per curve, or name the columns (x=..., y=...)"
                 )
+    blocks = blocks_of(table, [*zip(table.names, table.units, strict=True)])
+    if blocks:
+        shown = ", ".join(table.names[k] for k in blocks[0])
+        raise Unusable(
+            f"holds {len(blocks)} times columns called {shown}, side by side: {ways}; or part it into a file per curve"
+        )
     known = [k for k in filled if canonical(table.names[k], table.units[k])[1] is not None]
     others = [k for k in filled[1:] if k not in known and not table.units[k]]
     names = [table.names[k] for k in others]
@@ -402,6 +413,24 @@ def refuse_specimens(table: Columns) -> None:
             f"holds {len(others)} columns beside {table.names[filled[0]]!r} that are called after specimens ({names}"
             f"{' ...' if len(others) > 4 else ''}): {ways}; y=... takes one of them"
         )
+
+
+def blocks_of(table: Columns, marks: Sequence[object]) -> list[list[int]]:
+    """The columns of each specimen, where the same ones come again and again side by side; empty where they do not.
+
+    Args:
+        table: The table; columns without name and numbers, which part specimens, are left out.
+        marks: What is the same of each column.
+    """
+    own = [k for k, name in enumerate(table.names) if name or np.isfinite(table.values[:, k]).any()]
+    for width in range(2, len(own) // 2 + 1):
+        if len(own) % width or marks[own[width]] != marks[own[0]]:
+            continue
+        first = [marks[k] for k in own[:width]]
+        parts = [own[at : at + width] for at in range(0, len(own), width)]
+        if len(set(first)) > 1 and all([marks[k] for k in part] == first for part in parts):
+            return parts
+    return []
 
 
 def specimen_of_rows(table: Columns) -> list[str] | None:

@@ -11,7 +11,11 @@ _CLOCK = re.compile(r"(?P<h>\d{1,4}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:[.,]\d+)?)(?
 _DATE = (
     r"(?:(?P<y>\d{4})[-/.](?P<mo>\d{1,2})[-/.](?P<d>\d{1,2})|(?P<d2>\d{1,2})[./-](?P<mo2>\d{1,2})[./-](?P<y2>\d{4}))"
 )
-_BOTH = re.compile(_DATE + r"[ T]+(?P<clock>\d{1,2}:[0-5]\d:[0-5]\d(?:[.,]\d+)?)(?:Z|[+-]\d\d:?\d\d)?")
+_BOTH = re.compile(
+    _DATE + r"[ T]+(?P<clock>\d{1,2}:[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:\s*[aApP]\.?[mM]\.?)?)(?:Z|[+-]\d\d:?\d\d)?"
+)
+#: Days and a clock's time, as cyclers of batteries and spreadsheets write what has passed.
+_DAYS = re.compile(r"(?P<days>\d{1,4})\s?(?:d|days?,)\s+(?P<clock>\d{1,2}:\S+)")
 #: A date alone, or a time of day; a line of a header that holds one is no line of names.
 MOMENT = re.compile(_DATE.replace("?P<", "?P<a_") + r"|\d{1,2}:\d\d(:\d\d([.,]\d+)?)?(\s*[aApP][mM])?")
 #: ``05:30`` may be minutes and seconds, or hours and minutes.
@@ -42,6 +46,10 @@ def seconds(text: str) -> float | None:
                 return None
         within = seconds(found["clock"])
         return None if within is None else day.timestamp() + within
+    found = _DAYS.fullmatch(text)
+    if found is not None:
+        within = seconds(found["clock"])
+        return None if within is None else _DAY * int(found["days"]) + within
     found = _CLOCK.fullmatch(text)
     if found is None:
         return None

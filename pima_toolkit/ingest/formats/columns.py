@@ -12,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.limits import check_limit
 from ...data.reading_log import Unusable, count
 from .arrays import MOST_NUMBERS, open_array
 from .encodings import decode
 from .long_tables import LongTables
-from .reader import ColumnReader, Columns
+from .reader import ColumnReader, Columns, TablesReader
 from .sheets import Sheet
-from .tables import largest, tables_of
+from .tables import tables_of
 from .texts import COMMENT, DELIMITERS, GAPS, TEXT_SUFFIXES, detect, number, split_line
-from .workbooks import OPTION, WORKBOOK, sheets_of
+from .workbooks import CHECK, OPTION, WORKBOOK, sheets_of
 
 #: Most columns of a table, and what is said of more.
 _WIDEST = 50_000
@@ -30,19 +29,13 @@ _COLUMNS = "columns in a row, which may have to be turned, one point a row"
 _PAGE = re.compile(r"(?i)\s*<((?P<html>!doctype\s+html|html|head|body|table|div|script)\b|[a-z!?])")
 
 
-class _Text(ColumnReader):
+class _Text(TablesReader):
     """Text files: encoding, delimiter and decimal sign are found by trying."""
 
     suffixes = TEXT_SUFFIXES
 
     def __init__(self) -> None:
         self._long = LongTables(lambda text, guessed: _sheet_of(text, guessed))
-
-    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
-        found = largest(list(self.tables(path, sheet)))
-        if found is None:
-            raise Unusable("has no two columns of numbers side by side")
-        return found
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:  # noqa: ARG002
         plain = self._long.read(path, self.limits)
@@ -62,7 +55,7 @@ class _ColumnArray(ColumnReader):
         if values.ndim != 2 or values.dtype.kind not in "iuf" or min(values.shape) < 2:
             raise Unusable(f"has shape {values.shape} of {values.dtype}, a curve is an array (points, columns)")
         width = values.shape[1]
-        check_limit(width, _WIDEST, "columns", Unusable, limits=self.limits, option=OPTION)
+        CHECK(width, _WIDEST, "columns", limits=self.limits)
         return Columns(("",) * width, (None,) * width, np.array(values, dtype=np.float64))
 
 
@@ -87,7 +80,7 @@ def read_texts(path: Path, worth: Callable[[list[list[str]]], int] | None = None
         return max(pages, key=worth) if worth is not None else pages[0]
     text, _ = decode(path)
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    check_limit(max(map(_parted, lines), default=0), _WIDEST, _COLUMNS, Unusable)
+    CHECK(max(map(_parted, lines), default=0), _WIDEST, _COLUMNS, option="")  # of a table of specimens it stays
     by_delimiter = {d: [split_line(line, d) for line in lines] for d in DELIMITERS[:-1]}
 
     def fit(rows: list[list[str]]) -> int:  # how many rows have the shape that most have, if that is a table's
@@ -123,7 +116,7 @@ def _text_sheet(path: Path, limits: float = 1.0) -> Sheet:
 def _sheet_of(text: str, guessed: str | None, limits: float = 1.0) -> Sheet:
     """The rows of a text, and the name of its encoding where that was guessed."""
     lines = text.splitlines()
-    check_limit(max(map(_parted, lines), default=0), _WIDEST, _COLUMNS, Unusable, limits=limits, option=OPTION)
+    CHECK(max(map(_parted, lines), default=0), _WIDEST, _COLUMNS, limits=limits)
     if not any(line.strip() for line in lines):
         raise Unusable("is empty: it holds blank lines alone")
     page = _PAGE.match(text)
@@ -132,7 +125,7 @@ def _sheet_of(text: str, guessed: str | None, limits: float = 1.0) -> Sheet:
         raise Unusable(f"is {what}, not a table: what was downloaded is not the file, or save its table as CSV")
     delimiter, decimal = detect(lines)
     rows = [split_line(line, delimiter) for line in lines]
-    check_limit(max(map(len, rows)), _WIDEST, _COLUMNS, Unusable, limits=limits, option=OPTION)
+    CHECK(max(map(len, rows)), _WIDEST, _COLUMNS, limits=limits)
     struck = 0  # numbers behind a comment sign were taken out by somebody
     for at, line in enumerate(lines):
         if COMMENT.match(line) and rows[at] and all(number(field, decimal) is not None for field in rows[at]):

@@ -44,7 +44,6 @@ class CurveFiles:
             Values are interpolated inside a curve's measured range, NaN outside. None: every curve keeps its points.
         window: (lower, upper) x that is kept; ``"common"``: the range that all curves have.
         loading_only: Keep the first rise of x, without unloading and loops. False: such a curve is not used.
-        toe: The same as ``zero="toe"``; see `shaping.correct_toe`.
         true: ``"tension"`` or ``"compression"``: engineering to true stress and strain.
         units: Unit by name, such as ``{"stress": "MPa"}``: of files that state none, and of the result. Without it the
             result is in the unit that most files state. Strain always becomes 1; where none is stated it is 1 already.
@@ -70,7 +69,6 @@ class CurveFiles:
     grid: int | Sequence[float] | None = None
     window: Sequence[float] | str | None = None
     loading_only: bool = True
-    toe: bool = False
     true: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     sheet: str | int | None = None
@@ -85,8 +83,8 @@ class CurveFiles:
         check_factor(self.limits)
         if self.true not in (None, "tension", "compression"):
             raise OptionError(f"true is {self.true!r}, expected 'tension', 'compression' or None")
-        if self.zero not in (None, "toe", "preload") or (self.toe and self.zero == "preload"):
-            raise OptionError(f"zero is {self.zero!r}, expected 'toe', 'preload' or None, and toe=True without it")
+        if self.zero not in (None, "toe", "preload"):
+            raise OptionError(f"zero is {self.zero!r}, expected 'toe', 'preload' or None")
         if self.specimens is not None and self.specimens not in WAYS:
             raise OptionError(f"specimens is {self.specimens!r}: {closest(self.specimens, WAYS)}")
         if isinstance(self.grid, bool) or (isinstance(self.grid, int) and self.grid < 2):
@@ -252,7 +250,7 @@ def _curve(numbers: Columns, spec: CurveFiles, modality: str, several: bool = Fa
         notes.append(f"holds a {names[1]} as y, {shown[1]!r}, and no {called}: {_CALLED.format(modality)}")
     if len(numbers.names) > 2 and (spec.x is None or spec.y is None):
         notes.append(f"{shown[1]!r} against {shown[0]!r}")
-    x, y = numbers.values[:, first], numbers.values[:, second]
+    x, y = (numbers.values[:, k].copy() for k in columns)  # so that the rest of the table need not be kept
     return Curve(
         x,
         y,

@@ -16,6 +16,7 @@ import numpy as np
 from ...data.reading_log import Unusable
 from ...units import find_unit
 from ..headers import canonical, read_header
+from .clock import is_clock
 from .sheets import Sheet, knowledge, unit_share
 from .texts import number
 
@@ -23,6 +24,8 @@ from .texts import number
 _DEEPEST = 7
 #: A line that names all columns, or their units, after a word for it.
 _KEY_VALUES = re.compile(r"(?i)\W*(columns?|names?|channels?|fields|header|spalten|units?|einheiten)\s*[=:]\s*(.+)")
+#: A line that names one column by its number: ``Sig2  Temperature (°C)``, ``# Column 3: Stress [MPa]``.
+_NUMBERED = re.compile(r"(?i)\W*(sig|signal|columns?|col|channel|name|spalte|kanal)\s*(\d{1,3})\b\s*[=:;,\t]?\s*(\S.*)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Header:
 def header_of(sheet: Sheet, first: int, above: int, width: int) -> Header:
     """The names and units that stand by a table and fit its columns."""
     lines: list[tuple[int, list[str]]] = []
+    near = max(above, 0)  # the first row by the numbers: only what fits the columns is between
     for at in range(first - 1, max(above, 0) - 1, -1):
         if not any(sheet.rows[at]):
             if lines:
@@ -48,32 +52,43 @@ def header_of(sheet: Sheet, first: int, above: int, width: int) -> Header:
         if not fields or sheet.is_mark(at) or _KEY_VALUES.fullmatch(sheet.line(at)):
             if lines:
                 break
+            near = near if sheet.is_mark(at) else max(near, at)
             continue
         lines.append((at, fields))
         if len(lines) == _DEEPEST:
             break
+    numbered = _numbered_names(sheet, first, above, width)
+    lines = [(at, fields) for at, fields in lines if at not in numbered]
     named = [(at, fields) for at, fields in lines if sheet.is_names(fields)]
-    pairs = _key_values(sheet, first, above, width)
+    pairs = _key_values(sheet, first, above, width, list(numbered.values()))
     if pairs is not None and not (named and knowledge(named[0][1])):
         return pairs
     if not named:
         return Header(("",) * width, (None,) * width)
+    # Columns of texts, such as states of alarms, have no units.
+    cells = sheet.rows[first][:width]
+    numeric = [k for k, cell in enumerate(cells) if sheet.number(cell) is not None or is_clock(cell)]
+    told = [[fields[k] for k in numeric] for _, fields in named]
     shares = [
-        unit_share(fields, under_names=k + 1 < len(named) and unit_share(named[k + 1][1]) < 0.5)
-        for k, (_, fields) in enumerate(named)
+        unit_share(fields, under_names=k + 1 < len(named) and unit_share(told[k + 1]) < 0.5)
+        for k, fields in enumerate(told)
     ]
     k = next((k for k, share in enumerate(shares) if share >= 0.5), None)
     names_row = None
     if k is None:  # no line of units: the nearest line that is known for names, or the nearest
-        knows = [knowledge(fields) for _, fields in named]
-        k = next((k for k, n in enumerate(knows) if n), 0)
+        k = next((k for k, (_, fields) in enumerate(named) if knowledge(fields)), 0)
+        if (named[k] != lines[0] or named[k][0] < near) and not knowledge(named[k][1]):
+            return Header(("",) * width, (None,) * width)  # a value of a protocol
         names_row = k
         units: tuple[str | None, ...] = (None,) * width
     else:
         at, fields = named[k]
         units = tuple(field.strip("[](){} ") or None for field in fields)
         over = [j for j in range(k + 1, len(named)) if shares[j] < 0.5 and named[j][0] >= at - 3]
-        names_row = over[0] if over else None
+        # How a channel was sampled may be the same for all of them, which is no name of a column.
+        plain = [j for j in over if len(set(named[j][1])) == width and knowledge(named[j][1])]
+        alike = bool(over) and len(set(filter(None, named[over[0]][1]))) == 1
+        names_row = plain[0] if alike and plain else over[0] if over else None
     if names_row is None:
         return Header(("",) * width, units, top=named[k][0])
     at, fields = named[names_row]
@@ -105,6 +120,10 @@ def _units_above(
 ) -> tuple[tuple[str | None, ...], list[str]]:
     """Units that a protocol states above the names, for columns that state none: ``Strain unit: %``."""
     found, notes = list(units), []
+    label = next((row for row in reversed(sheet.rows[:names_at]) if row[:1] == ["Y_Unit_Label"]), [])  # of LabVIEW
+    for k, unit in enumerate(label[1 : len(names)], 1):
+        if found[k] is None and find_unit(unit) is not None:
+            found[k] = unit
     for at in range(max(0, min(above, names_at)), names_at):
         match = re.fullmatch(
             r"(?i)\W*(?P<name>.+?)[\s_]+(units?|einheit|unité)\s*[:=;,\t]\s*(?P<unit>\S.*?)[;,\s]*", sheet.phrase(at)
@@ -119,9 +138,26 @@ def _units_above(
     return tuple(found), notes
 
 
-def _key_values(sheet: Sheet, first: int, above: int, width: int) -> Header | None:
-    """Names and units of lines such as ``columns=time,strain,stress`` and ``units=s,%,MPa``."""
-    found: dict[str, list[str]] = {}
+def _numbered_names(sheet: Sheet, first: int, above: int, width: int) -> dict[int, str]:
+    """Rows that name all columns by their numbers, a row each, and these names; empty where there are none."""
+    every = {at: match for at in range(max(above, 0), first) if (match := _NUMBERED.fullmatch(sheet.phrase(at)))}
+    numbers = [int(match[2]) for match in every.values()]
+    if len(numbers) != width or numbers != list(range(numbers[0], numbers[0] + width)):
+        return {}
+    return {at: match[3].strip(" \"'") for at, match in every.items()}
+
+
+def _key_values(sheet: Sheet, first: int, above: int, width: int, numbered: list[str]) -> Header | None:
+    """Names and units of lines such as ``columns=time,strain,stress`` and ``units=s,%,MPa``.
+
+    Args:
+        sheet: The sheet.
+        first: The first row of numbers.
+        above: The first row above it that belongs to the table.
+        width: How many columns there are.
+        numbered: Of `_numbered_names`.
+    """
+    found = {"names": numbered} if numbered else {}
     for at in range(max(above, 0), first):
         match = _KEY_VALUES.fullmatch(sheet.line(at))
         if match is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...data.reading_log import Unusable, count
 from .encodings import decode
-from .reader import ColumnReader, Columns
+from .reader import Columns, TablesReader
 from .workbooks import OPTION
 
 _LABEL = re.compile(r"^\s*##(?P<label>[^=]*)=(?P<value>.*)$")
@@ -33,7 +33,7 @@ _AXES = {
 _UNITS = {"1/CM": "1/cm", "NANOMETERS": "nm", "MICROMETERS": "um", "SECONDS": "s", "HZ": "Hz"}
 
 
-class _Jcamp(ColumnReader):
+class _Jcamp(TablesReader):
     """JCAMP-DX of plain numbers, whatever its ending."""
 
     suffixes = (".jdx", ".dx", ".jcamp", ".jcm", ".txt", ".asc", ".dat", ".csv")
@@ -48,13 +48,6 @@ class _Jcamp(ColumnReader):
         except OSError:
             return False
         return re.match(rb"(?:\xef\xbb\xbf)?\s*##\s*(?:TITLE|JCAMP)", head, re.IGNORECASE) is not None
-
-    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
-        found = list(self.tables(path, sheet))
-        if len(found) > 1:
-            titles = ", ".join(repr(t.title) for t in found)
-            raise Unusable(f"is a JCAMP-DX file of {len(found)} spectra ({titles}): table=0 takes the first")
-        return found[0]
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:  # noqa: ARG002
         text, _ = decode(path, self.limits, OPTION)

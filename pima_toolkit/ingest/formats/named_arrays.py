@@ -17,7 +17,7 @@ import numpy as np
 
 from ...data.reading_log import Unusable, count
 from ...errors import require
-from .reader import ColumnReader, Columns
+from .reader import Columns, TablesReader
 
 #: Fewest points of a table.
 _FEWEST = 3
@@ -44,7 +44,7 @@ class _ArrayGroup:
     left: list[str] = field(default_factory=list)
 
 
-class _NamedArrays(ColumnReader):
+class _NamedArrays(TablesReader):
     """HDF5, NetCDF and MATLAB files; those of this toolkit, with a dim of specimens, are no measurements."""
 
     suffixes = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4", ".mat")
@@ -59,10 +59,6 @@ class _NamedArrays(ColumnReader):
                 return "specimen" not in file.dimensions and "cluster" not in file.dimensions
         except (OSError, RuntimeError):  # damaged, or another program's: told when it is read
             return True
-
-    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
-        """The table with most rows."""
-        return max(self.tables(path, sheet), key=lambda table: len(table.values))
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
         """Every table of a file; ``sheet`` is the name or number of a group."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _MOST_PAGES = 2048
 #: Pixels that pillow hands over at once.
 _STRIP = 4_000_000
 _OPTION = "images={{'limits': {}}}"
+_check = partial(check_limit, error=Unusable, option=_OPTION)
 
 
 class _Photograph(PixelReader):
@@ -53,7 +55,7 @@ class _Tiff(PixelReader):
 
     def size(self, path: Path) -> tuple[int, int]:
         with _reading(path), require("tifffile", "TIFF files").TiffFile(path) as file:
-            check_limit(len(file.pages), _MOST_PAGES, "pages", Unusable, limits=self.limits, option=_OPTION)
+            _check(len(file.pages), _MOST_PAGES, "pages", limits=self.limits)
             series = file.series[0]
             colours = series.shape[series.axes.index("S")] if "S" in series.axes else 1
             pixels = math.prod(series.shape) // max(colours, 1)
@@ -87,7 +89,7 @@ class _PixelArray(PixelReader):
     def _axes(self, raw: np.ndarray) -> tuple[int, int, int, int]:
         pages, y, x, channels = array_axes(raw.shape)
         check_pixels(pages * y * x, channels * raw.dtype.itemsize, self.limits)
-        check_limit(pages, _MOST_PAGES, "pages", Unusable, limits=self.limits, option=_OPTION)
+        _check(pages, _MOST_PAGES, "pages", limits=self.limits)
         return pages, y, x, channels
 
 
@@ -146,8 +148,8 @@ def check_pixels(pixels: int, depth: int, limits: float) -> None:
     """
     if pixels == 0:
         raise Unusable("has no pixels")
-    check_limit(pixels, MOST_PIXELS, "pixels", Unusable, limits=limits, option=_OPTION)
-    check_limit(pixels * depth, _MOST_DECODED, "bytes of pixels", Unusable, limits=limits, option=_OPTION)
+    _check(pixels, MOST_PIXELS, "pixels", limits=limits)
+    _check(pixels * depth, _MOST_DECODED, "bytes of pixels", limits=limits)
 
 
 @contextlib.contextmanager
@@ -155,7 +157,7 @@ def _opened(path: Path, limits: float) -> Iterator[Any]:
     """A picture that pillow has opened and not yet decoded, not larger than the limits."""
     with require("PIL.Image", "photographs").open(path) as image:
         several = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        check_limit(several, _MOST_PAGES, "pages", Unusable, limits=limits, option=_OPTION)
+        _check(several, _MOST_PAGES, "pages", limits=limits)
         depth = len(image.getbands()) * (4 if image.mode in "IF" else 2 if "16" in image.mode else 1)
         check_pixels(several * image.width * image.height, depth, limits)
         yield image

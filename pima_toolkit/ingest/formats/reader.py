@@ -26,11 +26,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+
+from ...data.reading_log import Unusable, count
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,32 @@ class ColumnReader(Reader):
             Unusable: As `read`.
         """
         yield self.read(path, sheet)
+
+
+class TablesReader(ColumnReader):
+    """A format of files that may hold several tables."""
+
+    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
+        """The longest table of a file; see `ColumnReader.read`."""
+        found = largest(list(self.tables(path, sheet)))
+        if found is None:
+            raise Unusable("has no two columns of numbers side by side")
+        return found
+
+    @abstractmethod
+    def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
+        """Every table of a file, in its order; see `ColumnReader.tables`."""
+
+
+def largest(tables: list[Columns]) -> Columns | None:
+    """The table with most rows, and how many rows of numbers the others have; None of none."""
+    if not tables:
+        return None
+    best = max(tables, key=lambda t: len(t.values))
+    beside = sum(len(t.values) for t in tables) - len(best.values)
+    if not beside:
+        return best
+    return replace(best, notes=(*best.notes, f"{count(beside, 'row')} of numbers elsewhere in the file left out"))
 
 
 class PixelReader(Reader):

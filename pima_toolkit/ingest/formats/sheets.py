@@ -97,8 +97,17 @@ class Sheet:
             re.findall(r"[^\s\[(]+(?:\s{0,9}[\[(][^\])]{0,99}[\])])?", bare),
             bare.split(),
             line.split(),
+            self._aligned(at, width),
         ]
         return next((way for way in ways if len(way) == width), [])
+
+    def _aligned(self, at: int, width: int) -> list[str]:
+        """A row parted by blanks that has no text over some columns, by where the columns of a row below end."""
+        lines = self.lines or []
+        below = next((line for line in lines[at + 1 : at + 5] if len(line.split()) == width), "")
+        ends = [word.end() for word in re.finditer(r"\S+", below)]
+        texts = {word.end(): word[0] for word in re.finditer(r"\S+", lines[at])}
+        return [texts.get(end, "") for end in ends] if len(texts) > 1 and texts.keys() <= set(ends) else []
 
     def is_names(self, fields: list[str]) -> bool:
         """Whether fields are texts over columns: no number, no moment, more than one filled."""
@@ -139,6 +148,8 @@ def unit_share(fields: list[str], *, under_names: bool = False) -> float:
         under_names: Whether a line of names stands above, so that ``V`` and ``A`` are units, if all of them are.
     """
     filled = [field for field in fields if field]
+    if not filled:
+        return 0.0
     units = [field for field in filled if find_unit(field) is not None or re.fullmatch(r"[\[(].*[\])]", field)]
     certain = [field for field in units if len(field) > 1 or field in ("%", "s", "N")]
     return len(units) / len(filled) if certain or (under_names and len(units) == len(filled)) else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data.reading_log import Unusable
 from ..headers import canonical, read_header
-from .choice import chosen_table, specimen_of_rows, wanted_column
+from .choice import blocks_of, chosen_columns, chosen_table, specimen_of_rows, wanted_columns
 from .reader import Columns
 from .tables import FEWEST
 
@@ -43,7 +43,7 @@ def split(
     else:
         whole = chosen_table(tables, table, x, None if way == "rows" else y)
         parts = {"rows": _rows, "long": _long}
-        found = parts[way](whole) if way in parts else _columns(whole, x)
+        found = parts[way](whole) if way in parts else _columns(whole, x, y)
     names = [name for name, _ in found]
     if len(set(names)) < len(names):
         found = [(f"{name} {k + 1}" if names.count(name) > 1 else name, t) for k, (name, t) in enumerate(found)]
@@ -110,11 +110,29 @@ def _long(table: Columns) -> list[tuple[str, Columns]]:
     return out
 
 
-def _columns(table: Columns, x: str | int | None) -> list[tuple[str, Columns]]:
-    """A specimen a column, or a pair of columns of which the first is its x."""
+def _columns(table: Columns, x: str | int | None, y: str | int | None) -> list[tuple[str, Columns]]:
+    """A specimen a column, or several columns of which two are its curve."""
+    words = [canonical(re.sub(r"\d+", "", n), u)[0] for n, u in zip(table.names, table.units, strict=True)]
+    pairs: list[tuple[int, int]] = []
+    notes: list[list[str]] = []
+    for block in blocks_of(table, words):
+        first, second, said = chosen_columns(_part(table, block), x, y, split=True)
+        pairs.append((block[first], block[second]))
+        notes.append(said)
+    if not pairs:
+        pairs = _beside(table, x)
+        notes = [[]] * len(pairs)
+    if len(pairs) < 2:
+        raise Unusable('has no columns side by side for several specimens, as specimens="columns" asks for')
+    every = zip(pairs, notes, strict=True)
+    return [(_label(table, pair, k), _pair(table, pair, said)) for k, (pair, said) in enumerate(every, 1)]
+
+
+def _beside(table: Columns, x: str | int | None) -> list[tuple[int, int]]:
+    """Each column beside one x, or each x and the next column."""
     words = [canonical(n, u)[0] for n, u in zip(table.names, table.units, strict=True)]
     filled = [k for k in range(len(words)) if np.isfinite(table.values[:, k]).mean() > 0.02]
-    asked = wanted_column(table, x, "x")
+    asked = next(iter(wanted_columns(table, x, "x")), None)
     axes = [k for k in filled if words[k] in _X_WORDS]
     if asked is None and len(axes) > 1:
         same = [word for word in _X_WORDS if sum(words[k] == word for k in axes) > 1]
@@ -122,15 +140,13 @@ def _columns(table: Columns, x: str | int | None) -> list[tuple[str, Columns]]:
     pairs: list[tuple[int, int]] = []
     if asked is None and len(axes) > 1:
         for k, following in zip(axes, [*axes[1:], len(words)], strict=True):
-            inner = [j for j in filled if k < j < following]
+            inner = [j for j in filled if k < j < following and words[j] not in _X_WORDS]
             if inner:
                 pairs.append((k, inner[0]))
     else:
         axis = asked if asked is not None else axes[0] if axes else filled[0]
         pairs = [(axis, k) for k in filled if k != axis]
-    if len(pairs) < 2:
-        raise Unusable('has no columns side by side for several specimens, as specimens="columns" asks for')
-    return [(_label(table, pair, k), _pair(table, pair)) for k, pair in enumerate(pairs, 1)]
+    return pairs
 
 
 def _label(table: Columns, pair: tuple[int, int], k: int) -> str:
@@ -144,13 +160,18 @@ def _label(table: Columns, pair: tuple[int, int], k: int) -> str:
     return " ".join(rest).strip(" ()-") or str(k)
 
 
-def _pair(table: Columns, pair: tuple[int, int]) -> Columns:
+def _pair(table: Columns, pair: tuple[int, int], said: Sequence[str]) -> Columns:
+    own = _part(table, pair)
+    return replace(own, notes=(*own.notes, *said, f"columns {pair[0] + 1} and {pair[1] + 1}"))
+
+
+def _part(table: Columns, columns: Sequence[int]) -> Columns:
+    """Some columns of a table."""
     return replace(
         table,
-        names=tuple(table.names[k] for k in pair),
-        units=tuple(table.units[k] for k in pair),
-        values=table.values[:, list(pair)],
+        names=tuple(table.names[k] for k in columns),
+        units=tuple(table.units[k] for k in columns),
+        values=table.values[:, list(columns)],
         groups=(),
         lost={},
-        notes=(*table.notes, f"columns {pair[0] + 1} and {pair[1] + 1}"),
     )

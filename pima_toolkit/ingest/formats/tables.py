@@ -50,20 +50,14 @@ def tables_of(sheet: Sheet) -> Iterator[Columns]:
         first = runs[0]
         runs[0] = _Run(tuple(at for at in first.rows if at >= start), first.above)
     longest = max(runs, key=lambda run: len(run.rows), default=None)
-    tables = [table for run in runs if (table := _table(sheet, parsed, run, run is longest)) is not None]
-    tables = _pages(tables)
-    yield from tables
-
-
-def largest(tables: list[Columns]) -> Columns | None:
-    """The table with most rows, and how many rows of numbers the others have; None of none."""
-    if not tables:
-        return None
-    best = max(tables, key=lambda t: len(t.values))
-    beside = sum(len(t.values) for t in tables) - len(best.values)
-    if not beside:
-        return best
-    return replace(best, notes=(*best.notes, f"{count(beside, 'row')} of numbers elsewhere in the file left out"))
+    tables = []
+    for run in runs:
+        try:
+            tables.append(_table(sheet, parsed, run, run is longest))
+        except Unusable:
+            if run is longest or len(run.rows) >= FEWEST:
+                raise  # a few numbers of a protocol are no reason to refuse the table below them
+    yield from _pages([table for table in tables if table is not None])
 
 
 def _announced(sheet: Sheet, parsed: list) -> int | None:

@@ -10,7 +10,10 @@ import numpy as np
 from ...units import find_unit
 from .clock import is_clock
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc", ".xy", ".xye", ".mpt", ".dta", ".prn", ".lvm")
+TEXT_SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".dat", ".asc", ".xy", ".xye", ".mpt", ".dta", ".prn", ".lvm"),
+    *(".tra", ".dpt", ".uxd", ".tab"),
+)
 #: A number; the exponent of Fortran is a D.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 #: Most signs of a number.
@@ -50,24 +53,27 @@ COMMENT = re.compile(r"^\s*(#+|%+|//+|!+|\*+)\s*")
 
 
 def detect(lines: list[str]) -> tuple[str | None, str]:
-    """Delimiter and decimal sign by which most fields of most lines are numbers."""
+    """Delimiter and decimal sign by which most lines are numbers throughout; if none is, by which most fields are."""
     middle = max(0, len(lines) // 2 - 150)
     sample = [line for line in lines[middle : middle + 300] if line.strip()]
     quoted = any('"' in line for line in sample)
-    best, best_score = (None, "."), 0.0
+    best, best_score = (None, "."), (0, 0.0)
     for delimiter in DELIMITERS:
         rows = [split_line(line, delimiter)[:_SAMPLED] for line in sample]
         blanks = delimiter in PARTING
         for decimal in ".,":
             if delimiter == decimal and not quoted:
                 continue
-            score = 0.0
+            whole, score = 0, 0.0  # lines of numbers throughout tell more than dates and counts within texts
             for row in rows:
                 filled = sum(number(field, decimal, blanks=blanks) is not None or is_clock(field) for field in row)
                 gaps = sum(field.lower() in GAPS for field in row)
-                score += (filled + gaps) / len(row) if filled and filled + gaps >= 2 else 0.0
-            if score > best_score + 1e-9:
-                best, best_score = (delimiter, decimal), score
+                if filled and filled + gaps >= 2:
+                    whole += filled + gaps == len(row)
+                    score += (filled + gaps) / len(row)
+            more = score > best_score[1] + 1e-9 and (whole == 0 or delimiter == best[0])
+            if whole > best_score[0] or (whole == best_score[0] and more):
+                best, best_score = (delimiter, decimal), (whole, score)
     return best
 
 

@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,31 +16,16 @@ from ...data.reading_log import Unusable, count
 from ...errors import require
 from ...units import find_unit
 from ..headers import read_header
-from .reader import ColumnReader, Columns
+from .reader import Columns, TablesReader
 from .sheets import Sheet
-from .tables import largest, tables_of
+from .tables import tables_of
 from .texts import number
 
 
-class _Workbook(ColumnReader):
-    """Excel workbooks; of several sheets the one with the most rows of numbers, if none is named."""
+class _Workbook(TablesReader):
+    """Excel workbooks."""
 
     suffixes = (".xlsx", ".xlsm")
-
-    def read(self, path: Path, sheet: str | int | None = None) -> Columns:
-        names: list[str] = []
-        usable = []
-        for page in sheets_of(path, sheet, self.limits):
-            names.append(page.name)
-            found = largest(_tables(page))
-            if found is not None:
-                usable.append(found)
-        if not usable:
-            raise Unusable(f"has no sheet with two columns of numbers (its sheets: {', '.join(names)})")
-        best = max(usable, key=lambda columns: len(columns.values))
-        if len(names) == 1:
-            return best
-        return replace(best, notes=(f"sheet {best.sheet!r} of {len(names)}", *best.notes))
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
         pages = sheets_of(path, sheet, self.limits)
@@ -54,8 +40,9 @@ class _Workbook(ColumnReader):
 
 
 WORKBOOK = _Workbook()
-#: How the user raises the limits of files of curves.
+#: How the user raises the limits of files of curves, and `check_limit` that says so.
 OPTION = "curves={{'limits': {}}}"
+CHECK = partial(check_limit, error=Unusable, option=OPTION)
 #: Cells of a sheet, those that are empty before filled ones included.
 _MOST_CELLS = 5_000_000
 #: A cell that stands below so many empty rows was not meant.
@@ -136,7 +123,7 @@ def sheets_of(path: Path, sheet: str | int | None, limits: float = 1.0) -> list[
         raise Unusable("is empty (0 bytes)")
     try:
         with zipfile.ZipFile(path) as archive:
-            check_archive(archive, path.stat().st_size, Unusable, limits=limits, option=OPTION)
+            check_archive(archive, path.stat().st_size, partial(CHECK, limits=limits))
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except (Unusable, MemoryError):
         raise
@@ -196,7 +183,7 @@ def _cells_of(page: _Page, limits: float) -> list[list[str]]:
         rows += [[] for _ in range(empty)]
         rows.append(texts)
         cells, empty = cells + len(texts), 0
-        check_limit(cells, _MOST_CELLS, "cells", Unusable, limits=limits, option=OPTION)
+        CHECK(cells, _MOST_CELLS, "cells", limits=limits)
     columns = {k for row in rows for k, text in enumerate(row) if _says_percent(text)}
     if not columns:
         return rows

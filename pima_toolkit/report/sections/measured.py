@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...data import unused_files
+from ...data import read_entries
 from ..findings import Findings
 from ..page import ROWS, Section, Table
 
@@ -25,9 +25,9 @@ def measured(findings: Findings) -> Section:
         if modality.law:
             words += [modality.law, f"LaTeX: {modality.latex}"]
     section = Section("What was measured", words, [table])
-    files = None if findings.data is None else unused_files(findings.data)
-    if files is not None:
-        used, rest = files
+    entries = [] if findings.data is None else read_entries(findings.data)
+    if entries:
+        used, rest = sum(e.status == "used" for e in entries), [e for e in entries if e.status == "unusable"]
         section.words.append(
             f"{used} files were read, {len(rest)} could not be used." if rest else f"{used} files were read."
         )
