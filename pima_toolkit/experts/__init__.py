@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .regression.effects import per, scale_units, scales
     from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
-    from .regression.noise_evidence import NoiseEvidence, evidence_of
+    from .diagnosis.noise_evidence import NoiseEvidence, evidence_of
     from .regression.population import reported_bounds, student
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
@@ -78,7 +78,7 @@ _HOME = {
     "LmfitExpert": ".kinds.lmfit_expert",
     "Manager": ".registry",
     "NOISES": ".noise.table",
-    "NoiseEvidence": ".regression.noise_evidence",
+    "NoiseEvidence": ".diagnosis.noise_evidence",
     "NoiseShape": ".noise.base",
     "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
@@ -94,7 +94,7 @@ _HOME = {
     "card_of": ".card",
     "curves_at": ".solvers.noisy_fits",
     "derive": ".regression.quantities",
-    "evidence_of": ".regression.noise_evidence",
+    "evidence_of": ".diagnosis.noise_evidence",
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
