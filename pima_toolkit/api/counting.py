@@ -16,7 +16,8 @@ from ..fitting.inputs.spec import wanted
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.prepared import prepare
 from ..fitting.starts.number import DECISIVE, PopulationNumber
-from ..report.plots.canvas import colour_of, new_figure, signed
+from ..drawing import colour_of, new_figure
+from ..report.plots.canvas import signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -36,7 +36,8 @@ from ..fitting.parallel.workers import check_processes, run_tasks
 from ..fitting.prepared import data_fingerprint
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
-from ..report.plots.canvas import colour_of, new_figure, signed
+from ..drawing import colour_of, new_figure
+from ..report.plots.canvas import signed
 from ..units import value_with_error
 from .counting import counted, plot_number, reasons_of, table_of
 from .pima import PIMA

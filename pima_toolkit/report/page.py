@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..data.files import replacing
 from ..errors import require
-from .drawing import draw
+from ..drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

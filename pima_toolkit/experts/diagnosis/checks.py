@@ -30,7 +30,7 @@ SHRUNK, MOVES = 0.5, 1.0
 #: Draws of every curve that predictions are made of.
 DRAWS = 200
 #: Stretches of t that the range of validity is made of, and standard errors from which one is off.
-_STRETCHES, _OFF = 20, 4.0
+_STRETCHES, OFF = 20, 4.0
 
 
 @dataclass(frozen=True)
@@ -137,21 +137,23 @@ def _studentised(z: float, count: int) -> float:
 
 def ends(curves: PopulationCurves) -> Check:
     """Look whether the beginning or the end of the curves is off by itself."""
-    first, last = end_points(curves)
-    found = [lack_of_fit(curves, part[..., None].astype(np.float64)) for part in (first, last)]
+    parts = end_points(curves)
+    found = [lack_of_fit(curves, np.stack([part, part * curves.t], -1)) for part in parts]
     logs = [0.0 if one is None else one.shared for one in found]
-    at_start = logs[0] <= logs[1]
-    low = float(np.median([curves.t[n][row].max() for n, row in enumerate(first) if row.any()]))
-    high = float(np.median([curves.t[n][row].min() for n, row in enumerate(last) if row.any()]))
     begin, end = float(curves.t[curves.seen].min()), float(curves.t[curves.seen].max())
-    where, side = (first, "first") if at_start else (last, "last")
-    mean = float(np.mean(curves.standardised[where]))
-    window = f"window=({low:.4g}, {end:.4g})" if at_start else f"window=({begin:.4g}, {high:.4g})"
-    cause = "a toe, slack, a preload" if at_start else "saturation, necking, a limit of the instrument"
-    remedy = f'{window}; or zero="toe" or "preload" where the files are read' if at_start else window
+    at_start = logs[0] <= logs[1]
+    where, side = (parts[0], "first") if at_start else (parts[1], "last")
+    worse = found[0 if at_start else 1]
+    off = 0.0 if worse is None else float(np.sqrt(np.mean(np.square(worse.curve[where]))))
+    if at_start:
+        low = float(np.median([t[row].max() for t, row in zip(curves.t, where, strict=True) if row.any()]))
+        remedy, cause = f'window=({low:.4g}, {end:.4g}); or zero="toe" or "preload" where the files are read', "a toe or slack"
+    else:
+        high = float(np.median([t[row].min() for t, row in zip(curves.t, where, strict=True) if row.any()]))
+        remedy, cause = f"window=({begin:.4g}, {high:.4g})", "saturation or necking"
     return Check(
         min(logs) + np.log10(2.0),
-        f"the {side} {END:.0%} of the points are off by {mean:+.1f} noise std on average, as by {cause}",
+        f"the {side} {END:.0%} of the points are off by {off:.1f} noise std, as by {cause}",
         "Neither the beginning nor the end of the curves is off by itself.",
         remedy,
     )
@@ -396,7 +398,7 @@ def validity(curves: PopulationCurves) -> Check:
     """Tell along which stretch of t the curves bear the law out."""
     begin, end = (float(f(curves.t[curves.seen])) for f in (np.min, np.max))
     centres, mean, error = stretches(curves)
-    off = np.abs(mean) > _OFF * error
+    off = np.abs(mean) > OFF * error
     whole = f"The curves bear the law out from {along(curves, begin)} to {along(curves, end)}, where they were measured."
     if not off.any():
         return Check(None, "", whole, "")

@@ -47,7 +47,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.population}: " if self.population else ""
-        return f"{where}{self.sentence}" + (f" Try {self.remedy}." if self.remedy else "")
+        return f"{where}{self.sentence}" + (f" What helps: {self.remedy}." if self.remedy else "")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import DataError, require
 from ...metrics.scores import cluster_accuracy, confusion, match_clusters
-from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, leave_out, marker_of, new_figure, signed
+from ...drawing import GREY, colour_of, marker_of, new_figure
+from .canvas import axis_label, field_of_view, independent_of, leave_out, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

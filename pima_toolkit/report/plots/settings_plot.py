@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...metrics.association import setting_table, weighted_quantiles
-from .canvas import GREY, axis_label, colour_of, marker_of, new_figure, signed
+from ...drawing import GREY, colour_of, marker_of, new_figure
+from .canvas import axis_label, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
