@@ -53,7 +53,16 @@ PAIRS = (
     ("avrami", "michaelis_menten"),
 )
 #: Laws that defects are made on.
-LAWS = ("voce", "ludwik", "linear_hardening", "exponential_decay", "langmuir", "hill", "logistic", "stretched_exponential")
+LAWS = (
+    "voce",
+    "ludwik",
+    "linear_hardening",
+    "exponential_decay",
+    "langmuir",
+    "hill",
+    "logistic",
+    "stretched_exponential",
+)
 Array = np.ndarray
 
 
@@ -135,7 +144,9 @@ def unloading(t: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Arra
     """The last fifth of the rows is a way back, where the curve falls steeply."""
     T = len(t)
     back = int(0.2 * T)
-    path = np.concatenate([t[: T - back], t[T - back - 1] - rng.uniform(0.1, 0.2) * np.ptp(t) * np.arange(1, back + 1) / back])
+    path = np.concatenate(
+        [t[: T - back], t[T - back - 1] - rng.uniform(0.1, 0.2) * np.ptp(t) * np.arange(1, back + 1) / back]
+    )
     fall = 0.5 * np.ptp(y) * np.concatenate([np.zeros(T - back), np.arange(1, back + 1) / back])
     return path, np.stack([np.interp(path, t, row) for row in y]) - fall
 
@@ -167,7 +178,9 @@ def evidence(law: pima.Expert, t: Array, y: Array) -> tuple[float, list[str]]:
     return found.evidence, [finding.name for finding in found.wrong]
 
 
-def defective(name: str, level: int, law: pima.Expert, rng: np.random.Generator) -> tuple[Array, Array, Array, Array, float]:
+def defective(
+    name: str, level: int, law: pima.Expert, rng: np.random.Generator
+) -> tuple[Array, Array, Array, Array, float]:
     """Grid and curves without, grid and curves with a defect, and the noise."""
     t, y = drawn(law, rng)
     make = DEFECTS[name]

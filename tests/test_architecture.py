@@ -85,7 +85,7 @@ ORDER = {
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",
-    "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
+    "answers/trust": "calibration held_out reliability goodness_of_fit diagnosis cautions planning",
     "api": "findings saved_form saving pima counting selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",

@@ -25,11 +25,12 @@ from ..answers.predictor import Predictor
 from ..answers.record import TrainingRecord
 from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import stability, strangers, summary
+from ..answers.trust.diagnosis import diagnosis_of
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..data.files import path_of
 from ..errors import OptionError
-from ..experts import CurveQuantity, Expert
+from ..experts import CurveQuantity, Diagnosis, Expert
 from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
@@ -528,6 +529,22 @@ class Fit:
         what the model says, specimens that belong nowhere. Nothing found is no proof.
         """
         return summary(self.predictor, self.record)
+
+    def diagnose(self, data: xr.Dataset) -> Diagnosis:
+        """Look for what speaks against the laws of this fit in specimens' curves, population by population.
+
+        Args:
+            data: Specimens with curves, such as the training data; of a population of more than 400 some, evenly.
+
+        Returns:
+            The findings, worst first, each with a sentence, its evidence, a remedy where there is one, and a figure:
+            ``print(fit.diagnose(data))``, ``.to_dataframe()``, ``.plot()``, ``.plot("residuals_t")``.
+
+        Raises:
+            DataError, ShapeError: If the data do not fit the training.
+            ExpertError: If no specimen has a curve with more points than its law has parameters.
+        """
+        return diagnosis_of(self.predictor, data)
 
     def check(
         self, data: xr.Dataset, modality: str | None = None, methods: str | Sequence[str] | None = None

@@ -13,10 +13,10 @@ import numpy as np
 import scipy  # loads its parts on first use
 from numpy.typing import NDArray
 
+from ..noise.robust import RobustNoise
 from ..solvers.noisy_fits import curves_at
 from .curves import PopulationCurves
 from .lack_of_fit import lack_of_fit, log_tail
-from .noise_evidence import evidence_of
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def residuals_t(curves: PopulationCurves) -> Check:
         where = curves.t[np.unravel_index(np.argmax(np.abs(found.curve)), found.curve.shape)]
         whose = " in all curves alike" if many else ""
         wrong = f"residuals follow a smooth curve along {curves.law.t}{whose}, most at {along(curves, where)}"
-        remedy = "another law; window= where it holds; or noise=\"misfit\""
+        remedy = 'another law; window= where it holds; or noise="misfit"'
     else:
         wrong = f"residuals of each curve wander along {curves.law.t} in their own way"
         remedy = 'noise="autocorrelated" or "misfit"; or a law with one more parameter'
@@ -84,7 +84,7 @@ def residuals_t(curves: PopulationCurves) -> Check:
 
 def residuals_prediction(curves: PopulationCurves) -> Check:
     """Look whether residuals grow with the curve."""
-    found = evidence_of(curves.noise, curves.left)
+    found = curves.noise_evidence
     return Check(
         _one_sided(found.growth, found.growth_error),
         f"residuals grow with the curve (rank correlation {found.growth:.2f}): large values weigh too much",
@@ -95,7 +95,7 @@ def residuals_prediction(curves: PopulationCurves) -> Check:
 
 def autocorrelation(curves: PopulationCurves) -> Check:
     """Look whether neighbouring residuals go together."""
-    found = evidence_of(curves.noise, curves.left)
+    found = curves.noise_evidence
     return Check(
         _one_sided(found.autocorrelation, found.autocorrelation_error),
         f"neighbouring residuals go together (lag-1 autocorrelation {found.autocorrelation:.2f}): the points say less"
@@ -114,8 +114,10 @@ def _one_sided(figure: float, error: float) -> float:
 def quantiles(curves: PopulationCurves) -> Check:
     """Look for residuals farther off than Gaussian noise puts them."""
     z = curves.standardised[curves.seen]
-    if z.size < _RESIDUALS:
+    if curves.exact or z.size < _RESIDUALS:
         return NOTHING
+    if isinstance(curves.noise, RobustNoise):
+        return Check(None, "", "Points far off are allowed for: the noise has heavy tails.", "")
     farthest = int(np.argmax(np.abs(z)))
     n, p = np.argwhere(curves.seen)[farthest]
     single = scipy.stats.t.logsf(_studentised(np.abs(z[farthest]), z.size), z.size - 2) + np.log(2.0 * z.size)
@@ -147,7 +149,10 @@ def ends(curves: PopulationCurves) -> Check:
     off = 0.0 if worse is None else float(np.sqrt(np.mean(np.square(worse.curve[where]))))
     if at_start:
         low = float(np.median([t[row].max() for t, row in zip(curves.t, where, strict=True) if row.any()]))
-        remedy, cause = f'window=({low:.4g}, {end:.4g}); or zero="toe" or "preload" where the files are read', "a toe or slack"
+        remedy, cause = (
+            f'window=({low:.4g}, {end:.4g}); or zero="toe" or "preload" where the files are read',
+            "a toe or slack",
+        )
     else:
         high = float(np.median([t[row].min() for t, row in zip(curves.t, where, strict=True) if row.any()]))
         remedy, cause = f"window=({begin:.4g}, {high:.4g})", "saturation or necking"
@@ -191,7 +196,9 @@ def record(curves: PopulationCurves) -> Check:
     if branch < ties:
         share = back.sum() / curves.seen.sum()
         wrong = f"{share:.0%} of the points are on a way back along {curves.law.t}, and lie elsewhere: an unloading"
-        return Check(branch + np.log10(2.0), wrong, right, "keep the loading only: loading_only=True where files are read")
+        return Check(
+            branch + np.log10(2.0), wrong, right, "keep the loading only: loading_only=True where files are read"
+        )
     if 2 * clipped > repeated:
         wrong = f"{clipped + 1} values stand at the highest or lowest of their curve, as where an instrument is full"
         remedy = "leave them out (NaN), or window= up to there"
@@ -215,7 +222,7 @@ def returning(curves: PopulationCurves) -> NDArray[np.bool_]:
 
 def individual_fits(curves: PopulationCurves) -> Check:
     """Look for a specimen that its own fit misses by more than the others are missed."""
-    if len(curves.names) < 3:
+    if curves.exact or len(curves.names) < 3:
         return NOTHING
     squares, freedom = own_squares(curves)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -228,7 +235,7 @@ def individual_fits(curves: PopulationCurves) -> Check:
         logs[worst] + np.log10(len(logs)),
         f"specimen {curves.names[worst]} is missed by {np.sqrt(ratio[worst]):.1f} times what the others are missed by",
         "No specimen is missed by more than the others.",
-        "look at its file (column, unit, date); leave it out; noise=\"robust\" for single points",
+        'look at its file (column, unit, date); leave it out; noise="robust" for single points',
     )
 
 
@@ -316,7 +323,7 @@ def transformed(curves: PopulationCurves) -> Array | None:
     b = curves.deviation - curves.deviation.mean(0)
     b = b[:, np.abs(b).max(0) > 0.0]
     N, P = b.shape
-    if curves.scatter is None or P == 0 or N < max(P + 3, _SPECIMENS):
+    if curves.scatter is None or P == 0 or max(P + 3, _SPECIMENS) > N:
         return None
     size = b.std(0)
     whole = np.linalg.pinv((b / size).T @ (b / size), rcond=1e-10, hermitian=True)
@@ -358,10 +365,16 @@ def influence(curves: PopulationCurves) -> Check:
     if moved is None:
         return NOTHING
     n, p = np.unravel_index(np.argmax(np.abs(moved)), moved.shape)
-    words = f"without specimen {curves.names[n]}, {curves.parameters[p]} moves by {abs(moved[n, p]):.1f} standard errors"
-    return Check(None, words, f"No specimen decides by itself: {words}.", "look at it; leave it out and compare", bool(
-        abs(moved[n, p]) > MOVES
-    ))
+    words = (
+        f"without specimen {curves.names[n]}, {curves.parameters[p]} moves by {abs(moved[n, p]):.1f} standard errors"
+    )
+    return Check(
+        None,
+        words,
+        f"No specimen decides by itself: {words}.",
+        "look at it; leave it out and compare",
+        bool(abs(moved[n, p]) > MOVES),
+    )
 
 
 def without_one(curves: PopulationCurves) -> Array | None:
@@ -382,9 +395,13 @@ def influence_point(curves: PopulationCurves) -> Check:
         f"without its point at {along(curves, curves.t[n, p])}, the parameters of {curves.names[n]} move by"
         f" {np.sqrt(distance[n, p]):.1f} standard errors"
     )
-    return Check(None, words, f"No point decides by itself: {words}.", 'leave it out (NaN), or noise="robust"', bool(
-        distance[n, p] > MOVES
-    ))
+    return Check(
+        None,
+        words,
+        f"No point decides by itself: {words}.",
+        'leave it out (NaN), or noise="robust"',
+        bool(distance[n, p] > MOVES),
+    )
 
 
 def cook(curves: PopulationCurves) -> Array:
@@ -399,7 +416,9 @@ def validity(curves: PopulationCurves) -> Check:
     begin, end = (float(f(curves.t[curves.seen])) for f in (np.min, np.max))
     centres, mean, error = stretches(curves)
     off = np.abs(mean) > OFF * error
-    whole = f"The curves bear the law out from {along(curves, begin)} to {along(curves, end)}, where they were measured."
+    whole = (
+        f"The curves bear the law out from {along(curves, begin)} to {along(curves, end)}, where they were measured."
+    )
     if not off.any():
         return Check(None, "", whole, "")
     edges = np.concatenate([[begin], 0.5 * (centres[1:] + centres[:-1]), [end]])

@@ -15,6 +15,7 @@ from ..contract.law import Law
 from ..noise.base import CurveNoise, CurveResiduals
 from ..noise.robust import RobustNoise
 from ..solvers.noisy_fits import curves_at
+from .noise_evidence import NoiseEvidence, evidence_of
 
 Array = NDArray[np.float64]
 
@@ -22,6 +23,10 @@ Array = NDArray[np.float64]
 _BLIND = 1e-6
 #: Smooth functions along a curve, at most, and at least so many points of a curve for each.
 _SMOOTH, _POINTS_EACH = 12, 3
+#: Share of a function's square that is rounding.
+_NOTHING = 1e-10
+#: Residuals up to this share of the largest value of the curves are rounding.
+_ROUNDING = 1e-9
 #: Residuals beyond so many standard deviations are all alike.
 _FAR = 35.0
 
@@ -112,8 +117,10 @@ class PopulationCurves:
 
     @functools.cached_property
     def remainder(self) -> tuple[float, float]:
-        """Variance of the whitened residuals beyond what is smooth, and its degrees of freedom."""
-        own = orthonormal(self.without_slopes(self.white(self.smooth)))
+        """Variance of the whitened residuals beyond what is smooth, and its degrees of freedom; none of rounding."""
+        if self.exact:
+            return np.nan, 0.0
+        own = orthonormal(self.beyond_slopes(self.smooth))
         r = self.without_slopes(self.residual[..., None])[..., 0]
         rest = np.square(r).sum(1) - np.square(own.mT @ r[..., None])[..., 0].sum(1)
         freedom = self.seen.sum(1) - (np.square(self.slopes).sum(1) > 0.5).sum(1) - (np.square(own).sum(1) > 0.5).sum(1)
@@ -125,6 +132,13 @@ class PopulationCurves:
         """Functions (N, T, K) without what the parameters could say as well."""
         return values - self.slopes @ (self.slopes.mT @ values)
 
+    def beyond_slopes(self, functions: Array) -> Array:
+        """Functions (N, T, K) whitened, without what the parameters say as well; zero where that is all they are."""
+        whitened = self.white(functions)
+        rest = self.without_slopes(whitened)
+        some = np.square(rest).sum(1, keepdims=True) > _NOTHING * np.square(whitened).sum(1, keepdims=True)
+        return np.where(some, rest, 0.0)
+
     @functools.cached_property
     def standardised(self) -> Array:
         """Residuals in standard deviations of what they are after a fit, shape (N, T); 0 where not seen."""
@@ -133,17 +147,16 @@ class PopulationCurves:
         mean = float(np.mean(np.square(r[self.seen]))) if self.seen.any() else 0.0
         return r / np.sqrt(mean) if mean > 0.0 else r
 
-    @property
-    def noise_std(self) -> float:
-        """Standard deviation of the whitened residuals, parameters counted."""
-        rank = (np.square(self.slopes).sum(1) > 0.5).sum()
-        r = self.without_slopes(self.residual[..., None])
-        return float(np.sqrt(np.square(r).sum() / max(self.seen.sum() - rank, 1)))
-
-    @property
+    @functools.cached_property
     def exact(self) -> bool:
         """Whether nothing but rounding is left of the curves."""
-        return not self.noise_std > 1e-9 * float(np.max(np.abs(self.left.curve[self.seen]), initial=0.0))
+        curve = self.left.curve[self.seen]
+        return not np.abs(self.y[self.seen] - curve).max(initial=0.0) > _ROUNDING * np.abs(curve).max(initial=0.0)
+
+    @functools.cached_property
+    def noise_evidence(self) -> NoiseEvidence:
+        """What the residuals say of the noise model."""
+        return evidence_of(self.noise, self.left)
 
     @property
     def deviation(self) -> Array:

@@ -148,7 +148,7 @@ def diagnose(populations: Iterable[PopulationCurves]) -> Diagnosis:
 
 def _finding(name: str, label: str, check: Check, log_p: float) -> Finding:
     describes = check.log_p is None
-    wrong = not describes and log_p < np.log10(LEVEL)
+    wrong = not describes and bool(log_p < np.log10(LEVEL))
     odd = wrong or check.told
     words = check.wrong if odd else check.right
     sentence = f"{words[:1].upper()}{words[1:]}".rstrip(".") + "."

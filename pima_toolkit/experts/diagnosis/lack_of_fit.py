@@ -45,10 +45,7 @@ class LackOfFit:
 def lack_of_fit(curves: PopulationCurves, functions: Array) -> LackOfFit | None:
     """Test functions (N, T, K) along the curves; None where no residual is left to judge them by."""
     noise, freedom = curves.remainder
-    whitened = curves.white(functions)
-    B = curves.without_slopes(whitened)
-    # What rounding leaves of functions that the parameters say as well is no function.
-    B = np.where(np.square(B).sum(1, keepdims=True) > 1e-10 * np.square(whitened).sum(1, keepdims=True), B, 0.0)
+    B = curves.beyond_slopes(functions)
     r = curves.without_slopes(curves.residual[..., None])[..., 0]
     if not (freedom >= 1.0 and noise > 0.0) or not B.any():
         return None

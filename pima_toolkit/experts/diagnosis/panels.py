@@ -64,7 +64,9 @@ def _cloud(axis: Axes, curves: PopulationCurves, x: np.ndarray) -> None:
 def _residuals_t(axis: Axes, curves: PopulationCurves) -> None:
     _cloud(axis, curves, curves.t)
     centres, mean, error = checks.stretches(curves)
-    axis.errorbar(centres, mean, 2.0 * error, fmt="o-", color=_BLUE, markersize=3, linewidth=1.2, label="mean ± 2 errors")
+    axis.errorbar(
+        centres, mean, 2.0 * error, fmt="o-", color=_BLUE, markersize=3, linewidth=1.2, label="mean ± 2 errors"
+    )
     axis.set_xlabel(_label(curves.law.t, curves.t_unit))
     axis.legend(fontsize=7, frameon=False)
 
@@ -246,7 +248,9 @@ def _influence(axis: Axes, curves: PopulationCurves) -> None:
         return
     order = np.argsort(-np.abs(moved).max(1))[:_NAMED]
     for p, name in enumerate(curves.parameters):
-        axis.plot(moved[order, p], np.arange(len(order)), "o", color=COLOURS[p % len(COLOURS)], markersize=4, label=name)
+        axis.plot(
+            moved[order, p], np.arange(len(order)), "o", color=COLOURS[p % len(COLOURS)], markersize=4, label=name
+        )
     axis.axvline(0.0, color="0.1", linewidth=0.8)
     for sign in (-1.0, 1.0):
         axis.axvline(sign * checks.MOVES, color=GREY, linestyle="--", linewidth=0.8)

@@ -16,6 +16,9 @@ from ...faces import tells_new_names
 from ...units import interval_text, value_with_error
 from ..contract.inputs import Inputs, variable
 from ..contract.law import Law
+from ..diagnosis.curves import PopulationCurves
+from ..diagnosis.diagnosis import Diagnosis, diagnose
+from ..diagnosis.noise_evidence import NoiseEvidence
 from ..noise.base import CurveNoise
 from ..solvers.noisy_fits import residuals_of
 from ..solvers.optimum import Optimum
@@ -23,9 +26,6 @@ from .covariance import Errors
 from .curves import FittedCurves
 from .effects import batches_table, effects_table, terms_at
 from .intervals import band, bootstrap, chosen, coords, freedom, interval, profiles, reported_units, said_of
-from ..diagnosis.curves import PopulationCurves
-from ..diagnosis.diagnosis import Diagnosis, diagnose
-from ..diagnosis.noise_evidence import NoiseEvidence, evidence_of
 from .population import CurvePopulation
 from .quantities import CurveQuantity, derive
 
@@ -143,8 +143,7 @@ class Solution:
     @functools.cached_property
     def noise_evidence(self) -> tuple[NoiseEvidence, ...]:
         """Figures of each row's residuals that are zero if its noise model is right, with their standard errors."""
-        clusters = range(len(self.cost))
-        return tuple(evidence_of(self.noise[c], self._curves_of(c).left) for c in clusters)
+        return tuple(self._curves_of(c).noise_evidence for c in range(len(self.cost)))
 
     def diagnose(self) -> Diagnosis:
         """Look for what speaks against this fit, from residuals along t to the influence of single points.
@@ -475,6 +474,8 @@ class Solution:
             for name, text, unit, end in zip(names, row, self.units, ends, strict=True):
                 lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}{end}")
             lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
+        if any(one.sentences() for one in self.noise_evidence):
+            lines.append("  .diagnose().plot() draws what is left of the curves, and tells what helps")
         lines += self._effect_lines()
         if any(noise.numbers() for noise in self.noise):
             lines += ["", *(f"[{c}] {noise}: {noise.words}" for c, noise in enumerate(self.noise))]

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ...drawing import GREY, colour_of, marker_of, new_figure
 from ...errors import DataError, require
 from ...metrics.scores import cluster_accuracy, confusion, match_clusters
-from ...drawing import GREY, colour_of, marker_of, new_figure
 from .canvas import axis_label, field_of_view, independent_of, leave_out, signed
 
 if TYPE_CHECKING:
