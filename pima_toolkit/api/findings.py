@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -48,7 +48,6 @@ def gather(
     if data is not None:
         _check_same_specimens(record, data)
     facts = record.facts
-    specimens = record.specimens.drop_vars("cluster")
     modalities = {name: _modality(predictor, record, name) for name in predictor.options.modalities}
     pictures = [name for name, modality in modalities.items() if modality.kind == "image"]
     return Findings(
@@ -69,7 +68,7 @@ def gather(
         believed=_believed(predictor),
         effects=effects(predictor) if any(option.depends_on for option in predictor.options.physics.values()) else None,
         batches=batches(predictor) if any(option.groups for option in predictor.options.physics.values()) else None,
-        associations=associate(specimens["responsibilities"], specimens) if settings else None,
+        associations=associations_of(record) if settings else None,
         data=data,
         pictured={} if data is None else {name: measured(predictor, data, name) for name in pictures},
         answer=None if data is None else infer(predictor, data),
@@ -77,6 +76,22 @@ def gather(
         new=new,
         predictions=None if new is None else infer(predictor, new),
     )
+
+
+def associations_of(
+    record: TrainingRecord,
+    settings: xr.Dataset | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    permutations: int = 9999,
+    groups: str | None = "auto",
+) -> xr.Dataset:
+    """Test the populations against the process settings, see :meth:`pima_toolkit.Fit.associations`."""
+    specimens = record.specimens.drop_vars("cluster")
+    settings = specimens if settings is None else settings
+    if groups == "auto" and record.settings.groups in settings.variables:
+        groups = record.settings.groups
+    return associate(specimens["responsibilities"], settings, names, permutations=permutations, groups=groups)
 
 
 def _check_same_specimens(record: TrainingRecord, data: xr.Dataset) -> None:

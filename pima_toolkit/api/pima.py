@@ -36,13 +36,12 @@ from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
 from ..fitting.trained_model import train
-from ..metrics.association import associate
 from ..model.modality import Modality
 from ..report.export import export, known_kinds
 from ..report.html import save_report
 from ..report.text import text_report
 from . import saving
-from .findings import gather
+from .findings import associations_of, gather
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
@@ -599,27 +598,37 @@ class Fit:
         return calibration_of(self.predictor, data, labels)
 
     def associations(
-        self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
+        self,
+        settings: xr.Dataset | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        permutations: int = 9999,
+        groups: str | None = "auto",
     ) -> xr.Dataset:
         """Whether the populations follow the process settings: a permutation test of each.
+
+        Specimens of one batch count together: whole batches are shuffled where a setting changes with them, and
+        specimens inside each where it changes there.
 
         Args:
             settings: Coordinates and variables along ``specimen`` of the training specimens; by default the
                 coordinates the training data had.
             names: Which of them; by default all that vary.
             permutations: Number of shuffles.
+            groups: Name of what tells the batch of each specimen; ``"auto"``: that of the fit, else one whose name says
+                so; None: every specimen was made by itself.
 
         Returns:
             Along ``setting``: ``effect`` (share of the setting's variance explained, 0 to 1), ``p_value``,
-            ``p_adjusted`` (Holm), ``kind``, ``specimens``. ``plots.plot_settings`` draws it.
+            ``p_adjusted`` (Holm), ``q_value`` (Benjamini and Hochberg), ``kind``, ``specimens``, ``shuffled``, what was
+            shuffled, and ``units``, how many. ``attrs["reading"]`` says what was done about batches.
+            ``plots.plot_settings`` draws it.
 
         Raises:
             DataError: If a name is unknown, or the settings are of other specimens.
+            OptionError: If the groups are nothing along ``specimen``.
         """
-        specimens = self.record.specimens.drop_vars("cluster")
-        return associate(
-            specimens["responsibilities"], specimens if settings is None else settings, names, permutations=permutations
-        )
+        return associations_of(self.record, settings, names, permutations=permutations, groups=groups)
 
     def next_measurements(self, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0) -> xr.Dataset:
         """Rank the specimens that lack a modality by what its measurement should teach; of equals, the odd first.

@@ -29,4 +29,5 @@ def settings(findings: Findings) -> Section | None:
         " It says that they go together, not that one causes the other."
     )
     figure = Picture(lambda: plot_settings(specimens, tested), "settings of the specimens of each cluster")
-    return Section("Clusters and settings", [words], [table], [figure])
+    about = [words, *filter(None, [tested.attrs.get("reading")])]
+    return Section("Clusters and settings", about, [table], [figure])
