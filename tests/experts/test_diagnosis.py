@@ -162,9 +162,9 @@ def test_a_defect_is_told_with_what_helps(name):
 def test_what_is_wrong_is_said_of_whom_and_where():
     found = VOCE.fit(*drift(curves())).diagnose()
     assert "in their own way" in found["residuals_t"].sentence
-    assert "specimen 4 at 0.103" in VOCE.fit(*far(curves())).diagnose()["quantiles"].sentence
+    assert "(specimen 4 at 0.103)" in VOCE.fit(*far(curves())).diagnose()["quantiles"].sentence
     assert "Specimen 2 is missed" in VOCE.fit(*column(curves())).diagnose()["individual_fits"].sentence
-    assert "of specimen 6" in VOCE.fit(*unit(curves())).diagnose()["parameters"].sentence
+    assert "Specimen 6: the size of the curve" in VOCE.fit(*unit(curves())).diagnose()["parameters"].sentence
     assert "stand at the highest" in VOCE.fit(*full(curves())).diagnose()["record"].sentence
     wrong = pima.get_expert("ludwik").fit(T, curves()).diagnose()
     assert "in all curves alike" in wrong["residuals_t"].sentence

@@ -123,10 +123,11 @@ def quantiles(curves: PopulationCurves) -> Check:
     single = scipy.stats.t.logsf(_studentised(np.abs(z[farthest]), z.size), z.size - 2) + np.log(2.0 * z.size)
     tails = scipy.stats.norm.logsf(scipy.stats.kurtosistest(z).statistic)
     far = int((np.abs(z) > 4.0).sum())
+    what = f"{far} points are beyond 4 std" if far else "residuals have heavier tails than Gaussian noise"
+    where = f"specimen {curves.names[n]} at {along(curves, curves.t[n, p])}"
     return Check(
         max(min(float(single), float(tails), 0.0) / np.log(10.0) + np.log10(2.0), -300.0),
-        f"some points are far off ({far or 'none'} beyond 4 std; the farthest {np.abs(z[farthest]):.1f} std, specimen"
-        f" {curves.names[n]} at {along(curves, curves.t[n, p])}): they pull the fit",
+        f"{what}, the farthest {np.abs(z[farthest]):.1f} std ({where}): they pull the fit",
         "Residuals lie on the line of Gaussian noise, none is far off.",
         'noise="robust", or leave such points out (NaN)',
     )
@@ -255,7 +256,7 @@ def parameters(curves: PopulationCurves) -> Check:
     what = [*curves.parameters, "the size of the curve"][p]
     return Check(
         float(logs[n, p]) / np.log(10.0),
-        f"{what} of specimen {curves.names[n]} is {abs(z[n, p]):.1f} standard deviations off the other specimens'",
+        f"specimen {curves.names[n]}: {what} is {abs(z[n, p]):.1f} standard deviations off the other specimens'",
         "No specimen's parameters are beyond what the others' scatter explains.",
         "look at its file (unit, dimensions); leave it out; one population more (clusters=)",
     )

@@ -27,7 +27,7 @@ def draw_overview(curves: PopulationCurves, words: Mapping[str, tuple[str, bool]
     figure = new_figure(15.0, 3.5 * -(-len(words) // 4))
     axes = figure.subplots(-(-len(words) // 4), 4, squeeze=False).ravel()
     for axis, (name, (text, wrong)) in zip(axes, words.items(), strict=False):
-        _panel(axis, curves, name, text, wrong=wrong, width=52)
+        _panel(axis, curves, name, text, wrong=wrong, width=47)
     for axis in axes[len(words) :]:
         axis.set_visible(False)
     return figure
@@ -114,8 +114,6 @@ def _ends(axis: Axes, curves: PopulationCurves) -> None:
     _cloud(axis, curves, share)
     for part, colour in zip(checks.end_points(curves), (_BLUE, _RED), strict=True):
         axis.plot(share[part], curves.standardised[part], ".", color=colour, markersize=3)
-        mean = curves.standardised[part].mean()
-        axis.plot([share[part].min(), share[part].max()], [mean, mean], color=colour, linewidth=2.5)
     axis.set_xlabel("share of the curve")
 
 
