@@ -81,7 +81,7 @@ ORDER = {
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
         "predictor record mixture_information tables effects posterior conditions curves remarks laws inference"
-        " generation trust fit_parts baselines"
+        " generation trust portraits fit_parts baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",

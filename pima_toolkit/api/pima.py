@@ -21,6 +21,7 @@ from ..answers.inference import infer
 from ..answers.laws.cluster_curves import to_lmfit
 from ..answers.laws.comparison import compare
 from ..answers.laws.derive import derive_quantities
+from ..answers.portraits import checked_names, named
 from ..answers.predictor import Predictor
 from ..answers.record import TrainingRecord
 from ..answers.tables import cluster_parameters
@@ -41,7 +42,7 @@ from ..report.export import export, known_kinds
 from ..report.html import save_report
 from ..report.text import text_report
 from . import saving
-from .findings import associations_of, gather
+from .findings import associations_of, gather, portraits_of
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
@@ -274,7 +275,7 @@ class Fit:
         Raises:
             DataError, ShapeError: If the data do not fit the training.
         """
-        return infer(
+        answer = infer(
             self.predictor,
             data,
             predict=predict,
@@ -283,6 +284,7 @@ class Fit:
             typical=typical,
             precision=precision,
         )
+        return named(answer, self.record)
 
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
         """Draw new specimens of a population.
@@ -341,7 +343,34 @@ class Fit:
     @property
     def clusters(self) -> xr.Dataset:
         """The populations: weight, latent mean and variance, each modality at the centre, median curves, 90 % bands."""
-        return generation.clusters(self.predictor)
+        return named(generation.clusters(self.predictor), self.record)
+
+    @property
+    def names(self) -> list[str]:
+        """What people call the populations; none were given: empty.
+
+        ``fit.names = ["brittle", "ductile"]`` gives them, in the order of their numbers. Tables, reports and exports
+        have them from then on, as ``population`` along ``cluster`` and ``belongs_to`` along ``specimen``, and a saved
+        fit keeps them.
+        """
+        return list(self.record.facts.get("names", []))
+
+    @names.setter
+    def names(self, names: Sequence[str]) -> None:
+        self.record.facts["names"] = checked_names(names, self.predictor.options.clusters)
+
+    def portraits(self) -> xr.Dataset:
+        """What distinguishes each population: parameters by which its specimens differ from the others, and settings.
+
+        A parameter is told where it is off by more than 0.8 standard deviations, a setting where the populations go
+        with it (:meth:`associations`, with batches kept together) and this one differs; of all that is told 5 % may be
+        chance. Populations were made of what curves say of parameters: there the size counts.
+
+        Returns:
+            Along ``cluster``: ``sentence``; ``typical``, ``extreme`` and ``borderline``, three specimens each, the
+            first along ``rank`` the most so.
+        """
+        return portraits_of(self.record)
 
     @property
     def parameters(self) -> xr.Dataset:
@@ -353,7 +382,7 @@ class Fit:
         its standard error (about 1 or less where the law holds); agreement, the share of starts that end at the best
         optimum.
         """
-        return cluster_parameters(self.predictor, self.record)
+        return named(cluster_parameters(self.predictor, self.record), self.record)
 
     @property
     def effects(self) -> xr.Dataset:
@@ -389,7 +418,7 @@ class Fit:
         curves are stress against strain, ``tensile_value``, ``tensile_std_error`` and ``tensile_about`` have what every
         test report has: see :func:`pima_toolkit.tensile_quantities`.
         """
-        return self.record.specimens.copy()
+        return named(self.record.specimens.copy(), self.record)
 
     @property
     def strangers(self) -> xr.Dataset:

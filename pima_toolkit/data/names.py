@@ -35,6 +35,8 @@ ANSWER_NAMES = frozenset(
         "parameter",
         "parameter_modality",
         "unit",
+        "population",
+        "belongs_to",
         "description",
     ]
 )

@@ -129,7 +129,7 @@ _SHUFFLED = {
     "within batches": "changes within it, and was shuffled there",
 }
 #: Variables of ``fit.specimens`` along the same dim that are no settings.
-_OWN = ("specimen", "restarts_agree", "stranger")
+_OWN = ("specimen", "restarts_agree", "stranger", "belongs_to")
 
 
 def setting_table(settings: xr.Dataset, names: Sequence[str] | None = None) -> dict[str, NDArray]:

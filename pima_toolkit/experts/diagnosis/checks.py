@@ -34,7 +34,7 @@ _STRETCHES, OFF = 20, 4.0
 
 
 @dataclass(frozen=True)
-class Check:
+class Look:
     """What one look at one population gave.
 
     Args:
@@ -52,7 +52,7 @@ class Check:
     told: bool = False
 
 
-NOTHING = Check(None, "", "There is too little to judge this by.", "")
+NOTHING = Look(None, "", "There is too little to judge this by.", "")
 
 
 def along(curves: PopulationCurves, value: float) -> str:
@@ -60,7 +60,7 @@ def along(curves: PopulationCurves, value: float) -> str:
     return f"{value:.3g}" + ("" if curves.t_unit == "1" else f" {curves.t_unit}")
 
 
-def residuals_t(curves: PopulationCurves) -> Check:
+def residuals_t(curves: PopulationCurves) -> Look:
     """Look whether residuals follow anything smooth along t: another law, a toe, a drift, a saturation."""
     found = lack_of_fit(curves, curves.smooth)
     if found is None:
@@ -74,7 +74,7 @@ def residuals_t(curves: PopulationCurves) -> Check:
     else:
         wrong = f"residuals of each curve wander along {curves.law.t} in their own way"
         remedy = 'noise="autocorrelated" or "misfit"; or a law with one more parameter'
-    return Check(
+    return Look(
         min(found.shared, found.own) + np.log10(2.0),
         f"{wrong}: {found.size:.2g} noise std ({curves.law.name} misses them)",
         f"Residuals follow nothing smooth along {curves.law.t}: the law {curves.law.name} is not contradicted.",
@@ -82,10 +82,10 @@ def residuals_t(curves: PopulationCurves) -> Check:
     )
 
 
-def residuals_prediction(curves: PopulationCurves) -> Check:
+def residuals_prediction(curves: PopulationCurves) -> Look:
     """Look whether residuals grow with the curve."""
     found = curves.noise_evidence
-    return Check(
+    return Look(
         _one_sided(found.growth, found.growth_error),
         f"residuals grow with the curve (rank correlation {found.growth:.2f}): large values weigh too much",
         "Residuals are as wide where the curve is large as where it is small.",
@@ -93,10 +93,10 @@ def residuals_prediction(curves: PopulationCurves) -> Check:
     )
 
 
-def autocorrelation(curves: PopulationCurves) -> Check:
+def autocorrelation(curves: PopulationCurves) -> Look:
     """Look whether neighbouring residuals go together."""
     found = curves.noise_evidence
-    return Check(
+    return Look(
         _one_sided(found.autocorrelation, found.autocorrelation_error),
         f"neighbouring residuals go together (lag-1 autocorrelation {found.autocorrelation:.2f}): the points say less"
         " than they seem to, and errors are too small",
@@ -111,13 +111,13 @@ def _one_sided(figure: float, error: float) -> float:
     return max(float(scipy.stats.norm.logsf(figure / error)) / np.log(10.0), -300.0)
 
 
-def quantiles(curves: PopulationCurves) -> Check:
+def quantiles(curves: PopulationCurves) -> Look:
     """Look for residuals farther off than Gaussian noise puts them."""
     z = curves.standardised[curves.seen]
     if curves.exact or z.size < _RESIDUALS:
         return NOTHING
     if isinstance(curves.noise, RobustNoise):
-        return Check(None, "", "Points far off are allowed for: the noise has heavy tails.", "")
+        return Look(None, "", "Points far off are allowed for: the noise has heavy tails.", "")
     farthest = int(np.argmax(np.abs(z)))
     n, p = np.argwhere(curves.seen)[farthest]
     single = scipy.stats.t.logsf(_studentised(np.abs(z[farthest]), z.size), z.size - 2) + np.log(2.0 * z.size)
@@ -125,7 +125,7 @@ def quantiles(curves: PopulationCurves) -> Check:
     far = int((np.abs(z) > 4.0).sum())
     what = f"{far} points are beyond 4 std" if far else "residuals have heavier tails than Gaussian noise"
     where = f"specimen {curves.names[n]} at {along(curves, curves.t[n, p])}"
-    return Check(
+    return Look(
         max(min(float(single), float(tails), 0.0) / np.log(10.0) + np.log10(2.0), -300.0),
         f"{what}, the farthest {np.abs(z[farthest]):.1f} std ({where}): they pull the fit",
         "Residuals lie on the line of Gaussian noise, none is far off.",
@@ -138,7 +138,7 @@ def _studentised(z: float, count: int) -> float:
     return z * np.sqrt((count - 2.0) / max(count - 1.0 - z**2, 1e-6))
 
 
-def ends(curves: PopulationCurves) -> Check:
+def ends(curves: PopulationCurves) -> Look:
     """Look whether the beginning or the end of the curves is off by itself."""
     parts = end_points(curves)
     found = [lack_of_fit(curves, np.stack([part, part * curves.t], -1)) for part in parts]
@@ -157,7 +157,7 @@ def ends(curves: PopulationCurves) -> Check:
     else:
         high = float(np.median([t[row].min() for t, row in zip(curves.t, where, strict=True) if row.any()]))
         remedy, cause = f"window=({begin:.4g}, {high:.4g})", "saturation or necking"
-    return Check(
+    return Look(
         min(logs) + np.log10(2.0),
         f"the {side} {END:.0%} of the points are off by {off:.1f} noise std, as by {cause}",
         "Neither the beginning nor the end of the curves is off by itself.",
@@ -173,7 +173,7 @@ def end_points(curves: PopulationCurves) -> tuple[NDArray[np.bool_], NDArray[np.
     return curves.seen & (rank < some), curves.seen & (rank >= count - some)
 
 
-def record(curves: PopulationCurves) -> Check:
+def record(curves: PopulationCurves) -> Look:
     """Look at the rows as they were written: values that repeat, that stop at a limit, a path that turns back."""
     repeated, clipped, pairs = 0, 0, 0
     values = np.sort(np.concatenate([np.unique(row[seen]) for row, seen in zip(curves.y, curves.seen, strict=True)]))
@@ -197,7 +197,7 @@ def record(curves: PopulationCurves) -> Check:
     if branch < ties:
         share = back.sum() / curves.seen.sum()
         wrong = f"{share:.0%} of the points are on a way back along {curves.law.t}, and lie elsewhere: an unloading"
-        return Check(
+        return Look(
             branch + np.log10(2.0), wrong, right, "keep the loading only: loading_only=True where files are read"
         )
     if 2 * clipped > repeated:
@@ -206,7 +206,7 @@ def record(curves: PopulationCurves) -> Check:
     else:
         wrong = f"{repeated} values are exactly those before them: rows written twice, or a value that is held"
         remedy = "leave the copies out (NaN): they count as measurements"
-    return Check(max(ties + np.log10(2.0), -300.0), wrong, right, remedy)
+    return Look(max(ties + np.log10(2.0), -300.0), wrong, right, remedy)
 
 
 def returning(curves: PopulationCurves) -> NDArray[np.bool_]:
@@ -221,7 +221,7 @@ def returning(curves: PopulationCurves) -> NDArray[np.bool_]:
     return out
 
 
-def individual_fits(curves: PopulationCurves) -> Check:
+def individual_fits(curves: PopulationCurves) -> Look:
     """Look for a specimen that its own fit misses by more than the others are missed."""
     if curves.exact or len(curves.names) < 3:
         return NOTHING
@@ -232,7 +232,7 @@ def individual_fits(curves: PopulationCurves) -> Check:
     pairs = zip(ratio, freedom, strict=True)
     logs = [log_tail(float(one), float(f), float(freedom.sum() - f)) for one, f in pairs]
     worst = int(np.argmin(logs))
-    return Check(
+    return Look(
         logs[worst] + np.log10(len(logs)),
         f"specimen {curves.names[worst]} is missed by {np.sqrt(ratio[worst]):.1f} times what the others are missed by",
         "No specimen is missed by more than the others.",
@@ -246,7 +246,7 @@ def own_squares(curves: PopulationCurves) -> tuple[Array, Array]:
     return np.square(r).sum(1), curves.seen.sum(1) - (np.square(curves.slopes).sum(1) > 0.5).sum(1)
 
 
-def parameters(curves: PopulationCurves) -> Check:
+def parameters(curves: PopulationCurves) -> Look:
     """Look for a specimen whose parameters, or whose whole curve's size, are none of the others'."""
     if curves.scatter is None or len(curves.names) < _SPECIMENS:
         return NOTHING
@@ -254,7 +254,7 @@ def parameters(curves: PopulationCurves) -> Check:
     logs = np.asarray(scipy.stats.t.logsf(np.abs(z), len(z) - 2)) + np.log(2.0 * z.size)
     n, p = np.unravel_index(np.argmin(logs), logs.shape)
     what = [*curves.parameters, "the size of the curve"][p]
-    return Check(
+    return Look(
         float(logs[n, p]) / np.log(10.0),
         f"specimen {curves.names[n]}: {what} is {abs(z[n, p]):.1f} standard deviations off the other specimens'",
         "No specimen's parameters are beyond what the others' scatter explains.",
@@ -282,7 +282,7 @@ def apart(values: Array) -> Array:
     return np.where(std > 1e-9 * size, away * N / (N - 1) / np.where(std > 0.0, std, 1.0), 0.0)
 
 
-def predictive_check(curves: PopulationCurves) -> Check:
+def predictive_check(curves: PopulationCurves) -> Look:
     """Look whether as much of the curves is inside the population's band as the population says."""
     if curves.scatter is None or len(curves.names) < _SPECIMENS:
         return NOTHING
@@ -294,7 +294,7 @@ def predictive_check(curves: PopulationCurves) -> Check:
     mean, std = chance.mean(0), chance.std(0)
     z = float((inside - mean).sum() / max(np.sqrt(np.square(std).sum()), 1e-12))
     where = "inside" if z > 0 else "outside"
-    return Check(
+    return Look(
         max(float(scipy.stats.norm.logsf(abs(z)) + np.log(2.0)) / np.log(10.0), -300.0),
         f"the population's 90 % band holds {inside.mean():.0%} of the measured points, more {where} than it says",
         f"The population's 90 % band holds {inside.mean():.0%} of the measured points, as it should.",
@@ -302,13 +302,13 @@ def predictive_check(curves: PopulationCurves) -> Check:
     )
 
 
-def pit(curves: PopulationCurves) -> Check:
+def pit(curves: PopulationCurves) -> Look:
     """Look whether specimens lie in their population as a Gaussian of its parameters says."""
     u = transformed(curves)
     if u is None or len(u) < _RESIDUALS:
         return NOTHING
     p = float(scipy.stats.kstest(u, "uniform").pvalue)
-    return Check(
+    return Look(
         max(float(np.log10(max(p, 1e-300))), -300.0),
         "specimens do not lie in their population as a Gaussian of its parameters has it: it may be two, or lopsided",
         "Probability integral transforms are even: the population's scatter is as it says.",
@@ -334,7 +334,7 @@ def transformed(curves: PopulationCurves) -> Array | None:
     return np.asarray(scipy.stats.f.cdf(ratio, P, N - 1 - P))
 
 
-def shrinkage(curves: PopulationCurves) -> Check:
+def shrinkage(curves: PopulationCurves) -> Look:
     """Tell how much of specimens' own parameters is their population's."""
     share = shrunk(curves)
     if share is None:
@@ -342,7 +342,7 @@ def shrinkage(curves: PopulationCurves) -> Check:
     names = curves.parameters
     listed = ", ".join(f"{name} {s:.0%}" for name, s in zip(names, share, strict=True))
     much = [name for name, s in zip(names, share, strict=True) if s > SHRUNK]
-    return Check(
+    return Look(
         None,
         f"own curves say little of single specimens' {', '.join(much)}: values are mostly the population's ({listed})",
         f"Specimens' own curves decide their parameters (shrinkage: {listed}).",
@@ -360,7 +360,7 @@ def shrunk(curves: PopulationCurves) -> Array | None:
     return np.where(of > 0.0, np.clip(1.0 - own / np.where(of > 0.0, of, 1.0), 0.0, 1.0), 1.0)
 
 
-def influence(curves: PopulationCurves) -> Check:
+def influence(curves: PopulationCurves) -> Look:
     """Tell how far the population's parameters move without one specimen."""
     moved = without_one(curves)
     if moved is None:
@@ -369,7 +369,7 @@ def influence(curves: PopulationCurves) -> Check:
     words = (
         f"without specimen {curves.names[n]}, {curves.parameters[p]} moves by {abs(moved[n, p]):.1f} standard errors"
     )
-    return Check(
+    return Look(
         None,
         words,
         f"No specimen decides by itself: {words}.",
@@ -388,7 +388,7 @@ def without_one(curves: PopulationCurves) -> Array | None:
     return (b.mean(0) - b) / (N - 1) / np.where(error > 0.0, error, 1.0)
 
 
-def influence_point(curves: PopulationCurves) -> Check:
+def influence_point(curves: PopulationCurves) -> Look:
     """Tell how far single points move their own curve's parameters."""
     distance = cook(curves)
     n, p = np.unravel_index(np.argmax(distance), distance.shape)
@@ -396,7 +396,7 @@ def influence_point(curves: PopulationCurves) -> Check:
         f"without its point at {along(curves, curves.t[n, p])}, the parameters of {curves.names[n]} move by"
         f" {np.sqrt(distance[n, p]):.1f} standard errors"
     )
-    return Check(
+    return Look(
         None,
         words,
         f"No point decides by itself: {words}.",
@@ -412,7 +412,7 @@ def cook(curves: PopulationCurves) -> Array:
     return np.square(curves.standardised) * leverage / (1.0 - leverage) / rank
 
 
-def validity(curves: PopulationCurves) -> Check:
+def validity(curves: PopulationCurves) -> Look:
     """Tell along which stretch of t the curves bear the law out."""
     begin, end = (float(f(curves.t[curves.seen])) for f in (np.min, np.max))
     centres, mean, error = stretches(curves)
@@ -421,16 +421,16 @@ def validity(curves: PopulationCurves) -> Check:
         f"The curves bear the law out from {along(curves, begin)} to {along(curves, end)}, where they were measured."
     )
     if not off.any():
-        return Check(None, "", whole, "")
+        return Look(None, "", whole, "")
     edges = np.concatenate([[begin], 0.5 * (centres[1:] + centres[:-1]), [end]])
     runs = np.split(np.arange(len(off)), np.flatnonzero(np.diff(off)) + 1)
     good = [run for run in runs if not off[run[0]]]
     if not good:
-        return Check(None, "the curves bear the law out nowhere", "", "another law", told=True)
+        return Look(None, "the curves bear the law out nowhere", "", "another law", told=True)
     longest = max(good, key=len)
     low, high = edges[longest[0]], edges[longest[-1] + 1]
     words = f"the curves bear the law out from {along(curves, low)} to {along(curves, high)} only"
-    return Check(None, words, "", f"window=({low:.4g}, {high:.4g}), or another law", told=True)
+    return Look(None, words, "", f"window=({low:.4g}, {high:.4g}), or another law", told=True)
 
 
 def stretches(curves: PopulationCurves) -> tuple[Array, Array, Array]:
@@ -443,7 +443,7 @@ def stretches(curves: PopulationCurves) -> tuple[Array, Array, Array]:
 
 
 #: Every check by its name, in the order they are told.
-CHECKS: dict[str, tuple[str, Callable[[PopulationCurves], Check]]] = {
+CHECKS: dict[str, tuple[str, Callable[[PopulationCurves], Look]]] = {
     "residuals_t": ("residuals along t", residuals_t),
     "residuals_prediction": ("residuals and prediction", residuals_prediction),
     "autocorrelation": ("autocorrelation", autocorrelation),

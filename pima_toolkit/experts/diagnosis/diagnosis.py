@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ExpertError, require
-from .checks import CHECKS, Check
+from .checks import CHECKS, Look
 from .curves import PopulationCurves
 from .panels import draw_finding, draw_overview
 
@@ -146,7 +146,7 @@ def diagnose(populations: Iterable[PopulationCurves]) -> Diagnosis:
     return Diagnosis(tuple(found), curves)
 
 
-def _finding(name: str, label: str, check: Check, log_p: float) -> Finding:
+def _finding(name: str, label: str, check: Look, log_p: float) -> Finding:
     describes = check.log_p is None
     wrong = not describes and bool(log_p < np.log10(LEVEL))
     odd = wrong or check.told
