@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..noise.robust import RobustNoise
 from ..solvers.noisy_fits import curves_at
 from .curves import PopulationCurves
-from .lack_of_fit import lack_of_fit, log_tail
+from .lack_of_fit import lack_of_fit, log10_of, log_tail
 
 Array = NDArray[np.float64]
 
@@ -27,8 +27,6 @@ _SPECIMENS, _RESIDUALS = 5, 20
 #: Shrinkage from which a specimen's own parameter is mostly its population's, and standard errors by which one specimen
 #: or point may move a parameter before it is told.
 SHRUNK, MOVES = 0.5, 1.0
-#: Draws of every curve that predictions are made of.
-DRAWS = 200
 #: Stretches of t that the range of validity is made of, and standard errors from which one is off.
 _STRETCHES, OFF = 20, 4.0
 
@@ -108,7 +106,7 @@ def autocorrelation(curves: PopulationCurves) -> Look:
 def _one_sided(figure: float, error: float) -> float:
     if not np.isfinite(figure):
         return 0.0
-    return max(float(scipy.stats.norm.logsf(figure / error)) / np.log(10.0), -300.0)
+    return log10_of(scipy.stats.norm.logsf(figure / error))
 
 
 def quantiles(curves: PopulationCurves) -> Look:
@@ -126,7 +124,7 @@ def quantiles(curves: PopulationCurves) -> Look:
     what = f"{far} points are beyond 4 std" if far else "residuals have heavier tails than Gaussian noise"
     where = f"specimen {curves.names[n]} at {along(curves, curves.t[n, p])}"
     return Look(
-        max(min(float(single), float(tails), 0.0) / np.log(10.0) + np.log10(2.0), -300.0),
+        log10_of(min(single, tails)) + np.log10(2.0),
         f"{what}, the farthest {np.abs(z[farthest]):.1f} std ({where}): they pull the fit",
         "Residuals lie on the line of Gaussian noise, none is far off.",
         'noise="robust", or leave such points out (NaN)',
@@ -186,7 +184,7 @@ def record(curves: PopulationCurves) -> Look:
         pairs, clipped, repeated = pairs + len(equal), clipped + extreme.sum(), repeated + equal.sum()
     chance = min(resolution / (2.0 * np.sqrt(np.pi) * float(np.median(curves.spread)) + 1e-300), 1.0)
     # A curve that is flat beyond its noise repeats by itself.
-    ties = 0.0 if curves.exact else float(scipy.stats.binom.logsf(repeated - 1, pairs, chance)) / np.log(10.0)
+    ties = 0.0 if curves.exact else log10_of(scipy.stats.binom.logsf(repeated - 1, pairs, chance))
     back = returning(curves)
     branch = 0.0
     if back.any():
@@ -206,7 +204,7 @@ def record(curves: PopulationCurves) -> Look:
     else:
         wrong = f"{repeated} values are exactly those before them: rows written twice, or a value that is held"
         remedy = "leave the copies out (NaN): they count as measurements"
-    return Look(max(ties + np.log10(2.0), -300.0), wrong, right, remedy)
+    return Look(ties + np.log10(2.0), wrong, right, remedy)
 
 
 def returning(curves: PopulationCurves) -> NDArray[np.bool_]:
@@ -255,7 +253,7 @@ def parameters(curves: PopulationCurves) -> Look:
     n, p = np.unravel_index(np.argmin(logs), logs.shape)
     what = [*curves.parameters, "the size of the curve"][p]
     return Look(
-        float(logs[n, p]) / np.log(10.0),
+        log10_of(logs[n, p]),
         f"specimen {curves.names[n]}: {what} is {abs(z[n, p]):.1f} standard deviations off the other specimens'",
         "No specimen's parameters are beyond what the others' scatter explains.",
         "look at its file (unit, dimensions); leave it out; one population more (clusters=)",
@@ -286,16 +284,17 @@ def predictive_check(curves: PopulationCurves) -> Look:
     """Look whether as much of the curves is inside the population's band as the population says."""
     if curves.scatter is None or len(curves.names) < _SPECIMENS:
         return NOTHING
-    drawn = curves.drawn(DRAWS)
+    rows, drawn = curves.drawn
+    y, seen = curves.y[rows], curves.seen[rows]
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
-    count = np.maximum(curves.seen.sum(1), 1)
-    inside = ((curves.y >= low) & (curves.y <= high) & curves.seen).sum(1) / count
-    chance = ((drawn >= low) & (drawn <= high) & curves.seen).sum(2) / count
+    count = np.maximum(seen.sum(1), 1)
+    inside = ((y >= low) & (y <= high) & seen).sum(1) / count
+    chance = ((drawn >= low) & (drawn <= high) & seen).sum(2) / count
     mean, std = chance.mean(0), chance.std(0)
     z = float((inside - mean).sum() / max(np.sqrt(np.square(std).sum()), 1e-12))
     where = "inside" if z > 0 else "outside"
     return Look(
-        max(float(scipy.stats.norm.logsf(abs(z)) + np.log(2.0)) / np.log(10.0), -300.0),
+        log10_of(scipy.stats.norm.logsf(abs(z)) + np.log(2.0)),
         f"the population's 90 % band holds {inside.mean():.0%} of the measured points, more {where} than it says",
         f"The population's 90 % band holds {inside.mean():.0%} of the measured points, as it should.",
         "another number of clusters, or another law",
@@ -307,9 +306,8 @@ def pit(curves: PopulationCurves) -> Look:
     u = transformed(curves)
     if u is None or len(u) < _RESIDUALS:
         return NOTHING
-    p = float(scipy.stats.kstest(u, "uniform").pvalue)
     return Look(
-        max(float(np.log10(max(p, 1e-300))), -300.0),
+        log10_of(np.log(max(float(scipy.stats.kstest(u, "uniform").pvalue), 1e-300))),
         "specimens do not lie in their population as a Gaussian of its parameters has it: it may be two, or lopsided",
         "Probability integral transforms are even: the population's scatter is as it says.",
         "one population more (clusters=); or depends_on=, groups=",

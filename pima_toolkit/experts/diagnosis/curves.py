@@ -27,6 +27,8 @@ _SMOOTH, _POINTS_EACH = 12, 3
 _NOTHING = 1e-10
 #: Residuals up to this share of the largest value of the curves are rounding.
 _ROUNDING = 1e-9
+#: Draws of every curve that predictions are made of, and specimens at most that they are made for.
+_DRAWS, _DRAWN = 200, 60
 #: Residuals beyond so many standard deviations are all alike.
 _FAR = 35.0
 
@@ -168,25 +170,25 @@ class PopulationCurves:
         """Names of the fitted parameters that are free."""
         return [p.name for p, free in zip(self.law.parameters, self.free, strict=True) if free]
 
-    def drawn(self, count: int, seed: int = 0) -> Array:
-        """Measured curves of new specimens of the population, noise and all, shape (count, N, T), at each one's t.
+    @functools.cached_property
+    def drawn(self) -> tuple[NDArray[np.int64], Array]:
+        """Some specimens, evenly, and measured curves of others of the population in their place, noise and all.
 
-        Args:
-            count: Draws for each specimen.
-            seed: Of the draws.
+        Returns:
+            Their numbers (K,), and curves (draw, K, T) at their t; the same every time.
         """
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         N, P = self.phi.shape
-        scatter = np.zeros((P, P)) if self.scatter is None else self.scatter
-        values, vectors = np.linalg.eigh(scatter)
+        rows = np.unique(np.linspace(0, N - 1, min(N, _DRAWN)).astype(np.int64))
+        values, vectors = np.linalg.eigh(np.zeros((P, P)) if self.scatter is None else self.scatter)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        out = np.empty((count, *self.y.shape))
-        size = self.spread
-        for k in range(count):
-            phi = self.centre + rng.normal(size=(N, P)) @ root.T
-            curve = curves_at(self.law, self.bounds, self.packed, phi, self.held)
-            out[k] = curve + size * rng.normal(size=self.y.shape)
-        return out
+        packed = self.packed if len(self.packed) == 1 else self.packed[rows]
+        centre, held, size = self.centre[rows], self.held[rows], self.spread[rows]
+        out = np.empty((_DRAWS, len(rows), self.y.shape[1]))
+        for k in range(_DRAWS):
+            phi = centre + rng.normal(size=centre.shape) @ root.T
+            out[k] = curves_at(self.law, self.bounds, packed, phi, held) + size * rng.normal(size=size.shape)
+        return rows, out
 
     @property
     def spread(self) -> Array:

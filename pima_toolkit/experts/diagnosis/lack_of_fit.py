@@ -70,4 +70,9 @@ def log_tail(ratio: float, above: float, below: float) -> float:
     """log10 of the probability that F with these degrees of freedom is beyond a ratio; 0 without any."""
     if not (above > 0 and below > 0 and ratio > 0.0):
         return 0.0
-    return max(float(scipy.stats.f.logsf(ratio, above, below)) / np.log(10.0), -300.0)
+    return log10_of(scipy.stats.f.logsf(ratio, above, below))
+
+
+def log10_of(log_p: float) -> float:
+    """Turn the natural logarithm of a probability into log10, at least -300, so that sums stay numbers."""
+    return float(np.clip(log_p / np.log(10.0), -300.0, 0.0))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy  # loads its parts on first use
+from numpy.typing import NDArray
 
 from ...drawing import COLOURS, GREY, new_figure
 from . import checks
@@ -16,6 +17,8 @@ from .curves import PopulationCurves
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
 
 #: Points of a cloud, curves of a panel, specimens of an axis with names, lags.
 _CLOUD, _LINES, _NAMED, _LAGS = 4000, 6, 12, 20
@@ -36,7 +39,7 @@ def draw_overview(curves: PopulationCurves, words: Mapping[str, tuple[str, bool]
 def draw_finding(curves: PopulationCurves, name: str, words: str) -> Figure:
     """Draw the panel of one check, that of parameters as a corner of every two."""
     if name == "parameters" and curves.scatter is not None and curves.free.sum() > 1:
-        return _corner(curves, words)
+        return _corner(curves, curves.scatter, words)
     figure = new_figure(6.4, 4.4)
     _panel(figure.subplots(), curves, name, words, wrong=False, width=78)
     return figure
@@ -52,7 +55,7 @@ def _label(name: str, unit: str) -> str:
     return name.replace("_", " ") + ("" if unit == "1" else f" ({unit})")
 
 
-def _cloud(axis: Axes, curves: PopulationCurves, x: np.ndarray) -> None:
+def _cloud(axis: Axes, curves: PopulationCurves, x: Array) -> None:
     """Residuals of all points, at most so many, over something."""
     at = np.flatnonzero(curves.seen)
     at = at[:: max(1, -(-len(at) // _CLOUD))]
@@ -159,7 +162,7 @@ def _parameters(axis: Axes, curves: PopulationCurves) -> None:
     axis.set_ylabel("off the others (std)")
 
 
-def _corner(curves: PopulationCurves, words: str) -> Figure:
+def _corner(curves: PopulationCurves, scatter: Array, words: str) -> Figure:
     """Parameters of every two of the specimens, in their reported scale of own fits, with the population's ellipse."""
     free = np.flatnonzero(curves.free)
     names, theta = curves.parameters, curves.bounds.from_unbounded(curves.phi)[:, curves.free]
@@ -168,7 +171,6 @@ def _corner(curves: PopulationCurves, words: str) -> Figure:
     axes = figure.subplots(size, size, squeeze=False)
     z = np.abs(checks.apart(curves.deviation)).max(1)
     farthest = int(np.argmax(z))
-    scatter = np.zeros_like(np.eye(len(curves.free))) if curves.scatter is None else curves.scatter
     angle = np.linspace(0.0, 2.0 * np.pi, 100)
     for i in range(size):
         for j in range(size):
@@ -198,20 +200,21 @@ def _corner(curves: PopulationCurves, words: str) -> Figure:
 
 
 def _predictive_check(axis: Axes, curves: PopulationCurves) -> None:
-    drawn = curves.drawn(checks.DRAWS)
-    along = np.sort(np.unique(curves.t[curves.seen]))
+    rows, drawn = curves.drawn
+    t, seen = curves.t[rows], curves.seen[rows]
+    along = np.unique(t[seen])
     edges = np.quantile(along, np.linspace(0.0, 1.0, min(40, len(along)) + 1))
-    cell = np.clip(np.searchsorted(edges, curves.t, side="right") - 1, 0, len(edges) - 2)
+    cell = np.clip(np.searchsorted(edges, t, side="right") - 1, 0, len(edges) - 2)
     bands, middle = [], []
     for k in range(len(edges) - 1):
-        here = (cell == k) & curves.seen
+        here = (cell == k) & seen
         if here.any():
             bands.append(np.quantile(drawn[:, here], [0.05, 0.5, 0.95]))
-            middle.append(curves.t[here].mean())
+            middle.append(t[here].mean())
     low, half, high = np.array(bands).T
     axis.fill_between(middle, low, high, color=_BLUE, alpha=0.2, linewidth=0, label="90 % of the population")
     axis.plot(middle, half, color=_BLUE, linewidth=1.2)
-    for n in range(min(len(curves.y), 40)):
+    for n in rows:
         axis.plot(curves.t[n, curves.seen[n]], curves.y[n, curves.seen[n]], color="0.3", linewidth=0.5, alpha=0.7)
     axis.legend(fontsize=7, frameon=False)
     axis.set(xlabel=_label(curves.law.t, curves.t_unit), ylabel=_label("measured", curves.y_unit))
