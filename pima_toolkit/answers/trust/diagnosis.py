@@ -24,6 +24,6 @@ def diagnosis_of(predictor: Predictor, data: xr.Dataset) -> Diagnosis:
             if not len(member):
                 continue
             units = {"y_unit": schema.unit, "t_unit": schema.t_unit}
-            named = {"names": labels[member.cpu().numpy()], "label": f"{name}, cluster {c}"}
+            named = {"names": labels[member.cpu().numpy()].tolist(), "label": f"{name}, cluster {c}"}
             every.append(population_curves(decoder, curves.at(member), c, **named, **units))
     return diagnose(one for one in every if one.seen.sum(1).max() > one.free.sum())

@@ -162,7 +162,7 @@ def population_curves(decoder: PhysicsDecoder, curves: Curves, c: int, **describ
         noise=noise.curve_noise or NOISES["constant"],
         centre=centre,
         scatter=decoder.total[c].cpu().numpy(),
-        **{"names": np.arange(len(curves)).astype(str), **described},
+        **{"names": [str(n) for n in range(len(curves))], **described},
     )
 
 

@@ -58,6 +58,12 @@ def along(curves: PopulationCurves, value: float) -> str:
     return f"{value:.3g}" + ("" if curves.t_unit == "1" else f" {curves.t_unit}")
 
 
+def largest(values: Array) -> tuple[int, int]:
+    """Row and column of the largest value."""
+    row, column = np.unravel_index(int(np.argmax(values)), values.shape)
+    return int(row), int(column)
+
+
 def residuals_t(curves: PopulationCurves) -> Look:
     """Look whether residuals follow anything smooth along t: another law, a toe, a drift, a saturation."""
     found = lack_of_fit(curves, curves.smooth)
@@ -65,7 +71,7 @@ def residuals_t(curves: PopulationCurves) -> Look:
         return NOTHING
     many = len(curves.names) > 1
     if found.alike > 0.3 or not many:
-        where = curves.t[np.unravel_index(np.argmax(np.abs(found.curve)), found.curve.shape)]
+        where = float(curves.t[largest(np.abs(found.curve))])
         whose = " in all curves alike" if many else ""
         wrong = f"residuals follow a smooth curve along {curves.law.t}{whose}, most at {along(curves, where)}"
         remedy = 'another law; window= where it holds; or noise="misfit"'
@@ -116,16 +122,16 @@ def quantiles(curves: PopulationCurves) -> Look:
         return NOTHING
     if isinstance(curves.noise, RobustNoise):
         return Look(None, "", "Points far off are allowed for: the noise has heavy tails.", "")
-    farthest = int(np.argmax(np.abs(z)))
-    n, p = np.argwhere(curves.seen)[farthest]
-    single = scipy.stats.t.logsf(_studentised(np.abs(z[farthest]), z.size), z.size - 2) + np.log(2.0 * z.size)
+    n, p = largest(np.abs(curves.standardised))
+    farthest = abs(float(curves.standardised[n, p]))
+    single = scipy.stats.t.logsf(_studentised(farthest, z.size), z.size - 2) + np.log(2.0 * z.size)
     tails = scipy.stats.norm.logsf(scipy.stats.kurtosistest(z).statistic)
     far = int((np.abs(z) > 4.0).sum())
     what = f"{far} points are beyond 4 std" if far else "residuals have heavier tails than Gaussian noise"
-    where = f"specimen {curves.names[n]} at {along(curves, curves.t[n, p])}"
+    where = f"specimen {curves.names[n]} at {along(curves, float(curves.t[n, p]))}"
     return Look(
         log10_of(min(single, tails)) + np.log10(2.0),
-        f"{what}, the farthest {np.abs(z[farthest]):.1f} std ({where}): they pull the fit",
+        f"{what}, the farthest {farthest:.1f} std ({where}): they pull the fit",
         "Residuals lie on the line of Gaussian noise, none is far off.",
         'noise="robust", or leave such points out (NaN)',
     )
@@ -139,7 +145,7 @@ def _studentised(z: float, count: int) -> float:
 def ends(curves: PopulationCurves) -> Look:
     """Look whether the beginning or the end of the curves is off by itself."""
     parts = end_points(curves)
-    found = [lack_of_fit(curves, np.stack([part, part * curves.t], -1)) for part in parts]
+    found = [lack_of_fit(curves, np.stack([part, part * curves.t], -1).astype(np.float64)) for part in parts]
     logs = [0.0 if one is None else one.shared for one in found]
     begin, end = float(curves.t[curves.seen].min()), float(curves.t[curves.seen].max())
     at_start = logs[0] <= logs[1]
@@ -180,7 +186,7 @@ def record(curves: PopulationCurves) -> Look:
     for row, seen in zip(curves.y, curves.seen, strict=True):
         y = row[seen]
         equal = np.diff(y) == 0.0
-        extreme = equal & ((y[1:] == y.max()) | (y[1:] == y.min()))
+        extreme = equal & ((y[1:] == y.max(initial=-np.inf)) | (y[1:] == y.min(initial=np.inf)))
         pairs, clipped, repeated = pairs + len(equal), clipped + extreme.sum(), repeated + equal.sum()
     chance = min(resolution / (2.0 * np.sqrt(np.pi) * float(np.median(curves.spread)) + 1e-300), 1.0)
     # A curve that is flat beyond its noise repeats by itself.
@@ -250,7 +256,7 @@ def parameters(curves: PopulationCurves) -> Look:
         return NOTHING
     z = apart(np.column_stack([curves.deviation, sizes(curves)]))
     logs = np.asarray(scipy.stats.t.logsf(np.abs(z), len(z) - 2)) + np.log(2.0 * z.size)
-    n, p = np.unravel_index(np.argmin(logs), logs.shape)
+    n, p = largest(-logs)
     what = [*curves.parameters, "the size of the curve"][p]
     return Look(
         log10_of(logs[n, p]),
@@ -363,7 +369,7 @@ def influence(curves: PopulationCurves) -> Look:
     moved = without_one(curves)
     if moved is None:
         return NOTHING
-    n, p = np.unravel_index(np.argmax(np.abs(moved)), moved.shape)
+    n, p = largest(np.abs(moved))
     words = (
         f"without specimen {curves.names[n]}, {curves.parameters[p]} moves by {abs(moved[n, p]):.1f} standard errors"
     )
@@ -389,9 +395,9 @@ def without_one(curves: PopulationCurves) -> Array | None:
 def influence_point(curves: PopulationCurves) -> Look:
     """Tell how far single points move their own curve's parameters."""
     distance = cook(curves)
-    n, p = np.unravel_index(np.argmax(distance), distance.shape)
+    n, p = largest(distance)
     words = (
-        f"without its point at {along(curves, curves.t[n, p])}, the parameters of {curves.names[n]} move by"
+        f"without its point at {along(curves, float(curves.t[n, p]))}, the parameters of {curves.names[n]} move by"
         f" {np.sqrt(distance[n, p]):.1f} standard errors"
     )
     return Look(
@@ -426,7 +432,7 @@ def validity(curves: PopulationCurves) -> Look:
     if not good:
         return Look(None, "the curves bear the law out nowhere", "", "another law", told=True)
     longest = max(good, key=len)
-    low, high = edges[longest[0]], edges[longest[-1] + 1]
+    low, high = float(edges[longest[0]]), float(edges[longest[-1] + 1])
     words = f"the curves bear the law out from {along(curves, low)} to {along(curves, high)} only"
     return Look(None, words, "", f"window=({low:.4g}, {high:.4g}), or another law", told=True)
 

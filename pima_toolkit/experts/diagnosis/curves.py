@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +67,7 @@ class PopulationCurves:
     held: Array
     free: NDArray[np.bool_]
     noise: CurveNoise
-    names: Sequence[str]
+    names: list[str]
     centre: Array
     scatter: Array | None
     label: str = ""

@@ -155,7 +155,7 @@ def _parameters(axis: Axes, curves: PopulationCurves) -> None:
     names = [*curves.parameters, "size"]
     place = np.arange(len(names)) + 0.3 * np.linspace(-1.0, 1.0, len(z))[:, None]
     axis.plot(place.ravel(), z.ravel(), "o", color=_BLUE, markersize=3)
-    n, p = np.unravel_index(np.argmax(np.abs(z)), z.shape)
+    n, p = checks.largest(np.abs(z))
     axis.annotate(curves.names[n], (place[n, p], z[n, p]), xytext=(4, 2), textcoords="offset points", fontsize=7)
     axis.axhline(0.0, color="0.1", linewidth=0.8)
     axis.set_xticks(range(len(names)), names)
@@ -226,7 +226,7 @@ def _pit(axis: Axes, curves: PopulationCurves) -> None:
     if u is None or len(u) < 5:
         u, of = scipy.stats.norm.cdf(curves.standardised[curves.seen]), "points"
     bins = int(np.clip(len(u) // 5, 4, 20))
-    axis.hist(u, bins=np.linspace(0.0, 1.0, bins + 1), color=_BLUE)
+    axis.hist(u, bins=np.linspace(0.0, 1.0, bins + 1).tolist(), color=_BLUE)
     axis.axhline(len(u) / bins, color="0.1", linewidth=0.8)
     axis.set(xlabel=f"probability integral transform of {of}", ylabel=of)
 

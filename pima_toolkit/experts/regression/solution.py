@@ -182,7 +182,7 @@ class Solution:
         held = np.where(free, np.nan, theta)[None].repeat(len(rows), 0)
         share = np.ones(len(rows)) if data.single else data.gamma[rows, c]
         left = residuals_of(self.expert, data.bounds, t, data.y[rows], weights, at, share, held=held, free=free)
-        variance = float(data.variance[c]) if population is None else population.effects.variance
+        variance = float(np.asarray(data.variance)[c]) if population is None else population.effects.variance
         return PopulationCurves(
             law=self.expert,
             bounds=data.bounds,
