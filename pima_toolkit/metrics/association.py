@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 
 #: A number with at most this many different values, each twice on average, is set by hand: a category.
 _FEW_VALUES = 12
+#: Effects up to this are none, but for rounding.
+_ROUNDING = 1e-12
 #: More categories than this share of the specimens: a name of each specimen, not a setting.
 _NAMES = 0.5
 
@@ -233,7 +235,8 @@ def _test(
         mean = np.einsum("n,...nk->...k", count, shuffled) / len(gamma)
         off = len(gamma) * np.square(mean).sum(-1)
         between = np.square(np.einsum("nc,...nk->...ck", share, shuffled)).sum((-1, -2)) - off
-        return between / (np.einsum("n,...nk->...", count, np.square(shuffled)) - off)
+        share_of = between / (np.einsum("n,...nk->...", count, np.square(shuffled)) - off)
+        return np.where(share_of > _ROUNDING, share_of, 0.0)
 
     # About 100 MB at a time, whatever the number of specimens.
     batch = max(1, 4_000_000 // (values.size * max(int(used.sum()), 1)))
@@ -277,21 +280,22 @@ def _holm(p: Array) -> Array:
     return adjusted
 
 
-def summarise(responsibilities: xr.DataArray, values: NDArray) -> list[str]:
+def summarise(responsibilities: xr.DataArray, values: NDArray, kind: str | None = None) -> list[str]:
     """Describe one setting in words, cluster by cluster: ``median 12 (10 to 15)`` or ``A: 80 %, B: 20 %``.
 
     Args:
         responsibilities: Shape (specimen, cluster).
         values: The setting, shape (specimen,).
+        kind: "number" or "category"; None: as its values look.
     """
     gamma = responsibilities.transpose("specimen", "cluster").values
     known = _known(values)
     gamma, values = gamma[known], values[known]
-    words = []
+    words, kind = [], kind or _kind(values)
     for weight in gamma.T:
         if weight.sum() < 0.5:
             words.append("no specimens")
-        elif _kind(values) == "number":
+        elif kind == "number":
             low, middle, high = weighted_quantiles(values.astype(np.float64), weight, (0.25, 0.5, 0.75))
             words.append(f"{middle:.4g}" if low == high else f"median {middle:.4g} ({low:.4g} to {high:.4g})")
         else:

@@ -21,7 +21,7 @@ def settings(findings: Findings) -> Section | None:
         one = tested.isel(setting=row)
         name = str(one["setting"].item())
         numbers = [f"{100 * float(one.effect):.0f} %", f"{float(one.p_value):.2g}", f"{float(one.p_adjusted):.2g}"]
-        table.rows.append([name, *numbers, *summarise(gamma, values[name])])
+        table.rows.append([name, *numbers, *summarise(gamma, values[name], str(one.kind.item()))])
     words = (
         "Whether the populations follow what was recorded of each specimen. “Explained” is the share of the setting's"
         f" variance that the clusters account for; p is the chance of as much if the {tested.attrs['permutations']}"
