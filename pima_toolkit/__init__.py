@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from .data import open_data, reading_details, reading_log, save_data, split, summary
     from .errors import PimaError, PimaWarning
     from .experts import (
+        Diagnosis,
         Example,
         Expert,
+        Finding,
         LmfitExpert,
         Parameter,
         Solution,
@@ -77,6 +79,8 @@ _HOME = {
     "TorchExpert": ".experts",
     "LmfitExpert": ".experts",
     "Solution": ".experts",
+    "Diagnosis": ".experts",
+    "Finding": ".experts",
     "quantities": ".experts.regression.",
     "experts": ".",
     "principal_curves": ".experts",
@@ -108,9 +112,11 @@ _HOME = {
 __all__ = [
     "PIMA",
     "CurveFiles",
+    "Diagnosis",
     "EncoderKind",
     "Example",
     "Expert",
+    "Finding",
     "Fit",
     "ImageFiles",
     "Learned",

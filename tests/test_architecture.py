@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "pima_toolkit"
 FLOORS = (
-    ("faces", "errors", "units", "plugins"),
+    ("faces", "errors", "drawing", "units", "plugins"),
     ("experts", "data", "datasets"),
     ("model", "ingest", "metrics"),
     ("fitting", "report"),
@@ -34,7 +34,7 @@ FLOORS = (
 #: and a new one needs no line here.
 ORDER = {
     "plugins": "hooks records manager registry",
-    "experts": "contract formulas noise solvers regression kinds registry card",
+    "experts": "contract formulas noise solvers diagnosis regression kinds registry card",
     "experts/contract": "parameters bounds numbers inputs example law",
     "experts/formulas": "parser program codegen compiled derived consistency",
     "experts/noise": "base * table",
@@ -42,8 +42,9 @@ ORDER = {
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
         " noisy_fits integrated strata random_effects"
     ),
+    "experts/diagnosis": "noise_evidence curves lack_of_fit checks panels diagnosis",
     "experts/regression": (
-        "quantities lmfit_bridge priors dependence curves covariance population effects noise_evidence coloured"
+        "quantities lmfit_bridge priors dependence curves covariance population effects coloured"
         " intervals solution noise_choice fit"
     ),
     "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
@@ -75,16 +76,16 @@ ORDER = {
     "fitting/evidence": "network physics number frame learning belief crossfit training",
     "fitting/em": "steps effects gradient physics health populations effect_errors members",
     "fitting/starts": "populations number pooled initialise features invariance curveless start",
-    "report": "findings drawing page sheets plots sections text html export",
+    "report": "findings page sheets plots sections text html export",
     "report/sections": "*",
     "report/plots": "canvas expert_plot calibration_plot settings_plot plots",
     "answers": (
         "predictor record mixture_information tables effects posterior conditions curves remarks laws inference"
-        " generation trust fit_parts baselines"
+        " generation trust portraits fit_parts baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive",
-    "answers/trust": "calibration held_out reliability goodness_of_fit cautions planning",
+    "answers/trust": "calibration held_out reliability goodness_of_fit diagnosis cautions planning",
     "api": "findings saved_form saving pima counting selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",

@@ -113,6 +113,7 @@ class Facts(TypedDict):
         held_out: How well curves are predicted, by modality; empty where nothing was held out.
         beside: How well beside simple methods, by modality; where that was asked for.
         number: How the number of populations was found; where it was not given.
+        names: What people call the populations; where they were named.
     """
 
     seconds: float
@@ -133,6 +134,7 @@ class Facts(TypedDict):
     held_out: NotRequired[dict[str, HeldOutFigures]]
     beside: NotRequired[dict[str, BesideFigures]]
     number: NotRequired[NumberFacts]
+    names: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import numpy as np
 import xarray as xr
 
 from ..data import read, specimen_labels
+from ..drawing import colour_of, new_figure
 from ..errors import DataError
 from ..fitting.evidence.number import count_populations
 from ..fitting.inputs.spec import wanted
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.prepared import prepare
 from ..fitting.starts.number import DECISIVE, PopulationNumber
-from ..report.plots.canvas import colour_of, new_figure, signed
+from ..report.plots.canvas import signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

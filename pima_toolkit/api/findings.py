@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..answers.baselines.beside import THIS_FIT
 from ..answers.effects import batches, effects
 from ..answers.generation import clusters
 from ..answers.inference import infer
+from ..answers.portraits import named, portraits
 from ..answers.predictor import Predictor
 from ..answers.record import BesideFigures, HeldOutFigures, TrainingRecord
 from ..answers.tables import cluster_parameters
@@ -48,7 +49,7 @@ def gather(
     if data is not None:
         _check_same_specimens(record, data)
     facts = record.facts
-    specimens = record.specimens.drop_vars("cluster")
+    tested = associations_of(record) if settings else None
     modalities = {name: _modality(predictor, record, name) for name in predictor.options.modalities}
     pictures = [name for name, modality in modalities.items() if modality.kind == "image"]
     return Findings(
@@ -58,9 +59,10 @@ def gather(
         seconds=float(facts["seconds"]),
         device=str(facts["device"]),
         modalities=modalities,
-        parameters=cluster_parameters(predictor, record),
-        specimens=record.specimens,
-        populations=clusters(predictor),
+        parameters=named(cluster_parameters(predictor, record), record),
+        specimens=named(record.specimens, record),
+        populations=named(clusters(predictor), record),
+        portraits=portraits_of(record, tested) if tested is not None else None,
         history=record.history,
         cautions=sentences(cautions(predictor, record), predictor.options),
         restarts=how_stable(record),
@@ -69,14 +71,35 @@ def gather(
         believed=_believed(predictor),
         effects=effects(predictor) if any(option.depends_on for option in predictor.options.physics.values()) else None,
         batches=batches(predictor) if any(option.groups for option in predictor.options.physics.values()) else None,
-        associations=associate(specimens["responsibilities"], specimens) if settings else None,
+        associations=tested,
         data=data,
         pictured={} if data is None else {name: measured(predictor, data, name) for name in pictures},
-        answer=None if data is None else infer(predictor, data),
+        answer=None if data is None else named(infer(predictor, data), record),
         next_measurements={} if data is None else _next_measurements(predictor, record, data),
         new=new,
-        predictions=None if new is None else infer(predictor, new),
+        predictions=None if new is None else named(infer(predictor, new), record),
     )
+
+
+def associations_of(
+    record: TrainingRecord,
+    settings: xr.Dataset | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    permutations: int = 9999,
+    groups: str | None = "auto",
+) -> xr.Dataset:
+    """Test the populations against the process settings, see :meth:`pima_toolkit.Fit.associations`."""
+    specimens = record.specimens.drop_vars("cluster")
+    settings = specimens if settings is None else settings
+    if groups == "auto" and record.settings.groups in settings.variables:
+        groups = record.settings.groups
+    return associate(specimens["responsibilities"], settings, names, permutations=permutations, groups=groups)
+
+
+def portraits_of(record: TrainingRecord, tested: xr.Dataset | None = None) -> xr.Dataset:
+    """Describe the populations, see :meth:`pima_toolkit.Fit.portraits`, with the test of settings if there is one."""
+    return portraits(record, associations_of(record) if tested is None else tested)
 
 
 def _check_same_specimens(record: TrainingRecord, data: xr.Dataset) -> None:

@@ -21,27 +21,28 @@ from ..answers.inference import infer
 from ..answers.laws.cluster_curves import to_lmfit
 from ..answers.laws.comparison import compare
 from ..answers.laws.derive import derive_quantities
+from ..answers.portraits import checked_names, named
 from ..answers.predictor import Predictor
 from ..answers.record import TrainingRecord
 from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import stability, strangers, summary
+from ..answers.trust.diagnosis import diagnosis_of
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..data.files import path_of
 from ..errors import OptionError
-from ..experts import CurveQuantity, Expert
+from ..experts import CurveQuantity, Diagnosis, Expert
 from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
 from ..fitting.trained_model import train
-from ..metrics.association import associate
 from ..model.modality import Modality
 from ..report.export import export, known_kinds
 from ..report.html import save_report
 from ..report.text import text_report
 from . import saving
-from .findings import gather
+from .findings import associations_of, gather, portraits_of
 
 if TYPE_CHECKING:
     from lmfit.model import ModelResult
@@ -274,7 +275,7 @@ class Fit:
         Raises:
             DataError, ShapeError: If the data do not fit the training.
         """
-        return infer(
+        answer = infer(
             self.predictor,
             data,
             predict=predict,
@@ -283,6 +284,7 @@ class Fit:
             typical=typical,
             precision=precision,
         )
+        return named(answer, self.record)
 
     def generate(self, cluster: int, n: int = 16, *, seed: int = 0, at: At = None) -> xr.Dataset:
         """Draw new specimens of a population.
@@ -341,7 +343,34 @@ class Fit:
     @property
     def clusters(self) -> xr.Dataset:
         """The populations: weight, latent mean and variance, each modality at the centre, median curves, 90 % bands."""
-        return generation.clusters(self.predictor)
+        return named(generation.clusters(self.predictor), self.record)
+
+    @property
+    def names(self) -> list[str]:
+        """What people call the populations; none were given: empty.
+
+        ``fit.names = ["brittle", "ductile"]`` gives them, in the order of their numbers. Tables, reports and exports
+        have them from then on, as ``population`` along ``cluster`` and ``belongs_to`` along ``specimen``, and a saved
+        fit keeps them.
+        """
+        return list(self.record.facts.get("names", []))
+
+    @names.setter
+    def names(self, names: Sequence[str]) -> None:
+        self.record.facts["names"] = checked_names(names, self.predictor.options.clusters)
+
+    def portraits(self) -> xr.Dataset:
+        """What distinguishes each population: parameters by which its specimens differ from the others, and settings.
+
+        A parameter is told where it is off by more than 0.8 standard deviations, a setting where the populations go
+        with it (:meth:`associations`, with batches kept together) and this one differs; of all that is told 5 % may be
+        chance. Populations were made of what curves say of parameters: there the size counts.
+
+        Returns:
+            Along ``cluster``: ``sentence``; ``typical``, ``extreme`` and ``borderline``, three specimens each, the
+            first along ``rank`` the most so.
+        """
+        return portraits_of(self.record)
 
     @property
     def parameters(self) -> xr.Dataset:
@@ -353,7 +382,7 @@ class Fit:
         its standard error (about 1 or less where the law holds); agreement, the share of starts that end at the best
         optimum.
         """
-        return cluster_parameters(self.predictor, self.record)
+        return named(cluster_parameters(self.predictor, self.record), self.record)
 
     @property
     def effects(self) -> xr.Dataset:
@@ -389,7 +418,7 @@ class Fit:
         curves are stress against strain, ``tensile_value``, ``tensile_std_error`` and ``tensile_about`` have what every
         test report has: see :func:`pima_toolkit.tensile_quantities`.
         """
-        return self.record.specimens.copy()
+        return named(self.record.specimens.copy(), self.record)
 
     @property
     def strangers(self) -> xr.Dataset:
@@ -529,6 +558,22 @@ class Fit:
         """
         return summary(self.predictor, self.record)
 
+    def diagnose(self, data: xr.Dataset) -> Diagnosis:
+        """Look for what speaks against the laws of this fit in specimens' curves, population by population.
+
+        Args:
+            data: Specimens with curves, such as the training data; of a population of more than 400 some, evenly.
+
+        Returns:
+            The findings, worst first, each with a sentence, its evidence, a remedy where there is one, and a figure:
+            ``print(fit.diagnose(data))``, ``.to_dataframe()``, ``.plot()``, ``.plot("residuals_t")``.
+
+        Raises:
+            DataError, ShapeError: If the data do not fit the training.
+            ExpertError: If no specimen has a curve with more points than its law has parameters.
+        """
+        return diagnosis_of(self.predictor, data)
+
     def check(
         self, data: xr.Dataset, modality: str | None = None, methods: str | Sequence[str] | None = None
     ) -> xr.Dataset:
@@ -582,27 +627,37 @@ class Fit:
         return calibration_of(self.predictor, data, labels)
 
     def associations(
-        self, settings: xr.Dataset | None = None, names: Sequence[str] | None = None, *, permutations: int = 9999
+        self,
+        settings: xr.Dataset | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        permutations: int = 9999,
+        groups: str | None = "auto",
     ) -> xr.Dataset:
         """Whether the populations follow the process settings: a permutation test of each.
+
+        Specimens of one batch count together: whole batches are shuffled where a setting changes with them, and
+        specimens inside each where it changes there.
 
         Args:
             settings: Coordinates and variables along ``specimen`` of the training specimens; by default the
                 coordinates the training data had.
             names: Which of them; by default all that vary.
             permutations: Number of shuffles.
+            groups: Name of what tells the batch of each specimen; ``"auto"``: that of the fit, else one whose name says
+                so; None: every specimen was made by itself.
 
         Returns:
             Along ``setting``: ``effect`` (share of the setting's variance explained, 0 to 1), ``p_value``,
-            ``p_adjusted`` (Holm), ``kind``, ``specimens``. ``plots.plot_settings`` draws it.
+            ``p_adjusted`` (Holm), ``q_value`` (Benjamini and Hochberg), ``kind``, ``specimens``, ``shuffled``, what was
+            shuffled, and ``units``, how many. ``attrs["reading"]`` says what was done about batches.
+            ``plots.plot_settings`` draws it.
 
         Raises:
             DataError: If a name is unknown, or the settings are of other specimens.
+            OptionError: If the groups are nothing along ``specimen``.
         """
-        specimens = self.record.specimens.drop_vars("cluster")
-        return associate(
-            specimens["responsibilities"], specimens if settings is None else settings, names, permutations=permutations
-        )
+        return associations_of(self.record, settings, names, permutations=permutations, groups=groups)
 
     def next_measurements(self, data: xr.Dataset, modality: str, *, n: int | None = None, seed: int = 0) -> xr.Dataset:
         """Rank the specimens that lack a modality by what its measurement should teach; of equals, the odd first.

@@ -27,6 +27,7 @@ import xarray as xr
 
 from ..answers.trust.cautions import AGREE, still_rising
 from ..data import read, specimen_labels
+from ..drawing import colour_of, new_figure
 from ..errors import OptionError, require
 from ..fitting.held_out import Candidates, Task
 from ..fitting.inputs.spec import wanted
@@ -36,7 +37,7 @@ from ..fitting.parallel.workers import check_processes, run_tasks
 from ..fitting.prepared import data_fingerprint
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
-from ..report.plots.canvas import colour_of, new_figure, signed
+from ..report.plots.canvas import signed
 from ..units import value_with_error
 from .counting import counted, plot_number, reasons_of, table_of
 from .pima import PIMA

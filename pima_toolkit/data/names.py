@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable
 
 import numpy as np
@@ -34,9 +35,35 @@ ANSWER_NAMES = frozenset(
         "parameter",
         "parameter_modality",
         "unit",
+        "population",
+        "belongs_to",
         "description",
     ]
 )
+
+
+#: Words that name what specimens were made or measured together in.
+BATCHES = frozenset({"batch", "campaign", "charge", "lab", "laboratory", "lot", "plate", "wafer"})
+
+
+def batches(data: xr.Dataset, fewest: int) -> str | None:
+    """Name of the coordinate along specimen that obviously names batches; None where there is none that can be used.
+
+    Its name holds one of :data:`BATCHES` as a word, and some specimens share a value. Of several the one with the
+    fewest.
+
+    Args:
+        data: The specimens.
+        fewest: Values that it must have: of fewer batches nothing could be judged.
+    """
+    found = {}
+    for name, coordinate in data.coords.items():
+        words = set(re.split(r"[^a-z]+", str(name).lower()))
+        if coordinate.dims == ("specimen",) and words & (BATCHES | {f"{word}s" for word in BATCHES}):
+            count = len(np.unique(coordinate.values.astype(str)))
+            if fewest <= count < coordinate.size:
+                found[str(name)] = count
+    return min(found, key=lambda name: (found[name], name), default=None)
 
 
 def closest(name: object, known: Iterable[Hashable]) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .contract.inputs import Inputs, by_name, pack, take_inputs, unpack, variable, with_covariates
     from .contract.law import Law, example_of
     from .contract.parameters import Parameter, resolve_unit
+    from .diagnosis.curves import PopulationCurves
+    from .diagnosis.diagnosis import Diagnosis, Finding, diagnose
+    from .diagnosis.noise_evidence import NoiseEvidence
     from .formulas.parser import latex_name, read_formula
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
     from .regression.effects import per, scale_units, scales
     from .regression.fit import fit_together
     from .regression.lmfit_bridge import lmfit_result
-    from .regression.noise_evidence import NoiseEvidence, evidence_of
     from .regression.population import reported_bounds, student
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
@@ -68,6 +70,10 @@ _HOME = {
     "CurveQuantity": ".regression.quantities",
     "CurveResiduals": ".noise.base",
     "CurveStatistics": ".solvers.statistics",
+    "PopulationCurves": ".diagnosis.curves",
+    "Diagnosis": ".diagnosis.diagnosis",
+    "Finding": ".diagnosis.diagnosis",
+    "diagnose": ".diagnosis.diagnosis",
     "EXPERTS": ".registry",
     "Dependence": ".regression.dependence",
     "Example": ".contract.example",
@@ -78,7 +84,7 @@ _HOME = {
     "LmfitExpert": ".kinds.lmfit_expert",
     "Manager": ".registry",
     "NOISES": ".noise.table",
-    "NoiseEvidence": ".regression.noise_evidence",
+    "NoiseEvidence": ".diagnosis.noise_evidence",
     "NoiseShape": ".noise.base",
     "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
@@ -94,7 +100,6 @@ _HOME = {
     "card_of": ".card",
     "curves_at": ".solvers.noisy_fits",
     "derive": ".regression.quantities",
-    "evidence_of": ".regression.noise_evidence",
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
@@ -148,8 +153,10 @@ __all__ = [
     "CurveResiduals",
     "CurveStatistics",
     "Dependence",
+    "Diagnosis",
     "Example",
     "Expert",
+    "Finding",
     "Inputs",
     "Law",
     "LearnedInFit",
@@ -161,6 +168,7 @@ __all__ = [
     "Origin",
     "Parameter",
     "PluginRecord",
+    "PopulationCurves",
     "PrincipalCurves",
     "Priors",
     "Solution",
@@ -171,7 +179,7 @@ __all__ = [
     "card_of",
     "curves_at",
     "derive",
-    "evidence_of",
+    "diagnose",
     "example_of",
     "expert_from_dict",
     "experts",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from ..data import Measurement, closest, read, specimen_labels, unused_errors
+from ..data import Measurement, batches, closest, read, specimen_labels, unused_errors
 from ..errors import OptionError, PimaWarning, TrainingError
 from .evidence.number import count_populations
 from .inputs.spec import wanted
@@ -106,7 +105,8 @@ def train(
     prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
     measurements = _kept_for(processes, measurements)
     if settings.groups == "auto":
-        settings = replace(settings, groups=batches(data) if options.by_evidence and options.neural else None)
+        heard = options.by_evidence and bool(options.neural)
+        settings = replace(settings, groups=batches(data, LEAST_SPECIMENS) if heard else None)
     groups = _groups(data, settings.groups)
     # Of the options as they were asked for: what is learned from the data follows from them and the data, but for the
     # rounding of another machine.
@@ -153,26 +153,6 @@ def _stopped(restarts: Sequence[Training]) -> bool:
 
 
 # -- before training -----------------------------------------------------------------------------------------------
-
-
-#: Words that name what specimens were made or measured together in.
-BATCHES = frozenset({"batch", "campaign", "charge", "lab", "laboratory", "lot", "plate", "wafer"})
-
-
-def batches(data: xr.Dataset) -> str | None:
-    """Name of the coordinate along specimen that obviously names batches; None where there is none that can be used.
-
-    Its name holds one of :data:`BATCHES` as a word, some specimens share a value, and there are at least ten values: of
-    fewer batches nothing could be judged. Of several the one with the fewest.
-    """
-    found = {}
-    for name, coordinate in data.coords.items():
-        words = set(re.split(r"[^a-z]+", str(name).lower()))
-        if coordinate.dims == ("specimen",) and words & (BATCHES | {f"{word}s" for word in BATCHES}):
-            count = len(np.unique(coordinate.values.astype(str)))
-            if LEAST_SPECIMENS <= count < coordinate.size:
-                found[str(name)] = count
-    return min(found, key=lambda name: (found[name], name), default=None)
 
 
 def _groups(data: xr.Dataset, name: str | None) -> np.ndarray | None:

@@ -103,6 +103,8 @@ def parameter_table(parameters: xr.Dataset) -> Columns:
     """Lay out the parameters, a row for each population and parameter."""
     clusters, count = parameters.sizes["cluster"], parameters.sizes["parameter"]
     out: Columns = {"cluster": np.repeat(parameters["cluster"].values, count)}
+    if "population" in parameters.coords:
+        out["population"] = np.repeat(parameters["population"].values.astype(str), count)
     for title, name in (("modality", "parameter_modality"), ("parameter", "parameter")):
         out[title] = np.tile(parameters[name].values.astype(str), clusters)
     for name in ("value", "std_error", "low", "high", "scatter_std", "at_bound"):

@@ -114,6 +114,7 @@ class Findings:
         effects: As :attr:`pima_toolkit.Fit.effects`; None where parameters depend on no covariate.
         batches: As :attr:`pima_toolkit.Fit.batches`; None where there are none.
         associations: As :meth:`pima_toolkit.Fit.associations`; None where settings were not tested.
+        portraits: As :meth:`pima_toolkit.Fit.portraits`; None where settings were not tested.
         data: The training data; None where they were not given. The next three go with them.
         pictured: Which training specimens have a picture, (specimen,), by modality.
         answer: As :meth:`pima_toolkit.Fit.infer` of the training data.
@@ -140,6 +141,7 @@ class Findings:
     effects: xr.Dataset | None = None
     batches: xr.Dataset | None = None
     associations: xr.Dataset | None = None
+    portraits: xr.Dataset | None = None
     data: xr.Dataset | None = None
     pictured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     answer: xr.Dataset | None = None

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.files import replacing
+from ..drawing import draw
 from ..errors import require
-from .drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

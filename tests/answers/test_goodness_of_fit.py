@@ -38,8 +38,11 @@ def fitted(found, expert=EXPERT, scatter="specimen"):
 @pytest.mark.parametrize("scatter", ["specimen", "none"])
 @pytest.mark.parametrize("spread", [0.0, 0.1])
 def test_a_law_that_holds_is_not_accused(scatter, spread):
-    fit = fitted(data(spread=spread), scatter=scatter)
+    found = data(spread=spread)
+    fit = fitted(found, scatter=scatter)
     assert float(fit.parameters.misfit_ratio[0, 0]) < 1.5
+    assert spread > 0.0 or not fit.diagnose(found).wrong
+    assert "fit.diagnose(data)" not in fit.summary()
     assert float(fit.parameters.agreement[0, 0]) >= 0.5
     assert not fit.parameters.unidentified.any()
     text = fit.report()
@@ -49,7 +52,13 @@ def test_a_law_that_holds_is_not_accused(scatter, spread):
 
 @pytest.mark.parametrize("own", [False, True])
 def test_a_law_that_misses_its_curves_says_by_how_much(own):
-    fit = fitted(data(bump=0.3, own=own))
+    found = data(bump=0.3, own=own)
+    fit = fitted(found)
+    diagnosis = fit.diagnose(found)
+    assert diagnosis["residuals_t"].wrong
+    assert "in all curves alike" in diagnosis["residuals_t"].sentence
+    assert diagnosis["validity"].population == "stress, cluster 0"
+    assert "fit.diagnose(data) draws the curves behind this" in fit.summary()
     row = fit.parameters.isel(cluster=0, curve=0)
     assert 0.03 < float(row.misfit) < 0.15
     assert float(row.misfit_ratio) > 5

@@ -143,3 +143,66 @@ def test_bad_input(fit, call, error, words):
 
 def test_public_names():
     assert pima.Fit.associations.__doc__.startswith("Whether the populations follow")
+
+
+def batched(seed, within=False):
+    """Populations that follow the batch, and a setting that has nothing to do with either but was set by batch."""
+    rng = np.random.default_rng(seed)
+    batch = np.repeat(np.arange(10), rng.integers(6, 15, 10))
+    lean = rng.beta(0.4, 0.4, 10)[batch]
+    cluster = (rng.random(len(batch)) < lean).astype(int)
+    rate = rng.standard_normal(10)[batch]
+    if within:
+        rate = rate + rng.standard_normal(len(batch))
+    return cluster, settings(rate=rate, batch=batch)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_setting_that_changes_with_the_batch_is_no_finding(within):
+    p = {"auto": [], None: []}
+    for seed in range(60):
+        cluster, found = batched(seed, within)
+        if len(np.unique(cluster)) < 2 or len(np.unique(found.rate)) < 2:
+            continue
+        for groups, values in p.items():
+            values.append(float(associate(hard(cluster), found, ["rate"], permutations=199, groups=groups).p_value[0]))
+    false = {groups: np.mean(np.array(values) < 0.05) for groups, values in p.items()}
+    assert false["auto"] <= stats.binom.ppf(0.999, 60, 0.05) / 60
+    assert false[None] > (0.25 if within else 0.9)
+
+
+def test_whole_batches_are_shuffled_or_specimens_inside_them():
+    cluster, found = batched(1)
+    rng = np.random.default_rng(0)
+    found = found.assign_coords(temperature=("specimen", rng.standard_normal(len(cluster))))
+    table = associate(hard(cluster), found, permutations=199)
+    shuffled = dict(zip(table.setting.values, table.shuffled.values, strict=True))
+    assert table.sel(setting="rate").kind.item() == "number"  # ten values are ten batches
+    assert shuffled == {"rate": "batches", "batch": "specimens", "temperature": "within batches"}
+    assert dict(zip(table.setting.values, table.units.values, strict=True))["rate"] == 10
+    assert table.attrs["reading"] == (
+        "Specimens of one batch count together (10 of them): rate changes with it, so that whole ones were shuffled;"
+        " temperature changes within it, and was shuffled there."
+    )
+    np.testing.assert_allclose(table.q_value.values, stats.false_discovery_control(table.p_value.values))
+    assert associate(hard(cluster), found, permutations=199, groups=None).attrs["reading"] == ""
+    with pytest.raises(OptionError, match=r"groups='plates' is nothing along specimen.*'rate'"):
+        associate(hard(cluster), found, groups="plates")
+
+
+def test_few_batches_are_counted_one_by_one():
+    """Four batches of two settings, populations that follow them exactly: one of three ways to deal them."""
+    batch = np.repeat(np.arange(4), [5, 9, 7, 6])
+    found = settings(rate=np.array([1.0, 1.0, 2.0, 2.0])[batch], batch=batch)
+    table = associate(hard((batch > 1).astype(int)), found, ["rate"], permutations=9999)
+    assert float(table.effect[0]) == pytest.approx(1.0)
+    assert float(table.p_value[0]) == pytest.approx(1 / 3)
+
+
+def test_what_follows_a_setting_inside_batches_is_found():
+    rng = np.random.default_rng(4)
+    batch = np.repeat(np.arange(8), 12)
+    rate = rng.standard_normal(96) + 3.0 * rng.standard_normal(8)[batch]
+    cluster = rate + 0.3 * rng.standard_normal(96) > np.array([np.median(rate[batch == b]) for b in range(8)])[batch]
+    table = associate(hard(cluster.astype(int)), settings(rate=rate, batch=batch), ["rate"], permutations=999)
+    assert float(table.p_value[0]) == pytest.approx(1 / 1000)

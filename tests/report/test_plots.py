@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pima_toolkit.drawing import colour_of
 from pima_toolkit.errors import DataError
 from pima_toolkit.report import plots
-from pima_toolkit.report.plots import canvas
 
 MPA = {"units": "MPa", "long_name": "engineering stress"}
 
@@ -190,7 +190,7 @@ def test_a_cluster_keeps_its_colour_when_others_are_empty():
     axis = plots.plot_latent(answer.isel(specimen=answer["cluster"].values == 2), clusters).axes[0]
     from matplotlib.colors import to_hex
 
-    assert to_hex(axis.collections[0].get_facecolor()[0]) == canvas.colour_of(2).lower()
+    assert to_hex(axis.collections[0].get_facecolor()[0]) == colour_of(2).lower()
 
 
 def test_nothing_touches_pyplot():

@@ -41,6 +41,8 @@ STRANGE = 0.02
 LARGE_MISFIT = 0.05
 #: Share of curves beyond the quadratic that stands for them, from which it is told.
 MANY_BEYOND = 0.1
+#: Said where a diagnosis draws the curves that a caution is about.
+DRAWN = "fit.diagnose(data) draws the curves behind this, and tells what helps."
 #: The populations' curves may miss the training curves by this times what the mean curve does: medians are not means.
 WORSE = 1.05
 
@@ -51,10 +53,12 @@ class Caution(NamedTuple):
     Args:
         words: A sentence.
         serious: Whether the fit should not be trusted until it is dealt with.
+        drawn: Whether a diagnosis draws the curves behind it.
     """
 
     words: str
     serious: bool = False
+    drawn: bool = False
 
 
 def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
@@ -78,6 +82,7 @@ def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
 def sentences(every: list[Caution], options: ModelOptions) -> list[str]:
     """Write the list as a report shows it, never empty."""
     out = [caution.words for caution in every] or ["No warnings."]
+    out += [DRAWN] * any(caution.drawn for caution in every)
     if options.physics:
         out.append("Standard errors take the assignment of specimens to clusters as given.")
     return out
@@ -95,7 +100,7 @@ def summary(predictor: Predictor, record: TrainingRecord) -> str:
         lines = ["This fit can be used, knowing that:", *(f"- {words}" for words in mild)]
     else:
         lines = ["Nothing was found that speaks against this fit."]
-    lines = [*checked(predictor, record), *lines]
+    lines = [*checked(predictor, record), *lines, *[DRAWN] * any(c.drawn for c in every)]
     gamma = record.specimens["responsibilities"].values
     shares = ", ".join(f"{100 * share:.0f} %" for share in gamma.mean(0))
     sure = int((gamma.max(1) >= SURE).sum())
@@ -388,6 +393,7 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
                 " say how well the best curve of this law is found, not how near the truth it is;"
                 f" {'try another law' if share > LARGE_MISFIT else 'where that is too much, try another law'}.",
                 serious=share > LARGE_MISFIT,
+                drawn=True,
             )
         for c in np.flatnonzero(row.agreement.values < 0.5):
             yield Caution(
@@ -409,7 +415,7 @@ def _noises(record: TrainingRecord) -> Iterator[Caution]:
         told = [c for c, sentences in enumerate(by_cluster) if sentences]
         if told:
             clusters = f"cluster{'s' if len(told) > 1 else ''} {', '.join(map(str, told))}"
-            yield Caution(f"{name}, {clusters}: {'; '.join(by_cluster[told[0]])}.")
+            yield Caution(f"{name}, {clusters}: {'; '.join(by_cluster[told[0]])}.", drawn=True)
 
 
 def _range(predictor: Predictor, name: str, cluster: int) -> float:

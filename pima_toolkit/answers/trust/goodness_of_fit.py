@@ -14,10 +14,12 @@ nothing of a misfit: they say how well the best curve of this law is found, not 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
-from ...experts import NOISES, Expert, evidence_of, inverse_information, residuals_of, solve
+from ...experts import NOISES, Expert, PopulationCurves, inverse_information, residuals_of, solve
 from ...model.curves import Curves
 from ...model.physics import PhysicsDecoder
 from ..laws.cluster_curves import reduced
@@ -110,19 +112,58 @@ def _noise(decoder: PhysicsDecoder, curves: Curves, weight: torch.Tensor, c: int
     """
     if not (decoder.noise.white or decoder.noise.curve_noise) or not bool(decoder.total[c].any()):
         return []
-    member = torch.nonzero(weight > _MEMBER).flatten()
-    member = member[:: max(1, -(-len(member) // _JUDGED))]
+    member = some_members(weight)
     if len(member) == 0:
         return []
-    curves, theta = curves.at(member), decoder.theta[c]
-    if int(curves.counted.sum(1).max()) <= len(theta):
+    curves = curves.at(member)
+    if int(curves.counted.sum(1).max()) <= decoder.theta.shape[1]:
         return []
-    own = decoder.bounds.to_unbounded(_own_parameters(decoder, curves, c))
-    fixed = np.where(decoder.bounds.at_bound(theta), theta, np.nan)[None].repeat(len(member), 0)
-    y, counted = curves.x.cpu().numpy() * decoder.scale, curves.counted.cpu().numpy()
-    at = np.atleast_2d(curves.t), y, counted, own, np.ones(len(member))
-    left = residuals_of(decoder.expert, decoder.bounds, *at, held=fixed)
-    return evidence_of(decoder.noise.curve_noise or NOISES["constant"], left).sentences()
+    return population_curves(decoder, curves, c).noise_evidence.sentences()
+
+
+def some_members(weight: torch.Tensor) -> torch.Tensor:
+    """Numbers of specimens that belong to a population, by their responsibilities (specimen,): evenly some of many."""
+    member = torch.nonzero(weight > _MEMBER).flatten()
+    return member[:: max(1, -(-len(member) // _JUDGED))]
+
+
+def population_curves(decoder: PhysicsDecoder, curves: Curves, c: int, **described: Any) -> PopulationCurves:
+    """Specimens of one population as a diagnosis looks at them.
+
+    Args:
+        decoder: The fitted law.
+        curves: Their curves.
+        c: The population.
+        **described: ``names`` of the specimens, ``label`` of the population, ``y_unit`` and ``t_unit``.
+    """
+    theta, bounds, noise = decoder.theta[c], decoder.bounds, decoder.noise
+    bound = bounds.at_bound(theta)
+    own = bounds.to_unbounded(_own_parameters(decoder, curves, c))
+    offset = decoder.offset(curves)
+    centre = np.repeat(bounds.to_unbounded(theta)[None], len(curves), axis=0)
+    centre = centre if offset is None else centre + offset.cpu().numpy()
+    held = np.where(bound, theta, np.nan)[None].repeat(len(curves), 0)
+    y, t = curves.x.cpu().numpy() * decoder.scale, np.atleast_2d(curves.t)
+    root = noise.whiten(torch.ones_like(curves.x), curves.along).cpu().numpy()
+    weights = curves.counted.cpu().numpy() * np.square(root)
+    share = np.ones(len(curves))
+    free = ~bound
+    return PopulationCurves(
+        law=decoder.expert,
+        bounds=bounds,
+        packed=t,
+        y=y,
+        weights=weights,
+        variance=float(decoder.variance[c]) * decoder.scale**2,
+        left=residuals_of(decoder.expert, bounds, t, y, weights, own, share, held=held, free=free),
+        phi=own,
+        held=held,
+        free=free,
+        noise=noise.curve_noise or NOISES["constant"],
+        centre=centre,
+        scatter=decoder.total[c].cpu().numpy(),
+        **{"names": [str(n) for n in range(len(curves))], **described},
+    )
 
 
 def _own_parameters(decoder: PhysicsDecoder, curves: Curves, c: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from ...drawing import GREY, colour_of, marker_of, new_figure
 from ...errors import DataError
-from .canvas import GREY, colour_of, marker_of, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,11 +1,10 @@
-"""The common ground of all figures: size, colours, markers, labels with units, the word on synthetic data.
+"""What the figures of a report share: files, labels with units, the word on synthetic data.
 
 Nothing here touches the global state of pyplot: a figure is an object, and saving it is all that ever renders it.
 """
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,41 +14,11 @@ from numpy.typing import NDArray
 
 from ...data import closest
 from ...data.files import path_of, replacing
+from ...drawing import draw
 from ...errors import OptionError, require
-from ..drawing import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: Okabe and Ito 2008, "Color universal design", then two of Tol's "muted", so that ten clusters have ten; yellow last,
-#: as it is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#44AA99", "#F0E442")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-GREY = "0.55"
-
-
-def colour_of(number: int) -> str:
-    """Return the colour of a cluster, the same in every figure."""
-    return COLOURS[number % len(COLOURS)]
-
-
-def marker_of(number: int) -> str:
-    """Return the marker of a cluster, the same in every figure; with its colour it repeats only after ninety."""
-    return MARKERS[number % len(MARKERS)]
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure, width and height in inches, that shows itself in a notebook."""
-    figure = require("matplotlib.figure", "plots").Figure(figsize=(width, height), layout="constrained")
-
-    def png() -> bytes:
-        buffer = io.BytesIO()
-        draw(figure, buffer, format="png", dpi=100)
-        return buffer.getvalue()
-
-    # Without pyplot a notebook knows no picture of a Figure; this is the method it asks for.
-    figure._repr_png_ = png
-    return figure
 
 
 def leave_out(axes: NDArray[np.object_], number: int, columns: int) -> None:

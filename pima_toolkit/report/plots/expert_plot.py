@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ...drawing import colour_of, new_figure
 from ...errors import require
 from ...experts import Bounds, Example, Expert, Parameter, card_of, example_of, get_expert, latex_name, resolve_unit
-from .canvas import colour_of, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ...drawing import GREY, colour_of, marker_of, new_figure
 from ...errors import DataError, require
 from ...metrics.scores import cluster_accuracy, confusion, match_clusters
-from .canvas import GREY, axis_label, colour_of, field_of_view, independent_of, leave_out, marker_of, new_figure, signed
+from .canvas import axis_label, field_of_view, independent_of, leave_out, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

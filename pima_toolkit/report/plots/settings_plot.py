@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...drawing import GREY, colour_of, marker_of, new_figure
 from ...errors import DataError
 from ...metrics.association import setting_table, weighted_quantiles
-from .canvas import GREY, axis_label, colour_of, marker_of, new_figure, signed
+from .canvas import axis_label, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -49,7 +49,10 @@ def _population(findings: Findings, cluster: int) -> Section:
     parameters = findings.parameters.isel(cluster=cluster)
     weight = float(parameters["effective_specimens"])
     share = 100 * weight / findings.specimens.sizes["specimen"]
-    section = Section(f"cluster {cluster}: {weight:.1f} specimens ({share:.0f} %)")
+    name = f", {parameters['population'].item()}" if "population" in parameters.coords else ""
+    section = Section(f"cluster {cluster}{name}: {weight:.1f} specimens ({share:.0f} %)")
+    if findings.portraits is not None:
+        section.words += _portrait(findings.portraits.isel(cluster=cluster))
     if parameters.sizes["parameter"]:
         about = f"{parameters.attrs['level']:.0%} interval: {parameters.attrs['method']}"
         table = Table(["parameter", f"value ± standard error ({about})", "specimens differ by", "meaning"], [])
@@ -65,6 +68,13 @@ def _population(findings: Findings, cluster: int) -> Section:
         for name in findings.images:
             section.figures += _members(findings, findings.data, name, cluster)
     return section
+
+
+def _portrait(one: xr.Dataset) -> Iterator[str]:
+    """What distinguishes a population, and which specimens stand for it."""
+    yield str(one["sentence"].item())
+    kinds = {name: ", ".join(filter(None, one[name].values.tolist())) for name in ("typical", "extreme", "borderline")}
+    yield "; ".join(f"{name}: {labels}" for name, labels in kinds.items() if labels) + "."
 
 
 def _add_parameter(table: Table, one: xr.Dataset) -> None:

@@ -21,7 +21,7 @@ def settings(findings: Findings) -> Section | None:
         one = tested.isel(setting=row)
         name = str(one["setting"].item())
         numbers = [f"{100 * float(one.effect):.0f} %", f"{float(one.p_value):.2g}", f"{float(one.p_adjusted):.2g}"]
-        table.rows.append([name, *numbers, *summarise(gamma, values[name])])
+        table.rows.append([name, *numbers, *summarise(gamma, values[name], str(one.kind.item()))])
     words = (
         "Whether the populations follow what was recorded of each specimen. “Explained” is the share of the setting's"
         f" variance that the clusters account for; p is the chance of as much if the {tested.attrs['permutations']}"
@@ -29,4 +29,5 @@ def settings(findings: Findings) -> Section | None:
         " It says that they go together, not that one causes the other."
     )
     figure = Picture(lambda: plot_settings(specimens, tested), "settings of the specimens of each cluster")
-    return Section("Clusters and settings", [words], [table], [figure])
+    about = [words, *filter(None, [tested.attrs.get("reading")])]
+    return Section("Clusters and settings", about, [table], [figure])

@@ -1,0 +1,1 @@
+"""What may be wrong with a fit of curves, looked for and drawn."""
