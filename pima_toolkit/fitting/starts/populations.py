@@ -218,16 +218,18 @@ def find_populations(
     known = np.any([part.there[some] for part in curves.values()], axis=0)
     tried: list[tuple[float, Populations]] = []
     coordinates = sought_in(curves, screened, wide)
+    few = len(some) <= FEW and all(part.rules.scattered for part in curves.values())
     for labels in candidates(coordinates, clusters, seed, known):
         laws = {
             name: from_labels(screened[name], *wide[name][1:], labels, clusters, part) for name, part in curves.items()
         }
         weights = np.bincount(labels[labels >= 0], minlength=clusters) + 1.0
         start = Populations(np.log(weights / weights.sum()), 0.02 if background else 0.0, laws)
-        for diagonal in (False, True) if len(some) <= FEW and background else (False,):
+        for diagonal in (False, True) if few else (False,):
             populations, found = _settle(screened, start, diagonal=diagonal)
             value = float(found.evidence.sum()) + log_prior(populations)
-            value += sum(0.0 if diagonal else _correlated(law.pooled, len(some)) for law in populations.laws.values())
+            if few and not diagonal:
+                value += sum(_correlated(law.pooled, len(some)) for law in populations.laws.values())
             tried.append((value, populations))
     # Of candidates as good as the best the first: which one rounding prefers must not say who is called what.
     highest = max(value for value, _ in tried)
