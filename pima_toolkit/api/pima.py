@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 import xarray as xr
@@ -30,13 +31,13 @@ from ..answers.trust.diagnosis import diagnosis_of
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..data.files import path_of
-from ..errors import OptionError
+from ..errors import OptionError, PimaWarning
 from ..experts import CurveQuantity, Diagnosis, Expert
 from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
-from ..fitting.trained_model import train
+from ..fitting.trained_model import make_ready, train
 from ..model.modality import Modality
 from ..report.export import export, known_kinds
 from ..report.html import save_report
@@ -210,6 +211,26 @@ class PIMA:
             find_clusters=self.finds_clusters,
         )
         return Fit(*fit_parts(model, data))
+
+    def check(self, data: xr.Dataset, **training: Any) -> None:
+        """Refuse what :meth:`fit` would refuse before its first step.
+
+        Args:
+            data: As for :meth:`fit`.
+            **training: Its other arguments.
+
+        Raises:
+            DataError, OptionError, ShapeError, ExpertError: As :meth:`fit`.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PimaWarning)  # the fit says it
+            make_ready(
+                self.options,
+                TrainingSettings.among(training),
+                data,
+                processes=training.get("processes"),
+                find_clusters=self.finds_clusters,
+            )
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,6 +190,12 @@ class TrainingSettings:
             value = getattr(self, name)
             _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
         self.torch_device()
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> TrainingSettings:
+        """The settings among arguments of a fit, which takes more."""
+        own = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in arguments.items() if name in own})
 
     def torch_device(self) -> torch.device:
         """Device that it runs on: for ``"auto"`` the first GPU, or the CPU where there is none."""

@@ -93,8 +93,8 @@ class RunFolder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is an epoch that other options must not overwrite."""
-        return any(self.checkpoint.glob("*.safetensors"))
+        """Whether there is an epoch, or a fit, that other options must not overwrite."""
+        return self.fit_file.exists() or any(self.checkpoint.glob("*.safetensors"))
 
     def about(self) -> dict | None:
         """What run.json says; None where there is no run.

@@ -28,7 +28,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +266,7 @@ def build(options: Mapping[str, Any]) -> tuple[PIMA, Options]:
         if values["kind"] != "none"
     }
     training = dict(options.get("training", {}))
-    own = {f.name for f in fields(TrainingSettings)}
-    TrainingSettings(**{name: value for name, value in training.items() if name in own})  # refused here, not later
+    TrainingSettings.among(training)  # refused here, not later
     return PIMA(modalities, **model), training
 
 

@@ -116,6 +116,17 @@ def test_a_refused_run_leaves_nothing(folder, tmp_path):
         run(tmp_path / "file", options(folder))
 
 
+@pytest.mark.parametrize("way", [{"overwrite": True}, {"update_data": True}])
+def test_a_run_goes_only_for_one_that_can_begin(folder, tmp_path, way):
+    fitted(tmp_path / "run", folder)
+    there = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
+    for file in sorted(folder.iterdir())[1:]:
+        file.unlink()
+    with pytest.raises(DataError, match="holds one specimen"):
+        fitted(tmp_path / "run", folder, **way)
+    assert {p: p.read_bytes() for p in there} == there
+
+
 def test_starting_anew_leaves_what_is_not_the_runs(folder, tmp_path):
     target = tmp_path / "run"
     target.mkdir()
