@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, require
 from .files import path_of, refused, replacing, safe_name
-from .limits import check_factor, check_limit
+from .limits import check_factor, check_inflation, check_limit
 from .names import closest
 
 #: Suffix -> the library that reads and writes it.
@@ -27,6 +28,7 @@ _COMPRESSED = 1024
 LAZY_BYTES = 64 * 2**20
 #: Variables of fewer bytes than this may be read whatever they take on disk; of more, so many for each byte there.
 _UNASKED, _MOST_INFLATION = 64 * 2**20, 200.0
+_OPTION = "pima.open_data(path, limits={})"
 #: Attribute with the names that variables had, where a file could not hold them.
 _NAMES = "pima_names"
 #: Bytes of one file of a Zarr folder's notes.
@@ -187,14 +189,22 @@ def _is_zarr(path: Path) -> bool:
 
 
 def _netcdf_sizes(path: Path) -> int:
-    """Bytes of all variables of a NetCDF file, from its head; a chunk is decoded whole, even where it is larger."""
+    """Bytes of all variables of a NetCDF file, from its head."""
     with require("netCDF4", "files .nc").Dataset(path) as file:
-        out = 0
-        for variable in file.variables.values():
-            each = np.dtype(variable.dtype).itemsize if variable.dtype is not str else 8
-            chunk = variable.chunking()
-            out += each * max(variable.size, math.prod(chunk) if isinstance(chunk, list | tuple) else 0)
-        return out
+        return sum(netcdf_bytes(variable) for variable in file.variables.values())
+
+
+def netcdf_bytes(variable: Any, each: int | None = None) -> int:
+    """Bytes that a variable of a NetCDF file takes when it is read: a chunk is decoded whole, even a larger one.
+
+    Args:
+        variable: A ``netCDF4.Variable``.
+        each: Bytes of one of its numbers; those of its type by default.
+    """
+    if each is None:
+        each = 8 if variable.dtype is str else np.dtype(variable.dtype).itemsize
+    chunk = variable.chunking()
+    return each * max(int(variable.size), math.prod(chunk) if isinstance(chunk, list | tuple) else 0)
 
 
 def _zarr_sizes(path: Path, lazy: bool) -> int:
@@ -229,19 +239,8 @@ def _check_announced(path: Path, announced: int, limits: float) -> None:
             the memory.
     """
     files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-    held = sum(p.stat().st_size for p in files)
-    option = "pima.open_data(path, limits={})"
-    about = f"bytes for each of the {held:,} that it takes on disk"
-    if announced > _UNASKED:
-        check_limit(
-            announced / max(held, 1),
-            _MOST_INFLATION,
-            about,
-            FileFormatError,
-            limits=limits,
-            option=option,
-            file=str(path),
-        )
+    check = partial(check_limit, error=FileFormatError, limits=limits, option=_OPTION, file=str(path))
+    check_inflation(announced, sum(p.stat().st_size for p in files), check, unasked=_UNASKED, most=_MOST_INFLATION)
 
 
 def _check_zarr(path: Path) -> None:
