@@ -18,6 +18,7 @@ from ..data import Measurement, batches, closest, read, specimen_labels, unused_
 from ..errors import OptionError, PimaWarning, TrainingError
 from .evidence.number import check_countable, count_populations
 from .inputs.spec import wanted
+from .memory import check_memory
 from .options import ModelOptions, TrainingSettings
 from .parallel.distributed import Processes
 from .parallel.workers import check_processes
@@ -114,6 +115,7 @@ def make_ready(
     for sentence in unused_errors(data, asked):
         warnings.warn(sentence, PimaWarning, stacklevel=4)
     prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
+    check_memory(prepared, settings)
     if find_clusters:
         check_countable(prepared)
     if settings.groups == "auto":
