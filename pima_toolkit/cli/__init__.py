@@ -6,6 +6,8 @@ Heavy libraries load when a command needs them, so that ``pima --help`` answers 
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -25,7 +27,7 @@ else:
 
 
 class _Group(typer.core.TyperGroup):
-    """Commands whose errors are sentences: exit code 1 for those raised on purpose, 130 after Ctrl-C."""
+    """Commands whose errors are sentences: exit code 1 for those raised on purpose, 130 for one that was stopped."""
 
     def invoke(self, ctx: typer.Context) -> object:
         try:
@@ -87,8 +89,22 @@ def before(
     """Read the options that stand before a command."""
 
 
+def _stop(number: int, _: object) -> None:
+    """Stop as Ctrl-C does, which keeps what there is; the same signal again, as of a closing terminal, is ignored."""
+    signal.signal(number, signal.SIG_IGN)
+    if number != signal.SIGTERM:
+        for stream in (1, 2):
+            if os.isatty(stream):  # the terminal is gone
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command; what the terminal's encoding lacks is written out instead of ending it."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

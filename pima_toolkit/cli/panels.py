@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -92,11 +91,9 @@ def _open(
         command = [sys.executable, "-m", "voila", str(notebook), *([] if browser else ["--no-browser"])]
         # The settings with the token lie in the folder, which nobody else can read, and not on the command line.
         process = subprocess.Popen(command, cwd=folder)  # noqa: S603 - our own interpreter and file
-        ended = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             code = process.wait()
         finally:
-            signal.signal(signal.SIGTERM, ended)
             process.terminate()
             process.wait(20)
     if code:
