@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import DataError, FileFormatError, OptionError, require
+from ..errors import DataError, FileFormatError, OptionError, encodable, require
 from .files import path_of, refused, replacing, safe_name
 from .limits import check_factor, check_inflation, check_limit
 from .names import closest
@@ -161,6 +161,8 @@ def _engine(path: Path) -> str:
         raise OptionError(
             f"{path.name!r} ends neither in .nc (NetCDF, one file) nor in .zarr (a folder): name it data.nc, say"
         )
+    if engine == "netCDF4" and encodable(str(path)) != str(path):
+        raise OptionError(f"{path} has a name that is no UTF-8, which NetCDF cannot open: rename the folder or the file")
     return engine
 
 
@@ -333,7 +335,7 @@ def _is_gap(value: object) -> bool:
 
 def _text(variable: xr.Variable) -> xr.Variable:
     """A variable of texts as numpy's fixed-length ones; gaps become empty."""
-    flat = ["" if _is_gap(v) else str(v) for v in variable.values.ravel()]
+    flat = ["" if _is_gap(v) else encodable(str(v)) for v in variable.values.ravel()]
     values = np.array(flat, dtype=str).reshape(variable.shape)
     return xr.Variable(variable.dims, values, dict(variable.attrs))
 
@@ -343,8 +345,8 @@ def _attributes(attrs: dict) -> dict[str, object]:
     for name, value in attrs.items():
         plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
         numbers = isinstance(plain, list | tuple) and len(plain) > 0 and all(type(v) in (int, float) for v in plain)
-        if numbers or type(plain) in (str, int, float):
+        if numbers or type(plain) in (int, float):
             out[str(name)] = np.asarray(plain) if numbers else plain
         else:
-            out[str(name)] = str(plain)
+            out[str(name)] = encodable(str(plain))
     return out

@@ -17,7 +17,7 @@ import xarray as xr
 
 from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
-from ..errors import DataError, OptionError, PimaWarning, printable
+from ..errors import DataError, OptionError, PimaWarning, encodable, printable
 from . import agreement
 from .assembly import ScalarColumns, assemble
 from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out, specimen_key
@@ -152,7 +152,7 @@ def from_folder(
         raise error
     entries += [entry for _, error in nothing for entry in error.entries]
     data = assemble(reads, rows, scalars, entries)
-    data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
+    data.attrs["title"] = encodable(f"Measurements from the files of {folder.resolve().name!r}")
     remember(data, stated)
     write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
     _tell(entries, strict)

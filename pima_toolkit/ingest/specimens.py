@@ -323,7 +323,7 @@ def _unlike_others(folder: Path, files: Sequence[Path]) -> list[Path]:
     near = [p for p in near if p.stat().st_size <= _LARGEST]
     if len(near) <= 3:
         return near
-    marks = {p: {_head(p), re.sub(r"\d+", "0", p.stem).encode()} for p in near}
+    marks = {p: {_head(p), os.fsencode(re.sub(r"\d+", "0", p.stem))} for p in near}
     times = Counter(mark for own in marks.values() for mark in own)
     rare = [p for p in near if all(times[mark] < 3 for mark in marks[p])]
     called = [p for p in near if _TABLES.search(p.stem)]
@@ -333,7 +333,7 @@ def _unlike_others(folder: Path, files: Sequence[Path]) -> list[Path]:
 def _head(path: Path) -> bytes:
     """What files of one kind share: the first line of a text, the name of a workbook."""
     if path.suffix.lower() not in TEXT_SUFFIXES:
-        return path.name.encode()
+        return os.fsencode(path.name)
     with path.open("rb") as file:
         return file.read(500).split(b"\n")[0]
 

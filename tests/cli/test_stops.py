@@ -1,5 +1,6 @@
 """A run stopped after any of its writes goes on with the same call; what is not the run's is never touched."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -97,6 +98,20 @@ def test_what_lies_beside_the_files_changes_nothing_and_a_new_file_is_named(fold
     assert not grown.finished_before
     assert grown.fit.predictor.specs.keys() == first.fit.predictor.specs.keys()
     assert fitted(target, folder).finished_before
+
+
+def test_files_whose_names_are_no_utf8(folder, tmp_path):
+    data = tmp_path / os.fsdecode(b"d\xff")
+    try:
+        folder.rename(data)
+        for file in list(data.iterdir()):
+            file.rename(data / os.fsdecode(os.fsencode(file.stem) + b"\xfe.csv"))
+    except OSError:
+        pytest.skip("this system knows no such names")
+    assert fitted(tmp_path / "run", data).fit.specimens.specimen.values[0] == "S00\\udcfe"
+    assert fitted(tmp_path / "run", data).finished_before
+    with pytest.raises(OptionError, match="is no UTF-8, which NetCDF cannot open"):
+        fitted(tmp_path / os.fsdecode(b"run\xff"), data)
 
 
 def test_a_refused_run_leaves_nothing(folder, tmp_path):
