@@ -28,7 +28,7 @@ def printable(text: str, *, line: bool = False) -> str:
 
 
 def encodable(text: str) -> str:
-    """A text that any file can hold: bytes of a file's name that are no UTF-8 are written out, ``\\udcff``."""
+    """A text that any file can hold: bytes of a file's name that are no UTF-8 are written out by number."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

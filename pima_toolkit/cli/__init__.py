@@ -6,8 +6,6 @@ Heavy libraries load when a command needs them, so that ``pima --help`` answers 
 from __future__ import annotations
 
 import io
-import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,6 +15,7 @@ import pima_toolkit as pima
 
 from ..errors import PimaError, PimaWarning, require
 from . import baselines, data, demo, experts, export, fit, panels, plugins, use
+from .signals import stop_by_signals
 
 if TYPE_CHECKING:
     import typer
@@ -89,22 +88,9 @@ def before(
     """Read the options that stand before a command."""
 
 
-def _stop(number: int, _: object) -> None:
-    """Stop as Ctrl-C does, which keeps what there is; the same signal again, as of a closing terminal, is ignored."""
-    signal.signal(number, signal.SIG_IGN)
-    if number != signal.SIGTERM:
-        for stream in (1, 2):
-            if os.isatty(stream):  # the terminal is gone
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the command; what the terminal's encoding lacks is written out instead of ending it."""
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _stop)
+    stop_by_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -162,7 +162,7 @@ def _engine(path: Path) -> str:
             f"{path.name!r} ends neither in .nc (NetCDF, one file) nor in .zarr (a folder): name it data.nc, say"
         )
     if engine == "netCDF4" and encodable(str(path)) != str(path):
-        raise OptionError(f"{path} has a name that is no UTF-8, which NetCDF cannot open: rename the folder or the file")
+        raise OptionError(f"{path} has a name that is no UTF-8, which NetCDF cannot open: rename what is above it")
     return engine
 
 
