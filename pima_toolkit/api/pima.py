@@ -42,6 +42,7 @@ from ..model.modality import Modality
 from ..report.export import export, known_kinds
 from ..report.html import save_report
 from ..report.text import text_report
+from ..signatures import tells_misfits
 from . import saving
 from .findings import associations_of, gather, portraits_of
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 
 @final
+@tells_misfits
 class PIMA:
     """A physics-informed multimodal autoencoder, not yet fitted.
 
@@ -248,6 +250,7 @@ class PIMA:
 
 
 @final
+@tells_misfits
 @tells_new_names
 class Fit:
     """A fitted model. Everything it returns is xarray, with units.
@@ -743,6 +746,7 @@ class Fit:
         return f"<pre>{escape(self.report())}</pre>"
 
 
+@tells_misfits
 def load(path: str | Path, *, model: PIMA | None = None, limits: float = 1.0) -> Fit:
     """Read a fit written by :meth:`Fit.save`.
 
@@ -754,4 +758,6 @@ def load(path: str | Path, *, model: PIMA | None = None, limits: float = 1.0) ->
     Raises:
         FileFormatError: If the file is none of ours, damaged, or of a newer version; the field is named.
     """
+    if model is not None and not isinstance(model, PIMA):
+        raise OptionError(f"model={model!r}: expected the pima.PIMA(...) with the modules of the fit, or None")
     return Fit(*saving.load(path_of(path), None if model is None else model.options, limits))

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, FileFormatError, OptionError, encodable, require
+from ..signatures import tells_misfits
 from .files import path_of, refused, replacing, safe_name
 from .limits import check_factor, check_inflation, check_limit
 from .names import closest
@@ -37,6 +38,7 @@ _MOST_JSON = 16 * 2**20
 _CHUNK_BYTES = 2**20
 
 
+@tells_misfits
 def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write a dataset to a file ``.nc`` or a folder ``.zarr``, whole or not at all; an earlier one is replaced.
 
@@ -88,6 +90,7 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+@tells_misfits
 def open_data(path: str | os.PathLike[str], *, lazy: bool = False, limits: float = 1.0) -> xr.Dataset:
     """Read a dataset from a file ``.nc`` or a folder ``.zarr``, whole, into memory.
 

@@ -224,11 +224,11 @@ class TrainingSettings:
 
     def torch_device(self) -> torch.device:
         """Device that it runs on: for ``"auto"`` the first GPU, or the CPU where there is none."""
-        if self.device == "auto":
+        if isinstance(self.device, str) and self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self.device)
-        except RuntimeError:
+        except (RuntimeError, TypeError, ValueError):
             raise OptionError(f'device={self.device!r} is unknown: use "auto", "cpu" or "cuda"') from None
         _check(
             device.type != "cuda" or torch.cuda.is_available(),

@@ -118,7 +118,7 @@ def make_ready(
     check_memory(prepared, settings)
     if find_clusters:
         check_countable(prepared)
-    if settings.groups == "auto":
+    if isinstance(settings.groups, str) and settings.groups == "auto":
         heard = options.by_evidence and bool(options.neural)
         settings = replace(settings, groups=batches(data, LEAST_SPECIMENS) if heard else None)
     groups = _groups(data, settings.groups)
@@ -196,10 +196,10 @@ def _groups(data: xr.Dataset, name: str | None) -> np.ndarray | None:
     """Number of the group that each specimen belongs to, (specimen,); None where they are by themselves."""
     if name is None:
         return None
-    if name not in data.variables or data[name].dims != ("specimen",):
+    if not isinstance(name, str) or name not in data.variables or data[name].dims != ("specimen",):
         along = [str(k) for k, v in data.variables.items() if v.dims == ("specimen",)]
         raise OptionError(
-            f'groups={name!r} is no coordinate along specimen: {closest(name, along)}; or groups=None, or "auto"'
+            f'groups={name!r} is no coordinate along specimen: {closest(str(name), along)}; or groups=None, or "auto"'
         )
     return np.unique(data[name].values.astype(str), return_inverse=True)[1].reshape(-1)
 
