@@ -1,5 +1,7 @@
 """Public functions called with anything: an error raised on purpose, or an answer; never what was met inside."""
 
+from __future__ import annotations
+
 import inspect
 
 import numpy as np
@@ -100,7 +102,7 @@ def test_anything_is_refused_in_a_sentence_or_answered(doors, tmp_path, monkeypa
 
 def test_an_argument_that_breaks_a_function_is_named_and_one_that_works_is_not_asked():
     @tells_misfits
-    def doubled(value: float, names: "tuple[str, ...]" = (), *, way: str | None = None) -> float:
+    def doubled(value: float, names: tuple[str, ...] = (), *, way: str | None = None) -> float:
         return 2 * value + len(names) / (way != "none")
 
     assert doubled(2.0, "ab") == 6.0
