@@ -204,12 +204,23 @@ def _matlab_groups(path: Path, limits: float) -> Iterator[_ArrayGroup]:
         inflated = size  # told when it is read
     check = partial(CHECK, limits=limits)
     check(inflated, MOST_INFLATED, "bytes when inflated")
-    check_inflation(2 * inflated, size, check)
+    check_inflation(inflated, size, check)
     try:
         found = scipy.loadmat(path, squeeze_me=True, struct_as_record=False)
     except Exception as error:  # scipy's errors for damaged files have no common base
         raise Unusable(f"is no MATLAB file or is damaged ({type(error).__name__}: {error})") from error
+    check_inflation(_EACH * _numbers_in(found), size, check)
     yield from _structs({k: v for k, v in found.items() if not k.startswith("__")}, "", 0, {})
+
+
+def _numbers_in(value: object, depth: int = 0) -> int:
+    """Numbers in the arrays of a file, its structs and cells."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.size
+    names = getattr(value, "_fieldnames", None)
+    inner = [getattr(value, name) for name in names] if names else value.values() if isinstance(value, dict) else ()
+    inner = value.ravel() if isinstance(value, np.ndarray) else inner
+    return sum(_numbers_in(one, depth + 1) for one in inner) if depth <= 2 * _DEEPEST else 0
 
 
 def _structs(
