@@ -68,8 +68,9 @@ def misfit(annotation: str, value: object, *, plain: bool = False) -> str | None
 def _misfit_inside(annotation: str, value: object) -> str | None:
     """Say what the items of a list should have been, where one of them is something else."""
     inner = re.search(r"(?:Sequence|Iterable|tuple)\[([^\[\]]*)\]", annotation)
-    words = re.findall(r"\w+", inner[1]) if inner is not None and isinstance(value, list | tuple) else []
-    if not words or not set(words) <= set(_KINDS) or all(any(_fits(w, v) for w in words) for v in value):
+    words = re.findall(r"\w+", inner[1]) if inner is not None else []
+    items = value if isinstance(value, list | tuple) else ()
+    if not words or not set(words) <= set(_KINDS) or all(any(_fits(w, v) for w in words) for v in items):
         return None
     return f"a list, each of it {' or '.join(dict.fromkeys(_KINDS[word][1] for word in words))}"
 
@@ -100,7 +101,7 @@ def tells_misfits(thing: Thing) -> Thing:
         for name, member in list(vars(thing).items()):
             if inspect.isfunction(member) and (name == "__init__" or not name.startswith("_")):
                 setattr(thing, name, tells_misfits(member))
-        return thing
+        return thing  # pyright: ignore[reportReturnType] - the same class
 
     @functools.wraps(thing)
     def told(*args: Any, **kwargs: Any) -> Any:
