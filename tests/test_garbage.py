@@ -14,7 +14,7 @@ from pima_toolkit.signatures import misfit, tells_misfits
 
 SPECIMENS = 12
 #: Calls that are drawn; every function, argument and value comes up.
-CALLS = 500
+CALLS = 350
 
 
 class Odd:
