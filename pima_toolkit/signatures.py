@@ -78,7 +78,7 @@ def _misfit_inside(annotation: str, value: object) -> str | None:
 def _fits(word: str, value: object) -> bool:
     if isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) >= _WHOLE:
         return False
-    if word == "Dataset":  # without xarray's import
+    if word == "Dataset" or type(value).__name__ == "Dataset":  # which is a Mapping too; without xarray's import
         return type(value).__name__ == word
     if word == "ArrayLike":
         return _are_numbers(value)

@@ -107,7 +107,7 @@ def read_specimens(
         except Unusable as error:
             raise DataError(f"the table {path.name} {error}") from error
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-    elif not hasattr(source, "reset_index"):
+    elif not hasattr(source, "columns"):
         raise OptionError(f"table={source!r}: expected the path of a table, a pandas DataFrame, or False for none")
     else:
         frame = source.reset_index() if source.index.name else source

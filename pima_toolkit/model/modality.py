@@ -17,7 +17,7 @@ from .noise.table import NOISE
 
 
 def _one_of(name: str, value: object, allowed: Collection[str] | Registry) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         known = allowed.names() if isinstance(allowed, Registry) else allowed
         raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, known))}")
 
