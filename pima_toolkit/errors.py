@@ -27,6 +27,11 @@ def printable(text: str, *, line: bool = False) -> str:
     return _BREAKING.sub(_written_out, text) if line else text
 
 
+def encodable(text: str) -> str:
+    """A text that any file can hold: bytes of a file's name that are no UTF-8 are written out by number."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _written_out(found: re.Match[str]) -> str:
     return found[0].encode("ascii", "backslashreplace").decode("ascii") if found[0] > "\x7f" else ascii(found[0])[1:-1]
 

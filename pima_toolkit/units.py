@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .errors import require
+from .signatures import tells_misfits
 
 
 @dataclass(frozen=True)
@@ -355,6 +356,7 @@ def two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):g}"
 
 
+@tells_misfits
 def value_with_error(value: float, error: float | None, unit: str = "1") -> str:
     """``198.2 ± 3.1 MPa``: two digits of the standard error, the value to the same place.
 

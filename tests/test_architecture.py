@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "pima_toolkit"
 FLOORS = (
-    ("faces", "errors", "drawing", "units", "plugins"),
+    ("faces", "errors", "signatures", "drawing", "units", "plugins"),
     ("experts", "data", "datasets"),
     ("model", "ingest", "metrics"),
     ("fitting", "report"),
@@ -67,7 +67,7 @@ ORDER = {
     "model/noise": "base pooled * table",
     "model/effects": "latent known",
     "fitting": (
-        "parallel threads options inputs state prepared passes objective run trackers em starts speakers"
+        "parallel threads options inputs state prepared memory passes objective run trackers em starts speakers"
         " temperatures evidence potentials training restarts trained_model held_out"
     ),
     "fitting/parallel": "distributed workers",

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.errors import DataError, ExpertError, OptionError, PimaError, ShapeError
+from pima_toolkit.errors import DataError, ExpertError, OptionError, PimaError, PimaWarning, ShapeError
 
 N, T = 12, 10
 
@@ -91,6 +91,36 @@ def test_one_specimen():
 
 def test_fewer_specimens_than_clusters():
     refused(good(), DataError, r"12 specimens cannot fill 13 clusters.*fewer clusters", lambda: model(clusters=13))
+
+
+def test_more_latent_dimensions_than_specimens():
+    make = lambda: model(latent_dim=10**6)  # noqa: E731
+    refused(good(), DataError, r"12 specimens cannot tell 1000000 latent dimensions apart: ask for fewer", make)
+
+
+def test_a_training_that_needs_much_memory_tells_it_and_one_beyond_the_machine_is_refused(monkeypatch):
+    from pima_toolkit.fitting import memory
+
+    with monkeypatch.context() as small:
+        small.setattr(memory, "_SMALL", 0)
+        small.setattr(memory, "memory", lambda device: (1e5, 1e8))
+        with (
+            pytest.warns(PimaWarning, match=r"takes about 0\.\d GB of memory .* lower batch_size \(it is 256\)"),
+            pytest.raises(AssertionError, match="training began"),
+        ):
+            model().fit(good(), progress=False)
+        small.setattr(memory, "memory", lambda device: (1e5, 1e6))
+        refused(good(), OptionError, "of memory beside the data, and 0.0 of 0.0 GB are free")
+    free, whole = memory.memory(memory.torch.device("cpu"))
+    assert 0 < free <= whole
+
+
+def test_check_refuses_what_fit_refuses_and_trains_nothing():
+    model().check(good(), epochs=3, progress=False)
+    with pytest.raises(OptionError, match="learning_rate=0"):
+        model().check(good(), learning_rate=0)
+    with pytest.raises(DataError, match="one specimen"):
+        model().check(good().isel(specimen=[0]))
 
 
 def test_labels_that_occur_twice():
@@ -277,6 +307,9 @@ def test_a_curve_of_one_point():
         ({"consistency": -1.0}, r"consistency=-1.0: expected a number of at least 0"),
         ({"consistency": float("nan")}, r"consistency=nan: expected a number"),
         ({"beta": 0.0}, r"beta=0.0: expected a positive number"),
+        ({"beta": "x"}, r"beta='x': expected a positive number"),
+        ({"beta": float("inf")}, r"beta=inf: expected a positive number"),
+        ({"combine": ["product"]}, r"combine=\['product'\] is unknown"),
     ],
     ids=str,
 )
@@ -301,7 +334,10 @@ def test_options_of_the_model(options, words):
         ({"seed": None}, r"seed=None: expected a whole number"),
         ({"learning_rate": 0.0}, r"learning_rate=0.0: expected a positive number"),
         ({"learning_rate": float("nan")}, r"learning_rate=nan"),
+        ({"learning_rate": 1000}, r"learning_rate=1000: expected a positive number of at most 1, such as 0.005"),
+        ({"learning_rate": "fast"}, r"learning_rate='fast': expected a positive number"),
         ({"weight_decay": -0.1}, r"weight_decay=-0.1"),
+        ({"weight_decay": 1000.0}, r"weight_decay=1000.0: expected a number of at least 0 and at most 200"),
     ],
     ids=str,
 )

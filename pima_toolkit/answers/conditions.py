@@ -73,6 +73,8 @@ def check_at(options: ModelOptions, at: At) -> None:
         OptionError: If a name is no covariate of this fit, or a value no finite number.
     """
     known = list(dict.fromkeys(covariate_names(options) + known_names(options)))
+    if at is not None and not isinstance(at, Mapping):
+        raise OptionError(f"at={at!r}: expected a table of covariates, such as {{'temperature': 300}}")
     for name, value in (at or {}).items():
         if name not in known:
             advice = f"its covariates: {closest(name, known)}" if known else "its experts have no covariates"

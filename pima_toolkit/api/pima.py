@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 import xarray as xr
@@ -30,17 +31,18 @@ from ..answers.trust.diagnosis import diagnosis_of
 from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..data.files import path_of
-from ..errors import OptionError
+from ..errors import OptionError, PimaWarning
 from ..experts import CurveQuantity, Diagnosis, Expert
 from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
 from ..fitting.trackers import Tracker
-from ..fitting.trained_model import train
+from ..fitting.trained_model import make_ready, train
 from ..model.modality import Modality
 from ..report.export import export, known_kinds
 from ..report.html import save_report
 from ..report.text import text_report
+from ..signatures import tells_misfits
 from . import saving
 from .findings import associations_of, gather, portraits_of
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 
 @final
+@tells_misfits
 class PIMA:
     """A physics-informed multimodal autoencoder, not yet fitted.
 
@@ -211,6 +214,26 @@ class PIMA:
         )
         return Fit(*fit_parts(model, data))
 
+    def check(self, data: xr.Dataset, **training: Any) -> None:
+        """Refuse what :meth:`fit` would refuse before its first step.
+
+        Args:
+            data: As for :meth:`fit`.
+            **training: Its other arguments.
+
+        Raises:
+            DataError, OptionError, ShapeError, ExpertError: As :meth:`fit`.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PimaWarning)  # the fit says it
+            make_ready(
+                self.options,
+                TrainingSettings.among(training),
+                data,
+                processes=training.get("processes"),
+                find_clusters=self.finds_clusters,
+            )
+
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}: {option}" for name, option in self.options.modalities.items())
         number = '"auto"' if self.finds_clusters else self.options.clusters
@@ -227,6 +250,7 @@ class PIMA:
 
 
 @final
+@tells_misfits
 @tells_new_names
 class Fit:
     """A fitted model. Everything it returns is xarray, with units.
@@ -722,6 +746,7 @@ class Fit:
         return f"<pre>{escape(self.report())}</pre>"
 
 
+@tells_misfits
 def load(path: str | Path, *, model: PIMA | None = None, limits: float = 1.0) -> Fit:
     """Read a fit written by :meth:`Fit.save`.
 
@@ -733,4 +758,6 @@ def load(path: str | Path, *, model: PIMA | None = None, limits: float = 1.0) ->
     Raises:
         FileFormatError: If the file is none of ours, damaged, or of a newer version; the field is named.
     """
+    if model is not None and not isinstance(model, PIMA):
+        raise OptionError(f"model={model!r}: expected the pima.PIMA(...) with the modules of the fit, or None")
     return Fit(*saving.load(path_of(path), None if model is None else model.options, limits))

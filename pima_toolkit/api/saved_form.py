@@ -22,24 +22,26 @@ _TEXTS = ("name", "kind")
 _TEXTS_OR_NONE = ("t_name", "t_unit", "unit", "long_name")
 
 
-class _Checked:
-    """A value of the file with the place where it stands, ``about.json: templates.stress.shape``.
+class Checked:
+    """A value of a file with the place where it stands, ``about.json: templates.stress.shape``.
 
     Args:
         value: The value.
         where: Its place, from the root.
+        file: Name of the file, for the sentence.
     """
 
-    def __init__(self, value: object, where: str = "") -> None:
+    def __init__(self, value: object, where: str = "", file: str = "about.json") -> None:
         self.value = value
         self.where = where
+        self.file = file
 
     def fail(self, expected: str) -> FileFormatError:
         """The error for a value that is not what it should be."""
         shown = repr(self.value)
         shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
         place = f" {self.where}" if self.where else ""
-        return FileFormatError(f"is damaged, about.json{place} is {shown} and not {expected}")
+        return FileFormatError(f"is damaged, {self.file}{place} is {shown} and not {expected}")
 
     def table(self) -> dict:
         """The value as a table."""
@@ -47,18 +49,18 @@ class _Checked:
             raise self.fail("a table")
         return self.value
 
-    def part(self, key: str) -> _Checked:
+    def part(self, key: str) -> Checked:
         """A field of a table."""
         where = f"{self.where}.{key}" if self.where else key
         if key not in self.table():
-            raise FileFormatError(f"is damaged, about.json lacks the field {where}")
-        return _Checked(self.table()[key], where)
+            raise FileFormatError(f"is damaged, {self.file} lacks the field {where}")
+        return Checked(self.table()[key], where, self.file)
 
-    def parts(self, *lengths: int) -> list[_Checked]:
+    def parts(self, *lengths: int) -> list[Checked]:
         """The items of a list, of one of the lengths where some are given."""
         if not isinstance(self.value, list) or (lengths and len(self.value) not in lengths):
             raise self.fail(f"a list of {' or '.join(map(str, lengths))}" if lengths else "a list")
-        return [_Checked(item, f"{self.where}[{k}]") for k, item in enumerate(self.value)]
+        return [Checked(item, f"{self.where}[{k}]", self.file) for k, item in enumerate(self.value)]
 
     def text(self) -> str:
         """The value as a text."""
@@ -113,7 +115,7 @@ def version_of(about: object, form: str) -> int:
     Raises:
         FileFormatError: If about.json is no table that says so.
     """
-    root = _Checked(about)
+    root = Checked(about)
     if root.part("format").text() != form:
         raise FileFormatError("is not a saved fit")
     return root.part("version").whole(1)
@@ -125,7 +127,7 @@ def check_about(about: Mapping) -> None:
     Raises:
         FileFormatError: Naming the first field that is missing or not what it should be.
     """
-    root = _Checked(about)
+    root = Checked(about)
     names = []
     for item in root.part("modalities").parts():
         name, option = item.parts(2)
@@ -145,7 +147,7 @@ def check_about(about: Mapping) -> None:
         raise templates.fail(f"one for each of the modalities {', '.join(names)}")
     for name in names:
         _check_template(templates.part(name))
-    optional: dict[str, Callable[[_Checked], object]] = {
+    optional: dict[str, Callable[[Checked], object]] = {
         "belief": lambda part: part.value is None or part.table(),
         "parts": lambda part: [name.text() for own in part.parts() for name in own.parts()],
     }
@@ -154,7 +156,7 @@ def check_about(about: Mapping) -> None:
             check(root.part(key))
 
 
-def _check_template(template: _Checked) -> None:
+def _check_template(template: Checked) -> None:
     measured = template.part("measured")
     for key in _TEXTS:
         measured.part(key).text()
@@ -172,7 +174,7 @@ def _check_template(template: _Checked) -> None:
     template.part("presence").flag()
 
 
-def _check_like(value: _Checked, kind: Any) -> None:
+def _check_like(value: Checked, kind: Any) -> None:
     """Check a value against a hint of JSON: a TypedDict, a list, a dict by texts, or a plain type."""
     inner = get_args(kind)
     if is_typeddict(kind):
@@ -194,7 +196,7 @@ def _check_like(value: _Checked, kind: Any) -> None:
         checks[kind]()
 
 
-def _check_quality(quality: _Checked, clusters: _Checked) -> None:
+def _check_quality(quality: Checked, clusters: Checked) -> None:
     """How well each law fits, a row for each cluster: numbers, what is unidentified, and remarks on the noise."""
     for name in quality.table():
         own = quality.part(name)

@@ -38,6 +38,7 @@ from ..fitting.prepared import data_fingerprint
 from ..fitting.run import Progress
 from ..metrics.agreement import pairwise_agreement
 from ..report.plots.canvas import signed
+from ..signatures import tells_misfits
 from ..units import value_with_error
 from .counting import counted, plot_number, reasons_of, table_of
 from .pima import PIMA
@@ -122,6 +123,7 @@ class Selection:
         return head, rows
 
 
+@tells_misfits
 def select_clusters(
     model: PIMA,
     data: xr.Dataset,

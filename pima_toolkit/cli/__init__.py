@@ -15,6 +15,7 @@ import pima_toolkit as pima
 
 from ..errors import PimaError, PimaWarning, require
 from . import baselines, data, demo, experts, export, fit, panels, plugins, use
+from .signals import stop_by_signals
 
 if TYPE_CHECKING:
     import typer
@@ -25,7 +26,7 @@ else:
 
 
 class _Group(typer.core.TyperGroup):
-    """Commands whose errors are sentences: exit code 1 for those raised on purpose, 130 after Ctrl-C."""
+    """Commands whose errors are sentences: exit code 1 for those raised on purpose, 130 for one that was stopped."""
 
     def invoke(self, ctx: typer.Context) -> object:
         try:
@@ -89,6 +90,7 @@ def before(
 
 def main() -> None:
     """Run the command; what the terminal's encoding lacks is written out instead of ending it."""
+    stop_by_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -36,7 +36,11 @@ def path_of(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path) or "\0" in os.fspath(path):
         raise OptionError(f"{path!r} is no path of a file or folder: give a text such as 'results/fit.pima', or a Path")
     try:
-        return Path(path).expanduser()
+        out = Path(path).expanduser()
+        out.exists()
+        return out
+    except OSError as error:  # longer than any name may be
+        raise OptionError(f"{os.fspath(path)[:60]!r}... is no path here ({error.strerror}): give another") from None
     except RuntimeError as error:  # ~somebody who is not known here
         raise OptionError(f"{os.fspath(path)!r} is no path here ({error}): write the folder out") from None
 

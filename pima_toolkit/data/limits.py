@@ -79,8 +79,28 @@ def check_archive(archive: zipfile.ZipFile, size: int, check: Callable[[float, f
     check(len(members), MOST_MEMBERS, "files in one archive")
     inflated = sum(member.file_size for member in members)
     check(inflated, MOST_INFLATED, "bytes when inflated")
-    if inflated > INFLATED_UNASKED:
-        check(inflated / max(size, 1), MOST_INFLATION, f"bytes when inflated for each of its {_shown(size)} bytes")
+    check_inflation(inflated, size, check)
+
+
+def check_inflation(
+    inflated: float,
+    size: int,
+    check: Callable[[float, float, str], None],
+    *,
+    unasked: float = INFLATED_UNASKED,
+    most: float = MOST_INFLATION,
+) -> None:
+    """Refuse a file that takes far more memory than what it holds says.
+
+    Args:
+        inflated: Bytes that it takes in memory.
+        size: Bytes on disk.
+        check: As in `check_archive`.
+        unasked: Bytes in memory up to which nothing is asked.
+        most: Largest factor beyond.
+    """
+    if inflated > unasked:
+        check(inflated / max(size, 1), most, f"bytes when inflated for each of its {_shown(size)} bytes")
 
 
 def _shown(number: float) -> str:

@@ -6,10 +6,12 @@ import numpy as np
 import xarray as xr
 
 from ..errors import DataError, OptionError
+from ..signatures import tells_misfits
 from .check import check_dataset
 from .names import closest
 
 
+@tells_misfits
 def split(
     data: xr.Dataset, test: float = 0.2, seed: int = 0, group: str | None = None
 ) -> tuple[xr.Dataset, xr.Dataset]:

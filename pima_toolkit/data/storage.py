@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..errors import DataError, FileFormatError, OptionError, require
+from ..errors import DataError, FileFormatError, OptionError, encodable, require
+from ..signatures import tells_misfits
 from .files import path_of, refused, replacing, safe_name
-from .limits import check_factor, check_limit
+from .limits import check_factor, check_inflation, check_limit
 from .names import closest
 
 #: Suffix -> the library that reads and writes it.
@@ -27,6 +29,7 @@ _COMPRESSED = 1024
 LAZY_BYTES = 64 * 2**20
 #: Variables of fewer bytes than this may be read whatever they take on disk; of more, so many for each byte there.
 _UNASKED, _MOST_INFLATION = 64 * 2**20, 200.0
+_OPTION = "pima.open_data(path, limits={})"
 #: Attribute with the names that variables had, where a file could not hold them.
 _NAMES = "pima_names"
 #: Bytes of one file of a Zarr folder's notes.
@@ -35,6 +38,7 @@ _MOST_JSON = 16 * 2**20
 _CHUNK_BYTES = 2**20
 
 
+@tells_misfits
 def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write a dataset to a file ``.nc`` or a folder ``.zarr``, whole or not at all; an earlier one is replaced.
 
@@ -86,6 +90,7 @@ def save_data(data: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+@tells_misfits
 def open_data(path: str | os.PathLike[str], *, lazy: bool = False, limits: float = 1.0) -> xr.Dataset:
     """Read a dataset from a file ``.nc`` or a folder ``.zarr``, whole, into memory.
 
@@ -159,6 +164,8 @@ def _engine(path: Path) -> str:
         raise OptionError(
             f"{path.name!r} ends neither in .nc (NetCDF, one file) nor in .zarr (a folder): name it data.nc, say"
         )
+    if engine == "netCDF4" and encodable(str(path)) != str(path):
+        raise OptionError(f"{path} has a name that is no UTF-8, which NetCDF cannot open: rename what is above it")
     return engine
 
 
@@ -187,14 +194,22 @@ def _is_zarr(path: Path) -> bool:
 
 
 def _netcdf_sizes(path: Path) -> int:
-    """Bytes of all variables of a NetCDF file, from its head; a chunk is decoded whole, even where it is larger."""
+    """Bytes of all variables of a NetCDF file, from its head."""
     with require("netCDF4", "files .nc").Dataset(path) as file:
-        out = 0
-        for variable in file.variables.values():
-            each = np.dtype(variable.dtype).itemsize if variable.dtype is not str else 8
-            chunk = variable.chunking()
-            out += each * max(variable.size, math.prod(chunk) if isinstance(chunk, list | tuple) else 0)
-        return out
+        return sum(netcdf_bytes(variable) for variable in file.variables.values())
+
+
+def netcdf_bytes(variable: Any, each: int | None = None) -> int:
+    """Bytes that a variable of a NetCDF file takes when it is read: a chunk is decoded whole, even a larger one.
+
+    Args:
+        variable: A ``netCDF4.Variable``.
+        each: Bytes of one of its numbers; those of its type by default.
+    """
+    if each is None:
+        each = 8 if variable.dtype is str else np.dtype(variable.dtype).itemsize
+    chunk = variable.chunking()
+    return each * max(int(variable.size), math.prod(chunk) if isinstance(chunk, list | tuple) else 0)
 
 
 def _zarr_sizes(path: Path, lazy: bool) -> int:
@@ -229,19 +244,8 @@ def _check_announced(path: Path, announced: int, limits: float) -> None:
             the memory.
     """
     files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-    held = sum(p.stat().st_size for p in files)
-    option = "pima.open_data(path, limits={})"
-    about = f"bytes for each of the {held:,} that it takes on disk"
-    if announced > _UNASKED:
-        check_limit(
-            announced / max(held, 1),
-            _MOST_INFLATION,
-            about,
-            FileFormatError,
-            limits=limits,
-            option=option,
-            file=str(path),
-        )
+    check = partial(check_limit, error=FileFormatError, limits=limits, option=_OPTION, file=str(path))
+    check_inflation(announced, sum(p.stat().st_size for p in files), check, unasked=_UNASKED, most=_MOST_INFLATION)
 
 
 def _check_zarr(path: Path) -> None:
@@ -334,7 +338,7 @@ def _is_gap(value: object) -> bool:
 
 def _text(variable: xr.Variable) -> xr.Variable:
     """A variable of texts as numpy's fixed-length ones; gaps become empty."""
-    flat = ["" if _is_gap(v) else str(v) for v in variable.values.ravel()]
+    flat = ["" if _is_gap(v) else encodable(str(v)) for v in variable.values.ravel()]
     values = np.array(flat, dtype=str).reshape(variable.shape)
     return xr.Variable(variable.dims, values, dict(variable.attrs))
 
@@ -344,8 +348,8 @@ def _attributes(attrs: dict) -> dict[str, object]:
     for name, value in attrs.items():
         plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
         numbers = isinstance(plain, list | tuple) and len(plain) > 0 and all(type(v) in (int, float) for v in plain)
-        if numbers or type(plain) in (str, int, float):
+        if numbers or type(plain) in (int, float):
             out[str(name)] = np.asarray(plain) if numbers else plain
         else:
-            out[str(name)] = str(plain)
+            out[str(name)] = encodable(str(plain))
     return out

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,24 @@ def _whole(options: object, name: str, least: int) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
     _check(whole, f"{name}={value!r}: expected a whole number of at least {least}")
     object.__setattr__(options, name, int(value))
+
+
+def _number(options: object, name: str, expected: str, low: float, high: float = math.inf) -> None:
+    """Check a number from ``low`` to ``high``, a positive one where ``low`` is the smallest there is."""
+    value = getattr(options, name)
+    plain = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    _check(plain and low <= value <= high and value < math.inf, f"{name}={value!r}: expected {expected}")
+    object.__setattr__(options, name, float(value))
+
+
+def _one_of(options: object, name: str, allowed: Collection[str]) -> None:
+    value = getattr(options, name)
+    known = isinstance(value, str) and value in allowed
+    _check(known, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
+
+
+#: Smallest positive number.
+_POSITIVE = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -67,9 +86,12 @@ class ModelOptions:
             ("crossmodal", POTENTIALS),
         ):
             value = getattr(self, name)
-            _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
-        _check(self.consistency >= 0, f"consistency={self.consistency}: expected a number of at least 0")
-        _check(self.beta > 0, f"beta={self.beta}: expected a positive number")
+            _check(
+                isinstance(value, str) and value in allowed,
+                f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}",
+            )
+        _number(self, "consistency", "a number of at least 0", 0.0)
+        _number(self, "beta", "a positive number", _POSITIVE)
         _check(
             self.potential.by_cluster or not self.varies,
             f'crossmodal={self.crossmodal!r} knows one Gaussian for all clusters, and vary="latent" asks for one in '
@@ -178,8 +200,9 @@ class TrainingSettings:
                 _whole(self, name, 1)
         _whole(self, "batch_size", 2)
         _whole(self, "restarts", 1)
-        _check(self.learning_rate > 0, f"learning_rate={self.learning_rate}: expected a positive number")
-        _check(self.weight_decay >= 0, f"weight_decay={self.weight_decay}: expected a number of at least 0")
+        _number(self, "learning_rate", "a positive number of at most 1, such as 0.005", _POSITIVE, 1.0)
+        most = 1.0 / self.learning_rate  # beyond, weights turn their signs at every step
+        _number(self, "weight_decay", f"a number of at least 0 and at most {most:g}", 0.0, most)
         for name, allowed in (
             ("em", ("epoch", "online")),
             ("update", ("wls", "adam")),
@@ -187,16 +210,25 @@ class TrainingSettings:
             ("precision", ("auto", "float32", "bfloat16")),
         ):
             value = getattr(self, name)
-            _check(value in allowed, f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}")
+            _check(
+                isinstance(value, str) and value in allowed,
+                f"{name}={value!r} is unknown: use one of {', '.join(map(repr, allowed))}",
+            )
         self.torch_device()
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> TrainingSettings:
+        """The settings among arguments of a fit, which takes more."""
+        own = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in arguments.items() if name in own})
 
     def torch_device(self) -> torch.device:
         """Device that it runs on: for ``"auto"`` the first GPU, or the CPU where there is none."""
-        if self.device == "auto":
+        if isinstance(self.device, str) and self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             device = torch.device(self.device)
-        except RuntimeError:
+        except (RuntimeError, TypeError, ValueError):
             raise OptionError(f'device={self.device!r} is unknown: use "auto", "cpu" or "cuda"') from None
         _check(
             device.type != "cuda" or torch.cuda.is_available(),

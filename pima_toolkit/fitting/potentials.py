@@ -32,7 +32,7 @@ from ..model.modality import Modality, Neural
 from ..model.network import Network, channels_last
 from .options import ModelOptions
 from .run import Progress, TrainingRun
-from .state import below, load_optimiser, optimiser_arrays, write_arrays
+from .state import below, load_optimiser, optimiser_arrays, taking_over, write_arrays
 
 #: Where parameters vary with the latent, encoders that answer nobody are trained without a share of the specimens each,
 #: as many of these as hold back enough specimens to tell how wide a band must be.
@@ -147,9 +147,10 @@ class CrossmodalTraining:
         saved = self.job.resumed(self.path)
         if saved is not None:
             arrays, meta = saved
-            self.encoders.load_state_dict(below("encoders.", arrays))
-            load_optimiser("networks", self.optimiser, self.parameters, arrays)
-            self.done = meta["done"]
+            with taking_over(self.path):
+                self.encoders.load_state_dict(below("encoders.", arrays))
+                load_optimiser("networks", self.optimiser, self.parameters, arrays)
+                self.done = meta["done"]
         phase = ("crossmodal", 0) if self.share is None else ("calibration", self.share)
         occupancy = tuple(self.gamma.double().mean(0).tolist())
         try:

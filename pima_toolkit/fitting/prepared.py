@@ -18,6 +18,9 @@ from .inputs.tensors import Tensors, presence_by_specimen, to_tensors
 from .options import ModelOptions
 from .state import fingerprint
 
+#: As many latent dimensions need no more specimens.
+_FEW_DIMENSIONS = 16
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -59,19 +62,23 @@ def prepare(
     options = replace(options, modalities=learn_laws(measurements, options.modalities))
     specs = learn_specs(measurements, options.modalities)
     tensors = to_tensors(measurements, specs, device)
-    _enough(tensors, labels, options.clusters, processes)
+    _enough(tensors, labels, options, processes)
     check_domain(options.modalities, specs, tensors.curves)
     return Prepared(options, specs, tensors, data_fingerprint(tensors))
 
 
-def _enough(tensors: Tensors, labels: np.ndarray, clusters: int, processes: int) -> None:
+def _enough(tensors: Tensors, labels: np.ndarray, options: ModelOptions, processes: int) -> None:
     """Refuse data of too few specimens, or with a specimen of which nothing was measured."""
-    specimens = len(tensors)
+    specimens, clusters = len(tensors), options.clusters
     if specimens < 2:
         raise DataError("the dataset holds one specimen: populations need many, and at least two for anything at all")
     if specimens < clusters:
         raise DataError(
             f"{specimens} specimens cannot fill {clusters} clusters: ask for fewer clusters, or measure more"
+        )
+    if options.latent_dim > max(specimens, _FEW_DIMENSIONS):
+        raise DataError(
+            f"{specimens} specimens cannot tell {options.latent_dim} latent dimensions apart: ask for fewer, such as 3"
         )
     if specimens < 2 * processes:
         raise DataError(f"{specimens} specimens are too few for {processes} processes, each needs two: use fewer")

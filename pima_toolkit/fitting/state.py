@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,19 +160,56 @@ def read_arrays(path: Path) -> tuple[Arrays, dict]:
         with safetensors.safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["pima"])
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a mapping
-    except (KeyError, ValueError, safetensors.SafetensorError) as error:
+    except (KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise FileFormatError(f"{path} is not a file of pima_toolkit ({error}): expected one that it wrote") from None
+
+
+#: Field of a checkpoint's notes -> what it is; a checkpoint has those of its kind.
+_NOTES: dict[str, tuple[type, str]] = {
+    "fingerprint": (str, "a text"),
+    "done": (int, "a whole number"),
+    "history": (list, "a list"),
+    "noise": (dict, "a table"),
+    "stopped": (bool, "true or false"),
+    "halted": (bool, "true or false"),
+}
+
+
+@contextmanager
+def taking_over(path: Path | None) -> Iterator[None]:
+    """Say of whatever does not fit in a checkpoint which file it is in, and what to do.
+
+    Args:
+        path: The checkpoint whose numbers are taken over in the block.
+
+    Raises:
+        FileFormatError: If one is missing, or of another shape.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        lacks = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        raise FileFormatError(f"{path} is damaged ({lacks}): {_REMOVE}") from None
+
+
+_REMOVE = "remove it, and the same call goes on from what came before it"
 
 
 def resume(path: Path, mark: str) -> tuple[Arrays, dict] | None:
     """Read the checkpoint at ``path``; None where there is none.
 
     Raises:
+        FileFormatError: If it is damaged; the message names the field.
         TrainingError: If it belongs to other data or options.
     """
     if not path.exists():
         return None
     arrays, meta = read_arrays(path)
+    if not isinstance(meta, dict):
+        raise FileFormatError(f"{path} is damaged (its notes are no table): {_REMOVE}")
+    for name, (kind, expected) in _NOTES.items():
+        if name in meta and type(meta[name]) is not kind:
+            raise FileFormatError(f"{path} is damaged ({name} is {str(meta[name])[:60]!r}, not {expected}): {_REMOVE}")
     if meta.get("fingerprint") != mark:
         raise TrainingError(
             f"the checkpoint {path} was made with other data or options: give the same ones to go on, "

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from ..data import Measurement, batches, closest, read, specimen_labels, unused_errors
 from ..errors import OptionError, PimaWarning, TrainingError
-from .evidence.number import count_populations
+from .evidence.number import check_countable, count_populations
 from .inputs.spec import wanted
+from .memory import check_memory
 from .options import ModelOptions, TrainingSettings
 from .parallel.distributed import Processes
 from .parallel.workers import check_processes
 from .potentials import CrossmodalTraining, fused_encoders, held_back
-from .prepared import prepare
+from .prepared import Prepared, prepare
 from .restarts import Training, responsibilities, train_restarts
 from .run import Callback, TrainingRun, mark_of
 from .starts.number import PopulationNumber
@@ -77,6 +78,57 @@ class TrainedModel:
         return _stopped(self.restarts) or self.single.interrupted
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A training that nothing stands against.
+
+    Args:
+        measurements: What other processes make their tensors of; empty where there are none, as it may be as large as
+            the tensors.
+        prepared: The data.
+        settings: How it is trained; ``groups`` is the name of a coordinate or None.
+        groups: Number of the group that each specimen belongs to, (specimen,); None where they are by themselves.
+        mark: Fingerprint of data and options.
+    """
+
+    measurements: dict[str, Measurement]
+    prepared: Prepared
+    settings: TrainingSettings
+    groups: np.ndarray | None
+    mark: str
+
+
+def make_ready(
+    options: ModelOptions,
+    settings: TrainingSettings,
+    data: xr.Dataset,
+    *,
+    processes: int | None = None,
+    find_clusters: bool = False,
+) -> Ready:
+    """Do all that comes before a training, or refuse it; the arguments are those of :func:`train`."""
+    device, group = settings.torch_device(), Processes.here()
+    _check_processes(processes, group)
+    _check_together(options, settings)
+    asked = wanted(options.modalities)
+    measurements = read(data, asked)
+    for sentence in unused_errors(data, asked):
+        warnings.warn(sentence, PimaWarning, stacklevel=4)
+    prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
+    check_memory(prepared, settings)
+    if find_clusters:
+        check_countable(prepared)
+    if isinstance(settings.groups, str) and settings.groups == "auto":
+        heard = options.by_evidence and bool(options.neural)
+        settings = replace(settings, groups=batches(data, LEAST_SPECIMENS) if heard else None)
+    groups = _groups(data, settings.groups)
+    # Of the options as they were asked for: what is learned from the data follows from them and the data, but for the
+    # rounding of another machine.
+    asked_for = ["clusters to be found"] * find_clusters + ([] if groups is None else groups.tolist())
+    mark = mark_of(options, settings, prepared.specs, prepared.fingerprint, *asked_for)
+    return Ready(measurements if (processes or 1) > 1 else {}, prepared, settings, groups, mark)
+
+
 def train(
     options: ModelOptions,
     settings: TrainingSettings,
@@ -94,24 +146,9 @@ def train(
     With ``find_clusters`` the number of populations is found in the curves before the training begins.
     """
     began = time.perf_counter()
-    device, group = settings.torch_device(), Processes.here()
-    _check_processes(processes, group)
-    _check_together(options, settings)
     check_tracker(tracker)
-    asked = wanted(options.modalities)
-    measurements = read(data, asked)
-    for sentence in unused_errors(data, asked):
-        warnings.warn(sentence, PimaWarning, stacklevel=3)
-    prepared = prepare(measurements, specimen_labels(data), options, device, group.count)
-    measurements = _kept_for(processes, measurements)
-    if settings.groups == "auto":
-        heard = options.by_evidence and bool(options.neural)
-        settings = replace(settings, groups=batches(data, LEAST_SPECIMENS) if heard else None)
-    groups = _groups(data, settings.groups)
-    # Of the options as they were asked for: what is learned from the data follows from them and the data, but for the
-    # rounding of another machine.
-    asked_for = ["clusters to be found"] * find_clusters + ([] if groups is None else groups.tolist())
-    mark = mark_of(options, settings, prepared.specs, prepared.fingerprint, *asked_for)
+    ready = make_ready(options, settings, data, processes=processes, find_clusters=find_clusters)
+    prepared, settings, group = ready.prepared, ready.settings, Processes.here()
     number = None
     if find_clusters:
         number = count_populations(prepared, seed=settings.seed, more=True)
@@ -125,19 +162,19 @@ def train(
             settings,
             prepared.specs,
             prepared.tensors,
-            device,
+            settings.torch_device(),
             checkpoint,
-            mark,
+            ready.mark,
             callback,
             processes=group,
-            groups=groups,
+            groups=ready.groups,
         )
         if not group.alike(job.mark):
             raise TrainingError(
                 f"the {group.count} processes have different data or options: give every one all specimens in the same"
                 " order, the same model and the same seed; the work is shared out between them"
             )
-        runs = train_restarts(job, measurements, processes)
+        runs = train_restarts(job, ready.measurements, processes)
         single, best = StandIns(), _best(runs)
         if isinstance(best, JointTraining) and len(options.modalities) > 1 and not _stopped(runs):
             single = _stand_ins(job, best)
@@ -159,10 +196,10 @@ def _groups(data: xr.Dataset, name: str | None) -> np.ndarray | None:
     """Number of the group that each specimen belongs to, (specimen,); None where they are by themselves."""
     if name is None:
         return None
-    if name not in data.variables or data[name].dims != ("specimen",):
+    if not isinstance(name, str) or name not in data.variables or data[name].dims != ("specimen",):
         along = [str(k) for k, v in data.variables.items() if v.dims == ("specimen",)]
         raise OptionError(
-            f'groups={name!r} is no coordinate along specimen: {closest(name, along)}; or groups=None, or "auto"'
+            f'groups={name!r} is no coordinate along specimen: {closest(str(name), along)}; or groups=None, or "auto"'
         )
     return np.unique(data[name].values.astype(str), return_inverse=True)[1].reshape(-1)
 
@@ -177,11 +214,6 @@ def _check_processes(processes: int | None, group: Processes) -> None:
             f"processes={processes} trains restarts side by side, but this training is one of {group.count} processes"
             " that train together: leave processes out"
         )
-
-
-def _kept_for(processes: int | None, measurements: dict[str, Measurement]) -> dict[str, Measurement]:
-    """What other processes make their tensors of; nothing without them, as it may be as large as the tensors."""
-    return measurements if (processes or 1) > 1 else {}
 
 
 def _check_together(options: ModelOptions, settings: TrainingSettings) -> None:

@@ -30,7 +30,7 @@ from .objective import objective, physics_of_z, released, with_held
 from .run import Progress, TrainingRun, physics_log_prob
 from .starts.initialise import blank_decoder
 from .starts.start import first_start
-from .state import History, State, load_optimiser, optimiser_arrays, write_arrays
+from .state import Arrays, History, State, load_optimiser, optimiser_arrays, taking_over, write_arrays
 
 #: Share of the epochs in which parameters that vary with the latent keep the slope they started with.
 _HELD = 0.2
@@ -105,20 +105,8 @@ class JointTraining:
         if saved is None:
             self._initialise()
         else:
-            arrays, meta = saved
-            self.state.load(arrays)
-            self._make_experts()
-            if self.experts is not None:
-                # To the bit: bounded parameters come back from theta a rounding apart.
-                for name, phi in self.experts.phi.items():
-                    phi.data.copy_(arrays[f"phi.{name}"])
-            for prefix, optimiser, parameters in self._optimisers():
-                load_optimiser(prefix, optimiser, parameters, arrays)
-            self.history.rows, self.done, self.stopped = meta["history"], meta["done"], meta["stopped"]
-            if self.done == 0 or self.job.settings.em == "online":
-                self.gamma = arrays["gamma"].to(self.job.device)
-            if "anchor" in arrays:
-                self.held = arrays["anchor"].to(self.job.device)
+            with taking_over(self.path):
+                self._load(*saved)
         self.evidence = self.job.evidence(self.state.decoders)
         if saved is None:
             self._make_experts()
@@ -135,6 +123,21 @@ class JointTraining:
         self.held = None
         self._e_and_m_step(self.job.encode(self.network), seeds=False)
         return self
+
+    def _load(self, arrays: Arrays, meta: dict) -> None:
+        self.state.load(arrays)
+        self._make_experts()
+        if self.experts is not None:
+            # To the bit: bounded parameters come back from theta a rounding apart.
+            for name, phi in self.experts.phi.items():
+                phi.data.copy_(arrays[f"phi.{name}"])
+        for prefix, optimiser, parameters in self._optimisers():
+            load_optimiser(prefix, optimiser, parameters, arrays)
+        self.history.rows, self.done, self.stopped = meta["history"], meta["done"], meta["stopped"]
+        if self.done == 0 or self.job.settings.em == "online":
+            self.gamma = arrays["gamma"].to(self.job.device)
+        if "anchor" in arrays:
+            self.held = arrays["anchor"].to(self.job.device)
 
     def _vary(self, name: str, decoder: PhysicsDecoder) -> PhysicsDecoder:
         if not self.job.options.physics[name].varies:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from ..data.names import closest
 from ..data.reading_log import Entry
-from ..errors import OptionError
+from ..errors import OptionError, encodable
 from .discovery import specimen_key
 from .headers import slug
 from .reading import ModalityReading
@@ -79,7 +79,7 @@ def assemble(
             Entry("", name, "", "missing", unlisted + _meant(name, idle, "the table"))
             for name in unlisted_keys.values()
         ]
-    data = xr.Dataset(variables).assign_coords(specimen=[names[key] for key in order])
+    data = xr.Dataset(variables).assign_coords(specimen=[encodable(names[key]) for key in order])
     for name, spec in asked.items():
         data[name] = _scalars(name, spec, rows, order)
     used = {c for spec in asked.values() for c in _columns_of(spec, rows)}

@@ -20,6 +20,7 @@ import xarray as xr
 from ..data.names import closest, few
 from ..data.reading_log import Unusable
 from ..errors import DataError, OptionError, PimaWarning
+from ..signatures import tells_misfits
 from ..units import Unit, find_unit, unit_of
 from .headers import canonical, read_header, slug
 from .shaping import to_true
@@ -286,6 +287,7 @@ def to_strain(extension: np.ndarray, unit: Unit, dimensions: Dimensions) -> tupl
     return way / dimensions.length, unit_of("1"), said
 
 
+@tells_misfits
 def geometry(
     data: xr.Dataset,
     modalities: str | Sequence[str] | None = None,

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import xarray as xr
 
+from ..data.files import path_of
 from ..data.names import closest
 from ..data.reading_log import Entry, count, write_reading_log
-from ..errors import DataError, OptionError, PimaWarning, printable
+from ..errors import DataError, OptionError, PimaWarning, encodable, printable
+from ..signatures import tells_misfits
 from . import agreement
 from .assembly import ScalarColumns, assemble
 from .discovery import CandidateFile, by_pattern, drop_copies, list_files, sort_out, specimen_key
@@ -42,6 +44,7 @@ Modality = ImageFiles | CurveFiles | ScalarColumns
 Kind = TypeVar("Kind", ImageFiles, CurveFiles, ScalarColumns)
 
 
+@tells_misfits
 def from_folder(
     path: str | os.PathLike[str],
     modalities: Mapping[str, Modality | Mapping[str, object] | str] | None = None,
@@ -92,7 +95,7 @@ def from_folder(
     Warns:
         PimaWarning: If measurements could not be used; the reading log names all.
     """
-    folder = Path(path).expanduser()
+    folder = path_of(path)
     if not folder.is_dir():
         near = closest(folder.name, (p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else ""
         raise DataError(
@@ -109,8 +112,8 @@ def from_folder(
     given = {"modalities": modalities, "table": table, "images": images, "curves": curves, "strict": strict}
     modalities, table, images, curves, strict = (merged(stated, given)[name] for name in given)
     defaults = {
-        "images": _of_kind("images", images or {}, ImageFiles),
-        "curves": _of_kind("curves", curves or {}, CurveFiles),
+        "images": _of_kind("images", {} if images is None else images, ImageFiles),
+        "curves": _of_kind("curves", {} if curves is None else curves, CurveFiles),
     }
     wanted = None if modalities is None else {n: _described(n, spec) for n, spec in modalities.items()}
     files, entries = list_files(folder)
@@ -152,7 +155,7 @@ def from_folder(
         raise error
     entries += [entry for _, error in nothing for entry in error.entries]
     data = assemble(reads, rows, scalars, entries)
-    data.attrs["title"] = f"Measurements from the files of {folder.resolve().name!r}"
+    data.attrs["title"] = encodable(f"Measurements from the files of {folder.resolve().name!r}")
     remember(data, stated)
     write_reading_log(data, sorted(entries, key=lambda e: (e.file == "", e.file, e.specimen, e.modality)))
     _tell(entries, strict)

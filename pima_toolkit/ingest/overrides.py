@@ -28,6 +28,7 @@ from typing import Any
 
 import xarray as xr
 
+from ..data.files import path_of
 from ..data.names import closest
 from ..data.reading_log import Entry, reading_details, reading_log
 from ..errors import OptionError, require
@@ -70,7 +71,7 @@ def read_overrides(folder: Path, source: Path | bool | None) -> Overrides:
     """
     if source is False:
         return Overrides()
-    path = folder / NAME if source is None or source is True else Path(source).expanduser()
+    path = folder / NAME if source is None or source is True else path_of(source)
     if not path.is_file():
         if source is None:
             return Overrides()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from ..data.files import path_of
 from ..data.names import closest
 from ..data.reading_log import Entry, Unusable
 from ..errors import DataError, OptionError
@@ -94,7 +95,7 @@ def read_specimens(
         DataError: If it is no table of specimens: no names, a name twice, a header twice, files of which none is there.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = next((p for p in (folder / source, Path(source).expanduser()) if p.is_file()), None)
+        path = next((p for p in (folder / source, path_of(source)) if p.is_file()), None)
         if path is None:
             tables = [p.name for p in files if p.suffix.lower() in TABLE_SUFFIXES]
             near = [n for n in tables if _TABLES.search(n)] or tables[:10]
@@ -106,6 +107,8 @@ def read_specimens(
         except Unusable as error:
             raise DataError(f"the table {path.name} {error}") from error
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    elif not hasattr(source, "columns"):
+        raise OptionError(f"table={source!r}: expected the path of a table, a pandas DataFrame, or False for none")
     else:
         frame = source.reset_index() if source.index.name else source
         cells = frame.astype(object).where(frame.notna(), "").astype(str)
@@ -323,7 +326,7 @@ def _unlike_others(folder: Path, files: Sequence[Path]) -> list[Path]:
     near = [p for p in near if p.stat().st_size <= _LARGEST]
     if len(near) <= 3:
         return near
-    marks = {p: {_head(p), re.sub(r"\d+", "0", p.stem).encode()} for p in near}
+    marks = {p: {_head(p), os.fsencode(re.sub(r"\d+", "0", p.stem))} for p in near}
     times = Counter(mark for own in marks.values() for mark in own)
     rare = [p for p in near if all(times[mark] < 3 for mark in marks[p])]
     called = [p for p in near if _TABLES.search(p.stem)]
@@ -333,7 +336,7 @@ def _unlike_others(folder: Path, files: Sequence[Path]) -> list[Path]:
 def _head(path: Path) -> bytes:
     """What files of one kind share: the first line of a text, the name of a workbook."""
     if path.suffix.lower() not in TEXT_SUFFIXES:
-        return path.name.encode()
+        return os.fsencode(path.name)
     with path.open("rb") as file:
         return file.read(500).split(b"\n")[0]
 

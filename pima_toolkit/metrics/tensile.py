@@ -23,6 +23,7 @@ import xarray as xr
 
 from ..data.names import closest
 from ..errors import DataError, OptionError
+from ..signatures import tells_misfits
 from ..units import find_unit, unit_of
 
 #: The quantities and their units, in the order of a report.
@@ -222,6 +223,7 @@ def _fracture(stress: np.ndarray, peak: int) -> int | None:
     return None
 
 
+@tells_misfits
 def tensile_quantities(
     data: xr.Dataset, modalities: str | Sequence[str] | None = None, *, modulus: float | None = None
 ) -> xr.Dataset:

@@ -10,17 +10,19 @@ from torch import nn
 from ..errors import OptionError
 from ..experts import Dependence, Expert, LearnedInFit, Priors, get_expert
 from ..plugins.registry import Registry
+from ..signatures import tells_misfits
 from .encoders.table import ENCODERS
 from .noise.reconstruction import RECONSTRUCTION
 from .noise.table import NOISE
 
 
 def _one_of(name: str, value: object, allowed: Collection[str] | Registry) -> None:
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         known = allowed.names() if isinstance(allowed, Registry) else allowed
         raise OptionError(f"{name}={value!r} is unknown: use one of {', '.join(map(repr, known))}")
 
 
+@tells_misfits
 @dataclass(frozen=True)
 class Neural:
     """A modality without known physics: a network encodes and decodes it.
@@ -62,6 +64,7 @@ class Neural:
             raise OptionError(f"shift={self.shift} is not a share of the size: expected 0 <= shift < 0.5, such as 0.05")
 
 
+@tells_misfits
 @dataclass(frozen=True)
 class Physics:
     """A modality with known physics: an expert E(t; theta_c) with its own parameters in each cluster.

@@ -424,7 +424,7 @@ def load_file(path: str | os.PathLike[str]) -> PluginRecord:
         raise PluginError(f"there is no plugin file {str(path)!r}: give the path of a .py file")
     name = f"{file.stem} ({file})"
     record = PluginRecord(name, str(file), FILE, hashlib.sha256(file.read_bytes()).hexdigest()[:12])
-    module_name = f"_pima_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    module_name = f"_pima_plugin_{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"
     if file.suffix != ".py":
         raise PluginError(f"{file.name} is not a Python file: its name must end in .py")
     loader = _FromText(module_name, str(file))

@@ -86,6 +86,8 @@ class Registry(Generic[Thing]):
         Raises:
             PimaError: Of the registry's class, if there is none; the message tells the nearest name and the known ones.
         """
+        if not isinstance(name, str):
+            raise self.kind.error(f"{name!r} is no name of a {self.kind.name}: expected a text")
         if name in (self._ours or ()):
             return self._own(name)
         given = self._given()
@@ -108,7 +110,7 @@ class Registry(Generic[Thing]):
         return {name: self._own(name) for name in self._ours or ()} | self._given()
 
     def __contains__(self, name: object) -> bool:
-        return name in (self._ours or ()) or name in self._given()
+        return isinstance(name, str) and (name in (self._ours or ()) or name in self._given())
 
     def add(self, thing: object, name: str | None = None) -> Thing:
         """Register a thing for this session; running a notebook cell again replaces its own.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..data.files import replacing
 from ..drawing import draw
-from ..errors import require
+from ..errors import encodable, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,5 +102,5 @@ def write_page(path: Path, *, title: str, subtitle: str, cautions: Sequence[str]
     )
     path = path.with_suffix(".html") if path.suffix == "" else path
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(encodable(text), encoding="utf-8")
     return path

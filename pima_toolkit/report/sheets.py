@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..data.files import replacing
-from ..errors import require
+from ..errors import encodable, require
 
 #: A table: its columns by header, all of one length.
 Columns = dict[str, NDArray]
@@ -110,7 +110,7 @@ def write_csv(path: Path, columns: Columns) -> Path:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([_csv_text(name) for name in columns])
     writer.writerows(zip(*([_csv_cell(v) for v in values.tolist()] for values in columns.values()), strict=True))
-    text = buffer.getvalue()
+    text = encodable(buffer.getvalue())
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
     return path
@@ -169,7 +169,7 @@ def _excel_cell(openpyxl: Any, sheet: Any, value: object, bold: bool = False) ->
     if isinstance(value, float):
         return value if np.isfinite(value) else None if value != value else str(value)
     # Typed as text: a label that begins with = stays a label.
-    cell = openpyxl.cell.WriteOnlyCell(sheet, _CONTROL.sub("", str(value)))
+    cell = openpyxl.cell.WriteOnlyCell(sheet, _CONTROL.sub("", encodable(str(value))))
     cell.data_type = "s"
     if bold:
         cell.font = openpyxl.styles.Font(bold=True)

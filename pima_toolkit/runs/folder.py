@@ -28,6 +28,7 @@ from typing import Any
 import xarray as xr
 
 from ..api.pima import Fit, load
+from ..api.saved_form import Checked
 from ..data import with_lost_specimens
 from ..data.files import UNFINISHED, refused, write_text
 from ..errors import FileFormatError, OptionError, StorageError, require
@@ -53,6 +54,24 @@ def _remove_empty(folder: Path) -> None:
     """Remove a folder with nothing in it; any other stays."""
     if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _check_about(root: Checked) -> None:
+    """Check what is read of run.json.
+
+    Raises:
+        FileFormatError: Naming the field that is not as it was written.
+    """
+    root.part("state").text()
+    for name in ("path", "fingerprint"):
+        root.part("data").part(name).text()
+    versions = root.part("versions")
+    for name in versions.table():
+        versions.part(name).text()
+    if "files" in root.part("data").table():
+        files = root.part("data").part("files")
+        for name in files.table():
+            files.part(name).parts(2)
 
 
 @dataclass(frozen=True)
@@ -93,8 +112,8 @@ class RunFolder:
 
     @property
     def begun(self) -> bool:
-        """Whether there is an epoch that other options must not overwrite."""
-        return any(self.checkpoint.glob("*.safetensors"))
+        """Whether there is an epoch, or a fit, that other options must not overwrite."""
+        return self.fit_file.exists() or any(self.checkpoint.glob("*.safetensors"))
 
     def about(self) -> dict | None:
         """What run.json says; None where there is no run.
@@ -107,10 +126,15 @@ class RunFolder:
             return None
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
-            known = about["format"] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            root = Checked(about, file=path.name)
+            known = root.part("format").value == FORMAT and root.part("version").whole(1) <= VERSION
+            if known:
+                _check_about(root)
+        except FileFormatError as error:
+            raise FileFormatError(f"{self.path} {error}: remove it and give another folder") from None
+        except (OSError, ValueError, RecursionError) as error:
             raise FileFormatError(f"{path} is damaged ({error}): remove it and give another folder") from None
-        if not known or about["version"] > VERSION:
+        if not known:
             raise FileFormatError(f"{path} was not written by this pima_toolkit, or by a newer one: update it")
         return about
 
@@ -121,7 +145,7 @@ class RunFolder:
             FileFormatError: If the file is damaged.
         """
         try:
-            return tomllib.loads(self.options_file.read_text(encoding="utf-8"))
+            return tomllib.loads(self.options_file.read_text(encoding="utf-8", errors="surrogateescape"))
         except (OSError, ValueError) as error:
             raise FileFormatError(
                 f"{self.options_file} is damaged ({error}): start anew with --overwrite, or give another folder"
@@ -140,7 +164,7 @@ class RunFolder:
         """Append a line to the log."""
         now = datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds")
         path = self.path / "log.txt"
-        with refused(path), path.open("a", encoding="utf-8") as file:
+        with refused(path), path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{now}  {text}\n")
 
     def prepare(self) -> bool:

@@ -28,7 +28,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,12 @@ from ..experts import Expert, SympyExpert, get_expert
 from ..fitting.options import TrainingSettings
 from ..ingest import from_folder
 from ..model.modality import Modality, Neural, Physics
+from ..signatures import misfit
 
 Options = dict[str, Any]
 #: Arguments that a run sets itself.
 _OWN = {"self", "data", "modalities", "checkpoint", "callbacks", "tracker", "progress", "expert", "path", "workers"}
 _OWN |= {"client"}
-_TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool, "tuple": list, "Mapping": dict, "Sequence": list}
-_SAID = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
-_SAID |= {"tuple": "a list", "Sequence": "a list", "Mapping": "a table"}
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,8 @@ class Key:
 
     def check(self, path: str, value: object) -> None:
         """Refuse a value of another type; what the value may be is checked by what it is passed to."""
-        literals = [
-            one for text in re.findall(r"Literal\[(.*?)\]", self.annotation) for one in re.findall(r"\w+", text)
-        ]
-        if value in literals:
-            return
-        words = re.findall(r"[A-Za-z_.]+", re.sub(r"\[.*?\]", "", self.annotation))
-        known = [word for word in words if word in _TYPES]
-        fits = any(isinstance(value, _TYPES[w]) and (w == "bool" or not isinstance(value, bool)) for w in known)
-        if known and not fits:
-            expected = " or ".join([*(_SAID[word] for word in known), *map(repr, literals)])
+        expected = misfit(self.annotation, value, plain=True)
+        if expected is not None:
             raise OptionError(f"{path} = {value!r}: expected {expected}")
 
 
@@ -266,8 +256,7 @@ def build(options: Mapping[str, Any]) -> tuple[PIMA, Options]:
         if values["kind"] != "none"
     }
     training = dict(options.get("training", {}))
-    own = {f.name for f in fields(TrainingSettings)}
-    TrainingSettings(**{name: value for name, value in training.items() if name in own})  # refused here, not later
+    TrainingSettings.among(training)  # refused here, not later
     return PIMA(modalities, **model), training
 
 

@@ -122,9 +122,9 @@ def _run(
         return _help(among, target, model, source, training)
     made = target.prepare()
     with target.locked():
-        target.clear() if overwrite else None
-        before = target.about() if target.begun or target.fit_file.exists() else None
-        if update_data and _outdated(target, before, source, effective, say):
+        before = target.about() if target.begun and not overwrite else None
+        if overwrite or (update_data and _outdated(target, before, source, effective, say)):
+            _clear(target, model, source, training)
             before = None
         if before is not None:
             _same(target, before, source, effective)
@@ -199,7 +199,7 @@ def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[
 def _outdated(
     target: RunFolder, before: Mapping | None, source: Source, options: Options, say: Callable[[str], object]
 ) -> bool:
-    """Clear a run whose data have changed since, and say so; whether there was one.
+    """Whether there is a run whose data have changed since, which is said.
 
     Raises:
         OptionError: If its options are others.
@@ -208,8 +208,18 @@ def _outdated(
         return False
     _same(target, before, source, options, data_bound=False)
     say(f"the data have changed ({_changes(before, source)}): starting anew")
-    target.clear()
     return True
+
+
+def _clear(target: RunFolder, model: PIMA, source: Source, training: Mapping[str, Any]) -> None:
+    """Remove what a run left, for one that can begin.
+
+    Raises:
+        PimaError: If it cannot; what was there stays.
+    """
+    if target.begun:
+        model.check(source.data, **training)
+    target.clear()
 
 
 @contextmanager
@@ -224,7 +234,7 @@ def _nothing_left(target: RunFolder, made: bool, fresh: bool) -> Iterator[None]:
     try:
         yield
     except (DataError, OptionError, ShapeError, ExpertError, MissingDependency):
-        if fresh and not target.begun and not target.fit_file.exists():
+        if fresh and not target.begun:
             target.clear(with_data=True)
             if made:
                 target.discard()

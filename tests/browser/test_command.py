@@ -7,6 +7,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from gestures import colour_count, expect, until
@@ -19,6 +20,7 @@ def served(stored):
     """Start `pima app`; the address and the token that it says."""
     saved, data = stored
     command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
+    command += ["--timeout", "0.4"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
@@ -28,7 +30,7 @@ def served(stored):
         address = re.search(r"open (http://127\.0\.0\.1:\d+/)\?token=(\S+)", "".join(lines))
         assert address, "".join(lines)
         until(lambda: answers(address[1]) != 0, "the server answers", 300)
-        yield address[1], address[2]
+        yield address[1], address[2], process
     finally:
         process.terminate()
         process.wait(60)
@@ -48,20 +50,40 @@ def answers(address):
         return 0
 
 
-def test_it_shows_the_panels_with_the_token_and_refuses_without(served, browser, pictures):
-    address, token = served
+def sessions(process):
+    """Numbers of the kernels of a server that a command started."""
+    children = lambda number: Path(f"/proc/{number}/task/{number}/children").read_text().split()  # noqa: E731
+    grandchildren = [kernel for server in children(process.pid) for kernel in children(server)]
+    return [kernel for kernel in grandchildren if "ipykernel" in Path(f"/proc/{kernel}/cmdline").read_text()]
+
+
+def test_it_shows_the_panels_with_the_token_to_this_machine_alone_and_ends_with_its_page(served, browser, pictures):
+    address, token, process = served
     assert answers(address) in (401, 403)
     assert answers(f"{address}?token=wrong") in (401, 403)
     assert answers(f"{address}api/kernels") in (401, 403)
     context = browser.new_context(viewport={"width": 1180, "height": 1300})
     page = context.new_page()
     page.set_default_timeout(90_000)
+    asked, blocked = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("requestfailed", lambda request: blocked.append(request.url))
     page.goto(f"{address}?token={token}")
     expect(page.locator(".pima-tabs")).to_be_visible(timeout=90_000)
     canvas = page.locator(".pima-map canvas").first
     until(lambda: colour_count(canvas, 0) > 30, "the map is drawn", 60)
     page.screenshot(path=pictures / "command.png")
+    # What the page's libraries ask for elsewhere, the browser does not send.
+    elsewhere = {url for url in asked if not url.startswith((address, "data:", "blob:", address.replace("http", "ws")))}
+    assert elsewhere <= set(blocked)
+    if sys.platform != "linux":
+        context.close()
+        return
+    (session,) = sessions(process)
+    assert "-ipc-" in Path("/proc/net/unix").read_text()  # no port that other users of the machine could listen to
     context.close()
+    until(lambda: not Path(f"/proc/{session}").exists(), "the session ends with its page", 60)
+    until(lambda: process.poll() == 0, "the server ends without a page", 90)
 
 
 def test_a_port_that_is_taken_is_a_sentence(stored):

@@ -9,7 +9,7 @@ from pima_toolkit.cli import panels
 
 def test_its_help_names_every_option_and_shows_examples(command):
     said = command("app", "--help").stdout
-    for word in ("RUN_OR_DATA", "--data", "--plugin", "--port", "--no-browser", "pima app run"):
+    for word in ("RUN_OR_DATA", "--data", "--plugin", "--port", "--no-browser", "--timeout", "pima app run"):
         assert word in said
 
 
@@ -50,6 +50,9 @@ def test_the_server_answers_this_machine_only_with_the_token_and_serves_no_files
     monkeypatch.chdir(started)
     page = panels._write(tmp_path, {"source": 'it\'s "here"'}, "secret", 4321)
     settings = json.loads((tmp_path / "voila.json").read_text())
+    policy = settings["Voila"].pop("tornado_settings")["headers"]["Content-Security-Policy"]
+    assert policy.startswith("default-src 'self' ")
+    assert "http" not in policy  # no other server
     assert settings["Voila"] == {"ip": "127.0.0.1", "port": 4321, "port_retries": 0, "token": "secret"}
     assert settings["VoilaConfiguration"]["file_allowlist"] == ["^$"]
     (cell,) = json.loads(page.read_text())["cells"]

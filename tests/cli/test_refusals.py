@@ -191,6 +191,9 @@ def test_a_run_whose_files_are_damaged(refused, finished, specimens, tmp_path):
     (folder / "options.toml").write_text("[[[")
     for text, words in (
         ("{", "run.json is damaged"),
+        ('{"format": "pima_toolkit run", "version": "1"}', "run.json version is '1' and not a whole number"),
+        ('{"format": "pima_toolkit run", "version": 1, "state": 7}', "run.json state is 7 and not a text"),
+        ('{"format": "pima_toolkit run", "version": 1, "state": "finished"}', "run.json lacks the field data"),
         ('{"format": "another", "version": 1}', "was not written by this pima_toolkit, or by a newer one"),
         ('{"format": "pima_toolkit run", "version": 99}', "or by a newer one"),
         ((finished / "run.json").read_text(), "options.toml is damaged"),

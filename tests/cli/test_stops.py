@@ -1,5 +1,6 @@
 """A run stopped after any of its writes goes on with the same call; what is not the run's is never touched."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -99,6 +100,20 @@ def test_what_lies_beside_the_files_changes_nothing_and_a_new_file_is_named(fold
     assert fitted(target, folder).finished_before
 
 
+def test_files_whose_names_are_no_utf8(folder, tmp_path):
+    data = tmp_path / os.fsdecode(b"d\xff")
+    try:
+        folder.rename(data)
+        for file in list(data.iterdir()):
+            file.rename(data / os.fsdecode(os.fsencode(file.stem) + b"\xfe.csv"))
+    except OSError:
+        pytest.skip("this system knows no such names")
+    assert fitted(tmp_path / "run", data).fit.specimens.specimen.values[0] == "S00\\udcfe"
+    assert fitted(tmp_path / "run", data).finished_before
+    with pytest.raises(OptionError, match="is no UTF-8, which NetCDF cannot open"):
+        fitted(tmp_path / os.fsdecode(b"run\xff"), data)
+
+
 def test_a_refused_run_leaves_nothing(folder, tmp_path):
     wrong = options(folder, model={"clusters": 13})
     with pytest.raises(DataError, match="cannot fill 13 clusters"):
@@ -114,6 +129,17 @@ def test_a_refused_run_leaves_nothing(folder, tmp_path):
     (tmp_path / "file").write_text("kept")
     with pytest.raises(OSError, match="is a file, expected the folder of a run"):
         run(tmp_path / "file", options(folder))
+
+
+@pytest.mark.parametrize("way", [{"overwrite": True}, {"update_data": True}])
+def test_a_run_goes_only_for_one_that_can_begin(folder, tmp_path, way):
+    fitted(tmp_path / "run", folder)
+    there = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
+    for file in sorted(folder.iterdir())[1:]:
+        file.unlink()
+    with pytest.raises(DataError, match="holds one specimen"):
+        fitted(tmp_path / "run", folder, **way)
+    assert {p: p.read_bytes() for p in there} == there
 
 
 def test_starting_anew_leaves_what_is_not_the_runs(folder, tmp_path):

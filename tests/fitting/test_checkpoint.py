@@ -1,6 +1,7 @@
 """A fit that was killed and resumed equals the uninterrupted one to the bit; nothing else is resumed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import torch
 
 import pima_toolkit as pima
 from pima_toolkit.errors import FileFormatError, TrainingError
-from pima_toolkit.fitting.state import load_optimiser, optimiser_arrays
+from pima_toolkit.fitting.state import load_optimiser, optimiser_arrays, read_arrays, write_arrays
 
 
 class Killed(RuntimeError):
@@ -203,6 +204,27 @@ def test_a_gap_where_a_zero_was_is_other_data(data, small_model, tmp_path):
     small_model().fit(zero, epochs=1, checkpoint=tmp_path, progress=False)
     with pytest.raises(TrainingError, match="made with other data"):
         small_model().fit(gap, epochs=1, checkpoint=tmp_path, progress=False)
+
+
+def test_a_checkpoint_with_other_fields_is_named(data, small_model, tmp_path):
+    """Written by other hands: each field is looked at, and the sentence names it."""
+    fit = lambda: small_model().fit(data, epochs=1, crossmodal_epochs=1, checkpoint=tmp_path, progress=False)  # noqa: E731
+    fit()
+    path = tmp_path / "restart-0.safetensors"
+    arrays, notes = read_arrays(path)
+    first = next(name for name in arrays if name.startswith("network."))
+    for changed, told, words in (
+        (arrays, notes | {"done": "1"}, "done is '1', not a whole number"),
+        (arrays, {k: v for k, v in notes.items() if k != "history"}, "it lacks 'history'"),
+        ({k: v for k, v in arrays.items() if k != first}, notes, first.removeprefix("network.")),
+        (arrays | {first: arrays[first].flatten()[:1]}, notes, first.removeprefix("network.")),
+        (arrays, [], "its notes are no table"),
+    ):
+        write_arrays(path, changed, told)
+        with pytest.raises(FileFormatError, match=f"restart-0.safetensors is damaged .*{re.escape(words)}.*remove it"):
+            fit()
+    path.unlink()
+    fit()
 
 
 def test_a_damaged_checkpoint_is_named(data, small_model, tmp_path):

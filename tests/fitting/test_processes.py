@@ -1,9 +1,12 @@
 """Work in processes: the same answer, and never a wait for what cannot come."""
 
+import os
+
 import numpy as np
 import pytest
 import xarray as xr
 
+import pima_toolkit as pima
 from pima_toolkit.errors import DataError, OptionError, TrainingError
 from pima_toolkit.fitting.parallel.workers import _error, _told, run_tasks
 
@@ -83,3 +86,26 @@ def test_processes_are_a_number(two_populations, small_model):
     for wrong in (0, 1.5, True):
         with pytest.raises(OptionError, match=r"processes=.*: expected a whole number of at least 1"):
             small_model().fit(two_populations(32), processes=wrong)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_after_a_fit_is_told_what_to_do():
+    line = pima.get_expert("affine")
+    t, y = np.linspace(0.0, 1.0, 5), np.linspace(1.0, 3.0, 5)
+    line.fit(t, y)
+    ear, mouth = os.pipe()
+    process = os.fork()
+    if process == 0:
+        said = "nothing was raised"
+        try:
+            line.fit(t, y)
+        except TrainingError as error:
+            said = str(error)
+        finally:
+            os.write(mouth, said.encode())
+            os._exit(0)
+    os.waitpid(process, 0)
+    assert 'multiprocessing.get_context("spawn")' in os.read(ear, 1000).decode()
+    for end in (ear, mouth):
+        os.close(end)

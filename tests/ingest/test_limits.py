@@ -16,6 +16,7 @@ from pima_toolkit.data.reading_log import Unusable
 from pima_toolkit.errors import FileFormatError, OptionError
 from pima_toolkit.ingest.formats.curves import CurveFiles, read_curve
 from pima_toolkit.ingest.formats.images import ImageFiles, read_picture, read_size, resize
+from pima_toolkit.ingest.formats.registry import read_tables
 
 HEAD = "Strain [%];Stress [MPa]\n"
 ROWS = "".join(f"{x / 10:.2f};{x + 0.1:.2f}\n" for x in range(20))
@@ -99,6 +100,39 @@ def test_arrays_are_measured_before_they_are_read(tmp_path, shape, kind, why):
     for read in (lambda p: read_curve(p, CurveFiles()), lambda p: read_size(p, ImageFiles())):
         with pytest.raises(Unusable, match=why):
             read(tmp_path / "a.npy")
+
+
+def test_named_arrays_are_measured_before_they_are_read(tmp_path):
+    netcdf, scipy = pytest.importorskip("netCDF4"), pytest.importorskip("scipy.io")
+    x = np.arange(5.0)
+    with netcdf.Dataset(tmp_path / "a.h5", "w") as file:
+        file.createDimension("row", 5)
+        file.createDimension("many", 4 * 10**6)
+        for name, dim in (("x", "row"), ("y", "row"), ("z", "many")):  # nothing was ever written into the last
+            file.createVariable(name, "f8", (dim,), zlib=True, chunksizes=(5,) if dim == "row" else (10**6,))
+        file["x"][:], file["y"][:] = x, 2 * x
+    scipy.savemat(tmp_path / "a.mat", {"x": x, "y": 2 * x, "z": np.zeros(4 * 10**6)}, do_compression=True)
+    for name in ("a.h5", "a.mat"):
+        with pytest.raises(Unusable, match=r"bytes when inflated for each of its .*, curves=\{'limits': \d+\}$"):
+            read_tables(tmp_path / name)
+        (table,) = read_tables(tmp_path / name, limits=1e4)
+        np.testing.assert_array_equal(table.values, np.column_stack([x, 2 * x]))
+    with netcdf.Dataset(tmp_path / "b.h5", "w") as file:
+        file.createDimension("row", 5)
+        file.createDimension("many", 10**8)
+        for name in ("x", "y"):
+            file.createVariable(name, "f8", ("row",))[:] = x
+        file.createVariable("z", "f8", ("many",), zlib=True, chunksizes=(10**6,))
+    (table,) = read_tables(tmp_path / "b.h5")
+    assert table.notes == ("1 very large array left out: z",)
+
+
+def test_a_picture_that_inflates_by_more_than_photographs_do(tmp_path):
+    pil = pytest.importorskip("PIL.Image")
+    pil.new("RGB", (7000, 7000)).save(tmp_path / "a.png")
+    with pytest.raises(Unusable, match=r"bytes when inflated for each of its .*images=\{'limits': \d+\}$"):
+        read_size(tmp_path / "a.png", ImageFiles())
+    assert read_size(tmp_path / "a.png", ImageFiles(limits=100)) == (7000, 7000)
 
 
 def test_pages_and_pixels_have_limits_that_an_option_raises(tmp_path):

@@ -50,6 +50,8 @@ class Parameter:
             raise ExpertError(
                 f"parameter {self.name!r} has the bounds {self.lower!r} and {self.upper!r}: give two numbers"
             ) from None
+        if not isinstance(self.log, bool):
+            raise ExpertError(f"parameter {self.name!r} has log={self.log!r}: expected True or False")
         if isnan(lower) or isnan(upper) or lower == inf or upper == -inf or not lower < upper:
             raise ExpertError(
                 f"parameter {self.name!r} has the lower bound {lower:g} and the upper bound {upper:g}: lower must"

@@ -8,6 +8,7 @@ and nowhere else.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -17,9 +18,12 @@ import torch
 from numba import float64, get_num_threads, njit, prange, set_num_threads, types
 from numba.core.errors import NumbaWarning
 
+from ...errors import TrainingError
 from .codegen import CURVE
 
 _LOCK = threading.Lock()
+#: Process that numba has launched its threads in; None before.
+_THREADS_OF: int | None = None
 
 #: Numbers in all Jacobians together from which threads pay.
 _WORTH_THREADS = 200_000
@@ -34,7 +38,15 @@ def call_compiled(size: int, build: Callable[[], Callable], *arguments: object) 
         size: Numbers in all Jacobians together.
         build: Makes the loop, compiled, on its first call.
         arguments: What the driver takes.
+
+    Raises:
+        TrainingError: In a process that was forked from one that has called a loop: its threads are not there.
     """
+    if _THREADS_OF not in (None, os.getpid()):
+        raise TrainingError(
+            "this process was forked from one that has fitted, whose threads it does not have: start it anew, in"
+            ' Python by multiprocessing.get_context("spawn"), or fork before the first fit'
+        )
     with _LOCK:
         threads = torch.get_num_threads()
         available = _launched(threads)
@@ -53,6 +65,8 @@ def _launched(threads: int) -> int:
     whatever it was asked for, and two processes of two threads on two cores wait for each other in every layer of a
     network. So it is put back.
     """
+    global _THREADS_OF
+    _THREADS_OF = os.getpid()
     available = get_num_threads()
     torch.set_num_threads(threads)
     return available

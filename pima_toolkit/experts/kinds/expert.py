@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import ShapeError
 from ...faces import tells_new_names
 from ...plugins.records import Origin
+from ...signatures import tells_misfits
 from ..contract.inputs import Inputs, packed
 from ..contract.law import Law
 from ..noise.base import CurveNoise
@@ -94,6 +95,7 @@ class Expert(Law):
         """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
         return starting_points(self, t, y, weights, count)
 
+    @tells_misfits
     def fit(
         self,
         t: Inputs,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ...errors import ExpertError, FormulaError
+from ...signatures import tells_misfits
 from ..contract.bounds import Bounds
 from ..contract.example import Example
 from ..contract.parameters import Parameter
@@ -72,6 +73,7 @@ class SympyExpert(Expert):
     formula: str = ""
     parameters: tuple[Parameter, ...] = ()
 
+    @tells_misfits
     def __init__(
         self,
         formula: str | None = None,

@@ -27,6 +27,6 @@ def noise_named(noise: str | CurveNoise) -> CurveNoise:
     """
     if isinstance(noise, CurveNoise):
         return noise
-    if noise not in NOISES:
+    if not isinstance(noise, str) or noise not in NOISES:
         raise OptionError(f"noise={noise!r} is unknown: use one of {', '.join(map(repr, [*NOISES, 'auto']))}")
     return NOISES[noise]

@@ -221,7 +221,7 @@ def _common(
     single = np.ndim(y) == 1
     names = _names(y)
     y, t = read_curves(law, t, y)
-    if y.ndim != 2 or variable(law, t).shape not in {y.shape[1:], y.shape}:
+    if y.ndim != 2 or not t.ndim or variable(law, t).shape not in {y.shape[1:], y.shape}:
         raise ShapeError(
             f"y has the shape {y.shape} and t {t.shape}: expected y (T,) or (specimen, T), and t (T,) or as y"
         )

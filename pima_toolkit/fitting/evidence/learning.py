@@ -30,7 +30,7 @@ from ...model.mixture import GaussianMixture
 from ...model.noise.reconstruction import LearnedNoise
 from ...model.speaker import about_latent, said
 from ..run import Progress, TrainingRun
-from ..state import Arrays, History, below, load_optimiser, optimiser_arrays, write_arrays
+from ..state import Arrays, History, below, load_optimiser, optimiser_arrays, taking_over, write_arrays
 from .frame import Frame
 from .network import blank_network
 
@@ -98,7 +98,8 @@ class NetworkLearning:
         """Train, or go on from the checkpoint; an interrupt keeps what there is."""
         saved = self.job.resumed(self.path)
         if saved is not None:
-            self._load(*saved)
+            with taking_over(self.path):
+                self._load(*saved)
         try:
             while self.done < self.epochs and not self.halted:
                 self._epoch()

@@ -12,6 +12,7 @@ from ...data.limits import check_factor
 from ...data.names import closest
 from ...data.reading_log import Unusable
 from ...errors import OptionError
+from ...signatures import tells_misfits
 from ...units import Unit, find_unit, unit_of
 from ..geometry import Dimensions, check_geometry, to_strain, to_stress
 from ..headers import canonical
@@ -28,6 +29,7 @@ _CALLED = "called {!r} all the same"
 NAMELESS = "value"
 
 
+@tells_misfits
 @dataclass(frozen=True)
 class CurveFiles:
     """One modality of curves; every option has a default that suits a folder of tests.

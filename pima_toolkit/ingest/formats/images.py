@@ -15,6 +15,7 @@ from ...data.limits import check_factor
 from ...data.names import closest
 from ...data.reading_log import Unusable, count
 from ...errors import DataError, OptionError, require
+from ...signatures import tells_misfits
 from .registry import picture_size, read_pixels
 
 #: Longest side of pictures for which no size is asked: a network on more is slow and sees no more.
@@ -29,6 +30,7 @@ _BAND = 4_000_000
 _COLOURLESS = 0.02
 
 
+@tells_misfits
 @dataclass(frozen=True)
 class ImageFiles:
     """One modality of pictures; every option has a default that suits a folder of photographs.

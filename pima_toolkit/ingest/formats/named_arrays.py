@@ -7,24 +7,33 @@ the file states beside it. Nothing a file holds is executed: objects of MATLAB a
 from __future__ import annotations
 
 import re
+import struct
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...data.limits import MOST_INFLATED, MOST_MEMBERS, check_inflation
 from ...data.reading_log import Unusable, count
+from ...data.storage import netcdf_bytes
 from ...errors import require
+from .arrays import MOST_NUMBERS
 from .reader import Columns, TablesReader
+from .workbooks import CHECK
 
 #: Fewest points of a table.
 _FEWEST = 3
-#: Most numbers of an array that is read.
-_MOST = 200_000_000
+#: Bytes that a number takes: as float64 in its array, and in the table.
+_EACH = 16
 #: Most columns of an array of two dims.
 _WIDEST = 1000
+#: Kind of a compressed element of a MATLAB file, and bytes that are inflated at a time.
+_COMPRESSED, _PIECE = 15, 2**20
 #: How deep groups are followed.
 _DEEPEST = 8
 #: The library of HDF5 must be in one thread at a time.
@@ -62,7 +71,7 @@ class _NamedArrays(TablesReader):
 
     def tables(self, path: Path, sheet: str | int | None = None) -> Iterator[Columns]:
         """Every table of a file; ``sheet`` is the name or number of a group."""
-        groups = list(_groups_of(path))
+        groups = list(_groups_of(path, self.limits))
         tables = [table for group in groups for table in _tables(group)]
         if sheet is not None:
             names = list(dict.fromkeys(table.title for table in tables))
@@ -78,23 +87,26 @@ class _NamedArrays(TablesReader):
 NAMED_ARRAYS = _NamedArrays()
 
 
-def _groups_of(path: Path) -> Iterator[_ArrayGroup]:
+def _groups_of(path: Path, limits: float) -> Iterator[_ArrayGroup]:
     """All groups of a file.
 
     Raises:
-        Unusable: If it is none of these formats, or damaged.
+        Unusable: If it is none of these formats, damaged, or beyond the limits.
     """
     with path.open("rb") as file:
         head = file.read(520)
     if not head:
         raise Unusable("is empty (0 bytes)")
     if path.suffix.lower() == ".mat" and b"\x89HDF" not in head[510:520] and not head.startswith(b"\x89HDF"):
-        yield from _matlab_groups(path)
+        yield from _matlab_groups(path, limits)
         return
     netcdf = require("netCDF4", "HDF5 and NetCDF files")
     try:
         with _ALONE, netcdf.Dataset(path) as file:
-            found = list(_netcdf_groups(file, "", 0, {}))
+            _check_announced(file, path, limits)
+            found = list(_netcdf_groups(file, "", 0, {}, limits))
+    except Unusable:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
@@ -102,7 +114,32 @@ def _groups_of(path: Path) -> Iterator[_ArrayGroup]:
     yield from found
 
 
-def _netcdf_groups(node: Any, path: str, depth: int, above: Mapping[str, tuple[float, str]]) -> Iterator[_ArrayGroup]:
+def _variables(node: Any, depth: int = 0) -> Iterator[Any]:
+    """The variables of a group and of those below it."""
+    yield from node.variables.values()
+    for child in node.groups.values() if depth < _DEEPEST else ():
+        yield from _variables(child, depth + 1)
+
+
+def _is_read(variable: Any, limits: float) -> bool:
+    """Whether a variable may be a column, a table or a single number, and is no very large one."""
+    lengths = [size for size in variable.shape if size != 1]
+    text = variable.dtype is str
+    return len(lengths) <= (0 if text else 2) and netcdf_bytes(variable, 1) <= MOST_NUMBERS * limits
+
+
+def _check_announced(file: Any, path: Path, limits: float) -> None:
+    """Refuse a file whose arrays take far more memory than it has bytes; very large ones are left out anyway."""
+    variables = list(_variables(file))
+    check = partial(CHECK, limits=limits)
+    check(len(variables), MOST_MEMBERS, "arrays")
+    announced = sum(netcdf_bytes(v, _EACH) for v in variables if _is_read(v, limits))
+    check_inflation(announced, path.stat().st_size, check)
+
+
+def _netcdf_groups(
+    node: Any, path: str, depth: int, above: Mapping[str, tuple[float, str]], limits: float
+) -> Iterator[_ArrayGroup]:
     """A group and those below it, which state what it states."""
     group = _ArrayGroup(path, stated=dict(above))
     for name in node.ncattrs():
@@ -110,8 +147,8 @@ def _netcdf_groups(node: Any, path: str, depth: int, above: Mapping[str, tuple[f
     for name, variable in node.variables.items():
         unit = next((_text(variable.getncattr(key)) for key in _UNITS if key in variable.ncattrs()), "")
         unit = re.sub(r"\s+since\s.*", "", unit)
-        if int(np.prod(variable.shape)) > _MOST:
-            group.left.append(name)
+        if not _is_read(variable, limits):
+            group.left += [name] if variable.size > MOST_NUMBERS else []
             continue
         values = variable[...]
         values = np.ma.filled(values.astype(float), np.nan) if _is_masked(values) else np.asarray(values)
@@ -124,7 +161,7 @@ def _netcdf_groups(node: Any, path: str, depth: int, above: Mapping[str, tuple[f
     yield group
     for name, child in node.groups.items():
         if not name.startswith("#") and depth < _DEEPEST:
-            yield from _netcdf_groups(child, f"{path}{name}/", depth + 1, group.stated)
+            yield from _netcdf_groups(child, f"{path}{name}/", depth + 1, group.stated, limits)
 
 
 def _is_masked(values: object) -> bool:
@@ -138,14 +175,52 @@ def _add_records(group: _ArrayGroup, name: str, records: np.ndarray) -> None:
     group.stated.pop(name, None)
 
 
-def _matlab_groups(path: Path) -> Iterator[_ArrayGroup]:
+def _matlab_bytes(path: Path, most: float) -> int:
+    """Bytes of a MATLAB file before version 7.3 when inflated; counted up to ``most``."""
+    out = 128
+    with path.open("rb") as file:
+        head = file.read(out)
+        order = {b"IM": "<", b"MI": ">"}.get(head[126:128])
+        while order is not None and out <= most and len(tag := file.read(8)) == 8:
+            kind, length = struct.unpack(f"{order}II", tag)
+            out += 8 if kind == _COMPRESSED else 8 + length
+            end = file.tell() + length
+            inflating = zlib.decompressobj()
+            while kind == _COMPRESSED and out <= most and (piece := file.read(min(_PIECE, end - file.tell()))):
+                while piece and out <= most:
+                    out += len(inflating.decompress(piece, _PIECE))
+                    piece = inflating.unconsumed_tail
+            file.seek(end)
+    return out
+
+
+def _matlab_groups(path: Path, limits: float) -> Iterator[_ArrayGroup]:
     """Groups of a MATLAB file before version 7.3: its variables, and each struct."""
     scipy = require("scipy.io", "MATLAB files")
+    size = path.stat().st_size
+    try:
+        inflated = _matlab_bytes(path, MOST_INFLATED * limits + 1)
+    except zlib.error:
+        inflated = size  # told when it is read
+    check = partial(CHECK, limits=limits)
+    check(inflated, MOST_INFLATED, "bytes when inflated")
+    check_inflation(inflated, size, check)
     try:
         found = scipy.loadmat(path, squeeze_me=True, struct_as_record=False)
     except Exception as error:  # scipy's errors for damaged files have no common base
         raise Unusable(f"is no MATLAB file or is damaged ({type(error).__name__}: {error})") from error
+    check_inflation(_EACH * _numbers_in(found), size, check)
     yield from _structs({k: v for k, v in found.items() if not k.startswith("__")}, "", 0, {})
+
+
+def _numbers_in(value: object, depth: int = 0) -> int:
+    """Numbers in the arrays of a file, its structs and cells."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.size
+    names = getattr(value, "_fieldnames", None)
+    inner = [getattr(value, name) for name in names] if names else value.values() if isinstance(value, dict) else ()
+    inner = value.ravel() if isinstance(value, np.ndarray) else inner
+    return sum(_numbers_in(one, depth + 1) for one in inner) if depth <= 2 * _DEEPEST else 0
 
 
 def _structs(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.limits import check_limit
+from ...data.limits import check_inflation, check_limit
 from ...data.reading_log import Unusable
 from ...errors import require
 from .arrays import open_array
@@ -24,6 +24,8 @@ from .reader import PixelReader, Pixels
 MOST_PIXELS = 89_000_000
 #: Bytes of all its pages when decoded.
 _MOST_DECODED = 400_000_000
+#: Bytes that it may take when read, decoded and as an array, whatever it takes on disk.
+_UNASKED = 300_000_000
 #: Pages of one file.
 _MOST_PAGES = 2048
 #: Pixels that pillow hands over at once.
@@ -59,7 +61,7 @@ class _Tiff(PixelReader):
             series = file.series[0]
             colours = series.shape[series.axes.index("S")] if "S" in series.axes else 1
             pixels = math.prod(series.shape) // max(colours, 1)
-            check_pixels(pixels, series.dtype.itemsize * colours, self.limits)
+            check_pixels(pixels, series.dtype.itemsize * colours, path, self.limits)
             height, width = (series.shape[series.axes.index(a)] for a in "YX")
             return (width, height) if orientation_of(file.pages[0]) in (5, 6, 7, 8) else (height, width)
 
@@ -75,20 +77,20 @@ class _PixelArray(PixelReader):
 
     def size(self, path: Path) -> tuple[int, int]:
         with _reading(path):
-            return self._axes(self._numbers(path))[1:3]
+            return self._axes(path, self._numbers(path))[1:3]
 
     def read(self, path: Path) -> Pixels:
         with _reading(path):
             raw = self._numbers(path)
-            axes = self._axes(raw)
+            axes = self._axes(path, raw)
             return _opaque(np.array(raw).reshape(axes), [])
 
     def _numbers(self, path: Path) -> np.ndarray:
         return open_array(path, 4 * MOST_PIXELS, "numbers", self.limits, _OPTION)
 
-    def _axes(self, raw: np.ndarray) -> tuple[int, int, int, int]:
+    def _axes(self, path: Path, raw: np.ndarray) -> tuple[int, int, int, int]:
         pages, y, x, channels = array_axes(raw.shape)
-        check_pixels(pages * y * x, channels * raw.dtype.itemsize, self.limits)
+        check_pixels(pages * y * x, channels * raw.dtype.itemsize, path, self.limits)
         _check(pages, _MOST_PAGES, "pages", limits=self.limits)
         return pages, y, x, channels
 
@@ -135,13 +137,15 @@ def _without_path(error: Exception, path: Path) -> str:
     return str(error).replace(f" {str(path)!r}", "").replace(str(path), "it")
 
 
-def check_pixels(pixels: int, depth: int, limits: float) -> None:
+def check_pixels(pixels: int, depth: int, path: Path, limits: float, *, held: int = 0) -> None:
     """Refuse a very large picture before its pixels take the memory.
 
     Args:
         pixels: Of all its pages.
         depth: Bytes of a pixel.
+        path: The file.
         limits: Factor on what is allowed.
+        held: Bytes of a pixel that are held beside them while the file is decoded.
 
     Raises:
         Unusable: If there are too many.
@@ -150,6 +154,7 @@ def check_pixels(pixels: int, depth: int, limits: float) -> None:
         raise Unusable("has no pixels")
     _check(pixels, MOST_PIXELS, "pixels", limits=limits)
     _check(pixels * depth, _MOST_DECODED, "bytes of pixels", limits=limits)
+    check_inflation(pixels * (depth + held), path.stat().st_size, partial(_check, limits=limits), unasked=_UNASKED)
 
 
 @contextlib.contextmanager
@@ -159,7 +164,8 @@ def _opened(path: Path, limits: float) -> Iterator[Any]:
         several = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         _check(several, _MOST_PAGES, "pages", limits=limits)
         depth = len(image.getbands()) * (4 if image.mode in "IF" else 2 if "16" in image.mode else 1)
-        check_pixels(several * image.width * image.height, depth, limits)
+        held = 4 if depth == 3 else depth  # pillow keeps colours in four bytes
+        check_pixels(several * image.width * image.height, depth, path, limits, held=held)
         yield image
 
 
