@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.data.names import batches
 from pima_toolkit.errors import OptionError
 from pima_toolkit.fitting.evidence.frame import Frame
-from pima_toolkit.fitting.trained_model import batches
+from pima_toolkit.fitting.temperatures import LEAST_SPECIMENS
 from pima_toolkit.metrics import ari
 from pima_toolkit.model.curves import Curves
 from pima_toolkit.model.gaussian import DiagonalGaussian
@@ -325,11 +326,15 @@ def test_groups_are_held_out_together(data):
 def test_batches_are_recognised_by_their_name_and_told(data):
     twelve = ("specimen", np.arange(120) // 10)
     named = data.assign_coords(kiln=twelve, Plate_no=twelve, lots=("specimen", np.arange(120) // 2))
-    assert batches(named) == "Plate_no"  # the fewest that can be judged by
-    assert batches(data) is None
-    assert batches(data.assign_coords(plateau=twelve)) is None
-    assert batches(data.assign_coords(batch=("specimen", np.arange(120) // 20))) is None  # six: too few
-    assert batches(data.assign_coords(batch=("specimen", np.arange(120)))) is None  # every one by itself
+    assert batches(named, LEAST_SPECIMENS) == "Plate_no"  # the fewest that can be judged by
+    assert batches(data, LEAST_SPECIMENS) is None
+    assert batches(data.assign_coords(plateau=twelve), LEAST_SPECIMENS) is None
+    assert (
+        batches(data.assign_coords(batch=("specimen", np.arange(120) // 20)), LEAST_SPECIMENS) is None
+    )  # six: too few
+    assert (
+        batches(data.assign_coords(batch=("specimen", np.arange(120))), LEAST_SPECIMENS) is None
+    )  # every one by itself
     fit = model().fit(named, epochs=1, progress=False)
     assert fit.settings.groups == "Plate_no"
     assert fit.summary().startswith("Checked on 120 specimens held out, those of one Plate_no together: line predicted")
