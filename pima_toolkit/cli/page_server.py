@@ -40,13 +40,23 @@ class Watch:
         self.alone: dict[str, float] = {}
         self.last = time.monotonic()
 
+    def listen(self) -> None:
+        """Hear of every connection to a session, also of one that is over by the next look."""
+        manager = self.app.kernel_manager
+        tell = manager.notify_connect
+
+        def told(number: str) -> None:
+            self.connected.add(number)
+            tell(number)
+
+        manager.notify_connect = told
+
     async def look(self) -> None:
         """Look once."""
         now = time.monotonic()
         for session in self.app.kernel_manager.list_kernels():
             number = session["id"]
             if session["connections"]:
-                self.connected.add(number)
                 self.alone.pop(number, None)
                 self.last = now
                 continue
@@ -71,7 +81,9 @@ def main() -> None:
     app = require("voila.app", "pages of their own").Voila.instance()
     app.initialize(sys.argv[1:-1])
     watch = Watch(app, float(sys.argv[-1]))
-    require("tornado.ioloop", "pages of their own").PeriodicCallback(watch.look, 1000.0 * EVERY).start()
+    loop = require("tornado.ioloop", "pages of their own")
+    loop.IOLoop.current().add_callback(watch.listen)  # when there is a manager of sessions
+    loop.PeriodicCallback(watch.look, 1000.0 * EVERY).start()
     app.start()
 
 
