@@ -27,14 +27,17 @@ def handlers():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_stops_and_waits_for_a_library_to_be_left(handlers, name):
+    def work(end, done, clock=time.monotonic):
+        while clock() < end:
+            pass
+        done.append(True)
+
     library = types.ModuleType("llvmlite.binding.of_this_test")
-    body = "def work(end, done):\n    while clock() < end: pass\n    done.append(True)"
-    vars(library)["clock"] = time.monotonic
-    exec(body, vars(library))  # noqa: S102 - a function of another module
+    work = types.FunctionType(work.__code__, vars(library), argdefs=work.__defaults__)
     done, number = [], getattr(signal, name)
     threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
     with pytest.raises(KeyboardInterrupt):
-        _ = library.work(time.monotonic() + 0.3, done), time.sleep(10)
+        _ = work(time.monotonic() + 0.3, done), time.sleep(10)
     assert done == [True]
     if name != "SIGINT":
         os.kill(os.getpid(), number)  # a terminal tells it again while the fit is saved
