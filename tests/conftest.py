@@ -1,7 +1,10 @@
 """Rules for all tests: where the shared data are promised, a test that skips for want of them has failed."""
 
 import os
+import re
+import runpy
 import shutil
+from pathlib import Path
 
 # Before anything imports torch or numba: the tests run beside each other, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -126,3 +129,17 @@ def digits_fit(digits):
 
     model = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("proportional")}, clusters=3, latent_dim=2)
     return model.fit(digits, epochs=10, progress=False)
+
+
+@pytest.fixture
+def guide(tmp_path):
+    """Run the program of a page of the guide as printed: the page's text, and the names that the program leaves."""
+
+    def run(page):
+        text = (Path(__file__).parents[1] / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
+        (program,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        file = tmp_path / f"{page}.py"
+        file.write_text(program, encoding="utf-8")
+        return text, runpy.run_path(str(file))
+
+    return run

@@ -1,20 +1,14 @@
 """The guide's page on when to believe a picture runs as printed, and what it says of the summary is so."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "believe.md"
-
 
 @pytest.mark.slow
-def test_the_page_runs_and_the_summary_begins_as_it_says(capsys):
-    text = PAGE.read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    names = {"__name__": "believe"}
-    exec(compile(program, str(PAGE), "exec"), names)  # noqa: S102 - the page itself, as printed
+def test_the_page_runs_and_the_summary_begins_as_it_says(guide, capsys):
+    text, names = guide("believe")
     promised = re.findall(r"^(?:Checked on|Training curves of) .*$", text, re.MULTILINE)
     assert len(promised) == 2
     for said, line in zip(names["fit"].summary().splitlines(), promised, strict=False):

@@ -1,8 +1,6 @@
 """A diagnosis: silent where nothing is wrong, and each defect told by its name, with a remedy that helps."""
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,12 +248,9 @@ def test_nothing_is_left_to_diagnose():
         LINE.fit([0.0, 1.0], [1.0, 2.0]).diagnose()
 
 
-def test_the_page_of_the_guide_runs_and_finds_what_it_put_in(capsys):
-    page = Path(__file__).parents[2] / "docs" / "how-to" / "diagnose.md"
-    (program,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    names = {"__name__": "diagnose"}
-    exec(compile(program, str(page), "exec"), names)  # noqa: S102 - the page itself, as printed
+def test_the_page_of_the_guide_runs_and_finds_what_it_put_in(guide, capsys):
+    text, names = guide("diagnose")
     assert {"ends", "parameters"} <= named(names["found"])
     assert "Specimen 4" in capsys.readouterr().out
     for name in checks.CHECKS:
-        assert f"`{name}`" in page.read_text(encoding="utf-8")
+        assert f"`{name}`" in text
