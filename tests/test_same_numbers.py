@@ -383,7 +383,7 @@ FITS = {
         thorough=True,
     ),
     "own networks": Case(own_networks),
-    "torch expert": Case(pair(law=Relaxing), fit={"epochs": 1, "crossmodal_epochs": 1}, count=16),
+    "torch expert": Case(pair(law=Relaxing), fit={"start": "random", "epochs": 1, "crossmodal_epochs": 1}, count=16),
     "lmfit expert": Case(pair(law=lambda: pima.LmfitExpert("QuadraticModel", t="strain"))),
     "bfloat16": Case(pair("picture"), fit={"precision": "bfloat16"}),
 }

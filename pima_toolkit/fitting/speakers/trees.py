@@ -1,10 +1,11 @@
 r"""The speaker of trees: extremely randomised trees onto deviation and population, kept as plain arrays.
 
-One forest learns the whitened deviation, another the responsibilities. Errors and probabilities are judged on inner
-folds: :math:`p = (n\,\bar\gamma + \pi) / (n + 1)` of n trees is never 0, and its power s, which makes up for an average
-of trees being more timid than it must, is the likeliest out of fold.
+One forest learns the whitened deviation, another the responsibilities. Each tree learns from nine tenths of the
+specimens, others each time, and errors and probabilities are judged by what the trees that have not met a specimen say
+of it, so that nothing is grown only to be judged: :math:`p = (n\,\bar\gamma + \pi) / (n + 1)` of n trees is never 0,
+and its power s, which makes up for an average of trees being more timid than it must, is the likeliest out of fold.
 
-Source: Geurts, Ernst & Wehenkel 2006.
+Source: Geurts, Ernst & Wehenkel 2006; Buehlmann & Yu 2002 for trees of parts of the specimens.
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ from ...errors import require
 from .base import Learned, Lesson, Speaker, frame
 from .features import flattened, moments
 
-#: Trees of a forest, and of one that is only judged.
-TREES, JUDGED = 100, 30
-#: Inner folds.
-FOLDS = 3
+#: Trees that judge a specimen, and how many times as many there are.
+JUDGES, PARTS = 12, 10
 #: Most leaves of a tree, about: larger leaves where there are more specimens, for the size of a saved fit.
 _LEAVES = 1000
 #: Powers of the probabilities.
@@ -161,42 +160,39 @@ class Trees(Speaker):
     def regress(self, features: np.ndarray, lesson: Lesson, seed: int) -> LearnedTrees:
         """Learn two forests from specimens of which everything is known."""
         gamma, y = lesson.responsibilities, lesson.deviation
-        fold = lesson.folds(FOLDS, seed)
         if y.shape[1]:
             weight = lesson.reliability.mean(1)
-            residual = y - _out_of_fold(features, y, weight, fold, seed)
-            left = lesson.left(residual)
-            deviation = _grown(features, y, weight, TREES, seed)
+            deviation, predicted = _forest(features, y, weight, lesson.groups, seed)
+            left = lesson.left(y - predicted)
         else:
             left, deviation = np.ones(0), Forest.none(0)
         power, population = 0.0, Forest.none(gamma.shape[1])
         if gamma.shape[1] > 1:
-            share = _out_of_fold(features, gamma, None, fold, seed)
-            scores = [(gamma * _log_probabilities(share, JUDGED, lesson.log_weights, s)).sum() for s in POWERS]
+            population, share = _forest(features, gamma, None, lesson.groups, seed)
+            scores = [(gamma * _log_probabilities(share, JUDGES, lesson.log_weights, s)).sum() for s in POWERS]
             power = float(POWERS[int(np.argmax(scores))])
-            population = _grown(features, gamma, None, TREES, seed)
         arrays = deviation.arrays("deviation") | population.arrays("population")
         return LearnedTrees(**frame(lesson, features, left), power=np.array(power), **arrays)
 
 
-def _grown(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, trees: int, seed: int) -> Forest:
+def _forest(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, groups: np.ndarray | None, seed: int
+) -> tuple[Forest, np.ndarray]:
+    """Grow trees, each without a part of the groups; all of them, and what those say that have not met a specimen."""
     tree = require("sklearn.tree", "trees").ExtraTreeRegressor
     x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y)
-    least = max(2, len(x) // _LEAVES)
-    # One by one: a forest of scikit-learn's takes most of its time, of few specimens, to look at its own settings.
-    seeds = np.random.default_rng(seed).integers(2**31, size=trees).tolist()
-    grown = [tree(min_samples_leaf=least, max_features=1.0, random_state=one) for one in seeds]
-    return Forest.of(one.fit(x, y, sample_weight=weight, check_input=False) for one in grown)
-
-
-def _out_of_fold(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None, fold: np.ndarray, seed: int) -> np.ndarray:
-    """Predictions by forests that have not seen a specimen's fold, (n, outputs)."""
-    out = np.empty_like(y)
-    for k in range(fold.max() + 1):
-        inside = fold != k
-        forest = _grown(x[inside], y[inside], None if weight is None else weight[inside], JUDGED, seed)
-        out[~inside] = forest.predict(x[~inside])
-    return out
+    code = np.arange(len(x)) if groups is None else groups
+    draw, grown, judged = np.random.default_rng(seed), [], np.zeros_like(y)
+    for number in draw.integers(2**31, size=JUDGES * PARTS).tolist():
+        if len(grown) % PARTS == 0:
+            part = draw.permutation(code.max() + 1)[code] % PARTS
+        inside = part != len(grown) % PARTS
+        # One by one: a forest of scikit-learn's takes most of its time, of few specimens, to look at its own settings.
+        one = tree(min_samples_leaf=max(2, inside.sum() // _LEAVES), max_features=1.0, random_state=number)
+        one.fit(x[inside], y[inside], None if weight is None else weight[inside], check_input=False)
+        judged[~inside] += one.tree_.predict(x[~inside]).reshape(-1, y.shape[1])
+        grown.append(one)
+    return Forest.of(grown), judged / JUDGES
 
 
 def _log_probabilities(share: np.ndarray, trees: int, log_weights: np.ndarray, power: float) -> np.ndarray:
