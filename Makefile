@@ -19,14 +19,17 @@ export PIMA_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test lint tutorials browser docs pythons oldest clean
+.PHONY: demo test lint suite tutorials browser docs pythons oldest clean
 
 demo: $(STAMP)
 	$(BIN)/pima demo
 
-# Small arrays: one thread a process is faster than two processes fighting for the same cores.
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations=40
+test: lint suite
+
+# Small arrays: one thread a process is faster than two processes fighting for the same cores. A process that has
+# finished its half of the tests takes half of what the other has left.
+suite: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=40
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

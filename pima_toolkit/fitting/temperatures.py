@@ -232,6 +232,13 @@ class Temperatures:
         return self.judged >= self._least
 
     @property
+    def too_few(self) -> str:
+        """Why nothing is claimed, where nothing is."""
+        of = "group" if self.groups else "specimen"
+        one = f"1 {of} with a curve is" if self.judged == 1 else f"{self.judged} {of}s with a curve are"
+        return f"{one} too few to judge by, at least {self._least} needed"
+
+    @property
     def _least(self) -> int:
         return LEAST_GROUPS if self.groups else LEAST_SPECIMENS
 
@@ -240,9 +247,7 @@ class Temperatures:
         """What a person should know of each speaker."""
         of = "groups" if self.groups else "specimens"
         if not self.claims:
-            few = (
-                f"not believed: {self.judged} {of} with a curve are too few to judge by, at least {self._least} needed"
-            )
+            few = f"not believed: {self.too_few}"
             unchecked = "believed as it is: nothing was held out to check it"
             return {name: unchecked if tau > 0 else few for name, tau in self.taus.items()}
         out = {}

@@ -323,6 +323,16 @@ def test_groups_are_held_out_together(data):
         model().fit(grouped, groups="bach")
 
 
+@pytest.mark.parametrize("groups", [1, 3])
+def test_too_few_groups_judge_nobody_and_say_so(data, groups):
+    grouped = data.assign_coords(batch=("specimen", np.arange(120) // 3 % groups))
+    fit = model().fit(grouped, epochs=1, groups="batch", progress=False)
+    many = "1 group with a curve is" if groups == 1 else f"{groups} groups with a curve are"
+    assert f"picture is not heard of the curves ({many} too few to judge by, at least 5 needed)" in fit.summary()
+    answer = fit.infer(data[["picture"]].isel(specimen=slice(5)), predict=())
+    np.testing.assert_allclose(answer.responsibilities, np.tile(fit.clusters.weight, (5, 1)), rtol=1e-6)
+
+
 def test_batches_are_recognised_by_their_name_and_told(data):
     twelve = ("specimen", np.arange(120) // 10)
     named = data.assign_coords(kiln=twelve, Plate_no=twelve, lots=("specimen", np.arange(120) // 2))

@@ -196,11 +196,12 @@ def _unheard(predictor: Predictor) -> Iterator[Caution]:
         )
         return
     for names, believed in belief.parts.items():
-        if len(names) == 1 and belief.voices and not any(believed.temperatures.taus.values()):
-            yield Caution(
-                f"{names[0]} says nothing about the curves that specimens held out confirm: a prediction from it is the"
-                " populations' average."
-            )
+        found = believed.temperatures
+        if len(names) == 1 and belief.voices and not any(found.taus.values()):
+            why = "says nothing about the curves that specimens held out confirm"
+            if not found.claims:
+                why = f"is not heard of the curves ({found.too_few})"
+            yield Caution(f"{names[0]} {why}: a prediction from it is the populations' average.")
 
 
 def _sentence(words: str) -> str:

@@ -21,6 +21,7 @@ from ..speakers.base import Targets, kept_together
 from ..speakers.features import SideBySide
 from ..speakers.table import SPEAKERS
 from ..starts.populations import PhysicsFit
+from ..temperatures import LEAST_GROUPS, LEAST_SPECIMENS
 from .belief import NETWORK, Regression, Voice, presence
 from .frame import Frame
 from .learning import NetworkLearning
@@ -29,8 +30,6 @@ from .physics import decoders_of, placed
 
 #: Folds of a few thousand specimens; of more two halves, each heard by what learned from the other.
 FOLDS, MANY = 4, 4000
-#: Fewest specimens with a curve of which anything is claimed.
-FEWEST_CLAIMED = 10
 #: Folds of few specimens: small ones, so that enough are left to learn from.
 MANY_FOLDS = 10
 #: EM steps from the whole fit's populations to those of a fold, and to those of the last EM.
@@ -38,7 +37,7 @@ STEPS = 10
 
 
 def folds(known: np.ndarray, groups: np.ndarray | None, few: int, seed: int) -> np.ndarray:
-    """Number of each specimen's fold, (N,); none, -1, where there are too few specimens for any claim.
+    """Number of each specimen's fold, (N,); none, -1, where specimens or groups are too few for any claim.
 
     Args:
         known: Which specimens have a curve, bool (N,).
@@ -47,7 +46,8 @@ def folds(known: np.ndarray, groups: np.ndarray | None, few: int, seed: int) -> 
         seed: Of the order.
     """
     count = int(known.sum())
-    if count < FEWEST_CLAIMED:
+    together = count if groups is None else len(np.unique(groups[known]))
+    if count < LEAST_SPECIMENS or together < LEAST_GROUPS:
         return np.full(len(known), -1)
     number = MANY_FOLDS if count < few else FOLDS if len(known) <= MANY else 2
     return kept_together(len(known), groups, number, seed)

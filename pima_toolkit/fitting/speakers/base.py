@@ -159,7 +159,8 @@ class Lesson:
             doubt = np.einsum("dp,npq,dq->nd", to, targets.covariance, to)
             reliability = np.clip(1.0 - doubt, _LEAST_RELIABILITY, 1.0)
         code = None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
-        if code is not None and len(np.unique(code)) == len(code):
+        # Of one group none can be held out whole; nobody is believed then (temperatures counts groups).
+        if code is not None and len(np.unique(code)) in (1, len(code)):
             code = None
         return Lesson(y / reliability, reliability, targets.responsibilities, targets.log_weights, code, to)
 

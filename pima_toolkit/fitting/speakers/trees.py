@@ -188,7 +188,7 @@ def _forest(
             part = draw.permutation(code.max() + 1)[code] % PARTS
         inside = part != len(grown) % PARTS
         # One by one: a forest of scikit-learn's takes most of its time, of few specimens, to look at its own settings.
-        one = tree(min_samples_leaf=max(2, inside.sum() // _LEAVES), max_features=1.0, random_state=number)
+        one = tree(min_samples_leaf=max(2, np.count_nonzero(inside) // _LEAVES), max_features=1.0, random_state=number)
         one.fit(x[inside], y[inside], None if weight is None else weight[inside], check_input=False)
         judged[~inside] += one.tree_.predict(x[~inside]).reshape(-1, y.shape[1])
         grown.append(one)
