@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "pima_toolkit"
 FLOORS = (
-    ("faces", "errors", "signatures", "drawing", "units", "plugins"),
+    ("faces", "errors", "signatures", "drawing", "units", "compiling", "plugins"),
     ("experts", "data", "datasets"),
     ("model", "ingest", "metrics"),
     ("fitting", "report"),

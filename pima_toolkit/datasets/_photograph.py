@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import gaussian_filter, zoom
+
+from ..compiling import compiled
 
 SIDE = 152  #: pixels, as the paper's quadrants
 CELLS = 3.0  #: unit cells along an edge
@@ -19,7 +20,7 @@ _PIXEL = CELLS / SIDE
 _PERSPECTIVE = 0.025  #: growth of the view per cell of depth
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def gyroid_distance(x: float, y: float, z: float) -> float:
     """Approximate distance to the gyroid's mid-surface; its gradient there is about 1.5 * 2 pi."""
     k = 2 * math.pi
@@ -28,7 +29,7 @@ def gyroid_distance(x: float, y: float, z: float) -> float:
     return abs(level) / (1.5 * k)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def octet_distance(x: float, y: float, z: float) -> float:
     """Distance to the nearest strut's axis; mirrors fold the cell onto one tetrahedron of FCC neighbours."""
     a, b, c = abs(x - round(x)), abs(y - round(y)), abs(z - round(z))
@@ -49,7 +50,7 @@ def octet_distance(x: float, y: float, z: float) -> float:
     return math.sqrt(best)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _depth_map(
     octet: bool, x0: np.ndarray, y0: np.ndarray, half: np.ndarray, lean_x: float, lean_y: float, front: float
 ) -> np.ndarray:
@@ -88,7 +89,7 @@ def thickness_tables(seed: int = 0, points: int = 100_000) -> tuple[np.ndarray, 
     return density, gyroid, octet
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _distances(octet: bool, points: np.ndarray) -> np.ndarray:
     out = np.empty(len(points))
     for n in range(len(points)):

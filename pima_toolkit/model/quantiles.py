@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
+
+from ..compiling import compiled
 
 Array = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ def _table() -> Array:
 PHI = _table()
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _rank(draws, x):  # noqa: ANN001, ANN202 - compiled, as all of these
     """Number of sorted draws below x."""
     low, high = 0, draws.size
@@ -50,7 +51,7 @@ def _rank(draws, x):  # noqa: ANN001, ANN202 - compiled, as all of these
     return low
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@compiled(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _distribution(draws, std, x, phi):  # noqa: ANN001, ANN202
     """Distribution function and density at x of one population's draws (K,) with noise."""
     first, last = _rank(draws, x - _REACH * std), _rank(draws, x + _REACH * std)
@@ -64,7 +65,7 @@ def _distribution(draws, std, x, phi):  # noqa: ANN001, ANN202
     return (first + value) / draws.size, slope * step / draws.size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _mixture(draws, std, weights, x, phi):  # noqa: ANN001, ANN202
     """Distribution function and density at x of all populations (cluster, K)."""
     total, value, slope = 0.0, 0.0, 0.0
@@ -77,7 +78,7 @@ def _mixture(draws, std, weights, x, phi):  # noqa: ANN001, ANN202
     return value / total, slope / total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def probabilities(draws, std, weights, x, phi, out):  # noqa: ANN001, ANN201
     """Write F(x) into ``out`` (specimen, point).
 
@@ -95,7 +96,7 @@ def probabilities(draws, std, weights, x, phi, out):  # noqa: ANN001, ANN201
             out[n, t] = _mixture(draws[:, a, t], std[:, b, t], weights[n], x[n, t], phi)[0]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _bracket(draws, std, weights, p):  # noqa: ANN001, ANN202
     """Bracket of a quantile, from ranks of each population's draws (cluster, K); of all finite ones; least noise."""
     size = draws.shape[1]
@@ -113,7 +114,7 @@ def _bracket(draws, std, weights, p):  # noqa: ANN001, ANN202
     return low, high, lowest, highest, narrow
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def _quantile(draws, std, weights, p, phi):  # noqa: ANN001, ANN202
     """Quantile of one point: Newton's steps inside a bracket."""
     low, high, lowest, highest, narrow = _bracket(draws, std, weights, p)
@@ -140,7 +141,7 @@ def _quantile(draws, std, weights, p, phi):  # noqa: ANN001, ANN202
     return x
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(nogil=True, error_model="numpy")
 def quantiles(draws, std, weights, probability, phi, out):  # noqa: ANN001, ANN201
     """Write the quantiles of F into ``out`` (specimen, point).
 

@@ -206,13 +206,25 @@ def test_a_first_run_with_empty_caches_gives_no_warning(tmp_path):
 
 @pytest.mark.slow
 def test_where_nothing_can_be_cached_everything_still_runs(tmp_path):
-    """A cluster node without a home: numba finds no folder, and says so by an error."""
-    code = "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n" + FRESH
+    """A cluster node without a home: numba finds no folder, and says so by an error; laws, data and bands without."""
+    code = """
+import numba.core.caching as c
+c.CacheImpl._locator_classes = []
+import warnings
+warnings.simplefilter("error")
+import numpy as np
+import pima_toolkit as pima
+from pima_toolkit.experts.solvers.levenberg_marquardt import solver
+from pima_toolkit.model.quantiles import quantiles
+value, _ = pima.SympyExpert("K * t**n").value_and_jacobian(np.array([1.0, 2.0]), np.array([[5.0, 2.0]]))
+print(value.ravel().tolist(), pima.get_expert("voigt").compiled_curve() is not None, solver() is not None)
+print(pima.datasets.lattice(specimens=2).sizes["specimen"], callable(quantiles))
+"""
     # Compiled for seconds and run for none: the compiler need not optimise.
     env = {**os.environ, "PIMA_CACHE_DIR": "/dev/null/nowhere", "NUMBA_OPT": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "[5.0, 0.4]\n"
+    assert done.stdout == "[5.0, 20.0] True True\n2 True\n"
 
 
 def test_a_plugin_can_be_imported_without_torch():

@@ -10,14 +10,12 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from numba import float64, get_num_threads, njit, prange, set_num_threads, types
-from numba.core.errors import NumbaWarning
+from numba import float64, get_num_threads, prange, set_num_threads, types
 
+from ...compiling import compiled
 from ...errors import TrainingError
 from .codegen import CURVE
 
@@ -72,28 +70,11 @@ def _launched(threads: int) -> int:
     return available
 
 
-def compile_driver(signature: Any, function: Callable, *, parallel: bool = True) -> Callable:
-    """Compile a driver, with the functions it calls, from numba's cache where there is one to write into.
-
-    Args:
-        signature: Numba's signature.
-        function: The loop.
-        parallel: Whether it has loops that threads share.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaWarning)
-        try:
-            return njit([signature], parallel=parallel, cache=True)(function)
-        except Exception:  # noqa: BLE001 - no folder for a cache, or a damaged one; a mistake of our own is raised again
-            return njit([signature], parallel=parallel)(function)
-
-
 @functools.cache
 def evaluator() -> Callable:
     """The loop of values and Jacobians over parameters and grids."""
-    return compile_driver(
-        types.void(CURVE, float64[:, ::1], float64[:, ::1], float64[:, :, ::1], float64[:, :, :, ::1]), _evaluate_rows
-    )
+    signature = types.void(CURVE, float64[:, ::1], float64[:, ::1], float64[:, :, ::1], float64[:, :, :, ::1])
+    return compiled([signature], parallel=True)(_evaluate_rows)
 
 
 def _evaluate_rows(curve, t, theta, value, jacobian):  # noqa: ANN001, ANN202 - compiled: see the signature in evaluator

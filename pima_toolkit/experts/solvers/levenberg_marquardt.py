@@ -20,8 +20,8 @@ from collections.abc import Callable
 import numpy as np
 from numba import boolean, float64, int64, njit, prange, types
 
+from ...compiling import compiled
 from ..formulas.codegen import CURVE
-from ..formulas.compiled import compile_driver
 
 #: Sums may be reordered; NaN and infinities stay what they are.
 _SUMS = {"reassoc", "contract"}
@@ -40,7 +40,7 @@ def solver() -> Callable:
     two, three, kinds = float64[:, ::1], float64[:, :, ::1], boolean[:, ::1]
     outputs = types.Tuple((float64[:, ::1], int64[:, ::1], int64[:, ::1]))
     signature = outputs(CURVE, two, two, two, three, two, kinds, three, two, int64, float64)
-    return compile_driver(signature, _solve_rows)
+    return compiled([signature], parallel=True)(_solve_rows)
 
 
 def _solve_rows(curve, t, y, w, x, bounds, kinds, rows, target, max_iterations, tolerance):  # noqa: ANN001, ANN202 - as above

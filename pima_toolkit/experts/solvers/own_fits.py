@@ -26,10 +26,11 @@ import numpy as np
 from numba import boolean, float64, int64, njit, prange, types
 from numpy.typing import ArrayLike, NDArray
 
+from ...compiling import compiled
 from ..contract.bounds import FROM_UNBOUNDED, Bounds, fill_from_unbounded
 from ..contract.law import Law
 from ..formulas.codegen import CURVE
-from ..formulas.compiled import call_compiled, compile_driver
+from ..formulas.compiled import call_compiled
 
 Array = NDArray[np.float64]
 
@@ -187,14 +188,15 @@ def own_fits(
 @functools.cache
 def compiled_transform() -> Callable:
     """The compiled form of :func:`~pima_toolkit.experts.contract.bounds.fill_from_unbounded`."""
-    return compile_driver(FROM_UNBOUNDED.signature, fill_from_unbounded, parallel=False)
+    return compiled([FROM_UNBOUNDED.signature])(fill_from_unbounded)
 
 
 @functools.cache
 def _driver() -> Callable:
     one, two, three = float64[::1], float64[:, ::1], float64[:, :, ::1]
     inputs = (CURVE, FROM_UNBOUNDED, two, two, two, two, three, two, boolean[:, ::1], int64[::1], one, one, one, three)
-    return compile_driver(types.void(*inputs, int64, two, one, two, three, one), _all_fits)
+    signature = types.void(*inputs, int64, two, one, two, three, one)
+    return compiled([signature], parallel=True)(_all_fits)
 
 
 def _all_fits(curve, back, t, y, w, centre, root, theta, fixed, which, low, high, precision, start, steps, phi, squared, gradient, normal, cost):  # fmt: skip  # noqa: ANN001, ANN202, E501 - compiled
