@@ -1,0 +1,31 @@
+"""Compiled functions that are kept on disk where there is a place for it, and compiled anew where there is none."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+from numba.core.errors import NumbaWarning
+
+
+def compiled(*signature: Any, **options: Any) -> Callable[[Callable], Callable]:
+    """Decorate a function as ``numba.njit`` does, kept in numba's cache.
+
+    Where nothing can be cached numba raises an error instead of going without: a node of a cluster without a home, an
+    installation that nobody may write into.
+
+    Args:
+        signature: Of numba, or a list of them; with it the function is compiled at once.
+        options: Of ``numba.njit``.
+    """
+    def decorate(function: Callable) -> Callable:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumbaWarning)
+            try:
+                return njit(*signature, cache=True, **options)(function)
+            except Exception:  # noqa: BLE001 - no folder, or a damaged file; a mistake of our own is raised again
+                return njit(*signature, **options)(function)
+
+    return decorate
