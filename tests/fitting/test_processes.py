@@ -1,6 +1,8 @@
 """Work in processes: the same answer, and never a wait for what cannot come."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,3 +111,24 @@ def test_a_process_forked_after_a_fit_is_told_what_to_do():
     assert 'multiprocessing.get_context("spawn")' in os.read(ear, 1000).decode()
     for end in (ear, mouth):
         os.close(end)
+
+
+FORKED = """
+import os, signal
+import torch
+import pima_toolkit as pima
+law, many = pima.Physics("affine"), torch.ones(2000, 2000)
+torch.set_num_threads(2)
+many.exp().sum()  # launches the threads, which the next process does not have
+if os.fork() == 0:
+    signal.alarm(20)
+    os._exit(0 if float(many.exp().sum()) > 0 else 1)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_a_process_forked_from_one_with_threads_does_not_wait_for_them():
+    quiet = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED]
+    done = subprocess.run(quiet, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n", done.stderr

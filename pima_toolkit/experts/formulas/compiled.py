@@ -26,6 +26,10 @@ _THREADS_OF: int | None = None
 #: Numbers in all Jacobians together from which threads pay.
 _WORTH_THREADS = 200_000
 
+# A forked process has none of torch's threads, and its first large operation would wait for them forever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 
 def call_compiled(size: int, build: Callable[[], Callable], *arguments: object) -> tuple:
     """Call a driver; one at a time, since not every threading layer of numba may be entered twice.
