@@ -20,6 +20,7 @@ def compiled(*signature: Any, **options: Any) -> Callable[[Callable], Callable]:
         signature: Of numba, or a list of them; with it the function is compiled at once.
         options: Of ``numba.njit``.
     """
+
     def decorate(function: Callable) -> Callable:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NumbaWarning)
