@@ -58,7 +58,7 @@ def fit_parts(model: TrainedModel, data: xr.Dataset) -> tuple[Predictor, Trainin
 
 
 def _predictor(model: TrainedModel, gamma: Tensor) -> tuple[Predictor, dict[str, HeldOutFigures], int]:
-    """Gather what answers are computed from, figures of specimens held out, and how many are unlike every cluster."""
+    """Gather what answers are computed from, figures of specimens held out, and how many belong to none."""
     job, best, tensors = model.job, model.best, model.job.tensors
     decoders = best.state.decoders
     predictor = Predictor(

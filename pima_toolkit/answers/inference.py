@@ -109,16 +109,16 @@ def _table(predictor: Predictor, data: xr.Dataset, tensors: Tensors, answers: Po
         about = {"long_name": "share of training specimens explained no better", "units": "1"}
         unlike = {
             "typicality": ("specimen", typical, about),
-            "out_of_population": ("specimen", strange, {"long_name": "unlike every cluster"}),
+            "out_of_population": ("specimen", strange, {"long_name": "unlike every population"}),
         }
     out = xr.Dataset(
         {
             "responsibilities": (
                 ("specimen", "cluster"),
                 gamma.cpu().numpy(),
-                {"long_name": "probability of the cluster", "units": "1"},
+                {"long_name": "probability of the population", "units": "1"},
             ),
-            "cluster": ("specimen", gamma.argmax(1).cpu().numpy(), {"long_name": "most probable cluster"}),
+            "cluster": ("specimen", gamma.argmax(1).cpu().numpy(), {"long_name": "most probable population"}),
             "posterior_mean": (("specimen", "latent"), mean.cpu().numpy(), {"units": "1"}),
             "posterior_variance": (("specimen", "latent"), variance.cpu().numpy(), {"units": "1"}),
             **unlike,

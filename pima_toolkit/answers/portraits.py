@@ -1,8 +1,6 @@
-"""What distinguishes each population, in a sentence; specimens that stand for it; and the names people give."""
+"""What distinguishes each population, in a sentence, and specimens that stand for it."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import scipy  # loads its parts on first use
@@ -10,9 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..data import specimen_labels
-from ..errors import OptionError
 from ..metrics.association import setting_table
-from .record import TrainingRecord
+from .record import TrainingRecord, named
 from .trust.cautions import SURE
 
 #: A difference is told from so many standard deviations, or such a difference of shares; found by chance in this share
@@ -124,35 +121,3 @@ def _distance(value: NDArray, best: NDArray) -> NDArray:
         size = np.sqrt(np.nanmean(np.square(away), axis=0)) if len(own) else 1.0
         out[rows] = np.nan_to_num(np.square(away / np.where(size > 0.0, size, 1.0))).sum(1)
     return out
-
-
-def checked_names(names: Sequence[str], clusters: int) -> list[str]:
-    """Names of the populations as they are kept.
-
-    Raises:
-        OptionError: If there is not one for each population, or two are alike or empty.
-    """
-    given = [names] if isinstance(names, str) else list(names)
-    usable = all(isinstance(name, str) and name.strip() for name in given)
-    if len(given) != clusters or not usable or len(set(given)) < clusters:
-        raise OptionError(
-            f"names={given}: expected {clusters} names, one for each population in the order of their numbers, none"
-            " empty and no two alike"
-        )
-    return given
-
-
-def named(table: xr.Dataset, record: TrainingRecord) -> xr.Dataset:
-    """A table with the names of the populations, where some were given.
-
-    ``population`` stands along ``cluster``, and ``belongs_to`` along ``specimen``, empty for one that is of none.
-    """
-    names = np.array(record.facts.get("names", []), dtype=object)
-    if not len(names):
-        return table
-    if "cluster" in table.dims:
-        table = table.assign_coords(population=("cluster", names))
-    if "cluster" in table.variables and table["cluster"].dims == ("specimen",):
-        best = table["cluster"].values
-        table = table.assign_coords(belongs_to=("specimen", np.where(best < 0, "", names[best])))
-    return table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
+import numpy as np
 import xarray as xr
 
+from ..errors import OptionError
 from ..fitting.options import TrainingSettings
 from ..model.curves import Curves
 
@@ -158,3 +160,35 @@ class TrainingRecord:
     facts: Facts
     quality: Mapping[str, Mapping[str, list]] = field(default_factory=dict)
     curves: Mapping[str, Curves] = field(default_factory=dict)
+
+
+def checked_names(names: Sequence[str], clusters: int) -> list[str]:
+    """Names of the populations as they are kept.
+
+    Raises:
+        OptionError: If there is not one for each population, or two are alike or empty.
+    """
+    given = [names] if isinstance(names, str) else list(names)
+    usable = all(isinstance(name, str) and name.strip() for name in given)
+    if len(given) != clusters or not usable or len(set(given)) < clusters:
+        raise OptionError(
+            f"names={given}: expected {clusters} names, one for each population in the order of their numbers, none"
+            " empty and no two alike"
+        )
+    return given
+
+
+def named(table: xr.Dataset, record: TrainingRecord) -> xr.Dataset:
+    """A table with the names of the populations, where some were given.
+
+    ``population`` stands along ``cluster``, and ``belongs_to`` along ``specimen``, empty for one that is of none.
+    """
+    names = np.array(record.facts.get("names", []), dtype=object)
+    if not len(names):
+        return table
+    if "cluster" in table.dims:
+        table = table.assign_coords(population=("cluster", names))
+    if "cluster" in table.variables and table["cluster"].dims == ("specimen",):
+        best = table["cluster"].values
+        table = table.assign_coords(belongs_to=("specimen", np.where(best < 0, "", names[best])))
+    return table

@@ -39,7 +39,7 @@ def remarks(
 
     Args:
         measured: How many modalities it has, (specimen,).
-        strange: Whether it is unlike every cluster, (specimen,).
+        strange: Whether it is unlike every population, (specimen,).
         beyond: Whether it has values beyond the training range, (specimen,).
         told: Whether its covariates say something of its parameters, (specimen,).
     """
@@ -47,7 +47,7 @@ def remarks(
     flags = {
         NOTHING: nothing & ~told,
         TOLD: nothing & told,
-        "unlike every cluster": strange,
+        "unlike every population": strange,
         "values beyond the training range": beyond,
     }
     return ["; ".join(words for words, flag in flags.items() if flag[d]) for d in range(len(measured))]

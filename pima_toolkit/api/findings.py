@@ -13,9 +13,9 @@ from ..answers.baselines.beside import THIS_FIT
 from ..answers.effects import batches, effects
 from ..answers.generation import clusters
 from ..answers.inference import infer
-from ..answers.portraits import named, portraits
+from ..answers.portraits import portraits
 from ..answers.predictor import Predictor
-from ..answers.record import BesideFigures, HeldOutFigures, TrainingRecord
+from ..answers.record import BesideFigures, HeldOutFigures, TrainingRecord, named
 from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import BAND, SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
@@ -64,7 +64,7 @@ def gather(
         populations=named(clusters(predictor), record),
         portraits=portraits_of(record, tested) if tested is not None else None,
         history=record.history,
-        cautions=sentences(cautions(predictor, record), predictor.options),
+        cautions=sentences(cautions(predictor, record)),
         restarts=how_stable(record),
         sure=SURE,
         made=_making(predictor, record),

@@ -22,9 +22,8 @@ from ..answers.inference import infer
 from ..answers.laws.cluster_curves import to_lmfit
 from ..answers.laws.comparison import compare
 from ..answers.laws.derive import derive_quantities
-from ..answers.portraits import checked_names, named
 from ..answers.predictor import Predictor
-from ..answers.record import TrainingRecord
+from ..answers.record import TrainingRecord, checked_names, named
 from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import stability, strangers, summary
 from ..answers.trust.diagnosis import diagnosis_of
@@ -596,7 +595,7 @@ class Fit:
             DataError, ShapeError: If the data do not fit the training.
             ExpertError: If no specimen has a curve with more points than its law has parameters.
         """
-        return diagnosis_of(self.predictor, data)
+        return diagnosis_of(self.predictor, self.record, data)
 
     def check(
         self, data: xr.Dataset, modality: str | None = None, methods: str | Sequence[str] | None = None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pima_toolkit as pima
 
+from ..data import population_names
 from ..errors import OptionError, require
 from .options import CommandOutput, FitPath, Json, Plugin, Quiet, opened
 
@@ -83,8 +84,9 @@ def infer(
             strict=True,
         )
     ]
+    names = population_names(answer)
     for row in specimens[:_SHOWN]:
-        known = [f"cluster {row['cluster']}", f"{100 * row['probability']:.1f} %"] if row["cluster"] >= 0 else []
+        known = [names[row["cluster"]], f"{100 * row['probability']:.1f} %"] if row["cluster"] >= 0 else []
         output.say(f"{row['specimen']}: {', '.join(filter(None, [*known, row['remark']]))}")
     if len(specimens) > _SHOWN:
         output.say(f"... and {len(specimens) - _SHOWN} more")

@@ -7,7 +7,7 @@ an encoder sees, `split` keeps specimens apart for testing.
 from .check import check_dataset, read
 from .measurement import Measurement, Schema, Wanted
 from .measurement_errors import errors_of, unused_errors
-from .names import ANSWER_NAMES, batches, closest, few, measured_names, specimen_labels
+from .names import ANSWER_NAMES, batches, closest, few, measured_names, population_names, specimen_labels
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .reading_log import (
     count,
@@ -42,6 +42,7 @@ __all__ = [
     "needs_presence",
     "on_disk",
     "open_data",
+    "population_names",
     "read",
     "read_entries",
     "reading_details",

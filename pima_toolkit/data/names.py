@@ -85,6 +85,13 @@ def specimen_labels(data: xr.Dataset) -> np.ndarray:
     return data["specimen"].values
 
 
+def population_names(table: xr.Dataset) -> list[str]:
+    """What to call the populations along ``cluster``: the names that people gave them, else their numbers."""
+    if "population" in table.coords:
+        return table["population"].values.astype(str).tolist()
+    return [f"population {c}" for c in range(table.sizes["cluster"])]
+
+
 def few(labels: Iterable[object]) -> str:
     """At most five labels, and how many more."""
     shown = [str(v) for v in labels]

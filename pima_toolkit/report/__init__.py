@@ -4,7 +4,17 @@ The room sees findings, plain tables and sentences, and lays them out. These nam
 ``sections``.
 """
 
+from ..data import population_names
 from .findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
 from .page import Picture, Section, Table
 
-__all__ = ["DescribedCurves", "Findings", "ModalityFindings", "Picture", "PredictedCurves", "Section", "Table"]
+__all__ = [
+    "DescribedCurves",
+    "Findings",
+    "ModalityFindings",
+    "Picture",
+    "PredictedCurves",
+    "Section",
+    "Table",
+    "population_names",
+]

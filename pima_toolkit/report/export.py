@@ -161,7 +161,7 @@ def drawings(findings: Findings) -> Iterator[tuple[str, Callable[[], Figure]]]:
     if findings.history.sizes["epoch"]:
         yield "history", lambda: plot_history(findings.history)
     for name in findings.images:
-        yield f"populations_{name}", lambda name=name: plot_images(about.rename(cluster="specimen"), name)
+        yield f"populations_{name}", lambda name=name: plot_images(about.rename_dims(cluster="specimen"), name)
     if data is None or answer is None:
         return
     yield "latent", lambda: plot_latent(answer, about)

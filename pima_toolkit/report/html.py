@@ -19,7 +19,7 @@ def save_report(findings: Findings, path: Path) -> Path:
     counts = ", ".join(
         (
             count(findings.specimens.sizes["specimen"], "specimen"),
-            count(findings.populations.sizes["cluster"], "cluster"),
+            count(findings.populations.sizes["cluster"], "population"),
         )
     )
     return write_page(

@@ -17,7 +17,7 @@ def text_report(findings: Findings) -> str:
         lines.append("(synthetic data, generated, not measured)")
     sizes = findings.populations.sizes
     lines.append(
-        f"{count(findings.specimens.sizes['specimen'], 'specimen')}, {count(sizes['cluster'], 'cluster')},"
+        f"{count(findings.specimens.sizes['specimen'], 'specimen')}, {count(sizes['cluster'], 'population')},"
         f" {count(sizes['latent'], 'latent dimension')}, seed {findings.seed}, {findings.seconds:.0f} s on"
         f" {findings.device}"
     )

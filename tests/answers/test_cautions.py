@@ -37,7 +37,7 @@ def test_a_good_fit_has_a_good_summary(fit):
     flat["elbo"][:] = -np.exp(-np.arange(flat.sizes["epoch"]))
     summary = changed(fit, history=flat).summary()
     assert "Do not trust" not in summary
-    assert "96 specimens in 2 clusters (50 %, 50 %); 96 of them belong to one" in summary
+    assert "96 specimens in 2 populations (50 %, 50 %); 96 of them belong to one" in summary
     assert "One run only: restarts=3" in summary
 
 
@@ -53,7 +53,7 @@ def test_what_is_serious_is_told_first(fit):
     found = cautions(unsure.predictor, unsure.record)
     assert [c.serious for c in found] == sorted((c.serious for c in found), reverse=True)
     assert any("The restarts disagree: 1 of 1 others" in w for w in words(unsure))
-    assert any("1 training specimens belong to no cluster with 90 % probability" in w for w in words(unsure))
+    assert any("1 training specimens belong to no population with 90 % probability" in w for w in words(unsure))
     summary = unsure.summary()
     first = [line for line in summary.splitlines() if not line.startswith(("Checked on", "Training curves of"))][:2]
     assert first[0] == "Do not trust this fit as it is:"
@@ -67,7 +67,7 @@ def test_what_is_serious_is_told_first(fit):
     ("facts", "said"),
     [
         ({"interrupted": True}, "Training was stopped by hand"),
-        ({"out_of_population": 40}, "40 training specimens are unlike every cluster"),
+        ({"out_of_population": 40}, "40 training specimens are unlike every population"),
     ],
 )
 def test_facts_of_the_training(fit, facts, said):
@@ -79,11 +79,11 @@ def test_clusters_that_are_empty_or_tiny_or_the_same(fit):
     empty = np.zeros((96, 2))
     empty[:, 0] = 1.0
     told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), empty))))
-    assert any("Clusters are empty at the end of training: 1 (0 specimens)" in w for w in told)
-    assert any("Cluster 1 holds fewer than five specimens" in w for w in told)
+    assert any("Populations are empty at the end of training: 1 (0 specimens)" in w for w in told)
+    assert any("Fewer than five specimens are in population 1" in w for w in told)
     both = np.full((96, 2), 0.5)
     told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), both))))
-    assert any("Clusters [1] hold the same specimens as another" in w for w in told)
+    assert any("Populations 1 hold the same specimens as another" in w for w in told)
 
 
 def test_bands_that_do_not_hold_what_the_model_says(fit):
@@ -102,7 +102,7 @@ def test_noise_without_structure_is_not_to_be_trusted():
         fit = model.fit(data, epochs=4, restarts=2, progress=False)
     assert fit.stability.uncertain.mean() > 0.5
     assert fit.summary().startswith("Do not trust this fit as it is:")
-    assert "belong to no cluster with 90 % probability" in fit.summary()
+    assert "belong to no population with 90 % probability" in fit.summary()
 
 
 # -- calibration -----------------------------------------------------------------------------------------------------

@@ -26,7 +26,9 @@ def test_the_true_law_wins_and_the_reading_says_so():
     assert found.bic.sel(expert="parabola").item() == found.bic.min().item()
     assert found.bic_difference.min() == 0
     np.testing.assert_array_equal(found.parameters[:, 0], [1 + 1 + 1, 2 + 3 + 1, 3 + 6 + 1])
-    assert found.attrs["reading"].startswith(f"cluster 0: {found.best.item()} predicts specimens it has not seen best")
+    assert found.attrs["reading"].startswith(
+        f"population 0: {found.best.item()} predicts specimens it has not seen best"
+    )
 
 
 def test_a_needless_parameter_is_not_preferred():
@@ -125,7 +127,7 @@ def test_a_cluster_of_too_few_specimens_is_left_open():
     found = compare_experts([LINE, CUBIC], T, curves(20), gamma)
     assert found.best.values[1] == ""
     assert np.isnan(found.difference[:, 1]).all()
-    assert "cluster 1: too few specimens" in found.attrs["reading"]
+    assert "population 1: too few specimens" in found.attrs["reading"]
 
 
 def test_a_fit_compares_on_its_own_clusters(two_populations, tmp_path):

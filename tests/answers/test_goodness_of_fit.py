@@ -57,13 +57,13 @@ def test_a_law_that_misses_its_curves_says_by_how_much(own):
     diagnosis = fit.diagnose(found)
     assert diagnosis["residuals_t"].wrong
     assert "in all curves alike" in diagnosis["residuals_t"].sentence
-    assert diagnosis["validity"].population == "stress, cluster 0"
+    assert diagnosis["validity"].population == "stress, population 0"
     assert "fit.diagnose(data) draws the curves behind this" in fit.summary()
     row = fit.parameters.isel(cluster=0, curve=0)
     assert 0.03 < float(row.misfit) < 0.15
     assert float(row.misfit_ratio) > 5
     text = fit.report()
-    assert "stress, cluster 0: the law linear_hardening misses the curves by 0.0" in text
+    assert "stress, population 0: the law linear_hardening misses the curves by 0.0" in text
     assert "try another law" in text
 
 
@@ -115,7 +115,7 @@ def test_a_parameter_the_curves_do_not_determine_is_named():
     assert fit.parameters.unidentified.values.tolist() == [[True, True]]
     text = fit.report()
     assert "not determined by these curves" in text
-    assert "stress, cluster 0: the curves do not determine a, b: hold a parameter, or measure more." in text
+    assert "stress, population 0: the curves do not determine a, b: hold a parameter, or measure more." in text
 
 
 def test_an_error_wider_than_the_bounds_says_as_little_as_none():

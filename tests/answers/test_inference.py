@@ -330,7 +330,7 @@ def test_a_specimen_of_which_nothing_was_measured_keeps_its_row(fit, test):
     xr.testing.assert_allclose(answer.isel(specimen=others), alone, rtol=1e-5, atol=1e-6)
 
 
-# -- unlike every cluster --------------------------------------------------------------------------------------------
+# -- unlike every population -----------------------------------------------------------------------------------------
 
 
 def test_specimens_unlike_every_cluster_are_flagged(fit, test):
@@ -342,7 +342,7 @@ def test_specimens_unlike_every_cluster_are_flagged(fit, test):
     assert answer.outside_range.sel(modality="stress").values.tolist() == [True, True, False]
     assert not answer.outside_range.sel(modality="feature").any()
     assert (answer.typicality[:2] < 1e-3).all()
-    assert answer.remark[0] == "unlike every cluster; values beyond the training range"
+    assert answer.remark[0] == "unlike every population; values beyond the training range"
     assert answer.remark[2] == ""
 
 

@@ -184,7 +184,7 @@ def test_a_parameter_at_its_bound_is_flagged_and_has_no_error():
     stress = stress + 0.01 * rng.standard_normal((40, 30))
     data = xr.Dataset({"stress": (("specimen", "strain"), stress, {"units": "GPa"})}, coords={"strain": t})
     model = pima.PIMA({"stress": pima.Physics("linear_hardening", scatter="none")}, 1, latent_dim=1)
-    with pytest.warns(PimaWarning, match=r"'stress', cluster 0.*'h' sits at a bound"):
+    with pytest.warns(PimaWarning, match=r"stress, population 0.*h sits at a bound"):
         fit = model.fit(data, epochs=1, progress=False)
     row = fit.parameters.sel(cluster=0)
     assert row.at_bound.values.tolist() == [False, False, True]
@@ -246,9 +246,9 @@ def test_the_report_says_what_a_reader_needs(affine):
     fit, _ = affine
     text = fit.report()
     for words in (
-        "40 specimens, 2 clusters, 1 latent dimension, seed 0",
+        "40 specimens, 2 populations, 1 latent dimension, seed 0",
         "expert affine",
-        "cluster 0: 20.0 specimens (50 %)",
+        "population 0: 20.0 specimens (50 %)",
     ):
         assert words in text
     line = next(row for row in text.splitlines() if row.strip().startswith("slope"))
@@ -264,4 +264,4 @@ def test_a_cluster_of_few_specimens_is_not_to_be_trusted(affine):
     few.responsibilities[:, 1] = 0.0
     few.responsibilities[:3, 1] = 1.0
     text = pima.Fit(fit.predictor, replace(fit.record, specimens=few)).report()
-    assert "Cluster 1 holds fewer than five specimens" in text
+    assert "Fewer than five specimens are in population 1" in text

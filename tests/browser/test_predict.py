@@ -60,7 +60,7 @@ def test_a_walk_by_slider_and_by_play(notebook, page):
     page.locator(".widget-slider .noUi-handle").first.focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
-    status(page, "10 % of the way from cluster 0 to cluster 2")
+    status(page, "10 % of the way from population 0 to population 2")
     until(lambda: picture_of(canvas) != before, "the cross moves")
     page.locator(".widget-play button").first.click()
     until(lambda: notebook.ask("panel.slider.value") > 8, "the walk goes on by itself")

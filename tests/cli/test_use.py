@@ -25,7 +25,7 @@ def test_infer_writes_what_the_fit_answers(command, finished, specimens, fit, tm
     np.testing.assert_array_equal(answer.responsibilities, expected.responsibilities)
     assert "feature" not in answer
     lines = result.stdout.splitlines()
-    assert lines[0].startswith(f"s000: cluster {int(expected.cluster[0])}, ")
+    assert lines[0].startswith(f"s000: population {int(expected.cluster[0])}, ")
     assert "... and 28 more" in lines
     assert lines[-1] == f"written: {out}"
 

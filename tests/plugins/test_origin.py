@@ -115,7 +115,7 @@ def test_a_saved_fit_records_it(sound, two_populations, small_model, tmp_path):
         about = json.loads(file.read("about.json"))
     (stress,) = (saved for name, saved in about["modalities"] if name == "stress")
     assert stress["expert"]["origin"] == SOUND
-    assert "stress [MPa]: curve, physics, expert quadratic of sound-plugin (sound-plugin-dist 1.2)" in fit.report()
+    assert "stress [MPa]: curve, physics, the law quadratic of sound-plugin (sound-plugin-dist 1.2)" in fit.report()
     again = pima.load(path)
     np.testing.assert_allclose(again.parameters.value.values, fit.parameters.value.values)
     assert again.model.options.physics["stress"].expert.origin == Origin(**SOUND)

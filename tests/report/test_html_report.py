@@ -40,7 +40,7 @@ def test_it_says_what_the_tables_say(report, partly_fit):
     text = report.read_text(encoding="utf-8")
     slope = partly_fit.parameters.sel(parameter="slope")
     for c in range(3):
-        assert f"Cluster {c}: {float(slope.effective_specimens[c]):.1f} specimens" in text
+        assert f"Population {c}: {float(slope.effective_specimens[c]):.1f} specimens" in text
         assert value_with_error(float(slope.value[c]), float(slope.std_error[c])) in text
     assert "110 of 120" in text
     assert "Neural(" not in text
@@ -49,7 +49,7 @@ def test_it_says_what_the_tables_say(report, partly_fit):
     assert "These need not be the specimens in doubt" in text
     assert str(partly_fit.record.facts["data"]) in text
     assert pima.__version__ in text
-    for title in ("What was measured", "Populations", "Latent map", "Clusters and settings", "How far to trust it"):
+    for title in ("What was measured", "Populations", "Latent map", "Populations and settings", "How far to trust it"):
         assert f">{title}</h2>" in text
     assert ">Worth measuring next: line</h2>" in text
     assert ">Predictions for 4 new specimens</h2>" in text

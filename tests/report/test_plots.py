@@ -1,5 +1,6 @@
 """Figures say what they show: units, clusters, synthetic data; and they render."""
 
+import re
 import subprocess
 import sys
 
@@ -146,6 +147,20 @@ def test_units_are_on_the_axes():
     assert "density (g/cm³)" in words(FIGURES["latent_density"]())
     assert "ELBO (nat per specimen)" in words(FIGURES["history"]())
     assert "each 4 mm × 4 mm" in words(FIGURES["images"]())
+
+
+def test_populations_are_called_what_people_call_them():
+    answer, clusters = example()
+    called = {"population": ("cluster", ["brittle", "ductile", "tough"])}
+    titles = [axis.get_title() for axis in plots.plot_curves(answer, clusters.assign_coords(called), "stress").axes]
+    assert titles == ["brittle: 30 specimens", "ductile: 30 specimens", "tough: 30 specimens"]
+    assert "brittle" in words(plots.plot_latent(answer, clusters.assign_coords(called)))
+    belongs = answer.assign_coords(belongs_to=("specimen", np.array(["brittle", "ductile", "tough"])[answer.cluster]))
+    assert "tough" in words(plots.plot_images(belongs, "image"))
+    plain = example(synthetic=False)
+    for figure in (plots.plot_curves(*plain, "stress"), plots.plot_latent(*plain)):
+        assert "population 2" in words(figure)
+        assert not {"cluster", "expert", "data"} & set(re.findall(r"[a-z]+", words(figure)))
 
 
 def test_synthetic_data_say_so():

@@ -123,7 +123,7 @@ def with_data() -> Findings:
         coords={"specimen": NAMES, "strain": ("strain", np.linspace(0.0, 0.1, 11), UNIT)},
     )
     ranked = xr.Dataset(
-        {"information": ("specimen", [0.4]), "reason": ("specimen", ["cluster 0 or 1: a measurement would tell"])},
+        {"information": ("specimen", [0.4]), "reason": ("specimen", ["population 0 or 1: a measurement would tell"])},
         coords={"specimen": ["s1"]},
     )
     there = np.isfinite(pictures).all((1, 2))
@@ -137,7 +137,7 @@ def with_data() -> Findings:
 
 
 def answer(names, gamma):
-    """What ``infer`` says of specimens, the last of which is unlike every cluster."""
+    """What ``infer`` says of specimens, the last of which is unlike every population."""
     count = len(names)
     strange = np.arange(count) == count - 1
     curve = np.random.default_rng(2).random((count, 11))
@@ -243,17 +243,18 @@ SECTION_CASES = {
         ),
     ],
     "measured": [
-        (by_hand, ["What was measured", "expert proportional of lab-plugin (lab 1.2)", "stress = slope * strain"]),
+        (by_hand, ["What was measured", "the law proportional of lab-plugin (lab 1.2)", "stress = slope * strain"]),
         (by_hand, ["8 × 8", "5 of 6", "11 points of strain, 0 to 0.1", "LaTeX: ", "synthetic"]),
     ],
     "populations": [
-        (by_hand, ["Populations", "cluster 0: 3.4 specimens (56 %)", "100.0 ± 3.1 MPa", "12 MPa"]),
+        (by_hand, ["Populations", "population 0: 3.4 specimens (56 %)", "100.0 ± 3.1 MPa", "12 MPa"]),
         (by_hand, ["200 ± ? MPa", "at its bound", "not determined by these curves", "steepness of the line"]),
         (by_hand, ["0.5 MPa", "0.2 MPa (1.5 times its standard error)", "100 %"]),
     ],
     "tensile": [
         (by_hand, None),
-        (with_tensile, ["What every test report has", "Rm [MPa]", "cluster 0 | 71 ± 1 (3)", "s1 | 71.00 ± 0.50 | –"]),
+        (with_tensile, ["What every test report has", "Rm [MPa]", "population 0 | 71 ± 1 (3)"]),
+        (with_tensile, ["s1 | 71.00 ± 0.50 | –"]),
         (with_tensile, ["Rm | 0 of 6", "it ends at 3 MPa (6: s0, s1, s2, s3, s4 and 1 more)"]),
     ],
     "files": [
@@ -267,10 +268,10 @@ SECTION_CASES = {
         (with_effects, ["-0.00200 ± 0.00040 1/K", "one of 3 batches (heat)", "0.0812"]),
     ],
     "latent_map": [(by_hand, None), (with_data, ["Latent map", "lie together"])],
-    "settings": [(by_hand, None), (with_settings, ["Clusters and settings", "alloy", "Holm", "99 times"])],
+    "settings": [(by_hand, None), (with_settings, ["Populations and settings", "alloy", "Holm", "99 times"])],
     "trust": [
-        (by_hand, ["5 of 6 specimens belong to one cluster", "One run only.", "band held 87.0 %", "s5", "59 %"]),
-        (with_data, ["specimens unlike every cluster", "1.0e-05", "2 epochs at an ELBO of -2.5 nats"]),
+        (by_hand, ["5 of 6 specimens belong to one population", "One run only.", "band held 87.0 %", "s5", "59 %"]),
+        (with_data, ["specimens unlike every population", "1.0e-05", "2 epochs at an ELBO of -2.5 nats"]),
     ],
     "next_measurements": [
         (by_hand, None),
@@ -321,7 +322,7 @@ def test_the_text_and_the_page_say_the_same(findings, tmp_path):
     numbers = r"\d+\.\d+(?:e-?\d+)?"
     assert set(re.findall(numbers, text)) <= set(re.findall(numbers, page))
     assert text.endswith(findings().cautions[-1])
-    assert text.startswith("PIMA fit of Bars\n(synthetic data, generated, not measured)\n6 specimens, 2 clusters")
+    assert text.startswith("PIMA fit of Bars\n(synthetic data, generated, not measured)\n6 specimens, 2 populations")
 
 
 def test_a_table_without_lines_has_its_columns_side_by_side(session):

@@ -50,7 +50,7 @@ def test_a_registered_expert_appears_where_experts_are_chosen(digits_fit, specim
         assert 'pima.Physics("my_parabola")' in app.fit_panel.code()
         assert app.expert == app.fit_panel.expert == pima.get_expert("my_parabola")
         app.cluster_panel.refit.choice.value = "my_parabola"
-        solution = app.cluster_panel.refit_group("cluster 0")
+        solution = app.cluster_panel.refit_group("population 0")
         assert solution.fitted.shape[-1] == 2
         assert app.fit_panel.model().options.physics["line"].expert.name == "my_parabola"
 

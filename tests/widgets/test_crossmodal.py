@@ -207,14 +207,14 @@ def test_in_more_dimensions_a_click_moves_the_two_that_are_shown(specimens):
 
 def test_the_walk_goes_from_one_population_to_the_other(panel, digits_fit):
     centres = digits_fit.clusters["mean"].values
-    panel.walk_from.value, panel.walk_to.value = "cluster 2", "cluster 0"
+    panel.walk_from.value, panel.walk_to.value = "population 2", "population 0"
     panel.slider.value = 40
     np.testing.assert_allclose(panel.position, centres[0], rtol=1e-6)
     panel.slider.value = 20
     np.testing.assert_allclose(panel.position, 0.5 * (centres[0] + centres[2]), rtol=1e-6)
     np.testing.assert_allclose(panel.map.spot, panel.position)
     held = list(panel.prediction.chart.y_range)
-    panel.traverse("cluster 2", "cluster 0", 0.1)
+    panel.traverse("population 2", "population 0", 0.1)
     assert panel.slider.value == 4
     assert panel.prediction.chart.y_range == held
     panel.choose(0)
@@ -226,10 +226,10 @@ def test_the_walk_is_played_and_paused(panel):
     assert panel.player.playing
     panel.pause()
     assert not panel.player.playing
-    with pytest.raises(OptionError, match="no population 'cluster 9'"):
-        panel.traverse("cluster 0", "cluster 9", 0.5)
+    with pytest.raises(OptionError, match="no population 'population 9'"):
+        panel.traverse("population 0", "population 9", 0.5)
     with pytest.raises(OptionError, match="share=2"):
-        panel.traverse("cluster 0", "cluster 1", 2)
+        panel.traverse("population 0", "population 1", 2)
 
 
 def test_the_prediction_is_saved(panel, tmp_path):

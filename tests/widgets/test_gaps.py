@@ -59,13 +59,13 @@ def test_specimens_without_a_curve_are_left_out_of_a_group(some_without):
     model = pima.PIMA({"stress": pima.Physics("proportional")}, clusters=1, latent_dim=1)
     fit = model.fit(some_without.isel(specimen=curves_of(some_without, "stress").measured), epochs=2, progress=False)
     refit = Refit(fit, some_without)
-    refit.show([], Grouping.of(np.ones((12, 1))))
+    refit.show([], Grouping.of(np.ones((12, 1)), ["all"]))
     assert refit.chart.shape[0] == 10
     solution = refit.fit(np.ones(12), "all")
     t, y = (some_without[name].values for name in ("strain", "stress"))
     own = np.nansum(t * y, axis=1) / np.sum(np.where(np.isfinite(y), t**2, 0.0), axis=1).clip(1e-9)
     assert solution.fitted[0, 0] == pytest.approx(own[np.isfinite(y).any(1)].mean(), rel=2e-3)
-    refit.show([0, 5], Grouping.of(np.ones((12, 1))))
+    refit.show([0, 5], Grouping.of(np.ones((12, 1)), ["all"]))
     assert refit.chart.summary.startswith("0 curves")
     with pytest.raises(DataError, match="no specimen of the selection has a curve 'stress'"):
         refit.fit(np.eye(12)[0], "the selection")

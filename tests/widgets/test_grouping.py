@@ -6,11 +6,13 @@ from pima_widgets.grouping import Grouping
 
 from pima_toolkit.errors import OptionError
 
+NAMES = ("population 0", "population 1", "population 2")
+
 
 @pytest.fixture
 def three():
     rng = np.random.default_rng(0)
-    return Grouping.of(rng.dirichlet([0.3, 0.3, 0.3], 40))
+    return Grouping.of(rng.dirichlet([0.3, 0.3, 0.3], 40), NAMES)
 
 
 def whole(grouping):
@@ -22,11 +24,11 @@ def whole(grouping):
 
 
 def test_moved_specimens_belong_for_certain_and_others_stay(three):
-    moved = whole(three.move([3, 5], "cluster 1"))
+    moved = whole(three.move([3, 5], "population 1"))
     assert (moved.best[[3, 5]] == 1).all()
     rest = np.setdiff1d(np.arange(40), [3, 5])
     np.testing.assert_array_equal(moved.responsibilities[rest], three.responsibilities[rest])
-    np.testing.assert_array_equal(three.responsibilities, Grouping.of(three.responsibilities).responsibilities)
+    np.testing.assert_array_equal(three.responsibilities, Grouping.of(three.responsibilities, NAMES).responsibilities)
 
 
 def test_a_new_name_makes_a_new_group_with_a_colour_of_its_own(three):
@@ -36,8 +38,8 @@ def test_a_new_name_makes_a_new_group_with_a_colour_of_its_own(three):
 
 
 def test_merged_groups_add_their_responsibilities(three):
-    merged = whole(three.merge("cluster 2", "cluster 0"))
-    assert merged.names == ("cluster 1", "cluster 2")
+    merged = whole(three.merge("population 2", "population 0"))
+    assert merged.names == ("population 1", "population 2")
     np.testing.assert_allclose(
         merged.responsibilities[:, 1], three.responsibilities[:, 2] + three.responsibilities[:, 0]
     )
@@ -47,30 +49,30 @@ def test_merged_groups_add_their_responsibilities(three):
 def test_a_split_finds_two_populations_and_the_larger_keeps_the_name():
     rng = np.random.default_rng(1)
     features = np.concatenate([rng.normal(0, 1, (30, 2)), rng.normal(8, 1, (12, 2))])
-    one = Grouping.of(np.ones((42, 1)))
-    parted = whole(one.split("cluster 0", features))
-    assert parted.names == ("cluster 0", "cluster 0 b")
+    one = Grouping.of(np.ones((42, 1)), NAMES[:1])
+    parted = whole(one.split("population 0", features))
+    assert parted.names == ("population 0", "population 0 b")
     np.testing.assert_array_equal(parted.best, np.repeat([0, 1], [30, 12]))
     features[3] = np.nan
-    assert one.split("cluster 0", features).best[3] == 0
+    assert one.split("population 0", features).best[3] == 0
 
 
 def test_renamed_groups_keep_their_members_and_colour(three):
-    renamed = whole(three.rename("cluster 1", "  stiff "))
-    assert renamed.names == ("cluster 0", "stiff", "cluster 2")
+    renamed = whole(three.rename("population 1", "  stiff "))
+    assert renamed.names == ("population 0", "stiff", "population 2")
     assert renamed.number == three.number
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda g: g.move([], "cluster 0"), "no specimens are selected"),
-        (lambda g: g.merge("cluster 0", "cluster 0"), "merged with itself"),
-        (lambda g: g.merge("cluster 0", "cluster 9"), "no group 'cluster 9'"),
-        (lambda g: g.rename("cluster 0", " "), "it is empty"),
-        (lambda g: g.rename("cluster 0", "cluster 1"), "it is taken"),
-        (lambda g: g.split("cluster 0", np.zeros((40, 1))), "all alike"),
-        (lambda g: g.split("cluster 0", np.full((40, 1), np.nan)), "at least 4"),
+        (lambda g: g.move([], "population 0"), "no specimens are selected"),
+        (lambda g: g.merge("population 0", "population 0"), "merged with itself"),
+        (lambda g: g.merge("population 0", "population 9"), "no group 'population 9'"),
+        (lambda g: g.rename("population 0", " "), "it is empty"),
+        (lambda g: g.rename("population 0", "population 1"), "it is taken"),
+        (lambda g: g.split("population 0", np.zeros((40, 1))), "all alike"),
+        (lambda g: g.split("population 0", np.full((40, 1), np.nan)), "at least 4"),
     ],
 )
 def test_what_cannot_be_done_says_why(three, change, words):

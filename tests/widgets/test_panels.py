@@ -79,7 +79,7 @@ def test_the_fit_panel_fits_in_the_background_and_says_so(lines):
     assert panel.occupancy.shape == [2, 4]
     assert not panel.start_button.disabled
     assert panel.cancel_button.disabled
-    assert "cluster 0" in panel.report.value
+    assert "population 0" in panel.report.value
 
 
 def test_the_code_of_the_fit_panel_makes_the_same_fit(lines):
@@ -245,7 +245,7 @@ def panel(digits_fit, specimens):
 
 
 def test_it_opens_with_the_clusters_of_the_fit(panel, digits_fit):
-    assert panel.grouping.names == ("cluster 0", "cluster 1", "cluster 2")
+    assert panel.grouping.names == ("population 0", "population 1", "population 2")
     np.testing.assert_array_equal(panel.grouping.responsibilities, digits_fit.specimens["responsibilities"])
     for value, error in zip(*(digits_fit.parameters[k].values[:, 0] for k in ("value", "std_error")), strict=True):
         assert pima.value_with_error(value, error, "1") in panel.table.value
@@ -282,7 +282,7 @@ def test_the_selection_is_fitted_as_by_hand(panel, specimens):
 
 
 def test_a_group_is_refitted_with_its_responsibilities(panel, specimens):
-    solution = panel.refit_group("cluster 1")
+    solution = panel.refit_group("population 1")
     gamma = panel.grouping.responsibilities[:, 1]
     by_hand = pima.get_expert("proportional").fit(specimens.t.values, specimens.line.values, gamma)
     np.testing.assert_allclose(solution.fitted, by_hand.fitted, rtol=1e-5)
@@ -291,7 +291,7 @@ def test_a_group_is_refitted_with_its_responsibilities(panel, specimens):
 def test_a_held_parameter_stays_in_a_refit(panel):
     panel.refit.sliders.rows[0].set(0.123)
     panel.refit.sliders.rows[0].fixed.value = True
-    solution = panel.refit_group("cluster 0")
+    solution = panel.refit_group("population 0")
     assert solution.fitted[0, 0] == pytest.approx(0.123)
 
 
@@ -301,18 +301,18 @@ def test_groups_are_moved_merged_split_renamed_and_taken_back(panel):
     click(panel.new_button)
     assert panel.grouping.names[-1] == "odd"
     assert "refit" in panel.table.value
-    panel.target.value, panel.other.value = "odd", "cluster 2"
+    panel.target.value, panel.other.value = "odd", "population 2"
     click(panel.merge_button)
-    assert panel.grouping.names == ("cluster 0", "cluster 1", "odd")
-    panel.target.value = "cluster 0"
+    assert panel.grouping.names == ("population 0", "population 1", "odd")
+    panel.target.value = "population 0"
     click(panel.split_button)
-    assert "cluster 0 b" in panel.grouping.names
+    assert "population 0 b" in panel.grouping.names
     panel.target.value, panel.new_name.value = "odd", "strange"
     click(panel.rename_button)
     assert "strange" in panel.target.options
     for _ in range(4):
         click(panel.undo_button)
-    assert panel.grouping.names == ("cluster 0", "cluster 1", "cluster 2")
+    assert panel.grouping.names == ("population 0", "population 1", "population 2")
     assert panel.undo_button.disabled
     with pytest.raises(OptionError, match="nothing to undo"):
         panel.undo()
@@ -326,11 +326,11 @@ def test_whole_specimens_are_counted_whole_and_shares_are_not(panel):
     gamma = np.full((90, 2), 0.5)
     gamma[0] = 0.7, 0.3
     panel.grouping = type(panel.grouping).of(gamma)
-    assert "<th>cluster 0</th><td>45.2</td>" in panel._table()
+    assert "<th>population 0</th><td>45.2</td>" in panel._table()
 
 
 def test_a_group_is_selected_whole(panel):
-    panel.target.value = "cluster 1"
+    panel.target.value = "population 1"
     click(panel.select_button)
     np.testing.assert_array_equal(panel.selection, np.flatnonzero(panel.grouping.best == 1))
 
@@ -359,5 +359,5 @@ def test_a_model_without_physics_has_a_panel_without_it(specimens):
     panel = ClusterPanel(fit, specimens[["image"]])
     assert panel.refit is None
     panel.select([1, 2])
-    panel.split("cluster 0" if (panel.grouping.best == 0).sum() > 4 else "cluster 1")
+    panel.split("population 0" if (panel.grouping.best == 0).sum() > 4 else "population 1")
     assert len(panel.grouping.names) == 3

@@ -174,7 +174,7 @@ class App(Panel):
         physics = list(fit.model.options.physics.values())
         self.selection = []
         self.expert = physics[0].expert if physics else None
-        self.say(f"{len(self.data.specimen)} specimens in {fit.model.options.clusters} clusters")
+        self.say(f"{len(self.data.specimen)} specimens in {fit.model.options.clusters} populations")
         self.result = fit
 
     def _picked(self, source: Panel, specimens: list[int]) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import traitlets
 from numpy.typing import ArrayLike, NDArray
 
+from pima_toolkit.report import population_names
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _STATIC = Path(__file__).parent / "static"
 _AXES = (_STATIC / "axes.js").read_text(encoding="utf-8")
-#: Colours of the clusters, told apart by colour-blind people too (Okabe and Ito 2008); the scripts use the same.
+#: Colours of the populations, told apart by colour-blind people too (Okabe and Ito 2008); the scripts use the same.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A", "#882255", "#44AA99", "#B8A600")
 _CSS = (_STATIC / "pima.css").read_text(encoding="utf-8")
 
@@ -53,10 +55,10 @@ class LatentMap(anywidget.AnyWidget):
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     numeric = traitlets.Bool(False).tag(sync=True)
     groups = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    colour_label = traitlets.Unicode("cluster").tag(sync=True)
+    colour_label = traitlets.Unicode("population").tag(sync=True)
     ellipses = traitlets.List(traitlets.Dict()).tag(sync=True)
-    x_label = traitlets.Unicode("latent 0").tag(sync=True)
-    y_label = traitlets.Unicode("latent 1").tag(sync=True)
+    x_label = traitlets.Unicode("latent dimension 0").tag(sync=True)
+    y_label = traitlets.Unicode("latent dimension 1").tag(sync=True)
     height = traitlets.Int(420).tag(sync=True)
     selection = traitlets.List(traitlets.Int()).tag(sync=True)
     spot = traitlets.List(traitlets.Float()).tag(sync=True)
@@ -104,10 +106,12 @@ class LatentView:
         self.names = names
         self.position: NDArray[np.float64] = answer["posterior_mean"].transpose("specimen", "latent").values
         clusters = fit.clusters
+        #: What the populations are called.
+        self.populations = population_names(clusters)
         self.mean: NDArray[np.float64] = clusters["mean"].values
         self._std = np.sqrt(clusters["variance"].values)
         latent = self.position.shape[1]
-        axes = [(f"latent {k}", k) for k in range(latent)]
+        axes = [(f"latent dimension {k}", k) for k in range(latent)]
         self.x_axis = ipw.Dropdown(options=axes, value=0, description="across")
         self.y_axis = ipw.Dropdown(options=axes, value=min(1, latent - 1), description="up")
         for box in (self.x_axis, self.y_axis):
@@ -126,13 +130,17 @@ class LatentView:
         """Put specimens and populations on the map."""
         across, up = self.shown
         with self.map.hold_sync():
-            self.map.place(self.position[:, [across, up]], self.names, labels=(f"latent {across}", f"latent {up}"))
+            self.map.place(
+                self.position[:, [across, up]],
+                self.names,
+                labels=(f"latent dimension {across}", f"latent dimension {up}"),
+            )
             self.map.ellipses = [
                 {
                     "x": float(self.mean[c, across]),
                     "y": float(self.mean[c, up]),
                     "cluster": c,
-                    "label": str(c),
+                    "label": self.populations[c].removeprefix("population "),
                     "x_std": float(self._std[c, across]),
                     "y_std": float(self._std[c, up]),
                 }

@@ -12,6 +12,7 @@ import xarray as xr
 
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, OptionError
+from pima_toolkit.report import population_names
 
 from .canvas import LatentView
 from .curves_and_pictures import image_names, pictures_html
@@ -53,7 +54,8 @@ class ClusterPanel(Panel):
         # About the specimens of its training a fit knows more than it can infer.
         specimens = fit.specimens
         self._of_training = np.array_equal(specimens["specimen"].values, data["specimen"].values)
-        self.grouping = Grouping.of((specimens if self._of_training else self.answer)["responsibilities"].values)
+        known = specimens if self._of_training else self.answer
+        self.grouping = Grouping.of(known["responsibilities"].values, population_names(known))
         self._colours = self._colour_choices()
         self.view = LatentView(fit, self.answer, self.names)
         self.x_axis, self.y_axis, self.map = self.view.x_axis, self.view.y_axis, self.view.map

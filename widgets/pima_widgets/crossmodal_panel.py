@@ -59,21 +59,20 @@ class CrossModalPanel(Panel):
         self.reader = UploadReader(fit, data)
         self.view = LatentView(fit, known, self.names, height=360)
         self.map = self.view.map
-        clusters = len(self.view.mean)
-        self.map.paint(known["responsibilities"].values.argmax(1).astype(np.float64), "cluster",
-                       [f"cluster {c}" for c in range(clusters)])  # fmt: skip
+        best = known["responsibilities"].values.argmax(1).astype(np.float64)
+        self.map.paint(best, "population", self.view.populations)
         weight = fit.clusters["weight"].values
         self.position: NDArray[np.float64] = weight @ self.view.mean
-        self.prediction = PredictionView(self.reader, data, self.names)
+        self.prediction = PredictionView(self.reader, data, self.names, self.view.populations)
         self._walk: tuple[tuple[str, ...], xr.Dataset] | None = None
         self._quiet = False
-        self._build(clusters)
+        self._build(self.view.populations)
         self.selection = []
         self._set_expert()
         with self.guarded():
             self.choose(self.names[0])
 
-    def _build(self, clusters: int) -> None:
+    def _build(self, populations: list[str]) -> None:
         options = self.fit.model.options
         here = [name for name in options.modalities if name in self.data.data_vars]
         neural = [name for name in here if name in options.neural]
@@ -98,9 +97,8 @@ class CrossModalPanel(Panel):
         for box in (self.black, self.white):
             box.layout.width = "160px"
             box.tooltip = "brightness of the training pictures that black and white of an uploaded one become"
-        names = [f"cluster {c}" for c in range(clusters)]
-        self.walk_from = ipw.Dropdown(options=names, value=names[0], description="from")
-        self.walk_to = ipw.Dropdown(options=names, value=names[-1], description="to")
+        self.walk_from = ipw.Dropdown(options=populations, value=populations[0], description="from")
+        self.walk_to = ipw.Dropdown(options=populations, value=populations[-1], description="to")
         for box in (self.walk_from, self.walk_to):
             box.layout.width = "200px"
         self.player = ipw.Play(min=0, max=_STEPS - 1, value=0, interval=150, show_repeat=False)
@@ -125,7 +123,7 @@ class CrossModalPanel(Panel):
 
     def _layout(self) -> list[ipw.Widget]:
         shown = self.prediction
-        left = ipw.VBox([self.map, row(self.view.x_axis, self.view.y_axis), heading("p(cluster)"), shown.bars])
+        left = ipw.VBox([self.map, row(self.view.x_axis, self.view.y_axis), heading("Populations"), shown.bars])
         right = ipw.VBox([shown.curve, shown.chart, shown.pictures, shown.numbers])
         for box in (left, right):
             box.layout.flex, box.layout.min_width = "1 1 380px", "0"
@@ -272,7 +270,7 @@ class CrossModalPanel(Panel):
         """Show a place on the straight way between two populations.
 
         Args:
-            first: Name of the population where the way begins, ``"cluster 0"``.
+            first: Name of the population where the way begins, ``"population 0"``.
             second: Name of the population where it ends.
             share: Share of the way, from 0 at the first to 1 at the second.
 
@@ -360,7 +358,7 @@ class CrossModalPanel(Panel):
         outside = "outside_range" in answer and bool(answer["outside_range"].values[0].any())
         warning = "; unlike every population: do not rely on it" if strange else ""
         warning += "; values beyond the training range" if outside else ""
-        self.say(f"{words}: cluster {gamma.argmax()} with {100 * gamma.max():.1f} %{warning}")
+        self.say(f"{words}: {self.view.populations[gamma.argmax()]} with {100 * gamma.max():.1f} %{warning}")
         self.result = answer
 
     def save(self, path: str | Path | None = None) -> list[Path]:

@@ -308,7 +308,7 @@ class FitPanel(Panel):
             self.elbo.draw(epoch, np.array([[r.elbo for r in joint]]), [{"colour": 0, "width": 2}],
                            labels=("epoch", "ELBO (nats per specimen)"))  # fmt: skip
             shares = np.array([r.occupancy for r in joint]).T
-            styles = [{"colour": c, "width": 2, "name": f"cluster {c}"} for c in range(len(shares))]
+            styles = [{"colour": c, "width": 2, "name": f"population {c}"} for c in range(len(shares))]
             self.occupancy.draw(epoch, shares, styles, labels=("epoch", "share of the specimens"))
         if reports and not ended:
             last = reports[-1]

@@ -29,15 +29,14 @@ class Grouping:
     number: tuple[int, ...]
 
     @classmethod
-    def of(cls, responsibilities: ArrayLike) -> Grouping:
-        """Take over the clusters of a fit.
+    def of(cls, responsibilities: ArrayLike, names: Sequence[str]) -> Grouping:
+        """Take over the populations of a fit.
 
         Args:
             responsibilities: Shape (specimen, cluster).
+            names: What the populations are called.
         """
-        gamma = np.array(responsibilities, dtype=np.float64)
-        count = range(gamma.shape[1])
-        return cls(gamma, tuple(f"cluster {c}" for c in count), tuple(count))
+        return cls(np.array(responsibilities, dtype=np.float64), tuple(names), tuple(range(len(names))))
 
     @property
     def best(self) -> NDArray[np.intp]:

@@ -38,7 +38,7 @@ def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
     )
     style = "display:grid;grid-template-columns:max-content 1fr 60px;gap:4px 10px;align-items:center"
     style += ";line-height:1.3;padding-right:10px"
-    return f'<div class="pima-bars" role="img" aria-label="p(cluster): {escape(words)}" style="{style}">{rows}</div>'
+    return f'<div class="pima-bars" role="img" aria-label="populations: {escape(words)}" style="{style}">{rows}</div>'
 
 
 class PredictionView:
@@ -48,10 +48,11 @@ class PredictionView:
         reader: Says which modalities are pictures and which are curves.
         data: The measured specimens, among them the nearest ones.
         names: Names of these specimens.
+        populations: What the populations are called.
     """
 
-    def __init__(self, reader: UploadReader, data: xr.Dataset, names: list[str]) -> None:
-        self.reader, self.data, self.names = reader, data, names
+    def __init__(self, reader: UploadReader, data: xr.Dataset, names: list[str], populations: list[str]) -> None:
+        self.reader, self.data, self.names, self.populations = reader, data, names, populations
         self.curve = ipw.Dropdown(options=reader.curves, description="curve")
         self.curve.layout.display = "flex" if len(reader.curves) > 1 else "none"
         self.chart = Chart(height=320)
@@ -94,7 +95,7 @@ class PredictionView:
         """
         self._last = answer, given, near
         gamma = answer["responsibilities"].values[0]
-        self.bars.value = bars_html(gamma, [f"cluster {c}" for c in range(len(gamma))])
+        self.bars.value = bars_html(gamma, self.populations)
         self._draw()
         self._show_pictures(answer, given)
         self._show_numbers(answer, given)
@@ -117,7 +118,8 @@ class PredictionView:
         second = answer.get(f"{name}_second")
         if second is not None and np.isfinite(second.values[0]).all():
             other = int(answer["responsibilities"].values[0].argsort()[-2])
-            label = f"or cluster {other} ({100 * float(answer[f'{name}_second_probability'].values[0]):.0f} %)"
+            share = 100 * float(answer[f"{name}_second_probability"].values[0])
+            label = f"or {self.populations[other]} ({share:.0f} %)"
             lines.append((read.t[0], second.values[0], {"colour": other, "width": 1.8, "dash": [2, 3], "name": label}))
         if given is not None and name in given.data_vars:
             own = curves_of(given, name)

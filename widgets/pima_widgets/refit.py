@@ -146,7 +146,7 @@ class Refit:
             lines_y.append(value[None])
             styles.append({"colour": -1, "width": 2.5, "name": f"{self.expert.name} at the sliders"})
         labels = (self.curves.t_label, self.curves.y_label)
-        words = f"{len(shown)} curves" + (" and the expert at the sliders" if self._live else "")
+        words = f"{len(shown)} curves" + (" and the law at the sliders" if self._live else "")
         self.chart.draw(np.vstack(lines_t), np.vstack(lines_y), styles, bands=bands, labels=labels, summary=words)
         self._draw_residuals(drawn, styles)
 

@@ -294,13 +294,13 @@ def _reading(table: xr.Dataset) -> list[str]:
         one = table.isel(cluster=c)
         best = str(one.best.item())
         failed = {str(n): str(r) for n, r in zip(one.expert.values, one.reason.values, strict=True) if r}
-        out += [f"cluster {c}: {name} could not be compared: {reason}" for name, reason in failed.items()]
+        out += [f"population {c}: {name} could not be compared: {reason}" for name, reason in failed.items()]
         if not best:
-            out.append(f"cluster {c}: too few specimens to leave some out and still fit every law.")
+            out.append(f"population {c}: too few specimens to leave some out and still fit every law.")
             continue
         others = one.sel(expert=[name for name in one.expert.values if name not in (best, *failed)])
         if not others.sizes["expert"]:
-            out.append(f"cluster {c}: {best} is the only law that could be fitted.")
+            out.append(f"population {c}: {best} is the only law that could be fitted.")
             continue
         next_best = others.isel(expert=int(np.argmax(others.difference.values)))
         gap, error, name = -float(next_best.difference), float(next_best.difference_error), next_best.expert.item()
@@ -311,7 +311,7 @@ def _reading(table: xr.Dataset) -> list[str]:
         simplest = str(one.expert.values[int(np.nanargmin(one.bic.values))])
         agrees = "BIC agrees" if simplest == best else f"BIC prefers {simplest}"
         out.append(
-            f"cluster {c}: {best} predicts specimens it has not seen best, ahead of {name} by"
+            f"population {c}: {best} predicts specimens it has not seen best, ahead of {name} by"
             f" {value_with_error(gap, error, 'nats')}, {verdict}; {agrees}."
         )
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,23 +10,22 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...data import few
+from ...data import count, few, population_names
 from ...fitting.em.health import duplicate_clusters, empty_clusters
 from ...fitting.em.steps import MINIMUM_WEIGHT
-from ...fitting.options import ModelOptions
 from ...model.physics import PhysicsDecoder
 from ...units import two_digits
 from ..conditions import population_grid
 from ..predictor import Predictor
-from ..record import Restarts, TrainingRecord
+from ..record import Restarts, TrainingRecord, named
 from ..tables import cluster_parameters
 from .goodness_of_fit import FEWEST, MISFIT_RATIO
 
-#: A specimen belongs to a cluster where the probability is at least this.
+#: A specimen belongs to a population where the probability is at least this.
 SURE = 0.9
 #: A specimen belongs to no population where the probability of that is above this.
 STRANGER = 0.5
-#: Restarts find the same clusters where their adjusted Rand index is at least this.
+#: Restarts find the same populations where their adjusted Rand index is at least this.
 AGREE = 0.8
 #: The ELBO still rises where its last fifth gained more than this share of all it gained, and three standard errors.
 STILL_RISING = 0.02
@@ -34,7 +33,7 @@ STILL_RISING = 0.02
 NOTHING = 1e-3
 #: The model's own 90 % band should hold about that of the training points.
 BAND, BAND_OFF = 0.9, 0.1
-#: More of the training specimens unlike every cluster than this is a sign that there is another population.
+#: More of the training specimens unlike every population than this is a sign that there is another.
 STRANGE = 0.02
 #: A law that misses its curves by more than this share of their range is wrong in what a person reads off them; less is
 #: told, since every law is somewhat wrong and enough specimens show it, but it is no reason to distrust the fit.
@@ -63,10 +62,10 @@ class Caution(NamedTuple):
 
 def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
     """List everything that a careful person would want to know of a fit, the serious first."""
-    experts = cluster_parameters(predictor, record)
-    gamma = record.specimens["responsibilities"].values
+    experts = named(cluster_parameters(predictor, record), record)
+    gamma, names = record.specimens["responsibilities"].values, population_names(experts)
     every = [Caution(_sentence(words), serious=True) for words in cluster_cautions(gamma)]
-    every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0))]
+    every += [Caution(_sentence(w)) for w in bound_cautions(predictor.state.decoders, gamma.sum(0), names)]
     every += [
         *_number(record),
         *_training(record),
@@ -74,17 +73,15 @@ def cautions(predictor: Predictor, record: TrainingRecord) -> list[Caution]:
         *_specimens(record, experts),
         *_laws(predictor, experts),
     ]
-    every += [*_useless(predictor, record), *_unheard(predictor), *_beyond(record), *_noises(record)]
+    every += [*_useless(predictor, record), *_unheard(predictor), *_beyond(record), *_noises(record, names)]
     every += _bands(predictor)
     return sorted(every, key=lambda caution: not caution.serious)
 
 
-def sentences(every: list[Caution], options: ModelOptions) -> list[str]:
+def sentences(every: list[Caution]) -> list[str]:
     """Write the list as a report shows it, never empty."""
     out = [caution.words for caution in every] or ["No warnings."]
     out += [DRAWN] * any(caution.drawn for caution in every)
-    if options.physics:
-        out.append("Standard errors take the assignment of specimens to clusters as given.")
     return out
 
 
@@ -105,8 +102,8 @@ def summary(predictor: Predictor, record: TrainingRecord) -> str:
     shares = ", ".join(f"{100 * share:.0f} %" for share in gamma.mean(0))
     sure = int((gamma.max(1) >= SURE).sum())
     lines.append(
-        f"{len(gamma)} specimens in {predictor.options.clusters} clusters ({shares}); {sure} of them belong to one"
-        f" with at least {100 * SURE:.0f} % probability."
+        f"{len(gamma)} specimens in {count(predictor.options.clusters, 'population')} ({shares}); {sure} of them"
+        f" belong to one with at least {100 * SURE:.0f} % probability."
     )
     lines += how_many(record)
     lines.append(how_stable(record))
@@ -163,7 +160,7 @@ def _useless(predictor: Predictor, record: TrainingRecord) -> Iterator[Caution]:
         elif figures["population"] > WORSE * figures["mean_curve"]:
             yield Caution(
                 f"{name}: the populations' curves miss the training curves by more than the mean of the other curves"
-                " does: ask for more clusters, or another law.",
+                " does: ask for more populations (clusters=), or another law.",
                 serious=True,
             )
     for name, figures in record.facts.get("held_out", {}).items():
@@ -212,23 +209,27 @@ def _sentence(words: str) -> str:
 
 
 def cluster_cautions(gamma: NDArray[np.float64]) -> list[str]:
-    """Tell of clusters that are empty or the same as another, from responsibilities (specimen, cluster)."""
+    """Tell of populations that are empty or the same as another, from responsibilities (specimen, cluster)."""
     tensor = torch.as_tensor(gamma)
     empty, double = empty_clusters(tensor), duplicate_clusters(tensor)
     if empty:
         held = ", ".join(f"{c} ({gamma[:, c].sum():.2g} specimens)" for c in empty)
-        return [f"clusters are empty at the end of training: {held}; ask for fewer clusters"]
-    return [f"clusters {double} hold the same specimens as another: ask for fewer clusters"] if double else []
+        return [f"populations are empty at the end of training: {held}; ask for fewer (clusters=)"]
+    return (
+        [f"populations {few(double)} hold the same specimens as another: ask for fewer (clusters=)"] if double else []
+    )
 
 
-def bound_cautions(decoders: dict[str, PhysicsDecoder], weight: NDArray[np.float64]) -> list[str]:
-    """Tell of parameters that sit at a bound, in clusters of this weight in specimens, (cluster,)."""
+def bound_cautions(
+    decoders: dict[str, PhysicsDecoder], weight: NDArray[np.float64], names: Sequence[str] = ()
+) -> list[str]:
+    """Tell of parameters that sit at a bound, in populations of this weight in specimens, (cluster,)."""
     out = []
     for name, decoder in decoders.items():
         bound = decoder.bounds.at_bound(decoder.theta) & (weight > MINIMUM_WEIGHT)[:, None]
         for c, p in np.argwhere(bound):
-            parameter = decoder.expert.parameters[p].name
-            out.append(f"{name!r}, cluster {c}: the parameter {parameter!r} sits at a bound, so its error is unknown")
+            parameter, where = decoder.expert.parameters[p].name, names[c] if names else f"population {c}"
+            out.append(f"{name}, {where}: the parameter {parameter} sits at a bound, so its error is unknown")
     return out
 
 
@@ -236,17 +237,17 @@ def _specimens(record: TrainingRecord, experts: xr.Dataset) -> Iterator[Caution]
     unsure = int((record.specimens["responsibilities"].max("cluster").values < SURE).sum())
     if unsure:
         many = 4 * unsure > record.specimens.sizes["specimen"]
-        yield Caution(f"{unsure} training specimens belong to no cluster with 90 % probability.", serious=many)
+        yield Caution(f"{unsure} training specimens belong to no population with 90 % probability.", serious=many)
     small = np.flatnonzero(experts["effective_specimens"].values < FEWEST)
     if len(small):
-        named = ", ".join(map(str, small))
-        holds = f"Cluster {named} holds" if len(small) == 1 else f"Clusters {named} hold"
-        yield Caution(f"{holds} fewer than five specimens: do not trust their errors.", True)
+        names = population_names(experts)
+        held = ", ".join(names[c] for c in small)
+        yield Caution(f"Fewer than five specimens are in {held}: do not trust the errors there.", True)
     strange = int(record.facts.get("out_of_population", 0))
     if strange > max(2, STRANGE * record.specimens.sizes["specimen"]):
         yield Caution(
-            f"{strange} training specimens are unlike every cluster: look at them, they may be another population"
-            " (one cluster more), or bad records.",
+            f"{strange} training specimens are unlike every population: look at them, they may be another population"
+            " (one more in clusters=), or bad records.",
             serious=True,
         )
 
@@ -317,12 +318,12 @@ def how_stable(record: TrainingRecord) -> str:
     """Say in a sentence how far restarts agree."""
     about = record.facts.get("restarts")
     if not about or len(about["elbo"]) < 2:
-        return "One run only: restarts=3 would tell whether another finds the same clusters."
+        return "One run only: restarts=3 would tell whether another finds the same populations."
     best = int(record.facts["restart"])
     others = np.delete(np.array(about["agreement"][best]), best)
     return (
         f"{len(about['elbo'])} restarts: the others agree with the best by an adjusted Rand index of"
-        f" {others.min():.2f} to {others.max():.2f} (1: the same clusters, 0: no more than by chance)."
+        f" {others.min():.2f} to {others.max():.2f} (1: the same populations, 0: no more than by chance)."
     )
 
 
@@ -367,8 +368,8 @@ def _restarts(record: TrainingRecord) -> Iterator[Caution]:
     if min(others) < AGREE:
         poor = sum(value < AGREE for value in others)
         yield Caution(
-            f"The restarts disagree: {poor} of {len(others)} others put the specimens into other clusters than the best"
-            f" one (adjusted Rand index {min(others):.2f} to {max(others):.2f}, 1 is the same): the number of clusters"
+            f"The restarts disagree: {poor} of {len(others)} others put the specimens into other populations than the"
+            f" best one (adjusted Rand index {min(others):.2f} to {max(others):.2f}, 1 is the same): their number"
             " does not fit, there are no distinct populations, or training is too short.",
             serious=True,
         )
@@ -378,8 +379,8 @@ def _restarts(record: TrainingRecord) -> Iterator[Caution]:
 
 
 def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
-    """Tell of laws that miss their clusters by more than chance, and of those whose optimum is not sure."""
-    enough = experts["effective_specimens"].values >= FEWEST
+    """Tell of laws that miss their populations by more than chance, and of those whose optimum is not sure."""
+    enough, names = experts["effective_specimens"].values >= FEWEST, population_names(experts)
     for name in map(str, experts["curve"].values):
         row = experts.sel(curve=name)
         unit = predictor.specs[name].schema.unit
@@ -388,7 +389,7 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
         for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO)):
             share = float(row.misfit[c]) / _range(predictor, name, int(c))
             yield Caution(
-                f"{name}, cluster {c}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
+                f"{name}, {names[c]}: the law {law} misses the curves by {two_digits(float(row.misfit[c]))}{unit} on"
                 f" average, {two_digits(100 * share)} % of their range and"
                 f" {two_digits(float(row.misfit_ratio[c]))} times what chance explains: its standard errors"
                 " say how well the best curve of this law is found, not how near the truth it is;"
@@ -398,25 +399,25 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
             )
         for c in np.flatnonzero(row.agreement.values < 0.5):
             yield Caution(
-                f"{name}, cluster {c}: only {100 * float(row.agreement[c]):.0f} % of starts find the best optimum, so"
+                f"{name}, {names[c]}: only {100 * float(row.agreement[c]):.0f} % of starts find the best optimum, so"
                 " there may be a better one, or a parameter is not determined."
             )
         unknown = row.unidentified.values & (row.parameter_modality.values == name)
         for c in np.flatnonzero(unknown.any(1)):
-            named = few(experts["parameter"].values[unknown[c]])
+            open_ones = few(experts["parameter"].values[unknown[c]])
             yield Caution(
-                f"{name}, cluster {c}: the curves do not determine {named}: hold a parameter, or measure more."
+                f"{name}, {names[c]}: the curves do not determine {open_ones}: hold a parameter, or measure more."
             )
 
 
-def _noises(record: TrainingRecord) -> Iterator[Caution]:
+def _noises(record: TrainingRecord, names: list[str]) -> Iterator[Caution]:
     """Tell of noise models that the residuals speak against, each kind of evidence once for a modality."""
     for name, quality in record.quality.items():
         by_cluster = quality.get("noise", [])  # a fit of an older file knows none
         told = [c for c, sentences in enumerate(by_cluster) if sentences]
         if told:
-            clusters = f"cluster{'s' if len(told) > 1 else ''} {', '.join(map(str, told))}"
-            yield Caution(f"{name}, {clusters}: {'; '.join(by_cluster[told[0]])}.", drawn=True)
+            where = ", ".join(names[c] for c in told)
+            yield Caution(f"{name}, {where}: {'; '.join(by_cluster[told[0]])}.", drawn=True)
 
 
 def _range(predictor: Predictor, name: str, cluster: int) -> float:

@@ -151,10 +151,10 @@ def _reasons(gamma: Array, population: Array, physics: Array, strange: NDArray[n
         elif gamma.shape[1] == 1:
             reasons.append("one population: every specimen is expected to teach the same, the least typical come first")
         elif max(population[d], physics[d]) < _LITTLE:
-            reasons.append(f"little to learn: it is in cluster {ranked[0]}, which is well known")
+            reasons.append(f"little to learn: it is in population {ranked[0]}, which is well known")
         elif population[d] >= physics[d]:
             doubt = " or ".join(f"{c} ({share[c]:.0f} %)" for c in ranked[:2])
-            reasons.append(f"cluster {doubt}: a measurement would tell")
+            reasons.append(f"population {doubt}: a measurement would tell")
         else:
-            reasons.append(f"in cluster {ranked[0]}, whose parameters one more curve makes surer")
+            reasons.append(f"in population {ranked[0]}, whose parameters one more curve makes surer")
     return reasons

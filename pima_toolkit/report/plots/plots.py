@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from ...data import count, population_names
 from ...drawing import GREY, colour_of, marker_of, new_figure
 from ...errors import DataError, require
 from ...metrics.scores import cluster_accuracy, confusion, match_clusters
@@ -17,23 +18,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Behind a cluster's number, so that it reads on top of specimens.
+#: Behind a population's name, so that it reads on top of specimens.
 _BOX = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.8, "edgecolor": "none"}
 #: Letters of a specimen's name under its picture.
 _NAME = 14
 
 
 def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = None) -> Figure:
-    """Draw specimens in latent space, with an ellipse of two standard deviations around every cluster.
+    """Draw specimens in latent space, with an ellipse of two standard deviations around every population.
 
     Args:
         answer: Result of ``fit.infer``: ``posterior_mean`` (specimen, latent) and ``cluster`` (specimen).
         clusters: ``fit.clusters``: ``mean`` and ``variance`` (cluster, latent).
-        colour: Name of a coordinate or variable along specimen to colour by; the cluster if None.
+        colour: Name of a coordinate or variable along specimen to colour by; the population if None.
 
     Returns:
         One panel for two latent dimensions, three for the pairs of three; of more, the three in which the cluster
-        means differ most. A single latent dimension is drawn against the cluster.
+        means differ most. A single latent dimension is drawn against the population.
 
     Raises:
         DataError: If there is no such coordinate.
@@ -43,6 +44,7 @@ def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = N
     std = np.sqrt(clusters["variance"].transpose("cluster", "latent").values)
     shown = np.sort(np.argsort(-mean.var(0), kind="stable")[:3])
     pairs = [(int(a), int(b)) for i, a in enumerate(shown) for b in shown[i + 1 :]] or [(0, None)]
+    names = population_names(clusters)
     values, unit = _specimen_values(answer, colour)
 
     figure = new_figure(4.2 * len(pairs) + 1.2, 4.2)
@@ -51,7 +53,7 @@ def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = N
     mappable: Any = None
     for axis, (first, second) in zip(axes, pairs, strict=True):
         y = answer["cluster"].values if second is None else position[:, second]
-        mappable = _scatter(axis, position[:, first], y, values)
+        mappable = _scatter(axis, position[:, first], y, values, names if colour is None else None)
         for cluster in range(len(mean)):
             if second is None:
                 centre, height = (mean[cluster, first], cluster), 0.4
@@ -59,20 +61,22 @@ def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = N
                 centre, height = (mean[cluster, first], mean[cluster, second]), 4 * std[cluster, second]
             edge = colour_of(cluster) if colour is None else "0.2"
             axis.add_patch(ellipse(centre, 4 * std[cluster, first], height, fill=False, edgecolor=edge, linewidth=1.6))
-            axis.annotate(str(cluster), centre, ha="center", va="center", weight="bold", bbox=_BOX)
-        axis.set(xlabel=f"latent {first}", ylabel="cluster" if second is None else f"latent {second}")
+            axis.annotate(
+                names[cluster].removeprefix("population "), centre, ha="center", va="center", weight="bold", bbox=_BOX
+            )
+        axis.set(xlabel=f"latent dimension {first}", ylabel="" if second is None else f"latent dimension {second}")
         if second is None:
-            axis.set_yticks(range(len(mean)))
+            axis.set_yticks(range(len(mean)), names)
     if values.dtype.kind == "f":
         figure.colorbar(mappable, ax=list(axes), label=unit)
     else:
-        axes[-1].legend(title=colour or "cluster", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    figure.suptitle("Latent space; ellipses: 2 standard deviations of each cluster")
+        axes[-1].legend(title=colour, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    figure.suptitle("Ellipses: two standard deviations of a population")
     return signed(figure, answer, clusters)
 
 
 def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned: ArrayLike | None = None) -> Figure:
-    """Draw the specimens' curves under the expert curve and band of their cluster, one panel a cluster.
+    """Draw the specimens' curves under the law's curve and band of their population, one panel a population.
 
     Args:
         data: Measured or inferred curves, ``modality`` (specimen, t), shared grid or ragged; NaN is left out.
@@ -94,7 +98,7 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
     grid = np.arange(expert.shape[1]) if axis_t is None else axis_t.values
     if assigned is None and "cluster" in data and data["cluster"].dims == ("specimen",):
         assigned = data["cluster"].values
-    number = expert.sizes["cluster"]
+    number, called = expert.sizes["cluster"], population_names(clusters)
     panels = 1 if assigned is None else number
 
     columns = min(panels, 4 if panels % 4 == 0 or panels > 6 else 3, 5)
@@ -106,9 +110,9 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
         members = np.arange(len(t)) if assigned is None else np.flatnonzero(np.asarray(assigned) == panel)
         _bundle(axis, t[members], curves.values[members])
         for cluster in range(number) if assigned is None else [panel]:
-            names = (f"expert {cluster}", "") if assigned is None else ("expert", "band")
+            names = (called[cluster], "") if assigned is None else ("population's curve", "90 % band")
             _band(axis, grid, clusters, modality, cluster, names)
-        title = f"cluster {panel}" + (f": {len(members)} specimens" if len(t) else "")
+        title = called[panel] + (f": {count(len(members), 'specimen')}" if len(t) else "")
         axis.set_title("all specimens" if assigned is None else title, fontsize=10)
         axis.autoscale_view()
     axes[0].legend(fontsize=8, frameon=False)
@@ -147,10 +151,10 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
     leave_out(axes, number, columns)
     for index, axis in enumerate(axes[:number]):
         axis.fill_between(
-            grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"
+            grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="90 % band"
         )
         axis.plot(grid[index], predicted.values[index], color=colour_of(0), linewidth=2, label="predicted")
-        axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="data")
+        axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="measured")
         if "label" in truth.coords:
             axis.set_title(str(truth["label"].values[index]), fontsize=10)
     axes[0].legend(fontsize=8, frameon=False)
@@ -187,7 +191,7 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
     rows, columns = values.shape[:2] if table else (-(-len(values) // 8), min(len(values), 8))
     low, high = np.nanmin(values), np.nanmax(values)
     values = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    names = "" if table or "cluster" not in dataset or dataset["cluster"].ndim != 1 else dataset["cluster"].values
+    names = [] if table else _shown_populations(dataset)
 
     figure = new_figure(max(1.15 * columns + 0.4, 4.0), (1.3 if len(names) else 1.15) * rows + 0.9)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -200,14 +204,23 @@ def plot_images(dataset: xr.Dataset, modality: str, maximum: int = 32) -> Figure
         axis.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
         _caption(axis, picture, None if table else dataset, index)
         if len(names) and (index % columns == 0 or names[index] != names[index - 1]):
-            axis.set_title(f"cluster {names[index]}", fontsize=8)
+            axis.set_title(names[index], fontsize=8)
         if table and index % columns == 0:
-            axis.set_ylabel(f"{images.dims[0]} {index // columns}", fontsize=8)
+            axis.set_ylabel(f"{images.dims[0]} dimension {index // columns}", fontsize=8)
         if table and index >= columns * (rows - 1) and images.dims[1] in dataset.coords:
             axis.set_xlabel(f"{float(dataset[images.dims[1]][index % columns]):.3g}", fontsize=8)
     figure.supxlabel(field_of_view(images, colour, table), fontsize=9)
     figure.suptitle(str(images.attrs.get("long_name", modality)))
     return signed(figure, dataset)
+
+
+def _shown_populations(dataset: xr.Dataset) -> list[str]:
+    """The name of each specimen's population; nothing where it is not known."""
+    for given in ("belongs_to", "population"):
+        if given in dataset and dataset[given].dims == ("specimen",):
+            return dataset[given].values.astype(str).tolist()
+    known = "cluster" in dataset and dataset["cluster"].dims == ("specimen",)
+    return [f"population {c}" for c in dataset["cluster"].values] if known else []
 
 
 def _caption(axis: Axes, picture: NDArray[np.float64], dataset: xr.Dataset | None, index: int) -> None:
@@ -230,7 +243,7 @@ def _caption(axis: Axes, picture: NDArray[np.float64], dataset: xr.Dataset | Non
 
 
 def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:
-    """Draw how many specimens of each label are in each cluster, clusters in the order of the labels they stand for.
+    """Draw how many specimens of each label are in each population, in the order of the labels they stand for.
 
     Args:
         labels: Shape (specimen,).
@@ -249,12 +262,12 @@ def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:
     figure = new_figure(2.4 + 0.55 * table.sizes["cluster"], 1.9 + 0.4 * table.sizes["label"])
     axis = figure.subplots()
     image = axis.imshow(share.values, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-    for (row, column), count in np.ndenumerate(table.values):
+    for (row, column), number in np.ndenumerate(table.values):
         ink = "white" if share.values[row, column] > 0.5 else "black"
-        axis.text(column, row, str(count), ha="center", va="center", color=ink if count else GREY, fontsize=9)
+        axis.text(column, row, str(number), ha="center", va="center", color=ink if number else GREY, fontsize=9)
     axis.set_xticks(range(len(order)), [str(name) for name in order])
     axis.set_yticks(range(len(names)), [str(name) for name in names])
-    axis.set(xlabel="cluster", ylabel="label")
+    axis.set(xlabel="population", ylabel="label")
     axis.set_title(
         f"accuracy {100 * cluster_accuracy(labels, clusters):.2f} %, {int(table.sum())} specimens", fontsize=10
     )
@@ -263,7 +276,7 @@ def plot_confusion(labels: ArrayLike, clusters: ArrayLike) -> Figure:
 
 
 def plot_history(history: xr.Dataset) -> Figure:
-    """Draw how the training went: the ELBO, its terms, the occupancy of the clusters, the learning rate.
+    """Draw how the training went: the ELBO, its terms, the occupancy of the populations, the learning rate.
 
     Args:
         history: ``fit.history``: along epoch, ``elbo``, ``terms`` (epoch, term), ``occupancy`` (epoch, cluster), and
@@ -293,7 +306,8 @@ def plot_history(history: xr.Dataset) -> Figure:
                     "markersize": 3,
                 }
                 axis.plot(epoch, values.values[:, column], label=str(key), **style)
-            axis.legend(title=str(other), fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            title = "population" if other == "cluster" else str(other)
+            axis.legend(title=title, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         if name == "occupancy":
             axis.set_ylim(bottom=0.0)
         if name == "terms":  # a picture has thousands of pixels and a cluster one: both must be seen
@@ -313,14 +327,22 @@ def _variable(dataset: xr.Dataset, name: str) -> xr.DataArray:
 
 def _specimen_values(answer: xr.Dataset, colour: str | None) -> tuple[NDArray, str]:
     """Return the values to colour by, and their label; numbers with a fraction make a colour bar, others groups."""
-    variable = _variable(answer, colour or "cluster")
+    variable = _variable(answer, colour or "cluster")  # the number of the population
     if variable.dims != ("specimen",):
         raise DataError(f"cannot colour by {colour!r} with dims {variable.dims}; expected ('specimen',)")
     return variable.values, axis_label(variable, str(colour or "cluster"))
 
 
-def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> Any:
-    """Draw groups in colours and markers, or numbers in shades; the last artist is returned for a colour bar."""
+def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray, names: list[str] | None = None) -> Any:
+    """Draw groups in colours and markers, or numbers in shades; the last artist is returned for a colour bar.
+
+    Args:
+        axis: Where to.
+        x: Shape (specimen,).
+        y: Shape (specimen,).
+        values: What to colour by, shape (specimen,).
+        names: Of the groups where they are populations, numbered from 0.
+    """
     if values.dtype.kind == "f":
         return axis.scatter(x, y, c=values, cmap="cividis", s=12, alpha=0.8, linewidths=0)
     artist = None
@@ -330,9 +352,8 @@ def _scatter(axis: Axes, x: NDArray, y: NDArray, values: NDArray) -> Any:
         # a cluster keeps its own colour even where clusters before it are empty
         number = int(group) if values.dtype.kind in "iu" and group >= 0 else index
         colour, marker = colour_of(number), marker_of(number)
-        artist = axis.scatter(
-            x[here], y[here], s=12, alpha=0.6, linewidths=0, color=colour, marker=marker, label=str(group)
-        )
+        label = str(group) if names is None else names[number] if group >= 0 else "of no population"
+        artist = axis.scatter(x[here], y[here], s=12, alpha=0.6, linewidths=0, color=colour, marker=marker, label=label)
     return artist
 
 
@@ -348,7 +369,7 @@ def _bundle(axis: Axes, t: NDArray, curves: NDArray, maximum: int = 200) -> None
 
 
 def _band(axis: Axes, t: NDArray, clusters: xr.Dataset, modality: str, cluster: int, names: tuple[str, str]) -> None:
-    """Draw the expert curve and band of one cluster; ``names`` are theirs in the legend."""
+    """Draw the law's curve and band of one population; ``names`` are theirs in the legend."""
     colour = colour_of(cluster)
     low, high = f"{modality}_low", f"{modality}_high"
     if low in clusters and high in clusters:

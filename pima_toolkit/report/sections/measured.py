@@ -13,7 +13,7 @@ def measured(findings: Findings) -> Section:
     words = ["These data are synthetic: generated, not measured."] if findings.synthetic else []
     for name, modality in findings.modalities.items():
         network = modality.expert is None
-        expert = f"expert {modality.expert}" + ("" if modality.origin is None else f" of {modality.origin}")
+        expert = f"the law {modality.expert}" + ("" if modality.origin is None else f" of {modality.origin}")
         unit = "–" if modality.unit == "1" else modality.unit
         present = f"{modality.present} of {findings.specimens.sizes['specimen']}"
         described = "a neural network" if network else expert

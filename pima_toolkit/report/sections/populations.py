@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from ...data import population_names
 from ...units import interval_text, two_digits, value_with_error
 from ..findings import Findings
 from ..page import Picture, Section, Table
@@ -34,7 +35,7 @@ def _curves(findings: Findings, name: str) -> Picture:
     # Without the data, no specimens: the populations' own curves alone.
     curves = about[[name]].rename(cluster="specimen").isel(specimen=[]) if data is None else data
     assigned = findings.specimens["responsibilities"].values.argmax(1)[: curves.sizes["specimen"]]
-    words = f"{name}: the expert's curve of each population, with the band that holds 90 % of new measurements"
+    words = f"{name}: the law's curve of each population, with the band that holds 90 % of new measurements"
     words += "" if data is None else ", and the measured specimens"
     return Picture(lambda: plot_curves(curves, about, name, assigned), words)
 
@@ -49,8 +50,7 @@ def _population(findings: Findings, cluster: int) -> Section:
     parameters = findings.parameters.isel(cluster=cluster)
     weight = float(parameters["effective_specimens"])
     share = 100 * weight / findings.specimens.sizes["specimen"]
-    name = f", {parameters['population'].item()}" if "population" in parameters.coords else ""
-    section = Section(f"cluster {cluster}{name}: {weight:.1f} specimens ({share:.0f} %)")
+    section = Section(f"{population_names(findings.parameters)[cluster]}: {weight:.1f} specimens ({share:.0f} %)")
     if findings.portraits is not None:
         section.words += _portrait(findings.portraits.isel(cluster=cluster))
     if parameters.sizes["parameter"]:
@@ -110,7 +110,7 @@ def _after(unit: str) -> str:
 
 
 def _members(findings: Findings, data: xr.Dataset, name: str, cluster: int) -> Iterator[Picture]:
-    """The first members of a cluster of which there is a picture."""
+    """The first members of a population of which there is a picture."""
     inside = findings.specimens["responsibilities"].values.argmax(1) == cluster
     there = findings.pictured[name]
     members = np.flatnonzero(inside & there)[:_PICTURES]
@@ -118,6 +118,6 @@ def _members(findings: Findings, data: xr.Dataset, name: str, cluster: int) -> I
     if len(members):
         pictures = data.isel(specimen=members)
         named = ", ".join(map(str, data["specimen"].values[members]))
-        note = f"; not taken of {lacking} more of the cluster" if lacking else ""
-        words = f"{name} of the first specimens of cluster {cluster}: {named}{note}"
+        note = f"; not taken of {lacking} more of the population" if lacking else ""
+        words = f"{name} of the first specimens of {population_names(findings.populations)[cluster]}: {named}{note}"
         yield Picture(lambda: plot_images(pictures, name), words)

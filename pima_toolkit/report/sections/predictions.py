@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ...data import population_names
 from ..findings import Findings
 from ..page import ROWS, Picture, Section, Table
 from ..plots.plots import plot_curves, plot_prediction
 
 
 def predictions(findings: Findings) -> Section | None:
-    """Give the cluster and the remark of each new specimen, and their curves; nothing where there are none."""
+    """Give the population and the remark of each new specimen, and their curves; nothing where there are none."""
     answer = findings.predictions
     if answer is None:
         return None
-    clusters = [f"cluster {c}" for c in range(answer.sizes["cluster"])]
-    table = Table(["specimen", *clusters, "typicality", "remark"], [], max(answer.sizes["specimen"] - ROWS, 0))
+    head = ["specimen", *population_names(answer), "typicality", "remark"]
+    table = Table(head, [], max(answer.sizes["specimen"] - ROWS, 0))
     for d in range(min(answer.sizes["specimen"], ROWS)):
         one = answer.isel(specimen=d)
         numbers = [f"{100 * float(g):.0f} %" for g in one["responsibilities"].values]

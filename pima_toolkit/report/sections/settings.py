@@ -1,7 +1,8 @@
-"""The section on clusters and process settings."""
+"""The section on populations and process settings."""
 
 from __future__ import annotations
 
+from ...data import population_names
 from ...metrics.association import setting_table, summarise
 from ..findings import Findings
 from ..page import Picture, Section, Table
@@ -15,7 +16,7 @@ def settings(findings: Findings) -> Section | None:
         return None
     specimens = findings.specimens.drop_vars("cluster")
     gamma = specimens["responsibilities"]
-    table = Table(["setting", "explained", "p", "p, adjusted", *(f"cluster {c}" for c in range(gamma.shape[1]))], [])
+    table = Table(["setting", "explained", "p", "p, adjusted", *population_names(specimens)], [])
     values = setting_table(specimens)
     for row in range(tested.sizes["setting"]):
         one = tested.isel(setting=row)
@@ -24,10 +25,10 @@ def settings(findings: Findings) -> Section | None:
         table.rows.append([name, *numbers, *summarise(gamma, values[name], str(one.kind.item()))])
     words = (
         "Whether the populations follow what was recorded of each specimen. “Explained” is the share of the setting's"
-        f" variance that the clusters account for; p is the chance of as much if the {tested.attrs['permutations']}"
+        f" variance that the populations account for; p is the chance of as much if the {tested.attrs['permutations']}"
         " times shuffled settings had nothing to do with them, adjusted for the number of settings by Holm's method."
         " It says that they go together, not that one causes the other."
     )
-    figure = Picture(lambda: plot_settings(specimens, tested), "settings of the specimens of each cluster")
+    figure = Picture(lambda: plot_settings(specimens, tested), "settings of the specimens of each population")
     about = [words, *filter(None, [tested.attrs.get("reading")])]
-    return Section("Clusters and settings", about, [table], [figure])
+    return Section("Populations and settings", about, [table], [figure])

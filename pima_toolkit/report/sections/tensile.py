@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from ...data import few
+from ...data import few, population_names
 from ...units import value_with_error
 from ..findings import Findings
 from ..page import ROWS, Section, Table
@@ -31,8 +31,9 @@ def tensile(findings: Findings) -> Section | None:
     names = specimens["tensile_quantity"].values.astype(str).tolist()
     titles = [f"{n} [{u}]" for n, u in zip(names, specimens["tensile_unit"].values.tolist(), strict=True)]
     labels, clusters = specimens["specimen"].values, specimens["cluster"].values
+    populations = population_names(specimens)
     section = Section("What every test report has", [_WORDS])
-    section.tables.append(_by_population(titles, value, clusters))
+    section.tables.append(_by_population(titles, value, clusters, populations))
     rows = []
     for k in np.flatnonzero(np.isfinite(value).any(1))[:ROWS]:
         cells = [_cell(v, e) for v, e in zip(value[k], error[k], strict=True)]
@@ -51,7 +52,7 @@ def tensile(findings: Findings) -> Section | None:
     return section
 
 
-def _by_population(titles: list[str], value: np.ndarray, clusters: np.ndarray) -> Table:
+def _by_population(titles: list[str], value: np.ndarray, clusters: np.ndarray, names: list[str]) -> Table:
     table = Table(["mean ± standard deviation", *titles], [])
     for c in np.unique(clusters):
         mine = value[clusters == c]
@@ -60,7 +61,7 @@ def _by_population(titles: list[str], value: np.ndarray, clusters: np.ndarray) -
             known = column[np.isfinite(column)]
             spread = f"{known.mean():.4g} ± {known.std(ddof=1):.2g} ({known.size})" if known.size > 1 else "–"
             cells.append(_cell(known[0], np.nan) + " (1)" if known.size == 1 else spread)
-        table.rows.append([f"cluster {c}", *cells])
+        table.rows.append([names[c] if c >= 0 else "of no population", *cells])
     return table
 
 
