@@ -315,10 +315,10 @@ def plot_selection(table: xr.Dataset, clusters: int) -> Figure:
     mean, error = table["held_out_elbo"].mean("restart").values, table["shortfall_std_error"].values
     about = {"color": colour_of(0), "marker": "o", "capsize": 3}
     left.errorbar(numbers, mean, error, label="mean ± std error of the difference to the best", **about)
-    left.set(xlabel="clusters", ylabel="held-out ELBO (nats per specimen)")
+    left.set(xlabel="populations", ylabel="held-out ELBO (nats per specimen)")
     right.plot(numbers, table["stability"].values, color=colour_of(0), marker="o", label="mean")
     right.plot(numbers, table["stability_lowest"].values, color=colour_of(1), marker="v", label="lowest")
-    right.set(xlabel="clusters", ylabel="adjusted Rand index of restarts (1)")
+    right.set(xlabel="populations", ylabel="adjusted Rand index of restarts (1)")
     right.set_ylim(min(-0.05, right.get_ylim()[0]), 1.05)
     for axis in (left, right):
         axis.axvline(clusters, color="0.6", linestyle="--", linewidth=1, zorder=0, label="suggested")
