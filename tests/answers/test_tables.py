@@ -239,7 +239,7 @@ def test_without_physics_the_tables_are_empty_and_whole(two_populations):
         fit = pima.PIMA({"feature": pima.Neural()}, 2, latent_dim=2).fit(data, epochs=4, progress=False)
     assert fit.parameters.sizes == {"cluster": 2, "parameter": 0, "curve": 0}
     assert fit.specimens.sizes["parameter"] == 0
-    assert "2 clusters" in fit.report()
+    assert "2 populations" in fit.report()
 
 
 def test_the_report_says_what_a_reader_needs(affine):

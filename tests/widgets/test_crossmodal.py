@@ -199,7 +199,7 @@ def test_in_more_dimensions_a_click_moves_the_two_that_are_shown(specimens):
     model = pima.PIMA({"image": pima.Neural(), "line": pima.Physics("proportional")}, clusters=2, latent_dim=3)
     panel = CrossModalPanel(model.fit(specimens, epochs=2, crossmodal_epochs=2, progress=False), specimens)
     panel.view.x_axis.value, panel.view.y_axis.value = 2, 0
-    assert panel.map.x_label == "latent 2"
+    assert panel.map.x_label == "latent dimension 2"
     before = panel.position[1]
     panel.map.spot = [0.5, -0.25]
     np.testing.assert_allclose(panel.position, [-0.25, before, 0.5])

@@ -325,7 +325,7 @@ def test_whole_specimens_are_counted_whole_and_shares_are_not(panel):
     assert "<th>all</th><td>90</td>" in panel.table.value
     gamma = np.full((90, 2), 0.5)
     gamma[0] = 0.7, 0.3
-    panel.grouping = type(panel.grouping).of(gamma)
+    panel.grouping = type(panel.grouping).of(gamma, ["a", "b"])
     assert "<th>population 0</th><td>45.2</td>" in panel._table()
 
 

@@ -40,6 +40,8 @@ STRANGE = 0.02
 LARGE_MISFIT = 0.05
 #: Share of curves beyond the quadratic that stands for them, from which it is told.
 MANY_BEYOND = 0.1
+#: Letters of a law's name in a sentence.
+_LAW = 40
 #: Said where a diagnosis draws the curves that a caution is about.
 DRAWN = "fit.diagnose(data) draws the curves behind this, and tells what helps."
 #: The populations' curves may miss the training curves by this times what the mean curve does: medians are not means.
@@ -150,7 +152,7 @@ def _with_unit(predictor: Predictor, name: str, value: float) -> str:
 def _useless(predictor: Predictor, record: TrainingRecord) -> Iterator[Caution]:
     """Tell of laws and predictions that are no better than the mean curve."""
     for name, figures in record.facts.get("described", {}).items():
-        law = predictor.state.decoders[name].expert.name
+        law = _law(predictor, name)
         if figures["own"] >= figures["mean_curve"]:
             yield Caution(
                 f"{name}: the law {law}, fitted to each specimen by itself, misses its curve by more than the mean of"
@@ -169,6 +171,12 @@ def _useless(predictor: Predictor, record: TrainingRecord) -> Iterator[Caution]:
                 f"{name}: predicted from the other modalities it is no nearer to specimens held out than the mean curve"
                 " is: do not use such a prediction.",
             )
+
+
+def _law(predictor: Predictor, name: str) -> str:
+    """What a sentence calls the law of a modality: of one that was never named, the beginning of its formula."""
+    law = predictor.options.physics[name].expert.name
+    return law if len(law) <= _LAW else f"{law[:_LAW]}…"
 
 
 def _beyond(record: TrainingRecord) -> Iterator[Caution]:
@@ -385,7 +393,7 @@ def _laws(predictor: Predictor, experts: xr.Dataset) -> Iterator[Caution]:
         row = experts.sel(curve=name)
         unit = predictor.specs[name].schema.unit
         unit = "" if unit == "1" else f" {unit}"
-        law = predictor.options.physics[name].expert.name
+        law = _law(predictor, name)
         for c in np.flatnonzero(enough & (row.misfit_ratio.values > MISFIT_RATIO)):
             share = float(row.misfit[c]) / _range(predictor, name, int(c))
             yield Caution(
@@ -416,7 +424,7 @@ def _noises(record: TrainingRecord, names: list[str]) -> Iterator[Caution]:
         by_cluster = quality.get("noise", [])  # a fit of an older file knows none
         told = [c for c, sentences in enumerate(by_cluster) if sentences]
         if told:
-            where = ", ".join(names[c] for c in told)
+            where = "all populations" if len(told) == len(names) > 1 else ", ".join(names[c] for c in told)
             yield Caution(f"{name}, {where}: {'; '.join(by_cluster[told[0]])}.", drawn=True)
 
 
