@@ -4,9 +4,10 @@
     python benchmarks/reference.py macfp        # some sets, whether they are there or not
     python benchmarks/reference.py --pages      # only the pages, from what was measured before
 
-Each set is fitted once with the lines that its page prints. Numbers go to benchmarks/results/reference.jsonl, figures to
-docs/_static/results, pages to docs/results. The data need the folder in PIMA_DATA; its PROVENANCE.md files say what is
-in each. Labels are used for the tables and figures alone.
+Each set is fitted once with the lines that its page prints. Its text is in
+benchmarks/reference_pages; numbers go to benchmarks/results/reference.jsonl, figures to docs/_static/results, pages to
+docs/results. The data need the folder in PIMA_DATA; its PROVENANCE.md files say what is in each. Labels are used for
+the tables and figures alone.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from pima_toolkit.report import population_names
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "reference.jsonl"
+TEXTS = ROOT / "benchmarks" / "reference_pages"
 PAGES, FIGURES = ROOT / "docs" / "results", ROOT / "docs" / "_static" / "results"
 
 
@@ -48,7 +50,7 @@ def opened(name: str) -> xr.Dataset:
 
 
 def macfp(data: xr.Dataset) -> pima.Fit:
-    """Mass of PMMA and wood while they are heated: one reaction of order n, its integral as Senum and Yang give it."""
+    """Mass while heated at ``rate``, in 10 K/min: one reaction of order n, its integral as Senum and Yang give it."""
     x = "(a * T_p / temperature)"
     integral = f"temperature * exp(a - {x}) * ({x}**2 + 10*{x} + 18) / ({x}**3 + 12*{x}**2 + 36*{x} + 24)"
     there = "T_p * (a**2 + 10*a + 18) / (a**3 + 12*a**2 + 36*a + 24)"
@@ -58,23 +60,21 @@ def macfp(data: xr.Dataset) -> pima.Fit:
         covariates=("rate",),
         units={"T_p": "K"},
         bounds={"a": (4, 80), "T_p": (400, 900), "n": (0.3, 6), "residue": (-0.2, 0.9)},
+        name="one_reaction",
     )
-    rate = ("specimen", data.heating_rate.values / 10, {"units": "1"})  # over 10 K/min
     model = pima.PIMA({"mass_fraction": pima.Physics(law)}, clusters=4)
-    return model.fit(data[["mass_fraction"]].assign_coords(rate=rate), seed=0, progress=False)
+    return model.fit(data[["mass_fraction"]], seed=0, progress=False)
 
 
 def fegapd(data: xr.Dataset) -> pima.Fit:
     """Diffraction patterns of an alloy spread: the root of the counts, whose noise is alike everywhere."""
-    root = (("specimen", "two_theta"), np.sqrt(data.xrd.values.astype(float)), {"units": "1"})
-    patterns = xr.Dataset({"pattern": root}, coords={"two_theta": data.two_theta})
     model = pima.PIMA({"pattern": pima.Physics("principal_curves")}, clusters=4)
-    return model.fit(patterns, seed=0, progress=False)
+    return model.fit(data[["pattern"]], seed=0, progress=False)
 
 
 def metal_tension(data: xr.Dataset) -> pima.Fit:
     """Tension curves of 304L bar at five strain rates, each on its own grid."""
-    model = pima.PIMA({"stress": pima.Physics("linear_hardening")}, clusters="auto")
+    model = pima.PIMA({"stress": pima.Physics("hollomon")}, clusters="auto")
     return model.fit(data, seed=0, progress=False)
 
 
@@ -122,12 +122,13 @@ def parameters(fit: pima.Fit) -> str:
     return "\n".join(rows)
 
 
-def shared(fit: pima.Fit, labels: ArrayLike, head: str) -> Numbers:
+def shared(fit: pima.Fit, data: xr.Dataset, curve: str, labels: ArrayLike, head: str) -> Numbers:
     """What all studies of populations tell."""
+    counted = pima.select_clusters(fit.model, data[[curve]])
     found, names = fit.specimens["cluster"].values, population_names(fit.parameters)
     return {
-        "ari": float(adjusted_rand_score(np.asarray(labels), found)),
-        "clusters": len(names),
+        "ari": float(adjusted_rand_score(np.asarray(labels).astype(str), found)),
+        "possible": " or ".join(map(str, counted.possible)),
         "table": crossed(labels, found, names, head),
         "summary": fit.summary(),
     }
@@ -135,10 +136,16 @@ def shared(fit: pima.Fit, labels: ArrayLike, head: str) -> Numbers:
 
 def of_macfp(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
     """Material and gas against populations, and the law's parameters."""
-    energy = fit.derive({"E_a": "0.008314462618 * a * T_p"})
-    values = [pima.value_with_error(float(v), float(e)) for v, e in zip(energy.value[:, 0], energy.std_error[:, 0], strict=True)]
-    numbers = {**shared(fit, data.group.values, "material and gas"), "parameters": parameters(fit), "energy": values}
-    return numbers, pima.plots.plot_curves(data, fit.clusters, "mass_fraction", fit.specimens["cluster"].values)
+    groups = data.group.values
+    found = fit.specimens["cluster"].values
+    most = [str(max(np.unique(groups[found == c]), key=lambda g: (groups[found == c] == g).sum())) for c in range(4)]
+    fit.names = [name if most.count(name) == 1 else f"{name} {most[:c].count(name) + 1}" for c, name in enumerate(most)]
+    energy = fit.derive({"E_a": "0.008314462618 * a * T_p"}).isel(parameter=0)
+    each = zip(energy.value.values, energy.std_error.values, strict=True)
+    energies = ", ".join(pima.value_with_error(float(v), float(e), "kJ/mol") for v, e in each)
+    numbers = shared(fit, data, "mass_fraction", groups, "material and gas")
+    figure = pima.plots.plot_curves(data, fit.clusters, "mass_fraction", found)
+    return {**numbers, "parameters": parameters(fit), "energies": energies}, figure
 
 
 def of_fegapd(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
@@ -148,9 +155,14 @@ def of_fegapd(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
     found, regions = fit.specimens["cluster"].values, data.phase_region.values
     figure = new_figure(11.0, 3.8)
     left, middle, right = figure.subplots(1, 3)
-    computed = [f"region {region}" for region in np.unique(regions)]
-    panels = ((left, found, population_names(fit.clusters), "found in the patterns"),
-              (middle, np.unique(regions, return_inverse=True)[1], computed, "computed phase regions"))  # fmt: skip
+    # A region has the colour of the population that stands for it.
+    match = pima.metrics.match_clusters(regions, found)
+    computed = [f"region {match[c]}" for c in range(len(match))]
+    stands_for = np.select([regions == match[c] for c in range(len(match))], list(range(len(match))))
+    panels = (
+        (left, found, population_names(fit.clusters), "found in the patterns"),
+        (middle, stands_for, computed, "computed phase regions"),
+    )
     for axis, group, names, title in panels:
         axis.plot([0, 1, 0.5, 0], [0, 0, np.sqrt(0.75), 0], color=GREY, linewidth=0.8)
         for c, name in enumerate(names):
@@ -165,14 +177,28 @@ def of_fegapd(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
         right.plot(data.two_theta.values, fit.clusters["pattern"].values[c], color=colour_of(c), label=name)
     right.set(xlabel="two theta (degrees)", ylabel="root of the counts (1)", title="populations' patterns")
     right.legend(fontsize=7, frameon=False)
-    return shared(fit, regions, "computed phase region"), figure
+    return shared(fit, data, "pattern", regions, "computed phase region"), figure
 
 
 def of_metal_tension(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
     """Strain rates against populations."""
     rates = data.strain_rate.values
-    numbers = {**shared(fit, rates, "strain rate, 1/s"), "parameters": parameters(fit)}
-    return numbers, pima.plots.plot_curves(data, fit.clusters, "stress", fit.specimens["cluster"].values)
+    numbers = shared(fit, data, "stress", rates, "strain rate, 1/s")
+    figure = pima.plots.plot_curves(data, fit.clusters, "stress", fit.specimens["cluster"].values)
+    return {**numbers, "parameters": parameters(fit)}, figure
+
+
+def of_folds() -> str:
+    """Error and coverage of every method over the five folds of benchmarks/honesty.py, as a table."""
+    rows = [row for row in lines.read(RESULTS.with_name("honesty.jsonl")) if row["case"] == "spinodoid"]
+    methods: dict[str, list[dict]] = {"this fit": [row for row in rows if row["key"]["method"] == "evidence"]}
+    simple = [row for row in rows if row["key"]["method"] == "baselines"]
+    methods |= {name: [row[name] for row in simple] for name in ("extra trees", "k nearest", "ridge", "PLS", "mean")}
+    table = ["| method | RMSE, MPa | points in the 90 % band |", "| --- | --- | --- |"]
+    for name, found in methods.items():
+        error, held = (np.array([one[key] for one in found]) for key in ("rmse", "coverage"))
+        table.append(f"| {name} | {error.mean():.2f} ({error.min():.2f} to {error.max():.2f}) | {held.mean():.0f} % |")
+    return "\n".join(table)
 
 
 def of_spinodoid(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
@@ -185,6 +211,7 @@ def of_spinodoid(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
         "rmse": float(np.sqrt(np.square(truth - value)[seen].mean())),
         "coverage": 100 * float(inside[seen].mean()),
         "specimens": data.sizes["specimen"],
+        "folds": of_folds(),
         "summary": fit.summary(),
     }
     some = np.linspace(0, data.sizes["specimen"] - 1, 8).astype(int)
@@ -196,45 +223,52 @@ class Reference:
     """One set, and its page.
 
     Args:
-        load: The specimens that the fit learns from, and those that its study looks at.
+        load: The specimens; of those with a coordinate ``held`` the held ones are asked about, the others learned from.
         fit: As the page prints it.
         study: Numbers for the page, and its figure.
-        page: Text of the page, with the numbers' names in braces; ``{code}`` is the fit's own source.
     """
 
-    load: Callable[[], tuple[xr.Dataset, xr.Dataset]]
+    load: Callable[[], xr.Dataset]
     fit: Callable[[xr.Dataset], pima.Fit]
     study: Callable[[pima.Fit, xr.Dataset], tuple[Numbers, Figure]]
-    page: str
 
 
-def both(data: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """The same specimens to learn from and to look at."""
-    return data, data
+def burnt() -> xr.Dataset:
+    """Curves of mass with the heating rate as a covariate, in 10 K/min."""
+    data = opened("macfp")
+    return data.assign_coords(rate=("specimen", data.heating_rate.values / 10, {"units": "1"}))
 
 
-def held_out() -> tuple[xr.Dataset, xr.Dataset]:
-    """Spinodoid shells: a fifth of the morphologies is held out, as the first fold of benchmarks/honesty.py has it."""
+def patterns() -> xr.Dataset:
+    """Diffraction patterns as roots of their counts."""
+    data = opened("fegapd")
+    return data.assign(pattern=(("specimen", "two_theta"), np.sqrt(data.xrd.values.astype(float)), {"units": "1"}))
+
+
+def shells() -> xr.Dataset:
+    """Spinodoid shells; a fifth of the morphologies is ``held``, as in the first fold of benchmarks/honesty.py."""
     data = pima.datasets.spinodoid()
     image = data.image.astype(np.float32).coarsen(y=2, x=2).mean()
-    data = data.drop_dims(["y", "x"]).assign(image=image)
     groups = np.random.default_rng(0).permutation(np.unique(data.morphology))
     held = np.isin(data.morphology.values, groups[::5])
-    return data.isel(specimen=~held), data.isel(specimen=held)
+    return data.drop_dims(["y", "x"]).assign(image=image).assign_coords(held=("specimen", held))
 
 
 REFERENCES = {
-    "macfp": Reference(lambda: both(opened("macfp")), macfp, of_macfp, MACFP),
-    "fegapd": Reference(lambda: both(opened("fegapd")), fegapd, of_fegapd, FEGAPD),
-    "metal_tension": Reference(lambda: both(pima.datasets.metal_tension("304L")), metal_tension, of_metal_tension, METAL),
-    "spinodoid": Reference(held_out, spinodoid, of_spinodoid, SPINODOID),
+    "macfp": Reference(burnt, macfp, of_macfp),
+    "fegapd": Reference(patterns, fegapd, of_fegapd),
+    "metal_tension": Reference(pima.datasets.metal_tension, metal_tension, of_metal_tension),
+    "spinodoid": Reference(shells, spinodoid, of_spinodoid),
 }
 
 
 def measure(name: str) -> None:
     """Fit a set, and keep its numbers and its figure."""
     reference = REFERENCES[name]
-    learned, asked = reference.load()
+    learned = asked = reference.load()
+    if "held" in learned.coords:
+        held = learned["held"].values
+        asked, learned = (learned.isel(specimen=rows).drop_vars("held") for rows in (held, ~held))
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pima.PimaWarning)
@@ -247,12 +281,10 @@ def measure(name: str) -> None:
 
 
 def page(name: str, numbers: Numbers) -> str:
-    """The page of a set in Markdown."""
-    reference = REFERENCES[name]
-    code = "import numpy as np\nimport xarray as xr\n\nimport pima_toolkit as pima\n\n\n" + inspect.getsource(reference.fit)
-    summary = "\n".join(f"> {line}" for line in numbers["summary"].splitlines())
-    fields = {**numbers, "code": f"```python\n{code}```", "summary": summary, "figure": f"../_static/results/{name}.png"}
-    return reference.page.format(**fields).rstrip() + "\n"
+    """The page of a set: its text in reference_pages, with the fit's own source and the numbers put in."""
+    code = f"import xarray as xr\n\nimport pima_toolkit as pima\n\n\n{inspect.getsource(REFERENCES[name].fit)}"
+    text = (TEXTS / f"{name}.md").read_text(encoding="utf-8")
+    return text.format(**numbers, code=f"```python\n{code}```", figure=f"../_static/results/{name}.png")
 
 
 def measured() -> dict[str, Numbers]:

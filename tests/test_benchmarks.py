@@ -150,3 +150,18 @@ def test_every_case_says_options_that_exist(paper):
             with pytest.raises(pima.errors.DataError):  # the options were fine: it is the data that are none
                 model.fit(single, progress=False, **case.fit)
     assert {name for name, _ in paper.PAPER} <= names | {"latent 3"}
+
+
+def test_pages_of_results_are_those_that_the_script_writes(monkeypatch):
+    """Text, code and numbers: a page cannot say another thing than was measured last."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import reference
+
+    pages = FOLDER.parent / "docs" / "results"
+    numbers = reference.measured()
+    assert set(numbers) == set(reference.REFERENCES) == {path.stem for path in pages.glob("*.md")} - {"index"}
+    for name, found in numbers.items():
+        assert (pages / f"{name}.md").read_text(encoding="utf-8") == reference.page(name, found), name
+        assert (reference.FIGURES / f"{name}.png").is_file()
+    for name in ("reference", "lines"):
+        sys.modules.pop(name, None)

@@ -345,7 +345,7 @@ class Fit:
         return generation.decode(self.predictor, position, at, coverage)
 
     def traverse(self, cluster: int, *, std: float = 3.0, steps: int = 7, at: At = None) -> xr.Dataset:
-        """Compute every modality along each latent axis through a cluster's centre.
+        """Compute every modality along each latent axis through a population's centre.
 
         Args:
             cluster: Number of the cluster.
@@ -397,7 +397,7 @@ class Fit:
 
     @property
     def parameters(self) -> xr.Dataset:
-        """Physical parameters per cluster, and how well the law fits.
+        """Physical parameters of each population, and how well the law fits.
 
         Per parameter, with units: value, std_error, low and high (the interval of the level and by the method that
         ``attrs`` name: populations that overlap are less sure of theirs), scatter_std (between specimens), at_bound,
@@ -483,9 +483,9 @@ class Fit:
     # -- physics -------------------------------------------------------------------------------------------------------
 
     def to_lmfit(self, cluster: int, modality: str | None = None, *, data: xr.Dataset | None = None) -> ModelResult:
-        """Fit one cluster's curves by lmfit: its report, confidence intervals by profile likelihood, and plots.
+        """Fit one population's curves by lmfit: its report, confidence intervals by profile likelihood, and plots.
 
-        Data are the cluster's mean curve with the root of the responsibilities over the noise as weights; chi-square,
+        Data are the population's mean curve with the root of the responsibilities over the noise as weights; chi-square,
         degrees of freedom and the scaled covariance are those of all its curves' points. lmfit takes these points as
         independent: where specimens differ its errors are too small, and those of :attr:`parameters` hold. A parameter
         at its bound is held there, so that the others have errors. With ``scatter="none"`` the best parameters are
@@ -514,7 +514,7 @@ class Fit:
         modality: str | None = None,
         at: Mapping[str, float] | None = None,
     ) -> xr.Dataset:
-        """Derive quantities of every cluster with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
+        """Derive quantities of every population with propagated errors, such as ``{"energy": "sigma_y**2 / (2*E)"}``.
 
         Args:
             quantities: By the name it shall have, a formula of the parameters in :attr:`parameters`, or a measure of
@@ -544,9 +544,9 @@ class Fit:
         folds: int = 5,
         seed: int = 0,
     ) -> xr.Dataset:
-        """Compare several laws by how well each predicts specimens of each cluster that were left out of its fit.
+        """Compare several laws by how well each predicts specimens of each population that were left out of its fit.
 
-        Specimens belong to the clusters as in this fit, which may favour its own law a little where clusters overlap.
+        Specimens belong to the populations as in this fit, which may favour its own law a little where they overlap.
         Likelihoods let specimens differ, so that a curve counts once and not once a point, whatever ``scatter`` is.
 
         Args:
@@ -575,7 +575,7 @@ class Fit:
         First stands by how much curves of specimens held out, predicted from their other modalities, were missed, and
         training curves by their own law and their population's; beside each the mean of the other curves.
 
-        Looked for are clusters that are empty, tiny or the same as another, restarts that disagree, an ELBO that
+        Looked for are populations that are empty, tiny or the same as another, restarts that disagree, an ELBO that
         was still rising, laws that miss their curves, parameters at a bound or not determined, bands that do not hold
         what the model says, specimens that belong nowhere. Nothing found is no proof.
         """
@@ -622,7 +622,7 @@ class Fit:
 
     @property
     def stability(self) -> xr.Dataset:
-        """Agreement of restarts, shares of the clusters, and the specimens that are uncertain.
+        """Agreement of restarts, shares of the populations, and the specimens that are uncertain.
 
         ``elbo`` (restart), with the priors of parameters; ``agreement`` (restart, other), the adjusted Rand index of
         their clusters; ``occupancy`` (cluster); per specimen ``probability`` of its cluster, ``restarts_agree``, the
