@@ -140,7 +140,7 @@ def of_macfp(fit: pima.Fit, data: xr.Dataset) -> tuple[Numbers, Figure]:
     found = fit.specimens["cluster"].values
     most = [str(max(np.unique(groups[found == c]), key=lambda g: (groups[found == c] == g).sum())) for c in range(4)]
     fit.names = [name if most.count(name) == 1 else f"{name} {most[:c].count(name) + 1}" for c, name in enumerate(most)]
-    energy = fit.derive({"E_a": "0.008314462618 * a * T_p"}).isel(parameter=0)
+    energy = fit.derive({"E_a": "0.008314462618 * a * T_p"}).isel(quantity=0)
     each = zip(energy.value.values, energy.std_error.values, strict=True)
     energies = ", ".join(pima.value_with_error(float(v), float(e), "kJ/mol") for v, e in each)
     numbers = shared(fit, data, "mass_fraction", groups, "material and gas")
