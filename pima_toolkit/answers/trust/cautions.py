@@ -223,9 +223,8 @@ def cluster_cautions(gamma: NDArray[np.float64]) -> list[str]:
     if empty:
         held = ", ".join(f"{c} ({gamma[:, c].sum():.2g} specimens)" for c in empty)
         return [f"populations are empty at the end of training: {held}; ask for fewer (clusters=)"]
-    return (
-        [f"populations {few(double)} hold the same specimens as another: ask for fewer (clusters=)"] if double else []
-    )
+    said = f"populations {few(double)} hold the same specimens as another: ask for fewer (clusters=)"
+    return [said] if double else []
 
 
 def bound_cautions(

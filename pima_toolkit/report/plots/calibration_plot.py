@@ -47,10 +47,8 @@ def _probabilities(axis: Axes, calibration: xr.Dataset) -> None:
     for x, y, n in zip(confidence, accuracy, count, strict=True):
         axis.annotate(str(n), (x, y), textcoords="offset points", xytext=(5, -10), fontsize=7, color="0.35")
     error = calibration.attrs.get("calibration_error")
-    title = "Probability of the population" + (
-        "" if error is None else f", calibration error {100 * float(error):.1f} %"
-    )
-    axis.set_title(title, fontsize=10)
+    told = "" if error is None else f", calibration error {100 * float(error):.1f} %"
+    axis.set_title(f"Probability of the population{told}", fontsize=10)
     axis.set(xlabel="probability said (1)", ylabel="share that was right (1)")
 
 

@@ -61,9 +61,8 @@ def plot_latent(answer: xr.Dataset, clusters: xr.Dataset, colour: str | None = N
                 centre, height = (mean[cluster, first], mean[cluster, second]), 4 * std[cluster, second]
             edge = colour_of(cluster) if colour is None else "0.2"
             axis.add_patch(ellipse(centre, 4 * std[cluster, first], height, fill=False, edgecolor=edge, linewidth=1.6))
-            axis.annotate(
-                names[cluster].removeprefix("population "), centre, ha="center", va="center", weight="bold", bbox=_BOX
-            )
+            short = names[cluster].removeprefix("population ")
+            axis.annotate(short, centre, ha="center", va="center", weight="bold", bbox=_BOX)
         axis.set(xlabel=f"latent dimension {first}", ylabel="" if second is None else f"latent dimension {second}")
         if second is None:
             axis.set_yticks(range(len(mean)), names)
@@ -151,7 +150,7 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
     leave_out(axes, number, columns)
     for index, axis in enumerate(axes[:number]):
         axis.fill_between(
-            grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="90 % band"
+            grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"
         )
         axis.plot(grid[index], predicted.values[index], color=colour_of(0), linewidth=2, label="predicted")
         axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="measured")
