@@ -485,8 +485,8 @@ class Fit:
     def to_lmfit(self, cluster: int, modality: str | None = None, *, data: xr.Dataset | None = None) -> ModelResult:
         """Fit one population's curves by lmfit: its report, confidence intervals by profile likelihood, and plots.
 
-        Data are the population's mean curve with the root of the responsibilities over the noise as weights; chi-square,
-        degrees of freedom and the scaled covariance are those of all its curves' points. lmfit takes these points as
+        Data are its mean curve with the root of the responsibilities over the noise as weights; chi-square, degrees of
+        freedom and the scaled covariance are those of all its curves' points. lmfit takes these points as
         independent: where specimens differ its errors are too small, and those of :attr:`parameters` hold. A parameter
         at its bound is held there, so that the others have errors. With ``scatter="none"`` the best parameters are
         those of :attr:`parameters`; otherwise those weigh the points of a curve by how specimens differ.

@@ -325,7 +325,7 @@ def test_whole_specimens_are_counted_whole_and_shares_are_not(panel):
     assert "<th>all</th><td>90</td>" in panel.table.value
     gamma = np.full((90, 2), 0.5)
     gamma[0] = 0.7, 0.3
-    panel.grouping = type(panel.grouping).of(gamma, ["a", "b"])
+    panel.grouping = type(panel.grouping).of(gamma, ["population 0", "population 1"])
     assert "<th>population 0</th><td>45.2</td>" in panel._table()
 
 
@@ -339,7 +339,7 @@ def test_the_selection_is_exported_as_a_table_or_with_all_data(panel, tmp_path, 
     panel.select([3, 5])
     frame = pd.read_csv(panel.export(tmp_path / "a.csv"))
     assert frame.specimen.tolist() == specimens.specimen.values[[3, 5]].tolist()
-    np.testing.assert_allclose(frame[[f"p(cluster {c})" for c in range(3)]].sum(axis=1), 1.0)
+    np.testing.assert_allclose(frame[[f"p(population {c})" for c in range(3)]].sum(axis=1), 1.0)
     read = pima.open_data(panel.export(tmp_path / "a.nc"))
     np.testing.assert_array_equal(read.image.values, specimens.image.values[[3, 5]])
     assert read.group.values.tolist() == panel.assignment().group.values[[3, 5]].tolist()
