@@ -77,7 +77,8 @@ class _SystemTexts:
     def text(self) -> str:
         slopes = ", ".join(f"d{name}/d{self.t} = {text}" for name, text in self.slopes)
         given = "".join(f", {name} = {text}" for name, text in self.given if not NAME.fullmatch(text))
-        return f"{self.output} with {slopes}{given}"
+        first = ", ".join(f"{name} = {text}" for name, text in self.initial)
+        return f"{self.output} with {slopes}{given}; at first {first}"
 
 
 @dataclass(frozen=True)
@@ -316,7 +317,7 @@ def _text(what: str, value: object) -> str:
     Raises:
         FormulaError: If it is neither.
     """
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value):
         return repr(float(value))
     if not isinstance(value, str) or not value.strip():
         raise FormulaError(f"{what} must hold formulas as text, such as '-k * x', or numbers, got {value!r}")
@@ -335,8 +336,8 @@ def _texts(what: str, values: object) -> tuple[tuple[str, str], ...]:
     return tuple((name, _text(what, value)) for name, value in values.items())
 
 
-def _sequence(what: str, values: Sequence) -> Sequence:
-    if isinstance(values, str):
+def _sequence(what: str, values: object) -> Sequence:
+    if isinstance(values, str) or not isinstance(values, Sequence):
         raise ExpertError(f"{what} must be a tuple: ({values!r},)")
     return values
 
@@ -351,7 +352,9 @@ def _number(what: str, value: float, low: float, high: float) -> float:
     return number
 
 
-def _sizes(states: Sequence[str], given: Mapping[str, float]) -> tuple[float, ...]:
+def _sizes(states: Sequence[str], given: object) -> tuple[float, ...]:
+    if not isinstance(given, Mapping):
+        raise ExpertError(f"sizes must be a table of numbers by name of the state, {{'x': 1}}, got {given!r}")
     unknown = [name for name in given if name not in states]
     if unknown:
         raise ExpertError(f"a size is given for {unknown[0]!r}, which is no state; states are {', '.join(states)}")
