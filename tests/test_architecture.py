@@ -36,7 +36,7 @@ ORDER = {
     "plugins": "hooks records manager registry",
     "experts": "contract formulas noise solvers diagnosis regression kinds registry card",
     "experts/contract": "parameters bounds numbers inputs example law",
-    "experts/formulas": "parser program codegen compiled derived consistency",
+    "experts/formulas": "parser program radau codegen compiled differential derived consistency",
     "experts/noise": "base * table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
@@ -47,7 +47,7 @@ ORDER = {
         "quantities lmfit_bridge priors dependence curves covariance population effects coloured"
         " intervals solution noise_choice fit"
     ),
-    "experts/kinds": "expert formula_expert torch_expert callback lmfit_expert principal_curves",
+    "experts/kinds": "expert evaluated formula_expert ode_expert torch_expert callback lmfit_expert principal_curves",
     "data": (
         "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"
         " reading_log"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
     from .kinds.lmfit_expert import LmfitExpert
+    from .kinds.ode_expert import OdeExpert
     from .kinds.principal_curves import LearnedInFit, PrincipalCurves, principal_curves
     from .kinds.torch_expert import TorchExpert
     from .noise.base import CurveNoise, CurveResiduals, NoiseShape
@@ -86,6 +87,7 @@ _HOME = {
     "NOISES": ".noise.table",
     "NoiseEvidence": ".diagnosis.noise_evidence",
     "NoiseShape": ".noise.base",
+    "OdeExpert": ".kinds.ode_expert",
     "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
     "Parameter": ".contract.parameters",
@@ -164,6 +166,7 @@ __all__ = [
     "Manager",
     "NoiseEvidence",
     "NoiseShape",
+    "OdeExpert",
     "Optimum",
     "Origin",
     "Parameter",

@@ -18,6 +18,7 @@ from .contract.parameters import Parameter
 from .kinds.expert import Expert
 from .kinds.formula_expert import RestrictedExpert, SympyExpert
 from .kinds.lmfit_expert import LmfitExpert
+from .kinds.ode_expert import OdeExpert
 from .kinds.principal_curves import NAME_OF_LAW, LearnedInFit, read_principal_curves
 
 __all__ = [
@@ -184,11 +185,11 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
         return read_principal_curves(values)
     if (
         not isinstance(values, dict)
-        or values.get("kind") not in {"formula", "installed", "lmfit"}
+        or values.get("kind") not in {"formula", "installed", "lmfit", "ode"}
         or not isinstance(values.get("name"), str)
     ):
         raise FileFormatError(
-            f"a saved expert must be a table with kind 'formula', 'installed' or 'lmfit' and a name, got"
+            f"a saved expert must be a table with kind 'formula', 'ode', 'installed' or 'lmfit' and a name, got"
             f" {str(values)[:80]}"
         )
     parameters = values.get("parameters")
@@ -197,9 +198,8 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
     if not isinstance(parameters, list) or not isinstance(values.get("t"), str) or not named:
         raise FileFormatError(f"the saved expert {values['name']!r} lacks its parameters or its variable")
     read, origin = tuple(Parameter.from_dict(p) for p in parameters), _read_origin(values.get("origin"))
-    if values["kind"] == "lmfit":
-        limits = {p.name: (p.lower, p.upper) for p in read}
-        return LmfitExpert(values["model"], values["t"], name=values["name"], bounds=limits, **values["options"])
+    if values["kind"] in ("ode", "lmfit"):
+        return (_ode if values["kind"] == "ode" else _lmfit)(values, read)
     if values["kind"] == "formula":
         if not isinstance(values.get("formula"), str):
             raise FileFormatError(f"the saved expert {values['name']!r} lacks its formula")
@@ -260,6 +260,23 @@ def _how_to_get(origin: Origin | None) -> str:
     if origin.distribution == FILE:
         return f"load it with pima.load_plugin({origin.plugin!r})"
     return f"pip install {origin.distribution}=={origin.version}"
+
+
+def _lmfit(values: dict[str, object], parameters: tuple[Parameter, ...]) -> LmfitExpert:
+    """Read back the model that ``LmfitExpert.to_dict`` wrote."""
+    limits = {p.name: (p.lower, p.upper) for p in parameters}
+    return LmfitExpert(values["model"], values["t"], name=values["name"], bounds=limits, **values["options"])
+
+
+def _ode(values: dict[str, object], parameters: tuple[Parameter, ...]) -> OdeExpert:
+    """Read back the equations that ``OdeExpert.to_dict`` wrote."""
+    names = ("equations", "initial", "inputs", "covariates", "output", "events", "start", "tolerance", "sizes")
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise FileFormatError(f"the saved expert {values['name']!r} lacks its {missing[0]}")
+    return OdeExpert(
+        t=values["t"], name=values["name"], parameters=parameters, **{name: values[name] for name in names}
+    )
 
 
 def _restricted(values: dict[str, object], installed: Mapping[str, Expert] | None) -> RestrictedExpert:

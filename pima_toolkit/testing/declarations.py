@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from ..experts import Expert, Parameter, SympyExpert, expert_from_dict, resolve_unit
+from ..experts import Expert, OdeExpert, Parameter, SympyExpert, expert_from_dict, resolve_unit
 from .case import Case, Failure, close, finite_difference
 
 #: Units of a curve and of its variable to resolve parameters' units with.
@@ -16,7 +16,7 @@ _UNITS = (("1", "1"), ("MPa", "1"), ("N/mm**2", "s"))
 
 def made_from_text(expert: Expert) -> str | None:
     """Tell why there is no docstring to look at; None where there is."""
-    return "a formula without a class has no docstring" if type(expert) is SympyExpert else None
+    return "a formula without a class has no docstring" if type(expert) in (SympyExpert, OdeExpert) else None
 
 
 def not_linear(expert: Expert) -> str | None:

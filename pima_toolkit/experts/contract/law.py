@@ -168,6 +168,16 @@ class Law(NamedInputs):
         shape = np.shape(theta)
         return np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
 
+    def why_not_finite(self, t: Array, theta: Array) -> str:
+        """Why the law has no value somewhere, as a sentence; empty where it cannot tell, or has one.
+
+        Args:
+            t: Packed grid, shape (V T,).
+            theta: Parameters, shape (P,).
+        """
+        del t, theta
+        return ""
+
     def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
         """Refuse data whose units contradict those the parameters declare; only a formula can tell.
 

@@ -265,9 +265,9 @@ class _Lowering:
 
 
 def lower(
-    expression: Expr, variables: str | Sequence[str], parameters: Sequence[str], *, safe: bool = False
+    expression: Expr | Sequence[Expr], variables: str | Sequence[str], parameters: Sequence[str], *, safe: bool = False
 ) -> Program:
-    """Turn a sympy expression into a program of one output.
+    """Turn a sympy expression into a program of one output, or several into one of an output each.
 
     Args:
         expression: Over real symbols named ``variables`` and ``parameters``.
@@ -281,8 +281,9 @@ def lower(
     named = (variables,) if isinstance(variables, str) else variables
     order, places = ({name: i for i, name in enumerate(names)} for names in (parameters, named))
     lowering = _Lowering(order, places, safe)
-    output = lowering(expression)
-    return pruned(lowering.out.steps, (output,))
+    expressions = (expression,) if isinstance(expression, Expr) else expression
+    outputs = tuple(lowering(one) for one in expressions)
+    return pruned(lowering.out.steps, outputs)
 
 
 def pruned(steps: Sequence[Step], outputs: tuple[int, ...]) -> Program:

@@ -94,16 +94,11 @@ class SympyExpert(Expert):
                 f"the expert class {type(self).__name__} has no formula: write formula = 'K * strain**n' in it"
             )
         given = type(self).parameters if parameters is None else parameters
-        if given and (units or bounds or descriptions or log):
-            raise ExpertError("give either parameters, or units, bounds, descriptions and log, not both")
         more = type(self).covariates if covariates is None else covariates
         if isinstance(more, str):
             raise ExpertError(f"covariates must be a tuple of names: ({more!r},)")
         read = _read(text, (variable, *more))
-        if given:
-            parameters = _matched(read, tuple(given))
-        else:
-            parameters = _made(read, units or {}, bounds or {}, descriptions or {}, log)
+        parameters = declared(read, given, units or {}, bounds or {}, descriptions or {}, log)
         values = {
             "formula": text,
             "t": variable,
@@ -339,6 +334,27 @@ def _number(name: str, value: float) -> float:
     if not np.isfinite(number):
         raise ExpertError(f"parameter {name!r} cannot be held at {value!r}: give a finite number")
     return number
+
+
+def declared(
+    read: Formula,
+    given: Sequence[Parameter],
+    units: Mapping[str, str],
+    bounds: Mapping[str, tuple[float | None, float | None]],
+    descriptions: Mapping[str, str],
+    logs: Sequence[str],
+) -> tuple[Parameter, ...]:
+    """Parameters of a formula: those given, in their order, or made from tables by name.
+
+    Raises:
+        ExpertError: If both are given, or one is unusable.
+        FormulaError: If they are not those of the formula.
+    """
+    if not given:
+        return _made(read, units, bounds, descriptions, logs)
+    if units or bounds or descriptions or logs:
+        raise ExpertError("give either parameters, or units, bounds, descriptions and log, not both")
+    return _matched(read, tuple(given))
 
 
 def _role(read: Formula, name: str) -> str:

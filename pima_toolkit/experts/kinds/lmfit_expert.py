@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from ..contract.inputs import by_name
 from ..contract.parameters import Parameter
 from ..formulas.derived import Quantity
 from .callback import differences, linear_by_trial, python_curve
+from .evaluated import evaluated
 from .expert import Expert
 from .formula_expert import SympyExpert
 
@@ -195,7 +195,7 @@ class LmfitExpert(Expert):
         """Evaluate in torch, shapes as in :meth:`Law.predict`; where lmfit computes, once differentiable, on CPU."""
         if self.inner is not None:
             return self.inner.predict(t, theta)
-        return _Evaluated.apply(self, t, theta)[0]
+        return evaluated(self, t, theta)
 
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """Variable projection of formulas; elsewhere lmfit's own guess where its model has one."""
@@ -259,55 +259,6 @@ def _asking(expert: LmfitExpert) -> Callable[..., None]:
         return value, jacobian
 
     return python_curve(computed)
-
-
-class _Evaluated(torch.autograd.Function):
-    """lmfit's values and Jacobian in torch, differentiable once, also under ``torch.func`` transforms."""
-
-    @staticmethod
-    def forward(expert: LmfitExpert, t: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        V, P = len(expert.inputs), theta.shape[-1]
-        lead = torch.broadcast_shapes(t.shape[:-1], theta.shape[:-1])
-        grids = t.detach().expand(*lead, t.shape[-1]).reshape(-1, t.shape[-1]).cpu().double().numpy()
-        rows = theta.detach().expand(*lead, P).reshape(-1, P).cpu().double().numpy()
-        points = t.shape[-1] // V
-        value, jacobian = np.empty((len(rows), points)), np.empty((len(rows), points, P))
-        for n, (grid, row) in enumerate(zip(grids, rows, strict=True)):
-            value[n], jacobian[n] = expert.value_and_jacobian(np.ascontiguousarray(grid), row)
-        like = {"dtype": theta.dtype, "device": theta.device}
-        return (
-            torch.as_tensor(value, **like).reshape(*lead, points),
-            torch.as_tensor(jacobian, **like).reshape(*lead, points, P),
-        )
-
-    @staticmethod
-    def setup_context(ctx: object, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-        ctx.save_for_forward(output[1])
-        ctx.shape = inputs[2].shape
-
-    @staticmethod
-    def backward(ctx: object, slope: Tensor, _: Tensor) -> tuple[None, None, Tensor]:
-        (jacobian,) = ctx.saved_tensors
-        return None, None, torch.einsum("...t,...tp->...p", slope, jacobian).sum_to_size(ctx.shape)
-
-    @staticmethod
-    def jvp(ctx: object, _expert: None, _t: Tensor | None, theta: Tensor) -> tuple[Tensor, None]:
-        (jacobian,) = ctx.saved_tensors
-        return torch.einsum("...tp,...p->...t", jacobian, theta), None
-
-    @staticmethod
-    def vmap(_info: object, dims: tuple, expert: LmfitExpert, t: Tensor, theta: Tensor) -> tuple:
-        def first(x: Tensor, dim: int | None, rank: int) -> Tensor:
-            if dim is None:
-                return x
-            x = x.movedim(dim, 0)
-            return x.reshape(x.shape[0], *[1] * (rank - x.dim() + 1), *x.shape[1:])
-
-        rank = max(t.dim() - (dims[1] is not None), theta.dim() - (dims[2] is not None))
-        out = _Evaluated.apply(expert, first(t, dims[1], rank), first(theta, dims[2], rank))
-        return out, (0, 0)
 
 
 def _class_name(model: str) -> str:

@@ -350,6 +350,9 @@ class _Problem:
         with np.errstate(all="ignore"):
             value = law.value_and_jacobian(grid, tried)[0]
         lost = (weight > 0.0).any(0) & ~np.isfinite(value).any(0)
+        why = law.why_not_finite(np.atleast_2d(grid)[0], tried[0]) if lost.any() else ""
+        if why:
+            raise ExpertError(why)
         if lost.any() and not lost.all():
             raise ExpertError(
                 f"expert {law.name!r} is not finite at {law.t} = {along[lost][0]:g}, whatever its parameters"
