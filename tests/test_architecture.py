@@ -48,7 +48,9 @@ ORDER = {
         " intervals solution noise_choice fit"
     ),
     "experts/together": "joined conflict solution fit",
-    "experts/kinds": "expert evaluated formula_expert hyperelastic ode_expert torch_expert callback lmfit_expert principal_curves",
+    "experts/kinds": (
+        "expert evaluated formula_expert hyperelastic ode_expert torch_expert callback lmfit_expert principal_curves"
+    ),
     "data": (
         "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"
         " reading_log"
