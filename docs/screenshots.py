@@ -57,7 +57,7 @@ def crossmodal(notebook: Notebook) -> None:
 def expert(notebook: Notebook) -> None:
     """Show a fitted formula."""
     page: Page = notebook.show("ExpertPanel(data)")
-    page.locator(".pima-formula input").fill("s0 + h * (1 - exp(-strain / e0))")
+    page.locator(".pima-formula textarea").fill("s0 + h * (1 - exp(-strain / e0))")
     push(page, "Guess")
     push(page, "Fit")
     page.locator(".pima-outcome table").first.wait_for()

@@ -34,10 +34,10 @@ FLOORS = (
 #: and a new one needs no line here.
 ORDER = {
     "plugins": "hooks records manager registry",
-    "experts": "contract formulas noise solvers diagnosis regression kinds registry card",
+    "experts": "contract formulas noise solvers diagnosis regression kinds registry together card",
     "experts/contract": "parameters bounds numbers inputs example law",
     "experts/formulas": "parser program radau codegen compiled differential derived consistency",
-    "experts/noise": "base * table",
+    "experts/noise": "base * blocks table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
         " noisy_fits integrated strata random_effects"
@@ -47,7 +47,10 @@ ORDER = {
         "quantities lmfit_bridge priors dependence curves covariance population effects coloured"
         " intervals solution noise_choice fit"
     ),
-    "experts/kinds": "expert evaluated formula_expert ode_expert torch_expert callback lmfit_expert principal_curves",
+    "experts/together": "joined conflict solution fit",
+    "experts/kinds": (
+        "expert evaluated formula_expert hyperelastic ode_expert torch_expert callback lmfit_expert principal_curves"
+    ),
     "data": (
         "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"
         " reading_log"

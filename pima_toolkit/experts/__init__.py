@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .formulas.parser import latex_name, read_formula
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
+    from .kinds.hyperelastic import Hyperelastic, hyperelastic
     from .kinds.lmfit_expert import LmfitExpert
     from .kinds.ode_expert import OdeExpert
     from .kinds.principal_curves import LearnedInFit, PrincipalCurves, principal_curves
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from .regression.covariance import inverse_information, unidentified
     from .regression.dependence import Dependence, SpecimenDesign, number_groups
     from .regression.effects import per, scale_units, scales
-    from .regression.fit import fit_together
+    from .regression.fit import fit_as_one
     from .regression.lmfit_bridge import lmfit_result
     from .regression.population import reported_bounds, student
     from .regression.priors import Priors
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from .solvers.starts import spread
     from .solvers.statistics import CurveStatistics
     from .solvers.strata import standard_errors, strata_of
+    from .together.fit import fit_together
+    from .together.solution import TogetherSolution
 
 #: Public name -> the file it is in.
 _HOME = {
@@ -97,6 +100,7 @@ _HOME = {
     "Solution": ".regression.solution",
     "SpecimenDesign": ".regression.dependence",
     "SympyExpert": ".kinds.formula_expert",
+    "TogetherSolution": ".together.solution",
     "TorchExpert": ".kinds.torch_expert",
     "by_name": ".contract.inputs",
     "card_of": ".card",
@@ -105,8 +109,11 @@ _HOME = {
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
-    "fit_together": ".regression.fit",
+    "fit_as_one": ".regression.fit",
+    "fit_together": ".together.fit",
     "get_expert": ".registry",
+    "hyperelastic": ".kinds.hyperelastic",
+    "Hyperelastic": ".kinds.hyperelastic",
     "hookimpl": "..plugins.hooks",
     "integrated": ".solvers.integrated",
     "inverse_information": ".regression.covariance",
@@ -159,6 +166,7 @@ __all__ = [
     "Example",
     "Expert",
     "Finding",
+    "Hyperelastic",
     "Inputs",
     "Law",
     "LearnedInFit",
@@ -177,6 +185,7 @@ __all__ = [
     "Solution",
     "SpecimenDesign",
     "SympyExpert",
+    "TogetherSolution",
     "TorchExpert",
     "by_name",
     "card_of",
@@ -186,9 +195,11 @@ __all__ = [
     "example_of",
     "expert_from_dict",
     "experts",
+    "fit_as_one",
     "fit_together",
     "get_expert",
     "hookimpl",
+    "hyperelastic",
     "integrated",
     "inverse_information",
     "latex_name",

@@ -12,7 +12,7 @@ def page(notebook):
 
 
 def test_a_formula_is_typed_drawn_fitted_and_there_after_a_reload(notebook, page):
-    formula = page.locator(".pima-formula input")
+    formula = page.locator(".pima-formula textarea")
     formula.fill("a * t + b * sqrt(t)")
     expect(page.locator(".pima-equation msqrt")).to_have_count(1)
     until(lambda: notebook.ask("[row.name for row in panel.table.rows]") == ["a", "b"], "the table follows")
@@ -36,7 +36,7 @@ def test_a_formula_is_typed_drawn_fitted_and_there_after_a_reload(notebook, page
 
 
 def test_the_keyboard_alone_types_a_formula_and_fits_it(notebook, page):
-    page.locator(".pima-formula input").focus()
+    page.locator(".pima-formula textarea").focus()
     page.keyboard.press("Control+a")
     page.keyboard.type("a * t")
     until(lambda: notebook.ask("[row.name for row in panel.table.rows]") == ["a"], "the table follows")
@@ -79,7 +79,7 @@ def test_the_panels_of_the_app_are_linked(notebook):
     chosen = notebook.ask("panel.cluster_panel.names[panel.selection[0]]")
     expect(page.get_by_placeholder("name of a specimen")).to_have_value(chosen)
     tab.filter(has_text="Expert").click()
-    page.locator(".pima-formula input").fill("a * t**2")
+    page.locator(".pima-formula textarea").fill("a * t**2")
     fill(page.get_by_label("name", exact=True), "my_square")
     push(page, "Register")
     until(lambda: notebook.ask("panel.expert and panel.expert.name") == "my_square", "it is registered")

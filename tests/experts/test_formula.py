@@ -24,6 +24,8 @@ GOOD = {
     "a*t - -b + +c": ("a", "b", "c"),
     "c + 0*t": ("c",),
     "lambda_*t": ("lambda_",),
+    "I1 = t**2 + 2/t; C*(I1 - 3)": ("C",),
+    "I1 = t^2\n  + 2/t\n\nI2 = (2*t\n + 1/t^2);\nC*(I1 - 3) +\n D*(I2 - 3)\n": ("C", "D"),
 }
 
 
@@ -54,6 +56,13 @@ def test_refuses_unusable_variables(variable):
         ("a^2*t + b.c", 8, "a dot between names"),
         ("a*t + σ", 6, "'σ'"),
         ("a*t**99", 5, "exponent 99"),
+        ("x = t^2; y = foo(x)\nx*y*a", 13, "unknown function 'foo'"),
+        ("x = t^2; y = (x $ 3)\nx*y*a", 16, "cannot be read"),
+        ("x = t^2; y = x*a\nx*b", 9, "used nowhere"),
+        ("y = x*a; x = t; x*y", 9, "used before"),
+        ("x = t; x = a; x*b*t", 7, "two parts"),
+        ("x = t*a", 0, "every part has a name"),
+        ("x = t; x*a; x*b", 11, "has no name, and more follows"),
     ],
 )
 def test_says_where(text, position, words):

@@ -88,7 +88,8 @@ HOSTILE = [
     "where(t<a, b)",
     "exp()*a*t",
     "exp(a, t)",
-    "+".join(["a*t"] * 150),
+    "+".join(["a*t"] * 900),
+    "+".join(["a*t"] * 5000),
     "(" * 240 + "a*t" + ")" * 240,
     "-" * 400 + "a*t",
     "a*t if (b if t < c else 1) < 2 else 3",
@@ -183,7 +184,6 @@ HOSTILE = [
     "(yield)*a*t",
     # size
     "a*t " * 120,
-    "\n" * 501 + "a*t",
     "not " * 90 + "a*t",
     "exp(" * 101 + "a*t" + ")" * 101,
     "(" * 400,
@@ -191,8 +191,29 @@ HOSTILE = [
     "-(" * 99 + "a*t" + ")" * 99 + "**a" * 60,
     "[" * 300 + "a*t" + "]" * 100,
     "max(a,t," * 20 + "t" + ")" * 20,
-    "*".join(["(a+t+1)"] * 60),
     "a" * 10**6,
+    "b = a*t; b; c*t",
+    "b = a*t; b*t; import os",
+    "b = __import__('os'); b*t",
+    # named parts
+    "b = a*t",
+    "b = a*t; c = b*t",
+    "b = a*t; c*t",
+    "b = a; b = t; b*a",
+    "b = b*t; b*a",
+    "c = b*t; b = a; c + b",
+    "exp = a; exp*t",
+    "b__c = a; b__c*t",
+    "lambda = a; t*a",
+    "b = ; b*t*a",
+    "b = (a = 3); b*t",
+    "b.c = a; t*a",
+    "b == a; b*t",
+    "t += a; t*a",
+    "a0=t+a;" + "".join(f"a{k + 1}=a{k}*a{k}+a{k};" for k in range(60)) + "a60",
+    "a0=t+a;" + "".join(f"a{k + 1}=exp(a{k});" for k in range(120)) + "a120",
+    "a0=t+a;" + "".join(f"a{k + 1}=min(a{k},a{k}+1);" for k in range(20)) + "a20",
+    ";" * 5000 + "a*t=1",
 ]
 
 
@@ -255,6 +276,11 @@ def test_what_is_large_but_honest_is_read():
     ladder = read_formula("a if t<1 else " * 33 + "b*t", "t")
     assert ladder.parameters == ("a", "b")
     assert read_formula("exp(" * 90 + "a*t" + ")" * 90, "t").parameters == ("a",)
+    assert read_formula("\n" * 501 + "*".join(["(a+t+1)"] * 60), "t").parameters == ("a",)
+    peaks = [f"s{k} = " + "\n + ".join(f"a*exp(-b*t*{k}.{i})" for i in range(12)) for k in range(15)]
+    named = read_formula("\n".join([*peaks, " + ".join(f"s{k}" for k in range(15))]), "t")
+    assert len(named.text) > 3000
+    assert named.parameters == ("a", "b")
 
 
 ATOMS = st.sampled_from(["a", "b", "t", "2", "0.5", "pi", "E", "n", "1e3", "0", "-1"])

@@ -353,3 +353,12 @@ def test_priors_and_held_parameters_go_with_a_noise_model(kind):
     assert abs(float(tight["E"].value) - 700.0) < 1.0
     wide = LAW.fit(t, y[0], priors={"E": (700.0, 1e6)}, noise=kind)
     np.testing.assert_allclose(wide.fitted, free.fitted, rtol=1e-3)
+
+
+def test_a_parameter_may_leave_its_bound_when_the_noise_is_learned():
+    t, e = np.linspace(0, 1, 25), np.zeros(25)
+    draw = np.random.default_rng(29).normal(size=25)
+    for i in range(1, 25):
+        e[i] = 0.8 * e[i - 1] + 0.1 * draw[i - 1]
+    law = pima.SympyExpert("a + b*t", t="t", bounds={"b": (0, None)})
+    assert law.fit(t, 1 + e).at_bound.tolist() != law.fit(t, 1 + e, noise="autocorrelated").at_bound.tolist()

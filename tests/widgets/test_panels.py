@@ -162,6 +162,8 @@ def test_a_fault_in_the_formula_is_shown_where_it_is(lines):
     panel.formula.value = "a * strain + q("
     assert panel.expert is None
     assert "\n              ^" in panel.fault.value
+    panel.formula.value = "x = 2\nx * foo(strain)\n + b"
+    assert "foo(strain)\n    ^\n + b<" in panel.fault.value
     panel.formula.value = "a * strain"
     assert panel.fault.value == ""
     assert panel.expert is not None

@@ -57,7 +57,7 @@ class ExpertPanel(Panel):
             options=names, value=modality or (names[0] if names else None), description="curve"
         )
         self.modality.layout.display = "flex" if len(names) > 1 else "none"
-        self.formula = ipw.Text(continuous_update=True, placeholder="K * t**n")
+        self.formula = ipw.Textarea(continuous_update=True, placeholder="K * t**n", rows=2)
         self.formula.layout.width = "min(560px, 100%)"
         self.formula.add_class("pima-formula")
         self.name = ipw.Text(value="my_law", description="name")
@@ -150,8 +150,10 @@ class ExpertPanel(Panel):
         return self._present_expert()
 
     def _show_fault(self, text: str, error: FormulaError) -> None:
-        caret = "" if error.position is None else f"\n{' ' * error.position}^"
-        pointed = f'<pre style="margin:0;line-height:1.2">{escape(text)}{caret}</pre>'
+        at = len(text) if error.position is None else error.position
+        end = (text + "\n").index("\n", at)
+        caret = "" if error.position is None else f"\n{' ' * (at - text.rfind(chr(10), 0, at) - 1)}^"
+        pointed = f'<pre style="margin:0;line-height:1.2">{escape(text[:end])}{caret}{escape(text[end:])}</pre>'
         self.fault.value = f'{pointed}<div role="alert">{escape(str(error))}</div>'
 
     def _start_values(self, expert: pima.SympyExpert) -> np.ndarray:

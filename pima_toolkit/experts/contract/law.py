@@ -117,6 +117,13 @@ class Law(NamedInputs):
             ShapeError: If the shapes do not fit.
         """
 
+    def values_and_slopes(self, t: Array, theta: Array) -> tuple[Array, Array] | None:  # noqa: ARG002 - of others
+        """Values (R, G, T) and Jacobians (R, G, T, P) on packed grids (G, V T) at parameters (R, P).
+
+        For a law without a compiled form that has a better way to them than :meth:`predict`; None where it has not.
+        """
+        return None
+
     def bounds(self, t: ArrayLike) -> Bounds:
         """Bounds of the fitted parameters on a grid: as declared, those named in ``within`` also by the grid's ends.
 

@@ -1,9 +1,12 @@
 """Text to sympy without evaluating it: a whitelist over Python's syntax tree builds the sympy objects one by one.
 
-Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the text, the tree, the numbers
-and the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) all have limits. Every mistake is
-told with its place in the text as it was typed. Constant parts are computed in floating point here, so sympy is never
-asked for the exact value of a tower of powers.
+Neither ``eval`` nor ``sympify`` ever sees the text, and time and memory are bounded: the tree and its depth, the
+numbers, the size after rewriting (``min``, ``max`` and ``abs`` repeat their arguments) and the seconds that reading
+takes all have limits. Every mistake is told with its place in the text as it was typed. Constant parts are computed in
+floating point here, so sympy is never asked for the exact value of a tower of powers.
+
+Parts of a long formula may have names, ``I1 = l**2 + 2/l; C*(I1 - 3)``. A name stands for the tree that it was given,
+which is shared, so that whoever looks at a tree sees one expression without such names.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ import keyword
 import math
 import operator
 import re
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import sympy
@@ -27,21 +31,29 @@ from sympy.printing.latex import LatexPrinter
 from ...errors import FormulaError
 from ..contract.parameters import NAME
 
-MAX_CHARACTERS, MAX_NODES, MAX_DEPTH = 500, 200, 100
+#: Names, numbers and signs of a formula, its named parts written out; how deep they are nested; the length of a text
+#: that is looked at, and the seconds that reading may take.
+MAX_NODES, MAX_DEPTH, MAX_CHARACTERS, MAX_SECONDS = 3000, 100, 100_000, 10.0
 #: Comments, quotes and line continuations are no part of a formula, and Python's reader loses its place in them.
 _NEVER = "#'\"\\"
 #: Python's words that a formula may hold.
 _WORDS = {"if", "else", "and", "or", "not"}
+#: The head of a named part; what comes before, or after, the end of a line that ends no part.
+_HEAD = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)")
+_BEFORE = re.compile(r"([-+*/^<>=,]|\b(if|else|and|or|not))\s*$")
+_AFTER = re.compile(r"\s*([-+*/^<>=,]|(if|else|and|or)\b)")
 
 
 def parse(text: str) -> ast.expr:
     """Turn text into Python's syntax tree, one column to the right of the text (it is put in parentheses).
 
     Args:
-        text: At most 500 characters of plain ASCII.
+        text: Plain ASCII, an expression; before it there may be parts with names, ``name = expression``, each ended by
+            ``;`` or by the end of a line.
 
     Raises:
-        FormulaError: If it is no expression of Python, or too long; ``position`` is always a character of the text.
+        FormulaError: If it is no expression of Python, too large or too deep; ``position`` is always a character of the
+            text.
     """
     if not text.strip():
         raise FormulaError("the formula is empty: write for example 'K * strain**n'", 0)
@@ -51,27 +63,151 @@ def parse(text: str) -> ast.expr:
         )
     _check_characters(text)
     _check_brackets(text)
+    parts = _Parts(text)
+    try:
+        for start, end in _pieces(text):
+            parts.read(start, end)
+    except RecursionError:
+        raise FormulaError("the formula is too long a sum: give parts of it names", 0) from None
+    return parts.whole()
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Beginnings and ends of the parts of a text; line ends are no more than spaces where no part has a name."""
+    begin, depth, named = 0, 0, _HEAD.match(text)
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        line = character == "\n" and not (_BEFORE.search(text, begin, position) or _AFTER.match(text, position))
+        if named and depth == 0 and (character == ";" or line):
+            if text[begin:position].strip():
+                yield begin, position
+            begin = position + 1
+    if text[begin:].strip() or not begin:
+        yield begin, len(text)
+
+
+class _Parts:
+    """The parts of a text, read one after the other."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.trees: dict[str, ast.expr] = {}
+        #: Twice the number of names, numbers and signs, as Python's tree has them, and depth, by name.
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self.places: dict[str, int] = {}
+        self.last: ast.expr | None = None
+        self.used: set[str] = set()
+
+    def read(self, start: int, end: int) -> None:
+        """Read the next part."""
+        if self.last is not None:
+            raise FormulaError(
+                f"the part before position {start} has no name, and more follows: write 'name = ' before it, or the"
+                " sign that joins them",
+                start,
+            )
+        head = _HEAD.match(self.text, start, end)
+        name, place = (head[1], head.start(1)) if head else ("", start)
+        if head and (name in RESERVED or not NAME.fullmatch(name) or "__" in name or keyword.iskeyword(name)):
+            raise FormulaError(f"a part cannot be called {name[:40]!r} (position {place}): choose another name", place)
+        if name in self.trees:
+            raise FormulaError(f"two parts are called {name!r} (position {place}): rename one of them", place)
+        tree = _tree(self.text, head.end() if head else start, end)
+        size = self.size(tree)
+        if head and name in self.used:
+            raise FormulaError(f"{name!r} is used before its own part (position {place}) ends: put that first", place)
+        if self.trees:
+            tree = _Put(self.trees).visit(tree)
+        if head:
+            self.trees[name], self.sizes[name], self.places[name] = tree, size, place
+        else:
+            self.last = tree
+
+    def size(self, tree: ast.expr) -> tuple[int, int]:
+        """Nodes and depth of a part, with those of the named ones in it; a sum is as deep as its deepest term.
+
+        Raises:
+            FormulaError: If there are too many.
+        """
+        count, deepest, columns = 0, 0, []
+        waiting: list[tuple[ast.AST, int]] = [(tree, 1)]
+        while waiting:
+            node, depth = waiting.pop()
+            nodes, below = 1, 0
+            if isinstance(node, ast.Name):
+                self.used.add(node.id)
+                nodes, below = self.sizes.get(node.id, (1, 0))
+            count, deepest = count + nodes, max(deepest, depth + below)
+            if isinstance(node, ast.expr):
+                columns.append(node.col_offset)
+                if depth + below > MAX_DEPTH:
+                    position = original(self.text, node.col_offset - 1)
+                    raise FormulaError(
+                        f"the formula is nested too deeply at position {position}: simplify it", position
+                    )
+            for child in ast.iter_child_nodes(node):
+                joined = isinstance(node, ast.BinOp) and child is node.left and isinstance(child, ast.BinOp)
+                waiting.append((child, depth + (not joined)))
+        if count > MAX_NODES * 2:
+            columns.sort()
+            position = original(self.text, columns[min(MAX_NODES, len(columns) - 1)] - 1)
+            raise FormulaError(
+                f"the formula has too many parts, at most {MAX_NODES} names, numbers and signs are possible (named"
+                f" parts written out): leave out what follows position {position}",
+                position,
+            )
+        return count, deepest
+
+    def whole(self) -> ast.expr:
+        """The last part, if it is there and every other is used."""
+        if self.last is None:
+            raise FormulaError(
+                "every part has a name: end with the formula itself, as in 'I1 = l**2 + 2/l; C*(I1 - 3)'",
+                max(self.places.values()),
+            )
+        for name, place in self.places.items():
+            if name not in self.used:
+                raise FormulaError(
+                    f"{name!r} (position {place}) is used nowhere: leave it out, or spell it alike", place
+                )
+        return self.last
+
+
+class _Put(ast.NodeTransformer):
+    """Puts trees in the place of names; what they name is not replaced again, and a shared tree is visited once."""
+
+    def __init__(self, trees: Mapping[str, ast.expr]) -> None:
+        self.trees = trees
+        self.done: dict[ast.AST, ast.AST] = {}
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if node not in self.done:
+            made = super().visit(node)
+            self.done[node] = self.done[made] = made
+        return self.done[node]
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        node.args = [self.visit(argument) for argument in node.args]
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.trees.get(node.id, node)
+
+
+def _tree(text: str, start: int, end: int) -> ast.expr:
+    """The syntax tree of a part of a text, its columns those of the whole."""
     # Spaces for line ends and tabs keep every character where the person typed it; parentheses allow any layout.
-    source = "".join(" " if c.isspace() else c for c in text).replace("^", "**")
+    blank = " " * (start + text.count("^", 0, start))
+    source = blank + "".join(" " if c.isspace() else c for c in text[start:end]).replace("^", "**")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what Python only warns of, as "1if a < t", is a mistake here
-            tree = ast.parse(f"({source}\n)", mode="eval")
+            return ast.parse(f"({source}\n)", mode="eval").body
     except SyntaxError as error:
-        position, reason = explain(text, error)
+        position, reason = explain(text, error, start, end)
         raise FormulaError(reason, position) from None
     except (ValueError, RecursionError, MemoryError):
-        raise FormulaError("the formula is nested too deeply: split it up or simplify it", 0) from None
-    nodes = list(ast.walk(tree))
-    if len(nodes) > MAX_NODES * 2:
-        columns = sorted(node.col_offset for node in nodes if isinstance(node, ast.expr))
-        position = original(text, columns[min(MAX_NODES, len(columns) - 1)] - 1)
-        raise FormulaError(
-            f"the formula has too many parts, at most {MAX_NODES} names, numbers and signs are possible: leave out what"
-            f" follows position {position}",
-            position,
-        )
-    return tree.body
+        raise FormulaError("the formula is nested too deeply: split it up or simplify it", start) from None
 
 
 def _check_characters(text: str) -> None:
@@ -101,13 +237,13 @@ def _check_brackets(text: str) -> None:
         raise FormulaError(f"the bracket '(' at position {opened[-1]} was never closed", opened[-1])
 
 
-def explain(text: str, error: SyntaxError) -> tuple[int, str]:
-    """Find where the text is no expression, and why."""
+def explain(text: str, error: SyntaxError, start: int, end: int) -> tuple[int, str]:
+    """Find where a part of the text is no expression, and why."""
     # The closing bracket of ours, on a line of its own, stands where the text ended too early.
     early = (error.lineno or 1) > 1
-    position = len(text.rstrip()) if early else original(text, max((error.offset or 1) - 2, 0))
+    position = len(text[:end].rstrip()) if early else original(text, max((error.offset or 1) - 2, 0))
     before = ""
-    for match in re.finditer(r"[\w.]+|\S", text):
+    for match in re.compile(r"[\w.]+|\S").finditer(text, start, end):
         word = match[0]
         if keyword.iskeyword(word) and word not in _WORDS:
             return match.start(), f"the name {word!r} is reserved: call it {word + '_'!r} (position {match.start()})"
@@ -149,18 +285,14 @@ def substituted(text: str, values: Mapping[str, str]) -> str:
     """
     trees = {name: parse(value) for name, value in values.items()}
 
-    class Put(ast.NodeTransformer):
-        def visit_Call(self, node: ast.Call) -> ast.Call:
-            return ast.Call(node.func, [self.visit(argument) for argument in node.args], node.keywords)
-
-        def visit_Name(self, node: ast.Name) -> ast.expr:
-            return trees.get(node.id, node)
-
     # Python writes the tree with the brackets it needs: -3 stays one operand of a power.
-    return ast.unparse(Put().visit(parse(text)))
+    try:
+        return ast.unparse(_Put(trees).visit(parse(text)))
+    except RecursionError:
+        raise FormulaError("the formula is too long a sum: give parts of it names", 0) from None
 
 
-MAX_SIZE, MAX_EXPONENT = 3000, 64
+MAX_SIZE, MAX_EXPONENT = 6000, 64
 _LARGEST = 1e100
 #: Whole powers that sympy may gather from several: ``t**64 * t**64``.
 _TALLEST = 1024
@@ -222,13 +354,15 @@ class _Reader(ast.NodeVisitor):
         self.symbols: dict[str, Symbol] = {}
         self.first: dict[str, int] = {}
         self.at: ast.AST = ast.Constant(None, col_offset=1)
+        self.read_already: dict[ast.expr, _Part] = {}
+        self.until = time.monotonic() + MAX_SECONDS
 
     def read(self) -> Expr:
         tree = parse(self.text)
         try:
             part = self.visit(tree)
         except RecursionError:
-            raise self.fail(self.at, "the formula is nested too deeply: split it up or simplify it") from None
+            raise self.fail(self.at, "the formula is too long a sum, or nested too deeply: give parts names") from None
         except (TypeError, ValueError, ArithmeticError, NotImplementedError, AttributeError) as error:
             if isinstance(error, FormulaError):
                 raise
@@ -245,6 +379,14 @@ class _Reader(ast.NodeVisitor):
         return FormulaError(f"{message} (position {position})", position)
 
     def visit(self, node: ast.expr) -> _Part:
+        if node not in self.read_already:
+            self.read_already[node] = self.read_part(node)
+        return self.read_already[node]
+
+    def read_part(self, node: ast.expr) -> _Part:
+        """Read a subexpression; one with a name is read once."""
+        if time.monotonic() > self.until:
+            raise self.fail(node, f"reading takes longer than {MAX_SECONDS:g} s here: write it in simpler parts")
         method = getattr(self, f"visit_{type(node).__name__}", None)
         if method is None:
             kind = {"Attribute": "a dot between names", "Subscript": "an index in [ ]", "Lambda": "lambda"}
@@ -500,7 +642,8 @@ def read_formula(text: str, variable: str, covariates: tuple[str, ...] = ()) -> 
     Args:
         text: Arithmetic (``+ - * / **``, ``^`` for ``**``), comparisons, ``and``/``or``, ``a if condition else b``,
             ``where(condition, a, b)``, ``min``, ``max``, ``abs``, ``heaviside`` (1 from 0 on), ``exp``, ``log``,
-            ``sqrt``, ``sin`` and kin, ``erf``, ``pi``.
+            ``sqrt``, ``sin`` and kin, ``erf``, ``pi``. Parts may have names, each ended by ``;`` or by the end of a
+            line: ``I1 = l**2 + 2/l; C*(I1 - 3)``.
         variable: Name of the independent variable.
         covariates: Names of further inputs; every other name is a parameter.
 

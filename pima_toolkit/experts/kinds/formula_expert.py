@@ -63,6 +63,7 @@ class SympyExpert(Expert):
         bounds: Lower and upper bound by name of the parameter; None for none.
         descriptions: A few words by name of the parameter.
         log: Names of parameters to be solved for in their logarithms, see :class:`Parameter`.
+        example: A plausible curve, for figures and tests; one is made from the bounds by default.
 
     Raises:
         FormulaError: If the formula cannot be read, or its names are not those of the parameters.
@@ -86,6 +87,7 @@ class SympyExpert(Expert):
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         descriptions: Mapping[str, str] | None = None,
         log: Sequence[str] = (),
+        example: Example | None = None,
     ) -> None:
         text = type(self).formula if formula is None else formula
         variable = type(self).t if t is None else t
@@ -105,6 +107,7 @@ class SympyExpert(Expert):
             "covariates": read.covariates,
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
             "parameters": parameters,
+            **({} if example is None else {"example": example}),
         }
         # Made here and kept: torch.compile follows what predict reads, and cannot follow sympy.
         values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in parameters], safe=True)

@@ -99,7 +99,8 @@ def fit_one_curve(
         old, new = pair
         if moved < _STILL**2 and (np.abs(new - old) <= 10 * _STILL * np.abs(new)).all():
             break
-    left = residuals_at(law, data, optimum.parameters[0], optimum.free[0])
+    free = optimum.free[0]  # a parameter may have come to a bound, or left one, meanwhile
+    left = residuals_at(law, data, optimum.parameters[0], free)
     # Working data of a noise without a shape are what it is judged by.
     white = np.sqrt(at.weights) * np.where(weight > 0.0, at.y - curve, 0.0)
     left = replace(left, residual=white) if noise.follows_curve and not noise.limits(left) else left

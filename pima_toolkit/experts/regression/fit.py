@@ -152,7 +152,7 @@ def _with_the_best_noise(
     **given: ArrayLike | Mapping | None,
 ) -> Solution:
     """Fit with the noise model that says best what was held out."""
-    units = _units(law, t, y, y_unit, t_unit)
+    units = units_given(law, t, y, y_unit, t_unit)
     single = np.ndim(y) == 1
     values, grids = read_curves(law, t, y)
     gamma, points = responsibilities(weights, values.shape, single)
@@ -173,7 +173,7 @@ def _with_the_best_noise(
     return replace(found, noise_comparison=table)
 
 
-def _units(law: Law, t: Inputs, y: ArrayLike, y_unit: str | None, t_unit: str | None) -> dict[str, str]:
+def units_given(law: Law, t: Inputs, y: ArrayLike, y_unit: str | None, t_unit: str | None) -> dict[str, str]:
     """Units of the curves and of the independent variable, as given or as the arrays bring them."""
     along = t.get(law.t) if isinstance(t, Mapping) else t
     return {
@@ -182,7 +182,7 @@ def _units(law: Law, t: Inputs, y: ArrayLike, y_unit: str | None, t_unit: str | 
     }
 
 
-def fit_together(law: Law, t: Inputs, y: ArrayLike, noise_std: ArrayLike | None = None) -> Optimum:
+def fit_as_one(law: Law, t: Inputs, y: ArrayLike, noise_std: ArrayLike | None = None) -> Optimum:
     """Fit one curve of the law to all curves at once, whatever populations they are of: where a search may begin.
 
     Its parameters are no population's mean, and it has no errors.
@@ -217,7 +217,7 @@ def _common(
     t_unit: str | None = None,
 ) -> tuple[_Problem, FittedCurves, Optimum, Array]:
     """Check what a person gave, and fit all curves of each cluster together, without priors; with the starts."""
-    y_unit, t_unit = _units(law, t, y, y_unit, t_unit).values()
+    y_unit, t_unit = units_given(law, t, y, y_unit, t_unit).values()
     single = np.ndim(y) == 1
     names = _names(y)
     y, t = read_curves(law, t, y)

@@ -6,6 +6,7 @@ import functools
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
@@ -466,21 +467,24 @@ class Solution:
             lines.append(f"  {law}")
         names = [p.name for p in self.expert.reported]
         for c, row in enumerate(self._rows()):
-            head = "one curve"
-            if not self.data.single:
-                head = f"{self.data.effective[c]:.1f} effective specimens"
-            lines += ["", f"[{c}] {head}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
+            lines += ["", f"[{c}] {self._fitted_to(c)}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
             ends = self._ends(c)
             for name, text, unit, end in zip(names, row, self.units, ends, strict=True):
                 lines.append(f"  {name:<12} {text}{'' if unit == '1' else f' {unit}'}{end}")
             lines += [f"  {note}" for note in self._notes(c) if note != self.advice[c]]
         if any(one.sentences() for one in self.noise_evidence):
-            lines.append("  .diagnose().plot() draws what is left of the curves, and tells what helps")
+            lines.append(f"  {self._HELP}")
         lines += self._effect_lines()
         if any(noise.numbers() for noise in self.noise):
             lines += ["", *(f"[{c}] {noise}: {noise.words}" for c, noise in enumerate(self.noise))]
         lines += ["", f"value ± standard error, {self._method}"]
         return "\n".join(lines)
+
+    _HELP: ClassVar[str] = ".diagnose().plot() draws what is left of the curves, and tells what helps"
+
+    def _fitted_to(self, c: int) -> str:
+        """What a row was fitted to, in words."""
+        return "one curve" if self.data.single else f"{self.data.effective[c]:.1f} effective specimens"
 
     def _effect_lines(self) -> list[str]:
         """Lines of the report about covariates and batches."""
@@ -535,8 +539,11 @@ class Solution:
             notes.append(
                 f"only {self.agreement[c]:.0%} of the starts agree: a parameter may not be determined by these data"
             )
-        notes += self.noise_evidence[c].sentences()
-        return notes
+        return notes + self._judgements(c)
+
+    def _judgements(self, c: int) -> list[str]:
+        """What the residuals of a row say against its noise model."""
+        return self.noise_evidence[c].sentences()
 
     def _repr_html_(self) -> str:
         heads = [

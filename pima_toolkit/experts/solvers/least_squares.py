@@ -210,7 +210,7 @@ def evaluate(law: Law, t: Array, theta: Array) -> tuple[Array, Array]:
     """
     curve = law.compiled_curve()
     if curve is None:
-        return values_and_slopes(law, t, theta)
+        return law.values_and_slopes(t, theta) or values_and_slopes(law, t, theta)
     R, P = theta.shape
     G, T = t.shape[0], t.shape[1] // len(law.inputs)
     value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))

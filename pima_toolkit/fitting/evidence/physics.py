@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ...experts import CurveInformation, CurveNoise, by_name, fit_together, learned_noise
+from ...experts import CurveInformation, CurveNoise, by_name, fit_as_one, learned_noise
 from ...model.curves import Curves
 from ...model.mixture import GaussianMixture
 from ...model.modality import Physics
@@ -108,7 +108,7 @@ def _pooled(decoder: PhysicsDecoder, y: np.ndarray, t: np.ndarray) -> tuple[np.n
     """Fit the law to many curves together; unbounded parameters (P,), and how far specimens may differ, (P,)."""
     expert, bounds = decoder.expert, decoder.bounds
     chosen = np.unique(np.linspace(0, len(y) - 1, min(POOLED, len(y))).astype(int))
-    common = fit_together(expert, by_name(expert.inputs, t[chosen]), y[chosen])
+    common = fit_as_one(expert, by_name(expert.inputs, t[chosen]), y[chosen])
     theta = bounds.clip(common.parameters, MARGIN)[0]
     bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
     return bounds.to_unbounded(theta), DIFFER * np.where(bounded, 1.0, np.maximum(np.abs(theta), 1e-3))

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ...experts import by_name, fit_together
+from ...experts import by_name, fit_as_one
 from ...model.curves import Curves
 from ...model.noise.base import VARIANCE_FLOOR
 from ...model.noise.pooled import PooledNoise
@@ -50,7 +50,7 @@ def pooled_fits(blank: PhysicsDecoder, curves: Curves) -> tuple[np.ndarray, floa
     some = curves.at(torch.as_tensor(chosen, device=curves.x.device))
     y = np.where(some.seen.cpu().numpy(), some.x.cpu().numpy() * blank.scale, np.nan)
     known = None if some.weights is None else np.where(some.seen.cpu(), some.weights.cpu(), 1.0) ** -0.5
-    common = fit_together(expert, by_name(expert.inputs, some.t), y, noise_std=known)
+    common = fit_as_one(expert, by_name(expert.inputs, some.t), y, noise_std=known)
     theta = bounds.clip(common.parameters, _MARGIN)
     bounded = np.isfinite(bounds.lower) | np.isfinite(bounds.upper)
     size = np.where(bounded, 1.0, np.maximum(np.abs(theta[0]), 1e-3))

@@ -1,0 +1,1 @@
+"""Several tests of one material: one set of parameters for all, and whether they contradict each other."""
