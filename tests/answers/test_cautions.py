@@ -83,7 +83,7 @@ def test_clusters_that_are_empty_or_tiny_or_the_same(fit):
     assert any("Fewer than five specimens are in population 1" in w for w in told)
     both = np.full((96, 2), 0.5)
     told = words(changed(fit, specimens=training.assign(responsibilities=(("specimen", "cluster"), both))))
-    assert any("Populations 1 hold the same specimens as another" in w for w in told)
+    assert any("Population 1 holds the same specimens as another" in w for w in told)
 
 
 def test_bands_that_do_not_hold_what_the_model_says(fit):

@@ -146,7 +146,7 @@ def test_a_fit_and_its_answers(model, pictures, on_disk):
         np.testing.assert_allclose(here[name], there[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:clusters")  # of one epoch
+@pytest.mark.filterwarnings("ignore:population")  # of one epoch
 def test_pictures_alone_that_stay_on_disk_are_told_what_they_miss(on_disk):
     alone = pima.PIMA({"image": pima.Neural()}, clusters=2, latent_dim=2)
     seen = []

@@ -107,6 +107,6 @@ def test_a_value_lies_on_a_step_of_its_slider_within_its_bounds(value, bounds):
 def test_residuals_are_shown_once_there_is_a_curve_to_compare_with(lines, small_model):
     panel = ClusterPanel(small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False), lines)
     assert panel.refit.residuals.layout.display == "none"
-    panel.refit_group("cluster 0")
+    panel.refit_group("population 0")
     assert panel.refit.residuals.layout.display is None
     assert panel.refit.residuals.shape[0] == 32

@@ -223,8 +223,9 @@ def cluster_cautions(gamma: NDArray[np.float64]) -> list[str]:
     if empty:
         held = ", ".join(f"{c} ({gamma[:, c].sum():.2g} specimens)" for c in empty)
         return [f"populations are empty at the end of training: {held}; ask for fewer (clusters=)"]
-    said = f"populations {few(double)} hold the same specimens as another: ask for fewer (clusters=)"
-    return [said] if double else []
+    hold = "holds" if len(double) == 1 else "hold"
+    said = f"population{'s' * (len(double) > 1)} {few(double)} {hold} the same specimens as another"
+    return [f"{said}: ask for fewer (clusters=)"] if double else []
 
 
 def bound_cautions(

@@ -302,5 +302,5 @@ class TogetherSolution(Solution):
         odd = bool(self.conflict.more_than_noise.sel(test=test.name))
         axis.set_title(test.name + (", disagrees" if odd else ""), fontsize=9, loc="left")
         axis.set_xlabel(t + ("" if test.t_unit == "1" else f" ({test.t_unit})"))
-        axis.set_ylabel("" if test.y_unit == "1" else test.y_unit)
+        axis.set_ylabel("measured" if test.y_unit == "1" else f"measured ({test.y_unit})")
         axis.spines[["top", "right"]].set_visible(False)
