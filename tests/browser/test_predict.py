@@ -36,7 +36,7 @@ def test_a_specimen_is_chosen_and_predicted_and_there_after_a_reload(notebook, p
 
 def test_a_photograph_and_a_curve_are_uploaded(notebook, page, photograph, tmp_path):
     choose_file(page, photograph)
-    status(page, r"photograph\.png as image: cluster \d")
+    status(page, r"photograph\.png as image: population \d")
     assert notebook.ask("panel.selection") == []
     expect(page.locator(".pima-pictures img")).to_have_count(2)
     (tmp_path / "curve.csv").write_text("t,line\n" + "\n".join(f"{k / 9},{k / 9}" for k in range(10)))

@@ -62,7 +62,7 @@ def test_from_a_folder_to_a_prediction(opened):
     tab(page, "Predict")
     photograph = sorted((opened.folder / "measured" / "photos").iterdir())[5]
     choose_file(page, photograph)
-    status(page, rf"{photograph.name} as image: cluster \d")
+    status(page, rf"{photograph.name} as image: population \d")
     fill(page.get_by_label("file", exact=True).locator("visible=true"), "predicted.csv")
     push(page, "Save prediction")
     status(page, r"written: .*predicted\.csv")
