@@ -128,6 +128,8 @@ def main() -> None:
             code = ended(process)
             by[sent.name] += 1
             where[state(target)] += 1
+            if code == 0:  # it had ended before: the machine has become quicker
+                seconds *= 0.8
             told = [] if code in (0, -sent, 130) else [f"ended with {code}"]
             if kill % EACH == EACH - 1 or kill == asked.kills - 1:
                 code = ended(begin(files, target))
