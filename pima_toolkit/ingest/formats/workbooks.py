@@ -154,11 +154,11 @@ class _Page(Protocol):
 
     def iter_rows(self, *, values_only: bool = False) -> Iterable[tuple]:
         """Its rows, as cells or as their values."""
-        raise NotImplementedError
+        ...
 
     def reset_dimensions(self) -> None:
         """Forget what the sheet says of its size: a row then ends with its last cell, and the rows with the last."""
-        raise NotImplementedError
+        ...
 
 
 def _cells_of(page: _Page, limits: float) -> list[list[str]]:
