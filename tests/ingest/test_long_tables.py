@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pima_toolkit.data.reading_log import Unusable
 from pima_toolkit.ingest.formats import columns
 from pima_toolkit.ingest.formats.columns import TEXT, _sheet_of, _text_sheet
 from pima_toolkit.ingest.formats.long_tables import LongTables
@@ -116,6 +117,36 @@ def test_very_long_files_come_in_pieces(tmp_path, reader, monkeypatch):
     path.write_text("Strain [1];Stress [MPa]\n" + body())
     (slow,) = tables_of(_text_sheet(path))
     np.testing.assert_array_equal(reader.read(path).values, slow.values)
+
+
+def test_a_very_long_file_is_refused_by_its_first_lines(tmp_path, reader, monkeypatch):
+    monkeypatch.setattr("pima_toolkit.ingest.formats.long_tables._AT_ONCE", 0)
+    path = tmp_path / "a.csv"
+    path.write_text("Time [s];Strain [1];Stress [MPa]\n" + body().replace("\n", ";7;000\n"))
+    with pytest.raises(Unusable) as whole:
+        list(tables_of(_text_sheet(path)))
+    with pytest.raises(Unusable, match="3 names over 4 columns") as early:
+        reader.read(path)
+    assert str(early.value) == str(whole.value)
+
+
+def test_a_few_numbers_of_a_protocol_refuse_no_long_file(tmp_path, reader, monkeypatch):
+    monkeypatch.setattr("pima_toolkit.ingest.formats.long_tables._AT_ONCE", 0)
+    path = tmp_path / "a.csv"
+    path.write_text("Width;Length;Mass\n8.1;50;3;1\n\nStrain [1];Stress [MPa]\n" + body())
+    (slow,) = tables_of(_text_sheet(path))
+    assert reader.read(path) is None or reader.read(path).names == slow.names
+    assert TEXT.read(path).names == slow.names
+
+
+def test_what_is_long_and_no_numbers_alone_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("pima_toolkit.ingest.formats.encodings.MOST_BYTES", 1000)
+    path = tmp_path / "a.csv"
+    path.write_text("Strain [1];Stress [MPa]\n" + body())
+    assert len(TEXT.read(path).values) == ROWS
+    path.write_text(changed(2000, "a remark"))
+    with pytest.raises(Unusable, match="bytes of text with other lines among its numbers, more than the 1,000 .*limits"):
+        TEXT.read(path)
 
 
 def test_short_files_are_not_touched(tmp_path, reader):

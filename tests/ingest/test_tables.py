@@ -143,7 +143,7 @@ def test_what_cannot_be_read_says_why(tmp_path, content, why):
 def test_a_very_large_text_is_not_read(tmp_path):
     with (tmp_path / "a.csv").open("wb") as file:
         file.truncate(MOST_BYTES + 1)  # a hole: it takes no space
-    with pytest.raises(Unusable, match="bytes of text, more than the 300 million"):
+    with pytest.raises(Unusable, match="bytes of text, more than the 100 million"):
         decode(tmp_path / "a.csv")
 
 

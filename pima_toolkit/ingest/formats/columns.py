@@ -110,7 +110,7 @@ def _parted(line: str) -> int:
 
 
 def _text_sheet(path: Path, limits: float = 1.0) -> Sheet:
-    return _sheet_of(*decode(path, limits, OPTION), limits)
+    return _sheet_of(*decode(path, limits, OPTION, "bytes of text with other lines among its numbers"), limits)
 
 
 def _sheet_of(text: str, guessed: str | None, limits: float = 1.0) -> Sheet:

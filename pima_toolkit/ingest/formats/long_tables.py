@@ -2,7 +2,8 @@
 
 The first and the last lines are read as all files are: they tell header, units, delimiter and decimal sign. What lies
 between goes to pandas, which refuses whatever is no number; then, or where the ends are not a single plain table, the
-file is read line by line. What the ends told is kept: a folder has hundreds of files with one header.
+file is read line by line, which a very long one is too long for: what its first lines refuse is refused at once.
+What the ends told is kept: a folder has hundreds of files with one header.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import numpy as np
 
 from ...data.reading_log import Unusable
 from ...errors import require
-from .encodings import MOST_BYTES, code_page
+from .encodings import code_page
 from .reader import Columns
 from .sheets import Sheet
 from .tables import tables_of, without_fillers
 
-#: Files below this many bytes are read line by line.
-_LONG = 60_000
+#: Files below this many bytes are read line by line; up to so many bytes numbers alone are read.
+_LONG, MOST_BYTES = 60_000, 300_000_000
 #: Bytes of the beginning that are read, tried in turn, and of the end.
 _HEADS = (2_000, 32_000)
 _TAIL = 800
@@ -76,6 +77,9 @@ class LongTables:
         Args:
             path: The file.
             limits: Factor on the bytes that are read.
+
+        Raises:
+            Unusable: If it is very long, and its first lines by themselves cannot be used.
         """
         size = path.stat().st_size
         if not _LONG < size <= MOST_BYTES * limits:
@@ -89,12 +93,12 @@ class LongTables:
         tail = tail[tail.find(b"\n") + 1 :]
         for length in _HEADS:
             head = content[: content[:length].rfind(b"\n") + 1]
-            layout = self._layout(head, tail)
+            layout = self._layout(head, tail, size)
             if layout is not None:
                 return _whole(path, size, layout, head)
         return None
 
-    def _layout(self, head: bytes, tail: bytes) -> _PlainTable | None:
+    def _layout(self, head: bytes, tail: bytes, size: int) -> _PlainTable | None:
         """How a file is written, by its first and last lines."""
         lines = head.splitlines()
         first = next((k for k, line in enumerate(lines) if line.strip() and _NUMBERS.fullmatch(line)), len(lines))
@@ -108,6 +112,8 @@ class LongTables:
             return known
         found = self._ends(head, tail)
         if found is None:
+            if size > _AT_ONCE:
+                list(tables_of(self._sheet(head)))  # refused by its first lines, it is not read to its last
             return None
         if known is not None and _same(known, found):
             found = replace(found, forms=forms | known.forms)
@@ -118,17 +124,20 @@ class LongTables:
         self._layouts[key] = found
         return found
 
+    def _sheet(self, content: bytes) -> Sheet:
+        """Some lines of a file, read as any file."""
+        try:
+            return self._sheet_of(content.decode("utf-8-sig"), None)
+        except UnicodeDecodeError:
+            guessed = code_page(content)
+            return self._sheet_of(content.decode(guessed, errors="replace"), guessed)
+
     def _ends(self, head: bytes, tail: bytes) -> _PlainTable | None:
         """The table of the first and last lines, read as any file; None where it is not a single plain one."""
         try:
-            text, guessed = (head + tail).decode("utf-8-sig"), None
-        except UnicodeDecodeError:
-            guessed = code_page(head + tail)
-            text = (head + tail).decode(guessed, errors="replace")
-        try:
-            sheet = self._sheet_of(text, guessed)
+            sheet = self._sheet(head + tail)
             tables = list(tables_of(sheet))
-        except Unusable:  # told, with all of the file, when it is read line by line
+        except Unusable:  # told when the file is read line by line
             return None
         if len(tables) != 1 or any(not _PLAIN.fullmatch(note) for note in tables[0].notes):
             return None
