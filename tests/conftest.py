@@ -6,9 +6,8 @@ import runpy
 import shutil
 from pathlib import Path
 
-# Before anything imports torch or numba: the tests run beside each other, one thread each.
+# Before anything imports torch: the tests run beside each other, one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -20,7 +20,6 @@ import os
 
 # Before anything imports torch: as tests/conftest.py has it, for the command above.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import argparse
 import contextlib

@@ -195,7 +195,9 @@ print(pima.get_expert("proportional").fit(np.tile(t, (4000, 1)), np.tile(3 * t, 
 
 @pytest.mark.slow
 def test_a_first_run_with_empty_caches_gives_no_warning(tmp_path):
-    env = {**os.environ, "PIMA_CACHE_DIR": str(tmp_path / "a"), "NUMBA_CACHE_DIR": str(tmp_path / "b")}
+    # Compiled for seconds and run for none: the compiler need not optimise.
+    caches = {"PIMA_CACHE_DIR": str(tmp_path / "a"), "NUMBA_CACHE_DIR": str(tmp_path / "b")}
+    env = {**os.environ, **caches, "NUMBA_OPT": "0"}
     code = FRESH + LINEAR
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
@@ -220,7 +222,6 @@ value, _ = pima.SympyExpert("K * t**n").value_and_jacobian(np.array([1.0, 2.0]),
 print(value.ravel().tolist(), pima.get_expert("voigt").compiled_curve() is not None, solver() is not None)
 print(pima.datasets.lattice(specimens=2).sizes["specimen"], callable(quantiles))
 """
-    # Compiled for seconds and run for none: the compiler need not optimise.
     env = {**os.environ, "PIMA_CACHE_DIR": "/dev/null/nowhere", "NUMBA_OPT": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

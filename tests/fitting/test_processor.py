@@ -23,17 +23,6 @@ pages()
 print(first, pages())
 """
 
-THREADS = """
-import numpy as np
-import torch
-import pima_toolkit as pima
-
-torch.set_num_threads(1)
-x = np.linspace(0.0, 0.2, 30)
-pima.get_expert("voce").fit(x, 100.0 + 50.0 * (1.0 - np.exp(-20.0 * x)))
-print(torch.get_num_threads())
-"""
-
 
 def printed(script: str) -> list[int]:
     """Numbers that a process of its own prints."""
@@ -46,7 +35,3 @@ def test_freed_memory_is_used_again():
     """Twenty arrays of 40 MB in turn: their pages are asked of the system each time, and after it once."""
     before, after = printed(FAULTS)
     assert after < before / 5
-
-
-def test_numba_leaves_the_number_of_torchs_threads_alone():
-    assert printed(THREADS) == [1]

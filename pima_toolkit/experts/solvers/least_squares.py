@@ -94,7 +94,9 @@ def solve(
             how = partial(evaluate, law), whiten
             cost, iterations, status = descend_rows(*how, *inputs, max_iterations, tolerance)
         else:
-            cost, iterations, status = call_compiled(start.size * T, solver, curve, *inputs, max_iterations, tolerance)
+            cost, iterations, status = (np.empty(start.shape[:2], kind) for kind in (np.float64, np.int64, np.int64))
+            out = cost, iterations, status
+            call_compiled(solver, cost.size, start.size * T, curve, *inputs, max_iterations, tolerance, *out)
         theta = np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start)
         return theta, cost, iterations, status
 
@@ -214,5 +216,5 @@ def evaluate(law: Law, t: Array, theta: Array) -> tuple[Array, Array]:
     R, P = theta.shape
     G, T = t.shape[0], t.shape[1] // len(law.inputs)
     value, jacobian = np.empty((R, G, T)), np.empty((R, G, T, P))
-    call_compiled(jacobian.size, evaluator, curve, t, theta, value, jacobian)
+    call_compiled(evaluator, R * G, jacobian.size, curve, t, theta, value, jacobian)
     return value, jacobian

@@ -18,7 +18,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import boolean, float64, int64, njit, prange, types
+from numba import boolean, float64, int64, njit, types
 
 from ...compiling import compiled
 from ..formulas.codegen import CURVE
@@ -37,16 +37,14 @@ _TRIALS, _POLISH = 40, 30
 @functools.cache
 def solver() -> Callable:
     """The loop over rows and starts."""
-    two, three, kinds = float64[:, ::1], float64[:, :, ::1], boolean[:, ::1]
-    outputs = types.Tuple((float64[:, ::1], int64[:, ::1], int64[:, ::1]))
-    signature = outputs(CURVE, two, two, two, three, two, kinds, three, two, int64, float64)
-    return compiled([signature], parallel=True)(_solve_rows)
+    two, three, kinds, whole = float64[:, ::1], float64[:, :, ::1], boolean[:, ::1], int64[:, ::1]
+    inputs = (CURVE, two, two, two, three, two, kinds, three, two, int64, float64)
+    return compiled([types.void(int64, int64, *inputs, two, whole, whole)], nogil=True)(_solve_rows)
 
 
-def _solve_rows(curve, t, y, w, x, bounds, kinds, rows, target, max_iterations, tolerance):  # noqa: ANN001, ANN202 - as above
-    C, S, _ = x.shape
-    cost, iterations, status = np.empty((C, S)), np.empty((C, S), np.int64), np.empty((C, S), np.int64)
-    for q in prange(C * S):
+def _solve_rows(begin, end, curve, t, y, w, x, bounds, kinds, rows, target, max_iterations, tolerance, cost, iterations, status):  # fmt: skip  # noqa: ANN001, ANN202, E501 - as above
+    S = x.shape[1]
+    for q in range(begin, end):
         c, s = q // S, q % S
         grid, root = t[c] if t.shape[0] > 1 else t[0], np.ones(y.shape[1] + target.shape[1])
         for n in range(y.shape[1]):
@@ -54,7 +52,6 @@ def _solve_rows(curve, t, y, w, x, bounds, kinds, rows, target, max_iterations, 
         problem = (grid, y[c], root, bounds[0], bounds[1], kinds[0], kinds[1], kinds[2], rows[c])
         result = _solve_one(curve, problem, target[c], x[c, s], max_iterations, tolerance)
         cost[c, s], iterations[c, s], status[c, s] = result
-    return cost, iterations, status
 
 
 @njit

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numba import boolean, float64, int64, njit, prange, types
+from numba import boolean, float64, int64, njit, types
 from numpy.typing import ArrayLike, NDArray
 
 from ...compiling import compiled
@@ -181,7 +181,7 @@ def own_fits(
     else:
         limits = bounds.lower.copy(), bounds.upper.copy()
         inputs = (t, y, np.sqrt(weights), *prior, *limits, precision, begin, steps)
-        call_compiled(N * start.shape[1] * T * P, _driver, curve, compiled_transform(), *inputs, *out)
+        call_compiled(_driver, N, N * start.shape[1] * T * P, curve, compiled_transform(), *inputs, *out)
     return CurveInformation(phi, squared, gradient, normal, seen.sum(1).astype(np.float64), log_weight), cost
 
 
@@ -195,12 +195,12 @@ def compiled_transform() -> Callable:
 def _driver() -> Callable:
     one, two, three = float64[::1], float64[:, ::1], float64[:, :, ::1]
     inputs = (CURVE, FROM_UNBOUNDED, two, two, two, two, three, two, boolean[:, ::1], int64[::1], one, one, one, three)
-    signature = types.void(*inputs, int64, two, one, two, three, one)
-    return compiled([signature], parallel=True)(_all_fits)
+    signature = types.void(int64, int64, *inputs, int64, two, one, two, three, one)
+    return compiled([signature], nogil=True)(_all_fits)
 
 
-def _all_fits(curve, back, t, y, w, centre, root, theta, fixed, which, low, high, precision, start, steps, phi, squared, gradient, normal, cost):  # fmt: skip  # noqa: ANN001, ANN202, E501 - compiled
-    for n in prange(y.shape[0]):
+def _all_fits(begin, end, curve, back, t, y, w, centre, root, theta, fixed, which, low, high, precision, start, steps, phi, squared, gradient, normal, cost):  # fmt: skip  # noqa: ANN001, ANN202, E501 - compiled
+    for n in range(begin, end):
         k = which[n]
         grid = t[n] if t.shape[0] > 1 else t[0]
         squared[n], cost[n] = _one_fit(
@@ -277,8 +277,8 @@ def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, pre
     lowest, squared = np.inf, np.inf
     for p in range(size):
         best[p] = centre[p]
-    gradient[:] = 0.0
-    normal[:] = 0.0
+    gradient.fill(0.0)
+    normal.fill(0.0)
     for s in range(start.shape[0]):
         prior = 0.0
         for i in range(size):
@@ -317,9 +317,13 @@ def _one_fit(curve, back, grid, y, w, centre, root, theta, fixed, low, high, pre
                 cost, total = new, more
                 damping *= 0.2
                 taken += 1
-                u[:] = trial
-                f[:] = g
-                J[:] = K
+                # Element by element: u[:] = trial takes seconds to compile, for the sake of its errors.
+                for i in range(size):
+                    u[i] = trial[i]
+                for n in range(points):
+                    f[n] = g[n]
+                    for i in range(size):
+                        J[n, i] = K[n, i]
             else:
                 damping = 8.0 * damping + 1.0
             if moved < TOLERANCE or taken == steps:
