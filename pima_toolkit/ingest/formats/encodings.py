@@ -36,9 +36,7 @@ _OTHERS = {
 _BEYOND = re.compile(rb"[\x80-\xff]+")
 
 
-def decode(
-    path: Path, limits: float = 1.0, option: str = "", what: str = "bytes of text"
-) -> tuple[str, str | None]:
+def decode(path: Path, limits: float = 1.0, option: str = "", what: str = "bytes of text") -> tuple[str, str | None]:
     """A file's text, and its encoding where that had to be guessed.
 
     Args:
