@@ -145,9 +145,7 @@ def test_what_is_long_and_no_numbers_alone_has_a_limit(tmp_path, monkeypatch):
     path.write_text("Strain [1];Stress [MPa]\n" + body())
     assert len(TEXT.read(path).values) == ROWS
     path.write_text(changed(2000, "a remark"))
-    with pytest.raises(
-        Unusable, match="bytes of text with other lines among its numbers, more than the 1,000 .*limits"
-    ):
+    with pytest.raises(Unusable, match=r"with other lines among its numbers, more than the 1,000 .*limits"):
         TEXT.read(path)
 
 

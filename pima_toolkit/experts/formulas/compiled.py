@@ -9,6 +9,7 @@ loops take twice as long to compile, set the number of torch's threads, and wait
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ def call_compiled(build: Callable[[], Callable], rows: int, numbers: int, *argum
         return
     edges = [rows * k // (_PIECES * threads) for k in range(_PIECES * threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(loop, *ends, *arguments) for ends in zip(edges, edges[1:], strict=False)]:
+        for done in [pool.submit(loop, *ends, *arguments) for ends in itertools.pairwise(edges)]:
             done.result()
 
 
