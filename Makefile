@@ -1,5 +1,6 @@
 # make demo   installs into .venv and runs `pima demo` (figures in demo-output/)
-# make test   installs into .venv, lints and runs every test
+# make test   installs into .venv, lints and runs the tests
+# make slow   runs those that take more than about five seconds: kills, several processes, empty caches, coverage
 # make tutorials   runs every tutorial from its first cell to its last
 # make browser     drives the panels in JupyterLab in a real Chromium
 # make docs   builds the site into docs/_build/html
@@ -19,7 +20,7 @@ export PIMA_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test lint suite tutorials browser docs pythons oldest clean
+.PHONY: demo test lint suite slow tutorials browser docs pythons oldest clean
 
 demo: $(STAMP)
 	$(BIN)/pima demo
@@ -29,7 +30,10 @@ test: lint suite
 # Small arrays: one thread a process is faster than two processes fighting for the same cores. A process that has
 # finished its half of the tests takes half of what the other has left.
 suite: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=40
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not tutorial and not slow" -n auto --dist worksteal --durations=40
+
+slow: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=20
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 import xarray as xr
 
 import pima_toolkit as pima
@@ -19,7 +18,6 @@ def run(block):
     return names
 
 
-@pytest.mark.slow
 def test_first_screen_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run(BLOCKS[0])

@@ -130,6 +130,7 @@ def test_a_cluster_of_too_few_specimens_is_left_open():
     assert "population 1: too few specimens" in found.attrs["reading"]
 
 
+@pytest.mark.slow
 def test_a_fit_compares_on_its_own_clusters(two_populations, tmp_path):
     data = two_populations(48)
     fit = pima.PIMA({"stress": pima.Physics("proportional")}, 2, latent_dim=1).fit(data, epochs=2, progress=False)

@@ -102,6 +102,7 @@ def test_every_kind_beside_a_curve(kinds, tmp_path, name):
     assert set(map(str, fit.infer(data[[name]]).data_vars)) >= {name, "curve", "curve_low", "curve_high"}
 
 
+@pytest.mark.slow
 def test_all_kinds_at_once(kinds, tmp_path):
     check(fit_of(kinds, epochs=3), kinds, tmp_path)
 
@@ -117,6 +118,7 @@ def test_one_modality_alone(kinds, tmp_path, name):
     assert "out_of_population" in answer
 
 
+@pytest.mark.slow
 def test_images_alone_need_no_physics(digits, tmp_path):
     data = digits[["image"]]
     fit = pima.PIMA({"image": pima.Neural(noise="learned")}, 3, latent_dim=3).fit(data, epochs=30, progress=False)

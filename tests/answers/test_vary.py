@@ -58,6 +58,7 @@ def correlation(answer, new):
     return np.corrcoef(found, new.modulus)[0, 1] if found.std() > 1e-9 else 0.0
 
 
+@pytest.mark.slow
 def test_a_picture_predicts_its_own_specimens_modulus(answers, new):
     assert correlation(answers["latent"], new) > 0.9
     assert correlation(answers["evidence"], new) > 0.97

@@ -91,6 +91,7 @@ def test_the_folder_of_a_run_will_do(fit, tmp_path):
     assert pima.load(tmp_path).elbo == fit.elbo
 
 
+@pytest.mark.slow
 def test_another_process_gets_the_same_numbers(fit, saved, test, tmp_path):
     test.to_netcdf(tmp_path / "test.nc")
     program = (
@@ -154,6 +155,7 @@ def test_times_stay_numbers(tmp_path):
     assert again.infer(data).time.dtype == np.float64
 
 
+@pytest.mark.slow
 def test_physics_of_every_kind_comes_back(tmp_path):
     """Formulas, windows, own grids, gaps, bounds found in the data."""
     rng = np.random.default_rng(0)

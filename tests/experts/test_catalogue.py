@@ -229,6 +229,7 @@ def test_units_follow_those_of_the_data():
     assert creep.units == ["(1/s)/MPa**n", "1"]
 
 
+@pytest.mark.slow
 def test_johnson_cook_is_found_from_a_plan_of_rates_and_temperatures():
     expert, strain = pima.get_expert("johnson_cook"), np.linspace(0, 0.3, 40)
     rate, temperature = np.repeat([1e-3, 1, 1e3], 4), np.tile([0, 0.2, 0.4, 0.6], 3)

@@ -48,6 +48,7 @@ def test_naive_errors_of_a_line_are_the_textbooks():
     np.testing.assert_allclose(AFFINE.fit(t, y, weights=weights).covariance[0], covariance, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_errors_between_curves_cover_and_naive_ones_do_not():
     """Over 200 replicates of 40 curves that differ the sandwich is the true spread, the naive error a third of it."""
     estimates, robust, naive = [], [], []

@@ -184,6 +184,7 @@ def test_two_dimensions_are_a_variable_and_a_covariate():
     np.testing.assert_allclose(found.fitted[0], theta, atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_goes_everywhere():
     peak = lmfit.models.GaussianModel(prefix="p_") + lmfit.models.LinearModel(prefix="b_")
     expert = LmfitExpert(peak, name="peak_on_line", bounds={"p_center": (2, 6), "p_sigma": (0.2, 4)})

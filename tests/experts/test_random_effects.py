@@ -159,6 +159,7 @@ def population(specimens, scatter, seed, noise=0.02):
     return SATURATING.value_and_jacobian(T, own)[0] + noise * rng.standard_normal((specimens, T.size)), own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("specimens", "scatter"), [(2, 0.2), (4, 0.05)])
 def test_intervals_hold_what_they_say(specimens, scatter):
     """A law that is not linear, 150 sets; so do the specimens' own, and the prediction band of a new one."""

@@ -114,6 +114,7 @@ def test_troubles_have_the_same_codes():
     assert solve(Hardening(), T, exact, start=[[[800.0, 0.0351, 0.2]]]).status[0] > 0
 
 
+@pytest.mark.slow
 def test_a_differential_equation_is_fitted():
     t = np.linspace(0, 8, 20)
     rng = np.random.default_rng(0)

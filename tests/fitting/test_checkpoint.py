@@ -249,6 +249,7 @@ fit.save(sys.argv[3])
 """
 
 
+@pytest.mark.slow
 def test_killed_by_the_system_and_resumed_in_another_process(data, small_model, tmp_path):
     """SIGKILL while it trains: no clean-up runs, and the next process goes on to the same numbers."""
     environment = {**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p)}

@@ -17,6 +17,8 @@ import pima_toolkit as pima
 from pima_toolkit.errors import OptionError, StorageError, TrainingError
 from pima_toolkit.fitting.parallel.distributed import ALONE, Processes
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {
     "modalities": {"stress": {"expert": "proportional"}, "feature": {"kind": "neural"}},
     "model": {"clusters": 2, "latent_dim": 2},

@@ -153,6 +153,7 @@ def test_what_one_curve_alone_does_not_tell_is_found_from_all():
     assert abs(value[0] - 100.0) < 3.0 * error[0]
 
 
+@pytest.mark.slow
 def test_restarts_in_processes_are_those_in_turn(data):
     one, two = (
         pima.PIMA({"line": pima.Physics("affine")}, clusters=3).fit(
@@ -271,6 +272,7 @@ def test_a_saved_fit_answers_the_same(fit, tmp_path):
     assert again.summary() == fit.summary()
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_answer(data, tmp_path):
     class Killed(Exception):
         pass
@@ -333,6 +335,7 @@ def test_too_few_groups_judge_nobody_and_say_so(data, groups):
     np.testing.assert_allclose(answer.responsibilities, np.tile(fit.clusters.weight, (5, 1)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_batches_are_recognised_by_their_name_and_told(data):
     twelve = ("specimen", np.arange(120) // 10)
     named = data.assign_coords(kiln=twelve, Plate_no=twelve, lots=("specimen", np.arange(120) // 2))

@@ -102,6 +102,7 @@ def test_a_saved_fit_answers_the_same(fit, tmp_path):
     assert "a1" in fit.to_lmfit(0, data=DATA).fit_report()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_end(tmp_path, kill):
     options = {"seed": 3, **SHORT}
     whole = model(components=2).fit(DATA, **options)

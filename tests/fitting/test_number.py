@@ -84,6 +84,7 @@ def test_populations_that_overlap_are_not_claimed():
     assert found.clusters == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_told_apart_is_said():
     """Few specimens at a middling distance leave more than one number possible."""
     undecided = 0

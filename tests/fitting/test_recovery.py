@@ -124,6 +124,7 @@ def test_physics_first_gives_specimens_without_a_curve_the_weights():
     np.testing.assert_allclose(gamma[[3, 8]], mixture.log_weights.exp().expand(2, 2), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_physics_first_is_the_same_for_the_same_seed():
     data = hardening_curves(30, 6)
     one, again = start(data, 3, seed=4), start(data, 3, seed=4)

@@ -131,6 +131,7 @@ def test_specimens_without_a_curve_start_the_same_and_a_few_at_a_time(pictures, 
     assert max(most) == 8
 
 
+@pytest.mark.slow
 def test_a_fit_and_its_answers(model, pictures, on_disk):
     settings = {"epochs": 3, "crossmodal_epochs": 2, "progress": False}
     fits = [model.fit(data, **settings) for data in (on_disk, on_disk, pictures)]

@@ -49,6 +49,7 @@ def test_evidence_does_not_depend_on_the_pieces_it_is_made_in(varying, monkeypat
     torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 100_000),

@@ -71,6 +71,7 @@ pima.experts.Manager()
 """
 
 
+@pytest.mark.slow
 def test_all_at_once_in_a_process_of_its_own(tmp_path):
     """The command line lists them all, fails, and the sound one fits."""
     install(tmp_path, *BROKEN, "sound-plugin")

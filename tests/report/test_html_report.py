@@ -115,6 +115,7 @@ def test_it_opens_and_prints_in_a_browser(report, browser):
     narrow.close()
 
 
+@pytest.mark.slow
 def test_a_model_without_physics_has_a_report_too(digits, tmp_path):
     model = pima.PIMA({"image": pima.Neural(noise="learned")}, clusters=2, latent_dim=2)
     fit = model.fit(digits[["image"]].isel(specimen=slice(0, 60)), epochs=2, progress=False)
