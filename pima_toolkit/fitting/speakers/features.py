@@ -15,8 +15,10 @@ from ...errors import ShapeError
 CELLS = {1: 256, 2: 32, 3: 16}
 #: Most features of one modality; more channels have fewer cells.
 MOST = 4096
-#: Highest frequency of a spectrum in periods per picture, by number of axes.
-PERIODS = {1: 128, 2: 24, 3: 6}
+#: Highest frequency of a spectrum in periods per picture, by number of axes. Of pictures all that 80 pixels a side can
+#: hold: on training folds of the spinodoid shells a ridge regression on 40 components misses curves of folds held out
+#: inside by 1.37 MPa, and by 1.42 with frequencies up to 24.
+PERIODS = {1: 128, 2: 40, 3: 6}
 #: Kinds of modality whose columns are of different nature, and are brought to one variance each.
 COLUMNS = frozenset({"vector", "scalar"})
 
@@ -75,7 +77,7 @@ def log_spectrum(values: Tensor | np.ndarray) -> np.ndarray:
         values: Curves, pictures or volumes, shape (N, channels, one to three axes), finite.
 
     Returns:
-        Shape (N, features), float64: frequencies up to 24 periods along an axis of a picture, 6 of a volume, 128 of a
+        Shape (N, features), float64: frequencies up to 40 periods along an axis of a picture, 6 of a volume, 128 of a
         curve. A thousandth of the mean power is added, so that nothing is said of empty frequencies.
 
     Raises:
