@@ -45,7 +45,7 @@ ORDER = {
     "experts/diagnosis": "noise_evidence curves lack_of_fit checks panels diagnosis",
     "experts/regression": (
         "quantities lmfit_bridge priors dependence curves covariance population effects coloured"
-        " intervals solution noise_choice fit"
+        " intervals next_test solution noise_choice fit"
     ),
     "experts/together": "joined conflict solution fit",
     "experts/kinds": (
@@ -87,7 +87,7 @@ ORDER = {
         " generation trust portraits fit_parts baselines"
     ),
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
-    "answers/laws": "cluster_curves comparison derive",
+    "answers/laws": "cluster_curves comparison derive planned_tests",
     "answers/trust": "calibration held_out reliability goodness_of_fit diagnosis cautions planning",
     "api": "findings saved_form saving pima counting selection",
     "runs": "source options folder run summary together",

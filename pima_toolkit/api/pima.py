@@ -22,6 +22,7 @@ from ..answers.inference import infer
 from ..answers.laws.cluster_curves import to_lmfit
 from ..answers.laws.comparison import compare
 from ..answers.laws.derive import derive_quantities
+from ..answers.laws.planned_tests import next_test
 from ..answers.predictor import Predictor
 from ..answers.record import TrainingRecord, checked_names, named
 from ..answers.tables import cluster_parameters
@@ -31,7 +32,7 @@ from ..answers.trust.planning import next_measurements
 from ..answers.trust.reliability import calibration_of
 from ..data.files import path_of
 from ..errors import OptionError, PimaWarning
-from ..experts import CurveQuantity, Diagnosis, Expert
+from ..experts import Conditions, CurveQuantity, Diagnosis, Expert
 from ..faces import tells_new_names
 from ..fitting.options import ModelOptions, TrainingSettings
 from ..fitting.run import Callback
@@ -700,6 +701,45 @@ class Fit:
             OptionError: If the modality is none of this fit's.
         """
         return next_measurements(self.predictor, data, modality, n=n, seed=seed)
+
+    def next_test(
+        self,
+        candidates: Conditions,
+        modality: str | None = None,
+        *,
+        about: str | Sequence[str] | None = None,
+        n: int | None = None,
+        at: Mapping[str, float] | None = None,
+        cluster: int = 0,
+        versus: int | str | Expert | None = None,
+        data: xr.Dataset | None = None,
+    ) -> xr.Dataset:
+        """Rank tests of one more specimen, under conditions to choose among, by what they should tell of a law.
+
+        The law is fitted to the training curves again, as :meth:`Expert.fit` does, with the responsibilities of this
+        fit; the plan is that of :meth:`Solution.next_test`.
+
+        Args:
+            candidates: Values of every condition by name, in all combinations: ``{"temperature": [300, 350, 400]}``;
+                under the name of the independent variable a list of grids.
+            modality: A physics modality; needed where there are several.
+            about: Names of parameters and of effects such as ``"E ~ temperature"``; everything by default.
+            n: How many tests to plan one after another; by default every candidate is ranked by itself.
+            at: Conditions under which parameters are asked about.
+            cluster: The population.
+            versus: What to tell it apart from instead: another population, by number, or another law of these curves.
+            data: The training set, for a fit read from a file, and where parameters depend on covariates.
+
+        Returns:
+            Along ``test``, best first, as :meth:`Solution.next_test`.
+
+        Raises:
+            OptionError: If there is no such modality, or conditions are missing or unknown.
+            DataError: If the data are missing or others.
+            ExpertError: If the population has too few specimens, or ``about`` names what was not estimated.
+        """
+        planned = about, n, at
+        return next_test(self.predictor, self.record, candidates, modality, data, cluster, versus, *planned)
 
     # -- reports and files ---------------------------------------------------------------------------------------------
 

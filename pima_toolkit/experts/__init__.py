@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .regression.effects import per, scale_units, scales
     from .regression.fit import fit_as_one
     from .regression.lmfit_bridge import lmfit_result
+    from .regression.next_test import Conditions
     from .regression.population import reported_bounds, student
     from .regression.priors import Priors
     from .regression.quantities import CurveQuantity, derive
@@ -69,6 +70,7 @@ _HOME = {
     "BEYOND": ".solvers.integrated",
     "Bounds": ".contract.bounds",
     "Card": ".card",
+    "Conditions": ".regression.next_test",
     "CurveInformation": ".solvers.own_fits",
     "CurveNoise": ".noise.base",
     "CurveQuantity": ".regression.quantities",
@@ -156,6 +158,7 @@ __all__ = [
     "NOISES",
     "Bounds",
     "Card",
+    "Conditions",
     "CurveInformation",
     "CurveNoise",
     "CurveQuantity",

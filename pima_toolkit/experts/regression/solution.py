@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...errors import ExpertError
+from ...errors import ExpertError, OptionError
 from ...faces import tells_new_names
 from ...units import interval_text, value_with_error
 from ..contract.inputs import Inputs, variable
@@ -27,6 +27,7 @@ from .covariance import Errors
 from .curves import FittedCurves
 from .effects import batches_table, effects_table, terms_at
 from .intervals import band, bootstrap, chosen, coords, freedom, interval, profiles, reported_units, said_of
+from .next_test import Conditions, Knowledge, next_test, told_apart
 from .population import CurvePopulation
 from .quantities import CurveQuantity, derive
 
@@ -432,6 +433,57 @@ class Solution:
             freedom=freedom(self.optimum, self.data),
             level=LEVEL,
         )
+
+    def next_test(
+        self,
+        candidates: Conditions,
+        *,
+        about: str | Sequence[str] | None = None,
+        n: int | None = None,
+        at: Mapping[str, float] | None = None,
+        cluster: int = 0,
+        versus: Solution | int | None = None,
+    ) -> xr.Dataset:
+        """Rank tests of one more specimen by how much they should tell: of parameters, or of two laws or populations.
+
+        Args:
+            candidates: What to choose among, values of every condition by name, in all combinations:
+                ``{"temperature": [300, 350, 400]}``. Under the name of the independent variable a list of grids, for
+                how far to test; by default that of the data.
+            about: Names of reported parameters, and of effects such as ``"E ~ temperature"``; by default everything
+                that was estimated, together.
+            n: How many tests to plan, one after another, each knowing of those before; by default every candidate is
+                ranked by itself.
+            at: Conditions under which parameters are asked about; the terms' means by default.
+            cluster: Row of the fit.
+            versus: What to tell this row apart from instead: another fit of the same curves, by another law, or the
+                number of another row, another population.
+
+        Returns:
+            Along ``test``, best first, the conditions and the expected ``gain`` in nats. About parameters ``std_error``
+            (test, about), expected after the test, and ``std_error_now`` (about,): where an error no longer falls,
+            there are enough. With ``versus`` the ``separation`` of the curves, in standard deviations of one specimen.
+            ``outside_range``: conditions that the fit has not seen, where its law and its slopes are believed.
+
+        Raises:
+            OptionError: If conditions are missing, unknown or no numbers.
+            ExpertError: If the row has no errors, or ``about`` names what was not estimated.
+        """
+        known = self._knowledge(cluster)
+        if versus is None:
+            return next_test(known, candidates, about, n, at)
+        if about is not None or at is not None:
+            raise OptionError("give about= and at= to learn of parameters, or versus= to tell fits apart, not both")
+        if isinstance(versus, int):
+            return told_apart(known, self._knowledge(versus), candidates, n)
+        return told_apart(known, versus._knowledge(cluster if len(versus.cost) > 1 else 0), candidates, n)
+
+    def _knowledge(self, row: int) -> Knowledge:
+        if not 0 <= row < len(self.cost):
+            raise OptionError(f"there is no row {row} in a fit of {len(self.cost)}: they are counted from 0")
+        population = self.populations[row] if self.populations else None
+        of_row = self.optimum.free[row], self.fitted[row], self.covariance[row]
+        return Knowledge.of(self.expert, self.data, *of_row, population, row)
 
     def _rows(self) -> list[list[str]]:
         """Texts of each fit's parameters, ``value ± error``; a value that is held stands alone."""

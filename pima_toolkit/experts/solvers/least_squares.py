@@ -94,7 +94,8 @@ def solve(
             how = partial(evaluate, law), whiten
             cost, iterations, status = descend_rows(*how, *inputs, max_iterations, tolerance)
         else:
-            cost, iterations, status = (np.empty(start.shape[:2], kind) for kind in (np.float64, np.int64, np.int64))
+            cost = np.empty(start.shape[:2])
+            iterations, status = np.empty(cost.shape, np.int64), np.empty(cost.shape, np.int64)
             out = cost, iterations, status
             call_compiled(solver, cost.size, start.size * T, curve, *inputs, max_iterations, tolerance, *out)
         theta = np.where(free, np.where(logs, np.exp(np.where(logs, x, 0.0)), x), start)
