@@ -12,7 +12,7 @@ from pima_toolkit.answers.baselines.folds import deal
 from pima_toolkit.answers.baselines.held_out import half_width
 from pima_toolkit.answers.baselines.inputs import read_given, read_target
 from pima_toolkit.answers.baselines.learned import learn
-from pima_toolkit.answers.baselines.methods import METHODS, PLS_COMPONENTS
+from pima_toolkit.answers.baselines.methods import KERNEL_PENALTIES, METHODS, PLS_COMPONENTS, WIDTHS
 
 QUICK = ("mean", "k nearest", "ridge", "PLS")
 NOISE = 0.1
@@ -303,6 +303,49 @@ def test_partial_least_squares_is_that_of_its_library(data):
         model = cross.PLSRegression(k, scale=False).fit(learned.scores, learned.target_scores)
         expected = learned.curves(model.predict(learned.held_scores))
         np.testing.assert_allclose(made[k - 1](), expected, atol=1e-10)
+
+
+def textures(seed=0, specimens=80):
+    """Stripes anywhere, their number across the picture known to the curve alone."""
+    rng = np.random.default_rng(seed)
+    period, phase = rng.uniform(2.0, 8.0, specimens), rng.uniform(0.0, 2.0 * np.pi, specimens)
+    x = np.arange(32) / 32
+    wave = np.sin(2.0 * np.pi * period[:, None] * x + phase[:, None])
+    photo = wave[:, None, :] + 0.1 * rng.standard_normal((specimens, 32, 32))
+    t = np.linspace(0.0, 1.0, 10)
+    curve = period[:, None] * t + 0.05 * rng.standard_normal((specimens, 10))
+    return xr.Dataset({"photo": (("specimen", "y", "x"), photo), "stress": (("specimen", "t"), curve)}, coords={"t": t})
+
+
+def test_a_texture_is_heard_by_its_spectrum():
+    found = pima.baselines(textures(), "stress", "photo", methods=["mean", "ridge", "spectrum"])
+    rmse = found.rmse.to_series()
+    assert rmse["spectrum"] < 0.5 * rmse["ridge"]
+    assert rmse["ridge"] > 0.7 * rmse["mean"]
+    assert 0.8 < float(found.coverage.sel(baseline="spectrum")) < 0.98
+
+
+def test_the_spectrum_is_kernel_ridge_regression_of_its_library():
+    kernel, pairwise = (pytest.importorskip(f"sklearn.{name}") for name in ("kernel_ridge", "metrics.pairwise"))
+    data = textures()
+    learned = learn(read_target(data, "stress"), [read_given(data, "photo")], np.arange(60), np.arange(60, 80), None, 0)
+    spread = np.square(learned.spectra[:, None] - learned.spectra[None]).sum(-1)
+    median = np.median(spread[np.triu_indices(60, 1)])
+    made = METHODS["spectrum"](learned)
+    for width, penalty in ((0, 3), (2, 8)):
+        gamma = 0.5 / (WIDTHS[width] ** 2 * median)
+        K, k = (pairwise.rbf_kernel(x, learned.spectra, gamma) for x in (learned.spectra, learned.held_spectra))
+        centre = np.eye(60) - 1.0 / 60  # a level without penalty is a kernel that is centred
+        K, k = centre @ K @ centre, (k - K.mean(0)) @ centre
+        model = kernel.KernelRidge(alpha=KERNEL_PENALTIES[penalty], kernel="precomputed").fit(K, learned.target_scores)
+        number = width * len(KERNEL_PENALTIES) + penalty
+        np.testing.assert_allclose(made[number](), learned.curves(model.predict(k)), atol=1e-6)
+
+
+def test_small_pictures_have_no_spectrum(data):
+    assert read_given(data, "photo").spectrum is None
+    with pytest.raises(pima.errors.OptionError, match="needs a picture of at least 32 pixels"):
+        pima.baselines(data, "stress", "photo", methods="spectrum")
 
 
 def test_what_says_nothing_leaves_the_mean(data):

@@ -31,7 +31,7 @@ from .own_parameters import own_parameters
 
 Array = NDArray[np.float64]
 
-_LAW = "law populations"
+_LAW, _SPECTRUM = "law populations", "spectrum"
 
 
 def baselines(
@@ -50,11 +50,12 @@ def baselines(
 
     The methods: ``"mean"`` of the training specimens; ``"k nearest"`` neighbours on standardised principal components;
     ``"ridge"`` regression, its penalty by leave-one-out, and ``"PLS"``, from principal components of what is given to
-    those of the target (99.9 % of its variance, at most 40); ``"extra trees"``; and with ``expert``
+    those of the target (99.9 % of its variance, at most 40); ``"extra trees"``; where pictures of at least 32 pixels a
+    side are given ``"spectrum"``, kernel ridge regression from the log of their power spectra; and with ``expert``
     ``"law populations"``: each curve fitted by itself, a Gaussian mixture of the fitted parameters (as many components
     as the Bayesian information criterion wants, up to 6), a logistic regression from what is given to these, and the
-    mean of the populations' mean curves that it weighs. Numbers of neighbours and components, and the penalty of the
-    logistic regression, are those of least error on inner folds of the training specimens.
+    mean of the populations' mean curves that it weighs. Numbers of neighbours and components, the kernel's width, and
+    penalties of it and of the logistic regression, are those of least error on inner folds of the training specimens.
 
     Pictures are averaged down in blocks to at most 32 pixels a side (volumes 10) and flattened; every given modality is
     scaled to unit total variance, an entry of a vector to unit variance before. Extra trees see vectors and settings as
@@ -95,10 +96,10 @@ def baselines(
     """
     names = check_names(data, target, given)
     law = None if expert is None else get_expert(expert)
-    chosen = _methods(methods, law)
+    tables = [read_given(data, name) for name in names]
+    chosen = _methods(methods, law, textured=any(one.spectrum is not None for one in tables))
     wanted = read_target(data, target)
     parameters = own_parameters(law, wanted) if law is not None and _LAW in chosen else None
-    tables = [read_given(data, name) for name in names]
     use, left_out = usable(data, wanted, tables)
     made = make_folds(data, use, folds, groups, seed)
     own = None if parameters is None else parameters[use]
@@ -126,13 +127,18 @@ def baselines(
     return table.assign_attrs(**words, **_result(table))
 
 
-def _methods(methods: str | Sequence[str] | None, law: Expert | None) -> list[str]:
+def _methods(methods: str | Sequence[str] | None, law: Expert | None, *, textured: bool) -> list[str]:
     """Names of the methods to try, in the order of the table."""
-    known = [name for name in METHODS if name != _LAW or law is not None]
+    absent = ([] if law is not None else [_LAW]) + ([] if textured else [_SPECTRUM])
+    known = [name for name in METHODS if name not in absent]
     asked = known if methods is None else [methods] if isinstance(methods, str) else list(methods)
     for name in asked:
         if name == _LAW and law is None:
             raise OptionError(f"the method {_LAW!r} needs a law: name one, such as expert='voce'")
+        if name == _SPECTRUM and not textured:
+            raise OptionError(
+                f"the method {_SPECTRUM!r} needs a picture of at least 32 pixels a side among what is given"
+            )
         if name not in known:
             raise OptionError(f"{name!r} is no method of baselines: {closest(name, known)}")
     if not asked:

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from ...data import Measurement, Wanted, check_dataset, closest, common_grid, few, read, specimen_labels
 from ...data.grids import is_numeric_coordinate
 from ...errors import DataError, OptionError, ShapeError
+from ...fitting.speakers.features import log_spectrum
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 #: Most pixels along a side after pooling: of a line with channels, a picture, a volume.
 SIDES = {1: 1024, 2: 32, 3: 10}
+#: Fewest pixels along a side for a picture to have a spectrum.
+TEXTURE = 32
 #: Specimens that are pooled at a time.
 _BLOCK = 256
 #: More categories than this share of the specimens: a name of each specimen, which says nothing about others.
@@ -73,6 +76,8 @@ class Given:
         observed: Which of them were measured, shape (N, F); all of a specimen that has the modality, but for gaps in
             curves and vectors.
         present: Which specimens have the modality, shape (N,).
+        spectrum: Logarithm of the power spectrum of a picture of at least :data:`TEXTURE` pixels a side, (N, S), all of
+            one variance; None of anything else.
     """
 
     name: str
@@ -80,11 +85,12 @@ class Given:
     values: Array
     observed: Flags
     present: Flags
+    spectrum: Array | None = None
 
     def take(self, index: Flags) -> Given:
         """The specimens of ``index``."""
         rows = (self.values[index], self.observed[index], self.present[index])
-        return Given(self.name, self.kind, *rows)
+        return Given(self.name, self.kind, *rows, None if self.spectrum is None else self.spectrum[index])
 
 
 def known_names(data: xr.Dataset) -> list[str]:
@@ -172,9 +178,12 @@ def read_given(data: xr.Dataset, name: str) -> Given:
             observed = np.broadcast_to(measured.mask(), values.shape)
         return Given(name, "curve" if is_curve else "vector", values, observed, measured.present)
     measured = read(data, {name: Wanted()})[name]
-    values = _pooled(measured)
+    values, spectrum = _pooled(measured), None
     observed = np.broadcast_to(measured.present[:, None], values.shape)
-    return Given(name, "picture", values, observed, measured.present)
+    dims, sizes = measured.schema.dims, measured.schema.sizes
+    if min(size for dim, size in zip(dims, sizes, strict=True) if dim != "channel") >= TEXTURE:
+        spectrum = _spectrum(measured)
+    return Given(name, "picture", values, observed, measured.present, spectrum)
 
 
 def _is_single(variable: xr.DataArray) -> bool:
@@ -232,6 +241,17 @@ def _pooled(measured: Measurement) -> Array:
             shape = [-1 if a == axis else 1 for a in range(block.ndim)]
             block = np.add.reduceat(block, edges, axis=axis) / np.diff(np.append(edges, size)).reshape(shape)
         rows.append(block.reshape(len(block), -1))
+    return np.concatenate(rows)
+
+
+def _spectrum(measured: Measurement) -> Array:
+    """Logarithm of the power spectrum, a row for each specimen."""
+    rows = []
+    for start in range(0, len(measured), _BLOCK):
+        block = np.asarray(measured.values[start : start + _BLOCK], dtype=np.float64)
+        if "channel" not in measured.schema.dims:
+            block = block[:, None]
+        rows.append(log_spectrum(np.where(np.isfinite(block), block, 0.0)))
     return np.concatenate(rows)
 
 

@@ -45,6 +45,8 @@ class TrainingFold:
         target_scores: Coordinates of the training target along them, shape (n, K).
         parameters: Fitted unbounded parameters of the training curves, shape (n, P), or None.
         seed: Of what is drawn.
+        spectra: What is given with the spectra of pictures in their place, training, shape (n, S); None without any.
+        held_spectra: Of the others, shape (h, S), or None.
     """
 
     scores: Array
@@ -58,6 +60,8 @@ class TrainingFold:
     target_scores: Array
     parameters: Array | None
     seed: int
+    spectra: Array | None = None
+    held_spectra: Array | None = None
 
     @property
     def empty(self) -> bool:
@@ -100,7 +104,7 @@ def learn(
         parameters: Fitted parameters of every specimen's own curve, shape (N, P), or None.
         seed: Of the random parts of the principal components of large tables.
     """
-    scaled, held_scaled, table, held_table = [], [], [], []
+    scaled, held_scaled, table, held_table, spectra = [], [], [], [], []
     for one in given:
         x, mean = filled(one.values, one.observed, train)
         inside, outside = x[train] - mean, x[held] - mean
@@ -111,6 +115,7 @@ def learn(
         size = np.sqrt(np.square(inside).sum() / len(train)) or np.inf
         scaled.append(inside / size)
         held_scaled.append(outside / size)
+        spectra.append((scaled[-1], held_scaled[-1]) if one.spectrum is None else _scaled(one.spectrum, train, held))
         if one.kind in ("picture", "curve") and x.shape[1] > TREE_COMPONENTS:
             parts = components(scaled[-1], held_scaled[-1], TREE_COMPONENTS, seed)
         else:
@@ -123,9 +128,18 @@ def learn(
     axes = _target_axes(centred)
     own = None if parameters is None else parameters[train]
     tables = np.hstack(table), np.hstack(held_table)
+    textured = any(one.spectrum is not None for one in given)
+    seen = [np.hstack(part) for part in zip(*spectra, strict=True)] if textured else [None, None]
     return TrainingFold(
-        scores, held_scores, *tables, y[train], target.observed[train], mean, axes, centred @ axes.T, own, seed
+        scores, held_scores, *tables, y[train], target.observed[train], mean, axes, centred @ axes.T, own, seed, *seen
     )
+
+
+def _scaled(values: Array, train: Index, held: Index) -> tuple[Array, Array]:
+    """Training rows and others, centred and to a total variance of one."""
+    mean = values[train].mean(0)
+    size = np.sqrt(np.square(values[train] - mean).sum() / len(train)) or np.inf
+    return (values[train] - mean) / size, (values[held] - mean) / size
 
 
 def filled(values: Array, observed: Flags, train: Index) -> tuple[Array, Array]:

@@ -27,6 +27,8 @@ PLS_COMPONENTS = 10
 #: Penalties of ridge regression as shares of the sum of squares of what is given.
 PENALTIES = np.logspace(-6.0, 3.0, 28)
 TREES = 300
+#: Widths of the kernel in median distances, its penalties, and most specimens that it is spanned by.
+WIDTHS, KERNEL_PENALTIES, SPANNED = (0.5, 1.0, 2.0, 5.0), np.logspace(-4.0, 1.0, 11), 500
 #: Most populations of the mixture of fitted parameters, its restarts, and the inverse penalties of the classifier.
 POPULATIONS, RESTARTS, INVERSE_PENALTIES = 6, 3, (0.1, 1.0, 10.0, 100.0, 1000.0)
 #: Fitted parameters farther from the median than so many robust standard deviations count as that far.
@@ -87,6 +89,29 @@ def extra_trees(fold: TrainingFold) -> list[Prediction]:
     return [lambda: fold.curves(predicted)]
 
 
+def spectrum(fold: TrainingFold) -> list[Prediction]:
+    """Predict by kernel ridge regression from the log power spectra of pictures, with whatever else is given."""
+    x, held = fold.spectra, fold.held_spectra
+    if x is None or held is None:
+        return [fold.average]
+    library = require("sklearn.kernel_approximation", "baselines")
+    some = x[np.random.default_rng(fold.seed).permutation(len(x))[:SPANNED]]
+    squares = require("scipy.spatial.distance", "baselines").pdist(some, "sqeuclidean")
+    median = float(np.median(squares)) or 1.0
+    out: list[Prediction] = []
+    for width in WIDTHS:
+        # Of as many specimens as span it this is the kernel itself.
+        span = library.Nystroem(gamma=0.5 / (width**2 * median), n_components=len(some), random_state=fold.seed)
+        features = span.fit_transform(x)
+        mean = features.mean(0)
+        u, s, axes = np.linalg.svd(features - mean, full_matrices=False)
+        there, known = (span.transform(held) - mean) @ axes.T, u.T @ fold.target_scores
+        for penalty in KERNEL_PENALTIES:
+            shrunk = (s / (s**2 + penalty))[:, None] * known
+            out.append(lambda there=there, shrunk=shrunk: fold.curves(there @ shrunk))
+    return out
+
+
 def law_populations(fold: TrainingFold) -> list[Prediction]:
     """Predict the mean curves of populations of fitted parameters, weighted by what a classifier says of them.
 
@@ -119,12 +144,13 @@ def law_populations(fold: TrainingFold) -> list[Prediction]:
     return [lambda share=share: share @ middle for share in shares]
 
 
-#: By name, in the order of the table; the last needs a law.
+#: By name, in the order of the table; the last two need a picture of some size, and a law.
 METHODS: Mapping[str, Method] = {
     "mean": mean,
     "k nearest": nearest,
     "ridge": ridge,
     "PLS": pls,
     "extra trees": extra_trees,
+    "spectrum": spectrum,
     "law populations": law_populations,
 }
