@@ -14,23 +14,32 @@ from pathlib import Path
 from ..errors import OptionError
 from ..plugins.hooks import PIMA_API
 
+#: What an expert can be written as, and what to call that.
+KINDS = {
+    "formula": "a formula, its parameters",
+    "ode": "differential equations, their parameters",
+    "torch": "a function of torch, its parameters",
+}
 #: Names of distributions, without the dots and capitals that module names would lose.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def plugin_files(name: str, expert: str | None = None) -> dict[str, str]:
+def plugin_files(name: str, expert: str | None = None, kind: str = "formula") -> dict[str, str]:
     """Fill in the files of a plugin.
 
     Args:
         name: Name of the distribution, such as ``"pima-steel"``.
         expert: Name of its expert; ``"steel"`` by default, the name without ``pima-`` and ``plugin-``.
+        kind: What the expert is written as, one of :data:`KINDS`.
 
     Returns:
         Texts by their path in the plugin's folder.
 
     Raises:
-        OptionError: If a name cannot be one.
+        OptionError: If a name cannot be one, or there is no such kind.
     """
+    if kind not in KINDS:
+        raise OptionError(f"there is no template for an expert of kind {kind!r}: expected one of {', '.join(KINDS)}")
     if not _NAME.fullmatch(name):
         raise OptionError(
             f"a plugin cannot be called {name!r}: use small letters, digits and single hyphens, such as 'pima-steel'"
@@ -53,12 +62,13 @@ def plugin_files(name: str, expert: str | None = None) -> dict[str, str]:
         "class_name": "".join(part.capitalize() for part in expert.split("_")),
         "major": str(PIMA_API[0]),
         "minor": str(PIMA_API[1]),
+        "written_as": KINDS[kind],
     }
     paths = {
         "pyproject.toml": "pyproject.toml.txt",
         "README.md": "README.md.txt",
         ".gitignore": "gitignore.txt",
-        f"{module}/__init__.py": "module.py.txt",
+        f"{module}/__init__.py": f"{kind}.py.txt",
         f"tests/test_{expert}.py": "test.py.txt",
     }
     folder = importlib.resources.files("pima_toolkit.cli") / "plugin_template"

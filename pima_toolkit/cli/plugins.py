@@ -186,9 +186,12 @@ def plugins_new(
         Path | None, typer.Option("--folder", help="Where to; ./NAME by default. Never overwrites.")
     ] = None,
     expert: Annotated[str | None, typer.Option("--expert", help="Name of its expert; from NAME by default.")] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help="What its expert is written as: formula, ode (differential equations), torch.")
+    ] = "formula",
 ) -> None:
-    """Write a plugin to begin with: one expert by formula, its tests, ready to install."""
-    files = plugin_files(name, expert)
+    """Write a plugin to begin with: one expert, its tests, ready to install."""
+    files = plugin_files(name, expert, kind)
     taken = {path.removeprefix("tests/test_").removesuffix(".py") for path in files if path.startswith("tests/")}
     for clash in taken & set(pima.experts.experts()):
         source = pima.get_expert(clash).origin

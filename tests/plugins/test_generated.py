@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-from pima_toolkit.cli.new_plugin import plugin_files, write_plugin
+import pima_toolkit as pima
+from pima_toolkit.cli.new_plugin import KINDS, plugin_files, write_plugin
+from pima_toolkit.errors import OptionError
+from pima_toolkit.testing import check_expert
 
 
 @pytest.mark.slow
@@ -48,3 +51,18 @@ def test_a_generated_plugin_installs_passes_its_tests_and_is_found(tmp_path):
     record = next(r for r in json.loads(shown.stdout) if r["name"] == "cast-iron")
     assert (record["distribution"], record["version"]) == ("pima-cast-iron", "0.1.0")
     assert record["experts"] == ["cast_iron"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_expert_of_every_kind_conforms(kind, tmp_path):
+    folder = write_plugin(plugin_files("pima-soft", kind=kind), tmp_path / kind)
+    with pima.experts.use_manager(pima.experts.Manager([])):
+        (expert,) = pima.load_plugin(folder / "pima_soft" / "__init__.py")
+        report = check_expert(expert)
+    assert report.passed, str(report)
+    assert KINDS[kind] in (folder / "README.md").read_text()
+
+
+def test_another_kind_is_refused():
+    with pytest.raises(OptionError, match="no template for an expert of kind 'spice': expected one of formula, ode"):
+        plugin_files("pima-soft", kind="spice")
