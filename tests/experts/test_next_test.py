@@ -148,6 +148,9 @@ def test_what_cannot_be_asked_is_refused(few):
         few.next_test(HEAT, about="b", at={"rate": 1.0})
     with pytest.raises(OptionError, match="there is no row 3"):
         few.next_test(HEAT, cluster=3)
+    for wrong in (0, 1.5, True):
+        with pytest.raises(OptionError, match="expected a whole number of tests"):
+            few.next_test(HEAT, n=wrong)
     with pytest.raises(OptionError, match="not both"):
         few.next_test(HEAT, about="b", versus=0)
     with pytest.raises(OptionError, match="lists grids"):

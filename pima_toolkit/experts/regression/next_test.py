@@ -132,13 +132,6 @@ class Knowledge:
         """All that a test is described by, the law's independent variable first."""
         return tuple(dict.fromkeys((*self.law.inputs, *self.covariates)))
 
-    @property
-    def effects(self) -> list[str]:
-        """Labels of the effects of covariates that were estimated."""
-        if self.population is None or self.data.depends is None:
-            return []
-        return [self.data.depends.dependence.labels[k] for k in self.population.used]
-
     def at(self, conditions: Mapping[str, ArrayLike]) -> tuple[Array, Array]:
         """Parameters under conditions, shape (P,), and their unbounded derivatives by coefficients, (free, K)."""
         if self.population is None:
@@ -202,6 +195,16 @@ def said(conditions: Mapping[str, ArrayLike]) -> str:
         value = np.asarray(value)
         words.append(f"{name} from {value[0]:g} to {value[-1]:g}" if value.ndim else f"{name} = {float(value):g}")
     return ", ".join(words)
+
+
+def check_count(n: int | None) -> None:
+    """Refuse a number of tests that is none.
+
+    Raises:
+        OptionError: If it is no whole number of at least 1.
+    """
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
+        raise OptionError(f"n={n!r}: expected a whole number of tests, at least 1, or None to rank every candidate")
 
 
 def combinations(known: Knowledge, candidates: Conditions) -> list[dict[str, Array]]:

@@ -27,7 +27,7 @@ from .covariance import Errors
 from .curves import FittedCurves
 from .effects import batches_table, effects_table, terms_at
 from .intervals import band, bootstrap, chosen, coords, freedom, interval, profiles, reported_units, said_of
-from .next_test import Conditions, Knowledge, next_test, told_apart
+from .next_test import Conditions, Knowledge, check_count, next_test, told_apart
 from .population import CurvePopulation
 from .quantities import CurveQuantity, derive
 
@@ -469,6 +469,7 @@ class Solution:
             OptionError: If conditions are missing, unknown or no numbers.
             ExpertError: If the row has no errors, or ``about`` names what was not estimated.
         """
+        check_count(n)
         known = self._knowledge(cluster)
         if versus is None:
             return next_test(known, candidates, about, n, at)
