@@ -14,9 +14,12 @@ from .errors import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Okabe and Ito 2008, "Color universal design", then two of Tol's "muted", so that ten clusters have ten; yellow last,
-#: as it is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#44AA99", "#F0E442")
+#: Six of Okabe and Ito 2008, "Color universal design", then four darker ones, so that ten clusters have ten; any two
+#: are told apart with any colour vision (at least 13 in CIELAB, by the model of Machado et al. 2009).
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#332288", "#882255", "#117733", "#7F3C8D"),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 GREY = "0.55"
 

@@ -5,10 +5,13 @@ The room sees findings, plain tables and sentences, and lays them out. These nam
 """
 
 from ..data import population_names
+from ..drawing import COLOURS, MARKERS
 from .findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
 from .page import Picture, Section, Table
 
 __all__ = [
+    "COLOURS",
+    "MARKERS",
     "DescribedCurves",
     "Findings",
     "ModalityFindings",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pima_toolkit.drawing import colour_of
+from pima_toolkit.drawing import COLOURS, colour_of
 from pima_toolkit.errors import DataError
 from pima_toolkit.report import plots
 
@@ -198,6 +198,25 @@ def test_ellipses_span_two_standard_deviations_each_way():
     ellipses = plots.plot_latent(answer, clusters).axes[0].patches
     np.testing.assert_allclose([e.center for e in ellipses], clusters["mean"].values)
     np.testing.assert_allclose([[e.width, e.height] for e in ellipses], 4 * np.sqrt(clusters["variance"].values))
+
+
+def test_two_clusters_are_told_apart_with_any_colour_vision():
+    """Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB; distances in CIELAB (1976, white D65)."""
+    seen = {
+        "protanopia": [0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998],
+        "deuteranopia": [0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.011820, 0.042940, 0.968881],
+        "tritanopia": [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.303900],
+        "all three": np.eye(3).ravel(),
+    }
+    to_xyz = np.array([(0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)])
+    part = np.array([[int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] for colour in COLOURS])
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    for vision, matrix in seen.items():
+        xyz = np.clip(linear @ np.reshape(matrix, (3, 3)).T, 0, 1) @ to_xyz.T / to_xyz.sum(1)
+        f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+        lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+        apart = np.linalg.norm(lab[:, None] - lab, axis=2)[~np.eye(len(COLOURS), dtype=bool)]
+        assert apart.min() > 13, vision
 
 
 def test_a_cluster_keeps_its_colour_when_others_are_empty():

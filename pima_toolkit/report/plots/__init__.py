@@ -1,7 +1,7 @@
 """Figures of data, answers and fits, drawn from plain xarray with matplotlib.
 
 Each ``plot_*`` takes datasets as a fit returns them and gives a new ``matplotlib.figure.Figure``; no window opens.
-Clusters keep one colour and one marker in every figure: the eight colours of Okabe and Ito and two of Tol's, told apart
+Clusters keep one colour and one marker in every figure: six colours of Okabe and Ito and four darker ones, told apart
 with any colour vision. Units come from ``attrs["units"]``; a dataset whose ``attrs["synthetic"]`` is set has that
 written in its figure.
 """
