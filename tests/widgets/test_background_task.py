@@ -67,3 +67,13 @@ def test_the_watcher_shows_the_end_once_and_last():
     assert [ended for _, ended in seen].count(True) == 1
     assert seen[-1] == (12, True)
     assert len(seen) >= 2
+
+
+def test_a_task_without_a_report_is_left_at_once_and_says_nothing_later():
+    go_on = threading.Event()
+    task = BackgroundTask(lambda task: go_on.wait(10) and "late").start()
+    task.cancel()
+    assert (task.wait(5), task.state, task.alive) == (None, "left", False)
+    go_on.set()
+    task._thread.join(10)
+    assert (task.result, task.state) == (None, "left")

@@ -20,20 +20,23 @@ class BackgroundTask:
         work: Takes the task; calls :meth:`report` now and then, and ends early where that returns True.
 
     Attributes:
-        state: ``"new"``, ``"running"``, ``"finished"``, ``"stopped"`` (by :meth:`cancel`) or ``"failed"``.
+        state: ``"new"``, ``"running"``, ``"finished"``, ``"stopped"`` (by :meth:`cancel`), ``"left"`` (by it, before
+            there was anything to keep) or ``"failed"``.
         reports: What the work reported, in order.
         result: What the work returned; None until then.
         error: What it raised, or None.
+        told: What the work says besides, sentence by sentence.
     """
 
     def __init__(self, work: Callable[[BackgroundTask], object]) -> None:
         self._work = work
-        self._stop = threading.Event()
+        self._stop, self._over, self._ending = threading.Event(), threading.Event(), threading.Lock()
         self._thread: threading.Thread | None = None
         self.state = "new"
         self.reports: list[Any] = []
         self.result: Any = None
         self.error: BaseException | None = None
+        self.told: list[str] = []
 
     def report(self, progress: object) -> bool:
         """Add a report, from within the work.
@@ -64,17 +67,24 @@ class BackgroundTask:
         return self
 
     def _run(self) -> None:
+        result = error = None
         try:
-            self.result = self._work(self)
-        except BaseException as error:  # noqa: BLE001 - shown by the panel, raised again by `wait`
-            self.error = error
-            self.state = "failed"
-        else:
-            self.state = "stopped" if self._stop.is_set() else "finished"
+            result = self._work(self)
+        except BaseException as raised:  # noqa: BLE001 - shown by the panel, raised again by `wait`
+            error = raised
+        self._end("failed" if error else "stopped" if self._stop.is_set() else "finished", result, error)
+
+    def _end(self, state: str, result: object = None, error: BaseException | None = None) -> None:
+        with self._ending:
+            if not self._over.is_set():
+                self.state, self.result, self.error = state, result, error
+                self._over.set()
 
     def cancel(self) -> None:
-        """Ask the work to end; it does so at its next report."""
+        """Ask the work to end; it does so at its next report. Before its first there is nothing to wait for."""
         self._stop.set()
+        if self._thread is not None and not self.reports:
+            self._end("left")
 
     @property
     def stopping(self) -> bool:
@@ -84,7 +94,7 @@ class BackgroundTask:
     @property
     def alive(self) -> bool:
         """Whether the work is going on."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and not self._over.is_set()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end, and say nothing of how it ended.
@@ -97,7 +107,7 @@ class BackgroundTask:
         """
         if self._thread is None:
             raise RuntimeError("this task was never started: call start() first")
-        self._thread.join(timeout)
+        self._over.wait(timeout)
 
     def wait(self, timeout: float | None = None) -> object:
         """Wait for the end and return the result.
