@@ -78,3 +78,24 @@ def test_renamed_groups_keep_their_members_and_colour(three):
 def test_what_cannot_be_done_says_why(three, change, words):
     with pytest.raises(OptionError, match=words):
         change(three)
+
+
+def test_a_number_is_never_given_twice(three):
+    fewer = three.merge("population 1", "population 2")
+    assert whole(fewer.move([1], "new")).number == (0, 1, 3)
+
+
+def test_groups_are_annotated_and_a_merger_keeps_what_was_said(three):
+    said = three.annotate("population 0", " stiff ").annotate("population 2", "soft")
+    assert said.notes == ("stiff", "", "soft")
+    assert said.merge("population 0", "population 2").notes == ("stiff; soft", "")
+    assert said.annotate("population 0", "").notes == ("", "", "soft")
+    assert said.move([0], "new").notes == ("stiff", "", "soft", "")
+
+
+def test_groups_are_numbered_like_the_clusters_they_share_most_with(three):
+    other = three.responsibilities[:, [2, 0, 1]]
+    assert three.numbered_like(other).number == (1, 2, 0)
+    more = whole(three.move([1, 2], "new").numbered_like(other))
+    assert more.number[:3] == (1, 2, 0)
+    assert more.number[3] >= 3

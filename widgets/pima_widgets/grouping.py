@@ -1,14 +1,15 @@
-"""The groups of specimens as a person edits them: move, merge, split, rename. No widgets here."""
+"""The groups of specimens as a person edits them: move, merge, split, rename, annotate. No widgets here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from pima_toolkit.errors import OptionError, require
+from pima_toolkit.errors import DataError, OptionError, require
 
 Array = NDArray[np.float64]
 
@@ -22,11 +23,15 @@ class Grouping:
         names: Names of the groups.
         number: Number of the cluster that each group was in the fit, by which it keeps its colour; new groups go on
             counting.
+        notes: What a person says of each group; empty where nothing was said.
+        counted: How many numbers were given so far: a number that became free is not given again.
     """
 
     responsibilities: Array
     names: tuple[str, ...]
     number: tuple[int, ...]
+    notes: tuple[str, ...]
+    counted: int
 
     @classmethod
     def of(cls, responsibilities: ArrayLike, names: Sequence[str]) -> Grouping:
@@ -36,7 +41,67 @@ class Grouping:
             responsibilities: Shape (specimen, cluster).
             names: What the populations are called.
         """
-        return cls(np.array(responsibilities, dtype=np.float64), tuple(names), tuple(range(len(names))))
+        gamma = np.array(responsibilities, dtype=np.float64)
+        return cls(gamma, tuple(names), tuple(range(len(names))), ("",) * len(names), len(names))
+
+    def table(self, specimens: xr.DataArray) -> xr.Dataset:
+        """Tabulate every specimen's group, the note on it, and its responsibilities: all there is to say.
+
+        Args:
+            specimens: The coordinate of the specimens, with those beside it.
+        """
+        best = self.best
+        beside = {name: one for name, one in specimens.coords.items() if name not in ("group", "note", "probability")}
+        text = [np.array(words, dtype=object) for words in (self.names, self.notes)]
+        return xr.Dataset(
+            {
+                "group": ("specimen", text[0][best]),
+                "note": ("specimen", text[1][best]),
+                "probability": (("specimen", "of_group"), self.responsibilities),
+            },
+            coords={
+                **beside,
+                "of_group": text[0],
+                "number": ("of_group", list(self.number)),
+                "note_of_group": ("of_group", text[1]),
+            },
+            attrs={"counted": self.counted},
+        )
+
+    @classmethod
+    def read(cls, table: xr.Dataset, specimens: ArrayLike) -> Grouping:
+        """Read groups from the table that :meth:`table` wrote.
+
+        Args:
+            table: The table.
+            specimens: Names of the specimens, which must be those of the table.
+
+        Raises:
+            DataError: If it is no such table, or of other specimens.
+        """
+        lacking = {"probability", "of_group", "number", "note_of_group"} - {*map(str, table.variables)}
+        if lacking:
+            raise DataError(f"no groups of specimens can be read: there is no {', '.join(sorted(lacking))}")
+        if not np.array_equal(table["specimen"].values.astype(str), np.asarray(specimens).astype(str)):
+            raise DataError("the groups are of other specimens than these: they are left as they were")
+        names, notes = (tuple(map(str, table[name].values)) for name in ("of_group", "note_of_group"))
+        gamma = table["probability"].transpose("specimen", "of_group").values.astype(np.float64)
+        number = tuple(map(int, table["number"].values))
+        return cls(gamma, names, number, notes, int(table.attrs.get("counted", max(number) + 1)))
+
+    def numbered_like(self, responsibilities: ArrayLike) -> Grouping:
+        """Number each group as the cluster that shares most of its specimens, so that it has that one's colour.
+
+        Args:
+            responsibilities: Of the clusters of a fit, shape (specimen, cluster).
+        """
+        other = np.asarray(responsibilities, dtype=np.float64)
+        assign = require("scipy.optimize", "groups of another fit").linear_sum_assignment
+        mine, theirs = assign(-(self.responsibilities.T @ other))
+        known = dict(zip(mine.tolist(), theirs.tolist(), strict=True))
+        count = len(self.names)
+        number = tuple(known.get(k, other.shape[1] + k) for k in range(count))
+        return replace(self, number=number, counted=other.shape[1] + count)
 
     @property
     def best(self) -> NDArray[np.intp]:
@@ -75,7 +140,7 @@ class Grouping:
         gamma = grown.responsibilities.copy()
         gamma[list(specimens)] = 0.0
         gamma[list(specimens), grown.place(to)] = 1.0
-        return Grouping(gamma, grown.names, grown.number)
+        return replace(grown, responsibilities=gamma)
 
     def merge(self, first: str, second: str) -> Grouping:
         """Make one group of two.
@@ -92,8 +157,11 @@ class Grouping:
             raise OptionError("a group cannot be merged with itself: choose two")
         gamma = self.responsibilities.copy()
         gamma[:, a] += gamma[:, b]
+        notes = list(self.notes)
+        notes[a] = "; ".join(filter(None, (notes[a], notes[b])))
         rest = [k for k in range(len(self.names)) if k != b]
-        return Grouping(gamma[:, rest], tuple(self.names[k] for k in rest), tuple(self.number[k] for k in rest))
+        names, number = tuple(self.names[k] for k in rest), tuple(self.number[k] for k in rest)
+        return Grouping(gamma[:, rest], names, number, tuple(notes[k] for k in rest), self.counted)
 
     def split(self, name: str, features: ArrayLike, seed: int = 0) -> Grouping:
         """Divide a group in two, by a mixture of two Gaussians.
@@ -126,7 +194,7 @@ class Grouping:
         gamma = grown.responsibilities.copy()
         gamma[members, -1] = gamma[members, place] * second
         gamma[members, place] *= 1.0 - second
-        return Grouping(gamma, grown.names, grown.number)
+        return replace(grown, responsibilities=gamma)
 
     def rename(self, old: str, new: str) -> Grouping:
         """Give a group another name.
@@ -143,7 +211,18 @@ class Grouping:
             raise OptionError(f"{new!r} cannot be the name of {old!r}: it is {'taken' if new else 'empty'}")
         names = list(self.names)
         names[place] = new
-        return Grouping(self.responsibilities, tuple(names), self.number)
+        return replace(self, names=tuple(names))
+
+    def annotate(self, name: str, note: str) -> Grouping:
+        """Say something of a group.
+
+        Args:
+            name: Name of the group.
+            note: What is said; empty takes it back.
+        """
+        notes = list(self.notes)
+        notes[self.place(name)] = note.strip()
+        return replace(self, notes=tuple(notes))
 
     def _with_new(self, name: str) -> Grouping:
         base, count = name.strip() or "new group", 2
@@ -151,4 +230,5 @@ class Grouping:
         while name in self.names:
             name, count = f"{base} {count}", count + 1
         gamma = np.concatenate([self.responsibilities, np.zeros((len(self.responsibilities), 1))], 1)
-        return Grouping(gamma, (*self.names, name), (*self.number, max(self.number) + 1))
+        names, number, notes = (*self.names, name), (*self.number, self.counted), (*self.notes, "")
+        return Grouping(gamma, names, number, notes, self.counted + 1)
