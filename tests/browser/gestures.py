@@ -84,9 +84,35 @@ def click_at(locator, a, b):
     locator.page.mouse.click(box["x"] + a * box["width"], box["y"] + b * box["height"])
 
 
+def button(page, text):
+    """Find the button of this text; before it stands the icon, a letter of the icons' font."""
+    return page.get_by_role("button", name=re.compile(rf"^\W*{re.escape(text)}\s*$")).first
+
+
 def push(page, text):
-    """Press the button of this text; before it stands the icon, a letter of the icons' font."""
-    page.get_by_role("button", name=re.compile(rf"^\W*{re.escape(text)}\s*$")).first.click()
+    """Press the button of this text."""
+    button(page, text).click()
+
+
+def refused(page, beside, words):
+    """Wait for the error in these words, and look whether it stands beside what caused it."""
+    alert = page.locator(".pima-error [role=alert] b").locator("visible=true")
+    expect(alert).to_contain_text(words)
+    cause, told = settled(beside), settled(alert)
+    gap = max(told["y"] - cause["y"] - cause["height"], cause["y"] - told["y"] - told["height"])
+    assert gap < 120, (cause, told)
+
+
+def nameless(page):
+    """List the controls of a panel that a reader of screens has no name for."""
+    session = page.context.new_cdp_session(page)
+    root = session.send("DOM.getDocument")["root"]["nodeId"]
+    panel = session.send("DOM.querySelector", {"nodeId": root, "selector": ".pima-panel"})["nodeId"]
+    out = []
+    for role in ("button", "textbox", "combobox", "slider", "spinbutton", "checkbox", "application", "image"):
+        found = session.send("Accessibility.queryAXTree", {"nodeId": panel, "role": role})["nodes"]
+        out += [role for one in found if not one["ignored"] and not one.get("name", {}).get("value", "").strip()]
+    return out
 
 
 def status(page, pattern, seconds=60.0):

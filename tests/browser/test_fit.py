@@ -2,7 +2,19 @@
 
 import re
 
-from gestures import canvases, colour_count, expect, picture_of, push, status, until
+from gestures import (
+    button,
+    canvases,
+    colour_count,
+    expect,
+    fill,
+    nameless,
+    picture_of,
+    push,
+    refused,
+    status,
+    until,
+)
 
 
 def number_box(page, label, value):
@@ -12,10 +24,10 @@ def number_box(page, label, value):
     box.press("Enter")
 
 
-def test_a_fit_is_started_watched_reported_and_there_after_a_reload(notebook):
+def test_a_fit_is_started_watched_reported_and_there_after_a_reload(notebook, tmp_path):
     page = notebook.show("FitPanel(specimens)")
     expect(page.locator(".pima-panel select").nth(0)).to_have_value("neural")
-    page.locator(".pima-panel select").nth(3).select_option("affine")
+    page.get_by_title("law of line", exact=True).select_option("affine")
     number_box(page, "clusters", 3)
     number_box(page, "epochs", 12)
     until(lambda: notebook.ask("[panel.epochs.value, panel.clusters.value]") == [12, 3], "the boxes reach the panel")
@@ -25,6 +37,13 @@ def test_a_fit_is_started_watched_reported_and_there_after_a_reload(notebook):
     elbo, shares = canvases(page, "chart", 2)
     until(lambda: colour_count(elbo, 0) > 100, "the ELBO is drawn")
     until(lambda: all(colour_count(shares, c) > 30 for c in range(3)), "the shares are drawn")
+    expect(page.locator(".pima-verdict")).to_contain_text("Checked on 90 specimens held out")
+    page.get_by_label("save", exact=True).select_option("report")
+    fill(page.get_by_label("as", exact=True), str(tmp_path / "told.html"))
+    push(page, "Save")
+    status(page, r"written: .*told\.html")
+    assert "held out" in (tmp_path / "told.html").read_text()
+    assert nameless(page) == []
     page.get_by_text("as Python").click()
     expect(page.locator("pre").filter(has_text="pima.PIMA(")).to_be_visible()
     push(page, "Copy as code")
@@ -33,7 +52,7 @@ def test_a_fit_is_started_watched_reported_and_there_after_a_reload(notebook):
     page.mouse.move(1, 1)
     drawn = [picture_of(elbo), picture_of(shares)]
     notebook.reload()
-    status(page, r"fitted after \d+ s")
+    status(page, r"written: .*told\.html")
     until(lambda: [picture_of(elbo), picture_of(shares)] == drawn, "the same curves after the page is loaded anew")
 
 
@@ -49,10 +68,10 @@ def test_a_fit_is_stopped_and_kept(notebook):
 
 def test_what_cannot_be_fitted_is_a_sentence(notebook):
     page = notebook.show("FitPanel(specimens)")
-    for k in (0, 2):
-        page.locator(".pima-panel select").nth(k).select_option("leave out")
+    for name in ("image", "line"):
+        page.get_by_title(f"description of {name}", exact=True).select_option("leave out")
     push(page, "Fit")
+    refused(page, button(page, "Fit"), "modalit")
     alert = page.locator(".pima-error [role=alert]")
-    expect(alert.locator("b")).to_contain_text("modalit")
     alert.locator("summary").click()
     expect(alert.locator("pre")).to_contain_text("Traceback")

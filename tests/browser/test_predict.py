@@ -1,7 +1,23 @@
 """CrossModalPanel: choose, upload, click, walk, save, refuse, load the page anew."""
 
+import numpy as np
 import pytest
-from gestures import canvases, choose_file, click_at, colour_count, expect, fill, picture_of, push, status, until
+from gestures import (
+    button,
+    canvases,
+    choose_file,
+    click_at,
+    colour_count,
+    expect,
+    fill,
+    nameless,
+    picture_of,
+    push,
+    refused,
+    status,
+    until,
+)
+from PIL import Image
 
 
 @pytest.fixture
@@ -31,20 +47,34 @@ def test_a_specimen_is_chosen_and_predicted_and_there_after_a_reload(notebook, p
     status(page, "from image and line")
     box.fill("nobody")
     box.press("Enter")
-    expect(page.locator(".pima-error [role=alert] b")).to_contain_text("no specimen 'nobody'")
+    refused(page, box, "no specimen 'nobody'")
+    for name in ("line", "image"):
+        page.get_by_label(name, exact=True).uncheck()
+    refused(page, page.get_by_label("image", exact=True), "nothing to predict from")
+    until(lambda: colour_count(chart, best) == 0, "the prediction of what is ticked no more is gone")
 
 
 def test_a_photograph_and_a_curve_are_uploaded(notebook, page, photograph, tmp_path):
     choose_file(page, photograph)
     status(page, r"photograph\.png as image: population \d")
+    expect(page.locator(".pima-belief")).to_contain_text("of the training specimens are explained no better")
     assert notebook.ask("panel.selection") == []
     expect(page.locator(".pima-pictures img")).to_have_count(2)
     (tmp_path / "curve.csv").write_text("t,line\n" + "\n".join(f"{k / 9},{k / 9}" for k in range(10)))
     choose_file(page, tmp_path / "curve.csv")
     status(page, r"curve\.csv as line")
+    click_at(page.locator(".pima-map canvas").first, 0.12, 0.06)
+    status(page, r"generated at \(")
+    choose_file(page, tmp_path / "curve.csv")
+    status(page, r"curve\.csv as line")  # the same file is heard again
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    choose_file(page, tmp_path / "noise.png")
+    expect(page.locator(".pima-belief")).to_contain_text("Do not rely on it: unlike every population")
     (tmp_path / "broken.png").write_text("this is no picture")
     choose_file(page, tmp_path / "broken.png")
-    expect(page.locator(".pima-error [role=alert] b")).to_contain_text("broken.png cannot be read")
+    refused(page, page.locator("button.widget-upload, .widget-upload button").first, "broken.png cannot be read")
+    assert nameless(page) == []
 
 
 def test_a_click_in_the_map_generates(notebook, page):
@@ -76,4 +106,4 @@ def test_the_prediction_is_saved(page, tmp_path):
     assert (tmp_path / "p_line.csv").exists()
     fill(file, "p.docx")
     push(page, "Save prediction")
-    expect(page.locator(".pima-error [role=alert] b")).to_contain_text("ends in none of")
+    refused(page, button(page, "Save prediction"), "ends in none of")

@@ -244,3 +244,32 @@ def test_the_prediction_is_saved(panel, tmp_path):
     panel.result = None
     with pytest.raises(OptionError, match="no prediction yet"):
         panel.save()
+
+
+def test_a_prediction_goes_when_its_input_has_none_and_the_same_file_is_a_new_one(panel, specimens):
+    name, content = "a.csv", csv(specimens["t"].values, specimens["line"].values[0])
+    for _ in range(2):
+        panel.result = None
+        panel.files.value = [chosen(name, content)]
+        assert panel.result is not None
+        assert "a.csv as line" in panel.status.value
+    panel.choose(4)
+    for box in panel.used.values():
+        box.value = False
+    assert panel.result is None
+    assert panel.prediction.bars.value == panel.prediction.belief.value == ""
+    assert panel.prediction.chart.shape[0] == 0
+    assert "nothing to predict from" in panel.error.value
+    panel.used["line"].value = True
+    assert f"{panel.names[4]} from line" in panel.status.value
+
+
+def test_it_says_whether_to_believe_a_prediction(panel, digits_fit, specimens):
+    answer = panel.choose(3)
+    share = 100 * float(answer["typicality"].values[0])
+    assert f"{share:.0f} % of the training specimens are explained no better" in panel.prediction.belief.value
+    assert "Checked on 90 specimens held out" in panel.prediction.belief.value
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+    panel.upload(("noise.png", png(noise)))
+    assert "Do not rely on it: unlike every population" in panel.prediction.belief.value
+    assert "unlike every population: do not rely on it" in panel.status.value

@@ -1,5 +1,7 @@
 """Panels in daily use: where files go, specimens without a curve or a picture, choices of a fit that is there."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from pima_widgets.cluster_panel import ClusterPanel
@@ -58,7 +60,7 @@ def test_where_nobody_has_a_curve_there_are_no_data_to_fit(some_without):
 def test_specimens_without_a_curve_are_left_out_of_a_group(some_without):
     model = pima.PIMA({"stress": pima.Physics("proportional")}, clusters=1, latent_dim=1)
     fit = model.fit(some_without.isel(specimen=curves_of(some_without, "stress").measured), epochs=2, progress=False)
-    refit = Refit(fit, some_without)
+    refit = Refit(fit, some_without, nullcontext)
     refit.show([], Grouping.of(np.ones((12, 1)), ["all"]))
     assert refit.chart.shape[0] == 10
     solution = refit.fit(np.ones(12), "all")

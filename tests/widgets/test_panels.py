@@ -1,13 +1,18 @@
 """Every button of the panels, by the method behind it and by the click."""
 
+import threading
+import warnings
+from html import escape
+
 import numpy as np
 import pandas as pd
 import pytest
-from pima_widgets.canvas import Chart, LatentMap
+from pima_widgets.canvas import COLOURS, Chart, LatentMap
 from pima_widgets.cluster_panel import ClusterPanel
 from pima_widgets.curves_and_pictures import curve_names, curves_of, image_names, pictures_html
 from pima_widgets.expert_panel import ExpertPanel, plugin_source
 from pima_widgets.fit_panel import FitPanel
+from pima_widgets.told_warnings import told_warnings
 
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, ExpertError, FormulaError, OptionError
@@ -106,6 +111,21 @@ def test_a_fit_can_be_stopped_and_what_it_reached_is_kept(lines):
     fit = panel.wait(120)
     assert fit.interrupted
     assert "stopped: the fit so far" in panel.status.value
+
+
+def test_a_fit_without_clusters_yet_is_stopped_at_once(lines, monkeypatch):
+    found = threading.Event()
+    usual = pima.PIMA.fit
+    monkeypatch.setattr(pima.PIMA, "fit", lambda *args, **more: found.wait(30) and usual(*args, **more))
+    panel = FitPanel(lines)
+    click(panel.start_button)
+    click(panel.cancel_button)
+    assert panel.wait(5) is None
+    assert "nothing to keep" in panel.status.value
+    assert not panel.start_button.disabled
+    found.set()
+    panel.task._thread.join(60)
+    assert panel.result is None
 
 
 def test_a_choice_that_cannot_be_is_a_sentence(lines):
@@ -252,7 +272,8 @@ def test_it_opens_with_the_clusters_of_the_fit(panel, digits_fit):
     for value, error in zip(*(digits_fit.parameters[k].values[:, 0] for k in ("value", "std_error")), strict=True):
         assert pima.value_with_error(value, error, "1") in panel.table.value
     assert len(panel.map.ellipses) == 3
-    assert panel.refit.chart.shape[0] == 90
+    assert panel.refit.chart.shape[0] == 90 + 3  # the curves, and each population's law
+    assert [band["colour"] for band in panel.refit.chart.bands] == [0, 1, 2]
 
 
 def test_a_lasso_selects_and_shows(panel):
@@ -260,7 +281,7 @@ def test_a_lasso_selects_and_shows(panel):
     assert panel.selection == [2, 4, 9]
     assert "3 selected" in panel.status.value
     assert panel.pictures.value.count("<img") == 3
-    assert panel.refit.chart.shape[0] == 3
+    assert panel.refit.chart.shape[0] == 3 + len(set(panel.grouping.best[[2, 4, 9]]))
     panel.map.selection = []
     assert panel.pictures.value == ""
 
@@ -316,6 +337,9 @@ def test_groups_are_moved_merged_split_renamed_and_taken_back(panel):
         click(panel.undo_button)
     assert panel.grouping.names == ("population 0", "population 1", "population 2")
     assert panel.undo_button.disabled
+    click(panel.redo_button)
+    assert panel.grouping.names[-1] == "odd"
+    click(panel.undo_button)
     with pytest.raises(OptionError, match="nothing to undo"):
         panel.undo()
 
@@ -324,11 +348,11 @@ def test_whole_specimens_are_counted_whole_and_shares_are_not(panel):
     panel.select(list(range(90)))
     panel.new_name.value = "all"
     click(panel.new_button)
-    assert "<th>all</th><td>90</td>" in panel.table.value
+    assert "all</th><td>90</td>" in panel.table.value
     gamma = np.full((90, 2), 0.5)
     gamma[0] = 0.7, 0.3
     panel.grouping = type(panel.grouping).of(gamma, ["population 0", "population 1"])
-    assert "<th>population 0</th><td>45.2</td>" in panel._table()
+    assert "population 0</th><td>45.2</td>" in panel._table()
 
 
 def test_a_group_is_selected_whole(panel):
@@ -341,13 +365,13 @@ def test_the_selection_is_exported_as_a_table_or_with_all_data(panel, tmp_path, 
     panel.select([3, 5])
     frame = pd.read_csv(panel.export(tmp_path / "a.csv"))
     assert frame.specimen.tolist() == specimens.specimen.values[[3, 5]].tolist()
-    np.testing.assert_allclose(frame[[f"p(population {c})" for c in range(3)]].sum(axis=1), 1.0)
+    np.testing.assert_allclose(frame[[f"probability population {c}" for c in range(3)]].sum(axis=1), 1.0)
     read = pima.open_data(panel.export(tmp_path / "a.nc"))
     np.testing.assert_array_equal(read.image.values, specimens.image.values[[3, 5]])
     assert read.group.values.tolist() == panel.assignment().group.values[[3, 5]].tolist()
     panel.path.value = "a.docx"
     click(panel.export_button)
-    assert "no ending that says" in panel.error.value
+    assert "ends in none of" in panel.error.value
 
 
 def test_a_selection_out_of_range_is_refused(panel):
@@ -358,8 +382,97 @@ def test_a_selection_out_of_range_is_refused(panel):
 def test_a_model_without_physics_has_a_panel_without_it(specimens):
     model = pima.PIMA({"image": pima.Neural(noise="learned")}, clusters=2, latent_dim=1)
     fit = model.fit(specimens[["image"]], epochs=2, progress=False)
-    panel = ClusterPanel(fit, specimens[["image"]])
+    app = pima.app(fit, specimens[["image"]])
+    assert app.error.value == ""
+    assert app.expert_panel is None
+    panel = app.cluster_panel
     assert panel.refit is None
     panel.select([1, 2])
     panel.split("population 0" if (panel.grouping.best == 0).sum() > 4 else "population 1")
     assert len(panel.grouping.names) == 3
+
+
+def test_a_group_keeps_its_colour_in_every_view(panel):
+    panel.merge("population 0", "population 1")
+    assert panel.map.groups == ["population 0", "population 2"]
+    assert panel.map.numbers == [0, 2]
+    drawn = {style["colour"] for style in panel.refit.chart.styles}
+    assert drawn == {0, 2}
+    assert [COLOURS[n] in panel.table.value for n in range(3)] == [True, False, True]
+    panel.select([0])
+    panel.move("new")
+    assert panel.map.numbers == [0, 2, 3]
+
+
+def test_an_error_stands_beside_what_caused_it(panel):
+    panel.select([])
+    click(panel.refit_selection_button)
+    (row,) = (one for one in panel.children if panel.refit_selection_button in getattr(one, "children", ()))
+    assert row.children[-1] is panel.error
+    click(panel.move_button)
+    assert panel.error not in row.children
+    (row,) = (one for one in panel.children if panel.move_button in getattr(one, "children", ()))
+    assert row.children[-1] is panel.error
+
+
+def test_an_outcome_goes_when_what_it_was_fitted_to_has_changed(panel):
+    panel.refit_group("population 0")
+    assert panel.refit.outcome.value
+    panel.select([3, 4])
+    assert panel.refit.outcome.value
+    panel.move("population 0" if panel.grouping.best[3] else "population 1")
+    assert panel.refit.outcome.value == ""
+    panel.refit_selection()
+    panel.select([3, 5])
+    assert panel.refit.outcome.value == ""
+
+
+def test_a_formula_s_outcome_goes_when_the_formula_changes(lines):
+    law = ExpertPanel(lines)
+    law.formula.value = "a * strain"
+    law.fit()
+    assert "±" in law.outcome.value
+    law.formula.value = "a * strain + b"
+    assert law.outcome.value == ""
+
+
+def test_the_fit_panel_knows_the_number_the_noise_the_groups_and_says_what_was_checked(two_populations):
+    data = two_populations(40, seed=4).drop_vars("feature")
+    panel = FitPanel(data.assign_coords(batch=("specimen", np.arange(40) % 20)))
+    (one,) = panel.rows
+    one.expert.value, one.noise.value, panel.auto.value = "proportional", "robust", True
+    panel.groups.value, panel.restarts.value = "batch", 2
+    assert panel.clusters.disabled
+    assert 'pima.Physics("proportional", noise="robust")' in panel.code()
+    assert 'clusters="auto"' in panel.code()
+    assert 'restarts=2, groups="batch"' in panel.code()
+    panel.start()
+    fit = panel.wait(120)
+    assert fit.model.options.physics["stress"].noise == "robust"
+    assert (fit.model.options.clusters, fit.settings.groups, fit.settings.restarts) == (2, "batch", 2)
+    for line in fit.summary().splitlines():
+        assert escape(line.removeprefix("- ")) in panel.verdict.value
+    panel.seed.value = 1
+    assert panel.verdict.value == panel.report.value == ""
+    assert panel.result is fit
+
+
+def test_warnings_are_sentences_of_the_thread_that_works():
+    heard = {}
+
+    def work(name):
+        with told_warnings() as heard[name]:
+            barrier.wait()
+            for _ in range(2):
+                warnings.warn(f"{name} speaks", pima.PimaWarning, stacklevel=1)
+            barrier.wait()
+
+    barrier = threading.Barrier(2)
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    usual = warnings.showwarning
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert heard == {"a": ["a speaks"], "b": ["b speaks"]}
+    assert warnings.showwarning is usual

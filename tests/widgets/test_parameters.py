@@ -104,9 +104,57 @@ def test_a_value_lies_on_a_step_of_its_slider_within_its_bounds(value, bounds):
     assert 100 <= (one.slider.max - one.slider.min) / one.slider.step <= 900
 
 
-def test_residuals_are_shown_once_there_is_a_curve_to_compare_with(lines, small_model):
+def test_every_group_has_its_law_its_band_and_its_residuals(lines, small_model):
+    fit = small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False)
+    panel = ClusterPanel(fit, lines)
+    here, clusters = panel.refit, fit.clusters
+    best = panel.grouping.best
+    assert [band["colour"] for band in here.chart.bands] == [0, 1]
+    np.testing.assert_array_equal(here.chart.bands[1]["low"], clusters["stress_low"].values[1])
+    left = np.frombuffer(here.residuals.y, "<f4").reshape(here.residuals.shape)
+    np.testing.assert_allclose(left, lines.stress.values - clusters["stress"].values[best], atol=1e-5)
+    # A group that was changed is none of the fit's: it has no law until it is refitted.
+    panel.select(np.flatnonzero(best == 0)[:2].tolist())
+    panel.move("population 1")
+    assert here.chart.bands == []
+    assert here.residuals.layout.display == "none"
+    panel.select([])
+    solution = panel.refit_group("population 1")
+    assert [band["colour"] for band in here.chart.bands] == [1]
+    (band,) = here.chart.bands
+    at = solution.band(np.array(band["x"]), of="specimen").isel(cluster=0)
+    for end in ("low", "high"):
+        np.testing.assert_allclose(band[end], at[end], rtol=1e-9)
+    assert here.residuals.layout.display is None
+
+
+def test_what_is_typed_or_fitted_stays_to_all_its_digits():
+    value, upper = 0.1234567890123456, 1234567.125
+    one = ParameterRow(pima.Parameter("a", upper=upper), value, lambda: None, editable=False)
+    assert (one.value, one.bounds) == (value, (-np.inf, upper))
+    one.number.value = 98765.4321012345
+    assert one.slider.value == pytest.approx(one.value, rel=0.01)
+    assert one.value == 98765.4321012345
+
+
+def test_bounds_priors_and_held_values_are_those_of_the_refit_and_reset_forgets_them(lines, small_model):
     panel = ClusterPanel(small_model().fit(lines, epochs=2, crossmodal_epochs=1, progress=False), lines)
-    assert panel.refit.residuals.layout.display == "none"
-    panel.refit_group("population 0")
-    assert panel.refit.residuals.layout.display is None
-    assert panel.refit.residuals.shape[0] == 32
+    free = panel.refit_group("population 0")
+    slope = float(free.fitted[0, 0])
+    (one,) = panel.refit.sliders.rows
+    assert one.value == slope
+    one.upper.value = repr(0.9 * slope)
+    bounded = panel.refit_group("population 0")
+    assert bounded.fitted[0, 0] == pytest.approx(0.9 * slope)
+    assert bounded.at_bound.all()
+    one.upper.value, one.prior.value = "", f"{2 * slope!r} ± 1e-6"
+    assert panel.refit_group("population 0").fitted[0, 0] == pytest.approx(2 * slope, rel=1e-3)
+    one.prior.value = "two"
+    panel.refit_button.click()
+    assert "expected mean ± standard deviation" in panel.error.value
+    one.lower.value = "many"
+    assert "expected a number" in panel.error.value
+    panel._reset()
+    (one,) = panel.refit.sliders.rows
+    assert (one.lower.value, one.prior.value, panel.refit.outcome.value) == ("", "", "")
+    assert panel.refit_group("population 0").fitted[0, 0] == pytest.approx(slope, rel=1e-6)

@@ -17,7 +17,7 @@ import numpy as np
 import traitlets
 from numpy.typing import ArrayLike, NDArray
 
-from pima_toolkit.report import population_names
+from pima_toolkit.report import COLOURS, MARKERS, population_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 
 _STATIC = Path(__file__).parent / "static"
 _AXES = (_STATIC / "axes.js").read_text(encoding="utf-8")
-#: Colours of the populations, told apart by colour-blind people too (Okabe and Ito 2008); the scripts use the same.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8A8A", "#882255", "#44AA99", "#B8A600")
 _CSS = (_STATIC / "pima.css").read_text(encoding="utf-8")
 
 
 def _script(name: str) -> str:
-    return f"const COLOURS = {json.dumps(COLOURS)};\n" + _AXES + (_STATIC / name).read_text(encoding="utf-8")
+    shared = f"const COLOURS = {json.dumps(COLOURS)}, MARKERS = {json.dumps(MARKERS)};\n"
+    return shared + _AXES + (_STATIC / name).read_text(encoding="utf-8")
 
 
 def _bytes(values: ArrayLike) -> bytes:
@@ -45,6 +44,7 @@ class LatentMap(anywidget.AnyWidget):
     Attributes:
         selection: Numbers of the selected specimens, in order.
         spot: Where the empty map was clicked last, in latent coordinates; empty at first.
+        shown: What part of the plane is shown: left, right, lower and upper end; empty for all specimens.
     """
 
     _esm = _script("latent_map.js")
@@ -55,6 +55,7 @@ class LatentMap(anywidget.AnyWidget):
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     numeric = traitlets.Bool(False).tag(sync=True)
     groups = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    numbers = traitlets.List(traitlets.Int()).tag(sync=True)
     colour_label = traitlets.Unicode("population").tag(sync=True)
     ellipses = traitlets.List(traitlets.Dict()).tag(sync=True)
     x_label = traitlets.Unicode("latent dimension 0").tag(sync=True)
@@ -62,6 +63,7 @@ class LatentMap(anywidget.AnyWidget):
     height = traitlets.Int(420).tag(sync=True)
     selection = traitlets.List(traitlets.Int()).tag(sync=True)
     spot = traitlets.List(traitlets.Float()).tag(sync=True)
+    shown = traitlets.List(traitlets.Float()).tag(sync=True)
 
     def place(self, position: ArrayLike, names: Sequence[object], *, labels: tuple[str, str]) -> None:
         """Put specimens on the map.
@@ -76,19 +78,28 @@ class LatentMap(anywidget.AnyWidget):
             self.x, self.y = _bytes(position[:, 0]), _bytes(position[:, 1])
             self.names = [str(name) for name in names]
             self.x_label, self.y_label = labels
+            self.shown = []
 
-    def paint(self, values: ArrayLike, label: str, groups: Sequence[str] | None = None) -> None:
+    def paint(
+        self,
+        values: ArrayLike,
+        label: str,
+        groups: Sequence[str] | None = None,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         """Colour the specimens.
 
         Args:
             values: Shape (specimen,): numbers, or with ``groups`` places in that list; NaN is grey.
             label: What the colour means, with its unit.
             groups: Names of the groups, for categories.
+            numbers: Number of each group, by which it has its colour and marker; by default its place in the list.
         """
         with self.hold_sync():
             self.values = _bytes(values)
             self.numeric = groups is None
             self.groups = [str(name) for name in groups or ()]
+            self.numbers = list(range(len(self.groups)) if numbers is None else numbers)
             self.colour_label = label
 
 
@@ -181,7 +192,7 @@ class Chart(anywidget.AnyWidget):
             x: Shape (T,), or (curve, T); NaN breaks a line.
             y: Shape (curve, T).
             styles: One for each curve, or the last for all that follow: ``colour`` (number of a cluster, -1 for that
-                of the text), ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
+                of the text), ``marker`` (likewise), ``width``, ``alpha``, ``dash``, ``name`` (in the legend, once).
             bands: Each has ``x``, ``low`` and ``high`` of equal lengths, and ``colour``.
             labels: Labels of the two axes, with units.
             summary: The picture in words, for those who cannot see it.

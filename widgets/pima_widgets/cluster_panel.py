@@ -11,14 +11,14 @@ import numpy as np
 import xarray as xr
 
 import pima_toolkit as pima
-from pima_toolkit.errors import DataError, OptionError
+from pima_toolkit.errors import OptionError
 from pima_toolkit.report import population_names
 
-from .canvas import LatentView
+from .canvas import COLOURS, LatentView
 from .curves_and_pictures import image_names, pictures_html
 from .grouping import Grouping
 from .panel import Panel, heading, row
-from .refit import Refit
+from .refit import Refit, indicator
 
 if TYPE_CHECKING:
     from pima_toolkit import Fit
@@ -51,6 +51,7 @@ class ClusterPanel(Panel):
         self.answer = fit.infer(data, predict=()) if answer is None else answer
         self.names = [str(name) for name in data["specimen"].values]
         self._earlier: list[Grouping] = []
+        self._later: list[Grouping] = []
         # About the specimens of its training a fit knows more than it can infer.
         specimens = fit.specimens
         self._of_training = np.array_equal(specimens["specimen"].values, data["specimen"].values)
@@ -65,7 +66,7 @@ class ClusterPanel(Panel):
         self.pictures.add_class("pima-pictures")
         self.table = ipw.HTML()
         self.table.add_class("pima-table")
-        self.refit = Refit(fit, data) if fit.model.options.physics else None
+        self.refit = Refit(fit, data, self.guarded) if fit.model.options.physics else None
         self._build()
         self.colour.observe(lambda _: self._paint(), "value")
         self.map.observe(lambda change: self.select(change["new"]), "selection")
@@ -75,10 +76,12 @@ class ClusterPanel(Panel):
     def _build(self) -> None:
         self.target = ipw.Dropdown(description="group")
         self.other = ipw.Dropdown(description="with")
-        self.new_name = ipw.Text(placeholder="name")
+        self.new_name = ipw.Text(placeholder="name", tooltip="name of a group")
+        self.note = ipw.Text(placeholder="note on the group", tooltip="note on the group", continuous_update=False)
         self.path = ipw.Text(value="selection.csv", description="file")
         for box in (self.target, self.other, self.new_name, self.path):
             box.layout.width = "220px"
+        self.note.layout.width = "min(446px, 100%)"
         self.move_button = self.button("Move selection here", lambda: self.move(self.target.value))
         self.new_button = self.button(
             "New group of the selection", lambda: self.move(self.new_name.value or "new group")
@@ -87,6 +90,8 @@ class ClusterPanel(Panel):
         self.split_button = self.button("Split", lambda: self.split(self.target.value), hint="Part the group in two")
         self.rename_button = self.button("Rename", lambda: self.rename(self.target.value, self.new_name.value))
         self.undo_button = self.button("Undo", self.undo, icon="undo")
+        self.redo_button = self.button("Redo", self.redo, icon="repeat")
+        self.note_button = self.button("Note", lambda: self.annotate(self.target.value, self.note.value))
         self.export_button = self.button("Export selection", lambda: self.export(self.path.value), icon="save")
         self.select_button = self.button("Select group", lambda: self.select_group(self.target.value))
         parts = [
@@ -97,15 +102,18 @@ class ClusterPanel(Panel):
             heading("Groups"),
             self.table,
             row(self.target, self.select_button, self.move_button, self.split_button),
-            row(self.other, self.merge_button, self.undo_button),
+            row(self.other, self.merge_button, self.undo_button, self.redo_button),
             row(self.new_name, self.new_button, self.rename_button),
+            row(self.note, self.note_button),
             row(self.path, self.export_button),
         ]
         if self.refit is not None:
             self.refit_button = self.button("Refit group", lambda: self.refit_group(self.target.value), style="primary")
             self.refit_selection_button = self.button("Fit selection", self.refit_selection, style="primary")
-            extra = [heading("Physics"), self.refit.widget, row(self.refit_button, self.refit_selection_button)]
-            parts += [*extra, self.refit.status, self.refit.outcome]
+            reset = self.button("Reset", self._reset, hint="Forget refits, bounds and what is held")
+            for box in (self.refit.choice, self.refit.modality):
+                box.observe(self._retabulate, "value")
+            parts += [heading("Physics"), row(self.refit_button, self.refit_selection_button, reset), self.refit.widget]
         self.children = parts
 
     # ---------------------------------------------------------------- the map
@@ -129,7 +137,7 @@ class ClusterPanel(Panel):
         chosen = self._colours[self.colour.value]
         if chosen is None:
             groups = self.grouping
-            self.map.paint(groups.best.astype(np.float64), "group", groups.names)
+            self.map.paint(groups.best.astype(np.float64), "group", groups.names, groups.number)
             return
         values = chosen.values
         if values.dtype.kind == "f" or (values.dtype.kind in "iu" and len(np.unique(values)) > 12):
@@ -177,8 +185,13 @@ class ClusterPanel(Panel):
 
     def _change(self, to: Grouping) -> Grouping:
         self._earlier.append(self.grouping)
+        self._later.clear()
+        return self._set(to)
+
+    def _set(self, to: Grouping) -> Grouping:
         self.grouping = to
         self._regrouped()
+        self.revision += 1
         return to
 
     def _regrouped(self) -> None:
@@ -186,22 +199,33 @@ class ClusterPanel(Panel):
         self.target.options = self.other.options = names
         self.target.value = kept if kept in names else names[0]
         self.other.value = next((name for name in names if name != self.target.value), names[0])
-        self.undo_button.disabled = not self._earlier
+        self.undo_button.disabled, self.redo_button.disabled = not self._earlier, not self._later
         self._paint()
-        self.table.value = self._table()
+        self._retabulate()
         if self.refit is not None:
             self.refit.show(self.selection or [], self.grouping)
 
+    def _retabulate(self, _: object = None) -> None:
+        self.table.value = self._table()
+
+    def _reset(self) -> None:
+        self.refit.reset()
+        self._retabulate()
+
     def _table(self) -> str:
-        """Write groups and their parameters: those of the fit for untouched clusters, of the last refit for others."""
+        """Write groups, their notes and parameters: of the fit for untouched clusters, of the last refit for others."""
         weight = self.grouping.responsibilities.sum(0)
         physics = self.refit.table(self.grouping) if self.refit is not None else [[] for _ in weight]
         head = "".join(
-            f"<th>{escape(h)}</th>" for h in ("group", "specimens", *(self.refit.heads if self.refit else ()))
+            f"<th>{escape(h)}</th>" for h in ("group", "specimens", *(self.refit.heads if self.refit else ()), "")
         )
         rows = "".join(
-            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in (_count(w), *cells))}</tr>"
-            for name, w, cells in zip(self.grouping.names, weight, physics, strict=True)
+            f'<tr><th><span style="color:{COLOURS[number % len(COLOURS)]}" aria-hidden="true">■ </span>'
+            f"{escape(name)}</th>"
+            f"{''.join(f'<td>{escape(cell)}</td>' for cell in (_count(w), *cells, note))}</tr>"
+            for name, number, w, cells, note in zip(
+                self.grouping.names, self.grouping.number, weight, physics, self.grouping.notes, strict=True
+            )
         )
         return f"<table><tr>{head}</tr>{rows}</table>"
 
@@ -240,6 +264,10 @@ class ClusterPanel(Panel):
         """Give a group another name."""
         return self._change(self.grouping.rename(old, new))
 
+    def annotate(self, name: str, note: str) -> Grouping:
+        """Say something of a group; it stands in the table and in what is exported."""
+        return self._change(self.grouping.annotate(name, note))
+
     def undo(self) -> Grouping:
         """Take the last change back.
 
@@ -248,9 +276,29 @@ class ClusterPanel(Panel):
         """
         if not self._earlier:
             raise OptionError("there is nothing to undo")
-        self.grouping = self._earlier.pop()
-        self._regrouped()
-        return self.grouping
+        self._later.append(self.grouping)
+        return self._set(self._earlier.pop())
+
+    def redo(self) -> Grouping:
+        """Make the change again that was taken back last.
+
+        Raises:
+            OptionError: If none was, or another was made since.
+        """
+        if not self._later:
+            raise OptionError("there is nothing to do again")
+        self._earlier.append(self.grouping)
+        return self._set(self._later.pop())
+
+    def edits(self) -> xr.Dataset | None:
+        """Return the groups, where a person changed them."""
+        return self.assignment() if self._earlier else None
+
+    def take(self, edits: xr.Dataset) -> None:
+        """Go on with groups that a person made of these specimens; undo shows the populations of the fit."""
+        taken = Grouping.read(edits, self.names)
+        self._change(taken.numbered_like(self.grouping.responsibilities))
+        self.say("your groups are kept; Undo shows the populations of the fit")
 
     # ---------------------------------------------------------------- physics and export
 
@@ -267,7 +315,7 @@ class ClusterPanel(Panel):
         """
         place = self.grouping.place(name)
         self.result = self.refit.fit(self.grouping.responsibilities[:, place], name)
-        self.table.value = self._table()
+        self._retabulate()
         return self.result
 
     def refit_selection(self) -> pima.Solution:
@@ -278,49 +326,33 @@ class ClusterPanel(Panel):
         """
         if not self.selection:
             raise OptionError("no specimens are selected: draw a lasso around some in the map, or click one")
-        weight = np.zeros(len(self.names))
-        weight[self.selection] = 1.0
-        self.result = self.refit.fit(weight, "the selection")
+        self.result = self.refit.fit(indicator(self.selection, len(self.names)), "the selection")
         return self.result
 
     def assignment(self) -> xr.Dataset:
-        """Tabulate every specimen's present group and responsibilities, with the coordinates of the data."""
-        groups = np.array(self.grouping.names, dtype=object)
-        kept = {k: v for k, v in self.data.coords.items() if v.dims == ("specimen",)}
-        return xr.Dataset(
-            {
-                "group": ("specimen", groups[self.grouping.best]),
-                "probability": (("specimen", "of_group"), self.grouping.responsibilities),
-            },
-            coords={**kept, "of_group": list(self.grouping.names)},
-        )
+        """Tabulate every specimen's group, note and responsibilities, with the coordinates of the data."""
+        return self.grouping.table(self.data["specimen"])
 
     def export(self, path: str | Path) -> Path:
         """Write the selected specimens, or all if none are selected, to a file.
 
         Args:
-            path: The file: ``.csv`` for the groups, ``.nc`` or ``.zarr`` for all data with the groups.
+            path: The file: ``.csv`` or ``.xlsx`` for the groups, ``.nc`` or ``.zarr`` for all data with the groups.
 
         Returns:
             The full path.
 
         Raises:
-            DataError: If the ending is none of these.
+            OptionError: If the ending is none of these.
         """
         target = Path(path).expanduser().resolve()
         chosen = self.selection or list(range(len(self.names)))
         table = self.assignment().isel(specimen=chosen)
-        if target.suffix == ".csv":
-            frame = table["group"].to_dataframe()
-            for name in self.grouping.names:
-                frame[f"p({name})"] = table["probability"].sel(of_group=name).values
-            frame.to_csv(target)
-        elif target.suffix in (".nc", ".zarr"):
-            pima.save_data(self.data.isel(specimen=chosen).assign_coords(group=table["group"]), target)
-        else:
-            raise DataError(f"{target.name!r} has no ending that says what to write: use .csv, .nc or .zarr")
-        self.say(f"{len(chosen)} specimens written to {target}")
-        return target
+        if target.suffix in (".nc", ".zarr"):
+            table = self.data.isel(specimen=chosen).assign_coords(group=table["group"], note=table["note"])
+        (written,) = pima.runs.write_answer(table, target)
+        self.say(f"{len(chosen)} specimens written to {written}")
+        return written
 
 
 def _count(weight: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from pima_toolkit.errors import DataError, OptionError
 
 from .canvas import LatentView
 from .panel import Panel, heading, row
-from .prediction_view import PredictionView
+from .prediction_view import PredictionView, held_out
 from .uploads import ACCEPTED, UploadReader, levels_of
 
 if TYPE_CHECKING:
@@ -63,13 +63,14 @@ class CrossModalPanel(Panel):
         self.map.paint(best, "population", self.view.populations)
         weight = fit.clusters["weight"].values
         self.position: NDArray[np.float64] = weight @ self.view.mean
-        self.prediction = PredictionView(self.reader, data, self.names, self.view.populations)
+        self.prediction = PredictionView(self.reader, data, self.names, self.view.populations, held_out(fit))
         self._walk: tuple[tuple[str, ...], xr.Dataset] | None = None
         self._quiet = False
+        self._action: Callable[[], object] = lambda: None
         self._build(self.view.populations)
         self.selection = []
         self._set_expert()
-        with self.guarded():
+        with self.guarded(self.specimen):
             self.choose(self.names[0])
 
     def _build(self, populations: list[str]) -> None:
@@ -81,7 +82,6 @@ class CrossModalPanel(Panel):
         }
         for box in self.used.values():
             box.layout.width = "max-content"
-            box.observe(lambda _: self._again(), "value")
         self.specimen = ipw.Combobox(
             options=self.names[:_OFFERED], value="", placeholder="name of a specimen", description="specimen",
             continuous_update=False,
@@ -107,6 +107,9 @@ class CrossModalPanel(Panel):
         self.path = ipw.Text(value="prediction.csv", description="file")
         self.path.layout.width = "240px"
         self.save_button = self.button("Save prediction", self.save, icon="save")
+        inputs = (*self.used.values(), *self.covariates.values(), self.black, self.white, self.prediction.curve)
+        for box in inputs:
+            box.observe(lambda change: self._again(change["owner"]), "value")
         self.specimen.observe(lambda change: self._typed(change["new"]), "value")
         self.files.observe(lambda change: self._uploaded(change["new"]), "value")
         self.map.observe(lambda change: self._picked(change["new"]), "selection")
@@ -123,7 +126,9 @@ class CrossModalPanel(Panel):
 
     def _layout(self) -> list[ipw.Widget]:
         shown = self.prediction
-        left = ipw.VBox([self.map, row(self.view.x_axis, self.view.y_axis), heading("Populations"), shown.bars])
+        believe = [heading("To be believed?"), shown.belief]
+        axes = row(self.view.x_axis, self.view.y_axis)
+        left = ipw.VBox([self.map, axes, heading("Populations"), shown.bars, *believe])
         right = ipw.VBox([shown.curve, shown.chart, shown.pictures, shown.numbers])
         for box in (left, right):
             box.layout.flex, box.layout.min_width = "1 1 380px", "0"
@@ -167,6 +172,7 @@ class CrossModalPanel(Panel):
         k = self.names.index(name) if name is not None else int(specimen)
         if not 0 <= k < len(self.names):
             raise OptionError(f"specimens are numbered 0 to {len(self.names) - 1}, got {k}")
+        self._action = lambda: self.choose(k)
         used = [one for one, box in self.used.items() if box.value]
         if not used:
             raise OptionError("nothing to predict from: tick at least one modality")
@@ -182,21 +188,33 @@ class CrossModalPanel(Panel):
     def follow(self, specimens: list[int]) -> None:
         """Predict the specimen that another panel selected; several at once are left alone."""
         if len(specimens) == 1:
-            self.choose(specimens[0])
+            with self.guarded(self.specimen):
+                self.choose(specimens[0])
 
-    def _again(self) -> None:
-        if self.selection:
-            with self.guarded():
-                self.choose(self.selection[0])
+    def _again(self, changed: ipw.Widget) -> None:
+        """Answer the last question again, as a box it depends on has changed; where there is no answer now, it goes."""
+        if self._quiet:
+            return
+        with self.guarded(changed):
+            try:
+                self._action()
+            except Exception:
+                self._clear()
+                raise
+
+    def _clear(self) -> None:
+        self.prediction.clear()
+        self.selection, self.result = [], None
+        self.say("no prediction")
 
     def _typed(self, name: str) -> None:
-        if not self._quiet and name:
-            with self.guarded():
+        if name and not self._quiet:
+            with self.guarded(self.specimen):
                 self.choose(name)
 
     def _picked(self, chosen: list[int]) -> None:
-        if not self._quiet and chosen:
-            with self.guarded():
+        if chosen and not self._quiet:
+            with self.guarded(self.map):
                 self.choose(chosen[0])
 
     # ---------------------------------------------------------------- files
@@ -228,13 +246,16 @@ class CrossModalPanel(Panel):
         given = xr.Dataset(parts).assign_coords(specimen=[Path(pairs[0][0]).stem])
         given = given.assign_coords({name: ("specimen", [box.value]) for name, box in self.covariates.items()})
         answer = self.fit.infer(given)
+        self._action = lambda: self.upload(*pairs)
         self._show(answer, given, f"{' and '.join(name for name, _ in pairs)} as {' and '.join(parts)}")
         return answer
 
     def _uploaded(self, files: Sequence[dict]) -> None:
         if files:
-            with self.guarded():
-                self.upload(*((str(one["name"]), bytes(one["content"])) for one in files))
+            pairs = [(str(one["name"]), bytes(one["content"])) for one in files]
+            with self.guarded(self.files):
+                self.upload(*pairs)
+            self.files.value = ()  # the same file, brought again, is a change again
 
     # ---------------------------------------------------------------- places
 
@@ -258,12 +279,13 @@ class CrossModalPanel(Panel):
             whole[self.view.shown] = place
             place = whole
         answer = self.fit.decode(place[None], at={name: box.value for name, box in self.covariates.items()})
+        self._action = lambda: self.generate(place)
         self._show(answer, None, f"generated at ({', '.join(f'{v:.2f}' for v in place)})")
         return answer
 
     def _clicked(self, spot: list[float]) -> None:
-        if not self._quiet and len(spot) == 2:
-            with self.guarded():
+        if len(spot) == 2 and not self._quiet:
+            with self.guarded(self.map):
                 self.generate(spot if len(self.position) > 1 else spot[:1])
 
     def traverse(self, first: str, second: str, share: float) -> xr.Dataset:
@@ -300,12 +322,13 @@ class CrossModalPanel(Panel):
             self._walk = key, self.fit.decode((1 - way) * ends[0] + way * ends[1], at=at)
         answer = self._walk[1].isel(specimen=[step])
         words = f"{100 * step / (_STEPS - 1):.0f} % of the way from {first} to {second}"
+        self._action = lambda: self.traverse(first, second, share)
         self._show(answer, None, words, walk=self._walk[1])
         return answer
 
     def _slid(self) -> None:
         if not self._quiet:
-            with self.guarded():
+            with self.guarded(self.slider):
                 self.traverse(self.walk_from.value, self.walk_to.value, self.slider.value / (_STEPS - 1))
 
     def play(self) -> None:
@@ -354,10 +377,8 @@ class CrossModalPanel(Panel):
             self._quiet = False
         self.selection = [] if chosen is None else [chosen]
         gamma = answer["responsibilities"].values[0]
-        strange = "out_of_population" in answer and bool(answer["out_of_population"].values[0])
-        outside = "outside_range" in answer and bool(answer["outside_range"].values[0].any())
-        warning = "; unlike every population: do not rely on it" if strange else ""
-        warning += "; values beyond the training range" if outside else ""
+        remark = str(answer["remark"].values[0]) if "remark" in answer else ""
+        warning = f"; {remark}: do not rely on it" if remark else ""
         self.say(f"{words}: {self.view.populations[gamma.argmax()]} with {100 * gamma.max():.1f} %{warning}")
         self.result = answer
 

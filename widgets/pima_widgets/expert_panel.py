@@ -57,7 +57,7 @@ class ExpertPanel(Panel):
             options=names, value=modality or (names[0] if names else None), description="curve"
         )
         self.modality.layout.display = "flex" if len(names) > 1 else "none"
-        self.formula = ipw.Textarea(continuous_update=True, placeholder="K * t**n", rows=2)
+        self.formula = ipw.Textarea(continuous_update=True, placeholder="K * t**n", rows=2, tooltip="formula")
         self.formula.layout.width = "min(560px, 100%)"
         self.formula.add_class("pima-formula")
         self.name = ipw.Text(value="my_law", description="name")
@@ -119,6 +119,7 @@ class ExpertPanel(Panel):
             read = pima.SympyExpert(text, t=self.t)
         except FormulaError as error:
             self.expert = None
+            self.outcome.value = ""
             self._show_fault(text, error)
             return
         self.fault.value = ""
@@ -186,7 +187,9 @@ class ExpertPanel(Panel):
 
     def _draw(self, _: object = None) -> None:
         """Draw the data and the formula at the values of the table."""
-        with self.guarded():
+        self.outcome.value = ""  # it was of another formula, or began elsewhere
+        self.say("")
+        with self.guarded(self.table):
             self.expert = self._present_expert()
             grid = np.linspace(0.0, 1.0, 200)
             lines, t, styles = [], grid, []
@@ -236,6 +239,7 @@ class ExpertPanel(Panel):
             self.curves.y,
             start=self.table.values,
             fixed=self.table.fixed,
+            priors=self.table.priors,
             y_unit=self.curves.y_unit,
             t_unit=self.curves.t_unit,
         )

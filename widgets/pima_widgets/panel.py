@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anywidget
 import ipywidgets as ipw
 import traitlets
+
+from .told_warnings import told_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,7 @@ class Panel(ipw.VBox):
         new_fit: The fit made here last, for the app to show in every panel. Observable.
         picked: Numbers of the specimens picked here, for the other panels to follow. Observable.
         registered: The expert registered here last, for the other panels to offer. Observable.
+        revision: Rises by one whenever :meth:`edits` has something new. Observable.
     """
 
     title: ClassVar[str] = ""
@@ -59,6 +62,7 @@ class Panel(ipw.VBox):
     new_fit: Fit | None = traitlets.Any(None, allow_none=True)
     picked = traitlets.List(traitlets.Int())
     registered: Expert | None = traitlets.Any(None, allow_none=True)
+    revision = traitlets.Int(0)
 
     def __init__(self, **options: object) -> None:
         self.status = ipw.HTML()
@@ -66,6 +70,7 @@ class Panel(ipw.VBox):
         self.status.layout.flex = "1 1 auto"
         self.error = ipw.HTML()
         self.error.add_class("pima-error")
+        self.error.layout.flex = "1 1 100%"  # in a row, a line of its own
         super().__init__(**options)
         self.add_class("pima-panel")
 
@@ -99,22 +104,55 @@ class Panel(ipw.VBox):
             expert: The expert.
         """
 
+    def edits(self) -> xr.Dataset | None:
+        """Return what a person made here that no fit can tell again; None where there is nothing.
+
+        The app keeps it with its session, and hands it to the panel of the next fit.
+        """
+        return None
+
+    def take(self, edits: xr.Dataset) -> None:
+        """Go on from what :meth:`edits` of a panel of this kind returned.
+
+        Args:
+            edits: What it returned, or what was read from the file it was kept in.
+
+        Raises:
+            DataError: If it is of other specimens.
+        """
+
     def say(self, words: str) -> None:
         """Put a sentence into the status line."""
         self.status.value = f'<span role="status">{escape(words)}</span>'
 
-    def fail(self, error: BaseException) -> None:
-        """Show an error as a sentence, its traceback folded."""
+    def fail(self, error: BaseException, beside: ipw.Widget | None = None) -> None:
+        """Show an error as a sentence, its traceback folded.
+
+        Args:
+            error: The error.
+            beside: What it comes from; the sentence moves into the row that holds it.
+        """
         self.error.value = error_html(error)
+        here = None if beside is None else _holder(self, beside)
+        if here not in (None, self, before := _holder(self, self.error)):
+            if before is not None:
+                before.children = [one for one in before.children if one is not self.error]
+            here.children = [*here.children, self.error]
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Show an error of the block in the panel, as after a click; methods called from code raise theirs instead."""
+    def guarded(self, beside: ipw.Widget | None = None) -> Iterator[None]:
+        """Show an error of the block in the panel, as after a click; methods called from code raise theirs instead.
+
+        Args:
+            beside: What was clicked or typed into.
+        """
         self.error.value = ""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person who clicked must see it
-            self.fail(error)
+        with told_warnings() as told:
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - whatever it is, the person who clicked must see it
+                self.fail(error, beside)
+        self.error.value += notes_html(told)
 
     def button(
         self, text: str, does: Callable[[], object], *, style: str = "", hint: str = "", icon: str = ""
@@ -132,11 +170,26 @@ class Panel(ipw.VBox):
         made.layout.width = "max-content"
 
         def clicked(_: ipw.Button) -> None:
-            with self.guarded():
+            with self.guarded(made):
                 does()
 
         made.on_click(clicked)
         return made
+
+
+def notes_html(told: Sequence[str]) -> str:
+    """Write sentences to know about, a line each; nothing where there are none."""
+    return "".join(f'<div role="note">{escape(words)}</div>' for words in told)
+
+
+def _holder(of: ipw.Widget, wanted: ipw.Widget) -> ipw.Widget | None:
+    """Return the box, at any depth, that holds a widget; None where there is none."""
+    for one in getattr(of, "children", ()):
+        if one is wanted:
+            return of
+        if (found := _holder(one, wanted)) is not None:
+            return found
+    return None
 
 
 def error_html(error: BaseException) -> str:

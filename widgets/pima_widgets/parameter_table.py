@@ -15,8 +15,8 @@ from .panel import row
 
 #: Heads and widths of the columns; the slider takes the width that a narrow page leaves.
 _COLUMNS = (
-    *(("", "62px"), ("", "60px"), ("value", "108px"), ("lower bound", "72px"), ("upper bound", "76px")),
-    *(("unit", "68px"), ("", "56px")),
+    *(("", "66px"), ("", "44px"), ("value", "104px"), ("at least", "60px"), ("at most", "60px")),
+    *(("prior", "84px"), ("unit", "54px"), ("", "56px")),
 )
 _SLIDER = 1
 #: How many steps a slider has, about.
@@ -39,7 +39,8 @@ class ParameterRow:
         parameter: Name, unit and bounds.
         value: Where the parameter starts.
         changed: Called after every change.
-        editable: Whether bounds and unit may be changed, as for a formula of one's own.
+        editable: Whether the unit may be changed, as for a formula of one's own.
+        bounded: Whether the bounds may be changed.
         unit: Unit that is in its box at first, empty where it is not known; by default the parameter's own.
     """
 
@@ -50,6 +51,7 @@ class ParameterRow:
         changed: Callable[[], None],
         *,
         editable: bool,
+        bounded: bool = True,
         unit: str | None = None,
     ) -> None:
         self.name = parameter.name
@@ -59,19 +61,22 @@ class ParameterRow:
         self.label = ipw.HTML(f"<b>{parameter.name}</b>")
         self.slider = ipw.FloatSlider(continuous_update=True, readout=False, description="")
         self.number = ipw.FloatText(value=value)
-        self.lower = ipw.Text(value="" if parameter.lower == -np.inf else f"{parameter.lower:g}", placeholder="none")
-        self.upper = ipw.Text(value="" if parameter.upper == np.inf else f"{parameter.upper:g}", placeholder="none")
+        self.lower = ipw.Text(value=_bound_text(parameter.lower), placeholder="none")
+        self.upper = ipw.Text(value=_bound_text(parameter.upper), placeholder="none")
         self.unit = ipw.Text(value=self._proposed, placeholder="unit?")
+        self.prior = ipw.Text(placeholder="mean ± std", continuous_update=False)
         self.fixed = ipw.Checkbox(value=False, description="fixed", indent=False)
-        self.widget = row(self.label, self.slider, self.number, self.lower, self.upper, self.unit, self.fixed)
+        boxes = (self.slider, self.number, self.lower, self.upper, self.prior, self.unit)
+        self.widget = row(self.label, *boxes, self.fixed)
         _set_widths(self.widget)
-        self.lower.disabled = self.upper.disabled = self.unit.disabled = not editable
-        for widget, hint in ((self.lower, "lower bound"), (self.upper, "upper bound"), (self.unit, "unit")):
+        self.unit.disabled, self.lower.disabled, self.upper.disabled = not editable, not bounded, not bounded
+        for widget, hint in zip(boxes, ("slider", "value", "lower bound", "upper bound", "prior", "unit"), strict=True):
             widget.tooltip = f"{hint} of {self.name}"
+        self.fixed.tooltip = f"hold {self.name} fixed"
         self.set(value)
         self.slider.observe(lambda change: self._moved(change["new"], self.number), "value")
         self.number.observe(lambda change: self._moved(change["new"], self.slider), "value")
-        for widget in (self.lower, self.upper, self.unit, self.fixed):
+        for widget in (self.lower, self.upper, self.prior, self.unit, self.fixed):
             widget.observe(lambda _: self._changed(), "value")
 
     def set(self, value: float) -> None:
@@ -85,7 +90,7 @@ class ParameterRow:
                 self.slider.value = value
                 self.slider.min, self.slider.max = low, high
                 self.slider.step = step
-            self.number.value = float(f"{value:.6g}")
+            self.number.value = value
         finally:
             self._quiet = False
 
@@ -111,7 +116,9 @@ class ParameterRow:
             if other is self.slider:
                 self.set(value)
             else:
-                other.value = float(f"{value:.6g}")
+                # Digits that a slider cannot mean are left out; its step says which.
+                digits = 2 - int(np.floor(np.log10(self.slider.step)))
+                other.value = float(np.clip(round(value, digits), *self.bounds))
         finally:
             self._quiet = False
         self._changed()
@@ -138,6 +145,22 @@ class ParameterRow:
                 ) from None
         return bounds[0], bounds[1]
 
+    @property
+    def known(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of what is known beforehand; None where nothing is.
+
+        Raises:
+            ExpertError: If the box does not hold two numbers.
+        """
+        parts = self.prior.value.replace("+-", "±").split("±")
+        try:
+            return (float(parts[0]), float(parts[1])) if self.prior.value.strip() else None
+        except (IndexError, ValueError):
+            raise ExpertError(
+                f"the prior of {self.name!r} is {self.prior.value!r}: expected mean ± standard deviation, such as"
+                " 200 ± 10, or nothing"
+            ) from None
+
     def propose(self, unit: str) -> None:
         """Set another unit, unless one was typed."""
         typed = self.unit.value != self._proposed
@@ -150,6 +173,11 @@ class ParameterRow:
         """The parameter with its present unit and bounds; the unit is "1" where none is known."""
         lower, upper = self.bounds
         return Parameter(self.name, unit=self.unit.value.strip() or "1", lower=lower, upper=upper)
+
+
+def _bound_text(bound: float) -> str:
+    """Write a bound with all its digits; nothing where there is none."""
+    return repr(float(bound)).removesuffix(".0") if np.isfinite(bound) else ""
 
 
 class ParameterTable(ipw.VBox):
@@ -172,6 +200,7 @@ class ParameterTable(ipw.VBox):
         values: list[float],
         *,
         editable: bool,
+        bounded: bool = True,
         keep: bool = True,
         units: Mapping[str, str] | None = None,
     ) -> None:
@@ -180,14 +209,15 @@ class ParameterTable(ipw.VBox):
         Args:
             parameters: The parameters, in the order of the rows.
             values: Where new rows start.
-            editable: Whether bounds and units may be changed.
+            editable: Whether units may be changed.
+            bounded: Whether bounds may be changed.
             keep: Whether rows of the same name stay as they are.
             units: Proposed units by name, empty where one must be typed; by default the parameters' own.
         """
         old = {one.name: one for one in self.rows} if keep else {}
         units = {p.name: p.unit for p in parameters} if units is None else units
         self.rows = [
-            old.get(p.name) or ParameterRow(p, v, self._bump, editable=editable, unit=units[p.name])
+            old.get(p.name) or ParameterRow(p, v, self._bump, editable=editable, bounded=bounded, unit=units[p.name])
             for p, v in zip(parameters, values, strict=True)
         ]
         for one in self.rows:
@@ -209,6 +239,16 @@ class ParameterTable(ipw.VBox):
     def fixed(self) -> dict[str, float]:
         """The parameters held fixed and their values."""
         return {one.name: one.value for one in self.rows if one.fixed.value}
+
+    @property
+    def bounds(self) -> list[tuple[float, float]]:
+        """The lower and the upper bound of every row."""
+        return [one.bounds for one in self.rows]
+
+    @property
+    def priors(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation of the parameters of which something is known beforehand."""
+        return {one.name: known for one in self.rows if (known := one.known) is not None}
 
     def set(self, values: np.ndarray) -> None:
         """Set the values of all rows, as one change."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import numpy as np
@@ -15,6 +16,9 @@ import pima_toolkit as pima
 from .canvas import COLOURS, Chart
 from .curves_and_pictures import curves_of, image_names, pictures_html
 from .uploads import UploadReader
+
+if TYPE_CHECKING:
+    from pima_toolkit import Fit
 
 #: How many numbers of a vector are listed.
 _NUMBERS = 8
@@ -41,6 +45,28 @@ def bars_html(shares: ArrayLike, names: Sequence[str]) -> str:
     return f'<div class="pima-bars" role="img" aria-label="populations: {escape(words)}" style="{style}">{rows}</div>'
 
 
+def held_out(fit: Fit) -> list[str]:
+    """Return what the summary of a fit says of specimens held out, sentence by sentence."""
+    return [line for line in fit.summary().splitlines() if "held out" in line and not line.startswith("-")]
+
+
+def belief_html(answer: xr.Dataset, checked: Sequence[str]) -> str:
+    """Write whether an answer is to be believed: how usual its specimen is, and what was checked of the fit.
+
+    Args:
+        answer: What ``infer`` or ``decode`` says of one specimen.
+        checked: Sentences on what was checked of the fit.
+    """
+    lines = list(checked)
+    typicality = float(answer["typicality"].values[0]) if "typicality" in answer else float("nan")
+    if np.isfinite(typicality):
+        said = f"{100 * typicality:.0f} %" if typicality >= 0.01 else "less than 1 %"
+        lines.insert(0, f"{said} of the training specimens are explained no better than this one.")
+    remark = str(answer["remark"].values[0]) if "remark" in answer else ""
+    alarm = f'<b class="pima-alarm">Do not rely on it: {escape(remark)}.</b>' if remark else ""
+    return alarm + "".join(f"<div>{escape(line)}</div>" for line in lines)
+
+
 class PredictionView:
     """The widgets that show one answer of a fit.
 
@@ -49,19 +75,22 @@ class PredictionView:
         data: The measured specimens, among them the nearest ones.
         names: Names of these specimens.
         populations: What the populations are called.
+        checked: Sentences on what was checked of the fit.
     """
 
-    def __init__(self, reader: UploadReader, data: xr.Dataset, names: list[str], populations: list[str]) -> None:
+    def __init__(
+        self, reader: UploadReader, data: xr.Dataset, names: list[str], populations: list[str], checked: list[str]
+    ) -> None:
         self.reader, self.data, self.names, self.populations = reader, data, names, populations
+        self._checked = checked
         self.curve = ipw.Dropdown(options=reader.curves, description="curve")
         self.curve.layout.display = "flex" if len(reader.curves) > 1 else "none"
         self.chart = Chart(height=320)
         self.chart.layout.display = "flex" if reader.curves else "none"
         self.chart.layout.width = "100%"
-        self.bars, self.pictures, self.numbers, self.near = (ipw.HTML() for _ in range(4))
-        for box, name in ((self.bars, "bars"), (self.pictures, "pictures"), (self.numbers, "numbers")):
-            box.add_class(f"pima-{name}")
-        self.near.add_class("pima-near")
+        self.bars, self.belief, self.pictures, self.numbers, self.near = (ipw.HTML() for _ in range(5))
+        for name in ("bars", "belief", "pictures", "numbers", "near"):
+            getattr(self, name).add_class(f"pima-{name}")
         self.bars.layout.width = "auto"
         self._y_range: list[float] = []
         self._last: tuple[xr.Dataset, xr.Dataset | None, NDArray[np.intp]] | None = None
@@ -96,10 +125,18 @@ class PredictionView:
         self._last = answer, given, near
         gamma = answer["responsibilities"].values[0]
         self.bars.value = bars_html(gamma, self.populations)
+        self.belief.value = belief_html(answer, self._checked if given is not None else [])
         self._draw()
         self._show_pictures(answer, given)
         self._show_numbers(answer, given)
         self._show_near(near, distance)
+
+    def clear(self) -> None:
+        """Show no answer."""
+        self._last = None
+        for box in (self.bars, self.belief, self.pictures, self.numbers, self.near):
+            box.value = ""
+        self.chart.draw(np.zeros(1), np.zeros((0, 1)), [], labels=("", ""), summary="no prediction")
 
     def _draw(self) -> None:
         if self._last is None or self.curve.value is None:

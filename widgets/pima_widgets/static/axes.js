@@ -10,6 +10,30 @@ function colourOf(number) {
   return "rgb(" + [1, 3, 5].map((k) => Math.round(0.7 * parseInt(colour.slice(k, k + 2), 16) + 76)).join(",") + ")";
 }
 
+// The markers of the figures, in their order: with its colour one repeats only after ninety.
+const TURNS = { "^": -90, D: -90, v: 90, "<": 180, ">": 0 };
+function marker(context, number, x, y, r) {
+  const shape = MARKERS[((number % MARKERS.length) + MARKERS.length) % MARKERS.length];
+  context.beginPath();
+  if (shape === "o") context.arc(x, y, r, 0, 7);
+  else if (shape === "s") context.rect(x - r, y - r, 2 * r, 2 * r);
+  else if (shape in TURNS) {
+    const count = shape === "D" ? 4 : 3;
+    for (let k = 0; k < count; k++) {
+      const angle = ((TURNS[shape] + (360 * k) / count) * Math.PI) / 180;
+      context.lineTo(x + 1.3 * r * Math.cos(angle), y + 1.3 * r * Math.sin(angle));
+    }
+    context.closePath();
+  } else {
+    // Twelve corners of a thick plus; the cross is the same, turned by an eighth.
+    const a = 0.45 * r, b = 1.25 * r, turn = shape === "X" ? Math.PI / 4 : 0;
+    for (const [u, v] of [[a, a], [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a], [-a, -b], [a, -b], [a, -a], [b, -a], [b, a]])
+      context.lineTo(x + u * Math.cos(turn) - v * Math.sin(turn), y + u * Math.sin(turn) + v * Math.cos(turn));
+    context.closePath();
+  }
+  context.fill();
+}
+
 function shade(share) {
   const at = Math.min(Math.max(share, 0), 1) * (CIVIDIS.length - 1), k = Math.min(Math.floor(at), CIVIDIS.length - 2);
   return "rgb(" + CIVIDIS[k].map((c, i) => Math.round(c + (at - k) * (CIVIDIS[k + 1][i] - c))).join(",") + ")";
@@ -48,6 +72,24 @@ function floats(view) {
   return new Float32Array(buffer);
 }
 
+// Boxes and sliders whose visible label is elsewhere, or none: readers of screens are told what the tooltip says.
+function nameControls(el) {
+  let panel = el.closest(".pima-panel");
+  while (panel?.parentElement.closest(".pima-panel")) panel = panel.parentElement.closest(".pima-panel");
+  if (!panel || panel.dataset.named) return;
+  panel.dataset.named = "yes";
+  const name = () => {
+    for (const one of panel.querySelectorAll("input:not([type=checkbox]), select, textarea, .noUi-handle")) {
+      const label = one.closest(".jupyter-widgets")?.querySelector("label");
+      if (one.hasAttribute("aria-label") || (one.id && label?.textContent)) continue;
+      const words = label?.textContent || label?.title || one.title;
+      if (words) one.setAttribute("aria-label", words);
+    }
+  };
+  new MutationObserver(name).observe(panel, { childList: true, subtree: true });
+  name();
+}
+
 // A canvas that follows the width of its place. `draw(context, width, height, whole)` is called whenever it must be drawn
 // again; `whole` is false after `redraw(false)`, when only what lies on top has changed.
 function board(el, height, draw) {
@@ -59,6 +101,7 @@ function board(el, height, draw) {
     waiting = 0;
     const width = canvas.clientWidth, scale = window.devicePixelRatio || 1;
     if (!width) return;
+    nameControls(canvas);
     if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
       stale = true;
       canvas.width = Math.round(width * scale);

@@ -39,6 +39,10 @@ export default {
           pen = true;
         }
         context.stroke();
+        if (style.marker === undefined) continue;
+        context.fillStyle = context.strokeStyle;
+        for (let k = Math.floor(T / 10); k < T; k += Math.ceil(T / 6))
+          if (Number.isFinite(ys[i * T + k])) marker(context, style.marker, maps.sx(xs[i * T + k]), maps.sy(ys[i * T + k]), 4);
       }
       context.setLineDash([]);
       context.restore();
@@ -62,6 +66,8 @@ export default {
         context.lineTo(place.left + 32, py);
         context.stroke();
         context.setLineDash([]);
+        context.fillStyle = context.strokeStyle;
+        if (s.marker !== undefined) marker(context, s.marker, place.left + 21, py, 4);
         context.globalAlpha = 1;
         context.fillStyle = paint.text;
         context.fillText(s.name, place.left + 38, py);

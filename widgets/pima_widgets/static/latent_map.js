@@ -1,20 +1,5 @@
 // Specimens in latent space: lasso, click, keyboard; all it shows is trait state, so a page loaded anew shows the same.
 
-function marker(context, kind, x, y, r) {
-  context.beginPath();
-  if (kind === 0) context.arc(x, y, r, 0, 7);
-  else if (kind === 1) context.rect(x - r, y - r, 2 * r, 2 * r);
-  else {
-    const corners = kind === 2 ? [-90, 30, 150] : kind === 3 ? [0, 90, 180, 270] : [90, 210, 330];
-    corners.forEach((a, k) => {
-      const px = x + 1.3 * r * Math.cos((a * Math.PI) / 180), py = y + 1.3 * r * Math.sin((a * Math.PI) / 180);
-      k ? context.lineTo(px, py) : context.moveTo(px, py);
-    });
-    context.closePath();
-  }
-  context.fill();
-}
-
 function inside(path, x, y) {
   let within = false;
   for (let i = 0, j = path.length - 1; i < path.length; j = i++) {
@@ -28,7 +13,8 @@ export default {
   render({ model, el }) {
     el.classList.add("pima-map");
     let maps = null, path = null, start = null, cursor = -1, hover = -1, chosen = new Set();
-    let x, y, values;
+    let x, y, values, dragged = null;
+    const numberOf = (place) => model.get("numbers")[place] ?? place;
     const tip = document.createElement("div");
     tip.className = "pima-tip";
     const legendWidth = 118;
@@ -52,9 +38,11 @@ export default {
       const n = x.length;
       const ellipses = model.get("ellipses"), numbers = model.get("numeric");
       const place = { left: 58, top: 10, right: width - legendWidth, bottom: height - 46 };
-      const xr = range([...x, ...ellipses.flatMap((e) => [e.x - 2 * e.x_std, e.x + 2 * e.x_std])], 0.04);
-      const yr = range([...y, ...ellipses.flatMap((e) => [e.y - 2 * e.y_std, e.y + 2 * e.y_std])], 0.04);
-      maps = frame(context, place, xr, yr, model.get("x_label"), model.get("y_label"), paint);
+      const shown = model.get("shown");
+      const xr = shown.length ? shown.slice(0, 2) : range([...x, ...ellipses.map((e) => e.x)], 0.06);
+      const yr = shown.length ? shown.slice(2) : range([...y, ...ellipses.map((e) => e.y)], 0.06);
+      maps = { ...frame(context, place, xr, yr, model.get("x_label"), model.get("y_label"), paint), place, xr, yr };
+      within(context);
       const vr = range(values, 0), r = n > 3000 ? 1.8 : n > 400 ? 2.6 : 3.6;
       const some = chosen.size > 0;
       for (let pass = 0; pass < 2; pass++) {
@@ -63,8 +51,8 @@ export default {
           const picked = chosen.has(i);
           if (picked !== (pass === 1)) continue;
           context.globalAlpha = some && !picked ? 0.18 : 0.75;
-          context.fillStyle = !Number.isFinite(values[i]) ? paint.line : numbers ? shade((values[i] - vr[0]) / (vr[1] - vr[0] || 1)) : colourOf(values[i]);
-          marker(context, numbers ? 0 : Math.abs(values[i] || 0) % 5, maps.sx(x[i]), maps.sy(y[i]), picked ? r + 1 : r);
+          context.fillStyle = !Number.isFinite(values[i]) ? paint.line : numbers ? shade((values[i] - vr[0]) / (vr[1] - vr[0] || 1)) : colourOf(numberOf(values[i]));
+          marker(context, numbers ? 0 : numberOf(values[i] || 0), maps.sx(x[i]), maps.sy(y[i]), picked ? r + 1 : r);
         }
       }
       context.globalAlpha = 1;
@@ -85,10 +73,26 @@ export default {
         context.fillStyle = paint.text;
         context.fillText(e.label, maps.sx(e.x), maps.sy(e.y));
       }
+      context.restore();
       legend(context, place.right + 12, paint, numbers, vr);
     };
 
+    // What is drawn until `restore` stays within the frame.
+    const within = (context) => {
+      const { left, top, right, bottom } = maps.place;
+      context.save();
+      context.beginPath();
+      context.rect(left, top, right - left, bottom - top);
+      context.clip();
+    };
+
     const drawTop = (context, paint) => {
+      within(context);
+      drawMarks(context, paint);
+      context.restore();
+    };
+
+    const drawMarks = (context, paint) => {
       const spot = model.get("spot");
       if (spot.length === 2) cross(context, maps.sx(spot[0]), maps.sy(spot[1]), paint.text);
       for (const k of [cursor, hover]) {
@@ -142,8 +146,8 @@ export default {
       }
       const groups = model.get("groups");
       groups.slice(0, 16).forEach((name, k) => {
-        context.fillStyle = colourOf(k);
-        marker(context, k % 5, left + 6, 40 + 19 * k, 4.5);
+        context.fillStyle = colourOf(numberOf(k));
+        marker(context, numberOf(k), left + 6, 40 + 19 * k, 4.5);
         context.fillStyle = paint.text;
         context.fillText(name.length > 13 ? name.slice(0, 12) + "…" : name, left + 17, 40 + 19 * k);
       });
@@ -162,7 +166,7 @@ export default {
     el.appendChild(tip);
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
-    const tell = () => canvas.setAttribute("aria-label", "Map of " + x.length + " specimens, " + chosen.size + " selected. Arrow keys move between specimens, Enter selects, Shift and Enter adds, Escape clears.");
+    const tell = () => canvas.setAttribute("aria-label", "Map of " + x.length + " specimens, " + chosen.size + " selected. Arrow keys move between specimens, Enter selects, Shift and Enter adds, Escape clears, plus and minus zoom, 0 shows all.");
     tell();
 
     const choose = (indices, add) => {
@@ -192,8 +196,50 @@ export default {
       tip.style.top = py + 12 + "px";
     };
 
+    // Zoom and pan: what is shown is state, so that a page loaded anew shows the same part.
+    const look = (shown) => {
+      model.set("shown", shown);
+      model.save_changes();
+      redraw();
+    };
+    const zoom = (factor, px, py) => {
+      if (!maps) return;
+      const { left, right, top, bottom } = maps.place;
+      const [a, b] = px === undefined ? maps.back((left + right) / 2, (top + bottom) / 2) : maps.back(px, py);
+      look([...maps.xr.map((v) => a + (v - a) * factor), ...maps.yr.map((v) => b + (v - b) * factor)]);
+    };
+    const pan = (dx, dy) => {
+      const { left, right, top, bottom } = maps.place;
+      const across = ((maps.xr[1] - maps.xr[0]) * dx) / (right - left), up = ((maps.yr[1] - maps.yr[0]) * dy) / (bottom - top);
+      look([...maps.xr.map((v) => v - across), ...maps.yr.map((v) => v + up)]);
+    };
+    canvas.oncontextmenu = (event) => { event.preventDefault(); event.stopPropagation(); };
+    canvas.addEventListener("wheel", (event) => {
+      // Over a map that is not in use, the wheel scrolls the page.
+      if (document.activeElement !== canvas && !event.ctrlKey) return;
+      event.preventDefault();
+      zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 400))), ...where(event));
+    }, { passive: false });
+    const tools = document.createElement("div");
+    tools.className = "pima-map-tools";
+    for (const [sign, words, does] of [["+", "Zoom in", () => zoom(1 / 1.5)], ["−", "Zoom out", () => zoom(1.5)], ["⌂", "Show all specimens", () => look([])]]) {
+      const button = document.createElement("button");
+      button.textContent = sign;
+      button.title = words;
+      button.setAttribute("aria-label", words);
+      button.onclick = does;
+      tools.appendChild(button);
+    }
+    el.appendChild(tools);
+
     canvas.onpointerdown = (event) => {
-      if (event.button !== 0 || !maps) return;
+      if (!maps) return;
+      if (event.button !== 0 || event.altKey) {
+        // The right or middle button, or Alt, moves the plane.
+        canvas.setPointerCapture(event.pointerId);
+        dragged = where(event);
+        return;
+      }
       canvas.setPointerCapture(event.pointerId);
       canvas.focus({ preventScroll: true });
       start = where(event);
@@ -202,6 +248,11 @@ export default {
     canvas.onpointermove = (event) => {
       if (!maps) return;
       const [px, py] = where(event);
+      if (dragged) {
+        pan(px - dragged[0], py - dragged[1]);
+        dragged = [px, py];
+        return;
+      }
       if (path) path.push([px, py]);
       else {
         const under = nearest(px, py, 9);
@@ -212,6 +263,7 @@ export default {
     };
     canvas.onpointerleave = () => { hover = -1; show(-1); redraw(false); };
     canvas.onpointerup = (event) => {
+      dragged = null;
       if (!path) return;
       const drawn = path, add = event.shiftKey || event.ctrlKey || event.metaKey;
       path = null;
@@ -232,6 +284,9 @@ export default {
       redraw(false);
     };
     canvas.onkeydown = (event) => {
+      const size = { "+": 1 / 1.5, "-": 1.5 }[event.key];
+      if (size) return zoom(size);
+      if (event.key === "0") return look([]);
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (way) {
         const px = cursor < 0 ? canvas.clientWidth / 2 : maps.sx(x[cursor]), py = cursor < 0 ? canvas.clientHeight / 2 : maps.sy(y[cursor]);
@@ -252,7 +307,7 @@ export default {
       event.preventDefault();
       redraw(false);
     };
-    const names = ["x", "y", "values", "selection", "ellipses", "groups", "numeric", "spot", "colour_label", "x_label", "y_label"];
+    const names = ["x", "y", "values", "selection", "ellipses", "groups", "numbers", "numeric", "shown", "spot", "colour_label", "x_label", "y_label"];
     const changed = () => { read(); tell(); redraw(); };
     names.forEach((name) => model.on("change:" + name, changed));
     return () => { names.forEach((name) => model.off("change:" + name, changed)); canvasBoard.stop(); };
