@@ -27,6 +27,9 @@ Examples:
 
   pima app specimens/               a folder of files: fit it in the browser
 
+What is fitted and edited is kept as it goes, by default in ./NAME-session, NAME being that of what is opened: the same
+command goes on from there, as does a page that is loaded anew.
+
 Ctrl-C ends it; each page that is opened has a session of its own, which ends with the page. The page asks this machine
 alone, and nobody else who works on it can see what it shows.
 """
@@ -39,6 +42,9 @@ def app(
     ],
     data: Annotated[Path | None, typer.Option("--data", help="With a saved fit: the specimens to look at.")] = None,
     plugin: Plugin = None,
+    session: Annotated[
+        Path | None, typer.Option("--session", help="Folder that keeps fits and edits.", show_default="<NAME>-session")
+    ] = None,
     port: Annotated[int, typer.Option("--port", help="Port on this machine; 0: a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")] = True,
     timeout: Annotated[
@@ -54,6 +60,7 @@ def app(
     output.say(f"starting: reading {source}, loading the panels and starting a server takes some time; Ctrl-C ends it")
     try:
         call = _checked(_full(source), _full(data) if data else None, [_full(path) for path in plugin or []])
+        call["session"] = str(_full(session or Path(f"{_full(source).stem}-session")))
         _serve(call, port, [str(60.0 * timeout)] if browser else ["--no-browser", str(60.0 * timeout)], output)
     except KeyboardInterrupt:
         # Caught here and not for all commands: nothing was written that the same command could go on from.

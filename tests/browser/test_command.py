@@ -10,18 +10,18 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from gestures import colour_count, expect, until
+from gestures import colour_count, expect, fill, lasso, picture_of, push, until
 
 _MAIN = "from pima_toolkit.cli import main; main()"
 
 
 @pytest.fixture
-def served(stored):
+def served(stored, tmp_path):
     """Start `pima app`; the address and the token that it says."""
     saved, data = stored
     command = [sys.executable, "-c", _MAIN, "app", str(saved), "--data", str(data), "--no-browser"]
     command += ["--timeout", "0.4"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
     reader.start()
@@ -73,16 +73,29 @@ def test_it_shows_the_panels_with_the_token_to_this_machine_alone_and_ends_with_
     canvas = page.locator(".pima-map canvas").first
     until(lambda: colour_count(canvas, 0) > 30, "the map is drawn", 60)
     page.screenshot(path=pictures / "command.png")
+    light = picture_of(canvas)
+    page.emulate_media(color_scheme="dark")
+    until(lambda: picture_of(canvas) != light, "the ink follows the reader's system")
+    red = page.evaluate("getComputedStyle(document.body).backgroundColor").split("(")[1].split(",")[0]
+    assert int(red) < 60
+    page.screenshot(path=pictures / "command_dark.png")
+    lasso(canvas)
+    fill(page.get_by_placeholder("name", exact=True), "kept")
+    push(page, "New group of the selection")
+    expect(page.locator(".pima-table")).to_contain_text("kept")
+    page.reload()  # another session, which goes on from what the first has kept
+    expect(page.locator(".pima-table")).to_contain_text("kept", timeout=90_000)
     # What the page's libraries ask for elsewhere, the browser does not send.
     elsewhere = {url for url in asked if not url.startswith((address, "data:", "blob:", address.replace("http", "ws")))}
     assert elsewhere <= set(blocked)
     if sys.platform != "linux":
         context.close()
         return
-    (session,) = sessions(process)
+    kernels = sessions(process)
     assert "-ipc-" in Path("/proc/net/unix").read_text()  # no port that other users of the machine could listen to
     context.close()
-    until(lambda: not Path(f"/proc/{session}").exists(), "the session ends with its page", 60)
+    for kernel in kernels:
+        until(lambda kernel=kernel: not Path(f"/proc/{kernel}").exists(), "the session ends with its page", 60)
     until(lambda: process.poll() == 0, "the server ends without a page", 90)
 
 

@@ -16,6 +16,7 @@ def test_a_finished_fit_fills_the_other_panels(lines):
     assert isinstance(app, App)
     assert app.cluster_panel is None
     assert "no fit yet" in app.tabs.children[1].value
+    app.fit_panel.rows[0].kind.value = "leave out"  # what is measured of the others can still be fitted and shown
     app.fit_panel.rows[1].expert.value = "proportional"
     app.fit_panel.epochs.value = 2
     app.fit_panel.start_button.click()

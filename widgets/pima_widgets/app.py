@@ -12,7 +12,8 @@ import xarray as xr
 import pima_toolkit as pima
 from pima_toolkit.errors import DataError, OptionError, require
 
-from .panel import Panel
+from .panel import Panel, row
+from .session import Session
 
 if TYPE_CHECKING:
     from pima_toolkit import Expert, Fit
@@ -74,17 +75,21 @@ class App(Panel):
     Args:
         data: The specimens.
         fit: A fit to begin with.
+        session: Folder that keeps every fit made here and what was made of it, as it goes; one that is there already
+            is gone on with. None: nothing is kept until somebody names one.
 
     Attributes:
         result: The fit the panels show; None until there is one.
         selection: Numbers of the specimens picked last in one of the panels.
         expert: The expert registered last, else that of the fit's first physics modality.
+        session: Where fits and edits are kept as they are made; None: nowhere.
         panels: Name of the class -> the panel in its tab; None where it cannot be opened, or not yet.
     """
 
-    def __init__(self, data: xr.Dataset, fit: Fit | None = None) -> None:
+    def __init__(self, data: xr.Dataset, fit: Fit | None = None, session: str | Path | None = None) -> None:
         super().__init__()
         self.data = data
+        self.session: Session | None = None
         self._kinds = {name: load_panel(name) for name in PANELS}
         self.panels: dict[str, Panel | None] = dict.fromkeys(self._kinds)
         for name, kind in self._kinds.items():
@@ -95,12 +100,86 @@ class App(Panel):
         self.selection = []
         self.expert = self.fit_panel.expert
         self.say(f"{data.sizes['specimen']} specimens: {', '.join(map(str, data.data_vars))}")
-        self.children = [self.status, self.error, self.tabs]
+        self.folder = ipw.Text(placeholder="folder to keep this session in", tooltip="folder of the session")
+        self.path = ipw.Text(placeholder="saved fit (.pima) or run", tooltip="saved fit or run")
+        files = row(
+            *(self.folder, self.button("Keep session", lambda: self.keep_in(self.folder.value), icon="save")),
+            *(self.path, self.button("Open fit", lambda: self.open_fit(self.path.value), icon="folder-open")),
+        )
+        self.children = [self.status, files, self.error, self.tabs]
         if fit is not None:
-            self.show(fit)
-            for panel in self._open():
-                panel.adopt(fit)
-            self.turn_to("Clusters")
+            self._begin_with(fit)
+        if session is not None:
+            with self.guarded(self.folder):
+                self._go_on(Session(session))
+
+    def _begin_with(self, fit: Fit) -> None:
+        self.show(fit)
+        for panel in self._open():
+            panel.adopt(fit)
+        self.turn_to("Clusters")
+
+    # ---------------------------------------------------------------- what is kept
+
+    def open_fit(self, path: str | Path) -> Fit:
+        """Show a saved fit.
+
+        Args:
+            path: The file, or the folder of a run or a session.
+
+        Returns:
+            The fit.
+
+        Raises:
+            PimaError: If it cannot be read, or cannot answer for the data.
+        """
+        fit = pima.runs.open_fit(path)
+        self._begin_with(fit)
+        if self.session is not None:
+            self.session.keep_fit(fit)
+        return fit
+
+    def keep_in(self, folder: str | Path) -> Path:
+        """Keep this session in a folder from now on.
+
+        Args:
+            folder: Made where it is missing; what it holds of another session is replaced.
+
+        Returns:
+            Its full path.
+
+        Raises:
+            OptionError: If no folder is named.
+            StorageError: If it cannot be written.
+        """
+        session = Session(folder)
+        if self.result is not None:
+            session.keep_fit(self.result)
+        for name, panel in self.panels.items():
+            if panel is not None:
+                session.keep_edits(name, panel.edits())
+        self._keeps_in(session)
+        self.say(f"this session is kept in {session.folder}")
+        return session.folder
+
+    def _keeps_in(self, session: Session) -> None:
+        self.session, self.folder.value = session, str(session.folder)
+
+    def _go_on(self, session: Session) -> None:
+        """Open what a session has kept, and keep it there from now on.
+
+        Raises:
+            PimaError: If it is damaged or of other data; then nothing is kept, so that nothing is lost.
+        """
+        if (fit := session.fit()) is not None:
+            self._begin_with(fit)
+        kept = {name: edits for name in self.panels if (edits := session.edits(name)) is not None}
+        for name, edits in kept.items():
+            if (panel := self.panels[name]) is not None:
+                panel.take(edits)
+        self._keeps_in(session)
+        if fit is not None or kept:
+            self.say(f"gone on with the session kept in {session.folder}")
 
     @property
     def fit_panel(self) -> FitPanel:
@@ -130,7 +209,13 @@ class App(Panel):
         panel.observe(lambda change: self._fitted(change["new"]), "new_fit")
         panel.observe(lambda change: self._picked(panel, change["new"]), "picked")
         panel.observe(lambda change: self.offer(change["new"]), "registered")
+        panel.observe(lambda _: self._edited(panel), "revision")
         return panel
+
+    def _edited(self, panel: Panel) -> None:
+        with self.guarded(self.folder):
+            if self.session is not None:
+                self.session.keep_edits(type(panel).__name__, panel.edits())
 
     def _in_tabs(self) -> list[ipw.Widget]:
         """Return the panels in the order of the tabs, a sentence where there is none."""
@@ -153,6 +238,8 @@ class App(Panel):
         if fit is not None:
             with self.guarded():
                 self.show(fit)
+                if self.session is not None:
+                    self.session.keep_fit(fit)
 
     def show(self, fit: Fit) -> None:
         """Open the panels that need a fit, with this one.
@@ -169,6 +256,10 @@ class App(Panel):
             for name, kind in self._kinds.items()
             if kind.needs_fit and kind.lacks(self.data) is None
         }
+        for name, panel in made.items():
+            before = self.panels[name]
+            if before is not None and (edits := before.edits()) is not None:
+                panel.take(edits)
         self.panels |= {name: self._linked(panel) for name, panel in made.items()}
         self.tabs.children = self._in_tabs()
         physics = list(fit.model.options.physics.values())
@@ -191,32 +282,39 @@ class App(Panel):
         self.expert = expert
 
 
-def app(data_or_fit: xr.Dataset | Fit, data: xr.Dataset | None = None) -> App:
+def app(data_or_fit: xr.Dataset | Fit, data: xr.Dataset | None = None, *, session: str | Path | None = None) -> App:
     """Open all panels for a dataset, or for a fit and its data.
 
     Args:
         data_or_fit: A dataset with a ``specimen`` dim, or a fit.
         data: With a fit: the specimens to look at, such as those of the training.
+        session: Folder that keeps fits and edited groups as they are made; one that is there is gone on with.
 
     Raises:
         DataError: If a fit comes without data, or neither is given.
     """
     if isinstance(data_or_fit, xr.Dataset):
-        return App(data_or_fit)
+        return App(data_or_fit, session=session)
     if not isinstance(data_or_fit, pima.Fit):
         raise DataError(f"expected a dataset or a fit, got {type(data_or_fit).__name__}: pima.app(data)")
     if data is None:
         raise DataError("a fit does not hold the measurements it was made of: pima.app(fit, data)")
-    return App(data, data_or_fit)
+    return App(data, data_or_fit, session)
 
 
-def open_app(source: str | Path, data: str | Path | None = None, plugins: Sequence[str | Path] = ()) -> App:
+def open_app(
+    source: str | Path,
+    data: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    session: str | Path | None = None,
+) -> App:
     """Open all panels for what lies on the disk, as ``pima app`` does.
 
     Args:
         source: The folder of a run, a saved fit (``.pima``), a dataset (``.nc``, ``.zarr``) or a folder of files.
         data: With a fit whose training data are not where the run found them: the data.
         plugins: Python files with experts.
+        session: Folder that keeps fits and edited groups as they are made; one that is there is gone on with.
 
     Raises:
         PimaError: If it cannot be read, or a fit comes without data.
@@ -231,4 +329,4 @@ def open_app(source: str | Path, data: str | Path | None = None, plugins: Sequen
         specimens = pima.runs.read_source(Path(path if data is None else data)).data
     if specimens is None:
         raise DataError(f"the training data of {path} are not there or have changed: give them, --data PATH")
-    return App(specimens, fit)
+    return App(specimens, fit, session)
