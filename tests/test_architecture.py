@@ -36,7 +36,7 @@ ORDER = {
     "plugins": "hooks records manager registry",
     "experts": "contract formulas noise solvers diagnosis regression kinds registry together card",
     "experts/contract": "parameters bounds numbers inputs example law",
-    "experts/formulas": "parser program radau codegen compiled differential derived consistency",
+    "experts/formulas": "parser program radau codegen compiled differential derived relations consistency",
     "experts/noise": "base * blocks table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"

@@ -280,12 +280,13 @@ def _ode(values: dict[str, object], parameters: tuple[Parameter, ...]) -> OdeExp
 
 
 def _restricted(values: dict[str, object], installed: Mapping[str, Expert] | None) -> RestrictedExpert:
-    """Read back an expert some of whose parameters are held, as ``SympyExpert.fixed`` and ``tied`` make it."""
-    fixed, tied = values.get("fixed"), values.get("tied")
+    """Read back an expert not all of whose parameters are free: see ``SympyExpert.fixed``, ``tied`` and ``related``."""
+    fixed, tied, relations = values.get("fixed"), values.get("tied"), values.get("relations", [])
     numbers = isinstance(fixed, dict) and all(isinstance(v, int | float) for v in fixed.values())
-    if not numbers or not isinstance(tied, dict) or not all(isinstance(v, str) for v in tied.values()):
+    texts = isinstance(tied, dict) and isinstance(relations, list)
+    if not numbers or not texts or not all(isinstance(v, str) for v in (*tied.values(), *relations)):
         raise FileFormatError(f"a saved expert lacks what its parameters are fixed at or tied to: {str(values)[:80]}")
     base = expert_from_dict(values.get("base"), installed=installed)
     if not isinstance(base, SympyExpert):
         raise FileFormatError(f"a saved expert restricts {base.name!r}, which is no formula")
-    return RestrictedExpert(base, fixed=fixed, tied=tied)
+    return RestrictedExpert(base, fixed=fixed, tied=tied, relations=relations)

@@ -83,8 +83,8 @@ class Physics:
         vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
             ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own
             specimen (model/effects/latent.py).
-        priors: Prior knowledge of every cluster's parameters, fitted or reported: mean and standard deviation of
-            a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
+        priors: Prior knowledge of every cluster's parameters, fitted or reported, or of formulas of reported ones: mean
+            and standard deviation of a Gaussian, ``{"E": (200e3, 10e3), "sigma_y/E": (1e-3, 1e-4)}``.
         depends_on: What fitted parameters depend on besides the population: covariates of the dataset, or formulas of
             them, by parameter, ``{"E": ["temperature"], "H": ["log(rate)"]}``. Linear in each parameter's unbounded
             coordinate, the logarithm of a positive one, and the same in every population.
