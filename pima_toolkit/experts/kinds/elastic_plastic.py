@@ -21,15 +21,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numba import float64, int64, njit, void
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ...compiling import compiled
 from ...errors import ExpertError, OptionError
 from ..contract.bounds import Bounds
 from ..contract.example import Example
 from ..contract.inputs import unpack
 from ..contract.parameters import Parameter
-from ..formulas.codegen import generated, numba_source
+from ..formulas.codegen import CURVE, compile_curve
 from ..formulas.program import Program, lower, with_jacobian
 from .evaluated import evaluated
 from .expert import Expert
@@ -44,73 +46,75 @@ _STEPS, _SAME = 200, 1e-15
 #: Where a law's guess begins: plastic strain, of the largest strain.
 _PLASTIC = 0.02
 
-_CURVE = """
+#: Arguments of :func:`_total`.
+_SIGNATURE = void(CURVE, int64, float64, float64, float64[::1], float64[::1], float64[::1], float64[:, ::1])
 
-@njit(void(float64[::1], float64[::1], float64[::1], float64[:, ::1]), cache={cache}, error_model="numpy")
-def total(t, theta, value, jacobian):
-    n, V, P, first, sign = value.size, {inputs}, {parameters}, {first}, {sign}
-    E = {modulus}
-    known, own = np.empty(V), np.empty(P + 1)
-    stress, slopes = np.empty(1), np.empty((1, P + 1))
+
+def _total(law, inputs, modulus, sign, t, theta, value, jacobian):  # noqa: ANN001, ANN202 - compiled: see _SIGNATURE
+    """Solve for the stress at every point; the law is one over a point, its strain the last parameter.
+
+    A modulus that is no number is the first parameter; sign is 0 for true curves.
+    """
+    n, first = value.size, 1 if np.isnan(modulus) else 0
+    P = theta.size - first
+    E = theta[0] if first else modulus
+    known, own, stress, slopes = np.empty(inputs), np.empty(P + 1), np.empty(1), np.empty((1, P + 1))
     own[:P] = theta[first:]
     for k in range(n):
-        for v in range(1, V):
+        for v in range(1, inputs):
             known[v - 1] = t[v * n + k]
         stretch = 1.0 + sign * t[k]
-        strain = sign * math.log(stretch) if sign != 0.0 else t[k]
-        own[P] = 0.0
-        curve(known, own, stress, slopes)
-        plastic = 0.0
+        strain = t[k] if sign == 0.0 else sign * np.log(stretch)
+        own[P] = plastic = 0.0
+        law(known, own, stress, slopes)
+        share = 1.0
+        jacobian[k] = 0.0
         if E * strain > stress[0]:
             low, high = 0.0, strain
             own[P] = strain
-            curve(known, own, stress, slopes)
+            law(known, own, stress, slopes)
             plastic = strain - stress[0] / E
-            if not low < plastic < high:
-                plastic = 0.5 * high
-            for _ in range({steps}):
+            for _ in range(_STEPS):
+                if not low < plastic < high:
+                    plastic = 0.5 * (low + high)
                 own[P] = plastic
-                curve(known, own, stress, slopes)
+                law(known, own, stress, slopes)
                 over = stress[0] - E * (strain - plastic)
                 if over > 0.0:
                     high = plastic
                 else:
                     low = plastic
                 step = over / (slopes[0, P] + E)
-                moved = plastic - step
-                if not low < moved < high:
-                    moved = 0.5 * (low + high)
-                if abs(moved - plastic) <= {same} * strain:
+                if abs(step) <= _SAME * strain or high - low <= _SAME * strain:
                     break
-                plastic = moved
-            share = E / (slopes[0, P] + E)
+                plastic -= step
+            share = slopes[0, P] / (slopes[0, P] + E)
             for i in range(P):
-                jacobian[k, first + i] = share * slopes[0, i] / stretch
-            if first:
-                jacobian[k, 0] = (1.0 - share) * (strain - plastic) / stretch
-        else:
-            jacobian[k] = 0.0
-            if first:
-                jacobian[k, 0] = strain / stretch
+                jacobian[k, first + i] = (1.0 - share) * slopes[0, i] / stretch
+        if first:
+            jacobian[k, 0] = share * (strain - plastic) / stretch
         value[k] = E * (strain - plastic) / stretch
-"""
 
 
-def _source(program: Program, *, cache: bool = True, **numbers: float | str) -> str:
-    """A module with the law over one point, its strain the last parameter, as ``curve``, and what solves for it."""
-    text = numba_source(program, cache=cache).replace("import math\n", "import math\n\nimport numpy as np\n", 1)
-    return text + _CURVE.format(cache=cache, steps=_STEPS, same=_SAME, **numbers)
+@functools.cache
+def _solver() -> Callable[..., None]:
+    return compiled(_SIGNATURE)(_total)
 
 
 @functools.lru_cache(maxsize=128)
-def _compiled(program: Program, inputs: int, parameters: int, modulus: float | None, sign: float) -> Callable[..., None]:
-    numbers = {"inputs": inputs, "parameters": parameters, "first": int(modulus is None), "sign": sign}
-    text = "theta[0]" if modulus is None else repr(modulus)
-    return generated(functools.partial(_source, program, modulus=text, **numbers)).total
+def _compiled(program: Program, inputs: int, modulus: float, sign: float) -> Callable[..., None]:
+    solver, law = _solver(), compile_curve(program)
+
+    # Compiled in each process, in a moment: what it calls is compiled already.
+    @njit(CURVE.signature)
+    def curve(t, theta, value, jacobian):  # noqa: ANN001, ANN202 - compiled
+        solver(law, inputs, modulus, sign, t, theta, value, jacobian)
+
+    return curve
 
 
 class ElasticPlastic(Expert):
-    """A law of hardening over the total strain, with an elastic modulus; made by :func:`elastic_plastic`.
+    """A law of hardening over the total strain, with an elastic modulus; ``pima.elastic_plastic`` makes it of a name.
 
     Args:
         law: The law of hardening, a formula of the plastic strain.
@@ -122,6 +126,8 @@ class ElasticPlastic(Expert):
         OptionError: If an option is none of these.
     """
 
+    reported: tuple[Parameter, ...] = ()
+
     def __init__(self, law: SympyExpert, E: float | None = None, engineering: str | None = None) -> None:
         if not isinstance(law, SympyExpert):
             raise ExpertError(f"{law.name!r} is no formula: elastic strain can be added to formulas of plastic strain")
@@ -131,32 +137,46 @@ class ElasticPlastic(Expert):
             raise OptionError(f"E={E!r}: expected the elastic modulus, a number above zero, or None to fit it")
         if engineering is not None and engineering not in _SIGNS:
             raise OptionError(f"engineering={engineering!r}: expected 'tension', 'compression' or None, of true stress")
-        self.law, self.E, self.engineering = law, None if E is None else float(E), engineering
-        self.t, self.covariates = law.t, law.covariates
         own = () if E is not None else (Parameter("E", unit="{y}/{t}", lower=0.0, description="elastic modulus"),)
-        self.parameters, self.reported = (*own, *law.parameters), (*own, *law.reported)
-        names = [p.name for p in own]
-        formulas = law.reported_formulas or tuple(p.name for p in law.reported)
-        self.reported_formulas = (*names, *formulas) if law.reported_formulas else ()
-        self.reported_bounds = (*("" for _ in own), *law.reported_bounds) if law.reported_bounds else ()
-        text = f"elastic({'E' if E is None else format(self.E, 'g')}) + {law.name}"
-        self.name = text if engineering is None else f"engineering({text}, {engineering})"
+        formulas = tuple(p.name for p in own) + (law.reported_formulas or tuple(p.name for p in law.reported))
+        text = f"elastic({'E' if E is None else format(E, '.10g')}) + {law.name}"
         kind = "true" if engineering is None else "engineering"
-        self.quantity = f"{kind} stress over {kind} strain"
-        self.example = self._example()
+        for key, value in {
+            "law": law,
+            "E": None if E is None else float(E),
+            "engineering": engineering,
+            "t": law.t,
+            "covariates": law.covariates,
+            "parameters": (*own, *law.parameters),
+            "reported": (*own, *law.reported),
+            "reported_formulas": formulas if law.reported_formulas else (),
+            "reported_bounds": (*("" for _ in own), *law.reported_bounds) if law.reported_bounds else (),
+            "within": law.within,
+            "name": text if engineering is None else f"engineering({text}, {engineering})",
+            "quantity": f"{kind} stress over {kind} strain",
+        }.items():
+            object.__setattr__(self, key, value)
+        object.__setattr__(self, "example", self._example())
+
+    def __setattr__(self, key: str, value: object) -> None:
+        raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
 
     @property
     def _first(self) -> int:
         """Number of the law's first parameter: 1 where E is fitted."""
         return int(self.E is None)
 
+    @property
+    def _sign(self) -> float:
+        """Sign of the strain of engineering curves, 0 for true ones."""
+        return 0.0 if self.engineering is None else _SIGNS[self.engineering]
+
     def compiled_curve(self) -> Callable[..., None]:
         """The solution with its derivatives, compiled, or taken from the cache."""
         names = (*(p.name for p in self.law.parameters), self.law.t)
         plain = lower(self.law.expression, self.covariates, names)
-        sign = 0.0 if self.engineering is None else _SIGNS[self.engineering]
-        program = with_jacobian(plain, len(names))
-        return _compiled(program, len(self.inputs), len(names) - 1, self.E, sign)
+        modulus = math.nan if self.E is None else self.E
+        return _compiled(with_jacobian(plain, len(names)), len(self.inputs), modulus, self._sign)
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """The compiled form in torch, differentiable once; shapes as in :meth:`Law.predict`."""
@@ -176,7 +196,7 @@ class ElasticPlastic(Expert):
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """E from the steepest mean slope from the origin; the law by its own guess of the plastic part."""
         strain, *known = unpack(np.broadcast_to(t, (len(y), t.shape[-1])), len(self.inputs))
-        sign = 0.0 if self.engineering is None else _SIGNS[self.engineering]
+        sign = self._sign
         stretch = np.maximum(1.0 + sign * strain, 1e-6)
         strain, stress = (sign * np.log(stretch) if sign else strain), y * stretch
         order = np.argsort(strain, axis=1)
@@ -192,6 +212,25 @@ class ElasticPlastic(Expert):
         packed = np.concatenate([np.maximum(plastic, 0.0), *known], axis=1)
         law = self.law.initial_guess(packed, stress, np.where(enough, kept, weights))
         return np.concatenate([E[:, None], law], axis=1) if self.E is None else law
+
+    def check_units(self, t: ArrayLike, units: Mapping[str, str], y_unit: str) -> None:
+        """Refuse data whose units contradict the law's, and engineering strains that are no plain numbers.
+
+        Args:
+            t: Independent variable, any shape.
+            units: Units of the inputs, by name.
+            y_unit: Unit of the curves.
+
+        Raises:
+            ExpertError: If they do.
+        """
+        unit = units.get(self.t, "1")
+        if self.engineering is not None and unit != "1":
+            raise ExpertError(
+                f"expert {self.name!r} takes the logarithm of one and the strain, and {self.t} is in {unit!r}: convert"
+                " it to a plain number, '1'"
+            )
+        self.law.check_units(t, units, y_unit)
 
     def to_reported(self, theta: ArrayLike) -> Array:
         """E, and the law's reported parameters, shape (..., Q)."""
@@ -238,8 +277,3 @@ class ElasticPlastic(Expert):
 
     def _content(self) -> tuple[object, ...]:
         return (*super()._content(), self.law, self.E, self.engineering)
-
-
-def elastic_plastic(
-    law: SympyExpert, E: float | None = None, engineering: str | None = None
-) -> ElasticPlastic: ...

@@ -92,7 +92,7 @@ class Expert(Law):
         return type(self).initial_guess is not Expert.initial_guess or type(self).search_grid is not Expert.search_grid
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
-        """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
+        """The guess and starts around it, no random ones, shape (N, count, P) for y (N, T); fewer of some laws."""
         return starting_points(self, t, y, weights, count)
 
     @tells_misfits

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sympy import Expr
 from torch import Tensor
 
 from ...errors import ExpertError, FormulaError
@@ -64,6 +65,7 @@ class SympyExpert(Expert):
         bounds: Lower and upper bound by name of the parameter; None for none.
         descriptions: A few words by name of the parameter.
         log: Names of parameters to be solved for in their logarithms, see :class:`Parameter`.
+        quantity: What the law is written in, where curves may be of another: see :class:`Law`.
         example: A plausible curve, for figures and tests; one is made from the bounds by default.
 
     Raises:
@@ -88,6 +90,7 @@ class SympyExpert(Expert):
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         descriptions: Mapping[str, str] | None = None,
         log: Sequence[str] = (),
+        quantity: str | None = None,
         example: Example | None = None,
     ) -> None:
         text = type(self).formula if formula is None else formula
@@ -109,6 +112,7 @@ class SympyExpert(Expert):
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
             "parameters": parameters,
             **({} if example is None else {"example": example}),
+            **({} if quantity is None else {"quantity": quantity}),
         }
         # Made here and kept: torch.compile follows what predict reads, and cannot follow sympy.
         values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in parameters], safe=True)
@@ -119,6 +123,11 @@ class SympyExpert(Expert):
 
     def __setattr__(self, key: str, value: object) -> None:
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
+
+    @property
+    def expression(self) -> Expr:
+        """The formula as sympy has it, over real symbols."""
+        return _read(self.formula, self.inputs).expression
 
     @property
     def _programs(self) -> tuple[Program, tuple[int, ...]]:
@@ -233,10 +242,11 @@ class SympyExpert(Expert):
     def to_dict(self) -> dict[str, object]:
         """Give formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
         kind = "formula" if type(self) is SympyExpert else "installed"
-        return {**super().to_dict(), "kind": kind, "formula": self.formula}
+        said = {"quantity": self.quantity} if self.quantity and kind == "formula" else {}
+        return {**super().to_dict(), "kind": kind, "formula": self.formula, **said}
 
     def _content(self) -> tuple[object, ...]:
-        return (*super()._content(), self.formula)
+        return (*super()._content(), self.formula, self.quantity)
 
     def _equation(self) -> str:
         return f"$y({html.escape(', '.join(self.inputs))}) = {html.escape(self.latex)}$"
@@ -320,7 +330,8 @@ class RestrictedExpert(SympyExpert):
         given = ", ".join([*given, *relations])
         name = f"{base.name} with {given}" if given else base.name
         text = substituted(base.formula, values)
-        super().__init__(text, base.t, covariates=base.covariates, name=name, parameters=free)
+        options = {"covariates": base.covariates, "name": name, "parameters": free, "quantity": base.quantity}
+        super().__init__(text, base.t, **options)
 
     def bounds(self, t: ArrayLike) -> Bounds:
         """The other expert's bounds of the parameters that are left, and those that relations leave them."""
