@@ -44,6 +44,8 @@ _MOST_PEAKS, _MOST_DEGREE, _FEWEST = 60, 6, 8
 _ROUNDS = 40
 #: A peak stands above the noise by so many standard deviations, smoothed over so much of its half width.
 _CLEAR, _SMOOTHED = 4.0, 0.5
+#: Least width, in steps of the grid.
+_NARROW = 0.3
 #: Factors on the widths of a guess, of further starts.
 _WIDTHS = (1.6,)
 #: Of the median absolute deviation of a normal variable.
@@ -205,21 +207,20 @@ class Peaks(Expert):
             origin=float(origin),
             scale=float(scale),
         )
-        made = [*self._of_background(), *(p for p in shape.parameters if p.name in self.shared)]
-        heights = []
+        made = [(None, p) for p in self._of_background()]
+        made += [(k, p) for k, p in enumerate(shape.parameters) if p.name in self.shared]
         for j in range(count):
-            for k, p in enumerate(shape.parameters):
-                if p.name not in self.shared:
-                    heights += [len(made)] if k == roles.height else []
-                    made.append(self._of_peak(p, j, k == roles.height))
+            alone = [(k, p) for k, p in enumerate(shape.parameters) if p.name not in self.shared]
+            made += [(k, self._of_peak(p, j, k == roles.height)) for k, p in alone]
         named = f"{count}, {shape.name}" + ("" if background == 1 else f", background={background}")
         named += f", shared=({', '.join(self.shared)},)" if self.shared else ""
         self._keep(
             t=shape.t,
             name=f"peaks({named})",
-            parameters=tuple(made),
-            reported=tuple(made),
-            heights=tuple(heights),
+            parameters=tuple(p for _, p in made),
+            reported=tuple(p for _, p in made),
+            heights=tuple(i for i, (k, _) in enumerate(made) if k == roles.height),
+            widths=tuple(i for i, (k, _) in enumerate(made) if k in roles.widths),
             within=tuple(f"{names[roles.centre]}_{j + 1}" for j in range(count)) if places is None else (),
         )
         self._keep(example=self._example())
@@ -289,9 +290,18 @@ class Peaks(Expert):
             chosen = [_highest(x, rest, low, high) for low, high in self.places]
         return self.at(chosen, coefficients)
 
+    def bounds(self, t: ArrayLike) -> Bounds:
+        """Centres within the grid or their places; widths from what a grid can show to its whole length."""
+        bounds, x = super().bounds(t), np.unique(t)
+        if x.size < 2:
+            return bounds
+        for k in self.widths:
+            bounds = bounds.narrowed(k, _NARROW * float(np.median(np.diff(x))), float(x[-1] - x[0]))
+        return bounds
+
     def around(self, guess: Array) -> Array:
         """The guess, and the same with narrower and with wider peaks."""
-        widths = [p.unit == "{t}" and p.name.split("_")[0] not in self.shape.within for p in self.parameters]
+        widths = np.isin(np.arange(len(self.parameters)), self.widths)
         return np.stack([np.where(widths, factor * guess, guess) for factor in (1.0, *_WIDTHS)], axis=1)
 
     def at(self, peaks: Sequence[Candidate], coefficients: Array) -> Array:
@@ -478,12 +488,22 @@ class _Search:
                 break
             at = tried
         while at.law.count > 1:
-            peaks = np.delete(at.peaks, self.weakest(at), axis=0)
+            outside = self.outside(at)
+            left_out = int(outside[0]) if outside.size else self.weakest(at)
+            peaks = np.delete(at.peaks, left_out, axis=0)
             tried = self.fitted(self.law(len(peaks)), np.append(at.common, peaks))
-            if self.better(at, tried):
+            if not outside.size and self.better(at, tried):
                 break
             at = tried
-        return np.sort(at.theta[[p.name in at.law.within for p in at.law.parameters]])
+        return np.sort(self.centres(at))
+
+    def centres(self, at: _Found) -> Array:
+        """Centres of the peaks, in their order, (count,)."""
+        return at.theta[[p.name in at.law.within for p in at.law.parameters]]
+
+    def outside(self, at: _Found) -> NDArray[np.int64]:
+        """Numbers of the peaks whose centres are at an end of the curve: flanks of others, or of the background."""
+        return np.flatnonzero((self.centres(at) < self.x[1]) | (self.centres(at) > self.x[-2]))
 
     def clear(self, y: Array) -> list[Candidate]:
         """Peaks that rise clearly above the noise, the strongest first."""
