@@ -105,15 +105,15 @@ def test_the_laws_own_guess_is_where_a_fit_begins_also_where_it_breaks_the_relat
 
 
 def test_derived_quantities_hold_the_truth_as_often_as_they_say():
-    """Ratio and sum of two decays that keep their order, 150 curves: the 90 % intervals within two standard errors."""
+    """Ratio and sum of two decays that keep their order, 60 curves: the 90 % intervals within two standard errors."""
     law, rng, held = DECAYS.related("tau_1 < tau_2"), np.random.default_rng(3), []
     quantities = {"ratio": "tau_2/tau_1", "area": "a_1*tau_1 + a_2*tau_2"}
     truth = np.array([TRUTH[3] / TRUTH[1], TRUTH[0] * TRUTH[1] + TRUTH[2] * TRUTH[3]])
-    for _ in range(150):
+    for _ in range(60):
         y = CLEAN + 0.02 * rng.normal(size=T.size)
         table = law.fit(T, y, start=[2.0, 0.5, 1.0, 2.5]).derive(quantities).isel(cluster=0)
         held.append((table.low.values <= truth) & (truth <= table.high.values))
-    assert (np.abs(np.mean(held, 0) - 0.9) < 2 * np.sqrt(0.9 * 0.1 / 150)).all()
+    assert (np.abs(np.mean(held, 0) - 0.9) < 2 * np.sqrt(0.9 * 0.1 / 60)).all()
 
 
 def test_a_prior_on_a_derived_quantity_is_a_further_observation_of_it():

@@ -116,6 +116,10 @@ def _compiled(program: Program, inputs: int, modulus: float, sign: float) -> Cal
 class ElasticPlastic(Expert):
     """A law of hardening over the total strain, with an elastic modulus; ``pima.elastic_plastic`` makes it of a name.
 
+    Valid for: monotone loading, one plastic mechanism that begins where the elastic line meets the law, no necking.
+    Source: Ludwik 1909, Elemente der technologischen Mechanik (Springer, Berlin); the split of strain is that of Prandtl
+    1924, Proc. 1st Int. Congr. Appl. Mech., Delft, 43.
+
     Args:
         law: The law of hardening, a formula of the plastic strain.
         E: Elastic modulus where it is known, in the unit of the stress over that of the strain; None: fitted.
@@ -189,27 +193,32 @@ class ElasticPlastic(Expert):
         return Bounds(np.append(first, own.lower), np.append([math.inf] * self._first, own.upper))
 
     @property
+    def parts(self) -> tuple[Expert, ...]:
+        """The law of hardening, and what that is made of."""
+        return (self.law, *self.law.parts)
+
+    @property
     def guesses(self) -> bool:
         """The slope at the beginning gives E, and what is left is the law's to guess."""
         return True
 
     def initial_guess(self, t: Array, y: Array, weights: Array) -> Array:
         """E from the steepest mean slope from the origin; the law by its own guess of the plastic part."""
-        strain, *known = unpack(np.broadcast_to(t, (len(y), t.shape[-1])), len(self.inputs))
-        sign = self._sign
-        stretch = np.maximum(1.0 + sign * strain, 1e-6)
-        strain, stress = (sign * np.log(stretch) if sign else strain), y * stretch
-        order = np.argsort(strain, axis=1)
-        along, up, w = (np.take_along_axis(part, order, 1) for part in (strain, stress, weights))
-        w = np.where(along > 0.0, w, 0.0)
-        moment, square = np.cumsum(w * along * up, 1), np.cumsum(w * along**2, 1)
-        slope = np.where(square > 0.0, moment / np.where(square > 0.0, square, 1.0), 0.0).max(1)
+        strain, *known = unpack(t, len(self.inputs))
+        stretch = np.maximum(1.0 + self._sign * strain, 1e-6)
+        strain, stress = (self._sign * np.log(stretch) if self._sign else strain), y * stretch
+        along = np.broadcast_to(strain, y.shape)
+        order = np.argsort(np.where(weights > 0.0, along, np.inf), axis=1)
+        x, up, w = (np.take_along_axis(part, order, 1) for part in (along, stress, weights))
+        w = np.where(x > 0.0, w, 0.0)
+        square = np.cumsum(w * x**2, 1)
+        slope = np.where(square > 0.0, np.cumsum(w * x * up, 1) / np.where(square > 0.0, square, 1.0), 0.0).max(1)
         E = np.where(slope > 0.0, slope, 1.0) if self.E is None else np.full(len(y), self.E)
-        plastic = strain - stress / E[:, None]
-        floor = _PLASTIC * np.max(np.abs(strain), axis=1, keepdims=True)
-        kept = np.where(plastic > floor, weights, 0.0)
+        # Counted from where the line of E leaves them, plastic strains are nearly total ones: near enough for a guess.
+        reach = np.max(np.where(weights > 0.0, np.abs(along), 0.0), axis=1, keepdims=True)
+        kept = np.where(along - stress / E[:, None] > _PLASTIC * reach, weights, 0.0)
         enough = (kept > 0.0).sum(1, keepdims=True) > len(self.law.parameters)
-        packed = np.concatenate([np.maximum(plastic, 0.0), *known], axis=1)
+        packed = np.concatenate([np.maximum(strain, 0.0), *known], axis=-1)
         law = self.law.initial_guess(packed, stress, np.where(enough, kept, weights))
         return np.concatenate([E[:, None], law], axis=1) if self.E is None else law
 

@@ -49,6 +49,11 @@ class Expert(Law):
     origin: Origin | None = None
     numbered: bool = False
 
+    @property
+    def parts(self) -> tuple[Expert, ...]:
+        """The experts that it is made of, without itself; none of most."""
+        return ()
+
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
         """Values and derivatives by the parameters, as :class:`Law` says."""
         t = packed(self, t)

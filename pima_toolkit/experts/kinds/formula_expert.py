@@ -343,6 +343,11 @@ class RestrictedExpert(SympyExpert):
         return own
 
     @property
+    def parts(self) -> tuple[Expert, ...]:
+        """The other expert."""
+        return (self.base,)
+
+    @property
     def guesses(self) -> bool:
         """Whether the other expert's author says where to start."""
         return self.base.guesses

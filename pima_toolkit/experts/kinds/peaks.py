@@ -157,6 +157,9 @@ def _middle(p: Parameter) -> float:
 class Peaks(Expert):
     """A sum of peaks on a background; ``pima.peaks`` makes it, and ``pima.find_peaks`` finds how many there are.
 
+    Valid for: peaks of one shape that rise from a background without steps, each at least a few points wide.
+    Source: of the search Lieber & Mahadevan-Jansen 2003, Applied Spectroscopy 57, 1363; Schwarz 1978, Ann. Stat. 6, 461.
+
     Args:
         shape: One peak, a formula with a centre, a height and a width.
         count: Number of peaks.
@@ -263,6 +266,11 @@ class Peaks(Expert):
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """The compiled form in torch, differentiable once; shapes as in :meth:`Law.predict`."""
         return evaluated(self, t, theta)
+
+    @property
+    def parts(self) -> tuple[Expert, ...]:
+        """The shape, and what that is made of."""
+        return (self.shape, *self.shape.parts)
 
     @property
     def guesses(self) -> bool:
