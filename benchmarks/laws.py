@@ -79,7 +79,7 @@ def relations() -> dict[str, float]:
     for _ in range(CURVES):
         found = law.fit(t, clean + 0.02 * rng.normal(size=t.size), start=[2.0, 0.5, 1.0, 2.5])
         table = found.derive({"ratio": "tau_2/tau_1", "area": "a_1*tau_1 + a_2*tau_2"}).isel(cluster=0)
-        held.append((table.low.values <= [6.0, 4.0]) & ([6.0, 4.0] <= table.high.values))
+        held.append((table.low.values <= [6.0, 4.0]) & (table.high.values >= [6.0, 4.0]))
     return dict(zip(("ratio", "area"), np.mean(held, 0).tolist(), strict=True))
 
 
@@ -136,7 +136,7 @@ def plot_peaks(path: Path) -> None:
         law = pima.find_peaks(x, y)
         theta = law.fit(x, y).fitted[0]
         axis.plot(x, y, color="0.7", lw=0.6)
-        base = np.polyval(theta[1::-1], (x - law.origin) / law.scale)
+        base = np.polyval(theta[1::-1], (x - law.offset) / law.scale)
         for own in theta[2:].reshape(law.count, 4):
             axis.fill_between(x, base, base + law.shape.value_and_jacobian(x, own)[0], alpha=0.35, lw=0)
         axis.plot(x, law.value_and_jacobian(x, theta)[0], color="k", lw=1.0)

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from numpy.typing import ArrayLike
@@ -146,13 +146,6 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
     return EXPERTS.get(expert, advice)
 
 
-def _formula(law: str | SympyExpert) -> SympyExpert:
-    found = get_expert(law)
-    if not isinstance(found, SympyExpert):
-        raise ExpertError(f"{found.name!r} is no formula: a law is made of others only where they are")
-    return found
-
-
 @tells_misfits
 def elastic_plastic(
     law: str | SympyExpert, *, E: float | None = None, engineering: str | None = None
@@ -168,12 +161,16 @@ def elastic_plastic(
         ExpertError: If the law is no formula, or has a parameter ``E`` itself.
         OptionError: If an option is none of these.
     """
-    return ElasticPlastic(_formula(law), E, engineering)
+    return ElasticPlastic(get_expert(law), E, engineering)
 
 
 @tells_misfits
 def peaks(
-    count: int, shape: str | SympyExpert = "pseudo_voigt", *, background: int | None = 1, shared: str | Sequence[str] = ()
+    count: int,
+    shape: str | SympyExpert = "pseudo_voigt",
+    *,
+    background: int | None = 1,
+    shared: str | Sequence[str] = (),
 ) -> Peaks:
     """Make the law of a sum of peaks on a background; where they are is found in each curve. No starts are needed.
 
@@ -188,7 +185,7 @@ def peaks(
         ExpertError: If the shape is no peak.
         OptionError: If an option is out of range.
     """
-    return Peaks(_formula(shape), count, background, shared)
+    return Peaks(get_expert(shape), count, background, shared)
 
 
 @tells_misfits
@@ -218,7 +215,7 @@ def find_peaks(
         ExpertError: If there is too little to look at, or no peak.
         OptionError: If an option is out of range.
     """
-    return found(_formula(shape), t, y, background, shared, most)
+    return found(get_expert(shape), t, y, background, shared, most)
 
 
 def register(expert: Registered) -> Registered:
@@ -268,12 +265,11 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
         ExpertError: If it needs an expert that is not installed, or that has changed since; it names the plugin.
         FormulaError: If its formula cannot be read.
     """
-    if isinstance(values, dict) and values.get("kind") == "restricted":
-        return _restricted(values, installed)
-    if isinstance(values, dict) and values.get("kind") == NAME_OF_LAW:
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind in _OF_OTHERS:
+        return _OF_OTHERS[kind](values, installed)
+    if kind == NAME_OF_LAW:
         return read_principal_curves(values)
-    if isinstance(values, dict) and values.get("kind") in ("elastic_plastic", "peaks"):
-        return _made_of_others(values, installed)
     if (
         not isinstance(values, dict)
         or values.get("kind") not in {"formula", "installed", "lmfit", "ode"}
@@ -384,17 +380,25 @@ def _restricted(values: dict[str, object], installed: Mapping[str, Expert] | Non
     return RestrictedExpert(base, fixed=fixed, tied=tied, relations=relations)
 
 
-def _made_of_others(values: dict[str, object], installed: Mapping[str, Expert] | None) -> Expert:
-    """Read back what ``ElasticPlastic.to_dict`` or ``Peaks.to_dict`` wrote."""
-    kind, options = (ElasticPlastic, ("E", "engineering")) if values["kind"] == "elastic_plastic" else (Peaks, _PEAKS)
-    missing = [name for name in options if name not in values]
-    if missing:
-        raise FileFormatError(f"the saved expert {str(values.get('name'))!r} lacks its {missing[0]}")
-    of = expert_from_dict(values.get("law", values.get("shape")), installed=installed)
-    try:
-        return kind(of, **{name: values[name] for name in options})
-    except (TypeError, ValueError) as error:
-        raise FileFormatError(f"the saved expert {str(values.get('name'))!r} cannot be read: {error}") from None
+def _made_of(kind: type[ElasticPlastic] | type[Peaks], of: str, *options: str) -> Callable[..., Expert]:
+    """How to read back what ``to_dict`` of a law made of another wrote, with its options by name."""
+
+    def read(values: dict[str, object], installed: Mapping[str, Expert] | None) -> Expert:
+        missing = [name for name in (of, *options) if name not in values]
+        if missing:
+            raise FileFormatError(f"the saved expert {str(values.get('name'))!r} lacks its {missing[0]}")
+        other = expert_from_dict(values[of], installed=installed)
+        try:
+            return kind(other, **{name: values[name] for name in options})
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"the saved expert {str(values.get('name'))!r} cannot be read: {error}") from None
+
+    return read
 
 
-_PEAKS = ("count", "background", "shared", "places", "origin", "scale")
+#: Kind of a law that is made of another, as it is saved -> how it is read back.
+_OF_OTHERS: dict[object, Callable[..., Expert]] = {
+    "restricted": _restricted,
+    "elastic_plastic": _made_of(ElasticPlastic, "law", "E", "engineering"),
+    "peaks": _made_of(Peaks, "shape", "count", "background", "shared", "places", "offset", "scale"),
+}

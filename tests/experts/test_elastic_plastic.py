@@ -1,4 +1,4 @@
-"""Hardening over the total strain: the implicit equation by bisection, both kinds of curves, what is told of quantities."""
+"""Hardening over the total strain: its equation solved by bisection, both kinds of curves, what is told of them."""
 
 import json
 import warnings
@@ -117,8 +117,8 @@ def test_pima_learns_populations_over_total_strain(tmp_path):
     np.testing.assert_allclose(found[np.argsort(found[:, 0])], [[120, 300, 0.05], [200, 300, 0.02]], rtol=0.06)
     loaded = pima.load(fit.save(tmp_path / "fit.pima"))
     np.testing.assert_array_equal(loaded.parameters.value, fit.parameters.value)
+    model = pima.PIMA({"stress": pima.Physics("voce", scatter="none")}, clusters=1, latent_dim=1)
     with pytest.warns(PimaWarning, match="law 'voce' is one of true stress over plastic strain, and the curves are of"):
-        model = pima.PIMA({"stress": pima.Physics("voce", scatter="none")}, clusters=1, latent_dim=1)
         model.fit(data.isel(specimen=slice(6)), epochs=1, progress=False)
 
 

@@ -99,7 +99,9 @@ def test_a_shared_width_has_the_error_that_all_peaks_give_it():
 def test_populations_of_patterns_keep_the_same_peak_under_the_same_name(tmp_path):
     rng, x = np.random.default_rng(5), np.linspace(0, 10, 150)
     three = pima.peaks(3, "gaussian", background=0)
-    theta = np.repeat([[5, 100, 2, 0.3, 0.1, 5, 0.4, 60, 8, 0.3], [5, 30, 2.2, 0.3, 80, 5, 0.4, 20, 8, 0.3]], 10, axis=0)
+    theta = np.repeat(
+        [[5, 100, 2, 0.3, 0.1, 5, 0.4, 60, 8, 0.3], [5, 30, 2.2, 0.3, 80, 5, 0.4, 20, 8, 0.3]], 10, axis=0
+    )
     theta = theta * np.exp(0.02 * rng.normal(size=theta.shape))
     y = three.value_and_jacobian(x, theta)[0] + rng.normal(size=(20, x.size))
     law = pima.find_peaks(x, y, "gaussian", background=0)

@@ -211,7 +211,6 @@ class Law(NamedInputs):
             ExpertError: If they do; a unit that is not known contradicts nothing.
         """
 
-
     def check_quantity(self, y: str, t: str, stacklevel: int = 2) -> None:
         """Warn where the names of curves say that they are of another quantity than the law; nothing is converted.
 

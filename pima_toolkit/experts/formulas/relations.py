@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import sympy
-from sympy import Expr, Symbol
+from sympy import Basic, Expr, Pow, Symbol
 from sympy.printing.str import StrPrinter
 
 from ...errors import ExpertError, FormulaError
@@ -44,7 +44,7 @@ class _Printer(StrPrinter):
         return f"min({self.stringify(expr.args, ', ')})"
 
 
-def _text(form: Expr) -> str:
+def _text(form: Basic) -> str:
     return _Printer().doprint(form)
 
 
@@ -104,7 +104,7 @@ def relate(parameters: Sequence[Parameter], known: Mapping[str, str], relations:
     names = [*(p.name for p in parameters), *known]
     pairs = [(form, equal, text) for text in relations for form, equal in _read(text, names)]
     # Bounds of single parameters first, then the ends of chains: the limits of others are simpler then.
-    for form, equal, text in sorted(reversed(pairs), key=lambda pair: len(pair[0].free_symbols) > 1):
+    for form, equal, text in sorted(pairs, key=lambda pair: len(pair[0].free_symbols) > 1):
         (kept.equate if equal else kept.impose)(form, text)
     order = [kept.places.get(p.name, p.name) for p in parameters]
     return Related(
@@ -148,7 +148,7 @@ class _Kept:
     """The relations kept so far."""
 
     free: dict[str, Parameter]
-    given: dict[Symbol, Expr] = field(default_factory=dict)
+    given: dict[Symbol, Basic] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     substitutes: dict[str, Substitute] = field(default_factory=dict)
 
@@ -235,7 +235,7 @@ class _Kept:
         self.places[next((first for first, last in self.places.items() if last == p.name), p.name)] = name
         self.give(p, limit + ((far - limit) * symbol if share else side * symbol), made)
 
-    def give(self, parameter: Parameter, value: Expr, place: Parameter | None = None) -> None:
+    def give(self, parameter: Parameter, value: Basic, place: Parameter | None = None) -> None:
         """Take a parameter out of those that are fitted."""
         symbol = Symbol(parameter.name, real=True)
         self.given = {s: form.subs(symbol, value) for s, form in self.given.items()} | {symbol: value}
@@ -255,11 +255,11 @@ class _Kept:
         """Whether a form cannot be negative whatever the parameters inside their bounds are."""
         return any(self.span(one)[0] >= 0 for one in (form, sympy.expand(form), sympy.factor(form)))
 
-    def span(self, form: Expr) -> tuple[float, float]:
+    def span(self, form: Basic) -> tuple[float, float]:
         """Interval in which a form lies, by interval arithmetic; wider than need be where a name occurs twice."""
-        if form.is_number:
+        if isinstance(form, Expr) and form.is_number:
             return float(form), float(form)
-        if form.is_Symbol:
+        if isinstance(form, Symbol):
             p = self.free[form.name]
             return p.lower, p.upper
         parts = [self.span(part) for part in form.args]
@@ -271,7 +271,7 @@ class _Kept:
                 ends = [0.0 if 0.0 in (a, b) else a * b for a in (low, high) for b in (one, other)]
                 low, high = min(ends), max(ends)
             return low, high
-        if form.is_Pow and form.exp.is_number and parts[0][0] >= 0:
+        if isinstance(form, Pow) and form.exp.is_number and parts[0][0] >= 0:
             ends = [_power(base, float(form.exp)) for base in parts[0]]
             return min(ends), max(ends)
         if isinstance(form, sympy.Max | sympy.Min):

@@ -114,11 +114,10 @@ def _compiled(program: Program, inputs: int, modulus: float, sign: float) -> Cal
 
 
 class ElasticPlastic(Expert):
-    """A law of hardening over the total strain, with an elastic modulus; ``pima.elastic_plastic`` makes it of a name.
+    """A law of hardening over the total strain, with an elastic modulus; ``pima.elastic_plastic`` makes it.
 
     Valid for: monotone loading, one plastic mechanism that begins where the elastic line meets the law, no necking.
-    Source: Ludwik 1909, Elemente der technologischen Mechanik (Springer, Berlin); the split of strain is that of Prandtl
-    1924, Proc. 1st Int. Congr. Appl. Mech., Delft, 43.
+    Source: Prandtl 1924, Proc. 1st Int. Congr. Appl. Mech., Delft, 43, for the split of the strain.
 
     Args:
         law: The law of hardening, a formula of the plastic strain.
@@ -131,8 +130,11 @@ class ElasticPlastic(Expert):
     """
 
     reported: tuple[Parameter, ...] = ()
+    law: SympyExpert
+    E: float | None
+    engineering: str | None
 
-    def __init__(self, law: SympyExpert, E: float | None = None, engineering: str | None = None) -> None:
+    def __init__(self, law: Expert, E: float | None = None, engineering: str | None = None) -> None:
         if not isinstance(law, SympyExpert):
             raise ExpertError(f"{law.name!r} is no formula: elastic strain can be added to formulas of plastic strain")
         if any(name == "E" for name in (*law.inputs, *(p.name for p in (*law.parameters, *law.reported)))):

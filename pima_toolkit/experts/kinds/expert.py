@@ -131,8 +131,9 @@ class Expert(Law):
                 that a start far off does no harm: the lowest cost wins, and of equal ones the given start's, which
                 keeps the order of terms that may trade places. ``experts.solve`` goes from given starts alone.
             fixed: Fitted parameters to hold, by name.
-            priors: Prior knowledge of parameters, fitted or reported, by name, or of formulas of reported ones: mean and
-                standard deviation of a Gaussian, ``{"E": (200e3, 10e3), "tau_2/tau_1": (5, 1)}``. They enter the solve and the errors as
+            priors: Prior knowledge of parameters, fitted or reported, by name, or of formulas of reported ones: mean
+                and standard deviation of a Gaussian in its own unit, ``{"E": (200e3, 10e3), "tau_2/tau_1": (5, 1)}``.
+                They enter the solve and the errors as
                 further observations; how much the curves count against them follows from their noise.
             noise_std: Known standard deviation of the noise, in the unit of the curves: one number, one per point (T,),
                 or one per point of each curve (N, T). Points weigh by it, and for a single curve the errors are

@@ -91,7 +91,7 @@ class _Reader:
                 modulus = arguments[0]
                 return ElasticPlastic(self.find(self.name(node.right)), None if modulus == "E" else modulus)
         name, arguments, options = self.call(node)
-        if name == "engineering" and len(arguments) in (1, 2) and not options:
+        if isinstance(node, ast.Call) and name == "engineering" and len(arguments) in (1, 2) and not options:
             law = self.law(node.args[0])
             if isinstance(law, ElasticPlastic):
                 return ElasticPlastic(law.law, law.E, arguments[1] if len(arguments) == 2 else "tension")

@@ -1,6 +1,6 @@
 r"""Sums of peaks on a background: spectra and diffraction patterns.
 
-.. math:: y(x) = \sum_{k=0}^{K} b_k \Big(\frac{x - x_0}{s}\Big)^k + \sum_{j=1}^{n} A_j\, g\Big(x; \mu_j, w_j, \ldots\Big)
+.. math:: y(x) = \sum_{k=0}^{K} b_k \Big(\frac{x - x_0}{s}\Big)^k + \sum_{j=1}^{n} A_j\, g(x; \mu_j, w_j, \ldots)
 
 with a shape g that any expert gives which is a formula with a centre. Where a fit begins is found in the curve: the
 background by a polynomial under what rises above it, the peaks by scipy's search, of those that rise most from their
@@ -15,6 +15,7 @@ independent ones.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ _SIGNATURE = void(
 )
 
 
-def _sum(shape, shared, background, origin, scale, t, theta, value, jacobian):  # noqa: ANN001, ANN202 - see _SIGNATURE
+def _sum(shape, shared, background, offset, scale, t, theta, value, jacobian):  # noqa: ANN001, ANN202 - see _SIGNATURE
     """Background and peaks; theta holds the background, the shared parameters of the shape, and each peak's own."""
     n, S = value.size, shared.size
     common = background + int(shared.sum())
@@ -71,7 +72,7 @@ def _sum(shape, shared, background, origin, scale, t, theta, value, jacobian):  
         for b in range(background):
             value[k] += theta[b] * power
             jacobian[k, b] = power
-            power *= (t[k] - origin) / scale
+            power *= (t[k] - offset) / scale
     for j in range(count):
         first, alike = common + j * each, background
         for i in range(S):
@@ -96,14 +97,14 @@ def _adder() -> Callable[..., None]:
 
 @functools.lru_cache(maxsize=256)
 def _compiled(
-    shape: SympyExpert, shared: tuple[bool, ...], background: int, origin: float, scale: float
+    shape: SympyExpert, shared: tuple[bool, ...], background: int, offset: float, scale: float
 ) -> Callable[..., None]:
     adder, peak, alike = _adder(), shape.compiled_curve(), np.array(shared)
 
     # Compiled in each process, in a moment: what it calls is compiled already.
     @njit(CURVE.signature)
     def curve(t, theta, value, jacobian):  # noqa: ANN001, ANN202 - compiled
-        adder(peak, alike.copy(), background, origin, scale, t, theta, value, jacobian)
+        adder(peak, alike.copy(), background, offset, scale, t, theta, value, jacobian)
 
     return curve
 
@@ -158,7 +159,8 @@ class Peaks(Expert):
     """A sum of peaks on a background; ``pima.peaks`` makes it, and ``pima.find_peaks`` finds how many there are.
 
     Valid for: peaks of one shape that rise from a background without steps, each at least a few points wide.
-    Source: of the search Lieber & Mahadevan-Jansen 2003, Applied Spectroscopy 57, 1363; Schwarz 1978, Ann. Stat. 6, 461.
+    Source: for the background Lieber & Mahadevan-Jansen 2003, Appl. Spectrosc. 57, 1363; for their number Schwarz 1978,
+    Ann. Stat. 6, 461.
 
     Args:
         shape: One peak, a formula with a centre, a height and a width.
@@ -166,7 +168,7 @@ class Peaks(Expert):
         background: Degree of the polynomial under them; None for none.
         shared: Names of parameters of the shape that all peaks have in common, ``("w", "eta")``.
         places: Lowest and highest centre of each peak; anywhere in the curve by default.
-        origin: Where the background's polynomial begins, and what it counts in.
+        offset: Where the background's polynomial begins, and what it counts in.
         scale: As there.
 
     Raises:
@@ -175,15 +177,25 @@ class Peaks(Expert):
     """
 
     reported: tuple[Parameter, ...] = ()
+    shape: SympyExpert
+    count: int
+    background: int | None
+    shared: tuple[str, ...]
+    places: tuple[tuple[float, float], ...] | None
+    offset: float
+    scale: float
+    #: Numbers of the parameters that are heights, and widths.
+    heights: tuple[int, ...]
+    widths: tuple[int, ...]
 
     def __init__(
         self,
-        shape: SympyExpert,
+        shape: Expert,
         count: int,
         background: int | None = 1,
         shared: Sequence[str] = (),
         places: Sequence[tuple[float, float]] | None = None,
-        origin: float = 0.0,
+        offset: float = 0.0,
         scale: float = 1.0,
     ) -> None:
         if not isinstance(shape, SympyExpert):
@@ -207,7 +219,7 @@ class Peaks(Expert):
             background=background,
             shared=tuple(name for name in names if name in shared),
             places=None if places is None else tuple((float(low), float(high)) for low, high in places),
-            origin=float(origin),
+            offset=float(offset),
             scale=float(scale),
         )
         made = [(None, p) for p in self._of_background()]
@@ -236,10 +248,10 @@ class Peaks(Expert):
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
 
     def _of_background(self) -> list[Parameter]:
-        free = self.scale == 1.0 and self.origin == 0.0
+        free = self.scale == 1.0 and self.offset == 0.0
         units = ["{y}"] + [f"{{y}}/{{t}}**{k}" if free and k > 1 else "{y}/{t}" if free else "{y}" for k in range(1, 7)]
         degree = -1 if self.background is None else self.background
-        about = "" if free else f" of ({self.t} - {self.origin:g})/{self.scale:g}"
+        about = "" if free else f" of ({self.t} - {self.offset:g})/{self.scale:g}"
         return [Parameter(f"b_{k}", units[k], description=f"background, power {k}{about}") for k in range(degree + 1)]
 
     def _of_peak(self, p: Parameter, j: int, height: bool) -> Parameter:
@@ -261,7 +273,7 @@ class Peaks(Expert):
 
     def compiled_curve(self) -> Callable[..., None]:
         """The sum with its derivatives, compiled."""
-        return _compiled(self.shape, self._alike, self.common - len(self.shared), self.origin, self.scale)
+        return _compiled(self.shape, self._alike, self.common - len(self.shared), self.offset, self.scale)
 
     def predict(self, t: Tensor, theta: Tensor) -> Tensor:
         """The compiled form in torch, differentiable once; shapes as in :meth:`Law.predict`."""
@@ -329,15 +341,15 @@ class Peaks(Expert):
         """
         if self.background is None:
             return np.zeros_like(y), np.empty(0)
-        basis = np.vander((x - self.origin) / self.scale, self.background + 1, increasing=True)
+        basis = np.vander((x - self.offset) / self.scale, self.background + 1, increasing=True)
         cut, noise = y.copy(), noise_of(y)
+        coefficients = np.linalg.lstsq(basis, cut, rcond=None)[0]
         for _ in range(_ROUNDS):
-            coefficients = np.linalg.lstsq(basis, cut, rcond=None)[0]
             lower = np.minimum(cut, basis @ coefficients + noise)
             if np.abs(lower - cut).max() <= 1e-3 * noise:
                 break
-            cut = lower
-        return basis @ coefficients, coefficients
+            cut, coefficients = lower, np.linalg.lstsq(basis, lower, rcond=None)[0]
+        return np.asarray(basis @ coefficients, dtype=np.float64), np.asarray(coefficients, dtype=np.float64)
 
     def _example(self) -> Example | None:
         example = self.shape.example
@@ -355,13 +367,13 @@ class Peaks(Expert):
 
     def to_dict(self) -> dict[str, object]:
         """Give the shape and what the peaks have in common as JSON-able values."""
-        own = ("count", "background", "origin", "scale")
+        own = ("count", "background", "offset", "scale")
         lists = {"shared": list(self.shared), "places": None if self.places is None else [*map(list, self.places)]}
         named = {name: getattr(self, name) for name in own}
         return {"kind": "peaks", "name": self.name, "shape": self.shape.to_dict(), **named, **lists}
 
     def _content(self) -> tuple[object, ...]:
-        return (*super()._content(), self.shape, self.shared, self.places, self.origin, self.scale)
+        return (*super()._content(), self.shape, self.shared, self.places, self.offset, self.scale)
 
 
 @dataclass(frozen=True)
@@ -410,7 +422,7 @@ def _highest(x: Array, y: Array, low: float, high: float) -> Candidate:
 
 
 def found(
-    shape: SympyExpert,
+    shape: Expert,
     x: ArrayLike,
     y: ArrayLike,
     background: int | None = 1,
@@ -432,11 +444,11 @@ def found(
     order = np.flatnonzero(seen)[np.argsort(x[seen], kind="stable")]
     if order.size < _FEWEST:
         raise ExpertError(f"there are {order.size} points: at least {_FEWEST} are needed to look for peaks")
-    x, y = x[order], np.nanmean(y[:, order], axis=0)
-    options = {"background": background, "shared": shared, "origin": 0.5 * (x[0] + x[-1]), "scale": 0.5 * np.ptp(x)}
-    centres = _Search(x, y, functools.partial(Peaks, shape, **options), most).run()
+    x, mean = x[order], np.asarray(np.nanmean(y[:, order], axis=0))
+    options = {"background": background, "shared": shared, "offset": 0.5 * (x[0] + x[-1]), "scale": 0.5 * np.ptp(x)}
+    centres = _Search(x, mean, functools.partial(Peaks, shape, **options), most).run()
     ends = np.concatenate([x[:1], 0.5 * (centres[1:] + centres[:-1]), x[-1:]])
-    return Peaks(shape, len(centres), places=list(zip(ends[:-1], ends[1:], strict=True)), **options)
+    return Peaks(shape, len(centres), places=list(itertools.pairwise(ends)), **options)
 
 
 @dataclass(frozen=True)

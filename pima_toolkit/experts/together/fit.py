@@ -17,7 +17,7 @@ from ..noise.misfit import MisfitNoise
 from ..noise.robust import RobustNoise
 from ..noise.table import noise_named
 from ..registry import get_expert
-from ..regression.fit import fit, precision, read_curves, names_given, units_given
+from ..regression.fit import fit, names_given, precision, read_curves, units_given
 from ..regression.priors import Given
 from ..regression.solution import Solution
 from .joined import JoinedLaw, TestCurve
