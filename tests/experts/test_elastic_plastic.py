@@ -147,7 +147,7 @@ def test_what_the_curves_say_of_their_quantity_is_heard(case):
         report = law.fit(t, y).report()
     assert [w.category for w in told] == [PimaWarning] * other
     assert all(w.filename == __file__ and f"the curves are of {y_name}" in str(w.message) for w in told)
-    assert ("a law of" in report) == (law.quantity != "")
+    assert ("taken for" in report) == (law.quantity != "")
 
 
 WRONG = {

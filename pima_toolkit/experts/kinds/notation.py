@@ -53,7 +53,7 @@ def read_law(text: str, find: Callable[[str], Expert]) -> Expert:
         OptionError: If a number or a word in it is out of range.
     """
     head, relations = with_relations(text)
-    law = find(head) if _NAME.fullmatch(head) else _Reader(head, find).law(_tree(head))
+    law = find(head) if _NAME.fullmatch(head) else _LawReader(head, find).law(_tree(head))
     if not relations:
         return law
     if not isinstance(law, SympyExpert | ElasticPlastic):
@@ -75,7 +75,7 @@ def _misread(text: str) -> ExpertError:
     )
 
 
-class _Reader:
+class _LawReader:
     """Reads the tree of a text."""
 
     def __init__(self, text: str, find: Callable[[str], Expert]) -> None:

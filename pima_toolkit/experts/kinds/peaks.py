@@ -304,7 +304,7 @@ class Peaks(Expert):
             seen = candidates(x, rest)
             chosen = sorted(seen, key=lambda one: -one.rise)[: self.count]
             missing = np.linspace(x[0], x[-1], self.count - len(chosen) + 2)[1:-1]
-            chosen += [Candidate(float(c), 0.0, 0.0, (x[-1] - x[0]) / (4 * self.count)) for c in missing]
+            chosen += [SeenPeak(float(c), 0.0, 0.0, (x[-1] - x[0]) / (4 * self.count)) for c in missing]
             chosen.sort(key=lambda one: one.centre)
         else:
             chosen = [_highest(x, rest, low, high) for low, high in self.places]
@@ -324,7 +324,7 @@ class Peaks(Expert):
         widths = np.isin(np.arange(len(self.parameters)), self.widths)
         return np.stack([np.where(widths, factor * guess, guess) for factor in (1.0, *_WIDTHS)], axis=1)
 
-    def at(self, peaks: Sequence[Candidate], coefficients: Array) -> Array:
+    def at(self, peaks: Sequence[SeenPeak], coefficients: Array) -> Array:
         """Parameters of peaks that were seen, (P,)."""
         roles = _Roles.of(self.shape)
         one = np.array([[_middle(p) for p in self.shape.parameters]] * len(peaks))
@@ -359,7 +359,7 @@ class Peaks(Expert):
         width = (high - low) / (8 * self.count)
         steps = np.linspace(low, high, 2 * self.count + 1)[1::2]
         centres = steps if self.places is None else [0.5 * sum(place) for place in self.places]
-        seen = [Candidate(float(c), 100.0 - 30.0 * (j % 3), 0.0, width) for j, c in enumerate(centres)]
+        seen = [SeenPeak(float(c), 100.0 - 30.0 * (j % 3), 0.0, width) for j, c in enumerate(centres)]
         degree = 0 if self.background is None else self.background + 1
         theta = self.at(seen, np.array([20.0, 1.0, *[0.0] * degree])[:degree])
         values = {p.name: float(v) for p, v in zip(self.parameters, theta, strict=True)}
@@ -377,7 +377,7 @@ class Peaks(Expert):
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SeenPeak:
     """A peak as seen in a curve: where, how high, how far it rises from its surroundings, and its half width."""
 
     centre: float
@@ -395,7 +395,7 @@ def noise_of(y: Array) -> float:
     return found if found > 0.0 else 1e-9 * float(np.ptp(y)) + 1e-300
 
 
-def candidates(x: Array, y: Array) -> list[Candidate]:
+def candidates(x: Array, y: Array) -> list[SeenPeak]:
     """Peaks of a curve without background, (T,), by how far they rise from their surroundings; weak ones too."""
     signal = scipy.signal
     step = (x[-1] - x[0]) / max(x.size - 1, 1)
@@ -408,17 +408,17 @@ def candidates(x: Array, y: Array) -> list[Candidate]:
     found, about = signal.find_peaks(y, prominence=0.0)
     widths = signal.peak_widths(y, found, rel_height=0.5)[0]
     pairs = zip(found, about["prominences"], widths, strict=True)
-    return [Candidate(float(x[k]), float(y[k]), float(rise), max(0.5 * width, 1.0) * step) for k, rise, width in pairs]
+    return [SeenPeak(float(x[k]), float(y[k]), float(rise), max(0.5 * width, 1.0) * step) for k, rise, width in pairs]
 
 
-def _highest(x: Array, y: Array, low: float, high: float) -> Candidate:
+def _highest(x: Array, y: Array, low: float, high: float) -> SeenPeak:
     inside = np.flatnonzero((x >= low) & (x <= high))
     if not inside.size:
-        return Candidate(0.5 * (low + high), 0.0, 0.0, 0.25 * (high - low))
+        return SeenPeak(0.5 * (low + high), 0.0, 0.0, 0.25 * (high - low))
     k = int(inside[np.argmax(y[inside])])
     below = np.abs(x - x[k])[y < 0.5 * y[k]]
     width = min(float(below.min(initial=np.inf)), 0.5 * (high - low))
-    return Candidate(float(x[k]), float(y[k]), 0.0, width)
+    return SeenPeak(float(x[k]), float(y[k]), 0.0, width)
 
 
 def found(
@@ -446,13 +446,13 @@ def found(
         raise ExpertError(f"there are {order.size} points: at least {_FEWEST} are needed to look for peaks")
     x, mean = x[order], np.asarray(np.nanmean(y[:, order], axis=0))
     options = {"background": background, "shared": shared, "offset": 0.5 * (x[0] + x[-1]), "scale": 0.5 * np.ptp(x)}
-    centres = _Search(x, mean, functools.partial(Peaks, shape, **options), most).run()
+    centres = _PeakSearch(x, mean, functools.partial(Peaks, shape, **options), most).run()
     ends = np.concatenate([x[:1], 0.5 * (centres[1:] + centres[:-1]), x[-1:]])
     return Peaks(shape, len(centres), places=list(itertools.pairwise(ends)), **options)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _FittedPeaks:
     """Peaks fitted to a curve: the law, its parameters (P,), and what they leave of the curve (T,)."""
 
     law: Peaks
@@ -471,7 +471,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Search:
+class _PeakSearch:
     """The search for the number of peaks of one curve.
 
     Args:
@@ -517,25 +517,25 @@ class _Search:
             at = tried
         return np.sort(self.centres(at))
 
-    def centres(self, at: _Found) -> Array:
+    def centres(self, at: _FittedPeaks) -> Array:
         """Centres of the peaks, in their order, (count,)."""
         return at.theta[[p.name in at.law.within for p in at.law.parameters]]
 
-    def outside(self, at: _Found) -> NDArray[np.int64]:
+    def outside(self, at: _FittedPeaks) -> NDArray[np.int64]:
         """Numbers of the peaks whose centres are at an end of the curve: flanks of others, or of the background."""
         return np.flatnonzero((self.centres(at) < self.x[1]) | (self.centres(at) > self.x[-2]))
 
-    def clear(self, y: Array) -> list[Candidate]:
+    def clear(self, y: Array) -> list[SeenPeak]:
         """Peaks that rise clearly above the noise, the strongest first."""
         noise = _CLEAR * noise_of(self.y)
         return sorted((one for one in candidates(self.x, y) if one.rise > noise), key=lambda one: -one.rise)
 
-    def fitted(self, law: Peaks, start: Array) -> _Found:
+    def fitted(self, law: Peaks, start: Array) -> _FittedPeaks:
         """The best fit from one start."""
         theta = solve(law, self.x, self.y, start=start[None, None]).parameters[0]
-        return _Found(law, theta, self.y - law.value_and_jacobian(self.x, theta)[0])
+        return _FittedPeaks(law, theta, self.y - law.value_and_jacobian(self.x, theta)[0])
 
-    def better(self, more: _Found, fewer: _Found) -> bool:
+    def better(self, more: _FittedPeaks, fewer: _FittedPeaks) -> bool:
         """Whether Schwarz's criterion is lower with more peaks; neighbouring residuals that go together count less."""
         left = more.left
         alike = max(float(left[1:] @ left[:-1]) / float(left @ left), 0.0)
@@ -543,7 +543,7 @@ class _Search:
         gain = points * math.log(float(fewer.left @ fewer.left) / float(left @ left))
         return gain > (more.theta.size - fewer.theta.size) * math.log(points)
 
-    def weakest(self, at: _Found) -> int:
+    def weakest(self, at: _FittedPeaks) -> int:
         """Number of the peak whose height is the fewest standard errors above zero."""
         jacobian = at.law.value_and_jacobian(self.x, at.theta)[1]
         size = np.maximum(np.sqrt(np.square(jacobian).sum(0)), 1e-300)

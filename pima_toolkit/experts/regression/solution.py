@@ -519,7 +519,7 @@ class Solution:
         if law := law_of(f"y({', '.join(self.expert.inputs)})", self.expert):
             lines.append(f"  {law}")
         if self.expert.quantity:
-            lines.append(f"  a law of {self.expert.quantity}: nothing is converted")
+            lines.append(f"  taken for {self.expert.quantity}; nothing is converted")
         names = [p.name for p in self.expert.reported]
         for c, row in enumerate(self._rows()):
             lines += ["", f"[{c}] {self._fitted_to(c)}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]
