@@ -49,8 +49,8 @@ ORDER = {
     ),
     "experts/together": "joined conflict solution fit",
     "experts/kinds": (
-        "expert evaluated formula_expert hyperelastic elastic_plastic peaks notation ode_expert torch_expert callback"
-        " lmfit_expert principal_curves"
+        "expert evaluated formula_expert hyperelastic elastic_plastic peaks peak_search notation ode_expert"
+        " torch_expert callback lmfit_expert principal_curves"
     ),
     "data": (
         "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"

@@ -24,7 +24,8 @@ from .kinds.formula_expert import RestrictedExpert, SympyExpert
 from .kinds.lmfit_expert import LmfitExpert
 from .kinds.notation import is_made, read_law
 from .kinds.ode_expert import OdeExpert
-from .kinds.peaks import Peaks, found
+from .kinds.peak_search import found
+from .kinds.peaks import Peaks
 from .kinds.principal_curves import NAME_OF_LAW, LearnedInFit, read_principal_curves
 
 __all__ = [

@@ -115,7 +115,15 @@ def test_populations_of_patterns_keep_the_same_peak_under_the_same_name(tmp_path
     np.testing.assert_array_equal(loaded.parameters.value, fit.parameters.value)
 
 
+def test_a_specimen_without_a_pattern_is_guessed_too():
+    law, y = pima.peaks(2, "gaussian"), np.full((2, X.size), np.nan)
+    y[0] = pattern(np.random.default_rng(6), 2, shape="gaussian")[2]
+    guess, bounds = law.guess(X, y), law.bounds(X)
+    assert ((guess >= bounds.lower) & (guess <= bounds.upper)).all()
+
+
 WRONG = {
+    "no number": (lambda: pima.peaks(None), OptionError, "count=None: expected"),
     "none": (lambda: pima.peaks(0), OptionError, "count=0: expected a whole number from 1 to 60"),
     "degree": (lambda: pima.peaks(1, background=9), OptionError, "background=9: expected a whole number from 0 to 6"),
     "no peak": (lambda: pima.peaks(3, "voce"), ExpertError, "'voce' is no shape of a peak"),

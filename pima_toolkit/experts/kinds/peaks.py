@@ -5,17 +5,11 @@ r"""Sums of peaks on a background: spectra and diffraction patterns.
 with a shape g that any expert gives which is a formula with a centre. Where a fit begins is found in the curve: the
 background by a polynomial under what rises above it, the peaks by scipy's search, of those that rise most from their
 surroundings.
-
-How many there are is found by :func:`found`: from the peaks that stand above the noise one is added where the rest of
-the curve rises most, as long as Schwarz's criterion falls, and those without which it falls are left out. The rest is
-noise and what the shape misses, of which neighbouring points have alike: it counts as so many points as it would have
-independent ones.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +26,6 @@ from ..contract.bounds import Bounds
 from ..contract.example import Example
 from ..contract.parameters import Parameter
 from ..formulas.codegen import CURVE
-from ..solvers.least_squares import solve
 from .evaluated import evaluated
 from .expert import Expert
 from .formula_expert import SympyExpert
@@ -40,15 +33,15 @@ from .formula_expert import SympyExpert
 Array = NDArray[np.float64]
 
 #: Most peaks, the highest degree of the background, and the fewest points to look at.
-_MOST_PEAKS, _MOST_DEGREE, _FEWEST = 60, 6, 8
+MOST_PEAKS, _MOST_DEGREE, _FEWEST = 60, 6, 3
 #: Rounds in which a background is fitted to what lies under it.
 _ROUNDS = 40
 #: A peak stands above the noise by so many standard deviations, smoothed over so much of its half width.
-_CLEAR, _SMOOTHED = 4.0, 0.5
+CLEAR, _SMOOTHED = 4.0, 0.5
 #: Least width, in steps of the grid.
 _NARROW = 0.3
-#: Factors on the widths of a guess, of further starts.
-_WIDTHS = (1.6,)
+#: Factor on the widths of a guess, of a further start.
+_WIDER = 1.6
 #: Of the median absolute deviation of a normal variable.
 _MAD = 0.6745
 
@@ -159,8 +152,7 @@ class Peaks(Expert):
     """A sum of peaks on a background; ``pima.peaks`` makes it, and ``pima.find_peaks`` finds how many there are.
 
     Valid for: peaks of one shape that rise from a background without steps, each at least a few points wide.
-    Source: for the background Lieber & Mahadevan-Jansen 2003, Appl. Spectrosc. 57, 1363; for their number Schwarz 1978,
-    Ann. Stat. 6, 461.
+    Source: Lieber & Mahadevan-Jansen 2003, Applied Spectroscopy 57, 1363, for the background that a fit begins with.
 
     Args:
         shape: One peak, a formula with a centre, a height and a width.
@@ -201,9 +193,10 @@ class Peaks(Expert):
         if not isinstance(shape, SympyExpert):
             raise ExpertError(f"{shape.name!r} is no formula: a peak is one, such as 'gaussian' or 'pseudo_voigt'")
         roles, names = _Roles.of(shape), [p.name for p in shape.parameters]
-        for what, number, most in (("count", count, _MOST_PEAKS), ("background", background, _MOST_DEGREE)):
+        for what, number, most in (("count", count, MOST_PEAKS), ("background", background, _MOST_DEGREE)):
             low = 1 if what == "count" else 0
-            if number is not None and (not isinstance(number, int) or not low <= number <= most):
+            none = number is None and what == "background"
+            if not none and (not isinstance(number, int) or not low <= number <= most):
                 raise OptionError(f"{what}={number!r}: expected a whole number from {low} to {most}")
         shared = (shared,) if isinstance(shared, str) else tuple(shared)
         own = [names[roles.height], names[roles.centre]]
@@ -296,6 +289,8 @@ class Peaks(Expert):
         return np.array(rows)
 
     def _guess(self, x: Array, y: Array) -> Array:
+        if x.size < _FEWEST:  # of a specimen that was not measured
+            return np.array([_middle(p) for p in self.parameters])
         order = np.argsort(x)
         x, y = x[order], y[order]
         base, coefficients = self.under(x, y)
@@ -320,9 +315,9 @@ class Peaks(Expert):
         return bounds
 
     def around(self, guess: Array) -> Array:
-        """The guess, and the same with narrower and with wider peaks."""
+        """The guess, and the same with wider peaks."""
         widths = np.isin(np.arange(len(self.parameters)), self.widths)
-        return np.stack([np.where(widths, factor * guess, guess) for factor in (1.0, *_WIDTHS)], axis=1)
+        return np.stack([guess, np.where(widths, _WIDER * guess, guess)], axis=1)
 
     def at(self, peaks: Sequence[SeenPeak], coefficients: Array) -> Array:
         """Parameters of peaks that were seen, (P,)."""
@@ -335,10 +330,7 @@ class Peaks(Expert):
         return np.concatenate([coefficients, np.median(one[:, alike], axis=0), one[:, ~alike].ravel()])
 
     def under(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """A background under a curve, (T,), and its coefficients: fitted again and again to what is not above it.
-
-        Source: Lieber & Mahadevan-Jansen 2003, Applied Spectroscopy 57, 1363.
-        """
+        """A background under a curve, (T,), and its coefficients: fitted again and again to what is not above it."""
         if self.background is None:
             return np.zeros_like(y), np.empty(0)
         basis = np.vander((x - self.offset) / self.scale, self.background + 1, increasing=True)
@@ -399,7 +391,7 @@ def candidates(x: Array, y: Array) -> list[SeenPeak]:
     """Peaks of a curve without background, (T,), by how far they rise from their surroundings; weak ones too."""
     signal = scipy.signal
     step = (x[-1] - x[0]) / max(x.size - 1, 1)
-    tried = signal.find_peaks(y, prominence=_CLEAR * noise_of(y))[0]
+    tried = signal.find_peaks(y, prominence=CLEAR * noise_of(y))[0]
     if tried.size:
         half = 0.5 * float(np.median(signal.peak_widths(y, tried, rel_height=0.5)[0]))
     else:
@@ -419,134 +411,3 @@ def _highest(x: Array, y: Array, low: float, high: float) -> SeenPeak:
     below = np.abs(x - x[k])[y < 0.5 * y[k]]
     width = min(float(below.min(initial=np.inf)), 0.5 * (high - low))
     return SeenPeak(float(x[k]), float(y[k]), 0.0, width)
-
-
-def found(
-    shape: Expert,
-    x: ArrayLike,
-    y: ArrayLike,
-    background: int | None = 1,
-    shared: Sequence[str] = (),
-    most: int = 20,
-) -> Peaks:
-    """Find how many peaks a curve has, and where: see ``pima.find_peaks``.
-
-    Raises:
-        ExpertError: If there is too little to look at, or no peak.
-        OptionError: If an option is out of range.
-    """
-    x, y = np.asarray(x, dtype=np.float64), np.atleast_2d(np.asarray(y, dtype=np.float64))
-    if x.ndim != 1 or y.ndim != 2 or y.shape[1] != x.size:
-        raise ExpertError(f"y has the shape {y.shape} and x {x.shape}: expected one grid (T,), and y (T,) or (N, T)")
-    if not isinstance(most, int) or not 1 <= most <= _MOST_PEAKS:
-        raise OptionError(f"most={most!r}: expected a number of peaks from 1 to {_MOST_PEAKS}")
-    seen = np.isfinite(x) & np.isfinite(y).any(0)
-    order = np.flatnonzero(seen)[np.argsort(x[seen], kind="stable")]
-    if order.size < _FEWEST:
-        raise ExpertError(f"there are {order.size} points: at least {_FEWEST} are needed to look for peaks")
-    x, mean = x[order], np.asarray(np.nanmean(y[:, order], axis=0))
-    options = {"background": background, "shared": shared, "offset": 0.5 * (x[0] + x[-1]), "scale": 0.5 * np.ptp(x)}
-    centres = _PeakSearch(x, mean, functools.partial(Peaks, shape, **options), most).run()
-    ends = np.concatenate([x[:1], 0.5 * (centres[1:] + centres[:-1]), x[-1:]])
-    return Peaks(shape, len(centres), places=list(itertools.pairwise(ends)), **options)
-
-
-@dataclass(frozen=True)
-class _FittedPeaks:
-    """Peaks fitted to a curve: the law, its parameters (P,), and what they leave of the curve (T,)."""
-
-    law: Peaks
-    theta: Array
-    left: Array
-
-    @property
-    def common(self) -> Array:
-        """Parameters of the background, and those that the peaks share."""
-        return self.theta[: self.law.common]
-
-    @property
-    def peaks(self) -> Array:
-        """Parameters of each peak's own, (count, each)."""
-        return self.theta[self.law.common :].reshape(self.law.count, -1)
-
-
-@dataclass(frozen=True)
-class _PeakSearch:
-    """The search for the number of peaks of one curve.
-
-    Args:
-        x: Increasing, (T,).
-        y: The curve, (T,).
-        law: Makes the law of a number of peaks.
-        most: Peaks at most.
-    """
-
-    x: Array
-    y: Array
-    law: Callable[[int], Peaks]
-    most: int
-
-    def run(self) -> Array:
-        """The centres of the peaks, increasing.
-
-        Raises:
-            ExpertError: If there is no peak.
-        """
-        base, coefficients = self.law(1).under(self.x, self.y)
-        clear = self.clear(self.y - base)[: self.most]
-        if not clear:
-            raise ExpertError(
-                f"there is no peak: nothing rises above the background by {_CLEAR:g} standard deviations of the noise"
-            )
-        law = self.law(len(clear))
-        at = self.fitted(law, law.at(clear, coefficients))
-        while at.law.count < self.most and (rest := self.clear(at.left)):
-            more = self.law(at.law.count + 1)
-            new = more.at(rest[:1], coefficients)[-at.peaks.shape[1] :]
-            tried = self.fitted(more, np.append(at.theta, new))
-            if not self.better(tried, at):
-                break
-            at = tried
-        while at.law.count > 1:
-            outside = self.outside(at)
-            left_out = int(outside[0]) if outside.size else self.weakest(at)
-            peaks = np.delete(at.peaks, left_out, axis=0)
-            tried = self.fitted(self.law(len(peaks)), np.append(at.common, peaks))
-            if not outside.size and self.better(at, tried):
-                break
-            at = tried
-        return np.sort(self.centres(at))
-
-    def centres(self, at: _FittedPeaks) -> Array:
-        """Centres of the peaks, in their order, (count,)."""
-        return at.theta[[p.name in at.law.within for p in at.law.parameters]]
-
-    def outside(self, at: _FittedPeaks) -> NDArray[np.int64]:
-        """Numbers of the peaks whose centres are at an end of the curve: flanks of others, or of the background."""
-        return np.flatnonzero((self.centres(at) < self.x[1]) | (self.centres(at) > self.x[-2]))
-
-    def clear(self, y: Array) -> list[SeenPeak]:
-        """Peaks that rise clearly above the noise, the strongest first."""
-        noise = _CLEAR * noise_of(self.y)
-        return sorted((one for one in candidates(self.x, y) if one.rise > noise), key=lambda one: -one.rise)
-
-    def fitted(self, law: Peaks, start: Array) -> _FittedPeaks:
-        """The best fit from one start."""
-        theta = solve(law, self.x, self.y, start=start[None, None]).parameters[0]
-        return _FittedPeaks(law, theta, self.y - law.value_and_jacobian(self.x, theta)[0])
-
-    def better(self, more: _FittedPeaks, fewer: _FittedPeaks) -> bool:
-        """Whether Schwarz's criterion is lower with more peaks; neighbouring residuals that go together count less."""
-        left = more.left
-        alike = max(float(left[1:] @ left[:-1]) / float(left @ left), 0.0)
-        points = max(left.size * (1.0 - alike) / (1.0 + alike), 2.0)
-        gain = points * math.log(float(fewer.left @ fewer.left) / float(left @ left))
-        return gain > (more.theta.size - fewer.theta.size) * math.log(points)
-
-    def weakest(self, at: _FittedPeaks) -> int:
-        """Number of the peak whose height is the fewest standard errors above zero."""
-        jacobian = at.law.value_and_jacobian(self.x, at.theta)[1]
-        size = np.maximum(np.sqrt(np.square(jacobian).sum(0)), 1e-300)
-        error = np.sqrt(np.diagonal(np.linalg.pinv((jacobian / size).T @ (jacobian / size)))) / size
-        heights = list(at.law.heights)
-        return int(np.argmin(at.theta[heights] / np.maximum(error[heights], 1e-300)))
