@@ -70,9 +70,10 @@ class Physics:
     """A modality with known physics: an expert E(t; theta_c) with its own parameters in each cluster.
 
     Args:
-        expert: A registered name (``"linear_hardening"``), an :class:`Expert`, or a class of one; of curves that nobody
-            has a law for ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins;
-            a vector or a single number is described by the same.
+        expert: A registered name (``"linear_hardening"``), how one is made of others (``"elastic(E) + voce"``,
+            ``"peaks(3, gaussian)"``), an :class:`Expert`, or a class of one; of curves that nobody has a law for
+            ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins; a vector or a
+            single number is described by the same.
         scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
             decoder, where they differ by independent noise only.
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
