@@ -106,7 +106,9 @@ def test_a_formula_on_the_command_line(command, specimens, tmp_path):
 
 def test_laws_made_of_others_and_relations_are_named_in_options():
     """Read and built as the command does it, without training."""
-    curves = xr.Dataset({"stress": (("specimen", "strain"), np.arange(27.0).reshape(3, 9))}, coords={"strain": np.linspace(0, 1, 9)})
+    curves = xr.Dataset(
+        {"stress": (("specimen", "strain"), np.arange(27.0).reshape(3, 9))}, coords={"strain": np.linspace(0, 1, 9)}
+    )
     for text, fitted in {
         "elastic(70e3) + voce with rise < 300": ["sigma_y", "rise", "eps_c"],
         "peaks(1, gaussian, background=0)": ["b_0", "A_1", "mu_1", "w_1"],
