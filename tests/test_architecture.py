@@ -36,7 +36,7 @@ ORDER = {
     "plugins": "hooks records manager registry",
     "experts": "contract formulas noise solvers diagnosis regression kinds registry together card",
     "experts/contract": "parameters bounds numbers inputs example law",
-    "experts/formulas": "parser program radau codegen compiled differential derived consistency",
+    "experts/formulas": "parser program radau codegen compiled differential derived relations consistency",
     "experts/noise": "base * blocks table",
     "experts/solvers": (
         "optimum levenberg_marquardt torch_batched statistics principal_components starts least_squares own_fits"
@@ -49,7 +49,8 @@ ORDER = {
     ),
     "experts/together": "joined conflict solution fit",
     "experts/kinds": (
-        "expert evaluated formula_expert hyperelastic ode_expert torch_expert callback lmfit_expert principal_curves"
+        "expert evaluated formula_expert hyperelastic elastic_plastic peaks peak_search notation ode_expert"
+        " torch_expert callback lmfit_expert principal_curves"
     ),
     "data": (
         "files limits names grids streaming measurement measurement_errors covariates check normalise split storage"

@@ -39,7 +39,12 @@ def fit(
     ] = None,
     physics: Annotated[
         list[str] | None,
-        typer.Option("--physics", "-p", metavar="NAME=EXPERT", help="Physics of a curve, by name or as a formula."),
+        typer.Option(
+            "--physics",
+            "-p",
+            metavar="NAME=EXPERT",
+            help="Physics of a curve, by names or as a formula.",
+        ),
     ] = None,
     neural: Annotated[
         list[str] | None, typer.Option("--neural", "-n", metavar="NAME", help="A neural modality.")

@@ -69,6 +69,12 @@ class Schema:
     batch: str | None = None
 
     @property
+    def t_long_name(self) -> str:
+        """What the independent variable is called; its name if not stated."""
+        along = self.coords.get(str(self.t_name))
+        return str(self.t_name if along is None else along.attrs.get("long_name", self.t_name))
+
+    @property
     def grid(self) -> np.ndarray:
         """Grid of a curve, `t`.
 

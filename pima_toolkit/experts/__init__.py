@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from .diagnosis.diagnosis import Diagnosis, Finding, diagnose
     from .diagnosis.noise_evidence import NoiseEvidence
     from .formulas.parser import latex_name, read_formula
+    from .kinds.elastic_plastic import ElasticPlastic
     from .kinds.expert import Expert
     from .kinds.formula_expert import SympyExpert
     from .kinds.hyperelastic import Hyperelastic, hyperelastic
     from .kinds.lmfit_expert import LmfitExpert
+    from .kinds.notation import is_made, with_relations
     from .kinds.ode_expert import OdeExpert
+    from .kinds.peaks import Peaks
     from .kinds.principal_curves import LearnedInFit, PrincipalCurves, principal_curves
     from .kinds.torch_expert import TorchExpert
     from .noise.base import CurveNoise, CurveResiduals, NoiseShape
@@ -36,10 +39,13 @@ if TYPE_CHECKING:
         EXPERTS,
         Manager,
         PluginRecord,
+        elastic_plastic,
         expert_from_dict,
         experts,
+        find_peaks,
         get_expert,
         load_plugin,
+        peaks,
         plugin_records,
         register,
         use_manager,
@@ -82,6 +88,7 @@ _HOME = {
     "diagnose": ".diagnosis.diagnosis",
     "EXPERTS": ".registry",
     "Dependence": ".regression.dependence",
+    "ElasticPlastic": ".kinds.elastic_plastic",
     "Example": ".contract.example",
     "Expert": ".kinds.expert",
     "Inputs": ".contract.inputs",
@@ -96,6 +103,7 @@ _HOME = {
     "Optimum": ".solvers.optimum",
     "Origin": "..plugins.records",
     "Parameter": ".contract.parameters",
+    "Peaks": ".kinds.peaks",
     "PluginRecord": ".registry",
     "PrincipalCurves": ".kinds.principal_curves",
     "Priors": ".regression.priors",
@@ -108,9 +116,11 @@ _HOME = {
     "card_of": ".card",
     "curves_at": ".solvers.noisy_fits",
     "derive": ".regression.quantities",
+    "elastic_plastic": ".registry",
     "example_of": ".contract.law",
     "expert_from_dict": ".registry",
     "experts": ".registry",
+    "find_peaks": ".registry",
     "fit_as_one": ".regression.fit",
     "fit_together": ".together.fit",
     "get_expert": ".registry",
@@ -118,6 +128,7 @@ _HOME = {
     "Hyperelastic": ".kinds.hyperelastic",
     "hookimpl": "..plugins.hooks",
     "integrated": ".solvers.integrated",
+    "is_made": ".kinds.notation",
     "inverse_information": ".regression.covariance",
     "latex_name": ".formulas.parser",
     "law_of": ".regression.solution",
@@ -128,6 +139,7 @@ _HOME = {
     "number_groups": ".regression.dependence",
     "own_fits": ".solvers.own_fits",
     "pack": ".contract.inputs",
+    "peaks": ".registry",
     "per": ".regression.effects",
     "plugin_records": ".registry",
     "principal_curves": ".kinds.principal_curves",
@@ -149,6 +161,7 @@ _HOME = {
     "use_manager": ".registry",
     "variable": ".contract.inputs",
     "with_covariates": ".contract.inputs",
+    "with_relations": ".kinds.notation",
     "working_curves": ".solvers.noisy_fits",
 }
 
@@ -166,6 +179,7 @@ __all__ = [
     "CurveStatistics",
     "Dependence",
     "Diagnosis",
+    "ElasticPlastic",
     "Example",
     "Expert",
     "Finding",
@@ -181,6 +195,7 @@ __all__ = [
     "Optimum",
     "Origin",
     "Parameter",
+    "Peaks",
     "PluginRecord",
     "PopulationCurves",
     "PrincipalCurves",
@@ -195,9 +210,11 @@ __all__ = [
     "curves_at",
     "derive",
     "diagnose",
+    "elastic_plastic",
     "example_of",
     "expert_from_dict",
     "experts",
+    "find_peaks",
     "fit_as_one",
     "fit_together",
     "get_expert",
@@ -205,6 +222,7 @@ __all__ = [
     "hyperelastic",
     "integrated",
     "inverse_information",
+    "is_made",
     "latex_name",
     "law_of",
     "learned_noise",
@@ -214,6 +232,7 @@ __all__ = [
     "number_groups",
     "own_fits",
     "pack",
+    "peaks",
     "per",
     "plugin_records",
     "principal_curves",
@@ -235,6 +254,7 @@ __all__ = [
     "use_manager",
     "variable",
     "with_covariates",
+    "with_relations",
     "working_curves",
 ]
 

@@ -6,31 +6,41 @@ import difflib
 import inspect
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
+
+from numpy.typing import ArrayLike
 
 from ..errors import ExpertError, FileFormatError, PluginWarning
 from ..plugins.hooks import hookimpl
 from ..plugins.manager import OURS, Manager, load_file, manager, plugin_records, use_manager
 from ..plugins.records import FILE, SESSION, Origin, PluginRecord
 from ..plugins.registry import Registry
+from ..signatures import tells_misfits
 from .contract.parameters import Parameter
+from .kinds.elastic_plastic import ElasticPlastic
 from .kinds.expert import Expert
 from .kinds.formula_expert import RestrictedExpert, SympyExpert
 from .kinds.lmfit_expert import LmfitExpert
+from .kinds.notation import is_made, read_law
 from .kinds.ode_expert import OdeExpert
+from .kinds.peak_search import found
+from .kinds.peaks import Peaks
 from .kinds.principal_curves import NAME_OF_LAW, LearnedInFit, read_principal_curves
 
 __all__ = [
     "EXPERTS",
     "Manager",
     "PluginRecord",
+    "elastic_plastic",
     "expert_from_dict",
     "experts",
+    "find_peaks",
     "get_expert",
     "hookimpl",
     "load_plugin",
     "manager",
+    "peaks",
     "plugin_records",
     "register",
     "use_manager",
@@ -106,14 +116,17 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
     """Find an expert.
 
     Args:
-        expert: The name of an installed one, an expert, or an expert class; ``"principal_curves"`` for a law that a fit
-            learns from its curves.
+        expert: The name of an installed one, an expert, or an expert class; how one is made of others,
+            ``"elastic(E) + voce"``, ``"peaks(3, gaussian)"``, ``"voce with sigma_y < 300"``
+            (:mod:`~pima_toolkit.experts.kinds.notation`); ``"principal_curves"`` for a law that a fit learns from its
+            curves.
 
     Returns:
         The expert.
 
     Raises:
-        ExpertError: If no installed expert has this name; the message lists the known ones.
+        ExpertError: If no installed expert has this name; the message lists the known ones. If a law made of others
+            cannot be read, or they do not go together.
     """
     if not isinstance(expert, str):
         made = instance(expert)
@@ -124,12 +137,86 @@ def get_expert(expert: str | Expert | type[Expert]) -> Expert:
         return made
     if expert == NAME_OF_LAW:
         return LearnedInFit()
+    if expert not in EXPERTS and is_made(expert):
+        return read_law(expert, get_expert)
     advice = ""
     if any(character in expert for character in "*/+("):
         advice = "; a formula is written SympyExpert('...', t='...')."
     elif difflib.get_close_matches(expert, [NAME_OF_LAW]):
         advice = f"; did you mean {NAME_OF_LAW!r}, a law that a fit learns?"
     return EXPERTS.get(expert, advice)
+
+
+@tells_misfits
+def elastic_plastic(
+    law: str | SympyExpert, *, E: float | None = None, engineering: str | None = None
+) -> ElasticPlastic:
+    """Make a law over the total strain of one of hardening over the plastic strain; text says ``"elastic(E) + voce"``.
+
+    Args:
+        law: The law of hardening, true stress over plastic strain: a name or a formula.
+        E: Elastic modulus where it is known, in the unit of the stress over that of the strain; None: fitted.
+        engineering: ``"tension"`` or ``"compression"``: the curve is one of engineering stress and strain; None: true.
+
+    Raises:
+        ExpertError: If the law is no formula, or has a parameter ``E`` itself.
+        OptionError: If an option is none of these.
+    """
+    return ElasticPlastic(get_expert(law), E, engineering)
+
+
+@tells_misfits
+def peaks(
+    count: int,
+    shape: str | SympyExpert = "pseudo_voigt",
+    *,
+    background: int | None = 1,
+    shared: str | Sequence[str] = (),
+) -> Peaks:
+    """Make the law of a sum of peaks on a background; where they are is found in each curve. No starts are needed.
+
+    Args:
+        count: Number of peaks.
+        shape: One peak: ``"gaussian"``, ``"lorentzian"``, ``"pseudo_voigt"``, or a formula with a height, a centre
+            named in ``within``, and a width.
+        background: Degree of the polynomial under them; None for none.
+        shared: Parameters that all peaks have in common: ``"w"``, ``("w", "eta")``.
+
+    Raises:
+        ExpertError: If the shape is no peak.
+        OptionError: If an option is out of range.
+    """
+    return Peaks(get_expert(shape), count, background, shared)
+
+
+@tells_misfits
+def find_peaks(
+    t: ArrayLike,
+    y: ArrayLike,
+    shape: str | SympyExpert = "pseudo_voigt",
+    *,
+    background: int | None = 1,
+    shared: str | Sequence[str] = (),
+    most: int = 20,
+) -> Peaks:
+    """Find how many peaks a curve has, and make the law of them, each between its neighbours.
+
+    From the peaks that stand above the noise one is added where the rest rises most, and left out where it is weakest,
+    as Schwarz's criterion says. Of several curves the mean is looked at: the law then calls the same peak alike in all.
+
+    Args:
+        t: Where it was measured, (T,).
+        y: A curve (T,), or several (N, T); NaN where not measured.
+        shape: As in ``pima.peaks``, with the other options.
+        background: As there.
+        shared: As there.
+        most: Peaks at most.
+
+    Raises:
+        ExpertError: If there is too little to look at, or no peak.
+        OptionError: If an option is out of range.
+    """
+    return found(get_expert(shape), t, y, background, shared, most)
 
 
 def register(expert: Registered) -> Registered:
@@ -179,9 +266,10 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
         ExpertError: If it needs an expert that is not installed, or that has changed since; it names the plugin.
         FormulaError: If its formula cannot be read.
     """
-    if isinstance(values, dict) and values.get("kind") == "restricted":
-        return _restricted(values, installed)
-    if isinstance(values, dict) and values.get("kind") == NAME_OF_LAW:
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind in _OF_OTHERS:
+        return _OF_OTHERS[kind](values, installed)
+    if kind == NAME_OF_LAW:
         return read_principal_curves(values)
     if (
         not isinstance(values, dict)
@@ -203,7 +291,8 @@ def expert_from_dict(values: dict[str, object], *, installed: Mapping[str, Exper
     if values["kind"] == "formula":
         if not isinstance(values.get("formula"), str):
             raise FileFormatError(f"the saved expert {values['name']!r} lacks its formula")
-        made = SympyExpert(values["formula"], values["t"], covariates=covariates, name=values["name"], parameters=read)
+        options = {"covariates": covariates, "name": values["name"], "parameters": read}
+        made = SympyExpert(values["formula"], values["t"], quantity=str(values.get("quantity", "")), **options)
         if origin is not None:
             mark(made, origin)
         return made
@@ -280,12 +369,37 @@ def _ode(values: dict[str, object], parameters: tuple[Parameter, ...]) -> OdeExp
 
 
 def _restricted(values: dict[str, object], installed: Mapping[str, Expert] | None) -> RestrictedExpert:
-    """Read back an expert some of whose parameters are held, as ``SympyExpert.fixed`` and ``tied`` make it."""
-    fixed, tied = values.get("fixed"), values.get("tied")
+    """Read back an expert not all of whose parameters are free: see ``SympyExpert.fixed``, ``tied`` and ``related``."""
+    fixed, tied, relations = values.get("fixed"), values.get("tied"), values.get("relations", [])
     numbers = isinstance(fixed, dict) and all(isinstance(v, int | float) for v in fixed.values())
-    if not numbers or not isinstance(tied, dict) or not all(isinstance(v, str) for v in tied.values()):
+    texts = isinstance(tied, dict) and isinstance(relations, list)
+    if not numbers or not texts or not all(isinstance(v, str) for v in (*tied.values(), *relations)):
         raise FileFormatError(f"a saved expert lacks what its parameters are fixed at or tied to: {str(values)[:80]}")
     base = expert_from_dict(values.get("base"), installed=installed)
     if not isinstance(base, SympyExpert):
         raise FileFormatError(f"a saved expert restricts {base.name!r}, which is no formula")
-    return RestrictedExpert(base, fixed=fixed, tied=tied)
+    return RestrictedExpert(base, fixed=fixed, tied=tied, relations=relations)
+
+
+def _made_of(kind: type[ElasticPlastic] | type[Peaks], of: str, *options: str) -> Callable[..., Expert]:
+    """How to read back what ``to_dict`` of a law made of another wrote, with its options by name."""
+
+    def read(values: dict[str, object], installed: Mapping[str, Expert] | None) -> Expert:
+        missing = [name for name in (of, *options) if name not in values]
+        if missing:
+            raise FileFormatError(f"the saved expert {str(values.get('name'))!r} lacks its {missing[0]}")
+        other = expert_from_dict(values[of], installed=installed)
+        try:
+            return kind(other, **{name: values[name] for name in options})
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"the saved expert {str(values.get('name'))!r} cannot be read: {error}") from None
+
+    return read
+
+
+#: Kind of a law that is made of another, as it is saved -> how it is read back.
+_OF_OTHERS: dict[object, Callable[..., Expert]] = {
+    "restricted": _restricted,
+    "elastic_plastic": _made_of(ElasticPlastic, "law", "E", "engineering"),
+    "peaks": _made_of(Peaks, "shape", "count", "background", "shared", "places", "offset", "scale"),
+}

@@ -411,11 +411,12 @@ def _converted(
         warnings.warn(f"{name!r} is NaN for {few(lost)}: {told}", PimaWarning, stacklevel=4)
     called = "strain" if way else str(axis.name)
     new = called if called not in data.variables or called == axis.name else f"{name}_{called}"
-    kind = "" if true is None else "true "
+    kind = "engineering " if true is None else "true "
     point = f"{name}_point" if data.sizes.get("point", y.shape[1]) != y.shape[1] else "point"
     attrs = {key: value for key, value in variable.attrs.items() if key not in ("units", "long_name", "independent")}
     attrs |= {"units": "MPa" if force else str(variable.attrs.get("units", "1")), "independent": new}
-    attrs["long_name"] = f"{kind}{'stress' if force else variable.attrs.get('long_name', name)}"
+    measured = str(variable.attrs.get("long_name", name))
+    attrs["long_name"] = f"{kind}stress" if force else measured if true is None else f"true {measured}"
     attrs |= {} if true is None else {"loading": true}
     x_attrs = {"units": "1", "long_name": f"{kind}strain"} if way else dict(axis.attrs)
     title = "stress" if force and canonical(name)[0] == "force" and "stress" not in data.variables else name

@@ -70,9 +70,10 @@ class Physics:
     """A modality with known physics: an expert E(t; theta_c) with its own parameters in each cluster.
 
     Args:
-        expert: A registered name (``"linear_hardening"``), an :class:`Expert`, or a class of one; of curves that nobody
-            has a law for ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins;
-            a vector or a single number is described by the same.
+        expert: A registered name (``"linear_hardening"``), how one is made of others (``"elastic(E) + voce"``,
+            ``"peaks(3, gaussian)"``), an :class:`Expert`, or a class of one; of curves that nobody has a law for
+            ``"principal_curves"``: their mean and leading principal curves, learned when a fit begins; a vector or a
+            single number is described by the same.
         scatter: ``"specimen"``: specimens of one population differ in their parameters; ``"none"``: the paper's
             decoder, where they differ by independent noise only.
         noise: ``"pooled"``: one noise variance for all clusters; ``"cluster"``: one each; ``"unit"``: variance 1 in
@@ -83,8 +84,8 @@ class Physics:
         vary: ``"none"``: what is known of a specimen beyond its cluster is its own curve, as in the paper;
             ``"latent"``: its parameters follow its place in the latent space, so that a photograph speaks about its own
             specimen (model/effects/latent.py).
-        priors: Prior knowledge of every cluster's parameters, fitted or reported: mean and standard deviation of
-            a Gaussian by name, in the parameter's unit, ``{"E": (200e3, 10e3)}``.
+        priors: Prior knowledge of every cluster's parameters, fitted or reported, or of formulas of reported ones: mean
+            and standard deviation of a Gaussian, ``{"E": (200e3, 10e3), "sigma_y/E": (1e-3, 1e-4)}``.
         depends_on: What fitted parameters depend on besides the population: covariates of the dataset, or formulas of
             them, by parameter, ``{"E": ["temperature"], "H": ["log(rate)"]}``. Linear in each parameter's unbounded
             coordinate, the logarithm of a positive one, and the same in every population.

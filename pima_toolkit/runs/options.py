@@ -7,7 +7,8 @@
 
     [modalities.stress]
     kind = "physics"                 # "neural", "physics", or "none" to leave it out
-    expert = "linear_hardening"      # or a table: {formula = "K * strain**n", bounds = {n = [0, 1]}}
+    expert = "linear_hardening"      # or "elastic(E) + voce", "peaks(3, gaussian)", "voce with sigma_y < 300",
+                                     # or a table: {formula = "K * strain**n with n < 0.5", bounds = {K = [0, 900]}}
     window = [0.0, 0.2]              # any argument of pima.Physics
 
     [model]                          # any argument of pima.PIMA
@@ -37,7 +38,7 @@ import xarray as xr
 from ..api.pima import PIMA
 from ..data import ANSWER_NAMES, Wanted, closest, errors_of, measured_names, read
 from ..errors import FormulaError, OptionError
-from ..experts import Expert, SympyExpert, get_expert
+from ..experts import Expert, SympyExpert, get_expert, is_made, with_relations
 from ..fitting.options import TrainingSettings
 from ..ingest import from_folder
 from ..model.modality import Modality, Neural, Physics
@@ -229,7 +230,7 @@ def choose(options: Mapping[str, Any], data: xr.Dataset) -> tuple[Options, list[
 
 def _with_variable(expert: Any, data: xr.Dataset, name: str) -> Any:
     """A formula knows its independent variable: that of the curve, where it does not say."""
-    if isinstance(expert, str) and re.fullmatch(r"[\w.-]+", expert):
+    if isinstance(expert, str) and (re.fullmatch(r"[\w.-]+", expert) or is_made(expert)):
         return expert
     table = {"formula": expert} if isinstance(expert, str) else dict(expert)
     if "t" not in table:
@@ -275,8 +276,11 @@ def _expert(path: str, expert: Any) -> Expert:
     _section(expert, {name: key for name, key in keys_of(SympyExpert).items() if name != "parameters"}, path)
     if "formula" not in expert:
         raise OptionError(f"{path}formula is missing: write one, such as formula = 'K * strain**n'")
+    formula, relations = with_relations(expert["formula"])
+    given = {**expert, "formula": formula, "bounds": _bounds(path, expert)}
     try:
-        return SympyExpert(**{k: v for k, v in expert.items() if k != "bounds"}, bounds=_bounds(path, expert))
+        law = SympyExpert(**given)
+        return law.related(*relations) if relations else law
     except FormulaError as error:
         raise OptionError(f"{path}formula = {expert['formula']!r}: {error}") from None
 

@@ -79,7 +79,7 @@ def json_round_trip(case: Case) -> int:
     """Written as JSON and read again it is equal, and predicts the same."""
     expert = case.expert
     text = json.dumps(expert.to_dict(), allow_nan=False)
-    again = expert_from_dict(json.loads(text), installed={expert.name: expert})
+    again = expert_from_dict(json.loads(text), installed={one.name: one for one in (expert, *expert.parts)})
     if again != expert or hash(again) != hash(expert):
         raise Failure(f"what came back is not equal: {again!r}")
     values = again.value_and_jacobian(case.t, case.thetas)[0]

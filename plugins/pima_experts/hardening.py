@@ -1,8 +1,10 @@
-r"""Plastic hardening: flow stress against plastic strain."""
+r"""Plastic hardening: flow stress against plastic strain, of some also rate and temperature."""
 
 from __future__ import annotations
 
 from pima_toolkit import Example, Parameter, SympyExpert
+
+_QUANTITY = "true stress over plastic strain"
 
 
 class Hollomon(SympyExpert):
@@ -19,6 +21,7 @@ class Hollomon(SympyExpert):
         Parameter("K", unit="{y}", lower=0.0, description="strength coefficient"),
         Parameter("n", lower=0.0, upper=1.0, description="strain-hardening exponent"),
     )
+    quantity = _QUANTITY
     example = Example(t=(0, 0.2), parameters={"K": 530, "n": 0.26}, y="true stress", y_unit="MPa")
 
 
@@ -37,6 +40,7 @@ class Ludwik(SympyExpert):
         Parameter("K", unit="{y}", lower=0.0, description="strength coefficient"),
         Parameter("n", lower=0.0, upper=1.0, description="strain-hardening exponent"),
     )
+    quantity = _QUANTITY
     example = Example(t=(0, 0.2), parameters={"sigma_y": 250, "K": 500, "n": 0.5}, y="true stress", y_unit="MPa")
 
 
@@ -55,6 +59,7 @@ class Swift(SympyExpert):
         Parameter("eps_0", unit="{t}", lower=0.0, description="strain undergone before"),
         Parameter("n", lower=0.0, upper=1.0, description="strain-hardening exponent"),
     )
+    quantity = _QUANTITY
     example = Example(t=(0, 0.2), parameters={"K": 600, "eps_0": 0.01, "n": 0.2}, y="true stress", y_unit="MPa")
 
 
@@ -84,6 +89,7 @@ class Voce(SympyExpert):
     )
     reported_formulas = ("sigma_y", "sigma_y + rise", "eps_c")
     reported_bounds = ("", "sigma_s >= sigma_y", "")
+    quantity = _QUANTITY
     example = Example(
         t=(0, 0.2), parameters={"sigma_y": 120, "rise": 180, "eps_c": 0.05}, y="true stress", y_unit="MPa"
     )
@@ -111,10 +117,105 @@ class JohnsonCook(SympyExpert):
         Parameter("C", lower=0.0, upper=1.0, description="sensitivity to the strain rate"),
         Parameter("m", lower=0.0, upper=10.0, description="exponent of thermal softening"),
     )
+    quantity = _QUANTITY
     example = Example(
         t=(0, 0.3),
         parameters={"A": 350, "B": 275, "n": 0.36, "C": 0.022, "m": 1.0},
         y="true stress",
         y_unit="MPa",
         covariates={"strain_rate": 1000, "temperature": 0.2},
+    )
+
+
+class ZerilliArmstrongBcc(SympyExpert):
+    r"""Dislocations past thermal barriers that strain does not change: metals of body-centred cubic lattice.
+
+    .. math:: \sigma = C_0 + C_1\, e^{-C_3 T + C_4 T \ln\dot\varepsilon} + C_5 \varepsilon^n
+
+    Two covariates, each a number per specimen: ``strain_rate`` in 1/s and ``temperature`` in K.
+
+    Valid for: iron, tantalum and their like, at low to high rates, before necking. Rate and temperature can be told
+    apart only from specimens at several of each.
+    Source: Zerilli & Armstrong 1987, J. Appl. Phys. 61, 1816, eq. 11.
+    """
+
+    name, t, covariates = "zerilli_armstrong_bcc", "strain", ("strain_rate", "temperature")
+    formula = "C_0 + C_1 * exp(-C_3 * temperature + C_4 * temperature * log(strain_rate)) + C_5 * strain**n"
+    parameters = (
+        Parameter("C_0", unit="{y}", lower=0.0, description="athermal stress, of grains and solutes"),
+        Parameter("C_1", unit="{y}", lower=0.0, description="thermal stress at 0 K"),
+        Parameter("C_3", unit="1/K", lower=0.0, upper=0.1, description="softening with temperature"),
+        Parameter("C_4", unit="1/K", lower=0.0, upper=0.01, description="sensitivity to the rate, times temperature"),
+        Parameter("C_5", unit="{y}", lower=0.0, description="hardening coefficient"),
+        Parameter("n", lower=0.0, upper=1.0, description="hardening exponent"),
+    )
+    quantity = _QUANTITY
+    example = Example(
+        t=(0, 0.3),
+        parameters={"C_0": 65, "C_1": 1033, "C_3": 0.00698, "C_4": 0.000415, "C_5": 266, "n": 0.289},
+        y="true stress",
+        y_unit="MPa",
+        covariates={"strain_rate": 1000, "temperature": 300},
+    )
+
+
+class ZerilliArmstrongFcc(SympyExpert):
+    r"""Dislocations past each other, the more of them the further strained: metals of face-centred cubic lattice.
+
+    .. math:: \sigma = C_0 + C_2 \sqrt{\varepsilon}\, e^{-C_3 T + C_4 T \ln\dot\varepsilon}
+
+    Two covariates, each a number per specimen: ``strain_rate`` in 1/s and ``temperature`` in K.
+
+    Valid for: copper, aluminium and their like, at low to high rates, before necking. Rate and temperature can be told
+    apart only from specimens at several of each.
+    Source: Zerilli & Armstrong 1987, J. Appl. Phys. 61, 1816, eq. 10.
+    """
+
+    name, t, covariates = "zerilli_armstrong_fcc", "strain", ("strain_rate", "temperature")
+    formula = "C_0 + C_2 * sqrt(strain) * exp(-C_3 * temperature + C_4 * temperature * log(strain_rate))"
+    parameters = (
+        Parameter("C_0", unit="{y}", lower=0.0, description="athermal stress, of grains and solutes"),
+        Parameter("C_2", unit="{y}", lower=0.0, description="hardening coefficient at 0 K"),
+        Parameter("C_3", unit="1/K", lower=0.0, upper=0.1, description="softening with temperature"),
+        Parameter("C_4", unit="1/K", lower=0.0, upper=0.01, description="sensitivity to the rate, times temperature"),
+    )
+    quantity = _QUANTITY
+    example = Example(
+        t=(0, 0.3),
+        parameters={"C_0": 65, "C_2": 890, "C_3": 0.0028, "C_4": 0.000115},
+        y="true stress",
+        y_unit="MPa",
+        covariates={"strain_rate": 1000, "temperature": 300},
+    )
+
+
+class NortonHoff(SympyExpert):
+    r"""Viscoplastic flow of hot metal that hardens as it flows.
+
+    .. math:: \sigma = K (\varepsilon_0 + \varepsilon)^n \dot\varepsilon^m e^{\beta / T}
+
+    Two covariates, each a number per specimen: ``strain_rate`` in 1/s and ``temperature`` in K. The consistency of the
+    three-dimensional law is K over the power 1 + m of the root of 3.
+
+    Valid for: hot forming, above half the melting temperature. m, and K with beta, can be told only from specimens at
+    several rates and temperatures.
+    Source: Norton 1929, The Creep of Steel at High Temperatures; Hoff 1954, Q. Appl. Math. 12, 49.
+    """
+
+    name, t, covariates = "norton_hoff", "strain", ("strain_rate", "temperature")
+    formula = "K * (eps_0 + strain)**n * strain_rate**m * exp(beta / temperature)"
+    parameters = (
+        Parameter("K", unit="{y}", lower=0.0, description="consistency at 1/s and high temperature", log=True),
+        Parameter("eps_0", unit="{t}", lower=0.0, description="strain undergone before"),
+        Parameter("n", lower=0.0, upper=1.0, description="hardening exponent"),
+        Parameter("m", lower=0.0, upper=1.0, description="sensitivity to the strain rate"),
+        Parameter("beta", unit="K", lower=0.0, description="softening with temperature"),
+    )
+    quantity = _QUANTITY
+    example = Example(
+        t=(0, 0.5),
+        parameters={"K": 8, "eps_0": 0.02, "n": 0.12, "m": 0.14, "beta": 3500},
+        y="true stress",
+        y_unit="MPa",
+        covariates={"strain_rate": 1, "temperature": 1273},
     )

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import pima_toolkit as pima
+from pima_toolkit.runs.options import build, choose
 
 SHORT = ("--physics", "stress=proportional", "--clusters", 2, "--latent-dim", 2, "--epochs", 2)
 
@@ -103,6 +104,21 @@ def test_a_formula_on_the_command_line(command, specimens, tmp_path):
     assert pima.runs.open_fit(tmp_path / "run").parameters.parameter.values.tolist() == ["K"]
 
 
+def test_laws_made_of_others_and_relations_are_named_in_options():
+    """Read and built as the command does it, without training."""
+    curves = xr.Dataset(
+        {"stress": (("specimen", "strain"), np.arange(27.0).reshape(3, 9))}, coords={"strain": np.linspace(0, 1, 9)}
+    )
+    for text, fitted in {
+        "elastic(70e3) + voce with rise < 300": ["sigma_y", "rise", "eps_c"],
+        "peaks(1, gaussian, background=0)": ["b_0", "A_1", "mu_1", "w_1"],
+        "K*strain**n with n < 0.5": ["K", "n"],
+    }.items():
+        options = {"model": {"clusters": 2}, "modalities": {"stress": {"expert": text}}}
+        model, _ = build(choose(options, curves)[0])
+        assert [p.name for p in model.options.modalities["stress"].expert.parameters] == fitted
+
+
 def test_covariates_are_no_modalities(command, two_populations, tmp_path):
     """A variable that the formula asks for is not taken for something to learn."""
     data = two_populations().assign(rate=("specimen", np.linspace(1.0, 2.0, 48)))
@@ -135,6 +151,7 @@ epochs = 1
 """
 PLUGIN = """
 import pima_toolkit as pima
+from pima_toolkit.runs.options import build, choose
 
 class Mine(pima.SympyExpert):
     "A line of the test's own."

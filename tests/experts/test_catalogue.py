@@ -35,6 +35,11 @@ REFERENCE = {
     "swift": lambda t, K, eps_0, n: K * np.exp(n * np.log(t + eps_0)),
     "voce": lambda t, sigma_y, rise, eps_c: sigma_y - rise * np.expm1(-t / eps_c),
     "johnson_cook": lambda t, A, B, n, C, m: (A + B * np.power(t, n)) * (1 + C * np.log(1000)) * (1 - 0.2**m),
+    "zerilli_armstrong_bcc": lambda t, c0, c1, c3, c4, c5, n: (
+        c0 + c1 * np.exp(-c3 * 300) * 1000 ** (c4 * 300) + c5 * np.power(t, n)
+    ),
+    "zerilli_armstrong_fcc": lambda t, c0, c2, c3, c4: c0 + c2 * t**0.5 * np.exp(-c3 * 300) * 1000 ** (c4 * 300),
+    "norton_hoff": lambda t, K, e, n, m, beta: np.exp(np.log(K) + n * np.log(e + t) + beta / 1273),
     "gibson_ashby_modulus": lambda t, C, n: 7e4 * C * np.exp(n * np.log(t)),
     "gibson_ashby_strength": lambda t, C: 250 * C * t * np.sqrt(t),
     "densification": lambda t, E, eps_y, h, D, eps_D: bilinear(t, E, eps_y, h) + D * np.clip(t - eps_D, 0, None),

@@ -111,7 +111,9 @@ def compare(
     curves = training_curves(predictor, record, name, data)
     decoder = predictor.state.decoders[name]
     gamma = responsibilities(record, curves)
-    laws = _laws(experts, decoder.expert)
+    laws, schema = _laws(experts, decoder.expert), predictor.specs[name].schema
+    for law in laws:
+        law.check_quantity(schema.long_name, schema.t_long_name, stacklevel=5)
     table = _compare(laws, decoder.expert.inputs, curves, gamma, decoder.scale, folds, seed)
     fitted = [law == decoder.expert for law in laws]
     own = {"long_name": "whether it is the law of the fit"}

@@ -6,6 +6,8 @@ result is presented is no part of it: :class:`~pima_toolkit.experts.kinds.expert
 
 from __future__ import annotations
 
+import re
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ...errors import ExpertError
+from ...errors import ExpertError, PimaWarning
 from ...faces import RENAMED
 from .bounds import Bounds
 from .example import Example
@@ -37,6 +39,8 @@ class Law(NamedInputs):
         linear: Numbers of parameters the law is linear in, all together: they need no search.
         example: A plausible curve, for figures and tests; ``experts.example_of`` makes one
             where the author gives none.
+        quantity: What the law is written in, where curves may be of another: ``"true stress over plastic strain"``.
+            Empty where it holds for any.
         reported_formulas: A formula of the fitted parameters for each reported one; none where those are reported.
         reported_bounds: Bounds of each reported parameter in words, ``"0 <= H <= E"``, for tables to read; ``""`` where
             the numbers tell them. None where they tell all.
@@ -49,6 +53,7 @@ class Law(NamedInputs):
     within: tuple[str, ...] = ()
     linear: tuple[int, ...] = ()
     example: Example | None = None
+    quantity: str = ""
     reported_formulas: tuple[str, ...] = ()
     reported_bounds: tuple[str, ...] = ()
 
@@ -155,6 +160,13 @@ class Law(NamedInputs):
             Parameters, shape (N, P); those outside the bounds are clipped.
         """
 
+    def around(self, guess: Array) -> Array | None:  # noqa: ARG002 - of others
+        """Starts around a guess (N, P), the guess first, shape (N, S, P); None for the usual spread.
+
+        For a law whose guess is found in the curve, a point of so many dimensions that a spread would only lose it.
+        """
+        return None
+
     @abstractmethod
     def search_grid(self, t: Array) -> Array:
         """List the candidates among which variable projection searches.
@@ -198,6 +210,30 @@ class Law(NamedInputs):
         Raises:
             ExpertError: If they do; a unit that is not known contradicts nothing.
         """
+
+    def check_quantity(self, y: str, t: str, stacklevel: int = 2) -> None:
+        """Warn where the names of curves say that they are of another quantity than the law; nothing is converted.
+
+        Args:
+            y: Name of what was measured, such as ``"engineering stress"``.
+            t: Name of the independent variable.
+            stacklevel: Of the warning.
+        """
+        wanted, said = self.quantity, f"{y} over {t}".lower()
+        told = [
+            ("true" in wanted and re.search(r"\b(engineering|nominal)\b", said)),
+            ("engineering" in wanted and re.search(r"\btrue\b", said)),
+            ("plastic" in wanted and re.search(r"\b(engineering|nominal|true|total) strain\b", said)),
+            (wanted and "plastic" not in wanted and "plastic strain" in said),
+        ]
+        if any(told):
+            warnings.warn(
+                f"the law {self.name!r} is one of {wanted}, and the curves are of {y} over {t}: nothing is converted."
+                " Where curves are of total strain, fit 'elastic(E) + LAW'; where they are engineering ones,"
+                " 'engineering(elastic(E) + LAW)'; a law of plastic strain needs stress / E taken off the strain",
+                PimaWarning,
+                stacklevel=stacklevel,
+            )
 
 
 def example_of(expert: Law) -> Example:

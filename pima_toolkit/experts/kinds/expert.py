@@ -49,6 +49,11 @@ class Expert(Law):
     origin: Origin | None = None
     numbered: bool = False
 
+    @property
+    def parts(self) -> tuple[Expert, ...]:
+        """The experts that it is made of, without itself; none of most."""
+        return ()
+
     def value_and_jacobian(self, t: Inputs, theta: ArrayLike) -> tuple[Array, Array]:
         """Values and derivatives by the parameters, as :class:`Law` says."""
         t = packed(self, t)
@@ -92,7 +97,7 @@ class Expert(Law):
         return type(self).initial_guess is not Expert.initial_guess or type(self).search_grid is not Expert.search_grid
 
     def starts(self, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
-        """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
+        """The guess and starts around it, no random ones, shape (N, count, P) for y (N, T); fewer of some laws."""
         return starting_points(self, t, y, weights, count)
 
     @tells_misfits
@@ -126,8 +131,9 @@ class Expert(Law):
                 that a start far off does no harm: the lowest cost wins, and of equal ones the given start's, which
                 keeps the order of terms that may trade places. ``experts.solve`` goes from given starts alone.
             fixed: Fitted parameters to hold, by name.
-            priors: Prior knowledge of parameters, fitted or reported, by name: mean and standard deviation of a
-                Gaussian in the parameter's unit, ``{"E": (200e3, 10e3)}``. They enter the solve and the errors as
+            priors: Prior knowledge of parameters, fitted or reported, by name, or of formulas of reported ones: mean
+                and standard deviation of a Gaussian in its own unit, ``{"E": (200e3, 10e3), "tau_2/tau_1": (5, 1)}``.
+                They enter the solve and the errors as
                 further observations; how much the curves count against them follows from their noise.
             noise_std: Known standard deviation of the noise, in the unit of the curves: one number, one per point (T,),
                 or one per point of each curve (N, T). Points weigh by it, and for a single curve the errors are

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sympy import Expr
 from torch import Tensor
 
 from ...errors import ExpertError, FormulaError
@@ -19,9 +20,10 @@ from ..contract.example import Example
 from ..contract.parameters import Parameter
 from ..formulas.codegen import compile_curve, run_torch
 from ..formulas.consistency import contradicted
-from ..formulas.derived import reported_jacobian, reported_program, to_reported
+from ..formulas.derived import Quantity, reported_jacobian, reported_program, to_reported
 from ..formulas.parser import Formula, names_in, read_formula, substituted
 from ..formulas.program import Program, jointly_linear, lower, with_jacobian
+from ..formulas.relations import Substitute, relate
 from .expert import Expert
 
 
@@ -63,6 +65,7 @@ class SympyExpert(Expert):
         bounds: Lower and upper bound by name of the parameter; None for none.
         descriptions: A few words by name of the parameter.
         log: Names of parameters to be solved for in their logarithms, see :class:`Parameter`.
+        quantity: What the law is written in, where curves may be of another: see :class:`Law`.
         example: A plausible curve, for figures and tests; one is made from the bounds by default.
 
     Raises:
@@ -87,6 +90,7 @@ class SympyExpert(Expert):
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         descriptions: Mapping[str, str] | None = None,
         log: Sequence[str] = (),
+        quantity: str | None = None,
         example: Example | None = None,
     ) -> None:
         text = type(self).formula if formula is None else formula
@@ -108,6 +112,7 @@ class SympyExpert(Expert):
             "name": name or type(self).name or re.sub(r"\s+", " ", text.strip()),
             "parameters": parameters,
             **({} if example is None else {"example": example}),
+            **({} if quantity is None else {"quantity": quantity}),
         }
         # Made here and kept: torch.compile follows what predict reads, and cannot follow sympy.
         values["_torch_form"] = lower(read.expression, read.inputs, [p.name for p in parameters], safe=True)
@@ -118,6 +123,11 @@ class SympyExpert(Expert):
 
     def __setattr__(self, key: str, value: object) -> None:
         raise AttributeError(f"experts do not change: make a new one instead of setting {key!r}")
+
+    @property
+    def expression(self) -> Expr:
+        """The formula as sympy has it, over real symbols."""
+        return _read(self.formula, self.inputs).expression
 
     @property
     def _programs(self) -> tuple[Program, tuple[int, ...]]:
@@ -193,6 +203,21 @@ class SympyExpert(Expert):
         """
         return RestrictedExpert(self, tied=formulas)
 
+    def related(self, *relations: str) -> RestrictedExpert:
+        """Keep relations between fitted parameters: ``related("tau_1 < tau_2", "w_1 + w_2 = 1", "H < 0.5*E")``.
+
+        Others are fitted in their place, which plain bounds keep
+        (:mod:`~pima_toolkit.experts.formulas.relations`); reported are those of before, with errors. Bounds are kept.
+
+        Args:
+            *relations: Comparisons of formulas, with ``<``, ``>``, ``<=``, ``>=`` or ``=``; also chains of them.
+
+        Raises:
+            ExpertError: If one contradicts the bounds, or is linear in no parameter.
+            FormulaError: If one cannot be read, or names something else.
+        """
+        return RestrictedExpert(self, relations=relations)
+
     def to_reported(self, theta: ArrayLike) -> NDArray[np.float64]:
         """Turn fitted parameters (..., P) into reported ones, shape (..., Q), by ``reported_formulas``."""
         return to_reported(self._reported_programs(), theta) if self.reported_formulas else super().to_reported(theta)
@@ -217,17 +242,18 @@ class SympyExpert(Expert):
     def to_dict(self) -> dict[str, object]:
         """Give formula and parameters as JSON-able values; a subclass is found by its name, its formula compared."""
         kind = "formula" if type(self) is SympyExpert else "installed"
-        return {**super().to_dict(), "kind": kind, "formula": self.formula}
+        said = {"quantity": self.quantity} if self.quantity and kind == "formula" else {}
+        return {**super().to_dict(), "kind": kind, "formula": self.formula, **said}
 
     def _content(self) -> tuple[object, ...]:
-        return (*super()._content(), self.formula)
+        return (*super()._content(), self.formula, self.quantity)
 
     def _equation(self) -> str:
         return f"$y({html.escape(', '.join(self.inputs))}) = {html.escape(self.latex)}$"
 
 
 class RestrictedExpert(SympyExpert):
-    """An expert of fewer parameters than another: some held at values, some given by formulas of the others.
+    """An expert whose parameters are not all free: some held at values, some given by formulas of others, some related.
 
     Its formula is the other's with the values and formulas put in, so that every form of it follows. Starts and bounds
     taken from the data are the other's.
@@ -236,20 +262,29 @@ class RestrictedExpert(SympyExpert):
         base: The expert with all parameters.
         fixed: Values by name of the fitted parameter.
         tied: Formulas of the other fitted parameters, by name.
+        relations: Comparisons of formulas of fitted parameters.
 
     Raises:
-        ExpertError: If a name is no fitted parameter, is given twice, a value not finite, or nothing is left to fit.
+        ExpertError: If a name is no fitted parameter, is given twice, a value not finite, a relation cannot be kept, or
+            nothing is left to fit.
         FormulaError: If a formula cannot be read, or names what is no free parameter.
     """
 
     reported: tuple[Parameter, ...] = ()
 
     def __init__(
-        self, base: SympyExpert, *, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None
+        self,
+        base: SympyExpert,
+        *,
+        fixed: Mapping[str, float] | None = None,
+        tied: Mapping[str, str] | None = None,
+        relations: Sequence[str] = (),
     ) -> None:
+        fixed, tied, relations = dict(fixed or {}), dict(tied or {}), tuple(relations)
         if isinstance(base, RestrictedExpert):
-            base, fixed, tied = base.base, {**base.held, **(fixed or {})}, {**base.ties, **(tied or {})}
-        fixed, tied = {name: _number(name, value) for name, value in (fixed or {}).items()}, dict(tied or {})
+            fixed, tied, relations = {**base.held, **fixed}, {**base.ties, **tied}, (*base.relations, *relations)
+            base = base.base
+        fixed = {name: _number(name, value) for name, value in fixed.items()}
         names = [p.name for p in base.parameters]
         unknown, twice = [n for n in (*fixed, *tied) if n not in names], [n for n in fixed if n in tied]
         if unknown:
@@ -268,33 +303,49 @@ class RestrictedExpert(SympyExpert):
                 )
         values = {name: repr(value) for name, value in fixed.items()}
         values |= {name: substituted(text, values) for name, text in tied.items()}
+        places: Mapping[str, Substitute] = {}
         formulas = base.reported_formulas or tuple(p.name for p in base.reported)
+        if relations:
+            named = zip((p.name for p in base.reported), formulas, strict=True)
+            also = {name: substituted(text, values) for name, text in named if name not in names}
+            related = relate(free, {**also, **values}, relations)
+            free, places = list(related.parameters), related.substitutes
+            values = {name: text for name, text in related.given.items() if name not in also}
         texts = [substituted(text, values) for text in formulas]
         # A parameter that no longer depends on anything fitted is not reported: it was given.
         kept = [k for k, text in enumerate(texts) if names_in(text) & {p.name for p in free}]
-        given = ", ".join([*(f"{n} = {v:g}" for n, v in fixed.items()), *(f"{n} = {text}" for n, text in tied.items())])
+        given = [*(f"{n} = {v:g}" for n, v in fixed.items()), *(f"{n} = {text}" for n, text in tied.items())]
         for key, value in {
             "base": base,
             "held": fixed,
             "ties": tied,
+            "relations": relations,
+            "places": places,
             "reported": tuple(base.reported[k] for k in kept),
             "reported_formulas": tuple(texts[k] for k in kept),
-            "within": tuple(name for name in base.within if name in allowed - set(fixed)),
+            "reported_bounds": _with_relations(base, relations, kept) if relations else (),
+            "within": tuple(name for name in base.within if name in {p.name for p in free}),
         }.items():
             object.__setattr__(self, key, value)
+        given = ", ".join([*given, *relations])
         name = f"{base.name} with {given}" if given else base.name
         text = substituted(base.formula, values)
-        super().__init__(text, base.t, covariates=base.covariates, name=name, parameters=free)
-
-    @property
-    def _free(self) -> list[int]:
-        names = {p.name for p in self.parameters}
-        return [k for k, p in enumerate(self.base.parameters) if p.name in names]
+        options = {"covariates": base.covariates, "name": name, "parameters": free, "quantity": base.quantity}
+        super().__init__(text, base.t, **options)
 
     def bounds(self, t: ArrayLike) -> Bounds:
-        """The other expert's bounds of the parameters that are left."""
-        whole = self.base.bounds(t)
-        return Bounds(whole.lower[self._free], whole.upper[self._free])
+        """The other expert's bounds of the parameters that are left, and those that relations leave them."""
+        whole, own, names = self.base.bounds(t), Bounds.of(self.parameters), [p.name for p in self.base.parameters]
+        for k, p in enumerate(self.parameters):
+            if p.name in names:
+                number = names.index(p.name)
+                own = own.narrowed(k, whole.lower[number], whole.upper[number])
+        return own
+
+    @property
+    def parts(self) -> tuple[Expert, ...]:
+        """The other expert."""
+        return (self.base,)
 
     @property
     def guesses(self) -> bool:
@@ -305,15 +356,24 @@ class RestrictedExpert(SympyExpert):
         """The other expert's guess, where its author wrote one; what it says of given parameters is not used."""
         if not self.base.guesses:
             return super().initial_guess(t, y, weights)
-        return self.base.initial_guess(t, y, weights)[:, self._free]
+        return self._placed(self.base.initial_guess(t, y, weights))
+
+    def _placed(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fitted parameters (..., P) of the other expert's; those that break a relation are put where it holds."""
+        columns = dict(zip((p.name for p in self.base.parameters), np.moveaxis(theta, -1, 0), strict=True))
+        for name, place in self.places.items():
+            value = Quantity(place.formula, list(columns)).value_and_gradient(np.stack([*columns.values()], -1))[0]
+            columns[name] = np.clip(value, 0.05, 0.95) if place.share else np.abs(value)
+        return np.stack([columns[p.name] for p in self.parameters], -1)
 
     @property
     def example(self) -> Example | None:
         """The other expert's, without what is given."""
-        example, names = self.base.example, {p.name for p in self.parameters}
+        example = self.base.example
         if example is None:
             return None
-        return replace(example, parameters={n: v for n, v in example.parameters.items() if n in names})
+        theta = self._placed(example.theta(self.base.parameters))
+        return replace(example, parameters={p.name: float(v) for p, v in zip(self.parameters, theta, strict=True)})
 
     def to_dict(self) -> dict[str, object]:
         """Give the other expert and the given parameters as JSON-able values."""
@@ -323,10 +383,19 @@ class RestrictedExpert(SympyExpert):
             "base": self.base.to_dict(),
             "fixed": self.held,
             "tied": self.ties,
+            "relations": list(self.relations),
         }
 
     def _content(self) -> tuple[object, ...]:
-        return (*super()._content(), self.base, tuple(self.held.items()), tuple(self.ties.items()))
+        return (*super()._content(), self.base, tuple(self.held.items()), tuple(self.ties.items()), self.relations)
+
+
+def _with_relations(base: SympyExpert, relations: Sequence[str], kept: Sequence[int]) -> tuple[str, ...]:
+    """Words on the bounds of reported parameters: each in the relations that name it."""
+    own = base.reported_bounds or ("",) * len(base.reported)
+    named = [(text, set(re.findall(r"\w+", text))) for text in relations]
+    also = [", ".join(text for text, names in named if p.name in names) for p in base.reported]
+    return tuple(", ".join(filter(None, (own[k], also[k]))) for k in kept)
 
 
 def _number(name: str, value: float) -> float:

@@ -182,6 +182,14 @@ def units_given(law: Law, t: Inputs, y: ArrayLike, y_unit: str | None, t_unit: s
     }
 
 
+def names_given(law: Law, t: Inputs, y: ArrayLike) -> tuple[str, str]:
+    """What the curves and the independent variable are called by the arrays, ``"engineering stress"``; else empty."""
+    along = t.get(law.t) if isinstance(t, Mapping) else t
+    own = y.coords[law.t] if isinstance(y, xr.DataArray) and law.t in y.coords else None
+    called = [str(getattr(one, "attrs", {}).get("long_name", "")) for one in (y, along, own)]
+    return called[0], called[1] or called[2]
+
+
 def fit_as_one(law: Law, t: Inputs, y: ArrayLike, noise_std: ArrayLike | None = None) -> Optimum:
     """Fit one curve of the law to all curves at once, whatever populations they are of: where a search may begin.
 
@@ -218,7 +226,7 @@ def _common(
 ) -> tuple[_Problem, FittedCurves, Optimum, Array]:
     """Check what a person gave, and fit all curves of each cluster together, without priors; with the starts."""
     y_unit, t_unit = units_given(law, t, y, y_unit, t_unit).values()
-    single = np.ndim(y) == 1
+    single, called = np.ndim(y) == 1, names_given(law, t, y)
     names = _names(y)
     y, t = read_curves(law, t, y)
     if y.ndim != 2 or not t.ndim or variable(law, t).shape not in {y.shape[1:], y.shape}:
@@ -230,6 +238,7 @@ def _common(
     if np.isinf(y).any():
         raise ExpertError("y holds infinite values: use NaN where a point was not measured")
     law.check_units(variable(law, t), {law.t: t_unit}, y_unit)
+    law.check_quantity(*called, stacklevel=6)
     gamma, points = responsibilities(weights, y.shape, single)
     if noise_std is not None:
         points = points * precision(noise_std, y.shape)

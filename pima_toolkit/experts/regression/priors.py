@@ -1,7 +1,7 @@
 r"""Gaussian priors: knowledge of parameters before the curves are measured, as in Bayesian least squares.
 
-A prior of mean m and standard deviation :math:`\tau` on a parameter q, fitted or reported, is one further observation
-of it; the posterior's mode minimises
+A prior of mean m and standard deviation :math:`\tau` on q, a parameter, fitted or reported, or a formula of reported
+ones, is one further observation of it; the posterior's mode minimises
 
 .. math:: \frac{1}{s^2}\sum_n w_n (E(t_n;\theta) - y_n)^2 + \sum_k \Big(\frac{q_k(\theta) - m_k}{\tau_k}\Big)^2
 
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from ...errors import ExpertError
 from ..contract.law import Law
+from ..contract.parameters import NAME
+from ..formulas.derived import Quantity
 
 Array = NDArray[np.float64]
 
-#: What a person gives: mean and standard deviation by name, in the parameter's own unit.
+#: What a person gives: mean and standard deviation by name or formula, in its own unit.
 Given = Mapping[str, tuple[float, float]]
 
 
@@ -36,13 +38,15 @@ class Priors:
         expert: The physics.
         reported: Numbers of the reported parameters with a prior.
         fitted: Numbers of the fitted ones, where no reported parameter has their name.
-        mean: Means, those of the reported first, shape (K,).
+        formulas: Formulas of reported parameters with a prior.
+        mean: Means, in the order of these three, shape (K,).
         std: Standard deviations, shape (K,).
     """
 
     expert: Law
     reported: tuple[int, ...]
     fitted: tuple[int, ...]
+    formulas: tuple[Quantity, ...]
     mean: Array
     std: Array
 
@@ -52,10 +56,12 @@ class Priors:
 
         Raises:
             ExpertError: If a name is unknown, or a prior is not a pair of a finite mean and a positive finite number.
+            FormulaError: If what is no name is no formula of reported parameters.
         """
         seen, fitted = [p.name for p in expert.reported], [p.name for p in expert.parameters]
+        formulas = {name: Quantity(name, seen) for name in given if not NAME.fullmatch(name)}
         for name, pair in given.items():
-            if name not in seen and name not in fitted:
+            if name not in seen and name not in fitted and name not in formulas:
                 known = ", ".join(dict.fromkeys(seen + fitted))
                 raise ExpertError(
                     f"there is a prior for {name!r}, which is no parameter of {expert.name!r}: use {known}"
@@ -69,26 +75,31 @@ class Priors:
                     f"the prior of {name!r} is {pair!r}: give its mean and standard deviation, in the parameter's unit,"
                     " such as (200e3, 10e3)"
                 )
-        order = sorted(given, key=lambda name: (name not in seen, (seen + fitted).index(name)))
+        order = [name for name in seen if name in given]
+        own = [name for name in fitted if name in given and name not in seen]
+        order += [*own, *formulas]
         numbers = np.array([[float(v) for v in given[name]] for name in order]).reshape(-1, 2)
         return cls(
             expert,
             tuple(seen.index(name) for name in order if name in seen),
-            tuple(fitted.index(name) for name in order if name not in seen),
+            tuple(map(fitted.index, own)),
+            tuple(formulas.values()),
             numbers[:, 0],
             numbers[:, 1],
         )
 
     def values(self, theta: Array) -> tuple[Array, Array]:
-        """The parameters with priors, (..., K), and their derivatives by the fitted ones, (..., K, P)."""
+        """What has priors, (..., K), and its derivatives by the fitted ones, (..., K, P)."""
         theta = np.asarray(theta, dtype=np.float64)
+        reported, slopes = self.expert.to_reported(theta), self.expert.reported_jacobian(theta)
         own = np.eye(theta.shape[-1])[list(self.fitted)]
-        own = np.broadcast_to(own, (*theta.shape[:-1], *own.shape))
-        value = np.concatenate(
-            [self.expert.to_reported(theta)[..., list(self.reported)], theta[..., list(self.fitted)]], axis=-1
-        )
-        slope = np.concatenate([self.expert.reported_jacobian(theta)[..., list(self.reported), :], own], axis=-2)
-        return value, slope
+        values = [reported[..., list(self.reported)], theta[..., list(self.fitted)]]
+        parts = [slopes[..., list(self.reported), :], np.broadcast_to(own, (*theta.shape[:-1], *own.shape))]
+        for formula in self.formulas:
+            value, gradient = formula.value_and_gradient(reported)
+            values.append(value[..., None])
+            parts.append(np.einsum("...q,...qp->...p", gradient, slopes)[..., None, :])
+        return np.concatenate(values, axis=-1), np.concatenate(parts, axis=-2)
 
     def rows(self, theta: Array) -> tuple[Array, Array]:
         """The priors as equations ``rows theta = target`` about theta (..., P), each of unit variance.

@@ -518,6 +518,8 @@ class Solution:
         lines = [f"{self.expert.name}: {len(self.cost)} fit{'s' if len(self.cost) != 1 else ''}"]
         if law := law_of(f"y({', '.join(self.expert.inputs)})", self.expert):
             lines.append(f"  {law}")
+        if self.expert.quantity:
+            lines.append(f"  taken for {self.expert.quantity}; nothing is converted")
         names = [p.name for p in self.expert.reported]
         for c, row in enumerate(self._rows()):
             lines += ["", f"[{c}] {self._fitted_to(c)}; {self.agreement[c]:.0%} of the starts agree; {self.advice[c]}"]

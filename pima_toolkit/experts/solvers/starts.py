@@ -194,9 +194,12 @@ def bounded_linear(normal: Array, right: Array, lower: Array, upper: Array) -> A
         x, b = clipped[active], right[active]
         A = np.broadcast_to(normal, (right.shape[0], L, L))[active]
         for _ in range(25):
+            before = x.copy()
             for i in range(L):
                 slope = b[:, i] - np.einsum("nl,nl->n", A[:, i], x)
                 x[:, i] = np.clip(x[:, i] + slope / np.maximum(A[:, i, i], 1e-300), lower[i], upper[i])
+            if (x == before).all():  # as with two of them, one at its bound
+                break
         clipped[active] = x
     return clipped
 
@@ -255,10 +258,14 @@ def guess(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None) -
 
 
 def starting_points(law: Law, t: Inputs, y: ArrayLike, weights: ArrayLike | None = None, count: int = 8) -> Array:
-    """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T)."""
+    """The guess and a deterministic spread of starts around it, shape (N, count, P) for y (N, T).
+
+    Of a law that has starts of its own around a guess it is those, at most as many.
+    """
     t = packed(law, t, np.shape(y))
-    first = np.atleast_2d(guess(law, t, y, weights))
-    return spread(first, law.bounds(variable(law, t)), count, variable(law, t))
+    first, bounds = np.atleast_2d(guess(law, t, y, weights)), law.bounds(variable(law, t))
+    own = law.around(first)
+    return spread(first, bounds, count, variable(law, t)) if own is None else bounds.clip(own[:, :count])
 
 
 def spread(guess: Array, bounds: Bounds, count: int, t: Array) -> Array:

@@ -17,7 +17,7 @@ from ..noise.misfit import MisfitNoise
 from ..noise.robust import RobustNoise
 from ..noise.table import noise_named
 from ..registry import get_expert
-from ..regression.fit import fit, precision, read_curves, units_given
+from ..regression.fit import fit, names_given, precision, read_curves, units_given
 from ..regression.priors import Given
 from ..regression.solution import Solution
 from .joined import JoinedLaw, TestCurve
@@ -118,6 +118,7 @@ def _read_test(name: str, test: Test, noise_std: ArrayLike | None) -> TestCurve:
             raise ExpertError("values are missing or infinite: only y may hold NaN, where nothing was measured")
         units = units_given(law, x, measured, None, None)
         law.check_units(variable(law, t), {law.t: units["t_unit"]}, units["y_unit"])
+        law.check_quantity(*names_given(law, x, measured), stacklevel=4)
         known = None if noise_std is None else precision(noise_std, y.shape)[0] ** -0.5
     except (ExpertError, ShapeError) as error:
         raise type(error)(f"test {name!r}: {error}") from error

@@ -128,6 +128,7 @@ def learn_specs(measurements: Mapping[str, Measurement], modalities: Mapping[str
             inputs = {k: schema.covariate_units[k] for k in option.expert.covariates}
             units = {schema.t_name: schema.t_unit, **inputs}
             option.expert.check_units(measurement.grid, units, schema.unit)
+            option.expert.check_quantity(schema.long_name, schema.t_long_name, stacklevel=8)
             _check_window(option, measurement)
         else:
             _check_augmentation(option, schema)
