@@ -53,6 +53,23 @@ def test_relations_and_bounds_hold_for_every_value_of_what_is_fitted(bounds, rel
         assert high is None or (value <= high + 1e-9).all()
 
 
+@pytest.mark.parametrize("bounds", [(0, 10), (1, 5), (0, None), (None, 10)])
+def test_a_long_chain_keeps_its_order_and_all_bounds(bounds):
+    law = SympyExpert("a + b*t + c*t**2 + d*t**3", bounds=dict.fromkeys("abcd", bounds)).related("a < b < c < d")
+    phi = 3 * np.random.default_rng(0).normal(size=(500, 4))
+    shown = law.to_reported(law.bounds(T).from_unbounded(phi))
+    assert (np.diff(shown, axis=1) >= 0.0).all()
+    assert bounds[0] is None or (shown >= bounds[0]).all()
+    assert bounds[1] is None or (shown <= bounds[1]).all()
+
+
+def test_a_relation_that_would_take_hours_is_refused():
+    law = SympyExpert("a + b*t + c*t**2")
+    for text in ("(a + b + c)**60 < 1", "((a + b)**9)**9 = c", "(a + b + c)*(a - b + c)*(a + b - c)**30 > 0"):
+        with pytest.raises(FormulaError, match="more than 200 terms when multiplied out"):
+            law.related(text)
+
+
 def test_every_form_is_the_whole_laws_and_it_is_saved():
     law = DECAYS.fixed(a_1=2.0).related("tau_1 < tau_2", "a_2 <= a_1/2")
     theta = np.array([[0.5, 0.7, 2.5], [1.0, 0.2, 0.1]])

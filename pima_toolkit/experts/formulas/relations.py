@@ -29,6 +29,10 @@ from .parser import read_expression
 _SIGNS = re.compile(r"<=|>=|==|<|>|=")
 #: End of the name of what is fitted in the place of a parameter: its distance from a limit, or its share of the way.
 _GAP, _SHARE = "_gap", "_share"
+#: Most terms that a side of a relation may have when it is multiplied out.
+_MOST_TERMS = 200
+#: Most parameters whose bounds are tried in all combinations.
+_MOST_CORNERS = 8
 
 
 class _Printer(StrPrinter):
@@ -50,6 +54,14 @@ def _text(form: Basic) -> str:
 
 def _exact(number: Expr | float) -> Expr:
     return sympy.nsimplify(number, rational=True)
+
+
+def _terms(form: Expr) -> float:
+    """Terms of a form when it is multiplied out, at most: high powers of sums would take hours."""
+    parts = [_terms(part) for part in form.args] or [1.0]
+    if form.is_Pow and form.exp.is_number:
+        return min(parts[0], 1e6) ** min(abs(float(form.exp)), 50.0) if parts[0] > 1 else 1.0
+    return math.prod(parts) if form.is_Mul else sum(parts)
 
 
 def _power(base: float, exponent: float) -> float:
@@ -125,6 +137,11 @@ def _read(text: str, names: Sequence[str]) -> Iterator[tuple[Expr, bool]]:
         if unknown:
             raise FormulaError(
                 f"the relation {text!r} names {unknown[0]!r}, which is no fitted parameter: use {', '.join(names)}"
+            )
+        if _terms(form) > _MOST_TERMS:
+            raise FormulaError(
+                f"the relation {text[:60]!r} has more than {_MOST_TERMS} terms when multiplied out: write a simpler"
+                " one, that is linear in some parameter"
             )
         sides.append(_exact(form))
     for left, sign, right in zip(sides, _SIGNS.findall(text), sides[1:], strict=False):
@@ -253,7 +270,24 @@ class _Kept:
 
     def sure(self, form: Expr) -> bool:
         """Whether a form cannot be negative whatever the parameters inside their bounds are."""
-        return any(self.span(one)[0] >= 0 for one in (form, sympy.expand(form), sympy.factor(form)))
+        whole = sympy.expand(form)
+        return any(self.span(one)[0] >= 0 for one in (form, whole, sympy.factor(form))) or self.positive(whole)
+
+    def positive(self, form: Expr) -> bool:
+        """Whether a form that is linear in each of a few parameters is not negative where their bounds meet.
+
+        Its least value inside a box is in a corner; where a bound is missing it must not fall on that side.
+        """
+        symbols = sorted(form.free_symbols, key=str)
+        if not symbols:
+            return bool(form.is_number and form >= 0)
+        symbol, p = symbols[0], self.free[str(symbols[0])]
+        slope = form.diff(symbol)
+        if len(symbols) > _MOST_CORNERS or symbol in slope.free_symbols or not form.is_polynomial(*symbols):
+            return False
+        ends = [form.subs(symbol, _exact(bound)) for bound in (p.lower, p.upper) if math.isfinite(bound)]
+        sides = [sign * slope for bound, sign in ((p.lower, -1), (p.upper, 1)) if not math.isfinite(bound)]
+        return all(self.positive(sympy.expand(part)) for part in (*(ends or [form.subs(symbol, 0)]), *sides))
 
     def span(self, form: Basic) -> tuple[float, float]:
         """Interval in which a form lies, by interval arithmetic; wider than need be where a name occurs twice."""
