@@ -93,7 +93,7 @@ ORDER = {
     "api": "findings saved_form saving pima counting selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
-    "cli": "options reading_options new_plugin *",
+    "cli": "options reading_options new_plugin plugins *",
 }
 #: Arrows that are still to be cut: "file -> file". The list only gets shorter.
 OPEN: set[str] = set()
