@@ -6,14 +6,16 @@ The room sees findings, plain tables and sentences, and lays them out. These nam
 
 from ..data import population_names
 from ..drawing import COLOURS, MARKERS
-from .findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
-from .page import Picture, Section, Table
+from .findings import DescribedCurves, Findings, HowMade, ModalityFindings, PredictedCurves
+from .page import Formula, Picture, Section, Table
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "DescribedCurves",
     "Findings",
+    "Formula",
+    "HowMade",
     "ModalityFindings",
     "Picture",
     "PredictedCurves",

@@ -308,7 +308,7 @@ def plot_history(history: xr.Dataset) -> Figure:
             title = "population" if other == "cluster" else str(other)
             axis.legend(title=title, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         if name == "occupancy":
-            axis.set_ylim(bottom=0.0)
+            axis.set_ylim(0.0, 1.08 * float(np.nanmax(values.values)))
         if name == "terms":  # a picture has thousands of pixels and a cluster one: both must be seen
             axis.set_yscale("symlog", linthresh=1.0)
         axis.set_xlabel("epoch")
