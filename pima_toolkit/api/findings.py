@@ -175,11 +175,11 @@ def _believed(predictor: Predictor) -> dict[str, dict[str, str]]:
 
 def _how(predictor: Predictor, record: TrainingRecord) -> HowMade:
     belief = predictor.belief
-    held_out = belief is not None and belief.out_of_fold and belief.judges is not None
+    judges = None if belief is None or not belief.out_of_fold else belief.judges
     return HowMade(
         inference=str(predictor.options.inference),
         number_found="number" in record.facts,
-        folds=len(belief.judges.log_weights) if held_out else 0,
+        folds=0 if judges is None else len(judges.log_weights),
         groups=record.settings.groups or "",
         versions=record.facts["versions"],
         program=program(predictor, record),

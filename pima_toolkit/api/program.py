@@ -9,6 +9,7 @@ from ..answers.predictor import Predictor
 from ..answers.record import TrainingRecord
 from ..errors import ExpertError
 from ..experts import Expert, PrincipalCurves, get_expert
+from ..fitting.options import ModelOptions, TrainingSettings
 from ..model.modality import Modality, Physics
 
 
@@ -62,7 +63,7 @@ def _is_own(expert: Expert) -> bool:
         return True
 
 
-def _given(options: object, skip: tuple[str, ...] = ()) -> list[str]:
+def _given(options: Modality | ModelOptions | TrainingSettings, skip: tuple[str, ...] = ()) -> list[str]:
     """Arguments that differ from the defaults."""
     return [f"{f.name}={_text(f, options)}" for f in fields(options) if f.name not in skip and _differs(f, options)]
 
