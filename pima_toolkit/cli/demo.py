@@ -192,7 +192,7 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split and the training.", min=0)] = 0,
 ) -> None:
-    """See curves predicted from photographs, and the paper's two experiments, without any download. Two minutes."""
+    """Predict curves from photographs, then run the paper's two experiments, without any download. Two minutes."""
     console = rich_console.Console()
     outcomes = []
     for study in STUDIES:

@@ -36,8 +36,8 @@ class Picture:
 
 
 @dataclass
-class Formula:
-    """A formula: a page shows it typeset where it can, and beneath it as one types it.
+class TypesetLaw:
+    """A law, which a page shows typeset where it can, and beneath it as one types it.
 
     Args:
         name: What stands left of the equals sign.
@@ -88,7 +88,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     figures: list[Picture] = field(default_factory=list)
     parts: list[Section] = field(default_factory=list)
-    formulas: list[Formula] = field(default_factory=list)
+    formulas: list[TypesetLaw] = field(default_factory=list)
     program: str = ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...data import read_entries
 from ..findings import Findings
-from ..page import ROWS, Formula, Section, Table
+from ..page import ROWS, Section, Table, TypesetLaw
 
 
 def measured(findings: Findings) -> Section:
@@ -24,7 +24,7 @@ def measured(findings: Findings) -> Section:
             f" {modality.size}; {present} specimens have it"
         )
         if modality.law:
-            formulas.append(Formula(name, modality.law, modality.latex, modality.mathml))
+            formulas.append(TypesetLaw(name, modality.law, modality.latex, modality.mathml))
     section = Section("What was measured", words, [table], formulas=formulas)
     entries = [] if findings.data is None else read_entries(findings.data)
     if entries:
