@@ -31,7 +31,7 @@ def program(predictor: Predictor, record: TrainingRecord) -> str:
         (
             "import pima_toolkit as pima",
             "",
-            *(f"# {name}_law is your own: {getattr(law, 'formula', '') or repr(law)}" for name, law in own.items()),
+            *(f"# {name}_law is your own: {_one_line(law)}" for name, law in own.items()),
             'data = pima.open_data("data.nc")',
             "model = pima.PIMA(",
             "    {",
@@ -61,6 +61,10 @@ def _is_own(expert: Expert) -> bool:
         return get_expert(expert.name) != expert
     except ExpertError:
         return True
+
+
+def _one_line(law: Expert) -> str:
+    return " ".join((getattr(law, "formula", "") or repr(law)).split())
 
 
 def _given(options: Modality | ModelOptions | TrainingSettings, skip: tuple[str, ...] = ()) -> list[str]:

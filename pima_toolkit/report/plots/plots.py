@@ -156,8 +156,8 @@ def plot_prediction(
         axis.label_outer()
     t, grid = independent_of(truth, measured), independent_of(answer, predicted)
     low, high = (_variable(answer, f"{modality}_{edge}").transpose("specimen", ...).values for edge in ("low", "high"))
-    for hidden in {id(part): part for part in (axes, above)}.values():
-        leave_out(hidden, number, columns)
+    for part in (axes, above):
+        leave_out(part, number, columns)
     for index, axis in enumerate(axes[:number]):
         axis.fill_between(
             grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"

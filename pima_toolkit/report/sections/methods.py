@@ -53,7 +53,7 @@ def _inference(findings: Findings) -> str:
     if findings.how.inference == "paper":
         return (
             "Populations and parameters were estimated by the physics-informed multimodal autoencoder of Trask et al."
-            " [1], with responsibilities that are the exact optimum of the evidence lower bound."
+            " [1], with the options that this report lists."
         )
     parameters = findings.parameters.attrs
     errors = f" Errors and {parameters['level']:.0%} intervals: {parameters['method']}." if parameters else ""
@@ -80,11 +80,8 @@ def _checked(findings: Findings) -> Iterator[str]:
 
 
 def _predicted(name: str, one: ModalityFindings, figures: PredictedCurves) -> str:
-    mean = (
-        ""
-        if math.isnan(figures.mean_curve)
-        else f" (the mean of the other curves by {one.in_unit(figures.mean_curve)})"
-    )
+    mean = f" (the mean of the other curves by {one.in_unit(figures.mean_curve)})"
+    mean = "" if math.isnan(figures.mean_curve) else mean
     simple = f" Beside simple methods: {one.beside.reading}" if one.beside else ""
     return (
         f"Predicted from the others, {name} of {count(figures.specimens, 'specimen')} held out was missed by"
