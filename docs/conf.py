@@ -6,8 +6,6 @@ experts themselves. Formulas become MathML, which browsers draw by themselves, a
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import sys
 from pathlib import Path
@@ -56,20 +54,12 @@ html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 
-def figure_of(tutorial: str, call: str) -> bytes:
-    """The picture, as PNG, that the cell of a tutorial with this call shows."""
-    notebook = json.loads((ROOT / "tutorials" / f"{tutorial}.ipynb").read_text(encoding="utf-8"))
-    cell = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code" and call in "".join(cell["source"]))
-    return base64.b64decode("".join(cell["outputs"][-1]["data"]["image/png"]))
-
-
 def write_pages() -> None:
-    """Copy the tutorials with the figure for the first page, and write the catalogue."""
+    """Copy the tutorials, and write the catalogue."""
     for notebook in sorted((ROOT / "tutorials").glob("*.ipynb")):
         # pictures of the panels lie with the site; in the repository a tutorial is one folder farther from them
         text = notebook.read_text(encoding="utf-8").replace("../docs/_static/", "../_static/")
         write_text(HERE / "tutorials" / notebook.name, text)
-    (HERE / "tutorials" / "prediction.png").write_bytes(figure_of("01_first_fit", "plot_prediction"))
     write_catalogue(HERE / "experts")
 
 

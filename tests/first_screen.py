@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import pima_toolkit as pima
 
-data = assert_type(pima.datasets.lattice(), xr.Dataset)
+data = assert_type(pima.datasets.lattice(60), xr.Dataset)
 train, test = pima.split(data, test=0.2, seed=0)
 assert_type(train, xr.Dataset)
 model = pima.PIMA(

@@ -90,10 +90,10 @@ ORDER = {
     "answers/baselines": "inputs folds learned methods own_parameters held_out baselines beside",
     "answers/laws": "cluster_curves comparison derive planned_tests",
     "answers/trust": "calibration held_out reliability goodness_of_fit diagnosis cautions planning",
-    "api": "findings saved_form saving pima counting selection",
+    "api": "program findings saved_form saving pima counting selection",
     "runs": "source options folder run summary together",
     "testing": "report case declarations forms behaviour fits conformance parametrize pytest_plugin",
-    "cli": "options reading_options new_plugin *",
+    "cli": "options reading_options new_plugin plugins *",
 }
 #: Arrows that are still to be cut: "file -> file". The list only gets shorter.
 OPEN: set[str] = set()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -165,3 +166,10 @@ def test_pages_of_results_are_those_that_the_script_writes(monkeypatch):
         assert (reference.FIGURES / f"{name}.png").is_file()
     for name in ("reference", "lines"):
         sys.modules.pop(name, None)
+
+
+def test_the_page_names_every_benchmark_once():
+    if not FOLDER.exists():
+        pytest.skip("benchmarks are in the repository, not in the source distribution")
+    named = re.findall(r"`(\w+[.](?:py|sh))`", (FOLDER / "README.md").read_text(encoding="utf-8").replace("NAME", ""))
+    assert {path.name for path in FOLDER.iterdir() if path.suffix in (".py", ".sh")} == set(named)

@@ -1,8 +1,11 @@
 """The README is true: its programs run as printed, and the commands and datasets it names exist."""
 
 import re
+import runpy
+import tomllib
 from pathlib import Path
 
+import pytest
 import xarray as xr
 
 import pima_toolkit as pima
@@ -11,15 +14,20 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-def run(block):
-    """Run one block of the README as a program of its own; its names come back."""
-    names = {"__name__": "readme"}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the point of this test: our own README, as printed
-    return names
-
-
-def test_first_screen_runs_as_printed(tmp_path, monkeypatch):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A function that runs one block of the README as a program of its own, in an empty folder; its names come back."""
     monkeypatch.chdir(tmp_path)
+
+    def as_printed(block):
+        program = tmp_path / "readme.py"
+        program.write_text(block, encoding="utf-8")
+        return runpy.run_path(str(program))
+
+    return as_printed
+
+
+def test_first_screen_runs_as_printed(run, tmp_path):
     names = run(BLOCKS[0])
     answer, test, fit = names["answer"], names["test"], names["fit"]
 
@@ -40,11 +48,11 @@ def test_first_screen_runs_as_printed(tmp_path, monkeypatch):
         xr.testing.assert_allclose(again[name], answer[name], rtol=1e-4, atol=1e-4)  # float32 networks
 
 
-def test_formula_in_one_line():
+def test_formula_in_one_line(run):
     run(BLOCKS[1])
 
 
-def test_plugin_authors_file():
+def test_plugin_authors_file(run):
     names = run(BLOCKS[2])
     (expert,) = names["pima_experts"]()
     assert [(p.name, p.unit) for p in expert.parameters] == [("sigma_0", "MPa"), ("k", "MPa*um**0.5")]
@@ -52,7 +60,7 @@ def test_plugin_authors_file():
     assert isinstance(pima.Physics("my_hall_petch").expert, expert)
 
 
-def test_the_covariates_and_the_number_of_experts_are_as_said():
+def test_the_covariates_and_the_number_of_experts_are_as_said(run):
     (text,) = re.findall(r"`(pima\.SympyExpert\(\"\(A \+ .*?\))`", README)
     johnson_cook = run(f"import pima_toolkit as pima\nexpert = {text}")["expert"]
     assert johnson_cook.covariates == ("strain_rate", "T")
@@ -70,3 +78,17 @@ def test_there_is_a_makefile_for_the_commands_named():
     makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     for command in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
         assert f"\n{command}:" in makefile
+
+
+def test_lines_of_installing_name_extras_and_files_that_exist():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = README + (root / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    extras = set(re.findall(r"(?:[.]|pima-toolkit)\[(\w+)\]", text)) | set(
+        re.findall(r"^`\[(\w+)\]`", text, re.MULTILINE)
+    )
+    assert extras <= set(project["optional-dependencies"])
+    lines = re.findall(r"^(?:uv )?pip install .*", text, flags=re.MULTILINE)
+    assert len(lines) >= 4
+    for file in {path for line in lines for path in re.findall(r"-c (\S+)", line)}:
+        assert (root / file).is_file()

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from ..data import says_synthetic
 from ..errors import PimaWarning
 from ..fitting.em.populations import SHRINKAGE
 from ..fitting.evidence.training import EvidenceTraining
@@ -143,7 +144,7 @@ def _record(
             "present": {name: int(flags.sum()) for name, flags in tensors.present.items()},
             "data": model.fingerprint,
             "title": str(data.attrs.get("title", "")),
-            "synthetic": bool(data.attrs.get("synthetic", False)),
+            "synthetic": says_synthetic(data),
             "out_of_population": strange,
             "described": described(predictor, tensors, gamma),
             "held_out": figures,

@@ -20,10 +20,19 @@ from ..answers.tables import cluster_parameters
 from ..answers.trust.cautions import BAND, SURE, cautions, how_stable, sentences
 from ..answers.trust.planning import measured, next_measurements
 from ..errors import DataError
-from ..experts import law_of
+from ..experts import card_of, law_of
+from ..fitting.options import PAPER_ONLY
 from ..metrics.association import associate
 from ..model.modality import Modality, Physics
-from ..report.findings import BesideSimpleMethods, DescribedCurves, Findings, ModalityFindings, PredictedCurves
+from ..report.findings import (
+    BesideSimpleMethods,
+    DescribedCurves,
+    Findings,
+    HowMade,
+    ModalityFindings,
+    PredictedCurves,
+)
+from .program import program
 
 
 def gather(
@@ -68,6 +77,7 @@ def gather(
         restarts=how_stable(record),
         sure=SURE,
         made=_making(predictor, record),
+        how=_how(predictor, record),
         believed=_believed(predictor),
         effects=effects(predictor) if any(option.depends_on for option in predictor.options.physics.values()) else None,
         batches=batches(predictor) if any(option.groups for option in predictor.options.physics.values()) else None,
@@ -135,6 +145,8 @@ def _modality(predictor: Predictor, record: TrainingRecord, name: str) -> Modali
         origin=None if option.expert.origin is None else str(option.expert.origin),
         law=law,
         latex=option.expert.latex if law else "",
+        mathml=getattr(getattr(option.expert, "inner", None) or option.expert, "mathml", ""),
+        source=card_of(option.expert).source,
         band=float(np.interp(BAND, shares, np.linspace(0.0, 1.0, len(shares)))),
         described=None if described is None else DescribedCurves(**described),
         predicted=None if held_out is None else _predicted(held_out),
@@ -161,6 +173,19 @@ def _believed(predictor: Predictor) -> dict[str, dict[str, str]]:
     return {" and ".join(names): part.temperatures.sentences for names, part in belief.parts.items()}
 
 
+def _how(predictor: Predictor, record: TrainingRecord) -> HowMade:
+    belief = predictor.belief
+    judges = None if belief is None or not belief.out_of_fold else belief.judges
+    return HowMade(
+        inference=str(predictor.options.inference),
+        number_found="number" in record.facts,
+        folds=0 if judges is None else len(judges.log_weights),
+        groups=record.settings.groups or "",
+        versions=record.facts["versions"],
+        program=program(predictor, record),
+    )
+
+
 def _next_measurements(predictor: Predictor, record: TrainingRecord, data: xr.Dataset) -> dict[str, xr.Dataset]:
     """The ranking for each modality that some specimens lack; none where there is only one modality."""
     if not predictor.any_subset:
@@ -179,8 +204,10 @@ def _making(predictor: Predictor, record: TrainingRecord) -> list[tuple[str, str
         ("training data", f"sha256 {facts['data']}"),
     ]
     rows += [(name, _in_words(option)) for name, option in options.modalities.items()]
-    rows += [(_title(f.name), _plain(getattr(options, f.name))) for f in fields(options) if f.name != "modalities"]
-    return rows + [(_title(f.name), _plain(getattr(settings, f.name))) for f in fields(settings)]
+    idle = {"modalities", *(PAPER_ONLY if options.by_evidence else ())}
+    for one in (options, settings):
+        rows += [(_title(f.name), _plain(getattr(one, f.name))) for f in fields(one) if f.name not in idle]
+    return rows
 
 
 def _title(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import pima_toolkit as pima
 
 from ..errors import PimaError, PimaWarning, require
-from . import baselines, data, demo, experts, export, fit, panels, plugins, use
+from . import baselines, data, demo, experts, export, fit, info, panels, plugins, use
 from .signals import stop_by_signals
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ app.command("report")(export.report)
 app.command("baselines", epilog=baselines.EXAMPLES)(baselines.baselines)
 app.command("app", epilog=panels.APP)(panels.app)
 app.command("export", epilog=export.EXPORT)(export.export)
+app.command("info")(info.info)
 app.add_typer(experts.app, name="experts")
 app.add_typer(data.app, name="data")
 app.add_typer(plugins.app, name="plugins")

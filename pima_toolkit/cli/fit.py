@@ -72,6 +72,9 @@ def fit(
     track: Annotated[
         str | None, typer.Option("--track", help="Numbers of every epoch too: csv or tensorboard.")
     ] = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Set predictions of specimens held out beside simple methods, in the report.")
+    ] = True,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
     options: Annotated[Path | None, typer.Option("--options", help="TOML file with options.")] = None,
     settings: Annotated[
@@ -117,6 +120,7 @@ def fit(
         "overwrite": overwrite,
         "update_data": update_data,
         "track": track,
+        "baselines": baselines,
         "progress": output.progress,
         "say": output.say,
     }

@@ -45,7 +45,7 @@ def plugins_list(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With modules, hooks and whole tracebacks.")] = False,
 ) -> None:
     """List every plugin: active, blocked or broken, where it is from, its experts. Exit code 1 if one is broken."""
-    records = list(_records().values())
+    records = list(plugin_records().values())
     if as_json:
         rows = [_as_json(record, verbose) for record in records]
         typer.echo(json.dumps(rows, indent=1))
@@ -69,7 +69,8 @@ def _beside_experts(record: PluginRecord) -> dict[str, list[str]]:
     }
 
 
-def _records() -> dict[str, PluginRecord]:
+def plugin_records() -> dict[str, PluginRecord]:
+    """Every plugin by name, when all that it gives was looked at."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # what it says is in the table
         for module, name in REGISTRIES.items():
@@ -143,7 +144,7 @@ def _experts_of(target: str) -> Iterator[list]:
     """Yield the experts of an installed plugin, or of a file or module beside the built-in ones alone."""
     path = Path(target)
     if path.suffix != ".py":
-        records = _records()
+        records = plugin_records()
         matching = [r for r in records.values() if target in (r.name, r.value)]
         if matching:
             record = matching[0]

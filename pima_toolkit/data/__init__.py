@@ -7,7 +7,16 @@ an encoder sees, `split` keeps specimens apart for testing.
 from .check import check_dataset, read
 from .measurement import Measurement, Schema, Wanted
 from .measurement_errors import errors_of, unused_errors
-from .names import ANSWER_NAMES, batches, closest, few, measured_names, population_names, specimen_labels
+from .names import (
+    ANSWER_NAMES,
+    batches,
+    closest,
+    few,
+    measured_names,
+    population_names,
+    says_synthetic,
+    specimen_labels,
+)
 from .normalise import Scaling, common_grid, encoder_input, needs_presence, residual_scale
 from .reading_log import (
     count,
@@ -50,6 +59,7 @@ __all__ = [
     "replacing",
     "residual_scale",
     "save_data",
+    "says_synthetic",
     "specimen_labels",
     "split",
     "summary",

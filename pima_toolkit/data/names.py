@@ -96,3 +96,9 @@ def few(labels: Iterable[object]) -> str:
     """At most five labels, and how many more."""
     shown = [str(v) for v in labels]
     return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")
+
+
+def says_synthetic(data: xr.Dataset) -> bool:
+    """Whether a dataset says of itself that it was generated, by ``attrs["synthetic"]`` or in its title."""
+    flag = data.attrs.get("synthetic", False)
+    return flag not in (False, 0, "", "false", "False") or "synthetic" in str(data.attrs.get("title", "")).lower()

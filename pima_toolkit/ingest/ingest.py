@@ -123,7 +123,8 @@ def from_folder(
             Entry(stated.source, "", "", "used", f"how to read: {', '.join(stated.arguments) or 'single files'}")
         )
     if not files:
-        raise DataError(f"{folder} is empty" + (f" but for {count(len(entries), 'hidden file')}" if entries else ""))
+        hidden = f" but for {count(len(entries), 'hidden file')}" if entries else ""
+        raise DataError(f"{folder} is empty{hidden}: put files of curves, pictures or a table of settings into it")
     rows, found, unsorted = _sort(folder, files, table)
     entries += [*(rows.entries if rows else []), *unsorted]
     groups, scalars = _groups(found, files, folder, wanted, defaults, rows)

@@ -6,18 +6,20 @@ The room sees findings, plain tables and sentences, and lays them out. These nam
 
 from ..data import population_names
 from ..drawing import COLOURS, MARKERS
-from .findings import DescribedCurves, Findings, ModalityFindings, PredictedCurves
-from .page import Picture, Section, Table
+from .findings import DescribedCurves, Findings, HowMade, ModalityFindings, PredictedCurves
+from .page import Picture, Section, Table, TypesetLaw
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "DescribedCurves",
     "Findings",
+    "HowMade",
     "ModalityFindings",
     "Picture",
     "PredictedCurves",
     "Section",
     "Table",
+    "TypesetLaw",
     "population_names",
 ]

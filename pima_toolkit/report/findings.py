@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -70,6 +71,8 @@ class ModalityFindings:
         origin: The plugin that brought the expert, in words; None where the expert is the user's own.
         law: The expert's law as people type it; empty where it has none.
         latex: The same law as LaTeX.
+        mathml: Its right-hand side as MathML; empty where it has none.
+        source: Who found the law, and where it is written; empty where nobody says.
         band: Share of the training points that the model's own 90 % band held; NaN without an expert.
         described: How well its training curves are described; None without an expert.
         predicted: How well its curves are predicted; None where nothing was held out.
@@ -84,10 +87,39 @@ class ModalityFindings:
     origin: str | None = None
     law: str = ""
     latex: str = ""
+    mathml: str = ""
+    source: str = ""
     band: float = float("nan")
     described: DescribedCurves | None = None
     predicted: PredictedCurves | None = None
     beside: BesideSimpleMethods | None = None
+
+    def in_unit(self, value: float) -> str:
+        """An error with its unit, in the digits of the summary; a dash where there is none."""
+        if math.isnan(value):
+            return "–"
+        return f"{value:.3g}" + ("" if self.unit == "1" else f" {self.unit}")
+
+
+@dataclass(frozen=True)
+class HowMade:
+    """How a fit was made, for a paragraph on methods and for who makes it again.
+
+    Args:
+        inference: ``"evidence"`` or ``"paper"``, as in :class:`pima_toolkit.PIMA`.
+        number_found: Whether the number of populations was found in the curves.
+        folds: Folds of specimens held out; 0 where none were.
+        groups: What says which specimens were held out together; empty where each was by itself.
+        versions: Of the software, by name.
+        program: Lines of Python that make the fit again.
+    """
+
+    inference: str
+    number_found: bool
+    folds: int
+    groups: str
+    versions: Mapping[str, str]
+    program: str
 
 
 @dataclass(frozen=True)
@@ -109,6 +141,7 @@ class Findings:
         restarts: A sentence on how far restarts agree.
         sure: A specimen counts as assigned where the probability of its cluster is at least this.
         made: Rows (what, value): versions, time, options and settings in words.
+        how: The same as plain values, and as a program.
         believed: By modalities heard together (``"image and settings"``), then by voice, a sentence on how far what it
             says of curves is believed, and why; empty where nothing was held out.
         effects: As :attr:`pima_toolkit.Fit.effects`; None where parameters depend on no covariate.
@@ -137,6 +170,7 @@ class Findings:
     restarts: str
     sure: float
     made: list[tuple[str, str]]
+    how: HowMade
     believed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     effects: xr.Dataset | None = None
     batches: xr.Dataset | None = None

@@ -36,6 +36,23 @@ class Picture:
 
 
 @dataclass
+class TypesetLaw:
+    """A law, which a page shows typeset where it can, and beneath it as one types it.
+
+    Args:
+        name: What stands left of the equals sign.
+        typed: The whole formula as people type it.
+        latex: Its right-hand side as LaTeX.
+        mathml: Its right-hand side as MathML; empty where there is none.
+    """
+
+    name: str
+    typed: str
+    latex: str
+    mathml: str = ""
+
+
+@dataclass
 class Table:
     """Rows of a report, ready to print.
 
@@ -62,6 +79,8 @@ class Section:
         tables: Tables after them.
         figures: Pictures, after those; a text report leaves them out.
         parts: Sections within this one.
+        formulas: Formulas, after the paragraphs.
+        program: Lines to copy, after those.
     """
 
     title: str
@@ -69,6 +88,8 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     figures: list[Picture] = field(default_factory=list)
     parts: list[Section] = field(default_factory=list)
+    formulas: list[TypesetLaw] = field(default_factory=list)
+    program: str = ""
 
 
 def _embedded(picture: Picture) -> dict[str, object]:

@@ -34,6 +34,9 @@ def _section(section: Section) -> Iterator[str]:
     yield ""
     yield section.title
     yield from section.words
+    for formula in section.formulas:
+        yield from (formula.typed, f"LaTeX: {formula.latex}")
+    yield from (f"  {line}".rstrip() for line in section.program.splitlines())
     for table in section.tables:
         yield from (f"  {line}" for line in table.lines or _columns(table))
         if table.more:

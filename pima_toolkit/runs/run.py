@@ -32,6 +32,8 @@ _TRACKERS: dict[str, Callable[[RunFolder], Tracker]] = {
     "csv": lambda target: CSVTracker(target.path / "track.csv"),
     "tensorboard": lambda target: TensorBoardTracker(target.path / "tensorboard"),
 }
+#: Specimens up to which a fit is set beside simple methods by itself: a minute at most.
+_SIMPLE = 2000
 _LIBRARIES = ("pima-toolkit", "torch", "numpy", "scipy", "numba", "sympy", "xarray")
 
 
@@ -59,6 +61,7 @@ def run(
     overwrite: bool = False,
     update_data: bool = False,
     track: str | None = None,
+    baselines: bool = False,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
 ) -> RunResult:
@@ -70,6 +73,7 @@ def run(
         overwrite: Start anew where there is a run already.
         update_data: Start anew where the data of the run have changed or grown since; options stay bound.
         track: Keep the numbers of every epoch too: ``"csv"`` in track.csv, ``"tensorboard"`` in tensorboard/.
+        baselines: Set the fit beside simple methods, as :meth:`pima_toolkit.Fit.check` does, before the report.
         progress: Draw a progress bar.
         say: Called with each thing a person would want to know on the way.
 
@@ -85,7 +89,15 @@ def run(
         raise OptionError(f"track={track!r} is unknown: use one of {', '.join(map(repr, _TRACKERS))}")
     with process_group() as among:
         return _run(
-            among, folder, options, overwrite, update_data, track, progress, (lambda _: None) if among.rank else say
+            among,
+            folder,
+            options,
+            overwrite,
+            update_data,
+            track,
+            baselines,
+            progress,
+            (lambda _: None) if among.rank else say,
         )
 
 
@@ -96,6 +108,7 @@ def _run(
     overwrite: bool,
     update_data: bool,
     track: str | None,
+    baselines: bool,
     progress: bool,
     say: Callable[[str], object],
 ) -> RunResult:
@@ -151,6 +164,7 @@ def _run(
                 progress=progress,
                 **training,
             )
+            _beside_simple_methods(fit, source if baselines else None, tell)
             fit.save(target.fit_file)
             say("writing tables and the report")
             for sentence in _tables_and_report(target, fit, source):
@@ -180,6 +194,19 @@ def _keep(target: RunFolder, source: Source) -> None:
     write_csv(target.path / "files.csv", {str(name): files[name].to_numpy() for name in files})
     if not kept(target.data_file, source):
         save_data(source.data, target.data_file)
+
+
+def _beside_simple_methods(fit: Fit, source: Source | None, tell: Callable[[str], object]) -> None:
+    """Set what was predicted of specimens held out beside simple methods on the same folds; of many only say how."""
+    names = fit.record.facts.get("held_out", {})
+    if source is None or not names or any(on_disk(source.data, name) for name in fit.model.options.neural):
+        return
+    number = source.data.sizes["specimen"]
+    if number > _SIMPLE:
+        tell(f"simple methods are not set beside a fit of {number} specimens unless asked for: pima baselines")
+        return
+    for name in names:
+        tell(f"beside simple methods, {name}: {fit.check(source.data, name).attrs['reading']}")
 
 
 def _tables_and_report(target: RunFolder, fit: Fit, source: Source) -> Iterator[str]:

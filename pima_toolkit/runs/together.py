@@ -38,6 +38,7 @@ def run_together(
     overwrite: bool = False,
     update_data: bool = False,
     track: str | None = None,
+    baselines: bool = False,
     progress: bool = False,
     say: Callable[[str], object] = lambda _: None,
 ) -> RunResult:
@@ -50,6 +51,7 @@ def run_together(
         overwrite: Start anew where there is a run already.
         update_data: Start anew where the data of the run have changed or grown since.
         track: ``"csv"`` or ``"tensorboard"``.
+        baselines: Set the fit beside simple methods before the report.
         progress: Draw a progress bar.
         say: Called with each thing a person would want to know on the way.
 
@@ -81,6 +83,7 @@ def run_together(
                 "overwrite": overwrite,
                 "update_data": update_data,
                 "track": track,
+                "baselines": baselines,
                 "progress": progress and rank == 0,
             }
             arguments = (rank, processes, port, mouth, folder, dict(options), said)

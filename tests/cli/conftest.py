@@ -9,9 +9,14 @@ from pima_toolkit import cli
 
 @pytest.fixture(scope="session")
 def command():
-    """A function that runs `pima` with arguments; its result has exit_code, stdout, stderr."""
+    """A function that runs `pima` with arguments; its result has exit_code, stdout, stderr.
+
+    Fits are set beside simple methods, which takes seconds, only where a test asks for it.
+    """
 
     def run(*arguments):
+        if arguments[0] == "fit" and "--baselines" not in arguments:
+            arguments = (*arguments, "--no-baselines")
         result = CliRunner().invoke(cli.app, [str(a) for a in arguments], env={"COLUMNS": "200"})
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

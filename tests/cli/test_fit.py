@@ -195,3 +195,13 @@ def test_a_run_begun_with_other_versions_says_so(command, finished, specimens, t
     said = command("fit", specimens, *SHORT, "-o", folder).stdout
     assert "the run was begun with torch 2.6.0, now " in said
     assert "numbers may differ in the last digits" in said
+
+
+def test_a_run_stands_beside_simple_methods(command, specimens, tmp_path):
+    short = ("--physics", "stress=proportional", "--clusters", 2, "--epochs", 2, "--baselines")
+    shown = command("fit", specimens, *short, "-o", tmp_path / "run")
+    assert "beside simple methods, stress: this fit misses specimens held out by" in shown.output
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for method in ("this fit", "extra trees", "ridge", "mean"):
+        assert f"<td>{method}</td>" in report
+    assert "extra trees" in pima.load(tmp_path / "run").report()

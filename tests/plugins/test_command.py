@@ -1,6 +1,9 @@
 """`pima plugins`: what it lists, checks and writes, and its exit codes."""
 
 import json
+import platform
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -199,3 +202,20 @@ def test_a_name_of_one_word_and_of_many():
     files = plugin_files("pima-plugin-cast-iron")
     assert 'cast-iron = "pima_plugin_cast_iron"' in files["pyproject.toml"]
     assert "class CastIron" in files["pima_plugin_cast_iron/__init__.py"]
+
+
+def test_info_names_versions_plugins_and_machine_and_no_path(installed, tmp_path, monkeypatch):
+    installed("broken-import")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with use_manager(None):
+        shown = run("info")
+        told = json.loads(run("info", "--json").output)
+    assert shown.exit_code == 0
+    for name in ("pima-toolkit", "torch", "numpy"):
+        assert f"  {name} {version(name)}\n" in shown.output
+    assert "broken-import (broken-import-dist 1.2) broken (pima plugins list says why)" in shown.output
+    assert "OMP_NUM_THREADS=1" in shown.output
+    for private in (str(Path.home()), str(tmp_path), str(Path(pima.__file__).parents[1]), sys.prefix):
+        assert private not in shown.output
+    assert told["versions"]["python"] == platform.python_version()
+    assert set(told) == {"versions", "plugins", "machine"}

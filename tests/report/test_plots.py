@@ -193,6 +193,29 @@ def test_the_axis_of_curves_is_named_as_the_data_name_it():
     assert plots.plot_curves(answer, clusters, "stress").get_supxlabel() == "compressive strain"
 
 
+def test_a_picture_stands_above_its_curve():
+    truth = xr.Dataset(
+        {
+            "y": (("specimen", "t"), np.zeros((5, 3))),
+            "photo": (("specimen", "r", "c"), np.arange(45.0).reshape(5, 3, 3)),
+        }
+    )
+    answer = truth[["y"]].assign(y_low=truth.y - 1, y_high=truth.y + 1)
+    axes = plots.plot_prediction(truth, answer, "y", maximum=5, picture="photo").axes
+    assert len(axes) == 16, "two rows of four, a picture and a curve each"
+    for k in range(5):
+        above, below = axes[8 * (k // 4) + k % 4], axes[8 * (k // 4) + 4 + k % 4]
+        np.testing.assert_array_equal(above.images[0].get_array(), truth.photo.values[k])
+        assert len(below.lines) == 2
+    assert not any(axes[k].get_visible() for k in (9, 10, 11, 13, 14, 15))
+
+
+def test_no_share_of_a_population_is_cut_off():
+    shares = xr.Dataset({"occupancy": (("epoch", "cluster"), [[0.6, 0.4], [0.99, 0.01]])})
+    (axis,) = plots.plot_history(shares).axes[:1]
+    assert axis.get_ylim()[1] > 1.05
+
+
 def test_ellipses_span_two_standard_deviations_each_way():
     answer, clusters = example()
     ellipses = plots.plot_latent(answer, clusters).axes[0].patches

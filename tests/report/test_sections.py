@@ -16,7 +16,7 @@ from pima_toolkit.data.reading_log import Entry, write_reading_log
 from pima_toolkit.errors import OptionError, PluginWarning
 from pima_toolkit.experts import Manager, use_manager
 from pima_toolkit.metrics.association import associate
-from pima_toolkit.report import DescribedCurves, Findings, ModalityFindings, PredictedCurves, Section, Table
+from pima_toolkit.report import DescribedCurves, Findings, HowMade, ModalityFindings, PredictedCurves, Section, Table
 from pima_toolkit.report.html import save_report
 from pima_toolkit.report.sections import SECTIONS, sections_of
 from pima_toolkit.report.text import text_report
@@ -108,6 +108,7 @@ def by_hand() -> Findings:
         restarts="One run only.",
         sure=0.9,
         made=[("software", "pima_toolkit 0.1.0"), ("seed", "7")],
+        how=HowMade("evidence", False, 0, "", {"pima-toolkit": "0.1.0", "torch": "2.6.0+cpu"}, "import pima_toolkit"),
     )
 
 
@@ -176,7 +177,8 @@ def with_checks() -> Findings:
         predicted=PredictedCurves(specimens=5, rmse=1.42, mean_curve=float("nan"), average=2.35, coverage=0.874),
     )
     voices = {"network of image, of populations": "believed at 0.4 of what it says", "linear of image": "not believed"}
-    return replace(findings, modalities={**findings.modalities, "stress": stress}, believed={"image": voices})
+    how = replace(findings.how, folds=5)
+    return replace(findings, modalities={**findings.modalities, "stress": stress}, believed={"image": voices}, how=how)
 
 
 def with_tensile() -> Findings:
@@ -281,13 +283,21 @@ SECTION_CASES = {
         (by_hand, None),
         (with_new, ["Predictions for 2 new specimens", "n1", "1e-05", "unlike every population"]),
     ],
-    "making": [(by_hand, ["How it was made", "pima_toolkit 0.1.0", "give the same numbers"])],
+    "methods": [
+        (by_hand, ["Methods, to paste", "6 specimens, generated, with image (5) and stress (6), were analysed"]),
+        (by_hand, ["The law of stress is proportional, stress = slope * strain.", "[1] N. Trask"]),
+        (with_checks, ["What image tells of the curves was weighed", "in 5 folds", "was missed by 1.42 MPa"]),
+    ],
+    "making": [(by_hand, ["How it was made", "pima_toolkit 0.1.0", "give the same numbers", "torch==2.6.0\n"])],
 }
 
 
 def words_of(section: Section) -> str:
     tables = [cell for table in section.tables for row in [table.head, *table.rows] for cell in row]
-    return " | ".join([section.title, *section.words, *tables, *map(words_of, section.parts)])
+    formulas = [word for one in section.formulas for word in (one.typed, f"LaTeX: {one.latex}")]
+    return " | ".join(
+        [section.title, *section.words, *formulas, section.program, *tables, *map(words_of, section.parts)]
+    )
 
 
 @pytest.mark.parametrize("name", SECTIONS.names())

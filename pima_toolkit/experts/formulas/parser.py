@@ -621,8 +621,13 @@ class Formula:
     @property
     def mathml(self) -> str:
         """The right-hand side as MathML, which browsers draw by themselves."""
-        greek = {s: Symbol(s.name.replace("eps", "epsilon", 1)) for s in self.expression.free_symbols}
-        return f"<math>{sympy.mathml(self.expression.xreplace(greek), printer='presentation')}</math>"
+        return f"<math>{mathml_of(self.expression)}</math>"
+
+
+def mathml_of(expression: Expr) -> str:
+    """What stands inside a ``<math>`` of an expression."""
+    greek = {s: Symbol(s.name.replace("eps", "epsilon", 1)) for s in expression.free_symbols}
+    return sympy.mathml(expression.xreplace(greek), printer="presentation")
 
 
 def latex_name(name: str) -> str:

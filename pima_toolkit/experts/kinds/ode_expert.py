@@ -26,7 +26,16 @@ from ...signatures import tells_misfits
 from ..contract.inputs import Inputs, packed, variable
 from ..contract.parameters import NAME, Parameter
 from ..formulas.differential import System, compile_system
-from ..formulas.parser import MAX_PARAMETERS, RESERVED, Formula, latex_name, names_in, read_expression, substituted
+from ..formulas.parser import (
+    MAX_PARAMETERS,
+    RESERVED,
+    Formula,
+    latex_name,
+    mathml_of,
+    names_in,
+    read_expression,
+    substituted,
+)
 from ..formulas.program import jointly_linear, lower, with_jacobian
 from .evaluated import evaluated
 from .expert import Expert
@@ -231,6 +240,18 @@ class OdeExpert(Expert):
             for name, e in zip(self.texts.states, read.slopes, strict=True)
         ]
         return r",\quad ".join([read.output.latex, *slopes])
+
+    @property
+    def mathml(self) -> str:
+        """The output and the equations as MathML, one after the other."""
+        read = _read(self.texts)
+        sides = [
+            "<mfrac>"
+            + "".join(f"<mrow><mo>d</mo>{mathml_of(Symbol(one))}</mrow>" for one in (name, self.texts.t))
+            + f"</mfrac><mo>=</mo>{mathml_of(slope)}"
+            for name, slope in zip(self.texts.states, read.slopes, strict=True)
+        ]
+        return ", ".join([read.output.mathml, *(f"<math>{side}</math>" for side in sides)])
 
     def _compiled(self) -> tuple[Callable[..., None], Callable[..., float]]:
         return compile_system(_system(self.texts, self._names, self.start, self.tolerance, self.floors))

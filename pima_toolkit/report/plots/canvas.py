@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...data import closest
+from ...data import closest, says_synthetic
 from ...data.files import path_of, replacing
 from ...drawing import draw
 from ...errors import OptionError, require
@@ -68,8 +68,7 @@ def save_figure(
 def signed(figure: Figure, *sources: xr.Dataset) -> Figure:
     """Write "synthetic data" into a figure drawn from a dataset that says so of itself, by a flag or in its title."""
     for source in sources:
-        flag = source.attrs.get("synthetic", False)
-        if flag not in (False, 0, "", "false", "False") or "synthetic" in str(source.attrs.get("title", "")).lower():
+        if says_synthetic(source):
             figure.text(
                 0.995, 0.005, "synthetic data", ha="right", va="bottom", fontsize=8, style="italic", color="0.35"
             )

@@ -121,7 +121,9 @@ def plot_curves(data: xr.Dataset, clusters: xr.Dataset, modality: str, assigned:
     return signed(figure, data, clusters)
 
 
-def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximum: int = 8) -> Figure:
+def plot_prediction(
+    truth: xr.Dataset, answer: xr.Dataset, modality: str, maximum: int = 8, picture: str | None = None
+) -> Figure:
     """Draw curves predicted from other modalities, with their band, beside the measured ones, one panel a specimen.
 
     Args:
@@ -129,9 +131,10 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
         answer: As ``fit.infer`` of the same specimens: ``modality``, and its ``_low`` and ``_high``, (specimen, t).
         modality: Name of the curve.
         maximum: Number of specimens shown, the first ones.
+        picture: Name of a picture (specimen, y, x) of ``truth`` that is shown above each one's curve.
 
     Raises:
-        DataError: If the modality is unknown, or the two hold different numbers of specimens.
+        DataError: If a modality is unknown, or the two hold different numbers of specimens.
     """
     measured = _variable(truth, modality).transpose("specimen", ...)
     predicted = _variable(answer, modality).transpose("specimen", ...)
@@ -143,19 +146,29 @@ def plot_prediction(truth: xr.Dataset, answer: xr.Dataset, modality: str, maximu
     number = min(maximum, measured.sizes["specimen"])
     columns = min(number, 4)
     rows = -(-number // columns)
-    figure = new_figure(max(2.8 * columns, 4.0), max(2.4 * rows, 3.2))
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    each = 1 if picture is None else 2
+    figure = new_figure(max(2.8 * columns, 4.0), max(2.4 * rows * each, 3.2))
+    grid_of_axes = figure.subplots(rows * each, columns, squeeze=False)
+    axes, above = grid_of_axes[each - 1 :: each].ravel(), grid_of_axes[::each].ravel()
+    for axis in axes:
+        axis.sharex(axes[0])
+        axis.sharey(axes[0])
+        axis.label_outer()
     t, grid = independent_of(truth, measured), independent_of(answer, predicted)
     low, high = (_variable(answer, f"{modality}_{edge}").transpose("specimen", ...).values for edge in ("low", "high"))
-    leave_out(axes, number, columns)
+    for part in (axes, above):
+        leave_out(part, number, columns)
     for index, axis in enumerate(axes[:number]):
         axis.fill_between(
             grid[index], low[index], high[index], color=colour_of(0), alpha=0.22, linewidth=0, label="band"
         )
         axis.plot(grid[index], predicted.values[index], color=colour_of(0), linewidth=2, label="predicted")
         axis.plot(t[index], measured.values[index], color="black", linewidth=1, linestyle="--", label="measured")
+        if picture is not None:
+            above[index].imshow(_variable(truth, picture).isel(specimen=index), cmap="gray")
+            above[index].set(xticks=[], yticks=[])
         if "label" in truth.coords:
-            axis.set_title(str(truth["label"].values[index]), fontsize=10)
+            above[index].set_title(str(truth["label"].values[index]), fontsize=10)
     axes[0].legend(fontsize=8, frameon=False)
     name = str(measured.attrs.get("independent", measured.dims[1]))
     figure.supxlabel(axis_label(truth[name] if name in truth.coords else None, name))
@@ -308,7 +321,7 @@ def plot_history(history: xr.Dataset) -> Figure:
             title = "population" if other == "cluster" else str(other)
             axis.legend(title=title, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         if name == "occupancy":
-            axis.set_ylim(bottom=0.0)
+            axis.set_ylim(0.0, 1.08 * float(np.nanmax(values.values)))
         if name == "terms":  # a picture has thousands of pixels and a cluster one: both must be seen
             axis.set_yscale("symlog", linthresh=1.0)
         axis.set_xlabel("epoch")

@@ -58,6 +58,7 @@ SECTIONS: Registry[MakesSection] = Registry(
         "next_measurements": f"{_HERE}.next_measurements:next_measurements",
         "predictions": f"{_HERE}.predictions:predictions",
         "files": f"{_HERE}.files:files",
+        "methods": f"{_HERE}.methods:methods",
         "making": f"{_HERE}.making:making",
     },
 )

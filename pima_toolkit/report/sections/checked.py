@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from ..findings import Findings, ModalityFindings
+from ..findings import Findings
 from ..page import Section, Table
 
 
@@ -20,6 +18,8 @@ def checked(findings: Findings) -> Section | None:
             "Specimens held out were predicted from their other modalities by a fit that had not learned from them. The"
             " band is the model's own 90 % one; the bands shown elsewhere are set right by these specimens."
         )
+    if tables[0].rows and not beside.rows:
+        section.words.append("fit.check(data) sets these beside simple methods, and the report then has both.")
     section.words += [f"{name}: {one.beside.reading}" for name, one in findings.modalities.items() if one.beside]
     believed = _believed(findings)
     if believed.rows:
@@ -39,7 +39,7 @@ def _predicted(findings: Findings) -> Table:
         figures = modality.predicted
         if figures is None:
             continue
-        errors = [_error(modality, error) for error in (figures.rmse, figures.mean_curve, figures.average)]
+        errors = [modality.in_unit(error) for error in (figures.rmse, figures.mean_curve, figures.average)]
         share = f"{100 * figures.coverage:.1f} %"
         table.rows.append([name, str(figures.specimens), *errors, share])
         table.lines.append(
@@ -53,8 +53,8 @@ def _beside(findings: Findings) -> Table:
     table = Table(["curves of specimens held out", "predicted by", "missed by"], [])
     for name, modality in findings.modalities.items():
         for method, error in {} if modality.beside is None else modality.beside.rmse.items():
-            table.rows.append([name, method, _error(modality, error)])
-            table.lines.append(f"{name}, predicted by {method}: missed by {_error(modality, error)}")
+            table.rows.append([name, method, modality.in_unit(error)])
+            table.lines.append(f"{name}, predicted by {method}: missed by {modality.in_unit(error)}")
     return table
 
 
@@ -64,7 +64,7 @@ def _described(findings: Findings) -> Table:
         figures = modality.described
         if figures is None:
             continue
-        errors = [_error(modality, error) for error in (figures.own, figures.population, figures.mean_curve)]
+        errors = [modality.in_unit(error) for error in (figures.own, figures.population, figures.mean_curve)]
         table.rows.append([name, *errors])
         table.lines.append(
             f"{name}, training curves: missed by each one's own law by {errors[0]}; by its population's curve,"
@@ -80,10 +80,3 @@ def _believed(findings: Findings) -> Table:
             table.rows.append([part, voice, words])
             table.lines.append(f"{part}: {voice}: {words}")
     return table
-
-
-def _error(modality: ModalityFindings, value: float) -> str:
-    """An error with its unit, in the digits of the summary; a dash where there is none."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:.3g}" + ("" if modality.unit == "1" else f" {modality.unit}")

@@ -7,6 +7,13 @@ from ..page import Section, Table
 
 
 def making(findings: Findings) -> Section:
-    """List versions, time, data, options and settings."""
-    words = ["The same data, options, seed, versions and machine give the same numbers."]
-    return Section("How it was made", words, [Table(["", ""], [list(row) for row in findings.made])])
+    """Give the lines that make it again; list versions, time, data, options and settings."""
+    how = findings.how
+    installed = " ".join(f"{name}=={number.partition('+')[0]}" for name, number in how.versions.items())
+    words = (
+        "The same data, options, seed, versions and machine give the same numbers. A run is repeated by pima fit"
+        " --options RUN/options.toml -o again, a fit by these lines, with the path of the data:"
+    )
+    rows = [list(row) for row in findings.made]
+    program = f"# pip install {installed}\n{how.program}"
+    return Section("How it was made", [words], [Table(["", ""], rows)], program=program)

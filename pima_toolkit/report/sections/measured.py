@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ...data import read_entries
 from ..findings import Findings
-from ..page import ROWS, Section, Table
+from ..page import ROWS, Section, Table, TypesetLaw
 
 
 def measured(findings: Findings) -> Section:
     """Describe each modality, how many specimens have it, and what became of the files."""
     table = Table(["modality", "kind", "described by", "size", "unit", "specimens with it"], [])
     words = ["These data are synthetic: generated, not measured."] if findings.synthetic else []
+    formulas = []
     for name, modality in findings.modalities.items():
         network = modality.expert is None
         expert = f"the law {modality.expert}" + ("" if modality.origin is None else f" of {modality.origin}")
@@ -23,8 +24,8 @@ def measured(findings: Findings) -> Section:
             f" {modality.size}; {present} specimens have it"
         )
         if modality.law:
-            words += [modality.law, f"LaTeX: {modality.latex}"]
-    section = Section("What was measured", words, [table])
+            formulas.append(TypesetLaw(name, modality.law, modality.latex, modality.mathml))
+    section = Section("What was measured", words, [table], formulas=formulas)
     entries = [] if findings.data is None else read_entries(findings.data)
     if entries:
         used, rest = sum(e.status == "used" for e in entries), [e for e in entries if e.status == "unusable"]
