@@ -56,10 +56,10 @@ def _exact(number: Expr | float) -> Expr:
     return sympy.nsimplify(number, rational=True)
 
 
-def _terms(form: Expr) -> float:
+def _terms(form: sympy.Basic) -> float:
     """Terms of a form when it is multiplied out, at most: high powers of sums would take hours."""
     parts = [_terms(part) for part in form.args] or [1.0]
-    if form.is_Pow and form.exp.is_number:
+    if isinstance(form, sympy.Pow) and form.exp.is_number:
         return min(parts[0], 1e6) ** min(abs(float(form.exp)), 50.0) if parts[0] > 1 else 1.0
     return math.prod(parts) if form.is_Mul else sum(parts)
 
