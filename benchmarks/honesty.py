@@ -10,8 +10,9 @@ lines; mnist: the same with 60,000 handwritten digits; lattice: generated photog
 curves, drawn pictures, folds by morphology; perovskite: films, folds by composition. Beside inference="evidence" stand
 inference="paper" and, on the same specimens, simple methods: the truth's own posterior where the truth is known, two
 steps (populations of the curves alone, then a classifier of pictures), pima.baselines. Every run appends one line to
-benchmarks/results/honesty.jsonl. Nothing was chosen on these data but how what is said of parameters is judged, which
-was settled on perovskite's training folds; spinodoid, perovskite and MNIST need the folder in PIMA_DATA.
+benchmarks/results/honesty.jsonl. Nothing was chosen on specimens held out. On
+training folds were settled how what is said of parameters is judged (perovskite), and up to which frequency the
+spectrum of a picture is heard (spinodoid); spinodoid, perovskite and MNIST need the folder in PIMA_DATA.
 """
 
 from __future__ import annotations
