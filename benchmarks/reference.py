@@ -193,7 +193,8 @@ def of_folds() -> str:
     rows = [row for row in lines.read(RESULTS.with_name("honesty.jsonl")) if row["case"] == "spinodoid"]
     methods: dict[str, list[dict]] = {"this fit": [row for row in rows if row["key"]["method"] == "evidence"]}
     simple = [row for row in rows if row["key"]["method"] == "baselines"]
-    methods |= {name: [row[name] for row in simple] for name in ("spectrum", "extra trees", "k nearest", "ridge", "PLS", "mean")}
+    names = ("spectrum", "extra trees", "k nearest", "ridge", "PLS", "mean")
+    methods |= {name: [row[name] for row in simple] for name in names}
     table = ["| method | RMSE, MPa | points in the 90 % band |", "| --- | --- | --- |"]
     for name, found in methods.items():
         error, held = (np.array([one[key] for one in found]) for key in ("rmse", "coverage"))
