@@ -101,6 +101,7 @@ def test_populations_that_overlap_are_less_sure():
     assert (soft > 1.5 * hard).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("specimens", "apart", "seeds"), [(60, 2.5, 40), (60, 3.5, 40)])
 def test_intervals_hold_what_they_say(specimens, apart, seeds):
     """With the complete data's formula 90 % intervals held 40 to 75 % here."""

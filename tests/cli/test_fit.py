@@ -197,6 +197,7 @@ def test_a_run_begun_with_other_versions_says_so(command, finished, specimens, t
     assert "numbers may differ in the last digits" in said
 
 
+@pytest.mark.slow
 def test_a_run_stands_beside_simple_methods(command, specimens, tmp_path):
     short = ("--physics", "stress=proportional", "--clusters", 2, "--epochs", 2, "--baselines")
     shown = command("fit", specimens, *short, "-o", tmp_path / "run")

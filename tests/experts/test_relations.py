@@ -123,6 +123,7 @@ def test_the_laws_own_guess_is_where_a_fit_begins_also_where_it_breaks_the_relat
     assert related.example.theta(related.parameters).shape == (3,)
 
 
+@pytest.mark.slow
 def test_derived_quantities_hold_the_truth_as_often_as_they_say():
     """Ratio and sum of two decays that keep their order, 60 curves: the 90 % intervals within two standard errors."""
     law, rng, held = DECAYS.related("tau_1 < tau_2"), np.random.default_rng(3), []

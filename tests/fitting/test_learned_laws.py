@@ -123,6 +123,7 @@ def test_restarts_in_processes_and_candidates_learn_the_same_law():
     assert chosen.model.options.physics["absorbance"].expert == LearnedInFit()
 
 
+@pytest.mark.slow
 def test_windows_own_grids_and_several_curves():
     windowed = model(components=2, window=(430.0, 600.0)).fit(DATA, **SHORT)
     assert 430.0 <= law_of(windowed).range[0] < law_of(windowed).range[1] <= 600.0

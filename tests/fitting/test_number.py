@@ -178,6 +178,7 @@ def test_specimens_without_a_curve_do_not_count():
     assert found.table.sizes["specimen"] == 50
 
 
+@pytest.mark.slow
 def test_by_the_command(tmp_path):
     lines().to_netcdf(tmp_path / "lines.nc")
     from typer.testing import CliRunner

@@ -101,6 +101,7 @@ def lines():
     return xr.Dataset({"line": (("specimen", "t"), x, {"units": "MPa"})}, coords={"t": t})
 
 
+@pytest.mark.slow
 def test_a_fit_keeps_its_priors(lines, tmp_path):
     def fit(priors):
         model = pima.PIMA({"line": pima.Physics("proportional", priors=priors)}, clusters=2, latent_dim=1)

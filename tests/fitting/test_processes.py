@@ -69,6 +69,7 @@ def test_what_cannot_travel_is_refused_before_a_process_starts():
         list(run_tasks(lambda task, tell: None, [1, 2], 2, lambda news: False))
 
 
+@pytest.mark.slow
 def test_restarts_side_by_side_are_those_in_turn_to_the_bit(two_populations, small_model, tmp_path):
     data = two_populations(32, seed=3)
     options = {"epochs": 2, "restarts": 2, "progress": False}

@@ -30,6 +30,7 @@ def printed(script: str) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_freed_memory_is_used_again():
     """Twenty arrays of 40 MB in turn: their pages are asked of the system each time, and after it once."""

@@ -263,7 +263,7 @@ def test_a_texture_speaks_by_its_spectrum():
 def test_a_spectrum_does_not_hear_where():
     x = np.random.default_rng(0).normal(size=(3, 2, 20, 17))
     np.testing.assert_allclose(log_spectrum(np.roll(x, (3, 5), (2, 3))), log_spectrum(x), atol=1e-9)
-    assert log_spectrum(np.ones((2, 1, 128, 128))).shape == (2, 25 * 49)
+    assert log_spectrum(np.ones((2, 1, 128, 128))).shape == (2, 41 * 81)
     assert np.isfinite(log_spectrum(np.zeros((2, 1, 8, 8, 8)))).all()
     with pytest.raises(ShapeError, match="have no spectrum"):
         log_spectrum(np.ones((2, 3)))

@@ -53,6 +53,7 @@ def test_a_generated_plugin_installs_passes_its_tests_and_is_found(tmp_path):
     assert record["experts"] == ["cast_iron"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_expert_of_every_kind_conforms(kind, tmp_path):
     folder = write_plugin(plugin_files("pima-soft", kind=kind), tmp_path / kind)

@@ -72,6 +72,9 @@ def contradicted(
     if not _contradicts(matrix, known):
         return []
     declared = [j for j, one in enumerate(given) if one is not None]
+    without = [None if 0 <= k - len(names) < len(given) else one for k, one in enumerate(known)]
+    if _contradicts(matrix, without):
+        return []  # per cent to a fitted power, say: no declared unit is to blame
     for size in range(1, len(declared)):
         for some in combinations(declared, size):
             rest = [None if k - len(names) in some else one for k, one in enumerate(known)]
