@@ -74,7 +74,9 @@ def contradicted(
     declared = [j for j, one in enumerate(given) if one is not None]
     without = [None if 0 <= k - len(names) < len(given) else one for k, one in enumerate(known)]
     if _contradicts(matrix, without):
-        return []  # per cent to a fitted power, say: no declared unit is to blame
+        # Such as per cent to a fitted power: to blame is what has to do with the curves' units, and no constant in K.
+        curves = np.sum([np.abs(one) for one in (along[0], y) if one is not None], axis=0) > 0.0
+        return [parameters[j] for j in declared if np.any((np.asarray(given[j]) != 0.0) & curves)]
     for size in range(1, len(declared)):
         for some in combinations(declared, size):
             rest = [None if k - len(names) in some else one for k, one in enumerate(known)]
