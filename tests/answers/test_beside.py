@@ -11,6 +11,8 @@ from pima_toolkit.errors import DataError, OptionError
 from pima_toolkit.fitting.evidence.belief import told
 from pima_toolkit.fitting.evidence.frame import Frame
 
+pytestmark = pytest.mark.slow
+
 T = np.linspace(0.0, 1.0, 12)
 
 

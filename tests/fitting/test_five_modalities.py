@@ -6,6 +6,8 @@ import xarray as xr
 
 import pima_toolkit as pima
 
+pytestmark = pytest.mark.slow
+
 CLUSTERS = 3
 STIFFNESS = np.array([2.0, 4.0, 7.0])
 OFFSET, SLOPE = np.array([5.0, 2.0, 9.0]), np.array([-3.0, 4.0, -1.0])
