@@ -1,8 +1,8 @@
 """`pima app` before it serves anything: help, refusals, and the settings that keep it to this machine."""
 
 import json
+import subprocess
 import sys
-from pathlib import Path
 
 from pima_toolkit.cli import panels
 
@@ -57,8 +57,7 @@ def test_the_server_answers_this_machine_only_with_the_token_and_serves_no_files
     assert settings["VoilaConfiguration"]["file_allowlist"] == ["^$"]
     (cell,) = json.loads(page.read_text())["cells"]
     made = cell["source"].replace("pima_widgets.open_app(", "call = dict(").replace("import pima_widgets", "")
-    names = {}
-    monkeypatch.chdir(tmp_path)  # where a kernel starts
-    exec(made, names)  # noqa: S102 - the page's own text
-    assert names["call"] == {"source": 'it\'s "here"'}
-    assert Path.cwd() == started  # what the page writes stays when the server ends
+    # A kernel is a process that starts in the page's folder; what the page writes stays when the server ends.
+    told = [sys.executable, "-c", f"{made}\nimport json, os\nprint(json.dumps([call, os.getcwd()]))"]
+    shown = subprocess.run(told, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout) == [{"source": 'it\'s "here"'}, str(started)]
